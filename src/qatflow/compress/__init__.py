@@ -1,0 +1,1 @@
+"""Compression by training: quantisers, strategies, and the loop that calls them."""

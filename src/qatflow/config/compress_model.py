@@ -1,0 +1,51 @@
+"""The typed form of a compress YAML: PaddleSlim's grammar with the semantics that the Paddle-Lite page documents.
+
+Defaults are PaddleSlim's (`quantization_strategy.py`, 1.x), except `activation_quantize_type`: PaddleSlim's default
+`abs_max` cannot be deployed, so ours is the page's `moving_average_abs_max`.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from qatflow.config.model import Section
+
+
+class QuantizationStrategySection(Section):
+    """One strategy of class QuantizationStrategy."""
+
+    class_: Literal["QuantizationStrategy"] = Field(alias="class", description="The strategy's class.")
+    start_epoch: int = Field(0, ge=0, description="First epoch with fake quantisation, counted from 0.")
+    end_epoch: int = Field(0, ge=0, description="The state at the end of this epoch is exported; training goes on.")
+    float_model_save_path: str | None = Field(None, description="Integer-valued float32 weights. None: not written.")
+    int8_model_save_path: str | None = Field(None, description="int8 weights. None: not written.")
+    mobile_model_save_path: str | None = Field(None, description="A .tflite for older run-times. None: not written.")
+    weight_bits: int = Field(8, ge=2, le=16, description="Bits of a weight: integers −(2^(b−1)−1) … 2^(b−1)−1.")
+    activation_bits: int = Field(8, ge=2, le=16, description="Bits of an activation. Biases are never quantised.")
+    weight_quantize_type: Literal["abs_max", "channel_wise_abs_max"] = Field(
+        "abs_max", description="One scale a tensor, or one an output channel (dense layers keep one a tensor)."
+    )
+    activation_quantize_type: Literal["moving_average_abs_max", "range_abs_max", "abs_max"] = Field(
+        "moving_average_abs_max", description="How the scale of an activation is found in training."
+    )
+    save_in_nodes: list[str] | None = Field(None, description="Names of the exported model's inputs.")
+    save_out_nodes: list[str] | None = Field(None, description="Names of the exported model's outputs.")
+
+
+class CompressorSection(Section):
+    """The training loop."""
+
+    epoch: int = Field(ge=1, description="Epochs in all.")
+    strategies: list[str] = Field([], description="Names of the strategies, in the order in which they are called.")
+    checkpoint_path: str | None = Field(None, description="Folder of the checkpoints, within the experiment's folder.")
+    init_model: str | None = Field(None, description="Reserved for pruned models; must be empty.")
+    eval_epoch: int = Field(1, ge=0, description="Evaluate after every so many epochs; 0: never.")
+
+
+class CompressConfig(Section):
+    """A whole compress YAML."""
+
+    version: float | int = Field(1.0, description="Version of the grammar; 1.0.")
+    include: list[str] = Field([], description="Other YAML files, read first; paths relative to this file.")
+    strategies: dict[str, QuantizationStrategySection] = Field({}, description="The strategies by name.")
+    compressor: CompressorSection

@@ -1,0 +1,156 @@
+"""The typed configuration: one class a section, each field with its meaning, unit, default and range.
+
+This module is the source of the defaults, of `config/schema.json` (for editors and the workflow catalog) and of the
+checks in `qatflow.config.load`. A value that is not written in a YAML file has the default given here.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, values are not coerced, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PreprocessingSection(Section):
+    """What is done to a decoded picture before the network sees it, in training, on the host and on the device."""
+
+    size: int = Field(32, ge=32, le=512, description="Side of the network's square input, in pixels.")
+    resize: Literal["pad", "stretch"] = Field(
+        "pad",
+        description="pad: centre the picture on a black square; stretch: bilinear resize of both sides to `size`.",
+    )
+    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB; pictures are converted when decoded.")
+    mean: list[float] = Field([127.5], description="Subtracted from each channel, in units of 0…255.")
+    std: list[float] = Field([127.5], description="Divides each channel, in units of 0…255.")
+
+
+class DataSection(Section):
+    """The pictures and how they are split."""
+
+    name: Name = Field("fashion_mnist", description="Folder under data/ that holds the prepared pictures.")
+    source: Literal["idx", "folder", "digits"] = Field(
+        "idx",
+        description="idx: four MNIST-style idx files (Fashion-MNIST); folder: one folder a class; "
+        "digits: the 1,797 handwritten digits bundled with scikit-learn.",
+    )
+    path: str | None = Field(
+        None,
+        description="Folder of the source. idx without a path: Debian's Fashion-MNIST folder where it is installed, "
+        "else the four files are downloaded from their usual address and checked by sha256. digits needs none.",
+    )
+    validation: int = Field(5000, ge=1, description="Training pictures set aside to choose epochs by.")
+    test: int = Field(360, ge=1, description="Pictures set aside as test set where the source has none of its own.")
+    calibration: int = Field(200, ge=1, description="Training pictures whose activations set the first ranges.")
+    shards: int = Field(4, ge=1, le=1024, description="TFRecord files the training split is written to.")
+    max_rejected: float = Field(
+        0.01, ge=0, le=1, description="Share of unreadable pictures above which preparation stops."
+    )
+    preprocessing: PreprocessingSection = Field(default_factory=PreprocessingSection)
+
+
+class ModelSection(Section):
+    """The network."""
+
+    architecture: Literal["MobileNetV1"] = Field("MobileNetV1", description="Name of the architecture.")
+    alpha: float = Field(0.5, gt=0, le=1.0, description="Width multiplier: the share of each layer's channels kept.")
+    dropout: float = Field(0.001, ge=0, lt=1, description="Dropout before the classifier, in training.")
+    batch_norm_momentum: float = Field(
+        0.9, gt=0, lt=1, description="Decay of batch-norm's moving statistics; Keras' 0.99 is stale in short runs."
+    )
+
+
+class FloatTrainingSection(Section):
+    """Float training, where the pretrained weights are made here."""
+
+    epochs: int = Field(10, ge=1, description="Passes over the training pictures.")
+    batch_size: int = Field(64, ge=1, description="Pictures a step.")
+    learning_rate: float = Field(0.1, gt=0, description="Peak learning rate; warm-up, then cosine decay to zero.")
+    warmup_epochs: float = Field(0.5, ge=0, description="Epochs over which the learning rate rises from zero.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
+    weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing of the cross entropy.")
+    augmentation: Literal["none", "shift", "shift_flip"] = Field(
+        "shift_flip", description="Random shift by up to an eighth of the side; shift_flip also mirrors left-right."
+    )
+
+
+class PretrainedSection(Section):
+    """The float weights that compression starts from."""
+
+    name: Name = Field("MobileNetV1", description="The weights are kept in pretrain/<name>_pretrained/.")
+    source: Literal["train", "keras-applications", "file"] = Field(
+        "train",
+        description="train: trained here on the data; keras-applications: the official ImageNet weights; "
+        "file: weights of a tf-keras .h5 file.",
+    )
+    path: str | None = Field(None, description="The .h5 file, for source file.")
+    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of that file; checked when given.")
+    train: FloatTrainingSection = Field(default_factory=FloatTrainingSection)
+
+
+class CompressSection(Section):
+    """Training for int8: the page's compress.py arguments. The strategies are in the YAML that `config` names."""
+
+    config: str = Field(
+        "config/compress/quantization.yaml", description="PaddleSlim-style YAML with strategies and compressor."
+    )
+    batch_size: int = Field(64, ge=1, description="Pictures a step.")
+    learning_rate: float = Field(0.005, gt=0, description="Learning rate at the first step; cosine decay to zero.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
+    weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
+    freeze_batch_norm: bool = Field(
+        False, description="Keep batch-norm's statistics and use them in training; right for short fine-tuning."
+    )
+    augmentation: Literal["none", "shift", "shift_flip"] = Field(
+        "shift_flip", description="As in pretrained.train.augmentation."
+    )
+    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept in the work folder.")
+    checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints within an epoch.")
+
+
+class DeviceSection(Section):
+    """Where the optimised model is run."""
+
+    type: Literal["emulator", "adb"] = Field(
+        "emulator", description="emulator: qemu user mode; adb: a phone or board on the desk."
+    )
+    name: Name = Field("emulator", description="The results are kept in results/<experiment>/device/<name>/.")
+    serial: str | None = Field(None, description="adb: the serial number that `adb devices` prints. Required there.")
+    cpu: str = Field("cortex-a76", description="emulator: the CPU that qemu imitates.")
+    pictures: int = Field(100, ge=1, description="Test pictures that run on the device and are compared with the host.")
+    tolerance: float = Field(
+        0.0, ge=0, description="Largest difference of an output from the host's; 0 asks for equal bits."
+    )
+    threads: int = Field(1, ge=1, le=64, description="Threads of the run-time on the device.")
+    warmup: int = Field(1, ge=0, description="Runs before timing starts.")
+    repeats: int = Field(10, ge=1, description="Timed runs.")
+
+
+class EvaluateSection(Section):
+    """Figures on the host."""
+
+    threads: int = Field(1, ge=1, le=64, description="Threads of LiteRT when latency is measured.")
+    repeats: int = Field(100, ge=1, description="Timed runs of one picture.")
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    experiment: Name = Field(
+        "mobilenet_v1_quant",
+        description="Results are kept in results/<experiment>/; the optimised model in <experiment>_opt/ there.",
+    )
+    seed: int = Field(1, ge=0, lt=2**31, description="Seed of everything random.")
+    data: DataSection = Field(default_factory=DataSection)
+    model: ModelSection = Field(default_factory=ModelSection)
+    pretrained: PretrainedSection = Field(default_factory=PretrainedSection)
+    compress: CompressSection = Field(default_factory=CompressSection)
+    device: DeviceSection = Field(default_factory=DeviceSection)
+    evaluate: EvaluateSection = Field(default_factory=EvaluateSection)

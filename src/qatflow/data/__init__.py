@@ -1,0 +1,1 @@
+"""Pictures: sources, TFRecord shards, the manifest, and the one definition of preprocessing."""

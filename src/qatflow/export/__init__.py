@@ -1,0 +1,1 @@
+"""The trained graph written as float, int8 and mobile models."""

@@ -1,0 +1,1 @@
+"""The vocabulary of a network: nodes, tensors, scales, and the folder that stores them."""

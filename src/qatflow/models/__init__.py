@@ -1,0 +1,1 @@
+"""Keras classifiers, and their translation into a graph."""
