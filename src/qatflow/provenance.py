@@ -26,7 +26,10 @@ def commit() -> str | None:
     """Return the checkout's commit, with `-dirty` when files differ from it; None outside git."""
     answer = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return answer.stdout.strip() or None
 

@@ -70,14 +70,14 @@ class FloatTrainingSection(Section):
     """Float training, where the pretrained weights are made here."""
 
     epochs: int = Field(10, ge=1, description="Passes over the training pictures.")
-    batch_size: int = Field(64, ge=1, description="Pictures a step.")
+    batch_size: int = Field(128, ge=1, description="Pictures a step.")
     learning_rate: float = Field(0.1, gt=0, description="Peak learning rate; warm-up, then cosine decay to zero.")
     warmup_epochs: float = Field(0.5, ge=0, description="Epochs over which the learning rate rises from zero.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
     weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing of the cross entropy.")
-    augmentation: Literal["none", "shift", "shift_flip"] = Field(
-        "shift_flip", description="Random shift by up to an eighth of the side; shift_flip also mirrors left-right."
+    augmentation: Literal["none", "flip", "shift", "shift_flip"] = Field(
+        "flip", description="shift: random shift by up to a sixteenth of the side; flip: random left-right mirror."
     )
 
 
@@ -101,15 +101,15 @@ class CompressSection(Section):
     config: str = Field(
         "config/compress/quantization.yaml", description="PaddleSlim-style YAML with strategies and compressor."
     )
-    batch_size: int = Field(64, ge=1, description="Pictures a step.")
+    batch_size: int = Field(128, ge=1, description="Pictures a step.")
     learning_rate: float = Field(0.005, gt=0, description="Learning rate at the first step; cosine decay to zero.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
     weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
     freeze_batch_norm: bool = Field(
         False, description="Keep batch-norm's statistics and use them in training; right for short fine-tuning."
     )
-    augmentation: Literal["none", "shift", "shift_flip"] = Field(
-        "shift_flip", description="As in pretrained.train.augmentation."
+    augmentation: Literal["none", "flip", "shift", "shift_flip"] = Field(
+        "flip", description="As in pretrained.train.augmentation."
     )
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept in the work folder.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints within an epoch.")

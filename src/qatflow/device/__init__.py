@@ -1,1 +1,1 @@
-"""Devices: emulator and adb behind one interface, the bundle sent to them, parity with the host."""
+"""The model on a device: the run-time library, the demo program, devices, and what they are measured to do."""

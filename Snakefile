@@ -1,0 +1,46 @@
+"""qatflow: pictures and a classifier in; a measured int8 model on an ARM device out."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.20.0")
+
+ROOT = Path(workflow.current_basedir)
+sys.path.insert(0, str(ROOT / "src"))  # the library, also where it is not installed
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])
+)
+
+
+report: "workflow/report/workflow.rst"
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pretrained.smk"
+include: "workflow/rules/compress.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/optimize.smk"
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/device.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/collect.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand(rules.make_report.output, experiment=CONFIG.experiment),
+        expand(rules.export_models.output, experiment=CONFIG.experiment),
+    localrule: True
+
+
+onsuccess:
+    show_summaries(workflow.dag.jobs)

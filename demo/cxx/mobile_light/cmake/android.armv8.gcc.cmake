@@ -1,0 +1,5 @@
+# Debian's cross compiler; the bundle carries the loader and libraries, so that the program starts on Android.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_CXX_FLAGS_INIT "-march=armv8-a")

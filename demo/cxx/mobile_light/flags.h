@@ -1,0 +1,34 @@
+// The command line of mobilenetv1_light_api.
+#ifndef QATFLOW_FLAGS_H_
+#define QATFLOW_FLAGS_H_
+
+#include <stdexcept>
+#include <string>
+
+namespace qatflow {
+
+struct Flags {
+  std::string model_dir;
+  std::string input;   // empty: one tensor of ones
+  std::string output;  // empty: not written
+  std::string json;    // empty: not written
+  int threads = 1;
+  int warmup = 0;
+  int repeats = 1;
+  bool help = false;
+};
+
+// A flag that is unknown, without its value, or with a value that is not allowed.
+class FlagError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Reads `--flag=value` and `--flag value`. Throws FlagError.
+Flags ParseFlags(int argc, const char* const* argv);
+
+extern const char kHelp[];
+
+}  // namespace qatflow
+
+#endif  // QATFLOW_FLAGS_H_

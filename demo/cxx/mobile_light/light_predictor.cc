@@ -1,0 +1,252 @@
+#include "light_predictor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <limits>
+
+#include "litert_c_api.h"
+
+namespace qatflow {
+namespace {
+
+// Owns a handle of the C API.
+template <typename Handle, void (*Destroy)(Handle)>
+class Owned {
+ public:
+  Owned() = default;
+  ~Owned() {
+    if (handle_ != nullptr) Destroy(handle_);
+  }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  Handle get() const { return handle_; }
+  Handle* out() { return &handle_; }
+  Handle release() {
+    Handle handle = handle_;
+    handle_ = nullptr;
+    return handle;
+  }
+
+ private:
+  Handle handle_ = nullptr;
+};
+
+template <typename Error>
+void Check(LiteRtStatus status, const char* doing) {
+  if (status != 0) throw Error(std::string(doing) + " failed with LiteRT status " + std::to_string(status));
+}
+
+void CheckModel(LiteRtStatus status, const char* doing) { Check<ModelError>(status, doing); }
+void CheckRun(LiteRtStatus status, const char* doing) { Check<RunError>(status, doing); }
+
+template <typename Integer>
+void FillInteger(double quantised, std::size_t count, void* data) {
+  const double low = std::numeric_limits<Integer>::min();
+  const double high = std::numeric_limits<Integer>::max();
+  std::fill_n(static_cast<Integer*>(data), count, static_cast<Integer>(std::clamp(quantised, low, high)));
+}
+
+std::vector<char> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file) throw ModelError("cannot read '" + path + "'");
+  return bytes;
+}
+
+TensorInfo Describe(LiteRtTensor tensor, const char* role, LiteRtRankedTensorType* type) {
+  int type_id = 0;
+  CheckModel(LiteRtGetTensorTypeId(tensor, &type_id), "reading a tensor's type");
+  if (type_id != kLiteRtRankedTensorType) throw ModelError(std::string("the ") + role + " has no fixed shape");
+  CheckModel(LiteRtGetRankedTensorType(tensor, type), "reading a tensor's shape");
+
+  TensorInfo info;
+  switch (type->element_type) {
+    case static_cast<int>(ElementType::kFloat32):
+    case static_cast<int>(ElementType::kUInt8):
+    case static_cast<int>(ElementType::kInt8):
+      info.type = static_cast<ElementType>(type->element_type);
+      break;
+    default:
+      throw ModelError(std::string("the ") + role + " is of LiteRT element type " +
+                       std::to_string(type->element_type) + "; float32, uint8 and int8 can be run");
+  }
+  for (unsigned int axis = 0; axis < type->layout.rank; ++axis) {
+    const std::int32_t dimension = type->layout.dimensions[axis];
+    if (dimension < 1) {
+      throw ModelError(std::string("dimension ") + std::to_string(axis) + " of the " + role +
+                       " is not fixed; convert the model with a fixed batch of 1");
+    }
+    info.shape.push_back(dimension);
+  }
+  if (info.type != ElementType::kFloat32) {
+    int quantization_id = 0;
+    LiteRtQuantizationPerTensor quantization{};
+    CheckModel(LiteRtGetQuantizationTypeId(tensor, &quantization_id), "reading a tensor's quantisation");
+    if (quantization_id != kLiteRtQuantizationPerTensor) {
+      throw ModelError(std::string("the ") + role + " is integer without one scale and zero point");
+    }
+    CheckModel(LiteRtGetPerTensorQuantization(tensor, &quantization), "reading a tensor's quantisation");
+    info.scale = quantization.scale;
+    info.zero_point = quantization.zero_point;
+  }
+  return info;
+}
+
+}  // namespace
+
+std::size_t TensorInfo::elements() const {
+  std::size_t count = 1;
+  for (const std::int32_t dimension : shape) count *= static_cast<std::size_t>(dimension);
+  return count;
+}
+
+std::size_t TensorInfo::bytes() const { return elements() * (type == ElementType::kFloat32 ? sizeof(float) : 1); }
+
+const char* TensorInfo::type_name() const {
+  switch (type) {
+    case ElementType::kUInt8:
+      return "uint8";
+    case ElementType::kInt8:
+      return "int8";
+    default:
+      return "float32";
+  }
+}
+
+float TensorInfo::Real(const void* data, std::size_t index) const {
+  std::int64_t quantised = 0;
+  switch (type) {
+    case ElementType::kUInt8:
+      quantised = static_cast<const std::uint8_t*>(data)[index];
+      break;
+    case ElementType::kInt8:
+      quantised = static_cast<const std::int8_t*>(data)[index];
+      break;
+    default:
+      return static_cast<const float*>(data)[index];
+  }
+  return static_cast<float>(quantised - zero_point) * scale;
+}
+
+void TensorInfo::Fill(float real, void* data) const {
+  const double quantised = std::nearbyint(real / scale) + static_cast<double>(zero_point);
+  switch (type) {
+    case ElementType::kUInt8:
+      return FillInteger<std::uint8_t>(quantised, elements(), data);
+    case ElementType::kInt8:
+      return FillInteger<std::int8_t>(quantised, elements(), data);
+    default:
+      std::fill_n(static_cast<float*>(data), elements(), real);
+  }
+}
+
+// Members are destroyed in reverse order: buffers before the compiled model, the environment
+// and the flatbuffer last.
+struct LightPredictor::State {
+  std::vector<char> flatbuffer;
+  Owned<LiteRtEnvironment, LiteRtDestroyEnvironment> environment;
+  Owned<LiteRtModel, LiteRtDestroyModel> model;
+  Owned<LiteRtOptions, LiteRtDestroyOptions> options;
+  Owned<LiteRtCompiledModel, LiteRtDestroyCompiledModel> compiled;
+  Owned<LiteRtTensorBuffer, LiteRtDestroyTensorBuffer> input_buffer;
+  Owned<LiteRtTensorBuffer, LiteRtDestroyTensorBuffer> output_buffer;
+  TensorInfo input;
+  TensorInfo output;
+
+  void SetOptions(int threads) {
+    CheckModel(LiteRtCreateOptions(options.out()), "creating options");
+    CheckModel(LiteRtSetOptionsHardwareAccelerators(options.get(), kLiteRtHwAcceleratorCpu), "choosing the CPU");
+    // The CPU accelerator reads its options as TOML under the name "xnnpack" (litert/c/options/litert_cpu_options.cc).
+    char* toml = strdup(("num_threads = " + std::to_string(threads) + "\n").c_str());
+    Owned<LiteRtOpaqueOptions, LiteRtDestroyOpaqueOptions> cpu;
+    const LiteRtStatus created = LiteRtCreateOpaqueOptions("xnnpack", toml, std::free, cpu.out());
+    if (created != 0) std::free(toml);
+    CheckModel(created, "creating the CPU's options");
+    CheckModel(LiteRtAddOpaqueOptions(options.get(), cpu.get()), "setting the number of threads");
+    cpu.release();
+  }
+
+  void CheckPackedSize(LiteRtTensorBuffer buffer, const TensorInfo& info) const {
+    std::size_t size = 0;
+    CheckModel(LiteRtGetTensorBufferPackedSize(buffer, &size), "reading a buffer's size");
+    if (size != info.bytes()) throw ModelError("LiteRT's buffer is not of the tensor's size");
+  }
+
+  void CreateBuffers(LiteRtSubgraph subgraph) {
+    LiteRtTensor tensor = nullptr;
+    LiteRtRankedTensorType type{};
+    LiteRtTensorBufferRequirements requirements = nullptr;
+    CheckModel(LiteRtGetSubgraphInput(subgraph, 0, &tensor), "finding the input");
+    input = Describe(tensor, "input", &type);
+    CheckModel(LiteRtGetCompiledModelInputBufferRequirements(compiled.get(), 0, 0, &requirements), "sizing the input");
+    CheckModel(LiteRtCreateManagedTensorBufferFromRequirements(environment.get(), &type, requirements,
+                                                               input_buffer.out()),
+               "creating the input buffer");
+    CheckPackedSize(input_buffer.get(), input);
+
+    CheckModel(LiteRtGetSubgraphOutput(subgraph, 0, &tensor), "finding the output");
+    output = Describe(tensor, "output", &type);
+    CheckModel(LiteRtGetCompiledModelOutputBufferRequirements(compiled.get(), 0, 0, &requirements),
+               "sizing the output");
+    CheckModel(LiteRtCreateManagedTensorBufferFromRequirements(environment.get(), &type, requirements,
+                                                               output_buffer.out()),
+               "creating the output buffer");
+    CheckPackedSize(output_buffer.get(), output);
+  }
+};
+
+LightPredictor::LightPredictor(const std::string& model_file, int threads) : state_(std::make_unique<State>()) {
+  State& state = *state_;
+  const LiteRtEnvOption environment_options[] = {
+      {kLiteRtEnvOptionTagAutoRegisterAccelerators, {kLiteRtAnyTypeInt, kLiteRtHwAcceleratorCpu}},
+      {kLiteRtEnvOptionTagMinLoggerSeverity, {kLiteRtAnyTypeInt, kLiteRtLogSeverityWarning}},
+  };
+  CheckModel(LiteRtCreateEnvironment(2, environment_options, state.environment.out()), "starting LiteRT");
+  state.flatbuffer = ReadFile(model_file);
+  if (LiteRtCreateModelFromBuffer(state.environment.get(), state.flatbuffer.data(), state.flatbuffer.size(),
+                                  state.model.out()) != 0) {
+    throw ModelError("'" + model_file + "' is no .tflite file, or it is damaged");
+  }
+
+  LiteRtParamIndex main_index = 0;
+  LiteRtParamIndex inputs = 0;
+  LiteRtParamIndex outputs = 0;
+  LiteRtSubgraph subgraph = nullptr;
+  CheckModel(LiteRtGetMainModelSubgraphIndex(state.model.get(), &main_index), "finding the graph");
+  CheckModel(LiteRtGetModelSubgraph(state.model.get(), main_index, &subgraph), "finding the graph");
+  CheckModel(LiteRtGetNumSubgraphInputs(subgraph, &inputs), "counting inputs");
+  CheckModel(LiteRtGetNumSubgraphOutputs(subgraph, &outputs), "counting outputs");
+  if (inputs != 1 || outputs != 1) {
+    throw ModelError("the model has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) +
+                     " outputs; one of each is needed");
+  }
+  state.SetOptions(threads);
+  CheckModel(LiteRtCreateCompiledModel(state.environment.get(), state.model.get(), state.options.get(),
+                                       state.compiled.out()),
+             "preparing the model");
+  state.CreateBuffers(subgraph);
+}
+
+LightPredictor::~LightPredictor() = default;
+
+const TensorInfo& LightPredictor::input() const { return state_->input; }
+const TensorInfo& LightPredictor::output() const { return state_->output; }
+
+void LightPredictor::Run(const void* input, void* output) {
+  void* address = nullptr;
+  LiteRtTensorBuffer inputs[] = {state_->input_buffer.get()};
+  LiteRtTensorBuffer outputs[] = {state_->output_buffer.get()};
+  CheckRun(LiteRtLockTensorBuffer(inputs[0], &address, kLiteRtTensorBufferLockModeWrite), "writing the input");
+  std::memcpy(address, input, state_->input.bytes());
+  CheckRun(LiteRtUnlockTensorBuffer(inputs[0]), "writing the input");
+  CheckRun(LiteRtRunCompiledModel(state_->compiled.get(), 0, 1, inputs, 1, outputs), "running the model");
+  CheckRun(LiteRtLockTensorBuffer(outputs[0], &address, kLiteRtTensorBufferLockModeRead), "reading the output");
+  std::memcpy(output, address, state_->output.bytes());
+  CheckRun(LiteRtUnlockTensorBuffer(outputs[0]), "reading the output");
+}
+
+}  // namespace qatflow

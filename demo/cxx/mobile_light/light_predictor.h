@@ -1,0 +1,73 @@
+// A classifier in a .tflite file, run by LiteRT on the CPU: one input tensor, one output tensor, fixed shapes.
+// Copy light_predictor.{h,cc} and litert_c_api.h into an app and link with libLiteRt.so.
+//
+//   qatflow::LightPredictor predictor("model.tflite", /*threads=*/4);
+//   std::vector<float> picture(predictor.input().elements()), scores(predictor.output().elements());
+//   predictor.Run(picture.data(), scores.data());
+#ifndef QATFLOW_LIGHT_PREDICTOR_H_
+#define QATFLOW_LIGHT_PREDICTOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace qatflow {
+
+// LiteRT's own numbers.
+enum class ElementType { kFloat32 = 1, kUInt8 = 3, kInt8 = 9 };
+
+// The type and shape of an input or output.
+struct TensorInfo {
+  ElementType type = ElementType::kFloat32;
+  std::vector<std::int32_t> shape;
+  // real = (quantised - zero_point) * scale; 1 and 0 for float32.
+  float scale = 1.0F;
+  std::int64_t zero_point = 0;
+
+  std::size_t elements() const;
+  std::size_t bytes() const;
+  const char* type_name() const;
+  // Element `index` of `data`, as a real number.
+  float Real(const void* data, std::size_t index) const;
+  // Sets all elements of `data` to the representable number nearest to `real`.
+  void Fill(float real, void* data) const;
+};
+
+// The model cannot be used: unreadable, damaged, or of a form that this class does not run.
+class ModelError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// The model was loaded, but a run of it failed.
+class RunError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Not for use by several threads at once; make one for each.
+class LightPredictor {
+ public:
+  // Loads and prepares the model for `threads` threads. Throws ModelError.
+  LightPredictor(const std::string& model_file, int threads);
+  ~LightPredictor();
+  LightPredictor(const LightPredictor&) = delete;
+  LightPredictor& operator=(const LightPredictor&) = delete;
+
+  const TensorInfo& input() const;
+  const TensorInfo& output() const;
+
+  // Runs the model once: reads input().bytes() from `input`, writes output().bytes() to `output`. Throws RunError.
+  void Run(const void* input, void* output);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qatflow
+
+#endif  // QATFLOW_LIGHT_PREDICTOR_H_

@@ -1,0 +1,40 @@
+// Times of repeated runs, and what they say.
+#ifndef QATFLOW_TIMING_H_
+#define QATFLOW_TIMING_H_
+
+#include <chrono>
+#include <vector>
+
+namespace qatflow {
+
+// All in milliseconds; `runs` is a count. `p90` is the nearest rank; `stddev` divides by runs - 1 (0 for one run).
+struct Statistics {
+  int runs = 0;
+  double min = 0;
+  double mean = 0;
+  double median = 0;
+  double p90 = 0;
+  double max = 0;
+  double stddev = 0;
+};
+
+// `milliseconds` holds at least one time.
+Statistics Summarise(std::vector<double> milliseconds);
+
+// Milliseconds since it was made.
+class Stopwatch {
+ public:
+  double Milliseconds() const {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Largest resident memory of this process so far, in bytes; 0 where the system does not tell.
+long long PeakMemoryBytes();
+
+}  // namespace qatflow
+
+#endif  // QATFLOW_TIMING_H_

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Set-up, then Snakemake:
+#   ./run.sh                                   snakemake --cores 4 all
+#   ./run.sh -n                                dry run
+#   ./run.sh compress                          one stage and what it needs
+#   ./run.sh --configfile config/test.yaml     another configuration
+# Arguments are Snakemake's; `--cores 4` is put before them unless they name cores, jobs, an executor or a profile.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+source ./setup.sh
+
+says_where_to_run() {
+    local argument
+    for argument in "$@"; do
+        case "$argument" in
+            --cores | --cores=* | -c* | --jobs | --jobs=* | -j* | --executor | --executor=* | -e* | \
+                --profile | --profile=* | --workflow-profile | --workflow-profile=*) return 0 ;;
+        esac
+    done
+    return 1
+}
+
+set_up
+if (($# == 0)); then
+    set -- all
+fi
+case " $* " in
+    *" --configfile"*) .venv/bin/python -m qatflow.config.precheck "$@" ;;
+esac
+if ! says_where_to_run "$@"; then
+    set -- --cores 4 "$@"
+fi
+PATH="$PWD/.venv/bin:$PATH" exec .venv/bin/snakemake "$@"

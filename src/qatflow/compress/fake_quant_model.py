@@ -1,0 +1,45 @@
+"""A quantised graph executed with fake quantisation, in TensorFlow: what training saw, with the scales it settled on."""
+
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+from tf_keras import layers
+
+from qatflow.compress.quantizers.fake_quant import fake_quant
+from qatflow.graph.graph import ActivationScale, Graph, Node
+from qatflow.training.keras_model import TrainingModel, training_model
+
+
+class FixedFakeQuant(layers.Layer):
+    """Rounds to the grid of a scale that no longer changes."""
+
+    def __init__(self, scale: ActivationScale, name: str):
+        super().__init__(name=name, trainable=False)
+        self._scale = scale
+
+    def call(self, inputs: Any) -> Any:
+        """Return the inputs on the grid."""
+        return fake_quant(inputs, tf.constant(self._scale.scale, tf.float32), self._scale.bits)
+
+
+class FixedScales:
+    """Hooks that put the graph's own activation scales into a model."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+
+    def layer(self, node: Node, layer: Any) -> Any:
+        """Return the layer as it is: its weights are on their grid already."""
+        return layer
+
+    def after(self, node: Node) -> Any | None:
+        """Quantise a tensor that has a scale."""
+        scale = self.graph.activation_scales.get(node.name)
+        return scale and FixedFakeQuant(scale, f"{node.name.replace('/', '_')}_tensor")
+
+
+def fake_quant_model(graph: Graph) -> TrainingModel:
+    """Return the Keras model of a quantised graph; pictures in, logits out."""
+    real = replace(graph, weights={name: graph.real_weight(name) for name in graph.weights}, weight_scales={})
+    return training_model(real, seed=0, step=0, hooks=FixedScales(graph))

@@ -1,0 +1,156 @@
+"""The quantisers put into a training model, and the integers and scales read out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_model_optimization.quantization.keras import QuantizeConfig, QuantizeWrapperV2
+from tf_keras import layers
+
+from qatflow.compress.placement import quantised_kernels, quantised_tensors
+from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS, ActivationQuantizer
+from qatflow.compress.quantizers.phase import Phase
+from qatflow.compress.quantizers.weights import AbsMaxWeight
+from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
+from qatflow.graph.operations import QUANTISED_KERNEL, Dense
+from qatflow.graph.store import integer_type
+from qatflow.training.keras_model import TrainingModel
+
+
+@dataclass(frozen=True)
+class QuantSettings:
+    """What a QuantizationStrategy asks for; names and values are those of the compress YAML."""
+
+    weight_bits: int
+    activation_bits: int
+    weight_quantize_type: str
+    activation_quantize_type: str
+
+
+class KernelConfig(QuantizeConfig):
+    """tfmot's description of a layer whose kernel alone is quantised."""
+
+    def __init__(self, role: str, quantizer: AbsMaxWeight):
+        self.role = role
+        self.quantizer = quantizer
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, AbsMaxWeight]]:
+        """Return the kernel and its quantiser."""
+        return [(getattr(layer, self.role), self.quantizer)]
+
+    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        """Let the layer compute with the quantised kernel."""
+        setattr(layer, self.role, quantize_weights[0])
+
+    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+        """Return none: activations are nodes of their own."""
+        return []
+
+    @tf.autograph.experimental.do_not_convert
+    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+        """Do nothing: activations are nodes of their own."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """Return none: a tensor's quantiser is a layer of its own."""
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings (tfmot's interface)."""
+        return {"role": self.role, "quantizer": self.quantizer.get_config()}
+
+
+class TensorConfig(KernelConfig):
+    """tfmot's description of a layer whose output alone is quantised."""
+
+    def __init__(self, quantizer: ActivationQuantizer):
+        self.output_quantizer = quantizer
+
+    def get_weights_and_quantizers(self, layer: Any) -> list[Any]:
+        """Return none."""
+        return []
+
+    @tf.autograph.experimental.do_not_convert
+    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+        """Do nothing."""
+
+    def get_output_quantizers(self, layer: Any) -> list[Any]:
+        """Return the quantiser of the output."""
+        return [self.output_quantizer]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings (tfmot's interface)."""
+        return {"quantizer": self.output_quantizer.get_config()}
+
+
+@dataclass
+class Quantisers:
+    """The hooks that put quantisers into a model while it is built, and remember them.
+
+    Attributes:
+        graph: the float graph.
+        settings: bits and types.
+        phase: what the quantisers are doing, shared by all.
+    """
+
+    graph: Graph
+    settings: QuantSettings
+    phase: Phase = field(default_factory=Phase)
+    _kernels: dict[str, AbsMaxWeight] = field(default_factory=dict)
+    _tensors: dict[str, tuple[ActivationQuantizer, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Find what is to be quantised."""
+        self._quantised_tensors = quantised_tensors(self.graph)
+
+    def layer(self, node: Node, layer: Any) -> Any:
+        """Wrap a layer whose kernel is quantised."""
+        if node.kernel is None:
+            return layer
+        quantizer = AbsMaxWeight(self.settings.weight_bits, self._channels(node), self.phase)
+        self._kernels[node.name] = quantizer
+        return QuantizeWrapperV2(layer, KernelConfig(QUANTISED_KERNEL[type(node.operation)], quantizer))
+
+    def after(self, node: Node) -> Any | None:
+        """Put a quantiser behind a node whose tensor is quantised."""
+        if node.name not in self._quantised_tensors:
+            return None
+        make: Callable[..., ActivationQuantizer] = ACTIVATION_QUANTIZERS[self.settings.activation_quantize_type]
+        quantizer = make(self.settings.activation_bits, self.phase)
+        name = f"{node.name.replace('/', '_')}_tensor"
+        wrapper = QuantizeWrapperV2(layers.Activation("linear", name=name), TensorConfig(quantizer))
+        self._tensors[node.name] = (quantizer, wrapper)
+        return wrapper
+
+    def quantised_graph(self, model: TrainingModel) -> Graph:
+        """Return the graph with the integers and scales that training has reached."""
+        weights = model.weights()
+        weight_scales: dict[str, WeightScale] = {}
+        bits = self.settings.weight_bits
+        for name, weight in quantised_kernels(self.graph).items():
+            integers, scale = self._kernels[name].integers(weights[weight])
+            weights[weight] = np.asarray(integers).astype(integer_type(bits))
+            weight_scales[weight] = WeightScale(bits, np.asarray(scale))
+        return Graph(
+            nodes=self.graph.nodes,
+            outputs=self.graph.outputs,
+            weights=weights,
+            weight_scales=weight_scales,
+            activation_scales={
+                name: ActivationScale(
+                    self.settings.activation_bits, float(quantizer.scale(wrapper._output_quantizer_vars))
+                )
+                for name, (quantizer, wrapper) in self._tensors.items()
+            },
+            aliases=self.graph.aliases,
+        )
+
+    def _channels(self, node: Node) -> int | None:
+        # PaddleSlim keeps one scale a tensor for dense layers, whatever the weights' type
+        if self.settings.weight_quantize_type == "abs_max" or isinstance(node.operation, Dense):
+            return None
+        kernel = node.kernel
+        assert kernel is not None
+        shape = self.graph.weights[kernel].shape
+        return int(shape[-1]) if QUANTISED_KERNEL[type(node.operation)] == "kernel" else int(shape[-2] * shape[-1])

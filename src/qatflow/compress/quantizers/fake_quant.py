@@ -1,0 +1,64 @@
+"""Fake quantisation: values rounded to the grid of the integers, gradients passed straight through.
+
+Symmetric, zero point 0, as PaddleSlim's fake_quantize operations: scale = max|x| / (2^(bits−1) − 1). A weight uses the
+integers −127 … 127 (8 bits); an activation −128 … 127, since that is where the device's int8 kernels saturate.
+TensorFlow's fused operations round half up after shifting by the lower end, and their gradient is 1 inside the range
+and 0 outside of it.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+SMALLEST = 1e-8  # of max|x|: a tensor of zeros still needs a grid
+
+
+def weight_scale(kernel: Any, bits: int, channels: int | None) -> Any:
+    """Return the scale of a kernel, float32 [1], or [channels] when `channels` is given.
+
+    Args:
+        kernel: float32, output channels in the last axes.
+        bits: width of the integers.
+        channels: number of output channels for one scale each (`channel_wise_abs_max`); None for one scale.
+    """
+    flat = tf.reshape(kernel, [-1, channels or 1])
+    return tf.maximum(tf.reduce_max(tf.abs(flat), axis=0), SMALLEST) / largest(bits)
+
+
+def fake_quant_weight(kernel: Any, bits: int, channels: int | None) -> Any:
+    """Return the kernel on the grid of its own scale, same shape; see `weight_scale`."""
+    end = tf.stop_gradient(weight_scale(kernel, bits, channels)) * largest(bits)
+    if channels is None:
+        return tf.quantization.fake_quant_with_min_max_vars(kernel, -end[0], end[0], num_bits=bits, narrow_range=True)
+    flat = tf.reshape(kernel, [-1, channels])
+    quantised = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        flat, -end, end, num_bits=bits, narrow_range=True
+    )
+    return tf.reshape(quantised, kernel.shape)
+
+
+def weight_integers(kernel: Any, bits: int, channels: int | None) -> tuple[Any, Any]:
+    """Return the integers that `fake_quant_weight` stands for (float32, integer values) and their scale.
+
+    The integers are read off the fake-quantised kernel itself, so that a value near a tie is what training saw.
+    """
+    scale = weight_scale(kernel, bits, channels)
+    flat = tf.reshape(fake_quant_weight(kernel, bits, channels), [-1, channels or 1])
+    return tf.reshape(tf.round(flat / scale), kernel.shape), scale
+
+
+def activation_scale(abs_max: Any, bits: int) -> Any:
+    """Return the step between two integers for activations whose largest magnitude is `abs_max`, float32."""
+    return tf.maximum(abs_max, SMALLEST) / largest(bits)
+
+
+def fake_quant(x: Any, scale: Any, bits: int) -> Any:
+    """Return `x` on the grid −2^(bits−1)·scale … (2^(bits−1)−1)·scale."""
+    scale = tf.stop_gradient(scale)
+    low, high = -(largest(bits) + 1) * scale, largest(bits) * scale
+    return tf.quantization.fake_quant_with_min_max_vars(x, low, high, num_bits=bits)
+
+
+def largest(bits: int) -> float:
+    """Return the largest integer of a signed, symmetric width: 127 for 8 bits."""
+    return float(2 ** (bits - 1) - 1)

@@ -1,0 +1,31 @@
+"""moving_average_abs_max: a moving average of each batch's max|x|, as PaddleSlim's operation of the name."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from qatflow.compress.quantizers.activations import ActivationQuantizer
+
+RATE = 0.9
+
+
+class MovingAverageAbsMax(ActivationQuantizer):
+    """state = 0.9·state + 1, accum = 0.9·accum + max|x|, scale = accum / state; both start at 0, so that the first
+    batch counts for itself alone (PaddleSlim starts both at 1, which pulls the first steps towards 1)."""
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Make the two variables."""
+        return {
+            key: layer.add_weight(f"{name}_{key}", shape=[], initializer="zeros", trainable=False)
+            for key in ("state", "accum")
+        }
+
+    def observe(self, inputs: Any, state: dict[str, Any]) -> Any:
+        """Take in one batch and return the updated average of max|x|."""
+        total = state["state"].assign(state["state"] * RATE + 1.0, read_value=True)
+        accum = state["accum"].assign(state["accum"] * RATE + tf.reduce_max(tf.abs(inputs)), read_value=True)
+        return accum / total
+
+    def abs_max(self, inputs: Any, state: dict[str, Any]) -> Any:
+        """Return the average of max|x|."""
+        return tf.math.divide_no_nan(state["accum"], state["state"])

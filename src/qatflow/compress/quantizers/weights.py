@@ -1,0 +1,42 @@
+"""Weights: abs_max and channel_wise_abs_max. The scale is that of the kernel at each step; there is no state."""
+
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_model_optimization.quantization.keras import quantizers
+
+from qatflow.compress.quantizers.fake_quant import fake_quant_weight, weight_integers
+from qatflow.compress.quantizers.phase import Phase
+
+
+class AbsMaxWeight(quantizers.Quantizer):
+    """Fake-quantises a kernel with one scale a tensor, or one an output channel."""
+
+    def __init__(self, bits: int, channels: int | None, phase: Phase):
+        """Set up the quantiser.
+
+        Args:
+            bits: width of the integers.
+            channels: number of output channels for `channel_wise_abs_max`; None for `abs_max`.
+            phase: what the model's quantisers are doing.
+        """
+        self.bits = bits
+        self.channels = channels
+        self.phase = phase
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Make no variables (tfmot's interface)."""
+        return {}
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """Return the kernel, fake-quantised unless the phase lets it through."""
+        return fake_quant_weight(inputs, self.bits, self.channels) if self.phase.mode == "quantise" else inputs
+
+    def integers(self, kernel: Any) -> tuple[Any, Any]:
+        """Return the integers (float32) and the scale that the kernel has now."""
+        return weight_integers(kernel, self.bits, self.channels)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings (tfmot's interface)."""
+        return {"bits": self.bits, "channels": self.channels}

@@ -1,0 +1,52 @@
+"""From the pretrained folder and a compress YAML to results/<experiment>/trained/."""
+
+from pathlib import Path
+
+from qatflow import provenance
+from qatflow.code_digest import code_digest
+from qatflow.config.compress_yaml import load_compress
+from qatflow.config.model import CompressSection
+from qatflow.data.manifest import read_manifest
+from qatflow.files import sha256, whole_folder, write_json
+from qatflow.graph.store import load, write
+from qatflow.tensorflow_runtime import start
+from qatflow.training.history import write_csv
+from qatflow.training.work_folder import work_folder
+
+CHECKPOINTS = "checkpoints"  # used where the YAML names no checkpoint_path: a long training must survive a kill
+
+
+def compress(
+    pretrained: Path, data: Path, section: CompressSection, experiment: Path, output: Path, seed: int, threads: int
+) -> None:
+    """Train for int8 and write the trained graph.
+
+    Args:
+        pretrained: folder with the float graph.
+        data: manifest.json of the prepared pictures.
+        section: the configuration's compress section; `section.config` is the compress YAML.
+        experiment: folder of the experiment, to which the YAML's checkpoint_path is relative.
+        output: folder to write: model, weights, history.csv, manifest.json.
+        seed: of everything random.
+        threads: threads of TensorFlow.
+    """
+    config = load_compress(Path(section.config))
+    graph, manifest = load(pretrained), read_manifest(data)
+    start(seed, threads)
+    from qatflow.compress.compressor import Compressor
+
+    compressor = Compressor(graph, manifest, section, config, seed)
+    shape = {
+        **compressor.shape(),
+        "pretrained": sha256(pretrained / "weights"),
+        "code": code_digest("qatflow.compress.compressor"),
+    }
+    with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
+        trained, history = compressor.run(folder)
+    inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
+    made = provenance.record(inputs, {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}, seed)
+    with whole_folder(output) as temporary:
+        write(trained, temporary)
+        write_csv(history, temporary / "history.csv")
+        files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
+        write_json(temporary / "manifest.json", {"sha256": files, "provenance": made})

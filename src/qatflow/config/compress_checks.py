@@ -1,0 +1,114 @@
+"""What the types of a compress YAML cannot say: names, epochs, folders, and what a device can run."""
+
+import itertools
+import posixpath
+from collections.abc import Collection, Iterator
+
+from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
+from qatflow.config.validate import Problem, nearest
+from qatflow.config.yaml_lines import Keys
+
+SAVE_PATHS = ("float_model_save_path", "int8_model_save_path", "mobile_model_save_path")
+
+
+def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the combination of values.
+
+    Args:
+        config: the typed compress YAML.
+        reserved: folders within the experiment's folder that the workflow itself writes.
+    """
+    if config.version != 1:
+        yield Problem((("version",),), f"must be 1.0, the only version of the grammar; got {config.version:g}")
+    if config.compressor.init_model:
+        yield Problem((("compressor", "init_model"),), "is for pruned models, which this version has not; remove it")
+    yield from _names(config)
+    for name, strategy in config.strategies.items():
+        yield from _epochs(config, name, strategy)
+        yield from _deployable(name, strategy)
+    yield from _folders(config, reserved)
+
+
+def _names(config: CompressConfig) -> Iterator[Problem]:
+    used = config.compressor.strategies
+    listed: Keys = ("compressor", "strategies")
+    for index, name in enumerate(used):
+        if name not in config.strategies:
+            defined = ", ".join(config.strategies) or "none"
+            yield Problem(
+                ((*listed, index), ("strategies",)),
+                f"'{name}' is not defined under strategies; defined: {defined}{nearest(name, config.strategies)}",
+            )
+    for name in config.strategies:
+        if name not in used:
+            yield Problem((("strategies", name), listed), "is defined but compressor.strategies does not list it")
+    if not used:
+        yield Problem((listed,), "lists no strategy: nothing would be quantised; name one of those under strategies")
+    elif len(used) > 1:
+        yield Problem((listed,), f"lists {len(used)} strategies; this version runs one QuantizationStrategy a run")
+
+
+def _epochs(config: CompressConfig, name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+    start: Keys = ("strategies", name, "start_epoch")
+    end: Keys = ("strategies", name, "end_epoch")
+    epoch = config.compressor.epoch
+    if strategy.end_epoch >= epoch:
+        yield Problem(
+            (end, ("compressor", "epoch")),
+            f"epoch {strategy.end_epoch} is never reached and nothing would be exported: epochs count from 0 and "
+            f"compressor.epoch is {epoch}, so the last is {epoch - 1}",
+        )
+    if strategy.start_epoch > strategy.end_epoch:
+        yield Problem(
+            (start, end),
+            f"must be at most end_epoch ({strategy.end_epoch}): the model is exported after end_epoch, and would not "
+            f"be quantised by then",
+        )
+
+
+def _deployable(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+    section: Keys = ("strategies", name)
+    if strategy.activation_quantize_type == "abs_max":
+        yield Problem(
+            ((*section, "activation_quantize_type"),),
+            "'abs_max' cannot be deployed: it finds the scale of the activations anew for each picture, which costs "
+            "time on the device, and no int8 kernel there does it; use 'moving_average_abs_max' or 'range_abs_max'",
+        )
+    for key, bits in (("weight_bits", strategy.weight_bits), ("activation_bits", strategy.activation_bits)):
+        if bits != 8:
+            yield Problem(
+                ((*section, key),), f"must be 8: the device's kernels are int8, there are none for {bits} bits"
+            )
+    if strategy.float_model_save_path is None:
+        yield Problem(
+            ((*section, "float_model_save_path"),),
+            "is missing: the device's model is made from this folder (on the page: './output/float')",
+        )
+    for key, nodes in (("save_in_nodes", strategy.save_in_nodes), ("save_out_nodes", strategy.save_out_nodes)):
+        if nodes == []:
+            yield Problem(((*section, key),), "names no node; name one, or leave the key out for the model's own")
+
+
+def _folders(config: CompressConfig, reserved: Collection[str]) -> Iterator[Problem]:
+    written: list[tuple[Keys, str]] = []
+    for name, strategy in config.strategies.items():
+        written += [(("strategies", name, key), path) for key in SAVE_PATHS if (path := getattr(strategy, key))]
+    if config.compressor.checkpoint_path:
+        written.append((("compressor", "checkpoint_path"), config.compressor.checkpoint_path))
+    folders: list[tuple[Keys, str]] = []
+    for keys, path in written:
+        folder = posixpath.normpath(path)
+        if path.startswith("/") or folder.split("/")[0] == ".." or "\0" in path:
+            yield Problem((keys,), f"'{path}' leaves the experiment's folder; give a folder within it, like ./output/x")
+        elif folder == ".":
+            yield Problem((keys,), f"'{path}' is the experiment's folder itself; give a folder within it")
+        elif folder.split("/")[0] in reserved:
+            yield Problem((keys,), f"'{path}' is a folder that the workflow itself writes; give another")
+        else:
+            folders.append((keys, folder))
+    for (first, one), (second, other) in itertools.combinations(folders, 2):
+        if one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/"):
+            relation = "is also" if one == other else "lies within or around"
+            yield Problem(
+                (second, first), f"'{other}' {relation} {'.'.join(map(str, first))} ('{one}'); give each its own"
+            )

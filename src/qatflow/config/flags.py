@@ -1,0 +1,62 @@
+"""A section of the configuration as command-line flags: `--learning-rate 0.1`, and back."""
+
+import argparse
+import shlex
+from typing import Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from qatflow.config.model import Section
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def add_flags(parser: argparse.ArgumentParser, section: type[Section]) -> None:
+    """Add a flag for each plain value of the section, with its description and default."""
+    group = parser.add_argument_group(section.__name__, (section.__doc__ or "").partition("\n")[0])
+    for name, field in _plain_fields(section):
+        kinds = _kinds(field)
+        choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+        group.add_argument(
+            _flag(name),
+            dest=name,
+            type=str if choices else _boolean if bool in kinds else next((k for k in (int, float) if k in kinds), str),
+            choices=choices or None,
+            default=field.get_default(call_default_factory=True),
+            help=f"{field.description} (default: %(default)s)".replace("100%", "100%%"),
+        )
+
+
+def read_flags(arguments: argparse.Namespace, section: type[AnySection]) -> AnySection:
+    """Return the section that the parsed flags describe; its nested sections have their defaults."""
+    return section.model_validate({name: getattr(arguments, name) for name, _ in _plain_fields(section)})
+
+
+def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:
+    """Return the flags, quoted for a shell, that `read_flags` makes the section of; values of None are left out."""
+    values = {name: getattr(section, name) for name, _ in _plain_fields(type(section)) if name not in leave_out}
+    return " ".join(f"{_flag(name)} {shlex.quote(str(value))}" for name, value in values.items() if value is not None)
+
+
+def _plain_fields(section: type[Section]) -> list[tuple[str, FieldInfo]]:
+    return [(name, field) for name, field in section.model_fields.items() if not _is_section(field)]
+
+
+def _is_section(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _kinds(field: FieldInfo) -> list[object]:
+    annotation = field.annotation
+    return list(get_args(annotation)) if get_origin(annotation) in (Union, type(int | None)) else [annotation]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise argparse.ArgumentTypeError(f"{text!r}: True or False")
+    return text == "True"

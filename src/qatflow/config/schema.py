@@ -1,0 +1,127 @@
+"""The JSON Schemas of the configuration and of the compress YAML, made from the typed models.
+
+`python -m qatflow.config.schema` writes them, and the default configuration, to config/.
+"""
+
+import argparse
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from qatflow.cli import entry
+from qatflow.config.compress_model import CompressConfig
+from qatflow.config.model import Config
+from qatflow.config.yaml_lines import Keys
+from qatflow.files import write_text
+
+PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "a name of letters, digits, - and _",
+    r"^[0-9a-f]{64}$": "64 hexadecimal digits, in lower case",
+}
+"""In words."""
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@functools.cache
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of `model`, without references: each section stands where it is used."""
+    schema = model.model_json_schema(by_alias=True)
+    definitions = schema.pop("$defs", {})
+    return {"$schema": DIALECT, **_inlined(schema, definitions)}
+
+
+def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]:
+    """Follow `keys` into the schema of `model` as far as they lead; return that part of them and the schema there."""
+    schema = json_schema(model)
+    for depth, key in enumerate(keys):
+        properties = schema.get("properties", {})
+        inner = properties.get(key) or schema.get("items" if isinstance(key, int) else "additionalProperties")
+        if not inner:
+            return keys[:depth], schema
+        schema = inner
+    return keys, schema
+
+
+def allowed(schema: dict[str, Any]) -> str:
+    """Return in words what a schema allows."""
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(allowed(choice) for choice in schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        values = schema.get("enum", [schema.get("const")])
+        *most, final = [json.dumps(value, ensure_ascii=False) for value in values]
+        return f"{', '.join(most)} or {final}" if most else final
+    match schema.get("type"):
+        case "integer":
+            return "a whole number" + _range(schema)
+        case "number":
+            return "a number" + _range(schema)
+        case "boolean":
+            return "true or false"
+        case "null":
+            return "null"
+        case "array":
+            return f"a list, each item {allowed(schema['items'])}"
+        case "object":
+            names = list(schema.get("properties", {}))
+            return f"a mapping with keys from {', '.join(names)}" if names else "a mapping"
+    pattern = schema.get("pattern")
+    return PATTERNS.get(pattern, f"text that matches {pattern}") if pattern else "text"
+
+
+def _range(schema: dict[str, Any]) -> str:
+    lower = "from" if "minimum" in schema else "above"
+    upper = " to" if "minimum" in schema and "maximum" in schema else ", at most" if "maximum" in schema else ", below"
+    bounds = (
+        (f" {lower}", schema.get("minimum", schema.get("exclusiveMinimum"))),
+        (upper, schema.get("maximum", schema.get("exclusiveMaximum"))),
+    )
+    return "".join(f"{word} {_number(bound)}" for word, bound in bounds if bound is not None)
+
+
+def _number(value: int | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}"
+
+
+def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_inlined(inner, definitions) for inner in node]
+    if not isinstance(node, dict):
+        return node
+    node = dict(node)
+    if reference := node.pop("$ref", None):
+        node = {**definitions[reference.removeprefix("#/$defs/")], **node}
+    return {key: _inlined(inner, definitions) for key, inner in node.items()}
+
+
+def generated(folder: Path) -> dict[Path, str]:
+    """Return the text of each generated file under the configuration folder `folder`."""
+    from qatflow.config.defaults import default_yaml, with_table
+
+    readme = folder / "README.md"
+    return {
+        folder / "schema.json": _json(json_schema(Config)),
+        folder / "compress.schema.json": _json(json_schema(CompressConfig)),
+        folder / "config.yaml": default_yaml(),
+        readme: with_table(readme.read_text(encoding="utf-8")),
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Write the generated files."""
+    parser = argparse.ArgumentParser(prog="python -m qatflow.config.schema", description=main.__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("config"), help="the configuration folder (config)")
+    for path, text in generated(parser.parse_args(argv).folder).items():
+        write_text(path, text)
+        print(path)
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,174 @@
+"""From merged values to a typed model, or to a list of all that is wrong with them."""
+
+import contextlib
+import copy
+import difflib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from qatflow.config.merge import Merged, Place
+from qatflow.config.schema import allowed, json_schema, schema_at
+from qatflow.config.yaml_lines import Keys, kind
+from qatflow.errors import UserError
+
+MAX_SHOWN = 50
+YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with the value at `keys[0]`, together with those at the others.
+
+    Attributes:
+        keys: the keys whose values are involved; the message names the first (see `Merged.place`).
+        message: what is wrong and what is allowed.
+    """
+
+    keys: tuple[Keys, ...]
+    message: str
+
+
+@dataclass(frozen=True, order=True)
+class Report:
+    """One line of the message to the user, in the order of files and lines."""
+
+    place: Place
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}"
+
+
+def problem(message: str, *dotted: str) -> Problem:
+    """Return a `Problem` of the keys written with dots."""
+    return Problem(tuple(tuple(keys.split(".")) for keys in dotted), message)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` with the nearest of `words`, or nothing where none is near."""
+    lowered = {candidate.lower(): candidate for candidate in words}
+    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return f"; did you mean '{lowered[near[0]]}'?" if near else ""
+
+
+def validate(model: type[M], merged: Merged, checks: Callable[[M], Iterable[Problem]]) -> tuple[M | None, list[Report]]:
+    """Check `merged` against `model`, then by `checks` what the types cannot say.
+
+    Wrong values are reported and left out, so that `checks` see the rest; what they say about a left-out value is
+    not reported.
+
+    Returns:
+        The typed model, and all problems. The model is None where required keys are missing. It is to be used only
+        if there are no problems.
+    """
+    problems = list(_type_problems(model, merged.data))
+    bad = [found.keys[0] for found in problems]
+    value: M | None = None
+    with contextlib.suppress(ValidationError):  # what remains is that required keys are missing; reported above
+        value = model.model_validate(_without(merged.data, bad))
+        problems += [found for found in checks(value) if not _concerns(found, bad)]
+    return value, sorted({Report(merged.place(*found.keys), _text(found)) for found in problems})
+
+
+def refusal(what: str, reports: list[Report] | list[str]) -> UserError:
+    """Return the error that lists all problems of `what`, one a line."""
+    count = "1 problem" if len(reports) == 1 else f"{len(reports)} problems"
+    lines = [f"{what} has {count}:", *map(str, reports[:MAX_SHOWN])]
+    if len(reports) > MAX_SHOWN:
+        lines.append(f"… and {len(reports) - MAX_SHOWN} more")
+    return UserError("\n".join(lines))
+
+
+def _text(found: Problem) -> str:
+    key, *others = map(_dotted, found.keys)
+    unnamed = [other for other in others if other not in found.message]
+    return f"{key}: {found.message}" + (f" (with {', '.join(unnamed)})" if unnamed else "")
+
+
+def _type_problems(model: type[BaseModel], data: dict[str, Any]) -> Iterator[Problem]:
+    seen: set[Keys] = set()
+    for keys, value in _booleans(data, ()):
+        where, schema = schema_at(model, keys)
+        if where == keys and "boolean" not in str(schema.get("type", "boolean")):  # Literal[1] takes True for 1
+            seen.add(keys)
+            yield Problem((keys,), f"must be {allowed(schema)}; got {kind(value)}")
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_context=False):
+            location: Keys = tuple(detail["loc"])
+            if detail["type"] == "extra_forbidden":
+                keys, message = location, _unknown(model, location)
+            elif detail["type"] == "missing":
+                keys, schema = schema_at(model, location)
+                message = f"is missing; {allowed(schema)} is required. {schema.get('description', '')}".rstrip()
+            else:
+                keys, schema = schema_at(model, location)  # a location may end in the name of a type of a union
+                message = f"must be {allowed(schema)}; got {kind(detail['input'])}{_hint(schema, detail['input'])}"
+            if keys not in seen:
+                seen.add(keys)
+                yield Problem((keys,), message)
+
+
+def _unknown(model: type[BaseModel], keys: Keys) -> str:
+    key = str(keys[-1])
+    properties = schema_at(model, keys[:-1])[1].get("properties", {})
+    hint = nearest(key, properties)
+    elsewhere = [_dotted(other) for other in _all_keys(json_schema(model), ()) if other[-1] == key]
+    if not hint and elsewhere:
+        hint = f"; did you mean '{elsewhere[0]}'?"
+    return f"unknown key; allowed here: {', '.join(properties)}{hint}"
+
+
+def _hint(schema: dict[str, Any], value: Any) -> str:
+    if not isinstance(value, str):
+        return ""
+    if schema.get("type") == "boolean" and value.lower() in YAML_1_1_BOOLEANS:
+        return f"; did you mean '{YAML_1_1_BOOLEANS[value.lower()]}'?"
+    choices = [*schema.get("enum", []), schema.get("const")]
+    return nearest(value, [choice for choice in choices if isinstance(choice, str)])
+
+
+def _all_keys(schema: dict[str, Any], above: Keys) -> Iterator[Keys]:
+    for key, inner in schema.get("properties", {}).items():
+        yield (*above, key)
+        yield from _all_keys(inner, (*above, key))
+
+
+def _booleans(value: Any, above: Keys) -> Iterator[tuple[Keys, bool]]:
+    if isinstance(value, bool):
+        yield above, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _booleans(inner, (*above, key))
+
+
+def _without(data: dict[str, Any], bad: list[Keys]) -> dict[str, Any]:
+    """Return a copy of `data` without the values at `bad`; a list with a bad item goes as a whole."""
+    kept = copy.deepcopy(data)
+    for keys in bad:
+        inner: Any = kept
+        for key in keys[:-1]:
+            if not isinstance(inner.get(key), dict):
+                break
+            inner = inner[key]
+        else:
+            key = keys[-1]
+        inner.pop(key, None)
+    return kept
+
+
+def _concerns(found: Problem, bad: list[Keys]) -> bool:
+    """Say whether `found` depends on a value that was left out."""
+    left_out = [tuple(itertools.takewhile(lambda key: isinstance(key, str), keys)) for keys in bad]
+    return any(keys[: len(wrong)] == wrong for keys in found.keys for wrong in left_out)
+
+
+def _dotted(keys: Keys) -> str:
+    return ".".join(f"[{key}]" if isinstance(key, int) else key for key in keys).replace(".[", "[")

@@ -1,0 +1,177 @@
+"""What `prepare` promises to the stages after it: data/<name>/manifest.json."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qatflow.data.preprocess import Preprocessing
+from qatflow.errors import UserError
+from qatflow.files import read_json, write_json
+
+FORMAT = 1
+FILE = "manifest.json"
+AGAIN = "prepare the data again with `snakemake --cores 4 data --forcerun prepare_data`"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the data folder: its name, SHA-256 and size in bytes."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Shard(File):
+    """A TFRecord file, with the number of its records."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of training, validation or test, in the order of the shards.
+
+    Attributes:
+        count: pictures.
+        class_counts: pictures of each class, by label.
+        shards: files, in order.
+    """
+
+    count: int
+    class_counts: tuple[int, ...]
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A prepared data set.
+
+    Attributes:
+        folder: where its files lie.
+        dataset: name of the data set, as in data/<name>.
+        source: kind of source (`idx`, `folder`, ...).
+        origin: where the pictures come from, in words.
+        licence: under what terms, as far as known.
+        labels: name of each class, by label.
+        preprocessing: what is done to a picture before the network sees it.
+        splits: `train`, `validation` and `test`.
+        labels_file: labels.txt, a name a line.
+        calibration_file: calibration.json, the frozen list of calibration pictures.
+        rejected_file: rejected.csv, key and reason of each picture left out.
+        rejected: pictures left out.
+        converted: pictures whose own bytes could not be kept (see `picture.stored`).
+        provenance: what made the folder.
+    """
+
+    folder: Path
+    dataset: str
+    source: str
+    origin: str
+    licence: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    splits: Mapping[str, Split]
+    labels_file: File
+    calibration_file: File
+    rejected_file: File
+    rejected: int
+    converted: int
+    provenance: Mapping[str, Any]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.labels)
+
+    def shard_paths(self, split: str) -> list[Path]:
+        """Return the TFRecord files of a split, in order."""
+        return [self.folder / shard.file for shard in self.splits[split].shards]
+
+    def content_digest(self) -> str:
+        """Return the SHA-256 over pictures, labels, calibration list and preprocessing, wherever the folder lies."""
+        shards = {name: [shard.sha256 for shard in split.shards] for name, split in self.splits.items()}
+        files = [self.labels_file.sha256, self.calibration_file.sha256]
+        content = json.dumps([shards, files, self.preprocessing.to_json()], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def write(self) -> None:
+        """Write manifest.json into the folder, whole or not at all."""
+        value = {
+            "format_version": FORMAT,
+            "dataset": self.dataset,
+            "source": self.source,
+            "origin": self.origin,
+            "licence": self.licence,
+            "classes": self.classes,
+            "splits": {name: asdict(split) for name, split in self.splits.items()},
+            "labels": asdict(self.labels_file),
+            "calibration": asdict(self.calibration_file),
+            "rejected": asdict(self.rejected_file) | {"count": self.rejected},
+            "converted": self.converted,
+            "preprocessing": self.preprocessing.to_json(),
+            "provenance": dict(self.provenance),
+        }
+        write_json(self.folder / FILE, value)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read manifest.json (or the folder that holds it) and check that its files are there in their sizes.
+
+    Raises:
+        UserError: the manifest is missing, unreadable or of another format, or a file is missing or of another size.
+    """
+    path = path / FILE if path.is_dir() else path
+    try:
+        value = read_json(path)
+        manifest = _from_json(path.parent, value)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {AGAIN}") from None
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a data manifest of format {FORMAT} ({error!r}): {AGAIN}") from error
+    if len(manifest.labels) != value["classes"]:
+        raise UserError(f"{path.parent / manifest.labels_file.file} does not name {value['classes']} classes: {AGAIN}")
+    return manifest
+
+
+def _from_json(folder: Path, value: dict[str, Any]) -> Manifest:
+    if value["format_version"] != FORMAT:
+        raise UserError(f"{folder / FILE} has format {value['format_version']}, expected {FORMAT}: {AGAIN}")
+    rejected = dict(value["rejected"])
+    rejected_count = rejected.pop("count")
+    labels_file, calibration_file, rejected_file = (
+        File(**file) for file in (value["labels"], value["calibration"], rejected)
+    )
+    splits = {
+        name: Split(split["count"], tuple(split["class_counts"]), tuple(Shard(**shard) for shard in split["shards"]))
+        for name, split in value["splits"].items()
+    }
+    for file in (labels_file, calibration_file, rejected_file, *(s for split in splits.values() for s in split.shards)):
+        _check(folder / file.file, file.bytes)
+    return Manifest(
+        folder=folder,
+        dataset=value["dataset"],
+        source=value["source"],
+        origin=value["origin"],
+        licence=value["licence"],
+        labels=tuple((folder / labels_file.file).read_text("utf-8").split("\n")[:-1]),
+        preprocessing=Preprocessing.from_json(value["preprocessing"]),
+        splits=splits,
+        labels_file=labels_file,
+        calibration_file=calibration_file,
+        rejected_file=rejected_file,
+        rejected=rejected_count,
+        converted=value["converted"],
+        provenance=value["provenance"],
+    )
+
+
+def _check(path: Path, size: int) -> None:
+    if not path.is_file():
+        raise UserError(f"{path} is missing, though the manifest names it: {AGAIN}")
+    if path.stat().st_size != size:
+        raise UserError(f"{path} has {path.stat().st_size} bytes, the manifest says {size}: {AGAIN}")

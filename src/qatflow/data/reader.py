@@ -1,0 +1,85 @@
+"""Prepared pictures without TensorFlow: for LiteRT, calibration and the device."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from qatflow.data import example, tfrecord
+from qatflow.data.manifest import AGAIN, Manifest, read_manifest
+from qatflow.data.picture import decode
+from qatflow.data.preprocess import Preprocessing, apply
+from qatflow.errors import UserError
+from qatflow.files import read_json
+
+
+def open_manifest(path: Path) -> Manifest:
+    """Open a prepared data set by its folder or manifest.json; see `manifest.read_manifest` for the checks."""
+    return read_manifest(path)
+
+
+def records(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[example.Record]:
+    """Yield the stored records of `train`, `validation` or `test` in shard order, their CRC-32C checked."""
+    every = (example.parse(data) for path in manifest.shard_paths(split) for data in tfrecord.read(path))
+    return islice(every, limit)
+
+
+def pictures(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield each picture decoded, uint8 [height, width, channels], with its label; at most `limit` of them."""
+    for record in records(manifest, split, limit):
+        yield decode(record.content, manifest.preprocessing.channels), record.label
+
+
+def tensors(
+    manifest: Manifest, split: str, limit: int | None = None, spec: Preprocessing | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return preprocessed pictures and labels of a split, in shard order.
+
+    Args:
+        manifest: the data set.
+        split: `train`, `validation` or `test`.
+        limit: at most this many, from the start; None for all.
+        spec: preprocessing to use in place of the manifest's own.
+
+    Returns:
+        float32 [n, size, size, channels] and int64 [n].
+    """
+    spec = spec or manifest.preprocessing
+    count = min(manifest.splits[split].count, manifest.splits[split].count if limit is None else limit)
+    inputs = np.empty((count, spec.size, spec.size, spec.channels), np.float32)
+    labels = np.empty(count, np.int64)
+    for i, record in enumerate(records(manifest, split, count)):
+        inputs[i] = apply(spec, decode(record.content, spec.channels))
+        labels[i] = record.label
+    return inputs, labels
+
+
+def calibration(manifest: Manifest, limit: int | None = None) -> np.ndarray:
+    """Return the frozen calibration pictures, preprocessed: float32 [n, size, size, channels].
+
+    The classes take turns, so that the first `limit` are balanced as well.
+
+    Raises:
+        UserError: the list does not fit the shards.
+    """
+    path = manifest.folder / manifest.calibration_file.file
+    try:
+        listed = read_json(path)["pictures"][:limit]
+        rows = {picture["position"]: (row, picture["key"]) for row, picture in enumerate(listed)}
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error!r}): {AGAIN}") from error
+    spec = manifest.preprocessing
+    inputs = np.empty((len(rows), spec.size, spec.size, spec.channels), np.float32)
+    found = 0
+    for position, record in enumerate(records(manifest, "train", max(rows, default=-1) + 1)):
+        if position in rows:
+            row, key = rows[position]
+            if record.key != key:
+                raise UserError(f"{path}: picture {position} of training is {record.key}, not {key}: {AGAIN}")
+            inputs[row] = apply(spec, decode(record.content, spec.channels))
+            found += 1
+    if found != len(rows):
+        raise UserError(f"{path} names {len(rows) - found} pictures that training does not have: {AGAIN}")
+    return inputs

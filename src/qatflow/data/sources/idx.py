@@ -1,0 +1,144 @@
+"""`idx`: the four files of MNIST and its kin (Fashion-MNIST, KMNIST, ...), as .gz or unpacked."""
+
+import gzip
+import hashlib
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qatflow.data.picture import Encoded, encode
+from qatflow.data.sources.source import Picture, Rejected, Split
+from qatflow.errors import UserError
+from qatflow.fetch import fetch
+
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+FASHION_MNIST_URLS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+)
+# Of the published files; Debian packs the same contents without name and time in the gzip header.
+FASHION_MNIST_SHA256 = {
+    "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+}
+FASHION_MNIST_LABELS = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+# SHA-256 of the 60,000 unpacked training labels: tells Fashion-MNIST from others of the same file names.
+FASHION_MNIST_TRAIN_LABELS = "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
+PARTS: tuple[tuple[Split, str], ...] = (("train", "train"), ("test", "t10k"))
+IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """An unpacked idx file: uint8 of any shape."""
+
+    path: Path
+    values: np.ndarray
+
+
+class IdxSource:
+    """MNIST-style files: train-{images-idx3,labels-idx1}-ubyte[.gz] and the same with t10k, which is the test set.
+
+    Fashion-MNIST is known by its labels and names its classes; for others a labels.txt in the folder (a name a line)
+    does, else the classes are named by their numbers.
+
+    Raises:
+        UserError: a file is missing, cut off, or not what its name says.
+    """
+
+    rejected: Sequence[Rejected] = ()
+
+    def __init__(self, folder: Path) -> None:
+        self.pictures: list[Picture] = []
+        self._pixels: list[np.ndarray] = []
+        files = [read_idx(path) for path in _find(folder)]
+        for (split, prefix), images, labels in zip(PARTS, files[::2], files[1::2], strict=True):
+            if images.values.ndim != 3 or labels.values.shape != images.values.shape[:1]:
+                raise UserError(
+                    f"{images.path} has shape {images.values.shape} and {labels.path} {labels.values.shape}: expected "
+                    "[pictures, height, width] and as many labels; fetch the files anew"
+                )
+            self.pictures += [Picture(f"{prefix}/{i:05d}", int(v), split) for i, v in enumerate(labels.values)]
+            self._pixels += list(images.values)
+        self.inputs = tuple(file.path for file in files)
+        self.labels, self.licence, self.origin = self._describe(folder, files[1].values)
+
+    def encoded(self, index: int) -> Encoded:
+        """Return one picture as a PNG."""
+        return encode(self._pixels[index])
+
+    def _describe(self, folder: Path, train_labels: np.ndarray) -> tuple[tuple[str, ...], str, str]:
+        header = struct.pack(">II", 0x0801, len(train_labels))
+        if hashlib.sha256(header + train_labels.tobytes()).hexdigest() == FASHION_MNIST_TRAIN_LABELS:
+            return FASHION_MNIST_LABELS, "MIT (© 2017 Zalando SE)", "Fashion-MNIST, github.com/zalandoresearch"
+        names = folder / "labels.txt"
+        classes = max(picture.label for picture in self.pictures) + 1
+        labels = tuple(names.read_text("utf-8").split("\n")) if names.exists() else tuple(map(str, range(classes)))
+        labels = labels[:-1] if not labels[-1] else labels
+        if len(labels) < classes:
+            raise UserError(f"{names} names {len(labels)} classes, but the labels go up to {classes - 1}: add the rest")
+        return labels, "not stated", f"idx files of the folder {folder.name}"
+
+
+def open_idx(path: Path | None, downloads: Path) -> IdxSource:
+    """Open the files in `path`; without one, Fashion-MNIST from Debian's folder, else downloaded into `downloads`."""
+    if path is not None:
+        return IdxSource(path)
+    if DEBIAN_FOLDER.is_dir():
+        return IdxSource(DEBIAN_FOLDER)
+    for name, sum_ in FASHION_MNIST_SHA256.items():
+        fetch(
+            [base + name for base in FASHION_MNIST_URLS],
+            sum_,
+            downloads / name,
+            instead="install Debian's package dataset-fashion-mnist, or set data.path to a folder that holds the four "
+            f"Fashion-MNIST files ({', '.join(FASHION_MNIST_SHA256)})",
+        )
+    return IdxSource(downloads)
+
+
+def read_idx(path: Path) -> IdxFile:
+    """Read an idx file of unsigned bytes, packed or not (format: yann.lecun.com/exdb/mnist)."""
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read ({error}): fetch the file anew") from error
+    dimensions = content[3] if len(content) >= 4 else 0
+    start = 4 + 4 * dimensions
+    if content[:3] != b"\0\0\x08" or len(content) < start:
+        raise UserError(f"{path} is not an idx file of unsigned bytes: its first bytes are {content[:4]!r}")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    if len(content) - start != math.prod(shape):
+        raise UserError(
+            f"{path}: the header announces {math.prod(shape)} values but {len(content) - start} follow: "
+            "fetch the file anew"
+        )
+    return IdxFile(path, np.frombuffer(content, np.uint8, offset=start).reshape(shape))
+
+
+def _find(folder: Path) -> list[Path]:
+    """Return the images and labels of training, then of test, packed or not."""
+    found, missing = [], []
+    for _, prefix in PARTS:
+        for name in (IMAGES.format(prefix), LABELS.format(prefix)):
+            path = next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
+            found += [path] if path else []
+            missing += [] if path else [name]
+    if missing:
+        raise UserError(
+            f"data.path: {folder} {'lacks' if folder.is_dir() else 'is not a folder; expected in it:'} "
+            f"{', '.join(missing)} (each as it is or with .gz): put them there, or leave data.path out for "
+            "Fashion-MNIST"
+        )
+    return found

@@ -1,0 +1,87 @@
+"""Who goes where: training, validation, test and calibration pictures, by seed alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qatflow.data.sources.source import Picture
+from qatflow.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+# Each use of the seed has a stream of its own, so that changing one split leaves the others' order alone.
+_TEST, _VALIDATION, _ORDER, _CALIBRATION = range(4)
+
+
+def split(pictures: Sequence[Picture], *, validation: int, test: int, seed: int) -> dict[str, np.ndarray]:
+    """Return for each split the positions in `pictures` that belong to it, int64, in the order of writing.
+
+    A split that the source has is taken as it is. Else it is set aside from training, each class in proportion to its
+    share (to within one picture). Every split is shuffled, so that its first n pictures are a fair sample.
+
+    Raises:
+        UserError: setting aside would leave a class without a training picture.
+    """
+    labels = np.array([picture.label for picture in pictures], np.int64)
+    own = np.array([SPLITS.index(picture.split) for picture in pictures], np.int64)
+    parts = {name: np.flatnonzero(own == number) for number, name in enumerate(SPLITS)}
+    for name, count, stream in (("test", test, _TEST), ("validation", validation, _VALIDATION)):
+        if not len(parts[name]):
+            train = parts["train"]
+            chosen = stratified(labels[train], count, np.random.default_rng([seed, stream]), f"data.{name}")
+            parts[name] = train[chosen]
+            parts["train"] = train[~chosen]
+    return {
+        name: np.random.default_rng([seed, _ORDER, number]).permutation(parts[name])
+        for number, name in enumerate(SPLITS)
+    }
+
+
+def stratified(labels: np.ndarray, count: int, random: np.random.Generator, key: str) -> np.ndarray:
+    """Choose `count` of these labels at random, in proportion to the classes (largest remainders).
+
+    Args:
+        labels: int64 [n].
+        count: how many to choose.
+        random: decides which ones of a class.
+        key: configuration key of `count`, for the message.
+
+    Returns:
+        bool [n], true where chosen; at least one of each class present is left.
+    """
+    sizes = np.bincount(labels)
+    present = int((sizes > 0).sum())
+    if count > len(labels) - present:
+        raise UserError(
+            f"{key}: {count} pictures are to be set aside, but there are {len(labels)} training pictures of {present} "
+            f"classes, of which one each must stay: lower {key} to {len(labels) - present} or less"
+        )
+    share = sizes * (count / len(labels))
+    quota = np.minimum(share.astype(np.int64), np.maximum(sizes - 1, 0))
+    by_remainder = np.argsort(-(share - np.floor(share)), kind="stable")
+    while quota.sum() < count:  # one round, or more where small classes are exhausted
+        for label in by_remainder:
+            if quota.sum() < count and quota[label] < sizes[label] - 1:
+                quota[label] += 1
+    chosen = np.zeros(len(labels), bool)
+    for label, number in enumerate(quota):
+        chosen[random.permutation(np.flatnonzero(labels == label))[:number]] = True
+    return chosen
+
+
+def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Choose the calibration pictures: positions int64 [count] in `labels`, the classes taking turns.
+
+    Each prefix is balanced over the classes as far as they have pictures left.
+
+    Raises:
+        UserError: there are fewer pictures than asked for.
+    """
+    if count > len(labels):
+        raise UserError(
+            f"data.calibration: {count} pictures are asked for, but training has only {len(labels)}: lower it"
+        )
+    shuffled = np.random.default_rng([seed, _CALIBRATION]).permutation(len(labels))
+    by_label = np.argsort(labels[shuffled], kind="stable")
+    sorted_labels = labels[shuffled][by_label]
+    turn = np.arange(len(labels)) - np.searchsorted(sorted_labels, sorted_labels)  # how many of its class come before
+    return shuffled[by_label][np.lexsort((sorted_labels, turn))][:count]

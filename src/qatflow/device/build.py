@@ -1,0 +1,144 @@
+"""Build the C++ demo for a target, with the libraries it needs on the device."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from qatflow import provenance
+from qatflow.device import bundle, elf
+from qatflow.device.runtime import runtime_version, version_file
+from qatflow.device.targets import Target
+from qatflow.errors import UserError
+from qatflow.files import sha256, whole_folder, write_json
+
+SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
+LOADERS = {"aarch64": "ld-linux-aarch64.so.1", "x86_64": "ld-linux-x86-64.so.2"}
+# Variables of the caller that would change the program's bytes or disturb make.
+UNWANTED = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")
+
+
+def build(sources: Path, target: Target, runtime: Path, output: Path, jobs: int = 1) -> None:
+    """Build the demo into `output` (inference_lite_lib.<target>), whole or not at all.
+
+    The sources are copied to `output`/demo/cxx/mobile_light and built there with `make`, so that a user can edit and
+    build them there again; the libraries are put in `output`/cxx/lib. The same sources, compiler and runtime give the
+    same bytes wherever they are built.
+
+    Args:
+        sources: folder of the demo's sources.
+        target: what to build for.
+        runtime: libLiteRt.so of the target.
+        output: the folder to make; one of that name is replaced.
+        jobs: compilers that run at once.
+
+    Raises:
+        UserError: a tool is missing, the runtime is for another processor, or compiling failed.
+    """
+    check_tools(target)
+    found = elf.machine(runtime)
+    if found != target.machine:
+        raise UserError(f"{runtime} is for {found}, {target.name} needs {target.machine}: fetch it for that machine")
+    litert = runtime_version(runtime)
+    with whole_folder(output) as folder:
+        libraries = folder / bundle.LIBRARY_FOLDER
+        libraries.mkdir(parents=True)
+        shutil.copyfile(runtime, libraries / "libLiteRt.so")
+        demo = folder / bundle.DEMO_FOLDER
+        inputs = _copy_sources(sources, demo)
+        (demo / "config.mk").write_text(
+            f"# Written by build_demo.\nTARGET := {target.name}\nTOOLCHAIN := {target.toolchain}\n"
+            f"LITERT_VERSION := {litert or ''}\n",
+            encoding="utf-8",
+        )
+        _make(demo, jobs)
+        if target.own_loader:
+            _carry_libraries(target, demo / bundle.PROGRAM, libraries)
+        _write_manifest(folder, target, litert, [*inputs, runtime])
+
+
+def check_tools(target: Target) -> None:
+    """Raise UserError naming the apt packages of the tools that are missing."""
+    missing = [(tool, package) for tool, package in target.packages if shutil.which(tool) is None]
+    if missing:
+        tools, packages = (" ".join(column) for column in zip(*missing, strict=True))
+        raise UserError(f"building for {target.name} needs {tools}: run `apt-get install {packages}`")
+
+
+def _copy_sources(sources: Path, demo: Path) -> list[Path]:
+    files = sorted(file for pattern in SOURCES for file in sources.glob(pattern))
+    if not files:
+        raise UserError(f"{sources} holds no sources of the demo")
+    for file in files:
+        copy = demo / file.relative_to(sources)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    return files
+
+
+def _make(demo: Path, jobs: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in UNWANTED}
+    answer = subprocess.run(
+        ["make", "-C", str(demo), f"-j{jobs}"],
+        env=environment | {"LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if answer.returncode != 0:
+        lines = answer.stdout.splitlines()
+        first = next((i for i, line in enumerate(lines) if re.search(r"error|Error", line)), max(0, len(lines) - 20))
+        text = "\n".join(lines[first : first + 20]).replace(str(demo), "demo/cxx/mobile_light")
+        raise UserError(f"the demo does not compile:\n{text}")
+    shutil.rmtree(demo / "build")  # holds this machine's paths
+
+
+def _carry_libraries(target: Target, program: Path, folder: Path) -> None:
+    """Copy the loader and every library that the program needs, and those need, from the compiler's own."""
+    done = {"libLiteRt.so"}
+    waiting = [program, folder / "libLiteRt.so"]
+    while waiting:
+        for name in sorted({LOADERS[target.machine], *_needed(waiting.pop())} - done):
+            answer = _ask([target.compiler, f"-print-file-name={name}"]).strip()
+            if not Path(answer).is_absolute():
+                raise UserError(f"{target.compiler} has no {name} for {target.machine}: reinstall its C/C++ libraries")
+            shutil.copyfile(answer, folder / name)
+            done.add(name)
+            waiting.append(folder / name)
+    (folder / LOADERS[target.machine]).chmod(0o755)
+
+
+def _needed(library: Path) -> list[str]:
+    # The GNU readelf of any machine reads the ELF files of all.
+    return re.findall(r"\(NEEDED\).*\[(.+)\]", _ask(["readelf", "--dynamic", str(library)]))
+
+
+def _ask(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"}).stdout
+
+
+def _write_manifest(folder: Path, target: Target, litert: str | None, inputs: list[Path]) -> None:
+    libraries = sorted(file.name for file in (folder / bundle.LIBRARY_FOLDER).iterdir())
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    runtime = inputs[-1]
+    record = [version_file(runtime)] if version_file(runtime).is_file() else []
+    write_json(
+        folder / bundle.FILE,
+        {
+            "format_version": bundle.FORMAT,
+            "target": target.name,
+            "toolchain": target.toolchain,
+            "machine": target.machine,
+            "compiler": _ask([target.compiler, "--version"]).splitlines()[0],
+            "litert_version": litert,
+            "loader": LOADERS[target.machine] if target.own_loader else None,
+            "libraries": libraries,
+            "files": {
+                str(file.relative_to(folder)): {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files
+            },
+            "provenance": provenance.record([*inputs, *record], {"target": target.name, "toolchain": target.toolchain}),
+        },
+    )

@@ -1,0 +1,134 @@
+"""The demo program on a device: put there with a model, called, its answers read."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qatflow.device.bundle import PROGRAM, Bundle
+from qatflow.device.host import TensorType
+from qatflow.device.interface import Completed, Device, DeviceError
+from qatflow.errors import UserError
+from qatflow.files import read_json
+
+CALL_SECONDS = 600.0
+PICTURE_SECONDS = 30.0
+# Exit statuses beyond the program's own: those of the shell, and 128 + signal.
+STATUSES = {
+    126: "it could not be started there; is the folder mounted noexec?",
+    127: "its loader or a library is missing there",
+    132: "illegal instruction: LiteRT used an instruction that this CPU does not have",
+    134: "it aborted",
+    137: "it was killed, probably because memory ran out",
+    139: "it crashed (segmentation fault)",
+    159: "a system call is forbidden there; run it from `adb shell`, not from an app",
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one run of one picture, in milliseconds, as the program measured them.
+
+    Attributes:
+        emulated: whether they mean nothing for real devices.
+        threads: of the run-time.
+        warmup: runs before those counted.
+        runs: runs counted.
+        load_ms: reading and preparing the model.
+        first_ms: the very first run.
+        min_ms: quickest of `runs`.
+        mean_ms: their mean.
+        median_ms: their median.
+        p90_ms: their 90th percentile, nearest rank.
+        max_ms: slowest.
+        stddev_ms: sample standard deviation.
+        peak_memory_bytes: largest resident memory of the program (of qemu, in the emulator).
+    """
+
+    emulated: bool
+    threads: int
+    warmup: int
+    runs: int
+    load_ms: float
+    first_ms: float
+    min_ms: float
+    mean_ms: float
+    median_ms: float
+    p90_ms: float
+    max_ms: float
+    stddev_ms: float
+    peak_memory_bytes: int
+
+
+class Demo:
+    """mobilenetv1_light_api on a device."""
+
+    def __init__(self, device: Device, bundle: Bundle) -> None:
+        """Put program and libraries on the device; raises UserError when they are for another processor."""
+        self._device, self._bundle = device, bundle
+        self.description = device.describe()
+        if self.description.machine != bundle.machine:
+            raise UserError(
+                f"the demo in {bundle.folder} is for {bundle.machine}, device {self.description.name} runs "
+                f"{self.description.machine} programs: build it for another target, or choose another device"
+            )
+        for name, file in bundle.files.items():
+            device.push(file, name)
+
+    def push_model(self, files: dict[str, Path], folder: str) -> None:
+        """Put a model's files into a folder on the device, by the names they get there."""
+        for name, file in files.items():
+            self._device.push(file, f"{folder}/{name}")
+
+    def all_ones(self, folder: str, threads: int, warmup: int, repeats: int) -> tuple[str, Timing]:
+        """Call the program with an input of ones; return what it prints, and the times."""
+        answer = self._call(
+            f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
+            "--json=timing.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + repeats),
+        )  # fmt: skip
+        if not answer.stdout.startswith("Output dim: "):
+            raise DeviceError(f"{PROGRAM} on {self.description.name} printed {answer.stdout[:80]!r} for its outputs")
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / "timing.json"
+            self._device.pull("timing.json", path)
+            told = read_json(path)
+        fields = {name: told[name] for name in Timing.__dataclass_fields__ if name != "emulated"}
+        return answer.stdout, Timing(emulated=self.description.emulated, **fields)
+
+    def outputs(self, folder: str, inputs: np.ndarray, output: TensorType, threads: int) -> np.ndarray:
+        """Run each row of `inputs` on the device.
+
+        Args:
+            folder: of the model on the device.
+            inputs: [n, ...] of the model's input type.
+            output: type and shape of the model's output.
+            threads: of the run-time.
+
+        Returns:
+            [n, elements of the output], of the output's type.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            sent, received = Path(temporary) / "inputs.bin", Path(temporary) / "outputs.bin"
+            sent.write_bytes(np.ascontiguousarray(inputs).tobytes())
+            self._device.push(sent, "inputs.bin")
+            self._call(
+                f"--model_dir={folder}", "--input=inputs.bin", "--output=outputs.bin", f"--threads={threads}",
+                timeout=CALL_SECONDS + PICTURE_SECONDS * len(inputs),
+            )  # fmt: skip
+            self._device.pull("outputs.bin", received)
+            values = np.fromfile(received, output.dtype)
+        if values.size != len(inputs) * int(np.prod(output.shape)):
+            raise DeviceError(
+                f"{PROGRAM} on {self.description.name} wrote {values.size} values for {len(inputs)} pictures of "
+                f"{int(np.prod(output.shape))} outputs each"
+            )
+        return values.reshape(len(inputs), -1)
+
+    def _call(self, *flags: str, timeout: float) -> Completed:
+        answer = self._device.run(self._bundle.command(*flags), timeout)
+        if answer.status != 0:
+            said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
+            reason = STATUSES.get(answer.status) or (said[-1] if said else "no message")
+            raise DeviceError(f"{PROGRAM} on {self.description.name} ended with status {answer.status}: {reason}")
+        return answer

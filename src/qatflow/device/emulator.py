@@ -1,0 +1,94 @@
+"""A device without a phone: programs for aarch64 under qemu user mode, with a named CPU."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.device.cpus import find_cpu
+from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
+from qatflow.device.sysroot import CORES, write_sysroot
+from qatflow.files import whole_file
+
+COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
+ANSWER_SECONDS = 30.0
+
+
+class Emulator:
+    """qemu user mode; see `interface.Device` for the calls."""
+
+    def __init__(self, settings: DeviceSettings) -> None:
+        """Make the run's folder and the files that describe the CPU.
+
+        Raises:
+            UserError: the CPU is unknown here or to the installed qemu, or qemu is missing.
+        """
+        self._settings = settings
+        self._cpu = find_cpu(settings.cpu)
+        command = next(filter(None, map(shutil.which, COMMANDS)), None)
+        if command is None:
+            raise DeviceError("the emulator needs qemu-aarch64-static: run `apt-get install qemu-user-static`")
+        self._qemu = command
+        if self._cpu.name not in self._ask("-cpu", "help").split():
+            raise DeviceError(f"{command} does not know the CPU {self._cpu.name}: install qemu 7.2 or later")
+        self._temporary = tempfile.TemporaryDirectory(prefix="qatflow-emulator-")
+        self._folder = Path(self._temporary.name) / "run"
+        self._folder.mkdir()
+        self._sysroot = Path(self._temporary.name) / "sysroot"
+        write_sysroot(self._sysroot, self._cpu)
+
+    def describe(self) -> DeviceDescription:
+        """Return what is imitated, and by which qemu."""
+        found = re.search(r"version (\S+)", self._ask("--version"))
+        return DeviceDescription(
+            type="emulator",
+            name=self._settings.name,
+            model=f"qemu user mode {found[1] if found else '(unknown version)'}",
+            system="Linux",
+            machine="aarch64",
+            cpu=self._cpu.name,
+            features=self._cpu.features,
+            cores=CORES,
+            governor=None,
+            emulated=True,
+        )
+
+    def push(self, local: Path, name: str) -> None:
+        """Copy a file into the run's folder."""
+        with whole_file(self._folder / name) as temporary:
+            shutil.copy(local, temporary)
+
+    def run(self, command: Sequence[str], timeout: float) -> Completed:
+        """Run a program for aarch64."""
+        arguments = [self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *command]
+        try:
+            answer = subprocess.run(
+                arguments, cwd=self._folder, env={"LC_ALL": "C"}, stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise DeviceError(
+                f"{command[0]} did not end within {timeout:.0f} s in the emulator and was stopped: run fewer pictures"
+            ) from None
+        status = answer.returncode if answer.returncode >= 0 else 128 - answer.returncode
+        return Completed(status, answer.stdout, answer.stderr)
+
+    def pull(self, name: str, local: Path) -> None:
+        """Copy a file out of the run's folder."""
+        source = self._folder / name
+        if not source.is_file():
+            raise DeviceError(f"there is no {name} in the emulator: the program did not write it")
+        with whole_file(local) as temporary:
+            shutil.copyfile(source, temporary)
+
+    def cleanup(self) -> None:
+        """Remove the run's folder."""
+        self._temporary.cleanup()
+
+    def _ask(self, *arguments: str) -> str:
+        answer = subprocess.run(
+            [self._qemu, *arguments], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
+        )
+        return answer.stdout

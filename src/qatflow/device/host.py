@@ -1,0 +1,76 @@
+"""The model on this machine: what the device's outputs are compared with.
+
+The Interpreter of ai_edge_litert and the C API that the demo uses give equal bits (both run XNNPACK's kernels).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from qatflow.errors import UserError
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """An input or output of a model.
+
+    Attributes:
+        dtype: float32, int8 or uint8.
+        shape: of one run, with its batch of 1.
+        scale: real value of one step; 0 for float32.
+        zero_point: the integer that stands for 0.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+
+    def from_real(self, values: np.ndarray) -> np.ndarray:
+        """Return float32 values in this type: rounded to the nearest step (ties to even) and clipped."""
+        if self.dtype == np.float32:
+            return values.astype(np.float32)
+        steps = np.rint(values / np.float32(self.scale)) + self.zero_point
+        limits = np.iinfo(self.dtype)
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+
+class HostModel:
+    """A .tflite file with one input and one output, run by LiteRT on this machine's CPU."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        """Load the model; raises UserError when LiteRT cannot."""
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"LiteRT cannot load {path}: {str(error).splitlines()[0]}") from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise UserError(f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed")
+        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        self.input, self.output = _type(inputs[0]), _type(outputs[0])
+
+    def outputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Run each row of `inputs`.
+
+        Args:
+            inputs: [n, ...] of the input's type; a row has the input's elements.
+
+        Returns:
+            [n, elements of the output], of the output's type.
+        """
+        results = np.empty((len(inputs), int(np.prod(self.output.shape))), self.output.dtype)
+        for row, tensor in zip(results, inputs, strict=True):
+            self._interpreter.set_tensor(self._input_index, tensor.reshape(self.input.shape))
+            self._interpreter.invoke()
+            row[:] = self._interpreter.get_tensor(self._output_index).ravel()
+        return results
+
+
+def _type(details: dict[str, Any]) -> TensorType:
+    scale, zero_point = details["quantization"]
+    return TensorType(np.dtype(details["dtype"]), tuple(map(int, details["shape"])), float(scale), int(zero_point))

@@ -1,0 +1,60 @@
+"""A model whose output is its last integer tensor.
+
+The optimised model ends in DEQUANTIZE and a float SOFTMAX. Integer kernels give equal bits on every processor; the
+float exponential of ARM and x86 differs in the last bit. Taken before it, the outputs can be compared bit for bit.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from qatflow.files import whole_file
+
+FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
+TENSOR_INDEX_SLOT = 6  # of schema.TensorMap
+
+
+def expose_integers(model: Path, output: Path) -> str | None:
+    """Write to `output` the model with the last integer tensor as its output in place of the float one.
+
+    Only the numbers that say which tensor is the output are changed, in place: the weights keep their bytes, and the
+    float operations stay, unused.
+
+    Args:
+        model: a .tflite file with one output.
+        output: the file to write.
+
+    Returns:
+        The name of that tensor; None, with nothing written, where the model's output is an integer tensor already, or
+        no single integer tensor leads to it.
+    """
+    buffer = bytearray(model.read_bytes())
+    root = schema.Model.GetRootAs(buffer)
+    graph = root.Subgraphs(0)
+    last = _last_integer(graph, graph.Outputs(0))
+    if last is None or last == graph.Outputs(0):
+        return None
+    for i in range(root.SignatureDefsLength()):
+        entry = root.SignatureDefs(i).Outputs(0)
+        place = entry._tab.Pos + entry._tab.Offset(TENSOR_INDEX_SLOT)
+        np.frombuffer(buffer, "<u4", 1, place)[0] = last
+    graph.OutputsAsNumpy()[0] = last
+    with whole_file(output) as temporary:
+        temporary.write_bytes(buffer)
+    return str(graph.Tensors(last).Name(), "utf-8")
+
+
+def _last_integer(graph: Any, tensor: int) -> int | None:
+    """Walk from `tensor` towards the input, through float operations with one input that is not a constant."""
+    operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+    made_by = {int(made): operator for operator in operators for made in operator.OutputsAsNumpy()}
+    while graph.Tensors(tensor).Type() in FLOATS:
+        if tensor not in made_by:
+            return None
+        inputs = [int(index) for index in made_by[tensor].InputsAsNumpy() if int(index) in made_by]
+        if len(inputs) != 1:
+            return None
+        tensor = inputs[0]
+    return tensor

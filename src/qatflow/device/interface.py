@@ -1,0 +1,95 @@
+"""What every kind of device can do, and the words used for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from qatflow.errors import UserError
+
+
+class DeviceError(UserError):
+    """The device, or the way to it, failed; the message says how and what to do."""
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """How to reach a device.
+
+    Attributes:
+        type: key of `registry.DEVICES`.
+        name: what the user calls it; results are kept under this name.
+        serial: adb: serial number, as `adb devices` prints it.
+        cpu: emulator: name of the CPU to imitate.
+    """
+
+    type: str
+    name: str
+    serial: str | None = None
+    cpu: str = "cortex-a76"
+
+
+@dataclass(frozen=True)
+class DeviceDescription:
+    """A device, in its own words.
+
+    Attributes:
+        type: kind of device.
+        name: what the user calls it.
+        model: maker's name of the device, or of the emulator with its version.
+        system: operating system and version.
+        machine: processor architecture of programs it runs, as `uname -m` prints it.
+        cpu: name of the processor; None when it does not tell.
+        features: processor features, as the Features line of /proc/cpuinfo lists them.
+        cores: processors that are online.
+        governor: frequency governor of the first core; None when it cannot be read.
+        emulated: whether times measured there mean nothing for real devices.
+    """
+
+    type: str
+    name: str
+    model: str
+    system: str
+    machine: str
+    cpu: str | None
+    features: tuple[str, ...]
+    cores: int
+    governor: str | None
+    emulated: bool
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ran to its end on a device.
+
+    Attributes:
+        status: its exit status; 128 + n when signal n ended it.
+        stdout: what it printed.
+        stderr: what it printed to stderr (over adb from devices before Android 7 this is part of stdout).
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Device(Protocol):
+    """A place where programs run, with a folder of its own for one run.
+
+    Names are relative to that folder. Every call ends within a time limit. Errors of the device are DeviceError.
+    """
+
+    def describe(self) -> DeviceDescription:
+        """Return what the device is."""
+
+    def push(self, local: Path, name: str) -> None:
+        """Copy a file to the device under `name`, whole or not at all; executable where `local` is."""
+
+    def run(self, command: Sequence[str], timeout: float) -> Completed:
+        """Run `command` in the run's folder and wait for its end, at most `timeout` seconds."""
+
+    def pull(self, name: str, local: Path) -> None:
+        """Copy the device's file `name` to `local`, whole or not at all."""
+
+    def cleanup(self) -> None:
+        """Remove the run's folder from the device; no other call may follow."""

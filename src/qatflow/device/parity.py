@@ -1,0 +1,65 @@
+"""Do host and device agree?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qatflow.errors import UserError
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Outputs that agree.
+
+    Attributes:
+        pictures: number of pictures compared.
+        bit_equal: whether every output has the same bits.
+        largest_difference: greatest absolute difference of an output, in the output's units.
+        tolerance: the greatest that was allowed; 0 where equal bits were asked for.
+    """
+
+    pictures: int
+    bit_equal: bool
+    largest_difference: float
+    tolerance: float
+
+
+def compare(
+    host: np.ndarray, device: np.ndarray, tolerance: float, classes: Sequence[str] = (), what: str = "output"
+) -> Agreement:
+    """Compare the outputs of host and device for the same pictures.
+
+    Args:
+        host: [n, classes], float32, int8 or uint8.
+        device: the same shape and type.
+        tolerance: greatest absolute difference allowed, in the outputs' units; 0 asks for equal bits.
+        classes: names of the classes, for the message.
+        what: what is compared, for the message.
+
+    Returns:
+        How well they agree.
+
+    Raises:
+        UserError: they do not; it names the first picture, class and both values. NaN agrees with the same NaN only.
+    """
+    if host.shape != device.shape or host.dtype != device.dtype:
+        raise UserError(
+            f"the device returned {device.dtype} {device.shape} for the {what}, the host {host.dtype} {host.shape}: "
+            "is the same model there?"
+        )
+    bits = np.dtype(f"u{host.dtype.itemsize}")
+    same = np.ascontiguousarray(host).view(bits) == np.ascontiguousarray(device).view(bits)
+    difference = np.abs(host.astype(np.float64) - device.astype(np.float64))
+    agree = same | (difference <= tolerance) if tolerance > 0 else same
+    if not agree.all():
+        picture, index = map(int, np.argwhere(~agree)[0])
+        name = f" ({classes[index]})" if index < len(classes) else ""
+        wanted = f"a difference of at most {tolerance:g}" if tolerance > 0 else "equal bits"
+        raise UserError(
+            f"host and device disagree on the {what} of picture {picture}, class {index}{name}: "
+            f"host {host[picture, index]:.9g}, device {device[picture, index]:.9g}; {wanted} was asked for, and "
+            f"{(~agree).any(axis=1).sum()} of {len(host)} pictures differ by up to {np.nanmax(difference):.3g}. "
+            "Where the device's kernels are known to round differently, set device.tolerance"
+        )
+    return Agreement(len(host), bool(same.all()), float(difference[~same].max(initial=0.0)), tolerance)

@@ -1,0 +1,57 @@
+"""What the demo can be built for."""
+
+from dataclasses import dataclass
+
+from qatflow.errors import UserError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of device and the compiler that builds for it.
+
+    Attributes:
+        name: operating system and architecture, as in build.lite.<name>.<toolchain>.
+        toolchain: the compiler's family; cmake/<name>.<toolchain>.cmake sets it up.
+        machine: processor, as `uname -m` prints it.
+        compiler: the C++ compiler's command.
+        packages: apt package of each command that building needs.
+        own_loader: whether the bundle carries loader and C/C++ libraries, for systems that have no glibc.
+    """
+
+    name: str
+    toolchain: str
+    machine: str
+    compiler: str
+    packages: tuple[tuple[str, str], ...]
+    own_loader: bool
+
+
+_BUILD_TOOLS = (("cmake", "cmake"), ("make", "make"))
+
+TARGETS = (
+    Target(
+        "android.armv8",
+        "gcc",
+        machine="aarch64",
+        compiler="aarch64-linux-gnu-g++",
+        packages=(("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), *_BUILD_TOOLS),
+        own_loader=True,
+    ),
+    Target(
+        "linux.x86_64",
+        "gcc",
+        machine="x86_64",
+        compiler="g++",
+        packages=(("g++", "g++"), *_BUILD_TOOLS),
+        own_loader=False,
+    ),
+)
+
+
+def find_target(name: str, toolchain: str) -> Target:
+    """Return the target of that name and toolchain; raises UserError with the known ones."""
+    for target in TARGETS:
+        if (target.name, target.toolchain) == (name, toolchain):
+            return target
+    known = ", ".join(f"{target.name} with {target.toolchain}" for target in TARGETS)
+    raise UserError(f"the demo cannot be built for {name} with {toolchain}; known: {known}")

@@ -1,0 +1,61 @@
+"""Float and int8 .tflite models on the full test set and on the host's clock, with LiteRT alone."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qatflow import provenance
+from qatflow.data.manifest import read_manifest
+from qatflow.data.reader import tensors
+from qatflow.files import read_json, write_json
+from qatflow.metrics import accuracy, confusion
+from qatflow.tflite.run import Model
+
+FORMAT = 1
+
+
+def evaluate(models: dict[str, Path], fake_quant: Path, data: Path, output: Path, threads: int, repeats: int) -> None:
+    """Measure each model and write evaluation.json.
+
+    Args:
+        models: .tflite files by what they are called in the report (`float`, `int8`).
+        fake_quant: what `evaluate_fake_quant` wrote.
+        data: manifest.json of the data; its test split is used.
+        output: file to write.
+        threads: threads of LiteRT when latency is measured.
+        repeats: timed runs of one picture.
+    """
+    manifest = read_manifest(data)
+    inputs, labels = tensors(manifest, "test")
+    measured = {name: _measure(path, inputs, labels, threads, repeats) for name, path in models.items()}
+    write_json(
+        output,
+        {
+            "format_version": FORMAT,
+            "labels": list(manifest.labels),
+            "models": measured,
+            "fake_quant": read_json(fake_quant),
+            "latency_settings": {"threads": threads, "repeats": repeats, "runtime": "LiteRT, XNNPACK, host"},
+            "provenance": provenance.record([*models.values(), data], {}),
+        },
+    )
+
+
+def _measure(path: Path, inputs: np.ndarray, labels: np.ndarray, threads: int, repeats: int) -> dict[str, Any]:
+    model = Model(path, threads)
+    outputs = model.run_all(inputs)
+    times = model.milliseconds(repeats)
+    return {
+        **asdict(accuracy(outputs, labels)),
+        "bytes": path.stat().st_size,
+        "host_ms": {
+            "median": float(np.median(times)),
+            "mean": float(times.mean()),
+            "min": float(times.min()),
+            "max": float(times.max()),
+            "p90": float(np.percentile(times, 90)),
+        },
+        "confusion": confusion(outputs, labels).tolist(),
+    }

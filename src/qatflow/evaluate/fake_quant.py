@@ -1,0 +1,32 @@
+"""Top-1 and top-5 of the fake-quantised graph on the test pictures, in TensorFlow."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from qatflow.data.manifest import read_manifest
+from qatflow.files import sha256, write_json
+from qatflow.graph.store import load
+from qatflow.metrics import Accuracy
+from qatflow.tensorflow_runtime import start
+
+
+def evaluate_fake_quant(exported: Path, data: Path, output: Path, threads: int) -> Accuracy:
+    """Evaluate output/float/ as training saw it and write the figures as JSON.
+
+    Args:
+        exported: the folder float/ or int8/.
+        data: manifest.json of the data.
+        output: file to write.
+        threads: threads of TensorFlow.
+    """
+    start(0, threads)
+    from qatflow.compress.fake_quant_model import fake_quant_model
+    from qatflow.data.pipeline import evaluation_batches
+    from qatflow.training.figures import evaluator
+
+    manifest = read_manifest(data)
+    evaluate = evaluator(fake_quant_model(load(exported)).keras)
+    _, top1, top5 = evaluate(evaluation_batches(manifest, "test", batch_size=256))
+    found = Accuracy(manifest.splits["test"].count, top1, top5)
+    write_json(output, {**asdict(found), "model_sha256": sha256(exported / "weights")})
+    return found

@@ -1,0 +1,55 @@
+"""The trained graph cut to its named tensors and written as PaddleSlim's three folders.
+
+float/: integers of the kernels as float32 of integer value, scales beside them. int8/: the same as int8, about a
+quarter of the bytes. mobile/: `model` is a .tflite for TensorFlow Lite 2.x run-times, with the graph as metadata, and
+`weights` the same integers as int8/.
+"""
+
+from pathlib import Path
+
+from qatflow import provenance
+from qatflow.config.compress_model import QuantizationStrategySection
+from qatflow.errors import UserError
+from qatflow.export.mobile import write_mobile
+from qatflow.export.targets import Target, targets
+from qatflow.files import sha256, whole_folder, write_json
+from qatflow.graph.graph import Graph
+from qatflow.graph.store import load, write
+from qatflow.tflite.lower import unsupported
+
+
+def export(trained: Path, strategy: QuantizationStrategySection, experiment: Path) -> list[Target]:
+    """Write each folder that the strategy asks for.
+
+    Args:
+        trained: folder of the trained graph.
+        strategy: its save paths and node names.
+        experiment: folder that the save paths are relative to.
+
+    Raises:
+        UserError: a node name is unknown, or an int8 form is asked for of widths that do not fit it.
+    """
+    graph = load(trained).cut(strategy.save_in_nodes, strategy.save_out_nodes)
+    written = targets(strategy, experiment)
+    for target in written:
+        with whole_folder(target.folder) as folder:
+            _write(graph, target.kind, folder)
+            files = {name: sha256(folder / name) for name in ("model", "weights")}
+            nodes = {"save_in_nodes": strategy.save_in_nodes, "save_out_nodes": strategy.save_out_nodes}
+            made = provenance.record([trained / "model", trained / "weights"], {"kind": target.kind, **nodes})
+            write_json(folder / "manifest.json", {"sha256": files, "provenance": made})
+    return written
+
+
+def _write(graph: Graph, kind: str, folder: Path) -> None:
+    if kind == "float":
+        write(graph, folder, integers="float")
+        return
+    problems = unsupported(graph) if kind == "mobile" else []
+    wide = [name for name, scale in graph.weight_scales.items() if scale.bits > 8]
+    if problems or wide:
+        raise UserError(f"{kind}: {'; '.join(problems or wide)}: these do not fit int8; export float/ alone")
+    if kind == "int8":
+        write(graph, folder, integers="integer")
+    else:
+        write_mobile(graph, folder)

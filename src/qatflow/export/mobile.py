@@ -1,0 +1,40 @@
+"""mobile/: a .tflite that carries its graph, so that the project's loader can read the folder back."""
+
+import json
+from pathlib import Path
+
+from ai_edge_litert import schema_py_generated as schema
+from safetensors.numpy import load_file
+
+from qatflow.errors import UserError
+from qatflow.graph.graph import Graph
+from qatflow.graph.store import from_json, load, to_json, write
+from qatflow.tflite.builder import FILE_IDENTIFIER
+from qatflow.tflite.from_graph import convert
+
+METADATA = "qatflow.graph"
+
+
+def write_mobile(graph: Graph, folder: Path) -> None:
+    """Write `model` (.tflite with the graph as metadata) and `weights` (integers and scales) into a folder."""
+    write(graph, folder, integers="integer")
+    description = json.dumps(to_json(graph), separators=(",", ":")).encode()
+    (folder / "model").write_bytes(convert(graph, {METADATA: description}).lowered.content)
+
+
+def load_any(folder: Path) -> Graph:
+    """Return the graph of a float/, int8/ or mobile/ folder.
+
+    Raises:
+        UserError: the folder holds no model of this project.
+    """
+    model = folder / "model"
+    if not model.is_file() or model.read_bytes()[4:8] != FILE_IDENTIFIER:
+        return load(folder)
+    content = model.read_bytes()
+    parsed = schema.ModelT.InitFromPackedBuf(content, 0)
+    for entry in parsed.metadata or []:
+        if entry.name == METADATA.encode():
+            description = json.loads(bytes(parsed.buffers[entry.buffer].data))
+            return from_json(description, load_file(folder / "weights"), str(model))
+    raise UserError(f"{model}: a .tflite that does not carry its graph; it was not made by this project's export")

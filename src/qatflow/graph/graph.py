@@ -1,0 +1,154 @@
+"""The graph of a network: nodes in order of execution, their weights, and the scales of what is quantised."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from qatflow.errors import UserError
+from qatflow.graph.operations import QUANTISED_KERNEL, Operation
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. Its output tensor goes by the node's name; its weights by `<node>/<role>`."""
+
+    name: str
+    operation: Operation
+    inputs: tuple[str, ...] = ()
+
+    def weight(self, role: str) -> str:
+        """Return the name of the node's weight of that role (`kernel`, `bias`, `gamma`, …)."""
+        return f"{self.name}/{role}"
+
+    @property
+    def kernel(self) -> str | None:
+        """Name of the weight that quantisation concerns; None for operations without one."""
+        role = QUANTISED_KERNEL.get(type(self.operation))
+        return role and self.weight(role)
+
+
+@dataclass(frozen=True)
+class WeightScale:
+    """How a kernel's integers stand for real values: real = integer · scale, integers −(2^(bits−1)−1) … 2^(bits−1)−1.
+
+    Attributes:
+        bits: width of the integers.
+        scale: float32, [1] for one scale a tensor (`abs_max`), [channels] for one an output channel.
+    """
+
+    bits: int
+    scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class ActivationScale:
+    """How an activation's integers stand for real values: real = integer · scale, zero point 0.
+
+    Attributes:
+        bits: width of the integers, −2^(bits−1) … 2^(bits−1)−1.
+        scale: step between two integers, a float32 value.
+    """
+
+    bits: int
+    scale: float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network that can be stored, cut, optimised and executed.
+
+    Attributes:
+        nodes: in an order in which each node follows its inputs.
+        outputs: names of the nodes whose tensors are the result.
+        weights: arrays by `<node>/<role>`: float32, or the integers (int8 up to 8 bits, int16 above) of kernels that
+            have an entry in `weight_scales`.
+        weight_scales: scale of each quantised kernel, by the weight's name.
+        activation_scales: scale of each quantised tensor, by the node's name.
+        aliases: other names by which nodes may be asked for, as PaddleSlim's `image` and `fc_0.tmp_2`.
+    """
+
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    weights: Mapping[str, np.ndarray]
+    weight_scales: Mapping[str, WeightScale] = field(default_factory=dict)
+    activation_scales: Mapping[str, ActivationScale] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def node(self, name: str) -> Node:
+        """Return the node of that name or alias.
+
+        Raises:
+            UserError: there is none; the message lists the nearest names.
+        """
+        wanted = self.aliases.get(name, name)
+        for node in self.nodes:
+            if node.name == wanted:
+                return node
+        known = [*(node.name for node in self.nodes), *self.aliases]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]
+        raise UserError(f"the graph has no node '{name}'; the nearest names are {', '.join(near)}")
+
+    def consumers(self, name: str) -> list[Node]:
+        """Return the nodes that read the tensor `name`."""
+        return [node for node in self.nodes if name in node.inputs]
+
+    def real_weight(self, name: str) -> np.ndarray:
+        """Return a weight as float32 real values, integers multiplied by their scale."""
+        values = self.weights[name]
+        scale = self.weight_scales.get(name)
+        return values if scale is None else values.astype(np.float32) * along_channels(scale.scale, values)
+
+    def cut(self, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> "Graph":
+        """Return the part of the graph between named tensors, as PaddleSlim's save_in_nodes and save_out_nodes.
+
+        Args:
+            inputs: names or aliases of input nodes; None keeps all. Every kept input must be named.
+            outputs: names or aliases of the tensors that the cut graph ends at; None keeps the outputs.
+
+        Raises:
+            UserError: a name is unknown, or the outputs need an input that is not named.
+        """
+        ends = self.outputs if outputs is None else tuple(self.node(name).name for name in outputs)
+        by_name = {node.name: node for node in self.nodes}
+        needed: set[str] = set()
+        stack = list(ends)
+        while stack:
+            name = stack.pop()
+            if name not in needed:
+                needed.add(name)
+                stack.extend(by_name[name].inputs)
+        starts = {node.name for node in self.nodes if not node.inputs}
+        if inputs is not None:
+            named = {self.node(name).name for name in inputs}
+            for name in sorted(named - starts):
+                raise UserError(f"save_in_nodes: '{name}' is not an input; the graph's inputs are {sorted(starts)}")
+            for name in sorted((needed & starts) - named):
+                raise UserError(f"save_in_nodes: the outputs {list(ends)} need the input '{name}' too; add it")
+        return self.with_nodes([node for node in self.nodes if node.name in needed], outputs=ends)
+
+    def with_nodes(self, nodes: Iterable[Node], outputs: tuple[str, ...] | None = None) -> "Graph":
+        """Return the graph with these nodes, and without the weights, scales and aliases of nodes that are gone."""
+        kept = tuple(nodes)
+        names = {node.name for node in kept}
+        return replace(
+            self,
+            nodes=kept,
+            outputs=self.outputs if outputs is None else outputs,
+            weights={key: value for key, value in self.weights.items() if key.rsplit("/", 1)[0] in names},
+            weight_scales={key: value for key, value in self.weight_scales.items() if key.rsplit("/", 1)[0] in names},
+            activation_scales={key: value for key, value in self.activation_scales.items() if key in names},
+            aliases={key: value for key, value in self.aliases.items() if value in names},
+        )
+
+
+def along_channels(scale: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Return `scale` ([1] or [channels]) shaped to multiply `kernel` channel by channel.
+
+    A conv or dense kernel has its output channels last; a depthwise kernel has them in its last two axes
+    (in × multiplier), which is where a scale of that many elements is laid.
+    """
+    if scale.size in (1, kernel.shape[-1]):
+        return scale
+    return scale.reshape(kernel.shape[-2:])

@@ -1,0 +1,159 @@
+"""The operations a graph is made of: one frozen dataclass each, with the attributes that shape the result.
+
+Tensors are batch × height × width × channels (NHWC), float32 unless quantised. Kernels have Keras' layouts:
+conv [height, width, in, out], depthwise [height, width, in, multiplier], dense [in, out].
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Padding = Literal["same", "valid"]
+Activation = Literal["relu", "relu6"]
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Input:
+    """The pictures. `shape` is that of one picture, without the batch."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Conv2D:
+    """2-D convolution, with a bias where the node has one and the activation fused into it, if any."""
+
+    strides: Pair
+    padding: Padding
+    dilations: Pair = (1, 1)
+    activation: Activation | None = None
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2D:
+    """Convolution of each channel by itself."""
+
+    strides: Pair
+    padding: Padding
+    dilations: Pair = (1, 1)
+    activation: Activation | None = None
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Matrix product with the last axis."""
+
+    activation: Activation | None = None
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """(x − mean) · gamma / sqrt(variance + epsilon) + beta, per channel. `momentum` is the decay in training."""
+
+    epsilon: float
+    momentum: float
+
+
+@dataclass(frozen=True)
+class Relu:
+    """max(x, 0)."""
+
+
+@dataclass(frozen=True)
+class Relu6:
+    """min(max(x, 0), 6)."""
+
+
+@dataclass(frozen=True)
+class Add:
+    """Sum of two tensors of one shape."""
+
+    activation: Activation | None = None
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Zeros around each picture: rows above and below, columns left and right."""
+
+    rows: Pair
+    columns: Pair
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    """Mean over windows; the padding of `same` does not count."""
+
+    window: Pair
+    strides: Pair
+    padding: Padding
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Maximum over windows."""
+
+    window: Pair
+    strides: Pair
+    padding: Padding
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool:
+    """Mean over height and width; with `keepdims` both stay as axes of length 1."""
+
+    keepdims: bool
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """The same values in another shape (without the batch)."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """In training, zero a share `rate` of the values; nothing otherwise."""
+
+    rate: float
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Nothing is done."""
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """exp(x) / Σ exp(x) over the last axis."""
+
+
+Operation = (
+    Input
+    | Conv2D
+    | DepthwiseConv2D
+    | Dense
+    | BatchNorm
+    | Relu
+    | Relu6
+    | Add
+    | Pad
+    | AveragePool
+    | MaxPool
+    | GlobalAveragePool
+    | Reshape
+    | Dropout
+    | Identity
+    | Softmax
+)
+
+OPERATIONS: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        Input, Conv2D, DepthwiseConv2D, Dense, BatchNorm, Relu, Relu6, Add, Pad,
+        AveragePool, MaxPool, GlobalAveragePool, Reshape, Dropout, Identity, Softmax,
+    )
+}  # fmt: skip
+
+# Operations whose kernels are quantised, with the role of that weight.
+QUANTISED_KERNEL: dict[type, str] = {Conv2D: "kernel", DepthwiseConv2D: "depthwise_kernel", Dense: "kernel"}

@@ -1,0 +1,50 @@
+"""The optimised model read back and held to what was promised."""
+
+import numpy as np
+
+from qatflow.errors import UserError
+from qatflow.graph.graph import Graph
+from qatflow.graph.operations import DepthwiseConv2D
+from qatflow.tflite.lower import Lowered
+from qatflow.tflite.read import WEIGHTED, Operator, operators
+
+
+def verify(graph: Graph, lowered: Lowered) -> list[Operator]:
+    """Check an optimised model against the graph it was made from, and return its operators.
+
+    Args:
+        graph: the graph after the passes.
+        lowered: the model.
+
+    Raises:
+        UserError: the graph is quantised and a conv, depthwise conv or dense runs in float, or its integers are not
+            those of the graph; the operator is named.
+    """
+    found = operators(lowered.content)
+    if not graph.weight_scales:
+        return found
+    weighted = [operator for operator in found if operator.name in WEIGHTED]
+    kernels = {node.kernel: node for node in graph.nodes if node.kernel is not None}
+    for operator in weighted:
+        source, kernel, *_ = operator.inputs
+        assert source is not None and kernel is not None and kernel.data is not None
+        types = {source.dtype, kernel.dtype, operator.outputs[0].dtype}
+        if types != {"INT8"}:
+            raise UserError(
+                f"{operator.name} {operator.outputs[0].name} would run in float on the device (its tensors are "
+                f"{', '.join(sorted(types))}); every conv, depthwise conv and dense layer must be quantised"
+            )
+        node = kernels.pop(kernel.name)
+        integers = graph.weights[kernel.name]
+        if isinstance(node.operation, DepthwiseConv2D):
+            expected = integers.reshape(1, *integers.shape[:2], -1)
+        else:
+            expected = np.moveaxis(integers, -1, 0)
+        kept = np.ones(kernel.shape[kernel.axis], bool)
+        for channels in lowered.changed_channels.get(node.name, {}).values():
+            kept[channels] = False
+        if not np.array_equal(np.compress(kept, kernel.data, kernel.axis), np.compress(kept, expected, kernel.axis)):
+            raise UserError(f"{operator.name} {node.name}: its integers are not those of training; this is a bug")
+    if kernels:
+        raise UserError(f"layers {sorted(node.name for node in kernels.values())} are missing from the optimised model")
+    return found

@@ -1,0 +1,64 @@
+"""Learning curves and the confusion picture, as SVG of the same bytes for the same figures."""
+
+import csv
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from qatflow.files import read_json, whole_file
+
+mpl.rcParams["svg.hashsalt"] = "qatflow"
+
+
+def learning_curves(histories: dict[str, Path], output: Path) -> None:
+    """Draw loss and top-1 by epoch.
+
+    Args:
+        histories: history.csv by what the training is called.
+        output: SVG file to write.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, top1 = figure.subplots(1, 2)
+    begin = 0
+    for name, path in histories.items():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        epochs = [begin + int(row["epoch"]) + 1 for row in rows]
+        for split, style in (("train", "--"), ("validation", "-")):
+            for axes, figure_name in ((loss, "loss"), (top1, "top1")):
+                values = [float(row[f"{split}_{figure_name}"] or "nan") for row in rows]
+                axes.plot(epochs, values, style, marker=".", label=f"{name}, {split}")
+        begin += len(rows)
+    for axes, label in ((loss, "cross entropy"), (top1, "top-1")):
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    _save(figure, output)
+
+
+def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
+    """Draw the confusion matrix of a model of evaluation.json as SVG; numbers are pictures."""
+    found = read_json(evaluation)
+    counts, labels = np.asarray(found["models"][model]["confusion"]), found["labels"]
+    size = max(4.0, min(0.55 * len(labels), 14.0))
+    figure = Figure(figsize=(size + 1.5, size), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="label", title=model)
+    if len(labels) <= 30:
+        axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right")
+        axes.set_yticks(range(len(labels)), labels)
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                dark = counts[row, column] > 0.5 * counts[row].sum()
+                axes.text(
+                    column, row, str(count), ha="center", va="center", fontsize=7, color="white" if dark else "black"
+                )
+    _save(figure, output)
+
+
+def _save(figure: Figure, output: Path) -> None:
+    with whole_file(output) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

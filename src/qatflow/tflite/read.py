@@ -1,0 +1,92 @@
+"""What a .tflite file says: its operators, and the types, scales and contents of their tensors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the file.
+
+    Attributes:
+        name: as stored.
+        shape: with the batch.
+        dtype: type of its values.
+        scale: float32 [1] or [channels]; empty where it is not quantised.
+        zero_point: int64, as many as scales.
+        axis: of the channels, where there is a scale for each.
+        data: contents of a constant; None for the rest.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int
+    data: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator: its builtin name, its version, and its tensors."""
+
+    name: str
+    version: int
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def operators(content: bytes) -> list[Operator]:
+    """Return the operators of the first subgraph, in order of execution."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    tensors = [_tensor(entry, model) for entry in subgraph.tensors]
+    found = []
+    for operator in subgraph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        found.append(
+            Operator(
+                OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)],
+                code.version,
+                tuple(tensors[i] if i >= 0 else None for i in operator.inputs),
+                tuple(tensors[i] for i in operator.outputs),
+            )
+        )
+    return found
+
+
+def _names(enum: type) -> Mapping[int, str]:
+    return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
+
+
+OPERATOR_NAMES = _names(schema.BuiltinOperator)
+TYPE_NAMES = _names(schema.TensorType)
+NUMPY_TYPES = {"FLOAT32": np.float32, "INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8, "INT64": np.int64}
+
+
+def _tensor(entry: Any, model: Any) -> Tensor:
+    dtype = TYPE_NAMES[entry.type]
+    shape = tuple(int(n) for n in entry.shape) if entry.shape is not None else ()
+    quantization = entry.quantization
+    scale = getattr(quantization, "scale", None)
+    zero_point = getattr(quantization, "zeroPoint", None)
+    raw = model.buffers[entry.buffer].data
+    data = None
+    if raw is not None and len(raw) and dtype in NUMPY_TYPES:
+        data = np.asarray(raw, np.uint8).view(NUMPY_TYPES[dtype]).reshape(shape)
+    return Tensor(
+        entry.name.decode(),
+        shape,
+        dtype,
+        np.asarray([] if scale is None else scale, np.float32),
+        np.asarray([] if zero_point is None else zero_point, np.int64),
+        int(getattr(quantization, "quantizedDimension", 0) or 0),
+        data,
+    )

@@ -1,0 +1,1 @@
+"""Training: Keras models made from graphs, the loop, its checkpoints, schedule and history."""

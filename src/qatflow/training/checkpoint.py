@@ -1,0 +1,78 @@
+"""The state of a training run in one file, written whole: variables, progress and history.
+
+safetensors: no code inside, any device, and the same state gives the same bytes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from qatflow.files import whole_file
+from qatflow.training.history import EpochFigures
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        epoch: epoch to go on with, counted from 0.
+        step: steps of that epoch already done.
+        history: figures of the finished epochs.
+        notes: what the strategies remember, as plain JSON values.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    history: tuple[EpochFigures, ...] = ()
+    notes: Mapping[str, Any] | None = None
+
+
+def save(folder: Path, variables: Sequence[Any], progress: Progress, keep: int) -> Path:
+    """Write a checkpoint and remove all but the `keep` newest.
+
+    Args:
+        folder: where to.
+        variables: TensorFlow variables, in an order that is the same at every start.
+        progress: how far the run is.
+        keep: number of checkpoints kept.
+    """
+    path = folder / f"checkpoint-{progress.epoch:05d}-{progress.step:07d}.safetensors"
+    arrays = {f"{place:05d}": np.asarray(variable.numpy()) for place, variable in enumerate(variables)}
+    with whole_file(path) as temporary:
+        save_file(arrays, temporary, metadata={"progress": json.dumps(asdict(progress))})
+    for old in checkpoints(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in `folder`, oldest first."""
+    return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def restore(folder: Path, variables: Sequence[Any]) -> Progress:
+    """Load the newest whole checkpoint into `variables`; without one, leave them as they are.
+
+    Returns:
+        How far the run is; `Progress()` at the very start. A damaged checkpoint is passed over, and said.
+    """
+    for path in reversed(checkpoints(folder)):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                saved = json.loads(file.metadata()["progress"])
+                arrays = [file.get_tensor(f"{place:05d}") for place in range(len(variables))]
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            print(f"{path}: damaged ({error}); going back to the one before", flush=True)
+            continue
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        history = tuple(EpochFigures(**figures) for figures in saved.pop("history"))
+        return Progress(**saved, history=history)
+    return Progress()

@@ -1,0 +1,46 @@
+"""Loss, top-1 and top-5 of a Keras model, summed over batches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def cross_entropy(labels: Any, logits: Any, smoothing: float) -> Any:
+    """Return the cross entropy of each picture, float32 [n].
+
+    Args:
+        labels: int64 [n].
+        logits: float32 [n, classes].
+        smoothing: share of the target spread over all classes.
+    """
+    classes = logits.shape[-1]
+    target = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
+    return tf.nn.softmax_cross_entropy_with_logits(target, logits)
+
+
+def sums(labels: Any, logits: Any) -> Any:
+    """Return loss, top-1 hits, top-5 hits and number of pictures of a batch, float64 [4]."""
+    loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0))
+    top1 = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, -1), tf.cast(labels, tf.int64)), tf.float32))
+    top5 = tf.reduce_sum(tf.cast(tf.math.in_top_k(tf.cast(labels, tf.int32), logits, 5), tf.float32))
+    count = tf.cast(tf.shape(logits)[0], tf.float32)
+    return tf.cast(tf.stack([loss, top1, top5, count]), tf.float64)
+
+
+def evaluator(keras_model: Any) -> Callable[[Any], tuple[float, float, float]]:
+    """Return a function from batches of (pictures, labels) to mean cross entropy, top-1 and top-5 (shares of 1)."""
+    step = tf.function(
+        lambda pictures, labels: sums(labels, keras_model(pictures, training=False)),
+        autograph=False,
+        reduce_retracing=True,
+    )
+
+    def evaluate(batches: Any) -> tuple[float, float, float]:
+        total = np.zeros(4)
+        for pictures, labels in batches:
+            total += step(pictures, labels).numpy()
+        return total[0] / total[3], total[1] / total[3], total[2] / total[3]
+
+    return evaluate

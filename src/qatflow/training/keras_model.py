@@ -1,0 +1,195 @@
+"""A Keras model made from a graph, to be trained, and the graph made from it again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    GlobalAveragePool,
+    Identity,
+    Input,
+    MaxPool,
+    Pad,
+    Relu,
+    Relu6,
+    Reshape,
+    Softmax,
+)
+
+
+class Hooks(Protocol):
+    """What a compression strategy puts into the model while it is built."""
+
+    def layer(self, node: Node, layer: Any) -> Any:
+        """Return `layer`, or a wrapper around it."""
+
+    def after(self, node: Node) -> Any | None:
+        """Return a layer to put behind the node's, or None."""
+
+
+class NoHooks:
+    """The float model."""
+
+    def layer(self, node: Node, layer: Any) -> Any:
+        """Return the layer as it is."""
+        return layer
+
+    def after(self, node: Node) -> Any | None:
+        """Put nothing behind it."""
+        return None
+
+
+@dataclass(frozen=True)
+class TrainingModel:
+    """A Keras model and how its layers belong to a graph.
+
+    Attributes:
+        graph: the graph it was made from.
+        keras: pictures (float32 [batch, height, width, channels]) to logits (float32 [batch, classes]); a last
+            softmax is left out, since the loss takes logits.
+        variables: the Keras variables by the graph's names for them (`<node>/<role>`).
+    """
+
+    graph: Graph
+    keras: Any
+    variables: Mapping[str, Any]
+
+    def weights(self) -> dict[str, Any]:
+        """Return the current weights as float32 arrays, by the graph's names for them."""
+        return {name: variable.numpy() for name, variable in self.variables.items()}
+
+
+class StepDropout(layers.Layer):
+    """Dropout whose zeros depend on the seed, the node and the step alone, so that a resumed run draws the same."""
+
+    def __init__(self, rate: float, seed: tuple[int, int], step: Any, name: str):
+        """Set up the layer.
+
+        Args:
+            rate: share of values zeroed in training.
+            seed: the run's seed and the place of the node in the graph.
+            step: variable (int64) that counts training steps.
+            name: the layer's name.
+        """
+        super().__init__(name=name)
+        self.rate = rate
+        self.seed = seed
+        self._step = lambda: step  # hidden from Keras: the optimizer owns the variable, not this layer
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the inputs, with zeros in training."""
+        if not training or self.rate == 0:
+            return inputs
+        first, second = self.seed
+        seed = tf.stack([tf.constant(first * 1000 + second, tf.int64), tf.cast(self._step(), tf.int64)])
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
+
+
+def training_model(
+    graph: Graph, *, seed: int, step: Any, freeze_batch_norm: bool = False, hooks: Hooks | None = None
+) -> TrainingModel:
+    """Build the Keras model of a float graph with one output.
+
+    Args:
+        graph: what to build; its weights are loaded.
+        seed: of dropout.
+        step: variable that counts training steps.
+        freeze_batch_norm: keep batch-norm's statistics, gamma and beta as they are, and use them in training.
+        hooks: what a strategy puts in.
+    """
+    tf_keras.backend.clear_session()
+    hooks = hooks or NoHooks()
+    tensors: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    first: Any = None
+    for place, node in enumerate(graph.nodes):
+        operation = node.operation
+        if isinstance(operation, Input):
+            tensor = first = layers.Input(operation.shape, name=node.name)
+        elif isinstance(operation, Softmax) and node.name in graph.outputs:
+            tensor = tensors[node.inputs[0]]
+        else:
+            if isinstance(operation, Dropout):
+                layer = StepDropout(operation.rate, (seed, place), step, _layer_name(node))
+            else:
+                layer = LAYERS[type(operation)](node, graph)
+            if isinstance(operation, BatchNorm) and freeze_batch_norm:
+                layer.trainable = False
+            sources = [tensors[name] for name in node.inputs]
+            tensor = hooks.layer(node, layer)(sources if isinstance(operation, Add) else sources[0])
+            for variable in layer.weights:
+                name = node.weight(variable.name.split(":")[0].rsplit("/", 1)[-1])
+                variable.assign(graph.weights[name])
+                own[name] = variable
+        behind = hooks.after(node)
+        tensors[node.name] = tensor if behind is None else behind(tensor)
+    return TrainingModel(graph, tf_keras.Model(first, tensors[graph.outputs[0]]), own)
+
+
+def _layer_name(node: Node) -> str:
+    return node.name.replace("/", "_")
+
+
+def _conv(node: Node, graph: Graph) -> Any:
+    o = node.operation
+    assert isinstance(o, Conv2D)
+    shape = graph.weights[node.weight("kernel")].shape
+    return layers.Conv2D(
+        shape[3], shape[:2], o.strides, o.padding, dilation_rate=o.dilations,
+        use_bias=node.weight("bias") in graph.weights, name=_layer_name(node),
+    )  # fmt: skip
+
+
+def _depthwise(node: Node, graph: Graph) -> Any:
+    o = node.operation
+    assert isinstance(o, DepthwiseConv2D)
+    shape = graph.weights[node.weight("depthwise_kernel")].shape
+    return layers.DepthwiseConv2D(
+        shape[:2], o.strides, o.padding, depth_multiplier=shape[3], dilation_rate=o.dilations,
+        use_bias=node.weight("bias") in graph.weights, name=_layer_name(node),
+    )  # fmt: skip
+
+
+def _dense(node: Node, graph: Graph) -> Any:
+    units = graph.weights[node.weight("kernel")].shape[1]
+    return layers.Dense(units, use_bias=node.weight("bias") in graph.weights, name=_layer_name(node))
+
+
+def _batch_norm(node: Node, graph: Graph) -> Any:
+    o = node.operation
+    assert isinstance(o, BatchNorm)
+    return layers.BatchNormalization(momentum=o.momentum, epsilon=o.epsilon, name=_layer_name(node))
+
+
+def _plain(make: Callable[..., Any]) -> Callable[[Node, Graph], Any]:
+    return lambda node, graph: make(node.operation, name=_layer_name(node))
+
+
+LAYERS: dict[type, Callable[[Node, Graph], Any]] = {
+    Conv2D: _conv,
+    DepthwiseConv2D: _depthwise,
+    Dense: _dense,
+    BatchNorm: _batch_norm,
+    Relu: _plain(lambda o, name: layers.ReLU(name=name)),
+    Relu6: _plain(lambda o, name: layers.ReLU(6.0, name=name)),
+    Add: _plain(lambda o, name: layers.Add(name=name)),
+    Pad: _plain(lambda o, name: layers.ZeroPadding2D((o.rows, o.columns), name=name)),
+    AveragePool: _plain(lambda o, name: layers.AveragePooling2D(o.window, o.strides, o.padding, name=name)),
+    MaxPool: _plain(lambda o, name: layers.MaxPooling2D(o.window, o.strides, o.padding, name=name)),
+    GlobalAveragePool: _plain(lambda o, name: layers.GlobalAveragePooling2D(keepdims=o.keepdims, name=name)),
+    Reshape: _plain(lambda o, name: layers.Reshape(o.shape, name=name)),
+    Identity: _plain(lambda o, name: layers.Activation("linear", name=name)),
+    Softmax: _plain(lambda o, name: layers.Softmax(name=name)),
+}

@@ -1,0 +1,46 @@
+"""What shapes a training run."""
+
+from dataclasses import dataclass
+
+from qatflow.data.augment import Augmentation
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of the loop; see `qatflow.config.model` for the meaning of each.
+
+    Attributes:
+        epochs: passes over the training pictures.
+        batch_size: pictures a step.
+        learning_rate: at its peak.
+        warmup_epochs: epochs over which the rate rises from zero.
+        momentum: of Nesterov's accelerated SGD.
+        weight_decay: L2 factor; the gradient of a kernel gets weight_decay · kernel.
+        label_smoothing: of the cross entropy.
+        augmentation: name of the data pipeline's augmentation.
+        freeze_batch_norm: keep batch-norm as it is.
+        seed: of order, augmentation and dropout.
+        evaluate_every: epochs between evaluations on the validation pictures; 0: never.
+        checkpoint_steps: steps between checkpoints within an epoch.
+        keep_checkpoints: number of checkpoints kept.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    augmentation: Augmentation
+    freeze_batch_norm: bool
+    seed: int
+    evaluate_every: int = 1
+    checkpoint_steps: int = 200
+    keep_checkpoints: int = 2
+
+    @property
+    def shaping(self) -> dict[str, object]:
+        """What a kept state must agree with to be continued: all but what only says how long or how often."""
+        free = {"epochs", "evaluate_every", "checkpoint_steps", "keep_checkpoints"}
+        return {key: value for key, value in vars(self).items() if key not in free}

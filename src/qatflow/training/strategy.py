@@ -1,0 +1,43 @@
+"""What a compression strategy may do in the training loop: PaddleSlim's call-backs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qatflow.training.loop import Trainer
+
+
+class Strategy:
+    """Base of the strategies. Each call-back gets the trainer; what is not overridden does nothing.
+
+    Order of calls: on_compression_begin; for each epoch on_epoch_begin, for each step on_batch_begin and on_batch_end,
+    then evaluation, then on_epoch_end; on_compression_end. In a resumed run on_epoch_begin is called for the epoch that
+    was interrupted, with `trainer.step` > 0.
+    """
+
+    def on_compression_begin(self, trainer: Trainer) -> None:
+        """Called once, when the state has been restored."""
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Called before the first (or first remaining) step of an epoch."""
+
+    def on_batch_begin(self, trainer: Trainer) -> None:
+        """Called before a step."""
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Called after a step."""
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Called after an epoch and its evaluation, before the checkpoint: a killed export is done again."""
+
+    def on_compression_end(self, trainer: Trainer) -> None:
+        """Called once, after the last epoch."""
+
+    def notes(self) -> Mapping[str, Any]:
+        """Return what the strategy must remember across a restart, as plain JSON values."""
+        return {}
+
+    def recall(self, notes: Mapping[str, Any]) -> None:
+        """Take back what `notes` returned."""

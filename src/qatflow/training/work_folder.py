@@ -1,0 +1,48 @@
+"""The folder of a training run's state: Snakemake does not own it, so a failed or killed job can go on from it."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from qatflow.errors import UserError
+from qatflow.files import write_json
+
+
+def digest(shape: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that stand for all that shapes a training run (plain JSON values)."""
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def work_folder(root: Path, shape: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the state folder for `shape` below `root`, locked against a second trainer.
+
+    State of other settings below `root` is removed, and said. The lock goes with the process, however that ends.
+
+    Raises:
+        UserError: another live process is training here.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"{root}: another process is training here; wait for it, or end it") from error
+    try:
+        name = digest(shape)
+        for other in sorted(root.iterdir()):
+            if other.is_dir() and other.name != name:
+                print(f"{root}: the state in {other.name} belongs to other settings or code: starting over", flush=True)
+                shutil.rmtree(other)
+        folder = root / name
+        folder.mkdir(exist_ok=True)
+        write_json(folder / "shape.json", dict(shape))
+        yield folder
+    finally:
+        lock.release()

@@ -1,0 +1,35 @@
+"""Order of the tests: fast ones first, then by what they load or run, the longest last. Shared fixtures."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from small_checkout import Checkout
+
+LATER = ("workflow", "tensorflow", "device", "e2e", "imagenet")
+"""Markers in the order in which their tests run; a test with several runs with the last of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        return max((LATER.index(mark.name) + 1 for mark in item.iter_markers() if mark.name in LATER), default=0)
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("environment") / "empty"
+    subprocess.run([Path(sys.executable).resolve(), "-m", "venv", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, empty_environment: Path) -> Checkout:
+    """A checkout whose `python3 -m venv` copies an environment made before, because making one takes seconds."""
+    checkout = Checkout(tmp_path)
+    checkout.python = f'[[ "$1 $2" != "-m venv" ]] || exec cp -a {empty_environment} "$3"\n{checkout.python}'
+    checkout.program("python3", checkout.python)
+    return checkout

@@ -1,0 +1,181 @@
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from qatflow.data.sources import idx
+from qatflow.errors import UserError
+from qatflow.fetch import fetch
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+SUM = hashlib.sha256(CONTENT).hexdigest()
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Server:
+    """A loopback server: what it serves by path, how often it breaks off, and what it was asked."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    status: dict[str, list[int]] = field(default_factory=dict)  # answers before the file is given
+    break_off: dict[str, int] = field(default_factory=dict)  # times the body stops half-way
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            state.asked.append((self.path, self.headers["Range"]))
+            if state.status.get(self.path):
+                self.send_error(state.status[self.path].pop(0))
+                return
+            if self.path not in state.files:
+                self.send_error(404)
+                return
+            whole = state.files[self.path]
+            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if self.headers["Range"] else 0
+            if start >= len(whole) and start:
+                self.send_error(416)
+                return
+            body = whole[start:]
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if state.break_off.get(self.path, 0) > 0:
+                state.break_off[self.path] -= 1
+                body = body[: len(body) // 2]
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=http.serve_forever, daemon=True).start()
+    state.url = f"http://127.0.0.1:{http.server_address[1]}"
+    yield state
+    http.shutdown()
+    http.server_close()
+
+
+def test_a_file_is_downloaded_once(server: Server, tmp_path: Path):
+    server.files["/w.h5"] = CONTENT
+    for _ in range(2):
+        fetch([f"{server.url}/w.h5"], SUM, tmp_path / "new" / "w.h5")
+    assert (tmp_path / "new" / "w.h5").read_bytes() == CONTENT
+    assert server.asked == [("/w.h5", None)]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["w.h5"]
+
+
+def test_an_interrupted_download_is_continued(server: Server, tmp_path: Path):
+    server.files["/w"] = CONTENT
+    server.break_off["/w"] = 2
+    fetch([f"{server.url}/w"], SUM, tmp_path / "w", pause=0)
+    assert (tmp_path / "w").read_bytes() == CONTENT
+    assert server.asked == [("/w", None), ("/w", "bytes=150000-"), ("/w", "bytes=225000-")]
+
+
+@pytest.mark.parametrize("have", [CONTENT[:1000], CONTENT, b"other" * 100, CONTENT + b"more"])
+def test_what_an_earlier_run_left_is_used_or_replaced(server: Server, tmp_path: Path, have: bytes):
+    server.files["/w"] = CONTENT
+    (tmp_path / ".w.part").write_bytes(have)
+    fetch([f"{server.url}/w"], SUM, tmp_path / "w", pause=0)
+    assert (tmp_path / "w").read_bytes() == CONTENT
+    assert server.asked[0] == ("/w", f"bytes={len(have)}-")
+
+
+def test_a_passing_failure_is_tried_again_and_a_lasting_one_is_not(server: Server, tmp_path: Path):
+    server.files["/w"] = CONTENT
+    server.status["/w"] = [503, 429]
+    fetch([f"{server.url}/gone", f"{server.url}/w"], SUM, tmp_path / "w", pause=0)
+    assert (tmp_path / "w").read_bytes() == CONTENT
+    assert [path for path, _ in server.asked] == ["/gone", "/w", "/w", "/w"]
+
+
+def test_a_wrong_sum_goes_to_the_mirror_and_is_never_kept(server: Server, tmp_path: Path):
+    server.files |= {"/wrong": CONTENT[::-1], "/right": CONTENT}
+    with pytest.raises(
+        UserError, match=rf"(?s){server.url}/wrong: wrong SHA-256.*expected {SUM}.*or use the local file"
+    ):
+        fetch([f"{server.url}/wrong"], SUM, tmp_path / "w", instead="use the local file", pause=0)
+    assert list(tmp_path.iterdir()) == [] and len(server.asked) == 1
+    fetch([f"{server.url}/wrong", f"{server.url}/right"], SUM, tmp_path / "w", pause=0)
+    assert (tmp_path / "w").read_bytes() == CONTENT
+
+
+def test_a_wrong_file_that_is_there_is_replaced(server: Server, tmp_path: Path):
+    server.files["/w"] = CONTENT
+    (tmp_path / "w").write_bytes(b"old")
+    fetch([f"{server.url}/w"], SUM.upper(), tmp_path / "w")
+    assert (tmp_path / "w").read_bytes() == CONTENT
+
+
+def test_a_web_page_in_place_of_the_file_is_told(server: Server, tmp_path: Path):
+    server.files["/w"] = b"\n<!DOCTYPE html><html>please log in</html>"
+    with pytest.raises(UserError, match="a web page of 42 bytes came in place of the file"):
+        fetch([f"{server.url}/w"], SUM, tmp_path / "w", pause=0)
+    assert not (tmp_path / "w").exists()
+
+
+def test_no_network_is_one_message_with_the_address_and_the_way_out(server: Server, tmp_path: Path):
+    url = "http://127.0.0.1:9/w"  # nothing listens there
+    with pytest.raises(UserError, match=r"could not download w \(http://127.0.0.1:9/w: no connection .*local path"):
+        fetch([url], SUM, tmp_path / "w", attempts=2, pause=0)
+    with pytest.raises(UserError, match="not an http or https address"):
+        fetch(["file:///etc/passwd"], SUM, tmp_path / "w")
+
+
+def test_a_server_that_always_breaks_off_is_given_up_and_the_part_kept(server: Server, tmp_path: Path):
+    server.files["/w"] = CONTENT
+    server.break_off["/w"] = 99
+    with pytest.raises(UserError, match="broken off after"):
+        fetch([f"{server.url}/w"], SUM, tmp_path / "w", attempts=3, pause=0)
+    assert not (tmp_path / "w").exists()
+    assert CONTENT.startswith((tmp_path / ".w.part").read_bytes())
+
+
+def test_the_program_downloads_and_tells_failures(server: Server, tmp_path: Path):
+    server.files["/w"] = CONTENT
+
+    def run(*urls: str) -> subprocess.CompletedProcess:
+        program = [sys.executable, ROOT / "workflow/scripts/fetch.py", "--sha256", SUM, "--output", tmp_path / "w"]
+        options = [option for url in urls for option in ("--url", url)]
+        return subprocess.run([*program, *options], capture_output=True, text=True, check=False)
+
+    failed = run(f"{server.url}/gone")
+    assert failed.returncode == 1 and failed.stderr.startswith("error: could not download") and "404" in failed.stderr
+    assert run(f"{server.url}/gone", f"{server.url}/w").returncode == 0
+    assert (tmp_path / "w").read_bytes() == CONTENT
+
+
+def test_fashion_mnist_is_downloaded_where_debians_folder_is_missing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from test_data_sources import write_idx
+
+    write_idx(tmp_path / "origin")
+    sums = {}
+    for path in (tmp_path / "origin").iterdir():
+        server.files[f"/{path.name}"] = path.read_bytes()
+        sums[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(idx, "DEBIAN_FOLDER", tmp_path / "not installed")
+    monkeypatch.setattr(idx, "FASHION_MNIST_URLS", (f"{server.url}/gone/", f"{server.url}/"))
+    monkeypatch.setattr(idx, "FASHION_MNIST_SHA256", sums)
+    source = idx.open_idx(None, tmp_path / ".download" / "fashion_mnist")
+    assert len(source.pictures) == 10
+    assert {path.name for path in (tmp_path / ".download" / "fashion_mnist").iterdir()} == set(sums)

@@ -1,0 +1,73 @@
+"""The checked configuration, and what the rules share."""
+
+import json
+
+from qatflow.code_digest import imported_modules
+from qatflow.config.compress_yaml import load_compress
+from qatflow.config.flags import flags
+from qatflow.config.load import load_config, resolved
+from qatflow.errors import UserError
+from qatflow.export.targets import targets
+from qatflow.pretrained.sources import weights_file
+
+try:
+    CONFIG = load_config(
+        [Path("config/config.yaml"), *workflow.overwrite_configfiles],
+        workflow.config_settings.config,
+    )
+    COMPRESS = load_compress(Path(CONFIG.compress.config))
+except UserError as error:
+    sys.exit(f"error: {error}")
+
+(STRATEGY,) = COMPRESS.compressor.strategies
+EXPORTED = {
+    target.kind: str(target.folder)
+    for target in targets(COMPRESS.strategies[STRATEGY], Path("results/{experiment}"))
+}
+LIBRARY = "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8"
+
+
+wildcard_constraints:
+    dataset=CONFIG.data.name,
+    pretrained=CONFIG.pretrained.name,
+    experiment=CONFIG.experiment,
+    device=CONFIG.device.name,
+
+
+def training_part(compress):
+    """Return what the compress YAML says of training, as JSON: all but where and what is exported."""
+    value = resolved(compress)
+    for strategy in value["strategies"].values():
+        for key in [
+            k for k in strategy if k.startswith("save_") or k.endswith("_save_path")
+        ]:
+            del strategy[key]
+    return json.dumps(value)
+
+
+def export_part(compress):
+    """Return what the compress YAML says of the exported nodes, as JSON; the paths are in the rule's outputs."""
+    strategy = compress.strategies[STRATEGY]
+    return json.dumps([strategy.save_in_nodes, strategy.save_out_nodes])
+
+
+def demo_sources():
+    """Return the files of the C++ demo."""
+    folder = Path("demo/cxx/mobile_light")
+    return sorted(str(path) for path in folder.rglob("*") if path.is_file())
+
+
+def program(name):
+    """Return the script of a rule and the project's own modules that it imports."""
+    script = f"workflow/scripts/{name}.py"
+    modules = [os.path.relpath(path) for path in imported_modules(ROOT / script)]
+    return {"script": script, "modules": modules}
+
+
+def show_summaries(jobs):
+    """Print the table of each experiment whose report is part of the run."""
+    for job in jobs:
+        if job.rule.name == "make_report":
+            folder = Path(job.output.summary).parent / "report"
+            print(f"\n{(folder / 'summary.txt').read_text()}")
+            print(f"report: {folder / 'report.html'}", flush=True)

@@ -1,0 +1,29 @@
+"""Pictures from their source to TFRecord shards with a manifest."""
+
+
+rule prepare_data:
+    input:
+        **program("prepare_data"),
+    output:
+        # the shards themselves are named in the manifest, with their sha256: a large data set is not hashed by Snakemake
+        manifest="data/{dataset}/manifest.json",
+        labels="data/{dataset}/labels.txt",
+        calibration="data/{dataset}/calibration.json",
+        rejected="data/{dataset}/rejected.csv",
+    log:
+        "logs/prepare_data/{dataset}.log",
+    benchmark:
+        "logs/prepare_data/{dataset}.jsonl"
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="1GB",
+        runtime="30m",
+    params:
+        flags=flags(CONFIG.data, leave_out=("name",)),
+        preprocessing=json.dumps(resolved(CONFIG.data.preprocessing)),
+        seed=CONFIG.seed,
+        folder=subpath(output.manifest, parent=True),
+    shell:
+        "python {input.script} --name {wildcards.dataset} {params.flags} --seed {params.seed}"
+        " --preprocessing {params.preprocessing:q} --output {params.folder} > {log} 2>&1"

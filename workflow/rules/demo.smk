@@ -1,0 +1,45 @@
+"""The C++ demo and the run-time library it is linked to, for the device."""
+
+
+rule fetch_runtime:
+    input:
+        **program("fetch_runtime"),
+        requirements="requirements.lock",
+    output:
+        "resources/litert/{machine}/libLiteRt.so",
+    log:
+        "logs/fetch_runtime/{machine}.log",
+    wildcard_constraints:
+        machine="aarch64|x86_64",
+    retries: 2
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="500MB",
+        runtime="10m",
+    shell:
+        "python {input.script} --requirements {input.requirements} --machine {wildcards.machine}"
+        " --output {output} > {log} 2>&1"
+
+
+rule build_mobile_light:
+    input:
+        **program("build_demo"),
+        sources=demo_sources(),
+        runtime="resources/litert/aarch64/libLiteRt.so",
+    output:
+        program=f"{LIBRARY}/demo/cxx/mobile_light/mobilenetv1_light_api",
+        manifest=f"{LIBRARY}/manifest.json",
+    log:
+        "logs/build_mobile_light.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="1GB",
+        runtime="10m",
+    params:
+        folder=subpath(output.manifest, parent=True),
+    shell:
+        "python {input.script} --target android.armv8 --toolchain gcc --runtime {input.runtime}"
+        " --output {params.folder} > {log} 2>&1"

@@ -1,0 +1,33 @@
+"""The optimised model on the device. Local: a phone hangs on this machine, not on a cluster's."""
+
+
+rule run_on_device:
+    input:
+        **program("run_demo"),
+        model="results/{experiment}/{experiment}_opt/model.tflite",
+        labels="results/{experiment}/{experiment}_opt/labels.txt",
+        preprocessing="results/{experiment}/{experiment}_opt/preprocessing.json",
+        program=rules.build_mobile_light.output.program,
+        library=rules.build_mobile_light.output.manifest,
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        text="results/{experiment}/device/{device}/output.txt",
+        report="results/{experiment}/device/{device}/report.json",
+    log:
+        "logs/run_on_device/{experiment}_{device}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        adb=1,
+        mem="1GB",
+        runtime="1h",
+    params:
+        flags=flags(CONFIG.device, leave_out=("name",)),
+        model=subpath(input.model, parent=True),
+        library=subpath(input.library, parent=True),
+        folder=subpath(output.text, parent=True),
+    shell:
+        "python {input.script} --name {wildcards.device} {params.flags}"
+        " --model-dir {params.model} --library {params.library} --manifest {input.data}"
+        " --output-dir {params.folder} > {log} 2>&1"

@@ -1,0 +1,50 @@
+"""The figures on the test pictures: TensorFlow for the fake-quantised graph, LiteRT alone for the rest."""
+
+
+rule evaluate_fake_quant:
+    input:
+        **program("evaluate_fake_quant"),
+        model=EXPORTED["float"] + "/model",
+        weights=EXPORTED["float"] + "/weights",
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        "results/{experiment}/fake_quant.json",
+    log:
+        "logs/evaluate_fake_quant/{experiment}.log",
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: 4
+    resources:
+        mem="4GB",
+        runtime="1h",
+    params:
+        model=subpath(input.model, parent=True),
+    shell:
+        "python {input.script} --model {params.model} --data {input.data} --threads {threads}"
+        " --output {output} > {log} 2>&1"
+
+
+rule evaluate_tflite:
+    input:
+        **program("evaluate"),
+        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        int8="results/{experiment}/{experiment}_opt/model.tflite",
+        fake_quant="results/{experiment}/fake_quant.json",
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        "results/{experiment}/evaluation.json",
+    log:
+        "logs/evaluate_tflite/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    # latency is measured here: nothing else may run beside it
+    threads: workflow.cores or 1
+    resources:
+        mem="2GB",
+        runtime="1h",
+    params:
+        flags=flags(CONFIG.evaluate),
+    shell:
+        "python {input.script} --float {input.float_model} --int8 {input.int8}"
+        " --fake-quant {input.fake_quant} --data {input.data} {params.flags}"
+        " --output {output} > {log} 2>&1"

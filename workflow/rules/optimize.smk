@@ -1,0 +1,48 @@
+"""From an exported graph to the folder that goes to the device, and the float baseline by the same tool."""
+
+
+rule optimize_int8:
+    input:
+        **program("model_optimize_tool"),
+        model=EXPORTED["float"] + "/model",
+        weights=EXPORTED["float"] + "/weights",
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        multiext(
+            "results/{experiment}/{experiment}_opt/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/optimize_int8/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="1GB",
+        runtime="10m",
+    params:
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python {input.script} --model_file {input.model} --param_file {input.weights}"
+        " --data {input.data} --optimize_out_type naive_buffer --valid_targets arm"
+        " --optimize_out {params.folder} > {log} 2>&1"
+
+
+use rule optimize_int8 as optimize_float with:
+    input:
+        **program("model_optimize_tool"),
+        model=f"pretrain/{CONFIG.pretrained.name}_pretrained/model",
+        weights=f"pretrain/{CONFIG.pretrained.name}_pretrained/weights",
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        multiext(
+            "results/{experiment}/{experiment}_float_opt/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/optimize_float/{experiment}.log",

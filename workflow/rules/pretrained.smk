@@ -1,0 +1,62 @@
+"""The float weights that compression starts from."""
+
+WEIGHTS = weights_file(CONFIG, Path("pretrain/download"))
+
+
+rule fetch_weights:
+    input:
+        **program("fetch"),
+    output:
+        ensure(
+            "pretrain/download/{file}.h5",
+            sha256=lambda wildcards: WEIGHTS.sha256,
+        ),
+    log:
+        "logs/fetch_weights/{file}.log",
+    retries: 3
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="200MB",
+        runtime="30m",
+    params:
+        url=WEIGHTS.url if WEIGHTS else None,
+        sha256=WEIGHTS.sha256 if WEIGHTS else None,
+    shell:
+        "python {input.script} --url {params.url:q} --sha256 {params.sha256}"
+        " --output {output:q} > {log} 2>&1"
+
+
+rule make_pretrained:
+    input:
+        **program("pretrained"),
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        weights=[str(WEIGHTS.path)] if WEIGHTS else [],
+    output:
+        model="pretrain/{pretrained}_pretrained/model",
+        weights="pretrain/{pretrained}_pretrained/weights",
+        history="pretrain/{pretrained}_pretrained/history.csv",
+        manifest="pretrain/{pretrained}_pretrained/manifest.json",
+    log:
+        "logs/make_pretrained/{pretrained}.log",
+    benchmark:
+        "logs/make_pretrained/{pretrained}.jsonl"
+    conda:
+        "../../envs/tensorflow.yaml"
+    threads: 4
+    resources:
+        mem="4GB",
+        runtime="4h",
+    params:
+        model=flags(CONFIG.model),
+        training=flags(CONFIG.pretrained.train),
+        weights=lambda wildcards, input: (
+            f"--weights {input.weights}" if input.weights else ""
+        ),
+        seed=CONFIG.seed,
+        folder=subpath(output.model, parent=True),
+    shell:
+        "python {input.script} --data {input.data} {params.weights} --seed {params.seed}"
+        " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
+        " --output {params.folder} {params.model} {params.training} > {log} 2>&1"

@@ -1,0 +1,42 @@
+"""What the run comes to: summary.json, a table, pictures, one page."""
+
+
+rule make_report:
+    input:
+        **program("report"),
+        evaluation="results/{experiment}/evaluation.json",
+        float_history=f"pretrain/{CONFIG.pretrained.name}_pretrained/history.csv",
+        history="results/{experiment}/trained/history.csv",
+        demo=f"results/{{experiment}}/device/{CONFIG.device.name}/output.txt",
+        device=f"results/{{experiment}}/device/{CONFIG.device.name}/report.json",
+    output:
+        summary="results/{experiment}/summary.json",
+        text="results/{experiment}/report/summary.txt",
+        page=report(
+            "results/{experiment}/report/report.html",
+            caption="../report/table.rst",
+            category="{experiment}",
+        ),
+        curves=report(
+            "results/{experiment}/report/learning_curves.svg",
+            caption="../report/learning_curves.rst",
+            category="{experiment}",
+        ),
+        confusion=report(
+            "results/{experiment}/report/confusion.svg",
+            caption="../report/confusion.rst",
+            category="{experiment}",
+        ),
+    log:
+        "logs/make_report/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="500MB",
+        runtime="10m",
+    params:
+        folder=subpath(output.text, parent=True),
+    shell:
+        "python {input.script} --experiment {wildcards.experiment} --evaluation {input.evaluation}"
+        " --device {input.device} --demo {input.demo} --float-history {input.float_history}"
+        " --history {input.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"

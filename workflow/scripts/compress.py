@@ -1,0 +1,36 @@
+"""Train a pretrained float model for int8, as a compress YAML says; a killed run goes on where it was."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.compress.run import compress
+from qatflow.config.flags import add_flags, read_flags
+from qatflow.config.model import CompressSection
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
+    parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
+    parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
+    parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
+    parser.add_argument("--output", type=Path, required=True, help="folder to make for the trained graph")
+    add_flags(parser, CompressSection)
+    arguments = parser.parse_args(argv)
+    compress(
+        arguments.pretrained,
+        arguments.data,
+        read_flags(arguments, CompressSection),
+        arguments.experiment,
+        arguments.output,
+        arguments.seed,
+        arguments.threads,
+    )
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,27 @@
+"""Measure the float and int8 models on the test pictures and on the host's clock, with LiteRT."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.evaluate.evaluate import evaluate
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
+    parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite")
+    parser.add_argument("--fake-quant", type=Path, required=True, help="what evaluate_fake_quant.py wrote")
+    parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--threads", type=int, default=1, help="threads of LiteRT")
+    parser.add_argument("--repeats", type=int, default=100, help="timed runs")
+    parser.add_argument("--output", type=Path, required=True, help="evaluation.json to write")
+    arguments = parser.parse_args(argv)
+    models = {"float": arguments.float_model, "int8": arguments.int8}
+    evaluate(models, arguments.fake_quant, arguments.data, arguments.output, arguments.threads, arguments.repeats)
+
+
+if __name__ == "__main__":
+    entry(main)

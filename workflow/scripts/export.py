@@ -1,0 +1,26 @@
+"""Write the trained graph as float/, int8/ and mobile/, as the compress YAML's save paths say."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.config.compress_yaml import load_compress
+from qatflow.export.export import export
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trained", type=Path, required=True, help="folder of the trained graph")
+    parser.add_argument("--config", type=Path, required=True, help="compress YAML")
+    parser.add_argument("--strategy", required=True, help="name of the strategy in the YAML")
+    parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
+    arguments = parser.parse_args(argv)
+    strategy = load_compress(arguments.config).strategies[arguments.strategy]
+    for target in export(arguments.trained, strategy, arguments.experiment):
+        print(f"{target.kind}: {target.folder}")
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,40 @@
+"""Gather an experiment's figures: summary.json, the table, learning curves and the confusion picture."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.files import write_text
+from qatflow.report import table
+from qatflow.report.page import page
+from qatflow.report.pictures import confusion_picture, learning_curves
+from qatflow.report.summary import summarise
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiment", required=True, help="name of the experiment")
+    parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json")
+    parser.add_argument("--device", type=Path, required=True, help="report.json of the device run")
+    parser.add_argument("--demo", type=Path, required=True, help="output.txt of the device run")
+    parser.add_argument("--float-history", type=Path, required=True, help="history.csv of the float training")
+    parser.add_argument("--history", type=Path, required=True, help="history.csv of the training for int8")
+    parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
+    parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
+    arguments = parser.parse_args(argv)
+    summary = summarise(arguments.experiment, arguments.evaluation, arguments.device, arguments.demo, arguments.summary)
+    write_text(arguments.output / "summary.txt", table.text(summary))
+    histories = {"float": arguments.float_history, "int8": arguments.history}
+    learning_curves(histories, arguments.output / "learning_curves.svg")
+    confusion_picture(arguments.evaluation, "int8", arguments.output / "confusion.svg")
+    pictures = {
+        "Learning curves": arguments.output / "learning_curves.svg",
+        "Confusion": arguments.output / "confusion.svg",
+    }
+    write_text(arguments.output / "report.html", page(summary, pictures))
+
+
+if __name__ == "__main__":
+    entry(main)
