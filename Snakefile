@@ -10,18 +10,18 @@ min_version("9.20.0")
 
 ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT / "src"))  # the library, also where it is not installed
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")])
-)
+os.environ.update(PYTHONPATH=str(ROOT / "src"))  # for the programs that the rules start
 
 
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/common.smk"
+
+
 configfile: "config/config.yaml"
 
 
-include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrained.smk"
 include: "workflow/rules/compress.smk"
@@ -40,6 +40,10 @@ rule all:
         expand(rules.make_report.output, experiment=CONFIG.experiment),
         expand(rules.export_models.output, experiment=CONFIG.experiment),
     localrule: True
+
+
+onstart:
+    lock_folder()
 
 
 onsuccess:

@@ -14,7 +14,6 @@ from qatflow.errors import UserError
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "demo" / "cxx" / "mobile_light"
 LOCK = ROOT / "requirements.lock"
-needs_qemu = pytest.mark.skipif(shutil.which("qemu-aarch64-static") is None, reason="no qemu-aarch64-static")
 
 
 def require(*commands: str) -> None:
@@ -23,34 +22,43 @@ def require(*commands: str) -> None:
         pytest.skip(f"not installed: {' '.join(missing)}")
 
 
+_made: dict[str, Path] = {}  # a fixture imported by several modules runs once for each of them
+
+
 @pytest.fixture(scope="session")
 def host_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo for this machine."""
     require("g++", "cmake", "make")
-    folder = tmp_path_factory.mktemp("host")
-    fetch_runtime(LOCK, "x86_64", folder / "libLiteRt.so")
-    build(SOURCES, find_target("linux.x86_64", "gcc"), folder / "libLiteRt.so", folder / "bundle")
-    return folder / "bundle"
+    if "host" not in _made:
+        folder = tmp_path_factory.mktemp("host")
+        fetch_runtime(LOCK, "x86_64", folder / "libLiteRt.so")
+        build(SOURCES, find_target("linux.x86_64", "gcc"), folder / "libLiteRt.so", folder / "bundle")
+        _made["host"] = folder / "bundle"
+    return _made["host"]
 
 
 @pytest.fixture(scope="session")
 def arm_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """libLiteRt.so for aarch64."""
-    path = tmp_path_factory.mktemp("runtime") / "libLiteRt.so"
-    try:
-        fetch_runtime(LOCK, "aarch64", path)
-    except UserError as error:
-        pytest.skip(f"the aarch64 wheel of LiteRT cannot be had: {error}")
-    return path
+    if "runtime" not in _made:
+        path = tmp_path_factory.mktemp("runtime") / "libLiteRt.so"
+        try:
+            fetch_runtime(LOCK, "aarch64", path)
+        except UserError as error:
+            pytest.skip(f"the aarch64 wheel of LiteRT cannot be had: {error}")
+        _made["runtime"] = path
+    return _made["runtime"]
 
 
 @pytest.fixture(scope="session")
 def arm_bundle(arm_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo for android.armv8."""
     require("aarch64-linux-gnu-g++", "cmake", "make")
-    bundle = tmp_path_factory.mktemp("arm") / "inference_lite_lib.android.armv8"
-    build(SOURCES, find_target("android.armv8", "gcc"), arm_runtime, bundle)
-    return bundle
+    if "arm" not in _made:
+        bundle = tmp_path_factory.mktemp("arm") / "inference_lite_lib.android.armv8"
+        build(SOURCES, find_target("android.armv8", "gcc"), arm_runtime, bundle)
+        _made["arm"] = bundle
+    return _made["arm"]
 
 
 def call(program: Path, *flags: str) -> subprocess.CompletedProcess[str]:

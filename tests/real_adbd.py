@@ -135,7 +135,7 @@ class Phone:
     """A running phone; `serial` is its address for `adb connect`."""
 
     def __init__(self, image: Path, work: Path, sysroot: Path, size: str = "64m", options: str = "") -> None:
-        """Start it: `image` of make_image, `work` an empty folder, `sysroot` the files that tell programs of the CPU."""
+        """Start it: `image` of make_image, `work` a new folder, `sysroot` the files that tell programs of the CPU."""
         work.mkdir(parents=True)
         listening = socket.create_server(("127.0.0.1", 0))
         listening.set_inheritable(True)

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from qatflow.config.load import load_config, resolved
+from qatflow.config.load import load_config, resolved, written_by_workflow
 from qatflow.config.model import Config
 from qatflow.errors import UserError
 
@@ -213,6 +214,13 @@ def test_save_paths_may_not_take_the_workflow_s_own_folders(problems):
     lines = problems("compress: {config: mine.yaml}")
     assert len(lines) == 1
     assert "int8_model_save_path: './mobilenet_v1_quant_opt' is a folder that the workflow itself writes" in lines[0]
+
+
+def test_all_names_that_rules_write_in_the_experiment_s_folder_are_known():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    written = {name.format(experiment="x") for name in re.findall(r'results/\{experiment\}/([^/"]+)', rules)}
+    assert "x_opt" in written
+    assert written <= set(written_by_workflow("x"))
 
 
 def test_the_message_stays_readable_when_everything_is_wrong(folder):

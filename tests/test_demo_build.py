@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from device_fixtures import LOCK, SOURCES, arm_bundle, arm_runtime, require  # noqa: F401
 
+from device_fixtures import LOCK, SOURCES, arm_bundle, arm_runtime, require  # noqa: F401
 from qatflow.device import elf
 from qatflow.device.build import build
 from qatflow.device.bundle import open_bundle

@@ -1,7 +1,6 @@
 """mobilenetv1_light_api on this machine: flags, outputs, times, exit statuses."""
 
 import json
-import os
 import stat
 import subprocess
 import time
@@ -9,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from device_fixtures import call, host_bundle  # noqa: F401
-from tiny_model import Form, model_bytes, write_model
 
+from device_fixtures import call, host_bundle  # noqa: F401
 from qatflow.device.bundle import open_bundle
 from qatflow.device.host import HostModel
+from tiny_model import Form, model_bytes, write_model
 
 
 @pytest.fixture(scope="session")
@@ -96,8 +95,8 @@ def test_threads_are_those_asked_for(program: Path, model: Path, threads: int) -
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         most, end = 0, time.monotonic() + 5
-        while most < threads and time.monotonic() < end or time.monotonic() < end - 4.5:
-            most = max(most, len(os.listdir(f"/proc/{process.pid}/task")))
+        while time.monotonic() < end - 4.5 or (most < threads and time.monotonic() < end):
+            most = max(most, len(list(Path(f"/proc/{process.pid}/task").iterdir())))
             time.sleep(0.01)
     finally:
         process.kill()
@@ -177,7 +176,7 @@ def test_unwritable_output_ends_with_status_7(program: Path, model: Path, tmp_pa
 def test_full_disk_leaves_no_output(program: Path, model: Path) -> None:
     answer = call(program, f"--model_dir={model}", "--output=/dev/full")
     assert answer.returncode == 7
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
 def test_links_and_devices_are_written_through_not_replaced(program: Path, model: Path, tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_model import model_bytes, write_model
 
 from qatflow.device.host import HostModel
 from qatflow.device.integer_part import expose_integers
 from qatflow.device.parity import compare
 from qatflow.device.run import top_k
 from qatflow.errors import UserError
+from tiny_model import model_bytes, write_model
 
 CLASSES = ("shirt", "shoe", "bag")
 

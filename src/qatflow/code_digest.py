@@ -29,7 +29,7 @@ def imported_modules(program: Path) -> list[Path]:
 
 
 def code_digest(module: str) -> str:
-    """Return the SHA-256 over a module of the project (as `qatflow.training.loop`) and all it imports of the project."""
+    """Return the SHA-256 over a module (as `qatflow.training.loop`) and all it imports of the project."""
     path = _file(module)
     assert path is not None
     total = hashlib.sha256()

@@ -2,6 +2,9 @@
 
 import json
 
+from filelock import FileLock, Timeout
+from snakemake.exceptions import WorkflowError
+
 from qatflow.code_digest import imported_modules
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.flags import flags
@@ -57,11 +60,36 @@ def demo_sources():
     return sorted(str(path) for path in folder.rglob("*") if path.is_file())
 
 
+def exported(kind, file):
+    """Return the path of a file of the exported folder of that kind."""
+    return f"{EXPORTED[kind]}/{file}"
+
+
 def program(name):
     """Return the script of a rule and the project's own modules that it imports."""
     script = f"workflow/scripts/{name}.py"
     modules = [os.path.relpath(path) for path in imported_modules(ROOT / script)]
     return {"script": script, "modules": modules}
+
+
+# Snakemake's own lock outlives a kill and then refuses to start (the profile turns it off); this one does not.
+RUN_LOCK = FileLock(".snakemake/run.lock")
+
+
+def lock_folder():
+    """Let no second run work in this folder at the same time."""
+    try:
+        RUN_LOCK.acquire(timeout=0)
+    except Timeout:
+        sys.exit(f"error: another run works in {os.getcwd()}: wait for it, or end it")
+
+
+def all_cores():
+    """Return the cores of the run; 1 where none are given, as for --rulegraph."""
+    try:
+        return workflow.cores
+    except WorkflowError:
+        return 1
 
 
 def show_summaries(jobs):

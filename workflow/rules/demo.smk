@@ -6,7 +6,8 @@ rule fetch_runtime:
         **program("fetch_runtime"),
         requirements="requirements.lock",
     output:
-        "resources/litert/{machine}/libLiteRt.so",
+        library="resources/litert/{machine}/libLiteRt.so",
+        about="resources/litert/{machine}/libLiteRt.json",
     log:
         "logs/fetch_runtime/{machine}.log",
     wildcard_constraints:
@@ -20,7 +21,7 @@ rule fetch_runtime:
         runtime="10m",
     shell:
         "python {input.script} --requirements {input.requirements} --machine {wildcards.machine}"
-        " --output {output} > {log} 2>&1"
+        " --output {output.library} > {log} 2>&1"
 
 
 rule build_mobile_light:
@@ -28,6 +29,7 @@ rule build_mobile_light:
         **program("build_demo"),
         sources=demo_sources(),
         runtime="resources/litert/aarch64/libLiteRt.so",
+        about="resources/litert/aarch64/libLiteRt.json",
     output:
         program=f"{LIBRARY}/demo/cxx/mobile_light/mobilenetv1_light_api",
         manifest=f"{LIBRARY}/manifest.json",

@@ -4,8 +4,8 @@
 rule evaluate_fake_quant:
     input:
         **program("evaluate_fake_quant"),
-        model=EXPORTED["float"] + "/model",
-        weights=EXPORTED["float"] + "/weights",
+        model=exported("float", "model"),
+        weights=exported("float", "weights"),
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         "results/{experiment}/fake_quant.json",
@@ -38,7 +38,7 @@ rule evaluate_tflite:
     conda:
         "../../envs/light.yaml"
     # latency is measured here: nothing else may run beside it
-    threads: workflow.cores or 1
+    threads: all_cores()
     resources:
         mem="2GB",
         runtime="1h",

@@ -4,8 +4,8 @@
 rule optimize_int8:
     input:
         **program("model_optimize_tool"),
-        model=EXPORTED["float"] + "/model",
-        weights=EXPORTED["float"] + "/weights",
+        model=exported("float", "model"),
+        weights=exported("float", "weights"),
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         multiext(

@@ -154,6 +154,8 @@ struct LightPredictor::State {
   Owned<LiteRtCompiledModel, LiteRtDestroyCompiledModel> compiled;
   Owned<LiteRtTensorBuffer, LiteRtDestroyTensorBuffer> input_buffer;
   Owned<LiteRtTensorBuffer, LiteRtDestroyTensorBuffer> output_buffer;
+  LiteRtRankedTensorType input_type{};
+  LiteRtRankedTensorType output_type{};
   TensorInfo input;
   TensorInfo output;
 
@@ -176,23 +178,24 @@ struct LightPredictor::State {
     if (size != info.bytes()) throw ModelError("LiteRT's buffer is not of the tensor's size");
   }
 
-  void CreateBuffers(LiteRtSubgraph subgraph) {
+  void DescribeTensors(LiteRtSubgraph subgraph) {
     LiteRtTensor tensor = nullptr;
-    LiteRtRankedTensorType type{};
-    LiteRtTensorBufferRequirements requirements = nullptr;
     CheckModel(LiteRtGetSubgraphInput(subgraph, 0, &tensor), "finding the input");
-    input = Describe(tensor, "input", &type);
+    input = Describe(tensor, "input", &input_type);
+    CheckModel(LiteRtGetSubgraphOutput(subgraph, 0, &tensor), "finding the output");
+    output = Describe(tensor, "output", &output_type);
+  }
+
+  void CreateBuffers() {
+    LiteRtTensorBufferRequirements requirements = nullptr;
     CheckModel(LiteRtGetCompiledModelInputBufferRequirements(compiled.get(), 0, 0, &requirements), "sizing the input");
-    CheckModel(LiteRtCreateManagedTensorBufferFromRequirements(environment.get(), &type, requirements,
+    CheckModel(LiteRtCreateManagedTensorBufferFromRequirements(environment.get(), &input_type, requirements,
                                                                input_buffer.out()),
                "creating the input buffer");
     CheckPackedSize(input_buffer.get(), input);
-
-    CheckModel(LiteRtGetSubgraphOutput(subgraph, 0, &tensor), "finding the output");
-    output = Describe(tensor, "output", &type);
     CheckModel(LiteRtGetCompiledModelOutputBufferRequirements(compiled.get(), 0, 0, &requirements),
                "sizing the output");
-    CheckModel(LiteRtCreateManagedTensorBufferFromRequirements(environment.get(), &type, requirements,
+    CheckModel(LiteRtCreateManagedTensorBufferFromRequirements(environment.get(), &output_type, requirements,
                                                                output_buffer.out()),
                "creating the output buffer");
     CheckPackedSize(output_buffer.get(), output);
@@ -224,11 +227,12 @@ LightPredictor::LightPredictor(const std::string& model_file, int threads) : sta
     throw ModelError("the model has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) +
                      " outputs; one of each is needed");
   }
+  state.DescribeTensors(subgraph);
   state.SetOptions(threads);
   CheckModel(LiteRtCreateCompiledModel(state.environment.get(), state.model.get(), state.options.get(),
                                        state.compiled.out()),
              "preparing the model");
-  state.CreateBuffers(subgraph);
+  state.CreateBuffers();
 }
 
 LightPredictor::~LightPredictor() = default;

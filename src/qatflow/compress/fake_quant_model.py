@@ -1,4 +1,4 @@
-"""A quantised graph executed with fake quantisation, in TensorFlow: what training saw, with the scales it settled on."""
+"""A quantised graph executed with fake quantisation: what training saw, with the scales it settled on."""
 
 from dataclasses import replace
 from typing import Any

@@ -53,6 +53,12 @@ def resolved(config: BaseModel) -> dict[str, Any]:
     return config.model_dump(mode="json", by_alias=True)
 
 
+def written_by_workflow(experiment: str) -> tuple[str, ...]:
+    """Return the names in results/<experiment>/ that the rules write themselves."""
+    models = (f"{experiment}_opt", f"{experiment}_float_opt")
+    return (*models, "trained", "device", "report", "evaluation.json", "fake_quant.json", "summary.json")
+
+
 def _compress_problems(config: Config, merged: Merged) -> list[str]:
     path = Path(config.compress.config)
     if not path.is_file():
@@ -61,4 +67,4 @@ def _compress_problems(config: Config, merged: Merged) -> list[str]:
             f"{place}: compress.config: the file {path} does not exist "
             "(paths are relative to the folder in which Snakemake is started)"
         ]
-    return read_compress(path, reserved=("device", f"{config.experiment}_opt"))[1]
+    return read_compress(path, reserved=written_by_workflow(config.experiment))[1]

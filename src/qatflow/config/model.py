@@ -15,7 +15,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, values are not coerced, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class PreprocessingSection(Section):
@@ -126,7 +126,10 @@ class DeviceSection(Section):
     cpu: str = Field("cortex-a76", description="emulator: the CPU that qemu imitates.")
     pictures: int = Field(100, ge=1, description="Test pictures that run on the device and are compared with the host.")
     tolerance: float = Field(
-        0.0, ge=0, description="Largest difference of an output from the host's; 0 asks for equal bits."
+        0.0,
+        ge=0,
+        description="Largest difference of an output from the host's. 0: all that is computed in integers has equal "
+        "bits, and a float softmax behind it is within 1e-6.",
     )
     threads: int = Field(1, ge=1, le=64, description="Threads of the run-time on the device.")
     warmup: int = Field(1, ge=0, description="Runs before timing starts.")

@@ -16,7 +16,7 @@ from qatflow.errors import UserError
 
 def main(argv: Sequence[str]) -> None:
     """Raise a UserError that lists the unreadable files among the values of `--configfile` in `argv`."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", type=Path, default=[])
     unreadable: list[str] = []
     for path in parser.parse_known_args(argv)[0].configfile:

@@ -4,6 +4,7 @@ adb's own exit status is not to be trusted: it is 0 when the device vanishes dur
 devices before Android 7. So the status of each command is printed behind a marker, and files are compared by SHA-256.
 """
 
+import contextlib
 import re
 import secrets
 import shlex
@@ -85,7 +86,12 @@ class AdbDevice:
         """Push to a temporary name, compare the sums, and move into place."""
         place, temporary = f"{self._folder}/{name}", f"{self._folder}/.{secrets.token_hex(6)}.part"
         size = local.stat().st_size
-        self._adb("push", str(local), temporary, timeout=self._answer + size / SLOWEST_BYTES_PER_SECOND)
+        try:
+            self._adb("push", str(local), temporary, timeout=self._answer + size / SLOWEST_BYTES_PER_SECOND)
+        except DeviceError:
+            with contextlib.suppress(DeviceError):
+                self._shell(f"rm -f {temporary}", self._answer)
+            raise
         mode = "755" if local.stat().st_mode & 0o100 else "644"
         script = (
             f"sum=$(sha256sum {temporary}) || exit $?; "

@@ -20,8 +20,10 @@ ADVICE = (
 
 
 def explain(message: str) -> str:
-    """Return adb's message in one line, with advice where it is a known one."""
-    lines = [line for line in message.splitlines() if line.strip() and not line.startswith("* daemon")]
-    text = lines[-1].strip() if lines else "no message"
-    advice = next((advice for part, advice in ADVICE if part in message.lower()), None)
-    return f"{text}: {advice}" if advice else text
+    """Return the line of adb's message that tells the reason, with advice where it is a known one."""
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("* daemon")]
+    for line in lines:
+        for part, advice in ADVICE:
+            if part in line.lower():
+                return f"{line}: {advice}"
+    return next((line for line in lines if "error" in line), lines[-1] if lines else "no message")

@@ -15,7 +15,6 @@ from qatflow.export.targets import Target, targets
 from qatflow.files import sha256, whole_folder, write_json
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, write
-from qatflow.tflite.lower import unsupported
 
 
 def export(trained: Path, strategy: QuantizationStrategySection, experiment: Path) -> list[Target]:
@@ -45,10 +44,9 @@ def _write(graph: Graph, kind: str, folder: Path) -> None:
     if kind == "float":
         write(graph, folder, integers="float")
         return
-    problems = unsupported(graph) if kind == "mobile" else []
     wide = [name for name, scale in graph.weight_scales.items() if scale.bits > 8]
-    if problems or wide:
-        raise UserError(f"{kind}: {'; '.join(problems or wide)}: these do not fit int8; export float/ alone")
+    if wide:
+        raise UserError(f"{kind}: the integers of {', '.join(wide)} do not fit int8; export float/ alone")
     if kind == "int8":
         write(graph, folder, integers="integer")
     else:

@@ -41,6 +41,7 @@ def evaluator(keras_model: Any) -> Callable[[Any], tuple[float, float, float]]:
         total = np.zeros(4)
         for pictures, labels in batches:
             total += step(pictures, labels).numpy()
-        return total[0] / total[3], total[1] / total[3], total[2] / total[3]
+        loss, top1, top5, count = (float(value) for value in total)
+        return loss / count, top1 / count, top5 / count
 
     return evaluate

@@ -152,7 +152,7 @@ class Trainer:
         self._finish_epoch()
 
     def _finish_epoch(self) -> None:
-        loss, top1, top5, count = self._sums.numpy()
+        loss, top1, top5, count = (float(value) for value in self._sums.numpy())
         if not np.isfinite(loss):
             raise UserError(f"epoch {self.epoch}: the loss is {loss}; lower the learning rate")
         every = self.settings.evaluate_every

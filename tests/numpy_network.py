@@ -1,0 +1,96 @@
+"""A network executed in NumPy float64, written from the definitions of the operations, as a second opinion."""
+
+import numpy as np
+
+from qatflow.graph.graph import Graph
+from qatflow.graph.operations import (
+    Add,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    GlobalAveragePool,
+    Input,
+    Pad,
+    Relu,
+    Relu6,
+    Softmax,
+)
+
+
+def execute(graph: Graph, pictures: np.ndarray, fake_quant: bool = False) -> dict[str, np.ndarray]:
+    """Return every tensor, float64, by node; with `fake_quant` tensors are rounded to their scales' grids."""
+    tensors: dict[str, np.ndarray] = {}
+    for node in graph.nodes:
+        x = tensors[node.inputs[0]] if node.inputs else pictures.astype(np.float64)
+        value = _compute(graph, node, x, tensors)
+        scale = graph.activation_scales.get(node.name)
+        if fake_quant and scale is not None:
+            largest = 2 ** (scale.bits - 1) - 1
+            value = np.clip(np.rint(value / scale.scale), -largest - 1, largest) * scale.scale
+        tensors[node.name] = value
+    return tensors
+
+
+def _compute(graph: Graph, node, x: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    operation = node.operation
+
+    def weight(role: str) -> np.ndarray:
+        name = node.weight(role)
+        values = graph.weights[name].astype(np.float64)
+        known = graph.weight_scales.get(name)
+        if known is None:
+            return values
+        scale = known.scale.astype(np.float64)
+        return values * (scale.reshape(-1, 1) if role == "depthwise_kernel" and scale.size > 1 else scale)
+
+    bias = weight("bias") if node.weight("bias") in graph.weights else 0.0
+    match operation:
+        case Input() | Dropout():
+            return x
+        case Conv2D():
+            return _activated(_slide(x, weight("kernel"), operation, depthwise=False) + bias, operation.activation)
+        case DepthwiseConv2D():
+            kernel = weight("depthwise_kernel")
+            return _activated(_slide(x, kernel, operation, depthwise=True) + bias, operation.activation)
+        case Dense():
+            return _activated(x @ weight("kernel") + bias, operation.activation)
+        case BatchNorm():
+            spread = np.sqrt(weight("moving_variance") + operation.epsilon)
+            return (x - weight("moving_mean")) / spread * weight("gamma") + weight("beta")
+        case Relu():
+            return _activated(x, "relu")
+        case Relu6():
+            return _activated(x, "relu6")
+        case Add():
+            return _activated(x + tensors[node.inputs[1]], operation.activation)
+        case Pad():
+            return np.pad(x, [(0, 0), operation.rows, operation.columns, (0, 0)])
+        case GlobalAveragePool():
+            return x.mean(axis=(1, 2), keepdims=operation.keepdims)
+        case Softmax():
+            powers = np.exp(x - x.max(axis=-1, keepdims=True))
+            return powers / powers.sum(axis=-1, keepdims=True)
+    raise NotImplementedError(type(operation))
+
+
+def _activated(x: np.ndarray, activation: str | None) -> np.ndarray:
+    return x if activation is None else np.clip(x, 0, 6 if activation == "relu6" else None)
+
+
+def _slide(x: np.ndarray, kernel: np.ndarray, operation, depthwise: bool) -> np.ndarray:
+    height, width = kernel.shape[:2]
+    if operation.padding == "same":
+        pads = []
+        for size, window, stride in zip(x.shape[1:3], kernel.shape[:2], operation.strides, strict=True):
+            total = max((-(-size // stride) - 1) * stride + window - size, 0)
+            pads.append((total // 2, total - total // 2))
+        x = np.pad(x, [(0, 0), *pads, (0, 0)])
+    rows = range(0, x.shape[1] - height + 1, operation.strides[0])
+    columns = range(0, x.shape[2] - width + 1, operation.strides[1])
+    out = [[x[:, r : r + height, c : c + width] for c in columns] for r in rows]
+    patches = np.stack([np.stack(line, axis=1) for line in out], axis=1)  # [n, rows, columns, h, w, in]
+    if depthwise:
+        return np.einsum("nrchwi,hwim->nrcim", patches, kernel).reshape(*patches.shape[:3], -1)
+    return np.einsum("nrchwi,hwio->nrco", patches, kernel)

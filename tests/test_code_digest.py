@@ -1,0 +1,56 @@
+"""Which modules a program imports, found from the imports themselves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qatflow.code_digest import imported_modules
+
+SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
+LIGHT = ["prepare_data", "export", "model_optimize_tool", "evaluate", "run_demo", "report", "build_demo", "fetch"]
+
+
+def names(script: str) -> set[str]:
+    files = imported_modules(SCRIPTS / f"{script}.py")
+    source = SCRIPTS.parent.parent / "src"
+    return {".".join(path.relative_to(source).with_suffix("").parts) for path in files}
+
+
+def test_imports_within_functions_and_packages_on_the_way_count():
+    found = names("compress")
+    assert {"qatflow.training.loop", "qatflow.compress.quantizers.weights", "qatflow.compress.__init__"} <= found
+
+
+@pytest.mark.parametrize("script", ["compress", "pretrained"])
+def test_training_does_not_depend_on_later_stages(script: str):
+    later = (
+        "qatflow.export",
+        "qatflow.optimize",
+        "qatflow.tflite",
+        "qatflow.device",
+        "qatflow.evaluate",
+        "qatflow.report",
+    )
+    assert not [name for name in names(script) if name.startswith(later)]
+
+
+@pytest.mark.parametrize("script", LIGHT)
+def test_the_static_answer_covers_what_is_really_imported(script: str):
+    """Run the program's imports in a fresh process and compare with sys.modules."""
+    code = (
+        f"import runpy, sys\nrunpy.run_path({str(SCRIPTS / script)!r} + '.py')\n"
+        "print(*[m for m in sys.modules if m.startswith('qatflow')])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    static = {name.removesuffix(".__init__") for name in names(script)}
+    assert set(loaded) <= static
+
+
+@pytest.mark.parametrize("script", LIGHT)
+def test_stages_that_need_no_tensorflow_do_not_load_it(script: str):
+    code = (
+        f"import runpy, sys\nrunpy.run_path({str(SCRIPTS / script)!r} + '.py')\nassert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

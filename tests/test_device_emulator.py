@@ -1,0 +1,130 @@
+"""The emulator: its CPUs, its files, and the demo on it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import device_contract
+from device_fixtures import arm_bundle, arm_runtime, host_bundle, require  # noqa: F401
+from qatflow.device.bundle import open_bundle
+from qatflow.device.cpus import CPUS
+from qatflow.device.demo import Demo
+from qatflow.device.interface import DeviceError, DeviceSettings
+from qatflow.device.registry import open_device
+from qatflow.errors import UserError
+
+# Names of the bits of AT_HWCAP in the order of the kernel's arch/arm64/include/uapi/asm/hwcap.h.
+HWCAP = (
+    *("fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid"),
+    *("asimdrdm", "jscvt", "fcma", "lrcpc", "dcpop", "sha3", "sm3", "sm4", "asimddp", "sha512", "sve", "asimdfhm"),
+    *("dit", "uscat", "ilrcpc", "flagm", "ssbs", "sb", "paca", "pacg"),
+)
+ASK_CPU = r"""
+#include <stdio.h>
+#include <sys/auxv.h>
+int main(void) {
+  unsigned long midr;
+  __asm__("mrs %0, midr_el1" : "=r"(midr));
+  printf("%lu %lu\n", getauxval(AT_HWCAP), midr);
+  return 0;
+}
+"""
+
+
+def settings(cpu: str = "cortex-a76") -> DeviceSettings:
+    return DeviceSettings("emulator", "test", cpu=cpu)
+
+
+def test_unknown_cpu_lists_the_known() -> None:
+    with pytest.raises(UserError, match=r"'max'.*cortex-a53.*cortex-a76.*neoverse-n1"), open_device(settings("max")):
+        pass
+
+
+def test_unknown_kind_of_device_lists_the_known() -> None:
+    with pytest.raises(UserError, match="'ssh' is unknown; it can be: emulator, adb"):
+        open_device(DeviceSettings("ssh", "test")).__enter__()
+
+
+def test_missing_qemu_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="apt-get install qemu-user-static"), open_device(settings()):
+        pass
+
+
+@pytest.fixture(scope="module")
+def ask_cpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
+    folder = tmp_path_factory.mktemp("cpu")
+    (folder / "ask.c").write_text(ASK_CPU)
+    command = ["aarch64-linux-gnu-gcc", "-static", "-o", str(folder / "ask"), str(folder / "ask.c")]
+    subprocess.run(command, check=True)
+    return folder / "ask"
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("name", CPUS)
+def test_cpuinfo_is_what_qemu_imitates(ask_cpu: Path, name: str) -> None:
+    with open_device(settings(name)) as device:
+        device.push(ask_cpu, "ask")
+        answer = device.run(["./ask"], timeout=30)
+        hwcap, midr = map(int, answer.stdout.split())
+        cpu = CPUS[name]
+        assert {word for bit, word in enumerate(HWCAP) if hwcap >> bit & 1} == set(cpu.features)
+        found = (midr >> 24, midr >> 20 & 0xF, midr >> 4 & 0xFFF, midr & 0xF)
+        assert found == (cpu.implementer, cpu.variant, cpu.part, cpu.revision)
+
+
+@pytest.mark.device
+def test_programs_see_the_imitated_cpu_only(tmp_path: Path) -> None:
+    require("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
+    (tmp_path / "show.c").write_text(
+        '#include <stdio.h>\nint main(int n, char** v) { for (int i = 1; i < n; ++i) { FILE* f = fopen(v[i], "r");'
+        "for (int c; f && (c = fgetc(f)) != EOF;) putchar(c); } return 42; }\n"
+    )
+    command = ["aarch64-linux-gnu-gcc", "-static", "-o", str(tmp_path / "show"), str(tmp_path / "show.c")]
+    subprocess.run(command, check=True)
+    with open_device(settings("cortex-a53")) as device:
+        device.push(tmp_path / "show", "show")
+        answer = device.run(["./show", "/proc/cpuinfo", "/sys/devices/system/cpu/possible"], timeout=30)
+    assert answer.status == 42
+    assert answer.stdout.count("CPU part\t: 0xd03") == 4 and "asimddp" not in answer.stdout
+    assert answer.stdout.endswith("0-3\n")
+
+
+@pytest.mark.device
+def test_files_come_back_as_they_went(tmp_path: Path) -> None:
+    require("qemu-aarch64-static")
+    with open_device(settings()) as device:
+        device_contract.check_files(device, tmp_path)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a76"])
+def test_demo_agrees_with_the_host(arm_bundle: Path, tmp_path: Path, cpu: str) -> None:  # noqa: F811
+    require("qemu-aarch64-static")
+    with open_device(settings(cpu)) as device:
+        device_contract.check_demo(device, arm_bundle, tmp_path)
+
+
+@pytest.mark.device
+def test_program_for_another_processor_is_refused(host_bundle: Path) -> None:  # noqa: F811
+    require("qemu-aarch64-static")
+    with open_device(settings()) as device, pytest.raises(UserError, match="is for x86_64, device test runs aarch64"):
+        Demo(device, open_bundle(host_bundle))
+
+
+@pytest.mark.device
+def test_signals_and_time_limits_are_told(tmp_path: Path) -> None:
+    require("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
+    (tmp_path / "end.c").write_text(
+        '#include <unistd.h>\nint main(int n, char** v) { if (n > 1) sleep(60); __asm__(".word 0"); return 0; }\n'
+    )
+    subprocess.run(
+        ["aarch64-linux-gnu-gcc", "-static", "-o", str(tmp_path / "end"), str(tmp_path / "end.c")], check=True
+    )
+    with open_device(settings()) as device:
+        device.push(tmp_path / "end", "end")
+        assert device.run(["./end"], timeout=30).status == 128 + 4  # SIGILL
+        with pytest.raises(DeviceError, match="did not end within 1 s"):
+            device.run(["./end", "slowly"], timeout=1)

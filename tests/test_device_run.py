@@ -1,0 +1,133 @@
+"""The whole device stage: the demo on the emulator, compared with the host, and its report."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_fixtures import ROOT, arm_bundle, arm_runtime, require  # noqa: F401
+from qatflow.data import reader
+from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preprocess import Preprocessing, apply
+from qatflow.device.host import HostModel
+from qatflow.files import sha256
+from tiny_model import model_bytes, write_model
+
+pytestmark = pytest.mark.device
+PICTURES = 30
+DIGITS = Settings(
+    name="digits",
+    source="digits",
+    path=None,
+    validation=197,
+    test=360,
+    calibration=25,
+    shards=3,
+    max_rejected=0.01,
+    seed=1,
+    preprocessing=Preprocessing(32, "pad", 1, (127.5,), (127.5,)),
+)
+# Of the model's own folder, not of the data's manifest.
+SPEC = Preprocessing(8, "stretch", 1, (127.5,), (127.5,))
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    prepare(DIGITS, folder)
+    return folder / "manifest.json"
+
+
+def run(manifest: Path, bundle: Path, model: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    require("qemu-aarch64-static")
+    command = [
+        *(sys.executable, str(ROOT / "workflow" / "scripts" / "run_demo.py")),
+        *("--type=emulator", "--name=emulator", f"--model-dir={model}", f"--library={bundle}"),
+        *(f"--manifest={manifest}", f"--pictures={PICTURES}", f"--output-dir={output}", "--repeats=5", *flags),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def error_line(answer: subprocess.CompletedProcess[str]) -> str:
+    """The one message: LiteRT writes lines of its own to stderr as well."""
+    assert answer.returncode == 1 and "Traceback" not in answer.stderr
+    lines = [line for line in answer.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_report_tells_agreement_accuracy_and_times(
+    manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    model, output = write_model(tmp_path / "model"), tmp_path / "device"
+    answer = run(manifest, arm_bundle, model, output)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == (output / "output.txt").read_text()
+    assert answer.stdout.startswith("Output dim: 10\nOutput[0]: 0.")
+
+    report = json.loads((output / "report.json").read_text())
+    host = HostModel(model / "model.tflite")
+    shown = list(reader.pictures(reader.open_manifest(manifest), "test", PICTURES))
+    scores = host.outputs(np.stack([apply(SPEC, picture) for picture, _ in shown]))
+    order = np.argsort(-scores, axis=1, kind="stable")
+    top1 = np.mean([label == row[0] for (_, label), row in zip(shown, order, strict=True)])
+    top5 = np.mean([label in row[:5] for (_, label), row in zip(shown, order, strict=True)])
+    assert report["accuracy"] == {
+        "pictures": PICTURES, "device_top1": top1, "device_top5": top5, "host_top1": top1,
+    }  # fmt: skip
+    assert 0 < top5 < 1  # or the figures above say nothing
+    agreement = report["agreement"]
+    assert agreement["pictures"] == PICTURES and agreement["largest_difference"] <= 1e-6
+    assert agreement["integer_part"]["bit_equal"] is True
+    assert report["timing"]["emulated"] is True and report["timing"]["runs"] == 5
+    assert report["model"]["sha256"] == sha256(model / "model.tflite")
+    assert report["device"]["cpu"] == "cortex-a76"
+    assert str(model / "model.tflite") in report["provenance"]["inputs"]
+
+
+def test_disagreement_is_one_message_and_leaves_no_report(
+    manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    # Float kernels of ARM and x86 add in another order: a real difference, by which no report may be left.
+    model, output = write_model(tmp_path / "model", form="float"), tmp_path / "device"
+    output.mkdir()
+    (output / "report.json").write_text("of an earlier run")
+    message = error_line(run(manifest, arm_bundle, model, output))
+    assert "host and device disagree on the output of picture " in message and ", class " in message
+    assert not (output / "report.json").exists()
+
+    answer = run(manifest, arm_bundle, model, output, "--tolerance=1e-5")
+    assert answer.returncode == 0, answer.stderr
+    agreement = json.loads((output / "report.json").read_text())["agreement"]
+    assert 0 < agreement["largest_difference"] <= 1e-5 and agreement["bit_equal"] is False
+
+
+@pytest.mark.parametrize(("missing", "target"), [("model.tflite", "optimize"), ("preprocessing.json", "optimize")])
+def test_missing_model_names_the_stage(
+    manifest: Path, arm_bundle: Path, tmp_path: Path, missing: str, target: str  # noqa: F811
+) -> None:  # fmt: skip
+    model = write_model(tmp_path / "model")
+    (model / missing).unlink()
+    message = error_line(run(manifest, arm_bundle, model, tmp_path / "device"))
+    assert missing in message and f"snakemake --cores 4 {target}" in message
+
+
+def test_missing_demo_names_the_stage(manifest: Path, tmp_path: Path) -> None:
+    message = error_line(run(manifest, tmp_path / "nowhere", write_model(tmp_path / "model"), tmp_path / "device"))
+    assert "no built demo" in message and "snakemake --cores 4 build_demo" in message
+
+
+def test_model_of_other_classes_is_refused(
+    manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    message = error_line(run(manifest, arm_bundle, write_model(tmp_path / "model", 7), tmp_path / "device"))
+    assert "has 10 classes" in message and "7" in message
+
+
+def test_damaged_model_is_refused(manifest: Path, arm_bundle: Path, tmp_path: Path) -> None:  # noqa: F811
+    model = write_model(tmp_path / "model")
+    (model / "model.tflite").write_bytes(model_bytes()[:20])
+    assert "LiteRT cannot load" in error_line(run(manifest, arm_bundle, model, tmp_path / "device"))

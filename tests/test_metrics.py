@@ -1,0 +1,25 @@
+"""Accuracy and confusion against counting by hand."""
+
+import numpy as np
+
+from qatflow.metrics import accuracy, confusion
+
+
+def test_accuracy_counts_the_label_among_the_best():
+    outputs = np.array([[9, 8, 7, 6, 5, 4], [1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]], float)
+    found = accuracy(outputs, np.array([0, 1, 5]))
+    assert (found.pictures, found.top1, found.top5) == (3, 1 / 3, 2 / 3)
+
+
+def test_equal_outputs_rank_by_class_number():
+    found = accuracy(np.zeros((2, 6)), np.array([0, 5]))
+    assert (found.top1, found.top5) == (0.5, 0.5)
+
+
+def test_confusion_counts_label_against_prediction():
+    random = np.random.default_rng(0)
+    outputs, labels = random.normal(size=(200, 4)), random.integers(0, 4, 200)
+    expected = np.zeros((4, 4), int)
+    for row, label in zip(outputs, labels, strict=True):
+        expected[label, int(np.argmax(row))] += 1
+    np.testing.assert_array_equal(confusion(outputs, labels), expected)

@@ -1,0 +1,149 @@
+"""The quantisers against NumPy and the formulas of PaddleSlim."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def tf():
+    from qatflow.tensorflow_runtime import start
+
+    start(seed=0, threads=1)
+    import tensorflow
+
+    return tensorflow
+
+
+def kernel(seed: int = 0, shape: tuple[int, ...] = (3, 3, 5, 7)) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
+
+
+def rounded(values: np.ndarray, scale: np.ndarray, low: int, high: int) -> np.ndarray:
+    """round(x / scale) within the integers, by the definition; ties are left out by the tests' random values."""
+    return np.clip(np.rint(values.astype(np.float64) / scale), low, high)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_abs_max_weights_have_one_scale_and_the_integers_of_the_formula(tf, bits: int):
+    from qatflow.compress.quantizers.fake_quant import fake_quant_weight, weight_integers
+
+    values, largest = kernel(), 2 ** (bits - 1) - 1
+    integers, scale = weight_integers(tf.constant(values), bits, None)
+    assert scale.numpy() == np.float32(np.abs(values).max()) / np.float32(largest)
+    np.testing.assert_array_equal(integers, rounded(values, np.abs(values).max() / largest, -largest, largest))
+    assert np.abs(integers).max() == largest
+    fake = fake_quant_weight(tf.constant(values), bits, None)
+    np.testing.assert_allclose(fake, integers * scale, rtol=0, atol=float(scale.numpy()[0]) * 1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5, 7), (3, 3, 7, 1), (1, 1, 2, 7)])
+def test_channel_wise_weights_have_a_scale_a_channel(tf, shape):
+    from qatflow.compress.quantizers.fake_quant import weight_integers
+
+    values = kernel(1, shape)
+    flat = values.reshape(-1, 7)
+    integers, scale = weight_integers(tf.constant(values), 8, 7)
+    np.testing.assert_array_equal(scale, np.abs(flat).max(axis=0) / np.float32(127))
+    expected = rounded(flat, np.abs(flat).max(axis=0).astype(np.float64) / 127, -127, 127)
+    np.testing.assert_array_equal(integers.numpy().reshape(-1, 7), expected)
+
+
+def test_a_kernel_of_zeros_stays_zero(tf):
+    from qatflow.compress.quantizers.fake_quant import weight_integers
+
+    integers, scale = weight_integers(tf.zeros([3, 3, 2, 4]), 8, 4)
+    assert not integers.numpy().any()
+    assert np.isfinite(scale).all() and (scale.numpy() > 0).all()
+
+
+def test_gradients_pass_straight_through_inside_the_range(tf):
+    from qatflow.compress.quantizers.fake_quant import fake_quant, fake_quant_weight
+
+    weights = tf.Variable(kernel())
+    x = tf.Variable([-2.0, -0.4, 0.0, 0.3, 0.99, 1.5])
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(fake_quant_weight(weights, 8, None) * 3.0)
+        total += tf.reduce_sum(fake_quant(x, tf.constant(1.0 / 127), 8) * 2.0)
+    of_weights, of_x = tape.gradient(total, [weights, x])
+    np.testing.assert_array_equal(of_weights, np.full(weights.shape, 3.0))
+    np.testing.assert_array_equal(of_x, [0, 2, 2, 2, 2, 0])
+
+
+def test_activations_saturate_where_the_int8_kernels_do(tf):
+    from qatflow.compress.quantizers.fake_quant import fake_quant
+
+    x = np.random.default_rng(2).uniform(-2, 2, 1001).astype(np.float32)
+    scale = np.float32(1.0 / 127)
+    found = fake_quant(tf.constant(x), tf.constant(scale), 8).numpy() / scale
+    expected = rounded(x, scale, -128, 127)
+    assert found.min() == pytest.approx(-128) and found.max() == pytest.approx(127)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+class Variables:
+    """Stands for the Keras layer that owns a quantiser's variables."""
+
+    def __init__(self, tf):
+        self.tf = tf
+
+    def add_weight(self, name, shape, initializer, trainable, dtype=None):
+        return self.tf.Variable(self.tf.zeros(shape, dtype or self.tf.float32), name=name, trainable=trainable)
+
+
+def batches(count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(7)
+    return [random.normal(0, random.uniform(0.5, 3), (4, 5)).astype(np.float32) for _ in range(count)]
+
+
+def test_moving_average_follows_paddleslims_recursion(tf):
+    from qatflow.compress.quantizers.moving_average_abs_max import MovingAverageAbsMax
+    from qatflow.compress.quantizers.phase import Phase
+
+    quantizer = MovingAverageAbsMax(8, Phase("quantise"))
+    variables = quantizer.build(None, "x", Variables(tf))
+    state = accum = 0.0
+    for batch in batches(30):
+        state, accum = 0.9 * state + 1, 0.9 * accum + float(np.abs(batch).max())
+        step = accum / state / 127
+        found = quantizer(tf.constant(batch), True, variables)
+        np.testing.assert_allclose(found, rounded(batch, step, -128, 127) * step, rtol=0, atol=step * 1e-3)
+    assert float(quantizer.scale(variables)) == pytest.approx(accum / state / 127, rel=1e-5)
+
+
+def test_range_abs_max_is_the_largest_of_its_window(tf, monkeypatch):
+    from qatflow.compress.quantizers import range_abs_max
+    from qatflow.compress.quantizers.phase import Phase
+
+    assert range_abs_max.WINDOW == 10_000
+    monkeypatch.setattr(range_abs_max, "WINDOW", 4)
+    quantizer = range_abs_max.RangeAbsMax(8, Phase("quantise"))
+    variables = quantizer.build(None, "x", Variables(tf))
+    largest: list[float] = []
+    for batch in batches(20):
+        largest.append(float(np.abs(batch).max()))
+        quantizer(tf.constant(batch), True, variables)
+        assert float(quantizer.abs_max(None, variables)) == max(largest[-4:])
+
+
+@pytest.mark.parametrize("name", ["moving_average_abs_max", "range_abs_max"])
+def test_inference_and_calibration(tf, name: str):
+    from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS
+    from qatflow.compress.quantizers.phase import Phase
+
+    phase = Phase("float")
+    quantizer = ACTIVATION_QUANTIZERS[name](8, phase)
+    variables = quantizer.build(None, "x", Variables(tf))
+    x = tf.constant([[0.5, -2.0, 1.03]])
+    np.testing.assert_array_equal(quantizer(x, True, variables), x)
+    assert float(quantizer.abs_max(None, variables)) == 0, "the float phase observes nothing"
+    phase.mode = "calibrate"
+    np.testing.assert_array_equal(quantizer(x, False, variables), x)
+    assert float(quantizer.abs_max(None, variables)) == 2, "calibration observes and changes nothing"
+    phase.mode = "quantise"
+    before = {key: value.numpy().copy() for key, value in variables.items()}
+    found = quantizer(10 * x, False, variables).numpy()
+    assert found.max() == pytest.approx(2.0) and found.min() == pytest.approx(-2.0 * 128 / 127)
+    for key, value in variables.items():
+        np.testing.assert_array_equal(value, before[key], "inference must not move the scale")

@@ -1,0 +1,144 @@
+"""Lowering: the .tflite model computes what the graph says, in int8 where it says so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from graphs import pictures, small_graph, with_weight
+from numpy_network import execute
+from qatflow.errors import UserError
+from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
+from qatflow.graph.operations import Conv2D, Input, Softmax
+from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import lower
+from qatflow.tflite.read import operators
+from qatflow.tflite.run import Model
+
+
+def quantised(graph: Graph, per_channel: bool) -> Graph:
+    """Quantise by the definitions, in NumPy: scale = max|x| / 127, activations over the pictures."""
+    tensors = execute(graph, pictures())
+    integers, weight_scales = {}, {}
+    for node in graph.nodes:
+        if node.kernel is None:
+            continue
+        kernel = graph.weights[node.kernel]
+        depthwise = node.kernel.endswith("depthwise_kernel")
+        flat = kernel.reshape(-1, kernel.shape[2] if depthwise else kernel.shape[3]) if kernel.ndim == 4 else kernel
+        one = not per_channel or kernel.ndim == 2
+        scale = np.atleast_1d(np.abs(flat).max(axis=None if one else 0) / 127).astype(np.float32)
+        laid = scale.reshape(-1, 1) if depthwise and not one else scale
+        integers[node.kernel] = np.rint(kernel / laid).astype(np.int8)
+        weight_scales[node.kernel] = WeightScale(8, scale)
+    names = ("input", "conv_relu", "dw_relu", "left_bn", "sum_relu", "pool", "logits")
+    scales = {n: ActivationScale(8, float(np.float32(np.abs(tensors[n]).max() / 127))) for n in names}
+    return replace(graph, weights={**graph.weights, **integers}, weight_scales=weight_scales, activation_scales=scales)
+
+
+def test_the_float_model_equals_numpy():
+    graph, images = small_graph(), pictures()
+    found = Model(convert(graph).lowered.content).run_all(images)
+    np.testing.assert_allclose(found, execute(graph, images)["probabilities"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_the_int8_model_equals_numpy_fake_quantisation(per_channel: bool):
+    graph, images = quantised(small_graph(), per_channel), pictures(32)
+    found = Model(convert(graph).lowered.content).run_all(images)
+    expected = execute(graph, images, fake_quant=True)
+    # a value that falls on a tie may be rounded to the other side: one step of the logits
+    step = graph.activation_scales["logits"].scale
+    assert np.abs(found - expected["probabilities"]).max() <= 2 * step / 4
+    assert (found.argmax(axis=1) == expected["probabilities"].argmax(axis=1)).mean() >= 0.95
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_the_int8_model_holds_exactly_these_operators(per_channel: bool):
+    found = operators(convert(quantised(small_graph(), per_channel)).lowered.content)
+    assert [(o.name, o.outputs[0].dtype) for o in found] == [
+        ("QUANTIZE", "INT8"), ("CONV_2D", "INT8"), ("DEPTHWISE_CONV_2D", "INT8"), ("CONV_2D", "INT8"),
+        ("ADD", "INT8"), ("MEAN", "INT8"), ("FULLY_CONNECTED", "INT8"), ("DEQUANTIZE", "FLOAT32"),
+        ("SOFTMAX", "FLOAT32"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_the_integers_are_those_of_the_graph_up_to_the_sign_of_gamma(per_channel: bool):
+    graph = quantised(small_graph(), per_channel)
+    by_name = {o.inputs[1].name: o.inputs for o in operators(convert(graph).lowered.content) if len(o.inputs) == 3}
+    signs = np.sign(graph.weights["conv_bn/gamma"]).astype(np.int8)
+    conv = by_name["conv/kernel"]
+    np.testing.assert_array_equal(conv[1].data, np.moveaxis(graph.weights["conv/kernel"] * signs, 3, 0))
+    signs = np.sign(graph.weights["dw_bn/gamma"]).astype(np.int8)
+    depthwise = graph.weights["dw/depthwise_kernel"][:, :, :, 0] * signs
+    np.testing.assert_array_equal(by_name["dw/depthwise_kernel"][1].data[0], depthwise)
+    np.testing.assert_array_equal(by_name["logits/kernel"][1].data, graph.weights["logits/kernel"].T)
+    # the bias has the scale of what is summed up in int32
+    np.testing.assert_allclose(conv[2].scale, conv[0].scale * conv[1].scale, rtol=1e-7)
+
+
+def test_the_same_graph_gives_the_same_bytes():
+    first, second = (convert(quantised(small_graph(), True)).lowered.content for _ in range(2))
+    assert first == second
+
+
+def test_weights_lie_aligned_in_the_file():
+    content = convert(small_graph()).lowered.content
+    for name in ("logits/kernel",):
+        data = small_graph().weights[name].T
+        assert content.index(np.ascontiguousarray(data).tobytes()) % 16 == 0
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1e-20])
+def test_a_channel_switched_off_by_gamma_is_its_bias_and_is_reported(gamma: float):
+    graph = with_weight(quantised(small_graph(), True), "conv_bn/gamma", np.float32([gamma, 1, -1, 0.5]))
+    converted = convert(graph)
+    assert [c for kinds in converted.lowered.changed_channels.get("conv", {}).values() for c in kinds] == [0]
+    images = pictures(8)
+    found = Model(converted.lowered.content).run_all(images)
+    expected = execute(graph, images, fake_quant=True)["probabilities"]
+    assert np.abs(found - expected).max() <= graph.activation_scales["logits"].scale
+
+
+def test_widths_without_kernels_and_unknown_operations_are_all_named():
+    graph = quantised(small_graph(), True)
+    wide = replace(
+        graph,
+        weight_scales={**graph.weight_scales, "conv/kernel": WeightScale(4, np.float32([1]))},
+        activation_scales={**graph.activation_scales, "pool": ActivationScale(16, 0.1)},
+    )
+    with pytest.raises(UserError, match=r"conv_bn \(BatchNorm\).*conv/kernel \(4-bit.*pool \(16-bit"):
+        lower(wide, "")
+
+
+def test_a_quantised_layer_without_activation_scales_is_an_error_that_names_it():
+    nodes = (
+        Node("input", Input((4, 4, 2))),
+        Node("conv", Conv2D((1, 1), "same"), ("input",)),
+        Node("out", Softmax(), ("conv",)),
+    )
+    graph = Graph(
+        nodes, ("out",), {"conv/kernel": np.ones((1, 1, 2, 3), np.int8)},
+        weight_scales={"conv/kernel": WeightScale(8, np.float32([1]))},
+    )  # fmt: skip
+    with pytest.raises(UserError, match="conv: its weights are int8 but the tensor"):
+        convert(graph)
+
+
+def test_a_graph_cut_at_an_inner_tensor_ends_there_in_float():
+    graph = quantised(small_graph(), True).cut(None, ["dw_relu"])
+    images = pictures()
+    found = Model(convert(graph).lowered.content).run_all(images)
+    expected = execute(graph, images, fake_quant=True)["dw_relu"]
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 2.01 * graph.activation_scales["dw_relu"].scale
+
+
+def test_a_file_that_is_no_model_is_one_message(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"not a model at all")
+    with pytest.raises(UserError, match=str(path)):
+        Model(path)
+    with pytest.raises(UserError, match="no_such"):
+        Model(tmp_path / "no_such.tflite")
