@@ -46,5 +46,9 @@ onstart:
     lock_folder()
 
 
+onstart:
+    check_tools(workflow.dag.needrun_jobs())
+
+
 onsuccess:
     show_summaries(workflow.dag.jobs)

@@ -1,4 +1,4 @@
-"""From the trained model to the optimised one: the same integers and scales in every form, for each documented setting."""
+"""From the trained model to the optimised one: the same integers and scales in every form and for each setting."""
 
 import json
 from dataclasses import replace

@@ -24,9 +24,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
-    temporary.chmod(0o644)  # mkstemp makes it private to the owner
     try:
         yield temporary
+        temporary.chmod(0o644)  # mkstemp, and what writers put in its place, is private to the owner
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

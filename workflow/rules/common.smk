@@ -92,6 +92,24 @@ def all_cores():
         return 1
 
 
+def check_tools(jobs):
+    """End the run at once when a tool is missing that one of its jobs will need."""
+    from qatflow.device.check import check_build, check_device
+    from qatflow.device.interface import DeviceSettings
+
+    rules_to_run = {job.rule.name for job in jobs}
+    device = CONFIG.device
+    try:
+        if "build_mobile_light" in rules_to_run:
+            check_build("android.armv8", "gcc")
+        if "run_on_device" in rules_to_run:
+            check_device(
+                DeviceSettings(device.type, device.name, device.serial, device.cpu)
+            )
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
 def show_summaries(jobs):
     """Print the table of each experiment whose report is part of the run."""
     for job in jobs:

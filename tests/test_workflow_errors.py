@@ -1,0 +1,88 @@
+"""A user's mistakes, by the real `snakemake`: one message that names file, line and key, before any job."""
+
+import pytest
+
+from workflow_helpers import SMALL, Project, copy_project
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        pytest.param(
+            {"my.yaml": "seed: 2\npretrained:\n  train:\n    epoch: 3\n"},
+            "my.yaml:4: pretrained.train.epoch: unknown key; * did you mean 'epochs'?",
+            id="misspelt key",
+        ),
+        pytest.param(
+            {"my.yaml": "data:\n  source: folder\n  path: no/such/folder\n"},
+            "my.yaml:3: data.path: the folder no/such/folder does not exist*",
+            id="missing data folder",
+        ),
+        pytest.param(
+            {"my.yaml": "data:\n  validation: many\n"},
+            "my.yaml:2: data.validation: must be a whole number from 1; got the text 'many'",
+            id="wrong type",
+        ),
+        pytest.param(
+            {
+                "my.yaml": "compress:\n  config: config/compress/my.yaml\n",
+                "config/compress/my.yaml": "compressor:\n  epoch: 2\n  strategies: [pruning_strategy]\n",
+            },
+            "config/compress/my.yaml:3: compressor.strategies[0]: 'pruning_strategy' is not defined*",
+            id="unknown strategy",
+        ),
+        pytest.param(
+            {
+                "my.yaml": "compress:\n  config: config/compress/my.yaml\n",
+                "config/compress/my.yaml": "include: [quantization.yaml]\ncompressor:\n  epoch: 3\n",
+            },
+            "config/compress/my.yaml:3: strategies.quantization_strategy.end_epoch: epoch 3 is never reached*",
+            id="end_epoch not below epoch",
+        ),
+        pytest.param(
+            {
+                "my.yaml": "pretrained:\n  source: file\n  path: weights.h5\n  sha256: " + 64 * "0" + "\n",
+                "weights.h5": "some weights",
+            },
+            # echo -n 'some weights' | sha256sum
+            "my.yaml:4: pretrained.sha256: is 0000*, but the sha256 of weights.h5 is "
+            "a0c76a31f14d6cbed530bfac73778a5bb84861b795e8bd5d4c8eee29784fb766*",
+            id="wrong sha256",
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_one_message_before_any_job(project, files, message):
+    for name, text in files.items():
+        (project.folder / name).write_text(text)
+    before = project.files()
+    answer = project.snakemake("--cores", "2", "all", "--configfile", "my.yaml")
+    assert answer.returncode == 1
+    told = answer.stderr.split("error: the configuration has 1 problem:\n")
+    assert len(told) == 2, answer.stderr
+    (line,) = told[1].splitlines()
+    start, *rest = message.split("*")
+    assert line.startswith(start)
+    assert all(part in line for part in rest)
+    assert "Traceback" not in answer.stdout + answer.stderr
+    assert project.files() == before
+
+
+def test_a_second_run_in_the_same_folder_is_refused_until_the_first_ends(project):
+    held = project.start("flock", ".snakemake/run.lock", "sleep", "60")
+    try:
+        answer = project.snakemake("--cores", "1", "data", *SMALL)
+        assert answer.returncode == 1
+        assert f"error: another run works in {project.folder}: wait for it, or end it\n" in answer.stderr
+        assert "Traceback" not in answer.stdout + answer.stderr
+        assert not (project.folder / "data").exists()
+        assert project.plan("data", *SMALL) == {"prepare_data": 1, "data": 1}  # a dry run works beside it
+    finally:
+        held.kill()
+        held.wait()

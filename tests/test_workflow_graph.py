@@ -1,0 +1,152 @@
+"""The graph of jobs, by dry runs of the real Snakefile: what each target needs, and what each job depends on."""
+
+import modulefinder
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from workflow_helpers import ROOT, SMALL, TARGETS, Job, Project, copy_project, environment, jobs, planned
+
+pytestmark = pytest.mark.workflow
+
+WATCH = """\
+import sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("tensorflow", "tf_keras", "tensorflow_model_optimization", "ai_edge_litert"):
+            open({file!r}, "a").write(name + "\\n")
+
+sys.meta_path.insert(0, Watch())
+"""
+
+PARTS = ["data", "pretrained", "compress", "export", "optimize", "device", "evaluate", "report"]
+"""The library's packages, in the order of the stages."""
+
+PART_OF = {
+    "prepare_data": "data",
+    "make_pretrained": "pretrained",
+    "train_int8": "compress",
+    "export_models": "export",
+    "optimize_int8": "optimize",
+    "optimize_float": "optimize",
+    "fetch_runtime": "device",
+    "build_mobile_light": "device",
+    "run_on_device": "device",
+    "evaluate_fake_quant": "evaluate",
+    "evaluate_tflite": "evaluate",
+    "make_report": "report",
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def every_job(project: Project) -> dict[str, Job]:
+    return {job.rule: job for job in jobs(project.dry_run("all", *SMALL)) if job.rule not in TARGETS}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_target_plans_exactly_the_stages_it_needs(project, target):
+    assert project.plan(target, *SMALL) == dict.fromkeys({*TARGETS[target], target}, 1)
+
+
+def test_the_default_configuration_has_the_same_graph_as_the_small_one(project):
+    assert project.plan() == project.plan(*SMALL) == dict.fromkeys({*TARGETS["all"], "all"}, 1)
+
+
+def test_the_snakefile_where_the_catalog_looks_plans_the_same(project):
+    assert project.plan("--snakefile", "workflow/Snakefile") == dict.fromkeys({*TARGETS["all"], "everything"}, 1)
+    assert project.plan("--snakefile", "workflow/Snakefile", "compress", *SMALL) == project.plan("compress", *SMALL)
+
+
+def test_a_dry_run_takes_seconds_loads_no_tensorflow_and_leaves_nothing(project, tmp_path):
+    seen = tmp_path / "seen"
+    (tmp_path / "sitecustomize.py").write_text(WATCH.format(file=str(seen)))
+    watched = Project(project.folder, {"PYTHONPATH": str(tmp_path)})
+    before = project.files()
+
+    start = time.monotonic()
+    text = watched.dry_run("all")
+    assert time.monotonic() - start < 10
+    assert planned(text)["train_int8"] == 1
+    assert not seen.exists(), f"a dry run imports {seen.read_text()}"
+    assert project.files() == before
+
+    # the watch itself works
+    subprocess.run(
+        [sys.executable, "-c", "import importlib.util as u; u.find_spec('tensorflow')"],
+        env=environment() | watched.environment, check=True,
+    )  # fmt: skip
+    assert seen.read_text() == "tensorflow\n"
+
+
+def test_the_graph_is_printed_alone(project):
+    answer = project.snakemake("--rulegraph")
+    assert answer.returncode == 0, answer.stderr
+    assert re.fullmatch(r"digraph \w+ \{\n.*\}\s*", answer.stdout, re.DOTALL)
+    names = dict(re.findall(r"^\s*(\d+)\[label = \"(\w+)\"", answer.stdout, re.MULTILINE))
+    arrows = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", answer.stdout)}
+    assert {
+        ("prepare_data", "make_pretrained"),
+        ("make_pretrained", "train_int8"),
+        ("train_int8", "export_models"),
+        ("export_models", "optimize_int8"),
+        ("optimize_int8", "run_on_device"),
+        ("build_mobile_light", "run_on_device"),
+        ("fetch_runtime", "build_mobile_light"),
+        ("optimize_float", "evaluate_tflite"),
+        ("evaluate_fake_quant", "evaluate_tflite"),
+        ("evaluate_tflite", "make_report"),
+        ("run_on_device", "make_report"),
+        ("make_report", "all"),
+    } <= arrows
+    assert not any(first == "export_models" and then in ("train_int8", "make_pretrained") for first, then in arrows)
+
+
+def test_lint_and_format_find_nothing(project):
+    lint = project.snakemake("--lint")
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+    formatted = project.run("snakefmt", "--check", "Snakefile", "workflow")
+    assert formatted.returncode == 0, formatted.stdout + formatted.stderr
+
+
+def test_every_job_keeps_a_log_of_its_own(every_job):
+    logs = [job.log for job in every_job.values()]
+    assert None not in logs
+    assert len(set(logs)) == len(every_job) == len(TARGETS["all"])
+
+
+@pytest.mark.parametrize("rule", sorted(TARGETS["all"]))
+def test_a_jobs_inputs_are_its_program_and_the_modules_which_that_imports(every_job, rule):
+    inputs = every_job[rule].inputs
+    (program,) = (path for path in inputs if path.startswith("workflow/scripts/"))
+    # the standard library's finder reads the compiled code; the workflow's reads the source
+    finder = modulefinder.ModuleFinder([str(ROOT / "src")])
+    finder.run_script(str(ROOT / program))
+    found = {Path(module.__file__).resolve() for module in finder.modules.values() if module.__file__}
+    modules = {str(path.relative_to(ROOT)) for path in found if path.is_relative_to(ROOT / "src")}
+    assert modules
+    assert {path for path in inputs if path.startswith("src/")} == modules
+
+
+@pytest.mark.parametrize("rule", PART_OF)
+def test_no_job_depends_on_code_of_a_later_stage(every_job, rule):
+    later = PARTS[PARTS.index(PART_OF[rule]) + 1 :]
+    code = [path for path in every_job[rule].inputs if path.startswith("src/")]
+    assert [path for path in code if path.split("/")[2] in later] == []
+
+
+@pytest.mark.parametrize("rule", ["prepare_data", "make_pretrained", "train_int8"])
+def test_training_does_not_depend_on_what_is_done_with_its_result(every_job, rule):
+    elsewhere = {"tflite", "export", "optimize", "device", "evaluate", "report"}
+    code = [path for path in every_job[rule].inputs if path.startswith("src/")]
+    assert [path for path in code if path.split("/")[2] in elsewhere] == []
+    assert not any(path.endswith(".yaml") for path in every_job[rule].inputs)
