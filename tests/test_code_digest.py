@@ -54,3 +54,33 @@ def test_stages_that_need_no_tensorflow_do_not_load_it(script: str):
         f"import runpy, sys\nrunpy.run_path({str(SCRIPTS / script)!r} + '.py')\nassert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_digest_follows_the_code_but_not_the_configurations_wording(tmp_path, monkeypatch):
+    from qatflow import code_digest as module
+
+    package = tmp_path / "qatflow"
+    for name, text in {
+        "__init__": "", "trainer": "import qatflow.loop\nimport qatflow.config.model", "loop": "RATE = 1",
+        "other": "", "config/__init__": "", "config/model": "HELP = 'one'",
+    }.items():  # fmt: skip
+        path = package / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(module, "SOURCE", tmp_path)
+
+    def digest() -> str:
+        module._direct.cache_clear()
+        module._file.cache_clear()
+        return module.code_digest("qatflow.trainer")
+
+    first = digest()
+    (package / "config/model.py").write_text("HELP = 'two'")
+    (package / "other.py").write_text("X = 1")
+    assert digest() == first
+    (package / "loop.py").write_text("RATE = 2")
+    changed = digest()
+    monkeypatch.undo()
+    module._direct.cache_clear()
+    module._file.cache_clear()
+    assert changed != first

@@ -29,11 +29,15 @@ def imported_modules(program: Path) -> list[Path]:
 
 
 def code_digest(module: str) -> str:
-    """Return the SHA-256 over a module (as `qatflow.training.loop`) and all it imports of the project."""
+    """Return the SHA-256 over a module (as `qatflow.training.loop`) and all it imports of the project.
+
+    The configuration's own modules are left out: what they say enters a run's digest as values.
+    """
     path = _file(module)
     assert path is not None
     total = hashlib.sha256()
-    for file in sorted({path, *imported_modules(path)}):
+    configuration = SOURCE / PACKAGE / "config"
+    for file in sorted(file for file in {path, *imported_modules(path)} if configuration not in file.parents):
         total.update(file.relative_to(SOURCE).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return total.hexdigest()
 

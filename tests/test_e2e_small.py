@@ -1,0 +1,384 @@
+"""The whole workflow on config/test.yaml, killed once in training: its results, and what makes it run again."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from safetensors.numpy import load_file
+
+from qatflow.export.mobile import load_any
+from workflow_helpers import PROGRAMS, SMALL, TARGETS, Project, copy_project, planned
+
+pytestmark = pytest.mark.e2e
+
+COMMAND = ("snakemake", "--cores", "2", "all", *SMALL)
+BELOW_EXPORT = {"optimize_int8", "evaluate_fake_quant", "evaluate_tflite", "run_on_device", "make_report"}
+OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt")
+             for file in ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")]  # fmt: skip
+EXPORTED = [f"output/{kind}/{file}" for kind in ("float", "int8", "mobile") for file in ("model", "weights")]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The project after the run.
+
+    Attributes:
+        project: where it ran.
+        printed: by the run that came to the end.
+        resumed: log of the float training in that run.
+        left: files that the killed run left behind.
+    """
+
+    project: Project
+    printed: str
+    resumed: str
+    left: list[str]
+
+    @property
+    def results(self) -> Path:
+        return self.project.folder / "results/digits_quant"
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.results / name).read_text())
+
+    def plan(self) -> set[str]:
+        return set(self.project.plan("all", *SMALL))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Run the workflow, kill it with all its processes in the float training, and run it again."""
+    project = copy_project(tmp_path_factory.mktemp("small"))
+    log = project.folder / "logs/make_pretrained/MobileNetV1_digits.log"
+    with (project.folder / ".killed").open("w") as out:
+        process = project.start(*COMMAND, stdout=out, stderr=subprocess.STDOUT)
+        limit = time.monotonic() + 300
+        while not (log.exists() and re.search(r"^epoch 1 ", log.read_text(), re.MULTILINE)):
+            assert process.poll() is None and time.monotonic() < limit, (project.folder / ".killed").read_text()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    left = project.files()
+
+    answer = project.run(*COMMAND)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return Finished(project, answer.stdout + answer.stderr, log.read_text(), left)
+
+
+@contextmanager
+def edited(path: Path, edit: tuple[str, str] | str) -> Iterator[None]:
+    """Replace one text in a file by another, or append a line; put the file back in the end."""
+    before = path.read_text()
+    after = f"{before}{edit}\n" if isinstance(edit, str) else before.replace(*edit)
+    assert after != before
+    path.write_text(after)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def interpreter(path: Path) -> Interpreter:
+    made = Interpreter(model_path=str(path), num_threads=1)
+    made.allocate_tensors()
+    return made
+
+
+# --- the kill
+
+
+def test_a_killed_run_leaves_no_half_output_and_goes_on_by_the_plain_command(finished):
+    assert [name for name in finished.left if name.startswith(("pretrain/", "results/"))] == []
+    (epoch,) = re.findall(r"^resumed at epoch (\d+), step \d+ of \d+$", finished.resumed, re.MULTILINE)
+    assert int(epoch) >= 1
+    assert "epoch 0 (float)" not in finished.resumed
+    assert "LockException" not in finished.printed
+    assert "IncompleteFilesException" not in finished.printed
+
+
+def test_the_killed_training_ends_as_one_that_was_never_killed(finished, tmp_path):
+    fresh = copy_project(tmp_path)
+    answer = fresh.snakemake("--cores", "2", "pretrained", *SMALL)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    log = (tmp_path / "logs/make_pretrained/MobileNetV1_digits.log").read_text()
+    assert "resumed at" not in log and "epoch 0 (float)" in log
+    for name in ("model", "weights", "history.csv"):
+        file = Path("pretrain/MobileNetV1_digits_pretrained") / name
+        assert (tmp_path / file).read_bytes() == (finished.project.folder / file).read_bytes(), name
+
+
+# --- the results
+
+
+def test_every_output_is_there(finished):
+    report = ["summary.txt", "report.html", "learning_curves.svg", "confusion.svg"]
+    expected = [
+        *OPTIMISED,
+        *EXPORTED,
+        *(f"trained/{name}" for name in ("model", "weights", "history.csv", "manifest.json")),
+        *(f"report/{name}" for name in report),
+        *("device/emulator/output.txt", "device/emulator/report.json"),
+        *("fake_quant.json", "evaluation.json", "summary.json"),
+    ]
+    assert [name for name in expected if not (finished.results / name).stat().st_size] == []
+    demo = "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8/demo/cxx/mobile_light/mobilenetv1_light_api"
+    assert os.access(finished.project.folder / demo, os.X_OK)
+
+
+def test_the_figures_are_those_measured_and_plausible(finished):
+    summary, evaluation = finished.json("summary.json"), finished.json("evaluation.json")
+    rows = {row["model"]: row for row in summary["rows"]}
+    assert summary["test_pictures"] == 360
+    for name, model, folder in (("float", "float", "digits_quant_float_opt"), ("QAT int8", "int8", "digits_quant_opt")):
+        measured = evaluation["models"][model]
+        confusion = np.asarray(measured["confusion"])
+        assert rows[name]["top1"] == measured["top1"] == np.trace(confusion) / 360
+        assert confusion.sum() == 360
+        assert rows[name]["top5"] == measured["top5"]
+        assert 0.8 < measured["top1"] <= measured["top5"] <= 1
+        assert rows[name]["bytes"] == measured["bytes"] == (finished.results / folder / "model.tflite").stat().st_size
+        assert 0 < rows[name]["host_ms"] == measured["host_ms"]["median"] < 1000
+    assert rows["fake-quantised"]["top1"] == evaluation["fake_quant"]["top1"]
+    assert abs(rows["QAT int8"]["top1"] - rows["fake-quantised"]["top1"]) < 0.03
+    assert rows["QAT int8"]["bytes"] < 0.4 * rows["float"]["bytes"]
+
+
+def test_the_run_ends_with_the_table_the_demos_output_and_the_reports_path(finished):
+    rows = {row["model"]: row for row in finished.json("summary.json")["rows"]}
+    for name in ("float", "QAT int8"):
+        row = rows[name]
+        line = rf"^{name} +{100 * row['top1']:.2f} +{100 * row['top5']:.2f} +{row['bytes']:,} +{row['host_ms']:.3f}"
+        assert re.search(line, finished.printed, re.MULTILINE)
+    demo = (finished.results / "device/emulator/output.txt").read_text().strip()
+    assert demo.startswith("Output dim: 10\nOutput[0]: ")
+    assert demo in finished.printed
+    (path,) = re.findall(r"^report: (.+)$", finished.printed, re.MULTILINE)
+    assert (finished.project.folder / path).is_file()
+
+
+def test_every_layer_runs_in_int8_with_the_integers_of_the_export(finished):
+    exported = load_file(finished.results / "output/int8/weights")
+    kernels = {name: values for name, values in exported.items() if values.dtype == np.int8}
+    model = schema.ModelT.InitFromPackedBuf((finished.results / "digits_quant_opt/model.tflite").read_bytes(), 0)
+    graph, builtin, types = model.subgraphs[0], schema.BuiltinOperator, schema.TensorType
+    layers = (builtin.CONV_2D, builtin.DEPTHWISE_CONV_2D, builtin.FULLY_CONNECTED)
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        if code not in layers:
+            continue
+        picture, kernel, bias = (graph.tensors[index] for index in operator.inputs)
+        assert (picture.type, kernel.type, bias.type) == (types.INT8, types.INT8, types.INT32)
+        assert graph.tensors[operator.outputs[0]].type == types.INT8
+        data = np.asarray(model.buffers[kernel.buffer].data, np.uint8).view(np.int8)
+        trained = kernels.pop(kernel.name.decode())
+        if code == builtin.DEPTHWISE_CONV_2D:  # [1, height, width, channels]; trained: [height, width, channels, 1]
+            found, expected = data.reshape(-1, kernel.shape[-1]), trained.reshape(-1, kernel.shape[-1])
+        else:  # output channels first; trained: last
+            found, expected = data.reshape(kernel.shape[0], -1).T, trained.reshape(-1, kernel.shape[0])
+        same, negated = (found == expected).all(axis=0), (found == -expected).all(axis=0)
+        assert (same | negated).all(), kernel.name
+        assert expected.any()
+    assert kernels == {}
+
+
+def test_the_integers_are_within_the_width_and_float_holds_the_same(finished):
+    integers, floats = (load_file(finished.results / f"output/{kind}/weights") for kind in ("int8", "float"))
+    assert integers.keys() == floats.keys()
+    assert sum(values.dtype == np.int8 for values in integers.values()) == 28  # 13 blocks of two, the first and last
+    for name, values in integers.items():
+        assert floats[name].dtype == np.float32
+        np.testing.assert_array_equal(values.astype(np.float32), floats[name])
+        if values.dtype == np.int8:
+            assert values.min() >= -127
+            assert np.abs(values.astype(int)).max() > 60
+
+
+def test_int8_weights_are_about_a_quarter_of_the_float_ones(finished):
+    def alpha(width: float, inputs: int, classes: int) -> tuple[int, int]:
+        """Count the kernels' elements of MobileNetV1, and those of all else: bias and batch-norm's four a channel."""
+        pointwise = [int(width * n) for n in (64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)]
+        channels = [int(width * 32), *pointwise]
+        kernels = 9 * inputs * channels[0] + channels[-1] * classes
+        kernels += sum(9 * a + a * b for a, b in zip(channels[:-1], pointwise, strict=True))
+        return kernels, classes + 4 * (channels[0] + sum(channels[:-1]) + sum(pointwise))
+
+    def ratio(kernels: int, others: int, overhead: int) -> float:
+        return (kernels + 4 * others + overhead) / (4 * (kernels + others) + overhead)
+
+    sizes = {kind: (finished.results / f"output/{kind}/weights").stat().st_size for kind in ("float", "int8")}
+    kernels, others = alpha(0.25, 1, 10)
+    overhead = sizes["float"] - 4 * (kernels + others)  # names and scales
+    assert 0 < overhead < 32 * 1024
+    assert sizes["int8"] == pytest.approx(kernels + 4 * others + overhead, abs=64)
+    # batch-norm weighs more in the small network: 0.300 here, and the default network holds the bound
+    assert sizes["int8"] / sizes["float"] < 0.305
+    assert ratio(*alpha(0.5, 1, 10), overhead) < 0.30
+
+
+def test_the_three_exports_load_and_agree_with_the_trained_graph(finished):
+    graphs = [load_any(finished.results / f"output/{kind}") for kind in ("float", "int8", "mobile")]
+    trained = load_any(finished.results / "trained")
+    for graph in graphs:
+        assert graph.nodes == graphs[0].nodes
+        assert graph.outputs == graphs[0].outputs
+        assert set(graph.nodes) <= set(trained.nodes)
+        assert graph.activation_scales == graphs[0].activation_scales
+        assert graph.weights.keys() == graphs[0].weights.keys()
+        for name, values in graph.weights.items():
+            assert values.dtype == trained.weights[name].dtype
+            np.testing.assert_array_equal(values, trained.weights[name])
+        for name, scale in graph.weight_scales.items():
+            np.testing.assert_array_equal(scale.scale, trained.weight_scales[name].scale)
+
+
+def test_mobile_and_optimised_model_give_the_same_outputs(finished, tmp_path):
+    shutil.copy(finished.results / "output/mobile/model", tmp_path / "mobile.tflite")
+    outputs = []
+    for path in (tmp_path / "mobile.tflite", finished.results / "digits_quant_opt/model.tflite"):
+        model = interpreter(path)
+        rng, answers = np.random.default_rng(3), []
+        for _ in range(10):
+            picture = rng.uniform(-1, 1, (1, 32, 32, 1)).astype(np.float32)
+            model.set_tensor(model.get_input_details()[0]["index"], picture)
+            model.invoke()
+            answers.append(model.get_tensor(model.get_output_details()[0]["index"])[0])
+        outputs.append(np.asarray(answers))
+    np.testing.assert_array_equal(*outputs)
+    assert len(np.unique(outputs[0], axis=0)) > 1
+    np.testing.assert_allclose(outputs[0].sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_device_agrees_with_the_host_on_the_model_that_was_sent(finished):
+    report = finished.json("device/emulator/report.json")
+    assert report["agreement"]["pictures"] == 20
+    assert report["agreement"]["integer_part"]["bit_equal"]
+    assert report["agreement"]["largest_difference"] <= 1e-6
+    assert (report["device"]["machine"], report["device"]["emulated"]) == ("aarch64", True)
+    assert report["accuracy"]["device_top1"] == report["accuracy"]["host_top1"]
+    # the page's input: ones everywhere
+    model = interpreter(finished.results / "digits_quant_opt/model.tflite")
+    model.set_tensor(model.get_input_details()[0]["index"], np.ones((1, 32, 32, 1), np.float32))
+    model.invoke()
+    expected = model.get_tensor(model.get_output_details()[0]["index"])[0]
+    printed = re.findall(r"^Output\[(\d+)\]: (\S+)$", (finished.results / "device/emulator/output.txt").read_text(), 8)
+    assert [int(index) for index, _ in printed] == list(range(10))
+    np.testing.assert_allclose([float(value) for _, value in printed], expected, atol=2e-6)
+
+
+def test_snakemakes_report_holds_the_table(finished, tmp_path):
+    output = tmp_path / "report.html"
+    answer = finished.project.snakemake("--report", str(output), *SMALL)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    found = re.findall(r"data:([\w/+]+);charset=utf8;filename=([\w.]+);base64,([\w+/=]+)", output.read_text())
+    files = {name: base64.b64decode(content).decode() for _, name, content in found}
+    assert {"report.html", "learning_curves.svg", "confusion.svg"} <= files.keys()
+    int8 = finished.json("summary.json")["rows"][-1]
+    cells = ["QAT int8", f"{100 * int8['top1']:.2f}", f"{100 * int8['top5']:.2f}", f"{int8['bytes']:,}"]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in files["report.html"]
+
+
+# --- what runs again
+
+
+def test_a_second_run_has_nothing_to_do_and_touches_nothing(finished):
+    def times() -> dict[str, int]:
+        return {name: (finished.project.folder / name).stat().st_mtime_ns for name in finished.project.files()}
+
+    before = times()
+    answer = finished.project.run(*COMMAND)
+    assert answer.returncode == 0
+    assert "Nothing to be done" in answer.stdout + answer.stderr
+    assert times() == before
+    assert finished.project.plan(*TARGETS, *SMALL) == {}
+
+
+def test_touching_every_file_reruns_nothing(finished):
+    for name in finished.project.files():
+        os.utime(finished.project.folder / name)
+    assert finished.plan() == set()
+
+
+@pytest.mark.parametrize("options", ["-a", "-r"])
+def test_a_copy_of_the_folder_reruns_nothing(finished, tmp_path, options):
+    subprocess.run(["cp", options, str(finished.project.folder), str(tmp_path / "copy")], check=True)
+    assert Project(tmp_path / "copy").plan("all", *SMALL) == {}
+
+
+EDITS = {
+    "exporter": ("src/qatflow/export/export.py", "# a comment", {"export_models", *BELOW_EXPORT}),
+    "trainer": (
+        "src/qatflow/training/loop.py",
+        "# a comment",
+        {"make_pretrained", "train_int8", "export_models", "optimize_float", *BELOW_EXPORT},
+    ),
+    "optimiser": (
+        "src/qatflow/optimize/optimize.py",
+        "# a comment",
+        {"optimize_int8", "optimize_float", "evaluate_tflite", "run_on_device", "make_report"},
+    ),
+    "comment in the compress YAML": ("config/compress/test.yaml", "# a comment", set()),
+    "comment in the configuration": ("config/test.yaml", "# a comment", set()),
+    "weight_quantize_type": (
+        "config/compress/test.yaml",
+        ("end_epoch: 1", "end_epoch: 1\n        weight_quantize_type: channel_wise_abs_max"),
+        {"train_int8", "export_models", *BELOW_EXPORT},
+    ),
+    "device.pictures": ("config/test.yaml", ("pictures: 20", "pictures: 21"), {"run_on_device", "make_report"}),
+    "the demo's source": (
+        "demo/cxx/mobile_light/timing.cc",
+        "// a comment",
+        {"build_mobile_light", "run_on_device", "make_report"},
+    ),
+    "caption of the report": ("workflow/report/table.rst", "More words.", set()),
+    "page of the report": ("src/qatflow/report/page.py", "# a comment", {"make_report"}),
+    "README of the configuration": ("config/README.md", "More words.", set()),
+}
+
+
+@pytest.mark.parametrize(("file", "edit", "expected"), EDITS.values(), ids=EDITS)
+def test_an_edit_reruns_what_it_concerns_and_no_more(finished, file, edit, expected):
+    with edited(finished.project.folder / file, edit):
+        plan = finished.plan()
+    assert plan - {"all"} == expected
+
+
+def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finished, tmp_path):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy")
+    with edited(project.folder / "src/qatflow/report/page.py", ("<h2>On the device</h2>", "<h2>On the phone</h2>")):
+        answer = project.run(*COMMAND)
+    assert planned(answer.stdout + answer.stderr) == {"make_report": 1, "all": 1}
+    assert "<h2>On the phone</h2>" in (project.folder / "results/digits_quant/report/report.html").read_text()
+
+
+def test_without_a_cross_compiler_the_demo_stops_with_one_message(finished, tmp_path):
+    project = copy_project(tmp_path / "project")
+    shutil.copytree(finished.project.folder / "resources", project.folder / "resources", copy_function=shutil.copy)
+    (tmp_path / "bin").mkdir()
+    for program in ("bash", "sh", "env", "make", "cmake", "readelf", "g++", "git"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program) or program)
+    without = Project(project.folder, {"PATH": f"{PROGRAMS}{os.pathsep}{tmp_path / 'bin'}"})
+    answer = without.snakemake("--cores", "2", "build_demo", *SMALL)
+    text = answer.stdout + answer.stderr
+    assert answer.returncode == 1
+    (line,) = (project.folder / "logs/build_mobile_light.log").read_text().splitlines()
+    assert line == (
+        "error: building for android.armv8 needs aarch64-linux-gnu-g++: run `apt-get install g++-aarch64-linux-gnu`"
+    )
+    assert line in text  # the profile has the log of a failed job shown
+    assert "Traceback" not in text
+    assert not list(project.folder.glob("build.lite.*"))
