@@ -18,7 +18,7 @@ TEMPLATE = """<!DOCTYPE html>
 body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse }
 td, th { border: 1px solid #999; padding: .3em .6em; text-align: right }
-td:first-child, td:last-child { text-align: left }
+td:first-child, td:last-child, th:first-child, th:last-child { text-align: left }
 svg { max-width: 100%; height: auto }
 pre { background: #f4f4f4; padding: 1em }
 </style>
