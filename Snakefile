@@ -44,9 +44,6 @@ rule all:
 
 onstart:
     lock_folder()
-
-
-onstart:
     check_tools(workflow.dag.needrun_jobs())
 
 

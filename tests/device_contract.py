@@ -7,10 +7,10 @@ import pytest
 
 from qatflow.device.bundle import open_bundle
 from qatflow.device.demo import Demo
-from qatflow.device.host import HostModel
 from qatflow.device.integer_part import expose_integers
 from qatflow.device.interface import Device, DeviceError
 from qatflow.device.parity import compare
+from qatflow.tflite.run import Model
 from tiny_model import write_model
 
 
@@ -34,7 +34,7 @@ def check_demo(device: Device, bundle_folder: Path, folder: Path) -> None:
     demo = Demo(device, open_bundle(bundle_folder))
     demo.push_model({"model.tflite": model / "model.tflite"}, "model")
     text, timing = demo.all_ones("model", threads=1, warmup=1, repeats=5)
-    ones = HostModel(model / "model.tflite").outputs(np.ones((1, 8, 8, 1), np.float32))[0]
+    ones = Model(model / "model.tflite").outputs(np.ones((1, 8, 8, 1), np.float32))[0]
     assert text.splitlines() == ["Output dim: 10", *(f"Output[{i}]: {value:f}" for i, value in enumerate(ones))]
     assert timing.runs == 5 and timing.warmup == 1 and timing.median_ms > 0
     assert timing.emulated == demo.description.emulated
@@ -46,7 +46,7 @@ def check_demo(device: Device, bundle_folder: Path, folder: Path) -> None:
         ("model", model / "model.tflite", 1e-6),
         ("integers", folder / "integers.tflite", 0),
     ):
-        host = HostModel(path)
+        host = Model(path)
         found = demo.outputs(name, inputs, host.output, threads=2)
         assert len(np.unique(found, axis=0)) == 20
         compare(host.outputs(inputs), found, tolerance)

@@ -11,7 +11,7 @@ import pytest
 
 from device_fixtures import call, host_bundle  # noqa: F401
 from qatflow.device.bundle import open_bundle
-from qatflow.device.host import HostModel
+from qatflow.tflite.run import Model
 from tiny_model import Form, model_bytes, write_model
 
 
@@ -32,7 +32,7 @@ def model(tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_prints_the_outputs_of_an_input_of_ones(program: Path, tmp_path: Path, classes: int, printed: range) -> None:
     folder = write_model(tmp_path / "model", classes)
-    expected = HostModel(folder / "model.tflite").outputs(np.ones((1, 8, 8, 1), np.float32))[0]
+    expected = Model(folder / "model.tflite").outputs(np.ones((1, 8, 8, 1), np.float32))[0]
     answer = call(program, f"--model_dir={folder}")
     assert answer.returncode == 0, answer.stderr
     lines = [f"Output dim: {classes}", *(f"Output[{i}]: {expected[i]:f}" for i in printed)]
@@ -43,7 +43,7 @@ def test_prints_the_outputs_of_an_input_of_ones(program: Path, tmp_path: Path, c
 @pytest.mark.parametrize("count", [1, 7])
 def test_runs_every_tensor_of_a_file(program: Path, tmp_path: Path, form: Form, count: int) -> None:
     folder = write_model(tmp_path / "model", form=form)
-    host = HostModel(folder / "model.tflite")
+    host = Model(folder / "model.tflite")
     inputs = host.input.from_real(np.random.default_rng(1).uniform(-2, 2, (count, 8, 8, 1)).astype(np.float32))
     inputs.tofile(tmp_path / "inputs.bin")
     answer = call(
@@ -58,7 +58,7 @@ def test_runs_every_tensor_of_a_file(program: Path, tmp_path: Path, form: Form, 
 
 def test_prints_real_values_of_integer_outputs(program: Path, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model", form="int8")
-    host = HostModel(folder / "model.tflite")
+    host = Model(folder / "model.tflite")
     ones = np.full((1, 8, 8, 1), round(1 / host.input.scale) + host.input.zero_point, np.int8)
     real = (host.outputs(ones)[0].astype(np.float64) - host.output.zero_point) * host.output.scale
     lines = call(program, f"--model_dir={folder}").stdout.splitlines()[1:]

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qatflow.device.host import HostModel
 from qatflow.device.integer_part import expose_integers
 from qatflow.device.parity import compare
-from qatflow.device.run import top_k
 from qatflow.errors import UserError
+from qatflow.tflite.run import Model
 from tiny_model import model_bytes, write_model
 
 CLASSES = ("shirt", "shoe", "bag")
@@ -85,7 +84,7 @@ def test_integer_part_leads_to_the_same_probabilities(tmp_path: Path) -> None:
     model = write_model(tmp_path / "model") / "model.tflite"
     assert expose_integers(model, tmp_path / "integers.tflite") is not None
     inputs = np.random.default_rng(2).uniform(-1, 1, (5, 8, 8, 1)).astype(np.float32)
-    whole, part = HostModel(model), HostModel(tmp_path / "integers.tflite")
+    whole, part = Model(model), Model(tmp_path / "integers.tflite")
     integers = part.outputs(inputs)
     assert integers.dtype == np.int8
     logits = (integers.astype(np.float64) - part.output.zero_point) * part.output.scale
@@ -98,11 +97,3 @@ def test_models_without_a_float_tail_have_no_integer_part(tmp_path: Path, form: 
     (tmp_path / "model.tflite").write_bytes(model_bytes(form=form))  # type: ignore[arg-type]
     assert expose_integers(tmp_path / "model.tflite", tmp_path / "integers.tflite") is None
     assert not (tmp_path / "integers.tflite").exists()
-
-
-def test_top_k_counts_labels_among_the_largest() -> None:
-    scores = np.asarray([[0.1, 0.9, 0.0], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.4, 0.4, 0.2]], np.float32)
-    labels = np.asarray([1, 2, 0, 1])
-    assert top_k(scores, labels, 1) == 0.25
-    assert top_k(scores, labels, 2) == 0.75
-    assert top_k(scores, labels, 5) == 1.0

@@ -12,8 +12,8 @@ from device_fixtures import ROOT, arm_bundle, arm_runtime, require  # noqa: F401
 from qatflow.data import reader
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing, apply
-from qatflow.device.host import HostModel
 from qatflow.files import sha256
+from qatflow.tflite.run import Model
 from tiny_model import model_bytes, write_model
 
 pytestmark = pytest.mark.device
@@ -69,7 +69,7 @@ def test_report_tells_agreement_accuracy_and_times(
     assert answer.stdout.startswith("Output dim: 10\nOutput[0]: 0.")
 
     report = json.loads((output / "report.json").read_text())
-    host = HostModel(model / "model.tflite")
+    host = Model(model / "model.tflite")
     shown = list(reader.pictures(reader.open_manifest(manifest), "test", PICTURES))
     scores = host.outputs(np.stack([apply(SPEC, picture) for picture, _ in shown]))
     order = np.argsort(-scores, axis=1, kind="stable")

@@ -167,7 +167,7 @@ def test_the_optimised_model_has_the_trained_integers_and_computes_alike(trained
         channels = np.broadcast_to(stored[f"{name}.scale"] * np.abs(factor), len(kernel.quantization.scale))
         np.testing.assert_allclose(kernel.quantization.scale, channels, rtol=1e-6)
     assert seen == 28
-    found = Model(folder / "opt" / "model.tflite").run_all(images())
+    found = Model(folder / "opt" / "model.tflite").outputs(images())
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     expected = exponents / exponents.sum(axis=1, keepdims=True)
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.9

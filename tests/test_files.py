@@ -26,6 +26,12 @@ def test_others_may_read_a_file_also_when_its_writer_made_it_private(tmp_path: P
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_program_stays_executable(tmp_path: Path):
+    with whole_file(tmp_path / "program") as temporary:
+        temporary.chmod(0o700)
+    assert (tmp_path / "program").stat().st_mode & 0o777 == 0o744
+
+
 def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path: Path):
     path = tmp_path / "folder"
     for content in ("old", "new"):

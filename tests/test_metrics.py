@@ -23,3 +23,14 @@ def test_confusion_counts_label_against_prediction():
     for row, label in zip(outputs, labels, strict=True):
         expected[label, int(np.argmax(row))] += 1
     np.testing.assert_array_equal(confusion(outputs, labels), expected)
+
+
+def test_fewer_than_five_classes_are_all_among_the_best():
+    scores = np.asarray([[0.1, 0.9, 0.0], [0.5, 0.2, 0.3], [0.2, 0.3, 0.5], [0.4, 0.4, 0.2]], np.float32)
+    found = accuracy(scores, np.asarray([1, 2, 0, 1]))
+    assert (found.top1, found.top5) == (0.25, 1.0)
+
+
+def test_int8_outputs_rank_as_numbers():
+    found = accuracy(np.asarray([[-128, 127, 0]], np.int8), np.asarray([1]))
+    assert found.top1 == 1.0

@@ -1,8 +1,12 @@
 """A user's mistakes, by the real `snakemake`: one message that names file, line and key, before any job."""
 
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
-from workflow_helpers import SMALL, Project, copy_project
+from workflow_helpers import PROGRAMS, SMALL, Project, copy_project
 
 pytestmark = pytest.mark.workflow
 
@@ -74,7 +78,41 @@ def test_a_mistake_is_told_in_one_message_before_any_job(project, files, message
     assert project.files() == before
 
 
+def without(project: Project, programs: str, folder: Path) -> Project:
+    """Return the project with a PATH that has the rest of what the demo is built with and the emulator, not these."""
+    needed = ["bash", "sh", "env", "make", "cmake", "readelf", "g++", "aarch64-linux-gnu-g++", "qemu-aarch64-static"]
+    for program in set(needed) - set(programs.split()):
+        (folder / program).symlink_to(shutil.which(program) or program)
+    return Project(project.folder, {"PATH": f"{PROGRAMS}{os.pathsep}{folder}"})
+
+
+@pytest.mark.parametrize(
+    ("target", "missing", "message"),
+    [
+        (
+            "build_demo",
+            "aarch64-linux-gnu-g++ cmake",
+            "building for android.armv8 needs aarch64-linux-gnu-g++ cmake: "
+            "run `apt-get install g++-aarch64-linux-gnu cmake`",
+        ),
+        (
+            "all",
+            "qemu-aarch64-static",
+            "the emulator needs qemu-aarch64-static: run `apt-get install qemu-user-static`",
+        ),
+    ],
+)
+def test_a_missing_tool_is_told_in_one_message_before_any_job(project, tmp_path, target, missing, message):
+    answer = without(project, missing, tmp_path).snakemake("--cores", "2", target, *SMALL)
+    assert answer.returncode == 1
+    assert f"\nerror: {message}\n" in answer.stderr
+    assert "Traceback" not in answer.stdout + answer.stderr
+    assert answer.stderr.count("error") == 1
+    assert not [name for name in ("data", "resources", "pretrain", "logs") if (project.folder / name).exists()]
+
+
 def test_a_second_run_in_the_same_folder_is_refused_until_the_first_ends(project):
+    (project.folder / ".snakemake").mkdir(exist_ok=True)
     held = project.start("flock", ".snakemake/run.lock", "sleep", "60")
     try:
         answer = project.snakemake("--cores", "1", "data", *SMALL)
@@ -86,3 +124,11 @@ def test_a_second_run_in_the_same_folder_is_refused_until_the_first_ends(project
     finally:
         held.kill()
         held.wait()
+
+
+def test_a_target_that_does_not_need_the_missing_tool_runs(project, tmp_path):
+    answer = without(project, "aarch64-linux-gnu-g++ qemu-aarch64-static", tmp_path).snakemake(
+        "--cores", "1", "data", *SMALL
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert (project.folder / "data/digits/manifest.json").exists()

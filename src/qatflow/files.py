@@ -26,7 +26,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)  # mkstemp, and what writers put in its place, is private to the owner
+        # mkstemp, and what some writers put in its place, is private to the owner
+        temporary.chmod(temporary.stat().st_mode | 0o644)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

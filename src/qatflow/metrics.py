@@ -19,7 +19,7 @@ def accuracy(outputs: np.ndarray, labels: np.ndarray) -> Accuracy:
 
     Equal outputs are ranked by class number, as argmax does.
     """
-    best = np.argsort(-outputs, axis=1, kind="stable")[:, :5]
+    best = np.argsort(-outputs.astype(np.float64), axis=1, kind="stable")[:, :5]
     hits = best == np.asarray(labels)[:, None]
     return Accuracy(len(labels), float(hits[:, 0].mean()), float(hits.any(axis=1).mean()))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.device.bundle import PROGRAM, Bundle
-from qatflow.device.host import TensorType
 from qatflow.device.interface import Completed, Device, DeviceError
 from qatflow.errors import UserError
 from qatflow.files import read_json
+from qatflow.tflite.run import TensorType
 
 CALL_SECONDS = 600.0
 PICTURE_SECONDS = 30.0

@@ -13,13 +13,14 @@ from qatflow.data import reader
 from qatflow.data.preprocess import Preprocessing
 from qatflow.device.bundle import Bundle, open_bundle
 from qatflow.device.demo import Demo, Timing
-from qatflow.device.host import HostModel
 from qatflow.device.integer_part import expose_integers
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.parity import Agreement, compare
 from qatflow.device.registry import open_device
 from qatflow.errors import UserError
 from qatflow.files import read_json, sha256, write_json, write_text
+from qatflow.metrics import accuracy
+from qatflow.tflite.run import Model
 
 FORMAT = 1
 SPLIT = "test"
@@ -89,7 +90,7 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
         file.unlink(missing_ok=True)
     files = _model_files(model_dir)
     bundle = open_bundle(library)
-    model = HostModel(files["model.tflite"])
+    model = Model(files["model.tflite"])
     pictures = _read_pictures(model, files, manifest, settings.pictures)
 
     with open_device(settings.device) as device, contextlib.ExitStack() as stack:
@@ -107,22 +108,17 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
         agreement = compare(host, found, allowed, pictures.classes)
         report = _report(demo, bundle, model, agreement, tail, timing)
 
+    there, here = accuracy(found, pictures.labels), accuracy(host, pictures.labels)
     report["accuracy"] = {
-        "pictures": len(pictures.labels),
-        "device_top1": top_k(found, pictures.labels, 1),
-        "device_top5": top_k(found, pictures.labels, 5),
-        "host_top1": top_k(host, pictures.labels, 1),
+        "pictures": there.pictures,
+        "device_top1": there.top1,
+        "device_top5": there.top5,
+        "host_top1": here.top1,
     }
     report["model"] |= {"sha256": sha256(files["model.tflite"]), "bytes": files["model.tflite"].stat().st_size}
     report["provenance"] = provenance.record([*files.values(), bundle.manifest, manifest], asdict(settings))
     write_json(report_file, report)
     return text
-
-
-def top_k(outputs: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Return the share of rows whose label is among their k largest outputs (equal outputs: the lower class first)."""
-    best = np.argsort(-outputs.astype(np.float64), axis=1, kind="stable")[:, :k]
-    return float((best == labels[:, None]).any(axis=1).mean())
 
 
 def _model_files(model_dir: Path) -> dict[str, Path]:
@@ -133,7 +129,7 @@ def _model_files(model_dir: Path) -> dict[str, Path]:
     return files
 
 
-def _read_pictures(model: HostModel, files: dict[str, Path], manifest: Path, count: int) -> Pictures:
+def _read_pictures(model: Model, files: dict[str, Path], manifest: Path, count: int) -> Pictures:
     spec = Preprocessing.from_json(read_json(files["preprocessing.json"]))
     data = reader.open_manifest(manifest)
     inputs, labels = reader.tensors(data, SPLIT, count, spec)
@@ -153,13 +149,13 @@ def _read_pictures(model: HostModel, files: dict[str, Path], manifest: Path, cou
 def _compare_integers(demo: Demo, cut: Path, tensor: str, pictures: Pictures, threads: int) -> None:
     """Compare what leads to the float tail, bit for bit."""
     demo.push_model({"model.tflite": cut}, "integer_part")
-    host = HostModel(cut)
+    host = Model(cut)
     found = demo.outputs("integer_part", pictures.inputs, host.output, threads)
     compare(host.outputs(pictures.inputs), found, 0, pictures.classes, what=f"integer tensor {tensor}")
 
 
 def _report(
-    demo: Demo, bundle: Bundle, model: HostModel, agreement: Agreement, tail: str | None, timing: Timing
+    demo: Demo, bundle: Bundle, model: Model, agreement: Agreement, tail: str | None, timing: Timing
 ) -> dict[str, Any]:
     return {
         "format_version": FORMAT,

@@ -45,7 +45,7 @@ def evaluate(models: dict[str, Path], fake_quant: Path, data: Path, output: Path
 
 def _measure(path: Path, inputs: np.ndarray, labels: np.ndarray, threads: int, repeats: int) -> dict[str, Any]:
     model = Model(path, threads)
-    outputs = model.run_all(inputs)
+    outputs = model.outputs(inputs)
     times = model.milliseconds(repeats)
     return {
         **asdict(accuracy(outputs, labels)),

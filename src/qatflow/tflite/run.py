@@ -1,6 +1,10 @@
-"""A .tflite model executed on the host by LiteRT, with the XNNPACK kernels that the device uses too."""
+"""A .tflite model executed on the host by LiteRT.
+
+The Interpreter of ai_edge_litert and the C API that the demo uses give equal bits: both run XNNPACK's kernels.
+"""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +13,40 @@ import numpy as np
 from qatflow.errors import UserError
 
 
-class Model:
-    """A loaded model with one input and one output, both float32, and a batch of 1."""
+@dataclass(frozen=True)
+class TensorType:
+    """An input or output of a model.
 
-    def __init__(self, model: Path | bytes, threads: int = 1):
+    Attributes:
+        dtype: float32, int8 or uint8.
+        shape: of one run, with its batch of 1.
+        scale: real value of one step; 0 for float32.
+        zero_point: the integer that stands for 0.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+
+    def from_real(self, values: np.ndarray) -> np.ndarray:
+        """Return float32 values in this type: rounded to the nearest step (ties to even) and clipped."""
+        if self.dtype == np.float32:
+            return values.astype(np.float32)
+        steps = np.rint(values / np.float32(self.scale)) + self.zero_point
+        limits = np.iinfo(self.dtype)
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+
+class Model:
+    """A loaded model with one input and one output.
+
+    Attributes:
+        input: type of its input.
+        output: type of its output.
+    """
+
+    def __init__(self, model: Path | bytes, threads: int = 1) -> None:
         """Load a model.
 
         Args:
@@ -20,37 +54,52 @@ class Model:
             threads: threads of the kernels.
 
         Raises:
-            UserError: the file is missing or is not a model that LiteRT can run.
+            UserError: the file is missing, is no model that LiteRT can run, or has several inputs or outputs.
         """
         from ai_edge_litert.interpreter import Interpreter
 
+        name = "the model" if isinstance(model, bytes) else str(model)
         try:
             content = model if isinstance(model, bytes) else model.read_bytes()
             self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
-        except (OSError, ValueError, RuntimeError) as error:
-            name = "the model" if isinstance(model, bytes) else model
-            raise UserError(f"{name}: LiteRT cannot load it: {error}") from error
-        (self._input,) = self._interpreter.get_input_details()
-        (self._output,) = self._interpreter.get_output_details()
+        except OSError as error:
+            raise UserError(f"{name} cannot be read: {error.strerror}") from error
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"LiteRT cannot load {name}: {str(error).splitlines()[0]}") from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise UserError(f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed")
+        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        self.input, self.output = _type(inputs[0]), _type(outputs[0])
 
-    def run(self, picture: np.ndarray) -> np.ndarray:
-        """Return the output (float32 [classes]) for one preprocessed picture (float32 [height, width, channels])."""
-        self._interpreter.set_tensor(self._input["index"], picture[None])
-        self._interpreter.invoke()
-        output: np.ndarray = self._interpreter.get_tensor(self._output["index"])[0]
-        return output
+    def outputs(self, inputs: np.ndarray) -> np.ndarray:
+        """Run each row of `inputs`.
 
-    def run_all(self, pictures: np.ndarray) -> np.ndarray:
-        """Return the outputs (float32 [n, classes]) for pictures (float32 [n, height, width, channels])."""
-        return np.stack([self.run(picture) for picture in pictures])
+        Args:
+            inputs: [n, …] of the input's type; a row has the input's elements.
+
+        Returns:
+            [n, elements of the output], of the output's type.
+        """
+        results = np.empty((len(inputs), int(np.prod(self.output.shape))), self.output.dtype)
+        for row, tensor in zip(results, inputs, strict=True):
+            self._interpreter.set_tensor(self._input_index, tensor.reshape(self.input.shape))
+            self._interpreter.invoke()
+            row[:] = self._interpreter.get_tensor(self._output_index).ravel()
+        return results
 
     def milliseconds(self, repeats: int, warmup: int = 10) -> np.ndarray:
         """Return the time of each of `repeats` runs on an all-ones picture, in ms (float64 [repeats])."""
-        picture = np.ones(self._input["shape"][1:], np.float32)
+        self._interpreter.set_tensor(self._input_index, np.ones(self.input.shape, self.input.dtype))
         times = []
         for _ in range(warmup + repeats):
             started = time.perf_counter()
-            self.run(picture)
+            self._interpreter.invoke()
             times.append((time.perf_counter() - started) * 1e3)
         return np.asarray(times[warmup:])
+
+
+def _type(details: dict[str, Any]) -> TensorType:
+    scale, zero_point = details["quantization"]
+    return TensorType(np.dtype(details["dtype"]), tuple(map(int, details["shape"])), float(scale), int(zero_point))
