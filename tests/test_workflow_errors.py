@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from workflow_helpers import PROGRAMS, SMALL, Project, copy_project
 
@@ -113,17 +114,13 @@ def test_a_missing_tool_is_told_in_one_message_before_any_job(project, tmp_path,
 
 def test_a_second_run_in_the_same_folder_is_refused_until_the_first_ends(project):
     (project.folder / ".snakemake").mkdir(exist_ok=True)
-    held = project.start("flock", ".snakemake/run.lock", "sleep", "60")
-    try:
+    with FileLock(project.folder / ".snakemake/run.lock"):
         answer = project.snakemake("--cores", "1", "data", *SMALL)
-        assert answer.returncode == 1
-        assert f"error: another run works in {project.folder}: wait for it, or end it\n" in answer.stderr
-        assert "Traceback" not in answer.stdout + answer.stderr
-        assert not (project.folder / "data").exists()
         assert project.plan("data", *SMALL) == {"prepare_data": 1, "data": 1}  # a dry run works beside it
-    finally:
-        held.kill()
-        held.wait()
+    assert answer.returncode == 1
+    assert f"error: another run works in {project.folder}: wait for it, or end it\n" in answer.stderr
+    assert "Traceback" not in answer.stdout + answer.stderr
+    assert not (project.folder / "data").exists()
 
 
 def test_a_target_that_does_not_need_the_missing_tool_runs(project, tmp_path):

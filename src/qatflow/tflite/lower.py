@@ -4,7 +4,6 @@ Where a node's kernel, or the tensor it makes, has a scale, it runs in int8; the
 DEQUANTIZE between the two. Inputs and outputs are float32. Softmax stays in float, so that small probabilities survive.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,31 +12,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import (
-    Add,
-    AveragePool,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    GlobalAveragePool,
-    Input,
-    MaxPool,
-    Pad,
-    Relu,
-    Relu6,
-    Reshape,
-    Softmax,
-)
+from qatflow.graph.operations import AveragePool, Input, MaxPool, Pad, Reshape
 from qatflow.graph.shapes import Shape, shapes
 from qatflow.tflite.builder import ModelBuilder
+from qatflow.tflite.operators import LOWER
 
 INT32_MAX = 2**31 - 1
-PADDING = {"same": schema.Padding.SAME, "valid": schema.Padding.VALID}
-ACTIVATIONS = {
-    None: schema.ActivationFunctionType.NONE,
-    "relu": schema.ActivationFunctionType.RELU,
-    "relu6": schema.ActivationFunctionType.RELU6,
-}
 
 
 @dataclass
@@ -68,7 +48,7 @@ def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = No
     problems = unsupported(graph)
     if problems:
         raise UserError("the device's run-time cannot execute: " + "; ".join(problems))
-    return _Lowering(graph).run(description, metadata or {})
+    return Lowering(graph).run(description, metadata or {})
 
 
 def unsupported(graph: Graph) -> list[str]:
@@ -89,7 +69,15 @@ def unsupported(graph: Graph) -> list[str]:
     return problems
 
 
-class _Lowering:
+class Lowering:
+    """A model on its way into a .tflite file: what `operators.LOWER` adds each node to.
+
+    Attributes:
+        graph: the graph.
+        shapes: of each tensor, without the batch.
+        builder: the file.
+    """
+
     def __init__(self, graph: Graph):
         self.graph = graph
         self.shapes = shapes(graph)
@@ -100,6 +88,7 @@ class _Lowering:
         self._scales: dict[str, float] = {name: s.scale for name, s in graph.activation_scales.items()}
 
     def run(self, description: str, metadata: dict[str, bytes]) -> Lowered:
+        """Lower every node and pack the file; arguments as `lower`."""
         for node in self.graph.nodes:
             LOWER[type(node.operation)](self, node)
         for name, content in metadata.items():
@@ -110,14 +99,8 @@ class _Lowering:
         return self.result
 
     def shape(self, name: str) -> Shape:
+        """Return the shape of a node's tensor, with the batch of 1."""
         return (1, *self.shapes[name])
-
-    def scale(self, name: str) -> float:
-        """Return the scale of a quantised tensor; a bug of ours if there is none."""
-        return self._scales[name]
-
-    def is_int8(self, name: str) -> bool:
-        return name in self._int8
 
     def as_float(self, name: str) -> int:
         """Return the tensor in float32, dequantised if need be."""
@@ -137,10 +120,12 @@ class _Lowering:
         return self._int8[name]
 
     def new_float(self, name: str) -> int:
+        """Add the tensor that a node makes in float32."""
         self._float[name] = self.builder.tensor(name, self.shape(name), np.float32)
         return self._float[name]
 
     def new_int8(self, name: str, scale: float) -> int:
+        """Add the tensor that a node makes in int8."""
         self._scales[name] = scale
         self._int8[name] = self.builder.tensor(
             f"{name}/int8" if name in self._float else name, self.shape(name), np.int8, np.asarray([scale], np.float32)
@@ -148,6 +133,7 @@ class _Lowering:
         return self._int8[name]
 
     def constant(self, name: str, data: np.ndarray, scale: np.ndarray | None = None, axis: int = 0) -> int:
+        """Add a constant; arguments as `ModelBuilder.tensor`."""
         return self.builder.tensor(name, data.shape, data.dtype, scale, axis, data)
 
     def simple(
@@ -211,116 +197,3 @@ class _Lowering:
         step = single.astype(np.float64) * source_scale
         integers = np.clip(np.rint(bias / step), -INT32_MAX, INT32_MAX)
         return kernel, single, integers.astype(np.int32)
-
-
-def _input(lowering: _Lowering, node: Node) -> None:
-    lowering.new_float(node.name)
-
-
-def _conv(lowering: _Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, Conv2D)
-    kernel = lowering.graph.weights[node.weight("kernel")].transpose(3, 0, 1, 2)
-    options = _slide(schema.Conv2DOptionsT(), operation)
-    lowering.weighted(node, "CONV_2D", kernel, 0, options, int8_version=3)
-
-
-def _depthwise(lowering: _Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, DepthwiseConv2D)
-    kernel = lowering.graph.weights[node.weight("depthwise_kernel")]
-    options = _slide(schema.DepthwiseConv2DOptionsT(), operation)
-    options.depthMultiplier = kernel.shape[3]
-    flat = kernel.reshape(1, *kernel.shape[:2], -1)
-    lowering.weighted(node, "DEPTHWISE_CONV_2D", flat, 3, options, int8_version=3)
-
-
-def _slide(options: Any, operation: Conv2D | DepthwiseConv2D) -> Any:
-    options.padding = PADDING[operation.padding]
-    options.strideH, options.strideW = operation.strides
-    options.dilationHFactor, options.dilationWFactor = operation.dilations
-    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
-    return options
-
-
-def _dense(lowering: _Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, Dense)
-    options = schema.FullyConnectedOptionsT()
-    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
-    options.keepNumDims = len(lowering.shape(node.name)) > 2
-    kernel = lowering.graph.weights[node.weight("kernel")].transpose(1, 0)
-    lowering.weighted(node, "FULLY_CONNECTED", kernel, 0, options, int8_version=4)
-
-
-def _add(lowering: _Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, Add)
-    options = schema.AddOptionsT()
-    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
-    lowering.simple(node, "ADD", options, int8_version=2)
-
-
-def _pad(lowering: _Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, Pad)
-    amounts = np.asarray([(0, 0), operation.rows, operation.columns, (0, 0)], np.int32)
-    extra = (lowering.constant(f"{node.name}/paddings", amounts),)
-    lowering.simple(node, "PAD", schema.PadOptionsT(), extra, int8_version=2)
-
-
-def _pool(operator: str) -> Callable[[_Lowering, Node], None]:
-    def lower_pool(lowering: _Lowering, node: Node) -> None:
-        operation = node.operation
-        assert isinstance(operation, AveragePool | MaxPool)
-        options = schema.Pool2DOptionsT()
-        options.padding = PADDING[operation.padding]
-        options.filterHeight, options.filterWidth = operation.window
-        options.strideH, options.strideW = operation.strides
-        lowering.simple(node, operator, options, int8_version=2)
-
-    return lower_pool
-
-
-def _global_average_pool(lowering: _Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, GlobalAveragePool)
-    options = schema.ReducerOptionsT()
-    options.keepDims = operation.keepdims
-    extra = (lowering.constant(f"{node.name}/axes", np.asarray([1, 2], np.int32)),)
-    lowering.simple(node, "MEAN", options, extra, int8_version=2)
-
-
-def _reshape(lowering: _Lowering, node: Node) -> None:
-    options = schema.ReshapeOptionsT()
-    options.newShape = np.asarray(lowering.shape(node.name), np.int32)
-    extra = (lowering.constant(f"{node.name}/shape", options.newShape),)
-    lowering.simple(node, "RESHAPE", options, extra, int8_version=1)
-
-
-def _relu(lowering: _Lowering, node: Node) -> None:
-    lowering.simple(node, "RELU6" if isinstance(node.operation, Relu6) else "RELU", None, int8_version=2)
-
-
-def _softmax(lowering: _Lowering, node: Node) -> None:
-    options = schema.SoftmaxOptionsT()
-    options.beta = 1.0
-    source = lowering.as_float(node.inputs[0])
-    lowering.builder.operator("SOFTMAX", [source], [lowering.new_float(node.name)], options)
-
-
-LOWER: dict[type, Callable[[_Lowering, Node], None]] = {
-    Input: _input,
-    Conv2D: _conv,
-    DepthwiseConv2D: _depthwise,
-    Dense: _dense,
-    Add: _add,
-    Pad: _pad,
-    AveragePool: _pool("AVERAGE_POOL_2D"),
-    MaxPool: _pool("MAX_POOL_2D"),
-    GlobalAveragePool: _global_average_pool,
-    Reshape: _reshape,
-    Relu: _relu,
-    Relu6: _relu,
-    Softmax: _softmax,
-}

@@ -1,0 +1,149 @@
+"""How each operation of a graph becomes an operator of TensorFlow Lite: one function an operation, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from qatflow.graph.graph import Node
+from qatflow.graph.operations import (
+    Add,
+    AveragePool,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    GlobalAveragePool,
+    Input,
+    MaxPool,
+    Pad,
+    Relu,
+    Relu6,
+    Reshape,
+    Softmax,
+)
+
+if TYPE_CHECKING:
+    from qatflow.tflite.lower import Lowering
+
+PADDING = {"same": schema.Padding.SAME, "valid": schema.Padding.VALID}
+ACTIVATIONS = {
+    None: schema.ActivationFunctionType.NONE,
+    "relu": schema.ActivationFunctionType.RELU,
+    "relu6": schema.ActivationFunctionType.RELU6,
+}
+
+
+def _input(lowering: Lowering, node: Node) -> None:
+    lowering.new_float(node.name)
+
+
+def _conv(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, Conv2D)
+    kernel = lowering.graph.weights[node.weight("kernel")].transpose(3, 0, 1, 2)
+    options = _slide(schema.Conv2DOptionsT(), operation)
+    lowering.weighted(node, "CONV_2D", kernel, 0, options, int8_version=3)
+
+
+def _depthwise(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, DepthwiseConv2D)
+    kernel = lowering.graph.weights[node.weight("depthwise_kernel")]
+    options = _slide(schema.DepthwiseConv2DOptionsT(), operation)
+    options.depthMultiplier = kernel.shape[3]
+    flat = kernel.reshape(1, *kernel.shape[:2], -1)
+    lowering.weighted(node, "DEPTHWISE_CONV_2D", flat, 3, options, int8_version=3)
+
+
+def _slide(options: Any, operation: Conv2D | DepthwiseConv2D) -> Any:
+    options.padding = PADDING[operation.padding]
+    options.strideH, options.strideW = operation.strides
+    options.dilationHFactor, options.dilationWFactor = operation.dilations
+    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
+    return options
+
+
+def _dense(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, Dense)
+    options = schema.FullyConnectedOptionsT()
+    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
+    options.keepNumDims = len(lowering.shape(node.name)) > 2
+    kernel = lowering.graph.weights[node.weight("kernel")].transpose(1, 0)
+    lowering.weighted(node, "FULLY_CONNECTED", kernel, 0, options, int8_version=4)
+
+
+def _add(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, Add)
+    options = schema.AddOptionsT()
+    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
+    lowering.simple(node, "ADD", options, int8_version=2)
+
+
+def _pad(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, Pad)
+    amounts = np.asarray([(0, 0), operation.rows, operation.columns, (0, 0)], np.int32)
+    extra = (lowering.constant(f"{node.name}/paddings", amounts),)
+    lowering.simple(node, "PAD", schema.PadOptionsT(), extra, int8_version=2)
+
+
+def _pool(operator: str) -> Callable[[Lowering, Node], None]:
+    def lower_pool(lowering: Lowering, node: Node) -> None:
+        operation = node.operation
+        assert isinstance(operation, AveragePool | MaxPool)
+        options = schema.Pool2DOptionsT()
+        options.padding = PADDING[operation.padding]
+        options.filterHeight, options.filterWidth = operation.window
+        options.strideH, options.strideW = operation.strides
+        lowering.simple(node, operator, options, int8_version=2)
+
+    return lower_pool
+
+
+def _global_average_pool(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, GlobalAveragePool)
+    options = schema.ReducerOptionsT()
+    options.keepDims = operation.keepdims
+    extra = (lowering.constant(f"{node.name}/axes", np.asarray([1, 2], np.int32)),)
+    lowering.simple(node, "MEAN", options, extra, int8_version=2)
+
+
+def _reshape(lowering: Lowering, node: Node) -> None:
+    options = schema.ReshapeOptionsT()
+    options.newShape = np.asarray(lowering.shape(node.name), np.int32)
+    extra = (lowering.constant(f"{node.name}/shape", options.newShape),)
+    lowering.simple(node, "RESHAPE", options, extra, int8_version=1)
+
+
+def _relu(lowering: Lowering, node: Node) -> None:
+    lowering.simple(node, "RELU6" if isinstance(node.operation, Relu6) else "RELU", None, int8_version=2)
+
+
+def _softmax(lowering: Lowering, node: Node) -> None:
+    options = schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    source = lowering.as_float(node.inputs[0])
+    lowering.builder.operator("SOFTMAX", [source], [lowering.new_float(node.name)], options)
+
+
+LOWER: dict[type, Callable[[Lowering, Node], None]] = {
+    Input: _input,
+    Conv2D: _conv,
+    DepthwiseConv2D: _depthwise,
+    Dense: _dense,
+    Add: _add,
+    Pad: _pad,
+    AveragePool: _pool("AVERAGE_POOL_2D"),
+    MaxPool: _pool("MAX_POOL_2D"),
+    GlobalAveragePool: _global_average_pool,
+    Reshape: _reshape,
+    Relu: _relu,
+    Relu6: _relu,
+    Softmax: _softmax,
+}
