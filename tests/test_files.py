@@ -49,3 +49,11 @@ def test_sha256_of_the_standards_example(tmp_path: Path):
     write_text(tmp_path / "abc", "abc")  # FIPS 180-4, example of one block
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "abc") == expected
+
+
+def test_provenance_does_without_git(monkeypatch, tmp_path: Path):
+    from qatflow import provenance
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert provenance.commit() is None
+    assert provenance.versions()["numpy"]

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,8 +145,7 @@ def test_checkpoints_are_kept_to_a_number_and_a_damaged_one_is_passed_over(start
     assert (trainer.epoch, trainer.step) == (0, 8)
 
 
-def test_a_second_trainer_in_one_folder_is_refused_while_the_first_lives(tmp_path):
-    from qatflow.errors import UserError
+def test_a_second_trainer_in_one_folder_waits_until_the_first_has_ended(tmp_path, capsys):
     from qatflow.training.work_folder import work_folder
 
     holder = subprocess.Popen(
@@ -157,9 +158,16 @@ def test_a_second_trainer_in_one_folder_is_refused_while_the_first_lives(tmp_pat
     )  # fmt: skip
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="another process is training here"), work_folder(tmp_path, {}):
-        pass
-    holder.kill()
-    holder.wait()
+    killed_at = []
+
+    def kill() -> None:
+        killed_at.append(time.monotonic())
+        holder.kill()
+
+    timer = threading.Timer(1.0, kill)
+    timer.start()
     with work_folder(tmp_path, {}) as folder:
         assert folder.is_dir()
+        assert killed_at, "the lock was not held"
+    assert "waiting for it to end" in capsys.readouterr().out
+    holder.wait()

@@ -81,7 +81,18 @@ def test_a_mistake_is_told_in_one_message_before_any_job(project, files, message
 
 def without(project: Project, programs: str, folder: Path) -> Project:
     """Return the project with a PATH that has the rest of what the demo is built with and the emulator, not these."""
-    needed = ["bash", "sh", "env", "make", "cmake", "readelf", "g++", "aarch64-linux-gnu-g++", "qemu-aarch64-static"]
+    needed = [
+        "bash",
+        "sh",
+        "env",
+        "git",
+        "make",
+        "cmake",
+        "readelf",
+        "g++",
+        "aarch64-linux-gnu-g++",
+        "qemu-aarch64-static",
+    ]
     for program in set(needed) - set(programs.split()):
         (folder / program).symlink_to(shutil.which(program) or program)
     return Project(project.folder, {"PATH": f"{PROGRAMS}{os.pathsep}{folder}"})

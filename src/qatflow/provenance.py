@@ -1,5 +1,6 @@
 """What made an artefact: inputs, settings, seed, versions and commit, kept in its manifest."""
 
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -23,7 +24,9 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the checkout's commit, with `-dirty` when files differ from it; None outside git."""
+    """Return the checkout's commit, with `-dirty` when files differ from it; None outside git, or without it."""
+    if shutil.which("git") is None:
+        return None
     answer = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
         cwd=Path(__file__).parent,

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow.compress.quantize_model import Quantisers, QuantSettings
-from qatflow.compress.strategies.quantization import QuantizationStrategy
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.model import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.training.history import EpochFigures
-from qatflow.training.loop import Trainer
 from qatflow.training.settings import TrainingSettings
 
 
@@ -71,7 +68,14 @@ class Compressor:
         }
 
     def run(self, folder: Path) -> tuple[Graph, list[EpochFigures]]:
-        """Train, going on from the state in `folder`; return the quantised graph of `end_epoch` and the history."""
+        """Train, going on from the state in `folder`; return the quantised graph of `end_epoch` and the history.
+
+        TensorFlow must have been started.
+        """
+        from qatflow.compress.quantize_model import Quantisers, QuantSettings
+        from qatflow.compress.strategies.quantization import QuantizationStrategy
+        from qatflow.training.loop import Trainer
+
         strategy = self.strategy
         quantisers = Quantisers(
             self.graph,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from qatflow import provenance
 from qatflow.code_digest import code_digest
+from qatflow.compress.compressor import Compressor
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection
 from qatflow.data.manifest import read_manifest
@@ -32,9 +33,6 @@ def compress(
     """
     config = load_compress(Path(section.config))
     graph, manifest = load(pretrained), read_manifest(data)
-    start(seed, threads)
-    from qatflow.compress.compressor import Compressor
-
     compressor = Compressor(graph, manifest, section, config, seed)
     shape = {
         **compressor.shape(),
@@ -42,6 +40,7 @@ def compress(
         "code": code_digest("qatflow.compress.compressor"),
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
+        start(seed, threads)
         trained, history = compressor.run(folder)
     inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
     made = provenance.record(inputs, {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}, seed)

@@ -32,10 +32,6 @@ def prepare_by_training(
         seed: of everything random.
         threads: threads of TensorFlow.
     """
-    start(seed, threads)
-    from qatflow.models.mobilenet_v1 import mobilenet_v1
-    from qatflow.pretrained.train import train
-
     manifest = read_manifest(data)
     settings = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed)
     shape = {
@@ -44,10 +40,14 @@ def prepare_by_training(
         "data": manifest.content_digest(),
         "code": code_digest("qatflow.pretrained.train"),
     }
-    first = mobilenet_v1(
-        _input_shape(manifest), manifest.classes, model.alpha, model.dropout, model.batch_norm_momentum
-    )
     with work_folder(work, shape) as folder:
+        start(seed, threads)
+        from qatflow.models.mobilenet_v1 import mobilenet_v1
+        from qatflow.pretrained.train import train
+
+        first = mobilenet_v1(
+            _input_shape(manifest), manifest.classes, model.alpha, model.dropout, model.batch_norm_momentum
+        )
         graph, history = train(first, manifest, settings, folder)
     made = provenance.record([data], {**model.model_dump(), **training.model_dump()}, seed)
     _write(graph, manifest, output, {"source": "train", "provenance": made}, history)

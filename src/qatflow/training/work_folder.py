@@ -10,7 +10,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from qatflow.errors import UserError
 from qatflow.files import write_json
 
 
@@ -23,17 +22,17 @@ def digest(shape: Mapping[str, Any]) -> str:
 def work_folder(root: Path, shape: Mapping[str, Any]) -> Iterator[Path]:
     """Yield the state folder for `shape` below `root`, locked against a second trainer.
 
-    State of other settings below `root` is removed, and said. The lock goes with the process, however that ends.
-
-    Raises:
-        UserError: another live process is training here.
+    State of other settings below `root` is removed, and said. The lock goes with the process, however that ends. A
+    process that is training here, left over from a killed Snakemake perhaps, is waited for, and said: what it leaves is
+    what this one would have to do.
     """
     root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / ".lock", timeout=0)
+    lock = FileLock(root / ".lock")
     try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{root}: another process is training here; waiting for it to end", flush=True)
         lock.acquire()
-    except Timeout as error:
-        raise UserError(f"{root}: another process is training here; wait for it, or end it") from error
     try:
         name = digest(shape)
         for other in sorted(root.iterdir()):
