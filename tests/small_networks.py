@@ -1,0 +1,71 @@
+"""Keras networks for tests of exactness, with batch-norm statistics that are not trivial."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from qatflow.graph.graph import Graph
+
+SHAPE = (32, 32, 1)
+
+
+def _mobilenet_v1():
+    import tf_keras
+
+    return tf_keras.applications.MobileNet(SHAPE, alpha=0.25, weights=None, classes=10)
+
+
+def _mobilenet_v2():
+    import tf_keras
+
+    return tf_keras.applications.MobileNetV2(SHAPE, alpha=0.35, weights=None, classes=10)
+
+
+def _residual():
+    """A small ResNet: a biased stem, max-pooling, two residual blocks (one with a projection), average pooling."""
+    import tf_keras
+    from tf_keras import layers
+
+    def convolution(x, channels, size, stride):
+        x = layers.Conv2D(channels, size, strides=stride, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization()(x)
+
+    def block(x, channels, stride):
+        y = layers.ReLU()(convolution(x, channels, 3, stride))
+        y = convolution(y, channels, 3, 1)
+        if stride != 1:
+            x = convolution(x, channels, 1, stride)
+        return layers.Activation("relu")(layers.Add()([x, y]))
+
+    pictures = layers.Input(SHAPE)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(pictures)
+    x = block(block(layers.MaxPooling2D(2)(x), 8, 1), 16, 2)
+    x = layers.Flatten()(layers.AveragePooling2D(2)(x))
+    return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
+
+
+NETWORKS = {"MobileNetV1": _mobilenet_v1, "MobileNetV2": _mobilenet_v2, "small ResNet": _residual}
+
+
+def network(name: str) -> Graph:
+    """The network as a graph; TensorFlow must have been started."""
+    import tf_keras
+
+    from qatflow.models.from_keras import graph_of
+
+    tf_keras.backend.clear_session()
+    tf_keras.utils.set_random_seed(4)
+    graph = graph_of(NETWORKS[name]())
+    random = np.random.default_rng(0)
+    values = {
+        "gamma": lambda shape: random.normal(1, 0.6, shape),
+        "beta": lambda shape: random.normal(0.5, 0.5, shape),
+        "moving_mean": lambda shape: random.normal(0, 0.2, shape),
+        "moving_variance": lambda shape: random.uniform(0.1, 0.5, shape),
+    }
+    weights = {
+        weight: values[role](old.shape).astype(np.float32) if (role := weight.rsplit("/", 1)[1]) in values else old
+        for weight, old in graph.weights.items()
+    }
+    assert any((array < 0).any() for weight, array in weights.items() if weight.endswith("gamma"))
+    return replace(graph, weights=weights)
