@@ -19,6 +19,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start TensorFlow as the programs do, once and with the same threads: it cannot be configured again later."""
+    if any(mark.name in ("tensorflow", "imagenet") for mark in item.iter_markers()):
+        from qatflow.tensorflow_runtime import start
+
+        start(seed=0, threads=2)
+
+
 @pytest.fixture(scope="session")
 def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment") / "empty"

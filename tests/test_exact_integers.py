@@ -23,6 +23,7 @@ SETTINGS = [
         ("MobileNetV1", "range_abs_max"),
         ("MobileNetV2", "moving_average_abs_max"),
         ("small ResNet", "range_abs_max"),
+        ("small ResNet", "moving_average_min_max"),
     )
     for weights in ("abs_max", "channel_wise_abs_max")
 ]
@@ -202,12 +203,47 @@ def digits(tmp_path_factory):
 
 
 def test_every_tensor_an_int8_kernel_touches_is_quantised_once(start):
-    from qatflow.compress.placement import quantised_tensors
+    from qatflow.compress.placement import quantised_kernels, quantised_tensors
 
-    assert quantised_tensors(network("MobileNetV1")) == {
+    graph = network("MobileNetV1")
+    assert quantised_tensors(graph, quantised_kernels(graph)) == {
         "input_1", "conv1_relu", "global_average_pooling2d", "conv_preds",
         *(f"conv_{kind}_{n}_relu" for kind in ("dw", "pw") for n in range(1, 14)),
     }  # fmt: skip
+
+
+def test_layers_named_by_skip_pattern_and_types_left_out_stay_in_float_on_the_device(start, digits, tmp_path):
+    from qatflow.compress.quantize_model import Quantisers, QuantSettings
+    from qatflow.graph.store import save
+    from qatflow.optimize.optimize import optimize
+    from qatflow.tflite.run import Model
+    from qatflow.training.keras_model import training_model
+
+    graph = network("MobileNetV1")
+    settings = QuantSettings(
+        8, 8, "abs_max", "moving_average_abs_max", ("conv2d", "mul"), skip_pattern=("conv1", "conv_pw_13")
+    )
+    quantisers = Quantisers(graph, settings)
+    model = training_model(graph, seed=0, step=0, hooks=quantisers)
+    quantisers.phase.mode = "calibrate"
+    model.keras(images(), training=False)
+    quantisers.phase.mode = "quantise"
+    logits = model.keras(images(), training=False).numpy()
+    save(quantisers.quantised_graph(model), tmp_path / "float", "float")
+    manifest = digits.folder / "manifest.json"
+    optimize(tmp_path / "float" / "model", tmp_path / "float" / "weights", manifest, tmp_path / "opt")
+    parsed = schema.ModelT.InitFromPackedBuf((tmp_path / "opt" / "model.tflite").read_bytes(), 0)
+    in_float = {
+        kernel.name.decode().split("/")[0]
+        for _, _, kernel, _ in weighted_operators(parsed)
+        if kernel.type == schema.TensorType.FLOAT32
+    }
+    expected = {"conv1", "conv_pw_13", *(f"conv_dw_{n}" for n in range(1, 14))}
+    assert in_float == expected
+    about = json.loads((tmp_path / "opt" / "optimization.json").read_text())
+    assert set(about["left_in_float"]) == expected
+    outputs = Model(tmp_path / "opt" / "model.tflite").outputs(images())
+    assert (outputs.argmax(axis=1) == logits.argmax(axis=1)).mean() >= 0.9
 
 
 def test_an_unknown_node_to_save_lists_the_nearest(trained, tmp_path: Path):

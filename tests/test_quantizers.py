@@ -8,9 +8,6 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module")
 def tf():
-    from qatflow.tensorflow_runtime import start
-
-    start(seed=0, threads=1)
     import tensorflow
 
     return tensorflow
@@ -65,7 +62,7 @@ def test_gradients_pass_straight_through_inside_the_range(tf):
     x = tf.Variable([-2.0, -0.4, 0.0, 0.3, 0.99, 1.5])
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(fake_quant_weight(weights, 8, None) * 3.0)
-        total += tf.reduce_sum(fake_quant(x, tf.constant(1.0 / 127), 8) * 2.0)
+        total += tf.reduce_sum(fake_quant(x, tf.constant(1.0 / 127), tf.constant(0.0), 8) * 2.0)
     of_weights, of_x = tape.gradient(total, [weights, x])
     np.testing.assert_array_equal(of_weights, np.full(weights.shape, 3.0))
     np.testing.assert_array_equal(of_x, [0, 2, 2, 2, 2, 0])
@@ -76,7 +73,7 @@ def test_activations_saturate_where_the_int8_kernels_do(tf):
 
     x = np.random.default_rng(2).uniform(-2, 2, 1001).astype(np.float32)
     scale = np.float32(1.0 / 127)
-    found = fake_quant(tf.constant(x), tf.constant(scale), 8).numpy() / scale
+    found = fake_quant(tf.constant(x), tf.constant(scale), tf.constant(0.0), 8).numpy() / scale
     expected = rounded(x, scale, -128, 127)
     assert found.min() == pytest.approx(-128) and found.max() == pytest.approx(127)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
@@ -109,7 +106,9 @@ def test_moving_average_follows_paddleslims_recursion(tf):
         step = accum / state / 127
         found = quantizer(tf.constant(batch), True, variables)
         np.testing.assert_allclose(found, rounded(batch, step, -128, 127) * step, rtol=0, atol=step * 1e-3)
-    assert float(quantizer.scale(variables)) == pytest.approx(accum / state / 127, rel=1e-5)
+    scale, zero_point = quantizer.grid(variables)
+    assert scale == pytest.approx(accum / state / 127, rel=1e-5)
+    assert zero_point == 0
 
 
 def test_range_abs_max_is_the_largest_of_its_window(tf, monkeypatch):
@@ -124,7 +123,8 @@ def test_range_abs_max_is_the_largest_of_its_window(tf, monkeypatch):
     for batch in batches(20):
         largest.append(float(np.abs(batch).max()))
         quantizer(tf.constant(batch), True, variables)
-        assert float(quantizer.abs_max(None, variables)) == max(largest[-4:])
+        low, high = quantizer.known(None, variables)
+        assert (float(low), float(high)) == (-max(largest[-4:]), max(largest[-4:]))
 
 
 @pytest.mark.parametrize("name", ["moving_average_abs_max", "range_abs_max"])
@@ -137,13 +137,52 @@ def test_inference_and_calibration(tf, name: str):
     variables = quantizer.build(None, "x", Variables(tf))
     x = tf.constant([[0.5, -2.0, 1.03]])
     np.testing.assert_array_equal(quantizer(x, True, variables), x)
-    assert float(quantizer.abs_max(None, variables)) == 0, "the float phase observes nothing"
+    assert float(quantizer.known(None, variables)[1]) == 0, "the float phase observes nothing"
     phase.mode = "calibrate"
     np.testing.assert_array_equal(quantizer(x, False, variables), x)
-    assert float(quantizer.abs_max(None, variables)) == 2, "calibration observes and changes nothing"
+    assert float(quantizer.known(None, variables)[1]) == 2, "calibration observes and changes nothing"
     phase.mode = "quantise"
     before = {key: value.numpy().copy() for key, value in variables.items()}
     found = quantizer(10 * x, False, variables).numpy()
     assert found.max() == pytest.approx(2.0) and found.min() == pytest.approx(-2.0 * 128 / 127)
     for key, value in variables.items():
         np.testing.assert_array_equal(value, before[key], "inference must not move the scale")
+
+
+def test_abs_max_is_the_range_of_each_batch_and_leaves_no_scale(tf):
+    from qatflow.compress.quantizers.abs_max import AbsMax
+    from qatflow.compress.quantizers.phase import Phase
+
+    quantizer = AbsMax(8, Phase("quantise"))
+    for training in (True, False):
+        for batch in batches(3):
+            step = np.abs(batch).max() / 127
+            found = quantizer(tf.constant(batch), training, {})
+            np.testing.assert_allclose(found, rounded(batch, step, -128, 127) * step, rtol=0, atol=step * 1e-3)
+    assert quantizer.grid({}) is None
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, -1.0], ids=["both signs", "never negative", "mostly negative"])
+def test_moving_average_min_max_fits_both_ends_and_keeps_zero_exact(tf, shift: float):
+    from qatflow.compress.quantizers.moving_average_min_max import MovingAverageMinMax
+    from qatflow.compress.quantizers.phase import Phase
+
+    quantizer = MovingAverageMinMax(8, Phase("quantise"))
+    variables = quantizer.build(None, "x", Variables(tf))
+    state = least = greatest = 0.0
+    for batch in batches(20):
+        batch = np.maximum(batch + shift, 0) if shift > 0 else batch + np.float32(shift)
+        state = 0.9 * state + 1
+        least, greatest = 0.9 * least + float(batch.min()), 0.9 * greatest + float(batch.max())
+        low, high = min(least / state, 0), max(greatest / state, 0)
+        step = (high - low) / 255
+        zero_point = round(-low / step) - 128
+        expected = np.clip(np.rint(batch / step) + zero_point, -128, 127) - zero_point
+        found = quantizer(tf.constant(batch, tf.float32), True, variables).numpy()
+        off = np.abs(found / step - expected)
+        assert (off < 1e-2).mean() > 0.9, "a tie may fall on the other side"
+        assert off.max() < 1.01
+    assert quantizer.grid(variables) == (pytest.approx(step, rel=1e-5), zero_point)
+    assert float(quantizer(tf.zeros([1]), False, variables)[0]) == 0.0
+    if shift > 0:
+        assert zero_point < -120, "what is hardly ever negative uses nearly all 256 steps"

@@ -18,6 +18,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.parametrize(
+    ("setting", "reason"),
+    [("activation_quantize_type: abs_max", "'abs_max' finds the scale*anew"), ("weight_bits: 4", "int8*4 bits")],
+)
+def test_what_no_device_runs_is_trained_and_exported_but_refused_for_the_device(project, setting, reason):
+    (project.folder / "my.yaml").write_text("compress:\n  config: config/compress/my.yaml\n")
+    (project.folder / "config/compress/my.yaml").write_text(
+        "include: [quantization.yaml]\nstrategies:\n  quantization_strategy:\n"
+        f"    {setting}\n    mobile_model_save_path: null\n"
+    )
+    assert set(project.plan("export", "--configfile", "my.yaml")) >= {"train_int8", "export_models"}
+    answer = project.snakemake("--cores", "2", "all", "--configfile", "my.yaml")
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    (told,) = [line for line in answer.stderr.splitlines() if line.startswith("error:")]
+    assert told.startswith("error: config/compress/my.yaml: strategies.quantization_strategy.")
+    for part in (*reason.split("*"), "ask for the target `export`"):
+        assert part in told
+
+
+@pytest.mark.parametrize(
     ("files", "message"),
     [
         pytest.param(

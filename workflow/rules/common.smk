@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from qatflow.code_digest import imported_modules
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.flags import flags
+from qatflow.config.deploy import undeployable
 from qatflow.config.load import load_config, resolved
 from qatflow.errors import UserError
 from qatflow.export.targets import targets
@@ -52,6 +53,22 @@ def export_part(compress):
     """Return what the compress YAML says of the exported nodes, as JSON; the paths are in the rule's outputs."""
     strategy = compress.strategies[STRATEGY]
     return json.dumps([strategy.save_in_nodes, strategy.save_out_nodes])
+
+
+def exported_for_device(file):
+    """Return an input function for a file of float/, which ends the run where the settings cannot be deployed."""
+    reasons = undeployable(COMPRESS.strategies[STRATEGY])
+
+    def path(wildcards):
+        if reasons:
+            key, reason = next(iter(reasons.items()))
+            sys.exit(
+                f"error: {CONFIG.compress.config}: strategies.{STRATEGY}.{key}: {reason}. It is trained and"
+                " exported to float/ only: ask for the target `export`"
+            )
+        return exported("float", file)
+
+    return path
 
 
 def demo_sources():

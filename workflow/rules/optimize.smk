@@ -4,8 +4,8 @@
 rule optimize_int8:
     input:
         **program("model_optimize_tool"),
-        model=exported("float", "model"),
-        weights=exported("float", "weights"),
+        model=exported_for_device("model"),
+        weights=exported_for_device("weights"),
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         multiext(

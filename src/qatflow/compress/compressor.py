@@ -84,6 +84,8 @@ class Compressor:
                 strategy.activation_bits,
                 strategy.weight_quantize_type,
                 strategy.activation_quantize_type,
+                tuple(strategy.quantizable_op_type),
+                tuple(strategy.skip_pattern),
             ),
         )
         quantisation = QuantizationStrategy(strategy, quantisers)

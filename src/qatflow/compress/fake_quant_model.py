@@ -6,13 +6,13 @@ from typing import Any
 import tensorflow as tf
 from tf_keras import layers
 
-from qatflow.compress.quantizers.fake_quant import fake_quant
+from qatflow.compress.quantizers.fake_quant import activation_grid, fake_quant
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.training.keras_model import TrainingModel, training_model
 
 
 class FixedFakeQuant(layers.Layer):
-    """Rounds to the grid of a scale that no longer changes."""
+    """Rounds to the grid of a scale that training no longer changes."""
 
     def __init__(self, scale: ActivationScale, name: str):
         super().__init__(name=name, trainable=False)
@@ -20,7 +20,13 @@ class FixedFakeQuant(layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return the inputs on the grid."""
-        return fake_quant(inputs, tf.constant(self._scale.scale, tf.float32), self._scale.bits)
+        bits = self._scale.bits
+        if self._scale.scale is None:
+            largest = tf.reduce_max(tf.abs(inputs))
+            scale, zero_point = activation_grid(-largest, largest, bits, symmetric=True)
+        else:
+            scale, zero_point = tf.constant(self._scale.scale, tf.float32), float(self._scale.zero_point)
+        return fake_quant(inputs, scale, zero_point, bits)
 
 
 class FixedScales:

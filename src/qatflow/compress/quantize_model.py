@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig, QuantizeWrapperV2
 from tf_keras import layers
 
-from qatflow.compress.placement import quantised_kernels, quantised_tensors
+from qatflow.compress.placement import OPERATION_TYPES, quantised_kernels, quantised_tensors
 from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS, ActivationQuantizer
 from qatflow.compress.quantizers.phase import Phase
 from qatflow.compress.quantizers.weights import AbsMaxWeight
@@ -27,6 +27,8 @@ class QuantSettings:
     activation_bits: int
     weight_quantize_type: str
     activation_quantize_type: str
+    quantizable_op_type: tuple[str, ...] = tuple(OPERATION_TYPES)
+    skip_pattern: tuple[str, ...] = ()
 
 
 class KernelConfig(QuantizeConfig):
@@ -102,11 +104,13 @@ class Quantisers:
 
     def __post_init__(self) -> None:
         """Find what is to be quantised."""
-        self._quantised_tensors = quantised_tensors(self.graph)
+        settings = self.settings
+        self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
+        self._quantised_tensors = quantised_tensors(self.graph, self._weights)
 
     def layer(self, node: Node, layer: Any) -> Any:
         """Wrap a layer whose kernel is quantised."""
-        if node.kernel is None:
+        if node.name not in self._weights:
             return layer
         quantizer = AbsMaxWeight(self.settings.weight_bits, self._channels(node), self.phase)
         self._kernels[node.name] = quantizer
@@ -128,7 +132,7 @@ class Quantisers:
         weights = model.weights()
         weight_scales: dict[str, WeightScale] = {}
         bits = self.settings.weight_bits
-        for name, weight in quantised_kernels(self.graph).items():
+        for name, weight in self._weights.items():
             integers, scale = self._kernels[name].integers(weights[weight])
             weights[weight] = np.asarray(integers).astype(integer_type(bits))
             weight_scales[weight] = WeightScale(bits, np.asarray(scale))
@@ -138,13 +142,15 @@ class Quantisers:
             weights=weights,
             weight_scales=weight_scales,
             activation_scales={
-                name: ActivationScale(
-                    self.settings.activation_bits, float(quantizer.scale(wrapper._output_quantizer_vars))
-                )
+                name: self._activation_scale(quantizer, wrapper._output_quantizer_vars)
                 for name, (quantizer, wrapper) in self._tensors.items()
             },
             aliases=self.graph.aliases,
         )
+
+    def _activation_scale(self, quantizer: ActivationQuantizer, state: dict[str, Any]) -> ActivationScale:
+        scale, zero_point = quantizer.grid(state) or (None, 0)
+        return ActivationScale(self.settings.activation_bits, scale, zero_point)
 
     def _channels(self, node: Node) -> int | None:
         # PaddleSlim keeps one scale a tensor for dense layers, whatever the weights' type

@@ -5,6 +5,7 @@ import posixpath
 from collections.abc import Collection, Iterator
 
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
+from qatflow.config.deploy import undeployable
 from qatflow.config.validate import Problem, nearest
 from qatflow.config.yaml_lines import Keys
 
@@ -25,7 +26,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     yield from _names(config)
     for name, strategy in config.strategies.items():
         yield from _epochs(config, name, strategy)
-        yield from _deployable(name, strategy)
+        yield from _exported(name, strategy)
     yield from _folders(config, reserved)
 
 
@@ -66,19 +67,20 @@ def _epochs(config: CompressConfig, name: str, strategy: QuantizationStrategySec
         )
 
 
-def _deployable(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+def _exported(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
     section: Keys = ("strategies", name)
-    if strategy.activation_quantize_type == "abs_max":
-        yield Problem(
-            ((*section, "activation_quantize_type"),),
-            "'abs_max' cannot be deployed: it finds the scale of the activations anew for each picture, which costs "
-            "time on the device, and no int8 kernel there does it; use 'moving_average_abs_max' or 'range_abs_max'",
-        )
-    for key, bits in (("weight_bits", strategy.weight_bits), ("activation_bits", strategy.activation_bits)):
-        if bits != 8:
+    for key, reason in undeployable(strategy).items():
+        if strategy.mobile_model_save_path is not None:
             yield Problem(
-                ((*section, key),), f"must be 8: the device's kernels are int8, there are none for {bits} bits"
+                ((*section, key), (*section, "mobile_model_save_path")),
+                f"cannot be deployed: {reason}. To train with it and export float/, set mobile_model_save_path to null "
+                "and ask for the target `export`",
             )
+    if strategy.weight_bits > 8 and strategy.int8_model_save_path is not None:
+        yield Problem(
+            ((*section, "int8_model_save_path"), (*section, "weight_bits")),
+            f"must be null: {strategy.weight_bits}-bit weights do not fit int8",
+        )
     if strategy.float_model_save_path is None:
         yield Problem(
             ((*section, "float_model_save_path"),),

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from qatflow.config.model import Section
 
+ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
+
 
 class QuantizationStrategySection(Section):
     """One strategy of class QuantizationStrategy."""
@@ -25,8 +27,17 @@ class QuantizationStrategySection(Section):
     weight_quantize_type: Literal["abs_max", "channel_wise_abs_max"] = Field(
         "abs_max", description="One scale a tensor, or one an output channel (dense layers keep one a tensor)."
     )
-    activation_quantize_type: Literal["moving_average_abs_max", "range_abs_max", "abs_max"] = Field(
-        "moving_average_abs_max", description="How the scale of an activation is found in training."
+    activation_quantize_type: ActivationType = Field(
+        "moving_average_abs_max",
+        description="How the scale of an activation is found in training. abs_max: anew for each input; it trains and "
+        "is exported to float/, but runs on no device. moving_average_min_max: asymmetric, with a zero point; beyond "
+        "PaddleSlim.",
+    )
+    quantizable_op_type: list[Literal["conv2d", "depthwise_conv2d", "mul"]] = Field(
+        ["conv2d", "depthwise_conv2d", "mul"], description="Kinds of layers that are quantised; mul: dense."
+    )
+    skip_pattern: list[str] = Field(
+        ["skip_quant"], description="Layers whose name contains one of these texts stay in float, on the device too."
     )
     save_in_nodes: list[str] | None = Field(None, description="Names of the exported model's inputs.")
     save_out_nodes: list[str] | None = Field(None, description="Names of the exported model's outputs.")

@@ -44,15 +44,17 @@ class WeightScale:
 
 @dataclass(frozen=True)
 class ActivationScale:
-    """How an activation's integers stand for real values: real = integer · scale, zero point 0.
+    """How an activation's integers stand for real values: real = (integer − zero_point) · scale.
 
     Attributes:
         bits: width of the integers, −2^(bits−1) … 2^(bits−1)−1.
-        scale: step between two integers, a float32 value.
+        scale: step between two integers, a float32 value; None: max|x| / (2^(bits−1)−1), found anew for each input.
+        zero_point: the integer that stands for 0; 0 for symmetric quantisation.
     """
 
     bits: int
-    scale: float
+    scale: float | None
+    zero_point: int = 0
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,10 @@ def to_json(graph: Graph) -> dict[str, Any]:
         "outputs": list(graph.outputs),
         "aliases": dict(graph.aliases),
         "weight_bits": {name: scale.bits for name, scale in graph.weight_scales.items()},
-        "activation_bits": {name: scale.bits for name, scale in graph.activation_scales.items()},
+        "activations": {
+            name: {"bits": scale.bits, "zero_point": scale.zero_point}
+            for name, scale in graph.activation_scales.items()
+        },
     }
 
 
@@ -86,7 +89,9 @@ def tensors(graph: Graph, integers: IntegersAs) -> dict[str, np.ndarray]:
     }
     arrays |= {f"{name}.scale": scale.scale for name, scale in graph.weight_scales.items()}
     arrays |= {
-        f"{name}.scale": np.asarray([scale.scale], np.float32) for name, scale in graph.activation_scales.items()
+        f"{name}.scale": np.asarray([scale.scale], np.float32)
+        for name, scale in graph.activation_scales.items()
+        if scale.scale is not None
     }
     return arrays
 
@@ -100,8 +105,8 @@ def from_json(description: dict[str, Any], arrays: dict[str, np.ndarray], where:
             name: WeightScale(bits, arrays.pop(f"{name}.scale")) for name, bits in description["weight_bits"].items()
         }
         activation_scales = {
-            name: ActivationScale(bits, float(arrays.pop(f"{name}.scale")[0]))
-            for name, bits in description["activation_bits"].items()
+            name: ActivationScale(entry["bits"], _scalar(arrays.pop(f"{name}.scale", None)), entry["zero_point"])
+            for name, entry in description["activations"].items()
         }
         weights = {
             name: values.astype(integer_type(weight_scales[name].bits)) if name in weight_scales else values
@@ -122,6 +127,10 @@ def from_json(description: dict[str, Any], arrays: dict[str, np.ndarray], where:
 def integer_type(bits: int) -> type[np.signedinteger[Any]]:
     """Return the smallest NumPy integer type for integers of that width."""
     return np.int8 if bits <= 8 else np.int16
+
+
+def _scalar(array: np.ndarray | None) -> float | None:
+    return None if array is None else float(array[0])
 
 
 def _node(entry: dict[str, Any]) -> Node:

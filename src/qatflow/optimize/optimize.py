@@ -43,6 +43,11 @@ def optimize(model_file: Path, param_file: Path, data: Path, output: Path) -> Co
             folder / "optimization.json",
             {
                 "fused": converted.done,
+                "left_in_float": [
+                    node.name
+                    for node in converted.graph.nodes
+                    if node.kernel is not None and graph.weight_scales and node.kernel not in graph.weight_scales
+                ],
                 "changed_channels": converted.lowered.changed_channels,
                 "operators_before": dict(Counter(type(node.operation).__name__ for node in graph.nodes)),
                 "operators_after": dict(Counter(operator.name for operator in operators)),

@@ -36,6 +36,7 @@ class ModelBuilder:
         scale: np.ndarray | None = None,
         axis: int = 0,
         data: np.ndarray | None = None,
+        zero_point: int = 0,
     ) -> int:
         """Add a tensor and return its index.
 
@@ -43,9 +44,10 @@ class ModelBuilder:
             name: shown by tools.
             shape: with the batch.
             dtype: NumPy type.
-            scale: float32 [1] or [channels]; zero points are 0. None for a tensor that is not quantised.
+            scale: float32 [1] or [channels]. None for a tensor that is not quantised.
             axis: of the channels, where there is a scale for each.
             data: contents of a constant.
+            zero_point: the integer that stands for 0.
         """
         tensor = schema.TensorT()
         tensor.name = name
@@ -55,7 +57,7 @@ class ModelBuilder:
         if scale is not None:
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale = np.asarray(scale, np.float32)
-            tensor.quantization.zeroPoint = np.zeros(len(scale), np.int64)
+            tensor.quantization.zeroPoint = np.full(len(scale), zero_point, np.int64)
             tensor.quantization.quantizedDimension = axis
         if data is not None:
             tensor.buffer = self._buffer(np.ascontiguousarray(data, dtype).tobytes())

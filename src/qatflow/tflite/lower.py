@@ -20,6 +20,14 @@ from qatflow.tflite.operators import LOWER
 INT32_MAX = 2**31 - 1
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Scale and zero point of an int8 tensor."""
+
+    scale: float
+    zero_point: int
+
+
 @dataclass
 class Lowered:
     """The result of lowering.
@@ -66,6 +74,11 @@ def unsupported(graph: Graph) -> list[str]:
         for name, scale in graph.activation_scales.items()
         if scale.bits != 8
     ]
+    problems += [
+        f"{name} (its scale is found anew for each picture; the kernels take a fixed one)"
+        for name, scale in graph.activation_scales.items()
+        if scale.scale is None
+    ]
     return problems
 
 
@@ -85,7 +98,9 @@ class Lowering:
         self.result = Lowered()
         self._float: dict[str, int] = {}
         self._int8: dict[str, int] = {}
-        self._scales: dict[str, float] = {name: s.scale for name, s in graph.activation_scales.items()}
+        self._grids: dict[str, Grid] = {
+            name: Grid(s.scale, s.zero_point) for name, s in graph.activation_scales.items() if s.scale is not None
+        }
 
     def run(self, description: str, metadata: dict[str, bytes]) -> Lowered:
         """Lower every node and pack the file; arguments as `lower`."""
@@ -115,7 +130,7 @@ class Lowering:
         """Return the tensor in int8, quantised if need be."""
         if name not in self._int8:
             source = self._float[name]
-            index = self.new_int8(name, self._scales[name])
+            index = self.new_int8(name, self._grids[name])
             self.builder.operator("QUANTIZE", [source], [index], schema.QuantizeOptionsT())
         return self._int8[name]
 
@@ -124,11 +139,15 @@ class Lowering:
         self._float[name] = self.builder.tensor(name, self.shape(name), np.float32)
         return self._float[name]
 
-    def new_int8(self, name: str, scale: float) -> int:
+    def new_int8(self, name: str, grid: Grid) -> int:
         """Add the tensor that a node makes in int8."""
-        self._scales[name] = scale
+        self._grids[name] = grid
         self._int8[name] = self.builder.tensor(
-            f"{name}/int8" if name in self._float else name, self.shape(name), np.int8, np.asarray([scale], np.float32)
+            f"{name}/int8" if name in self._float else name,
+            self.shape(name),
+            np.int8,
+            np.asarray([grid.scale], np.float32),
+            zero_point=grid.zero_point,
         )
         return self._int8[name]
 
@@ -140,13 +159,12 @@ class Lowering:
         self, node: Node, operator: str, options: Any, extra: tuple[int, ...] = (), *, int8_version: int
     ) -> None:
         """Add an operator without weights: in int8 where its tensor has a scale, or where it passes one through."""
-        source_scales = [self._scales.get(name) for name in node.inputs]
-        own = self._scales.get(node.name)
+        sources = [self._grids.get(name) for name in node.inputs]
         passes = isinstance(node.operation, Pad | Reshape | MaxPool | AveragePool)
-        scale = source_scales[0] if passes else own
-        if scale is not None and all(s is not None for s in source_scales):
+        grid = sources[0] if passes else self._grids.get(node.name)
+        if grid is not None and all(source is not None for source in sources):
             inputs = [self.as_int8(name) for name in node.inputs]
-            self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, scale)], options, int8_version)
+            self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, grid)], options, int8_version)
         else:
             inputs = [self.as_float(name) for name in node.inputs]
             self.builder.operator(operator, [*inputs, *extra], [self.new_float(node.name)], options)
@@ -165,15 +183,15 @@ class Lowering:
             weights = [self.constant(name, kernel), self.constant(node.weight("bias"), bias)]
             self.builder.operator(operator, [self.as_float(source), *weights], [self.new_float(node.name)], options)
             return
-        if source not in self._scales or node.name not in self._scales:
+        if source not in self._grids or node.name not in self._grids:
             raise UserError(f"{node.name}: its weights are int8 but the tensor it reads or makes has no scale")
-        kernel, scale, bias_integers = self._integers(node, kernel, axis, known.scale, bias, self._scales[source])
+        kernel, scale, bias_integers = self._integers(node, kernel, axis, known.scale, bias, self._grids[source].scale)
         weights = [
             self.constant(name, kernel, scale, axis),
-            self.constant(node.weight("bias"), bias_integers, (scale * np.float32(self._scales[source]))),
+            self.constant(node.weight("bias"), bias_integers, (scale * np.float32(self._grids[source].scale))),
         ]
         inputs = [self.as_int8(source), *weights]
-        output = self.new_int8(node.name, self._scales[node.name])
+        output = self.new_int8(node.name, self._grids[node.name])
         self.builder.operator(operator, inputs, [output], options, int8_version)
 
     def _integers(

@@ -1,4 +1,4 @@
-"""What the three activation quantisers share: when they observe, when they quantise."""
+"""What the activation quantisers share: when they observe, when they quantise."""
 
 from abc import abstractmethod
 from typing import Any
@@ -6,24 +6,32 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import quantizers
 
-from qatflow.compress.quantizers.fake_quant import activation_scale, fake_quant
+from qatflow.compress.quantizers.fake_quant import activation_grid, fake_quant
 from qatflow.compress.quantizers.phase import Phase
 
 
 class ActivationQuantizer(quantizers.Quantizer):
-    """Observes max|x| in training and quantises with what it has learnt."""
+    """Observes the range of the values in training and quantises with what it has learnt.
+
+    Attributes:
+        symmetric: the grid has its zero point at 0, as PaddleSlim's types have; else it fits both ends of the range.
+        dynamic: the range is found anew for each input, also in inference.
+    """
+
+    symmetric = True
+    dynamic = False
 
     def __init__(self, bits: int, phase: Phase):
         self.bits = bits
         self.phase = phase
 
     @abstractmethod
-    def observe(self, inputs: Any, state: dict[str, Any]) -> Any:
-        """Take in one batch and return the updated max|x|, a float32 scalar tensor."""
+    def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
+        """Take in one batch and return the updated range: two float32 scalar tensors, least and greatest value."""
 
     @abstractmethod
-    def abs_max(self, inputs: Any, state: dict[str, Any]) -> Any:
-        """Return max|x| as known from training, a float32 scalar tensor."""
+    def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the range as known from training: two float32 scalar tensors, least and greatest value."""
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
@@ -31,14 +39,18 @@ class ActivationQuantizer(quantizers.Quantizer):
         if self.phase.mode == "float":
             return inputs
         if self.phase.mode == "calibrate":
-            with tf.control_dependencies([self.observe(inputs, weights)]):
+            with tf.control_dependencies(self.observe(inputs, weights)):
                 return tf.identity(inputs)
-        known = self.observe(inputs, weights) if training else self.abs_max(inputs, weights)
-        return fake_quant(inputs, activation_scale(known, self.bits), self.bits)
+        low, high = self.observe(inputs, weights) if training else self.known(inputs, weights)
+        scale, zero_point = activation_grid(low, high, self.bits, self.symmetric)
+        return fake_quant(inputs, scale, zero_point, self.bits)
 
-    def scale(self, state: dict[str, Any]) -> Any:
-        """Return the step between two integers that training settled on, a float32 scalar tensor."""
-        return activation_scale(self.abs_max(None, state), self.bits)
+    def grid(self, state: dict[str, Any]) -> tuple[float, int] | None:
+        """Return scale and zero point that training settled on; None where there are none."""
+        if self.dynamic:
+            return None
+        scale, zero_point = activation_grid(*self.known(None, state), self.bits, self.symmetric)
+        return float(scale), int(zero_point)
 
     def get_config(self) -> dict[str, Any]:
         """Return the settings (tfmot's interface)."""

@@ -47,15 +47,28 @@ def weight_integers(kernel: Any, bits: int, channels: int | None) -> tuple[Any, 
     return tf.reshape(tf.round(flat / scale), kernel.shape), scale
 
 
-def activation_scale(abs_max: Any, bits: int) -> Any:
-    """Return the step between two integers for activations whose largest magnitude is `abs_max`, float32."""
-    return tf.maximum(abs_max, SMALLEST) / largest(bits)
+def activation_grid(low: Any, high: Any, bits: int, symmetric: bool) -> tuple[Any, Any]:
+    """Return the grid for activations of a range: scale (float32 scalar) and zero point (float32, integer value).
+
+    Args:
+        low: least value, a float32 scalar.
+        high: greatest value.
+        bits: width of the integers.
+        symmetric: zero point 0 and scale max|x| / (2^(bits−1) − 1). Else the range is widened to hold 0, scale is
+            (high − low) / (2^bits − 1), and the zero point is the integer nearest to where 0 falls, so that 0 is exact
+            (Jacob et al. 2018, arXiv:1712.05877, §3).
+    """
+    if symmetric:
+        return tf.maximum(tf.maximum(-low, high), SMALLEST) / largest(bits), tf.zeros([])
+    low, high = tf.minimum(low, 0.0), tf.maximum(high, 0.0)
+    scale = tf.maximum(high - low, SMALLEST) / (2.0**bits - 1.0)
+    return scale, tf.round(-low / scale) - (largest(bits) + 1.0)
 
 
-def fake_quant(x: Any, scale: Any, bits: int) -> Any:
-    """Return `x` on the grid −2^(bits−1)·scale … (2^(bits−1)−1)·scale."""
-    scale = tf.stop_gradient(scale)
-    low, high = -(largest(bits) + 1) * scale, largest(bits) * scale
+def fake_quant(x: Any, scale: Any, zero_point: Any, bits: int) -> Any:
+    """Return `x` on the grid (q − zero_point) · scale, q = −2^(bits−1) … 2^(bits−1)−1."""
+    scale, zero_point = tf.stop_gradient(scale), tf.stop_gradient(zero_point)
+    low, high = (-(largest(bits) + 1) - zero_point) * scale, (largest(bits) - zero_point) * scale
     return tf.quantization.fake_quant_with_min_max_vars(x, low, high, num_bits=bits)
 
 

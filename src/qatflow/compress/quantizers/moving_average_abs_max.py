@@ -20,12 +20,14 @@ class MovingAverageAbsMax(ActivationQuantizer):
             for key in ("state", "accum")
         }
 
-    def observe(self, inputs: Any, state: dict[str, Any]) -> Any:
+    def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Take in one batch and return the updated average of max|x|."""
         total = state["state"].assign(state["state"] * RATE + 1.0, read_value=True)
         accum = state["accum"].assign(state["accum"] * RATE + tf.reduce_max(tf.abs(inputs)), read_value=True)
-        return accum / total
+        largest = accum / total
+        return -largest, largest
 
-    def abs_max(self, inputs: Any, state: dict[str, Any]) -> Any:
+    def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return the average of max|x|."""
-        return tf.math.divide_no_nan(state["accum"], state["state"])
+        largest = tf.math.divide_no_nan(state["accum"], state["state"])
+        return -largest, largest

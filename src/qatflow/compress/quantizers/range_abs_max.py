@@ -19,14 +19,16 @@ class RangeAbsMax(ActivationQuantizer):
             "seen": layer.add_weight(f"{name}_seen", shape=[], initializer="zeros", dtype=tf.int64, trainable=False),
         }
 
-    def observe(self, inputs: Any, state: dict[str, Any]) -> Any:
+    def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Take in one batch and return the largest max|x| of the window."""
         place = tf.math.floormod(state["seen"], WINDOW)
         ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [tf.reduce_max(tf.abs(inputs))])
         ring = state["ring"].assign(ring, read_value=True)
         with tf.control_dependencies([state["seen"].assign_add(1)]):
-            return tf.reduce_max(ring)
+            largest = tf.reduce_max(ring)
+        return -largest, largest
 
-    def abs_max(self, inputs: Any, state: dict[str, Any]) -> Any:
+    def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return the largest max|x| of the window."""
-        return tf.reduce_max(state["ring"])
+        largest = tf.reduce_max(state["ring"])
+        return -largest, largest

@@ -1,0 +1,26 @@
+"""abs_max: the scale of each batch is its own max|x|, in inference too. It trains, but runs on no device."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from qatflow.compress.quantizers.activations import ActivationQuantizer
+
+
+class AbsMax(ActivationQuantizer):
+    """Quantises each batch with its own range; there is no state, and no scale to export."""
+
+    dynamic = True
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Make no variables."""
+        return {}
+
+    def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the range of this batch."""
+        return self.known(inputs, state)
+
+    def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the range of this batch."""
+        largest = tf.reduce_max(tf.abs(inputs))
+        return -largest, largest
