@@ -1,0 +1,35 @@
+"""What model_optimize_tool can say: the operations it supports, and those of a model."""
+
+from collections import Counter
+
+from qatflow.graph.graph import Graph
+from qatflow.graph.operations import OPERATIONS, BatchNorm, Dropout, Identity
+from qatflow.tflite.operators import LOWER
+
+FOLDED = (BatchNorm, Dropout, Identity)  # they go before anything runs on the device
+TARGETS = ("arm",)
+
+
+def supported_operations() -> list[str]:
+    """Return the operations that run on the device, or are folded into one that does."""
+    return sorted(name for name, kind in OPERATIONS.items() if kind in LOWER or kind in FOLDED)
+
+
+def all_operations() -> str:
+    """Return a table of all operations: which run on the device, and which are folded away before."""
+    width = max(map(len, OPERATIONS))
+    lines = [f"{'operation':<{width}}  {'  '.join(TARGETS)}"]
+    for name, kind in sorted(OPERATIONS.items()):
+        says = "runs" if kind in LOWER else "folded" if kind in FOLDED else "-"
+        lines.append(f"{name:<{width}}  {says}")
+    return "\n".join(lines)
+
+
+def model_operations(graph: Graph) -> str:
+    """Return the operations of a model with their number, and whether the device runs them all."""
+    counts = Counter(type(node.operation).__name__ for node in graph.nodes)
+    known = supported_operations()
+    missing = sorted(set(counts) - set(known))
+    lines = ["operations in the model:", *(f"  {name}: {count}" for name, count in sorted(counts.items()))]
+    lines.append(f"not supported on arm: {', '.join(missing)}" if missing else "all of them are supported on arm")
+    return "\n".join(lines)
