@@ -6,7 +6,14 @@ import shlex
 import pytest
 
 from qatflow.config.flags import add_flags, flags, read_flags
-from qatflow.config.model import CompressSection, DeviceSection, FloatTrainingSection, ModelSection, Section
+from qatflow.config.model import (
+    AccuracySection,
+    CompressSection,
+    DeviceSection,
+    FloatTrainingSection,
+    ModelSection,
+    Section,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +24,8 @@ from qatflow.config.model import CompressSection, DeviceSection, FloatTrainingSe
         CompressSection(freeze_batch_norm=True, config="a folder/with space.yaml"),
         DeviceSection(type="adb", serial="emulator-5556; rm"),
         DeviceSection(),
+        AccuracySection(max_drop=None),
+        AccuracySection(max_drop=0.25),
     ],
 )
 def test_flags_bring_the_section_back(section: Section):

@@ -26,7 +26,14 @@ from workflow_helpers import SMALL, TARGETS, Project, copy_project, planned
 pytestmark = pytest.mark.e2e
 
 COMMAND = ("snakemake", "--cores", "2", "all", *SMALL)
-BELOW_EXPORT = {"optimize_int8", "evaluate_fake_quant", "evaluate_tflite", "run_on_device", "make_report"}
+BELOW_EXPORT = {
+    "optimize_int8",
+    "gate_accuracy",
+    "evaluate_fake_quant",
+    "evaluate_tflite",
+    "run_on_device",
+    "make_report",
+}
 OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt")
              for file in ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")]  # fmt: skip
 EXPORTED = [f"output/{kind}/{file}" for kind in ("float", "int8", "mobile") for file in ("model", "weights")]
@@ -333,7 +340,7 @@ EDITS = {
     "optimiser": (
         "src/qatflow/optimize/optimize.py",
         "# a comment",
-        {"optimize_int8", "optimize_float", "evaluate_tflite", "run_on_device", "make_report"},
+        {"optimize_int8", "optimize_float", "gate_accuracy", "evaluate_tflite", "run_on_device", "make_report"},
     ),
     "comment in the compress YAML": ("config/compress/test.yaml", "# a comment", set()),
     "comment in the configuration": ("config/test.yaml", "# a comment", set()),
@@ -341,6 +348,11 @@ EDITS = {
         "config/compress/test.yaml",
         ("end_epoch: 1", "end_epoch: 1\n        weight_quantize_type: channel_wise_abs_max"),
         {"train_int8", "export_models", *BELOW_EXPORT},
+    ),
+    "accuracy.max_drop": (
+        "config/test.yaml",
+        ("max_drop: 5", "max_drop: 6"),
+        {"gate_accuracy", "run_on_device", "make_report"},
     ),
     "device.pictures": ("config/test.yaml", ("pictures: 20", "pictures: 21"), {"run_on_device", "make_report"}),
     "the demo's source": (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qatflow.metrics import accuracy, confusion
+from qatflow.metrics import accuracy, confusion, paired_drop
 
 
 def test_accuracy_counts_the_label_among_the_best():
@@ -34,3 +34,16 @@ def test_fewer_than_five_classes_are_all_among_the_best():
 def test_int8_outputs_rank_as_numbers():
     found = accuracy(np.asarray([[-128, 127, 0]], np.int8), np.asarray([1]))
     assert found.top1 == 1.0
+
+
+def test_the_paired_drop_counts_pictures_that_only_one_model_gets_right():
+    labels = np.zeros(400, int)
+    outputs = {name: np.tile([1.0, 0.0], (400, 1)) for name in ("float", "int8")}
+    outputs["float"][:10] = [0, 1]  # wrong in float alone: 10
+    outputs["int8"][10:36] = [0, 1]  # wrong in int8 alone: 26
+    found = paired_drop(outputs["float"], outputs["int8"], labels)
+    assert (found.float_top1, found.int8_top1) == (0.975, 0.935)
+    assert abs(found.points - 4.0) < 1e-9
+    # McNemar's variance of the difference of paired shares: (b + c − (b − c)² / n) / n², here with n − 1
+    variance = (26 + 10 - (26 - 10) ** 2 / 400) / (400 * 399)
+    assert abs((found.high - found.low) / 2 - 196 * variance**0.5) < 1e-9

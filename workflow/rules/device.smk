@@ -7,6 +7,7 @@ rule run_on_device:
         model="results/{experiment}/{experiment}_opt/model.tflite",
         labels="results/{experiment}/{experiment}_opt/labels.txt",
         preprocessing="results/{experiment}/{experiment}_opt/preprocessing.json",
+        gate="results/{experiment}/gate.json",
         program=rules.build_mobile_light.output.program,
         library=rules.build_mobile_light.output.manifest,
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),

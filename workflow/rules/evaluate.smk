@@ -1,4 +1,26 @@
-"""The figures on the test pictures: TensorFlow for the fake-quantised graph, LiteRT alone for the rest."""
+"""The accuracy gate, and the figures on the test pictures: TensorFlow for the fake-quantised graph, else LiteRT."""
+
+
+rule gate_accuracy:
+    input:
+        **program("gate"),
+        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        int8="results/{experiment}/{experiment}_opt/model.tflite",
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        "results/{experiment}/gate.json",
+    log:
+        "logs/gate_accuracy/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="1GB",
+        runtime="1h",
+    params:
+        flags=flags(CONFIG.accuracy),
+    shell:
+        "python {input.script} --float {input.float_model} --int8 {input.int8}"
+        " --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
 rule evaluate_fake_quant:

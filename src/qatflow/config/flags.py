@@ -2,7 +2,8 @@
 
 import argparse
 import shlex
-from typing import Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -17,11 +18,13 @@ def add_flags(parser: argparse.ArgumentParser, section: type[Section]) -> None:
     group = parser.add_argument_group(section.__name__, (section.__doc__ or "").partition("\n")[0])
     for name, field in _plain_fields(section):
         kinds = _kinds(field)
+        plain: Callable[[str], Any] = _boolean if bool in kinds else str
+        plain = next((kind for kind in (int, float) if kind in kinds), plain)
         choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
         group.add_argument(
             _flag(name),
             dest=name,
-            type=str if choices else _boolean if bool in kinds else next((k for k in (int, float) if k in kinds), str),
+            type=_or_none(plain) if _says_none(field) else plain,
             choices=choices or None,
             default=field.get_default(call_default_factory=True),
             help=f"{field.description} (default: %(default)s)".replace("100%", "100%%"),
@@ -34,8 +37,13 @@ def read_flags(arguments: argparse.Namespace, section: type[AnySection]) -> AnyS
 
 
 def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:
-    """Return the flags, quoted for a shell, that `read_flags` makes the section of; values of None are left out."""
-    values = {name: getattr(section, name) for name, _ in _plain_fields(type(section)) if name not in leave_out}
+    """Return the flags, quoted for a shell, that `read_flags` makes the section of."""
+    fields = {name: field for name, field in _plain_fields(type(section)) if name not in leave_out}
+    values = {
+        name: "none" if value is None and _says_none(field) else value
+        for name, field in fields.items()
+        for value in [getattr(section, name)]
+    }
     return " ".join(f"{_flag(name)} {shlex.quote(str(value))}" for name, value in values.items() if value is not None)
 
 
@@ -54,6 +62,15 @@ def _kinds(field: FieldInfo) -> list[object]:
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _says_none(field: FieldInfo) -> bool:
+    """Return whether None must be said, by the text `none`: it is allowed, and the default is something else."""
+    return type(None) in _kinds(field) and field.get_default(call_default_factory=True) is not None
+
+
+def _or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: None if text == "none" else kind(text)
 
 
 def _boolean(text: str) -> bool:

@@ -143,6 +143,18 @@ class EvaluateSection(Section):
     repeats: int = Field(100, ge=1, description="Timed runs of one picture.")
 
 
+class AccuracySection(Section):
+    """What int8 may cost."""
+
+    max_drop: float | None = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="Largest loss of top-1 against float, in percentage points on the validation pictures, with which "
+        "the model may go to the device. null: any.",
+    )
+
+
 class Config(Section):
     """The whole configuration of a run."""
 
@@ -155,5 +167,6 @@ class Config(Section):
     model: ModelSection = Field(default_factory=ModelSection)
     pretrained: PretrainedSection = Field(default_factory=PretrainedSection)
     compress: CompressSection = Field(default_factory=CompressSection)
+    accuracy: AccuracySection = Field(default_factory=AccuracySection)
     device: DeviceSection = Field(default_factory=DeviceSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)

@@ -1,0 +1,28 @@
+"""The accuracy gate: fail when int8 loses more against float than is allowed."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.config.flags import add_flags, read_flags
+from qatflow.config.model import AccuracySection
+from qatflow.evaluate.gate import gate, text
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
+    parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite")
+    parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--output", type=Path, required=True, help="gate.json to write")
+    add_flags(parser, AccuracySection)
+    arguments = parser.parse_args(argv)
+    section = read_flags(arguments, AccuracySection)
+    found = gate(arguments.float_model, arguments.int8, arguments.data, section.max_drop, arguments.output)
+    print(f"the accuracy gate is open: int8 loses {text(found)}")
+
+
+if __name__ == "__main__":
+    entry(main)
