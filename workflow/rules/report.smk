@@ -5,6 +5,7 @@ rule make_report:
     input:
         **program("report"),
         evaluation="results/{experiment}/evaluation.json",
+        gate="results/{experiment}/gate.json",
         float_history=f"pretrain/{CONFIG.pretrained.name}_pretrained/history.csv",
         history="results/{experiment}/trained/history.csv",
         demo=f"results/{{experiment}}/device/{CONFIG.device.name}/output.txt",
@@ -38,5 +39,5 @@ rule make_report:
         folder=subpath(output.text, parent=True),
     shell:
         "python {input.script} --experiment {wildcards.experiment} --evaluation {input.evaluation}"
-        " --device {input.device} --demo {input.demo} --float-history {input.float_history}"
+        " --gate {input.gate} --device {input.device} --demo {input.demo} --float-history {input.float_history}"
         " --history {input.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"

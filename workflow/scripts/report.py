@@ -17,6 +17,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="name of the experiment")
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json")
+    parser.add_argument("--gate", type=Path, required=True, help="gate.json")
     parser.add_argument("--device", type=Path, required=True, help="report.json of the device run")
     parser.add_argument("--demo", type=Path, required=True, help="output.txt of the device run")
     parser.add_argument("--float-history", type=Path, required=True, help="history.csv of the float training")
@@ -24,7 +25,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
     arguments = parser.parse_args(argv)
-    summary = summarise(arguments.experiment, arguments.evaluation, arguments.device, arguments.demo, arguments.summary)
+    summary = summarise(
+        arguments.experiment, arguments.evaluation, arguments.gate, arguments.device, arguments.demo, arguments.summary
+    )
     write_text(arguments.output / "summary.txt", table.text(summary))
     histories = {"float": arguments.float_history, "int8": arguments.history}
     learning_curves(histories, arguments.output / "learning_curves.svg")

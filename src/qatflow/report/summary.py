@@ -38,21 +38,24 @@ class Summary:
         experiment: its name.
         test_pictures: pictures the figures are of.
         rows: float, fake-quantised and int8.
+        gate: what the accuracy gate found on the validation pictures, in words.
         demo: what the demo printed on the device.
     """
 
     experiment: str
     test_pictures: int
     rows: tuple[Row, ...]
+    gate: str
     demo: str
 
 
-def summarise(experiment: str, evaluation: Path, device: Path, demo: Path, output: Path) -> Summary:
+def summarise(experiment: str, evaluation: Path, gate: Path, device: Path, demo: Path, output: Path) -> Summary:
     """Gather the figures and write summary.json.
 
     Args:
         experiment: name of the experiment.
         evaluation: evaluation.json.
+        gate: gate.json.
         device: report.json of the device run.
         demo: output.txt of the device run.
         output: file to write.
@@ -64,10 +67,19 @@ def summarise(experiment: str, evaluation: Path, device: Path, demo: Path, outpu
         Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ""),
         _row("QAT int8", models["int8"], _device_result(read_json(device))),
     )
-    summary = Summary(experiment, models["int8"]["pictures"], rows, demo.read_text(encoding="utf-8"))
-    made = provenance.record([evaluation, device, demo], {})
+    summary = Summary(
+        experiment, models["int8"]["pictures"], rows, _gate(read_json(gate)), demo.read_text(encoding="utf-8")
+    )
+    made = provenance.record([evaluation, gate, device, demo], {})
     write_json(output, {"format_version": FORMAT, **asdict(summary), "provenance": made})
     return summary
+
+
+def _gate(found: dict) -> str:
+    return (
+        f"int8 loses {found['points']:.2f} points of top-1 against float on the {found['pictures']} validation pictures "
+        f"(95 % interval {found['low']:.2f} to {found['high']:.2f})"
+    )
 
 
 def _row(name: str, measured: dict, device: str) -> Row:

@@ -15,7 +15,9 @@ def text(summary: Summary) -> str:
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     title = f"{summary.experiment}: {summary.test_pictures} test pictures"
-    return "\n".join([title, "", *lines, "", "mobilenetv1_light_api on the device:", summary.demo.rstrip(), ""])
+    return "\n".join(
+        [title, "", *lines, "", summary.gate, "", "mobilenetv1_light_api on the device:", summary.demo.rstrip(), ""]
+    )
 
 
 def cells(row: Row) -> tuple[str, ...]:
