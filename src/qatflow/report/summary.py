@@ -77,7 +77,7 @@ def summarise(experiment: str, evaluation: Path, gate: Path, device: Path, demo:
 
 def _gate(found: dict) -> str:
     return (
-        f"int8 loses {found['points']:.2f} points of top-1 against float on the {found['pictures']} validation pictures "
+        f"int8 loses {found['points']:.2f} points of top-1 against float on {found['pictures']} validation pictures "
         f"(95 % interval {found['low']:.2f} to {found['high']:.2f})"
     )
 
