@@ -226,7 +226,7 @@ def mobilenet_v1(alpha: float, inputs: int, classes: int) -> tuple[int, int]:
 def test_int8_weights_are_about_a_quarter_of_the_float_ones(finished):
     folders = {kind: finished.results / "output" / kind for kind in ("float", "int8")}
     described = json.loads((folders["int8"] / "model").read_text())
-    scales = len(described["weight_bits"]) + len(described["activation_bits"])
+    scales = len(described["weight_bits"]) + len(described["activations"])
     kernels, others = mobilenet_v1(0.25, 1, 10)
     content = {"float": 4 * (kernels + others + scales), "int8": kernels + 4 * (others + scales)}
     sizes = {}
