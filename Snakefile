@@ -24,6 +24,7 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrained.smk"
+include: "workflow/rules/ptq.smk"
 include: "workflow/rules/compress.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/optimize.smk"

@@ -335,7 +335,7 @@ EDITS = {
     "trainer": (
         "src/qatflow/training/loop.py",
         "# a comment",
-        {"make_pretrained", "train_int8", "export_models", "optimize_float", *BELOW_EXPORT},
+        {"make_pretrained", "quantise_after_training", "train_int8", "export_models", "optimize_float", *BELOW_EXPORT},
     ),
     "optimiser": (
         "src/qatflow/optimize/optimize.py",

@@ -24,12 +24,13 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 """
 
-PARTS = ["data", "pretrained", "compress", "export", "optimize", "device", "evaluate", "report"]
+PARTS = ["data", "pretrained", "ptq", "compress", "export", "optimize", "device", "evaluate", "report"]
 """The library's packages, in the order of the stages."""
 
 PART_OF = {
     "prepare_data": "data",
     "make_pretrained": "pretrained",
+    "quantise_after_training": "ptq",
     "train_int8": "compress",
     "export_models": "export",
     "optimize_int8": "optimize",

@@ -20,7 +20,7 @@ EXPORT = COMPRESS | {"export_models"}
 OPTIMIZE = EXPORT | {"optimize_int8"}
 DEMO = {"fetch_runtime", "build_mobile_light"}
 DEVICE = OPTIMIZE | DEMO | {"optimize_float", "gate_accuracy", "run_on_device"}
-EVALUATE = OPTIMIZE | {"optimize_float", "evaluate_fake_quant", "evaluate_tflite"}
+EVALUATE = OPTIMIZE | {"optimize_float", "quantise_after_training", "evaluate_fake_quant", "evaluate_tflite"}
 REPORT = DEVICE | EVALUATE | {"make_report"}
 TARGETS = {
     "data": DATA,

@@ -52,6 +52,7 @@ rule evaluate_tflite:
         float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
         int8="results/{experiment}/{experiment}_opt/model.tflite",
         fake_quant="results/{experiment}/fake_quant.json",
+        ptq=PTQ_MODEL if CONFIG.evaluate.ptq else [],
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         "results/{experiment}/evaluation.json",
@@ -65,8 +66,9 @@ rule evaluate_tflite:
         mem="2GB",
         runtime="1h",
     params:
-        flags=flags(CONFIG.evaluate),
+        flags=flags(CONFIG.evaluate, leave_out=("ptq",)),
+        ptq=lambda wildcards, input: f"--ptq {input.ptq}" if input.ptq else "",
     shell:
         "python {input.script} --float {input.float_model} --int8 {input.int8}"
-        " --fake-quant {input.fake_quant} --data {input.data} {params.flags}"
+        " {params.ptq} --fake-quant {input.fake_quant} --data {input.data} {params.flags}"
         " --output {output} > {log} 2>&1"

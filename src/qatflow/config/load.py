@@ -55,7 +55,7 @@ def resolved(config: BaseModel) -> dict[str, Any]:
 
 def written_by_workflow(experiment: str) -> tuple[str, ...]:
     """Return the names in results/<experiment>/ that the rules write themselves."""
-    models = (f"{experiment}_opt", f"{experiment}_float_opt")
+    models = (f"{experiment}_opt", f"{experiment}_float_opt", f"{experiment}_ptq")
     return (*models, "trained", "device", "report", "gate.json", "evaluation.json", "fake_quant.json", "summary.json")
 
 

@@ -141,6 +141,11 @@ class EvaluateSection(Section):
 
     threads: int = Field(1, ge=1, le=64, description="Threads of LiteRT when latency is measured.")
     repeats: int = Field(100, ge=1, description="Timed runs of one picture.")
+    ptq: bool = Field(
+        True,
+        description="Also quantise the float model after training, on the calibration pictures, as the baseline that "
+        "training for int8 has to beat.",
+    )
 
 
 class AccuracySection(Section):

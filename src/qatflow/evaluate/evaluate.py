@@ -20,7 +20,7 @@ def evaluate(models: dict[str, Path], fake_quant: Path, data: Path, output: Path
     """Measure each model and write evaluation.json.
 
     Args:
-        models: .tflite files by what they are called in the report (`float`, `int8`).
+        models: .tflite files by what they are called in the report (`float`, `ptq`, `int8`).
         fake_quant: what `evaluate_fake_quant` wrote.
         data: manifest.json of the data; its test split is used.
         output: file to write.

@@ -37,7 +37,7 @@ class Summary:
     Attributes:
         experiment: its name.
         test_pictures: pictures the figures are of.
-        rows: float, fake-quantised and int8.
+        rows: float, quantised after training where that was asked for, fake-quantised, and int8.
         gate: what the accuracy gate found on the validation pictures, in words.
         demo: what the demo printed on the device.
     """
@@ -64,6 +64,7 @@ def summarise(experiment: str, evaluation: Path, gate: Path, device: Path, demo:
     models, fake_quant = found["models"], found["fake_quant"]
     rows = (
         _row("float", models["float"], ""),
+        *([_row("PTQ int8", models["ptq"], "")] if "ptq" in models else []),
         Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ""),
         _row("QAT int8", models["int8"], _device_result(read_json(device))),
     )

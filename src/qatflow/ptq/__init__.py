@@ -1,0 +1,1 @@
+"""Post-training quantisation: the baseline that training for int8 has to beat."""
