@@ -47,7 +47,7 @@ class Compressor:
     @property
     def settings(self) -> TrainingSettings:
         """The settings of the training loop."""
-        kept = self.section.model_dump(exclude={"config"})
+        kept = self.section.model_dump(exclude={"config", "export"})
         return TrainingSettings(
             **kept,
             epochs=self.config.compressor.epoch,
@@ -63,6 +63,7 @@ class Compressor:
         cuts = {"save_in_nodes", "save_out_nodes"}
         return {
             "settings": self.settings.shaping,
+            "export": self.section.export,
             "strategy": self.strategy.model_dump(exclude=paths | cuts),
             "data": self.data.content_digest(),
         }
@@ -88,7 +89,7 @@ class Compressor:
                 tuple(strategy.skip_pattern),
             ),
         )
-        quantisation = QuantizationStrategy(strategy, quantisers)
+        quantisation = QuantizationStrategy(strategy, quantisers, self.section.export)
         trainer = Trainer(self.graph, self.data, self.settings, folder, strategies=[quantisation], hooks=quantisers)
         history = trainer.run()
         return quantisation.graph(folder), history

@@ -1,6 +1,6 @@
 """The quantisers put into a training model, and the integers and scales read out of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,6 +147,22 @@ class Quantisers:
             },
             aliases=self.graph.aliases,
         )
+
+    def ranges(self, model: TrainingModel) -> Iterator[tuple[str, float, float]]:
+        """Yield name, least and greatest value of each quantised kernel and tensor, in the graph's order.
+
+        Tensors whose range is found anew for each input are left out.
+        """
+        weights = model.weights()
+        for node in self.graph.nodes:
+            if node.name in self._weights:
+                kernel = weights[self._weights[node.name]]
+                yield self._weights[node.name], float(kernel.min()), float(kernel.max())
+            if node.name in self._tensors:
+                quantizer, wrapper = self._tensors[node.name]
+                if not quantizer.dynamic:
+                    low, high = quantizer.known(None, wrapper._output_quantizer_vars)
+                    yield node.name, float(low), float(high)
 
     def _activation_scale(self, quantizer: ActivationQuantizer, state: dict[str, Any]) -> ActivationScale:
         scale, zero_point = quantizer.grid(state) or (None, 0)

@@ -101,6 +101,11 @@ class CompressSection(Section):
     config: str = Field(
         "config/compress/quantization.yaml", description="PaddleSlim-style YAML with strategies and compressor."
     )
+    export: Literal["end_epoch", "best"] = Field(
+        "end_epoch",
+        description="Which epoch's model is exported: the YAML's end_epoch, or of those up to it the one that did best "
+        "on the validation pictures.",
+    )
     batch_size: int = Field(128, ge=1, description="Pictures a step.")
     learning_rate: float = Field(0.005, gt=0, description="Learning rate at the first step; cosine decay to zero.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")

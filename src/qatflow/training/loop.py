@@ -153,8 +153,7 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         loss, top1, top5, count = (float(value) for value in self._sums.numpy())
-        if not np.isfinite(loss):
-            raise UserError(f"epoch {self.epoch}: the loss is {loss}; lower the learning rate")
+        self._check(loss)
         every = self.settings.evaluate_every
         due = every > 0 and ((self.epoch + 1) % every == 0 or self.epoch + 1 == self.settings.epochs)
         validation = self.evaluate() if due else (None, None, None)
@@ -190,9 +189,17 @@ class Trainer:
         progress = Progress(self.epoch, self.step, tuple(self.history), notes)
         checkpoint.save(self.folder, self._variables, progress, self.settings.keep_checkpoints)
 
+    def _check(self, loss: float) -> None:
+        if np.isfinite(loss):
+            return
+        found = "; ".join(filter(None, (strategy.diagnose(self) for strategy in self.strategies)))
+        raise UserError(
+            f"epoch {self.epoch}, step {self.step}: the loss is {loss}{'; ' + found if found else ''}: "
+            "lower the learning rate; training goes on from the last checkpoint, or afresh with other settings"
+        )
+
     def _log(self, loss: float, steps_per_second: float) -> None:
-        if not np.isfinite(loss):
-            raise UserError(f"epoch {self.epoch}, step {self.step}: the loss is {loss}; lower the learning rate")
+        self._check(loss)
         rate = steps_per_second * self.settings.batch_size
         print(
             f"epoch {self.epoch}, step {self.step}/{self.steps_per_epoch}: loss {loss:.4f}, {rate:.0f} pictures/s",

@@ -35,6 +35,10 @@ class Strategy:
     def on_compression_end(self, trainer: Trainer) -> None:
         """Called once, after the last epoch."""
 
+    def diagnose(self, trainer: Trainer) -> str:
+        """Return where the model broke, when the loss is not a finite number; an empty text when all looks well."""
+        return ""
+
     def notes(self) -> Mapping[str, Any]:
         """Return what the strategy must remember across a restart, as plain JSON values."""
         return {}

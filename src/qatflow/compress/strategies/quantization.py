@@ -1,6 +1,9 @@
 """QuantizationStrategy: fake quantisation from `start_epoch` on, the quantised graph kept at the end of `end_epoch`."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from qatflow.compress.quantize_model import Quantisers
 from qatflow.config.compress_model import QuantizationStrategySection
@@ -11,6 +14,8 @@ from qatflow.training.loop import Trainer
 from qatflow.training.strategy import Strategy
 
 QUANTISED = "quantised"
+FAR_ABOVE = 2.0  # times the float loss: fake quantisation that starts above this seldom recovers in a short training
+Export = Literal["end_epoch", "best"]
 
 
 class QuantizationStrategy(Strategy):
@@ -19,15 +24,19 @@ class QuantizationStrategy(Strategy):
     Without calibration a short run would be spent on finding the ranges, and the weights would follow wrong ones.
     """
 
-    def __init__(self, section: QuantizationStrategySection, quantisers: Quantisers):
+    def __init__(self, section: QuantizationStrategySection, quantisers: Quantisers, export: Export = "end_epoch"):
         """Set up the strategy.
 
         Args:
             section: the YAML's settings.
             quantisers: the hooks with which the trainer's model was built.
+            export: which epoch's graph is kept: `end_epoch`, or of those up to it the `best` on validation (of equal
+                ones the later).
         """
         self.section = section
         self.quantisers = quantisers
+        self.export = export
+        self.best = -1.0
 
     def on_compression_begin(self, trainer: Trainer) -> None:
         """Quantise at once where the restored state is past the first quantised step."""
@@ -37,14 +46,52 @@ class QuantizationStrategy(Strategy):
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Calibrate and begin to quantise at `start_epoch`."""
         if (trainer.epoch, trainer.step) == (self.section.start_epoch, 0):
+            before, top1, _ = trainer.evaluate()
             self._calibrate(trainer)
             self._quantise(trainer)
+            after, quantised_top1, _ = trainer.evaluate()
+            print(
+                f"epoch {trainer.epoch}: validation top-1 {top1:.4f} in float, {quantised_top1:.4f} fake-quantised "
+                f"before training, loss {before:.4f} and {after:.4f}",
+                flush=True,
+            )
+            if after > FAR_ABOVE * before:
+                print(
+                    f"warning: fake quantisation alone raises the loss {after / before:.1f} times; one scale a tensor "
+                    "may not fit this model (weight_quantize_type: channel_wise_abs_max), or batch-norm is folded in",
+                    flush=True,
+                )
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Keep the quantised graph at `end_epoch`; training goes on."""
-        if trainer.epoch == self.section.end_epoch:
-            save(self.quantisers.quantised_graph(trainer.model), trainer.folder / QUANTISED)
-            print(f"epoch {trainer.epoch}: the quantised graph is kept for export", flush=True)
+        """Keep the quantised graph of `end_epoch`, or of the best epoch up to it; training goes on."""
+        section = self.section
+        if not section.start_epoch <= trainer.epoch <= section.end_epoch:
+            return
+        if self.export == "end_epoch":
+            if trainer.epoch < section.end_epoch:
+                return
+        else:
+            top1 = trainer.history[-1].validation_top1
+            if top1 is None or top1 < self.best:
+                return
+            self.best = top1
+        save(self.quantisers.quantised_graph(trainer.model), trainer.folder / QUANTISED)
+        print(f"epoch {trainer.epoch}: the quantised graph is kept for export", flush=True)
+
+    def diagnose(self, trainer: Trainer) -> str:
+        """Name the first tensor or kernel whose range is not finite."""
+        for name, low, high in self.quantisers.ranges(trainer.model):
+            if not (math.isfinite(low) and math.isfinite(high)):
+                return f"the first range that blew up is that of {name} ({low:g} to {high:g})"
+        return ""
+
+    def notes(self) -> Mapping[str, Any]:
+        """Remember how good the best epoch was."""
+        return {"best": self.best}
+
+    def recall(self, notes: Mapping[str, Any]) -> None:
+        """Take back what `notes` returned."""
+        self.best = notes["best"]
 
     def graph(self, folder: Path) -> Graph:
         """Return the quantised graph kept in a work folder."""

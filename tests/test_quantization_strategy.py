@@ -1,0 +1,92 @@
+"""When the quantised graph is kept, and what is said when training goes wrong."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from small_data import prepared_digits
+from small_networks import network
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+def run(digits, folder, export="end_epoch", graph=None, end_epoch=2, **changes):
+    """Train for three epochs; return the strategy, the history, and the integers of the stem after each epoch."""
+    from qatflow.compress.quantize_model import Quantisers, QuantSettings
+    from qatflow.compress.strategies.quantization import QuantizationStrategy
+    from qatflow.config.compress_model import QuantizationStrategySection
+    from qatflow.training.loop import Trainer
+    from qatflow.training.settings import TrainingSettings
+    from qatflow.training.strategy import Strategy
+
+    class Watch(Strategy):
+        def on_epoch_end(self, trainer):
+            after.append(quantisers.quantised_graph(trainer.model).weights["conv2d/kernel"])
+
+    after: list[np.ndarray] = []
+    settings = TrainingSettings(
+        epochs=3, batch_size=128, learning_rate=0.05, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
+        label_smoothing=0.0, augmentation="none", freeze_batch_norm=False, seed=1,
+    )  # fmt: skip
+    graph = graph or network("small ResNet")
+    quantisers = Quantisers(graph, QuantSettings(8, 8, "abs_max", "moving_average_abs_max"))
+    section = QuantizationStrategySection.model_validate({"class": "QuantizationStrategy", "end_epoch": end_epoch})
+    strategy = QuantizationStrategy(section, quantisers, export)
+    folder.mkdir(exist_ok=True)
+    trainer = Trainer(graph, digits, replace(settings, **changes), folder, [Watch(), strategy], quantisers)
+    return strategy, trainer.run(), after
+
+
+def test_the_graph_of_end_epoch_is_kept_though_training_goes_on(digits, tmp_path, capsys):
+    strategy, history, after = run(digits, tmp_path / "work", end_epoch=1)
+    assert len(history) == 3
+    np.testing.assert_array_equal(strategy.graph(tmp_path / "work").weights["conv2d/kernel"], after[1])
+    assert not np.array_equal(after[1], after[2])
+    assert "fake-quantised before training, loss" in capsys.readouterr().out
+
+
+def test_the_best_epoch_is_kept_when_asked_for(digits, tmp_path):
+    strategy, history, after = run(digits, tmp_path / "work", export="best", learning_rate=0.4)
+    top1 = [figures.validation_top1 for figures in history]
+    best = max(range(3), key=lambda epoch: (top1[epoch], epoch))
+    np.testing.assert_array_equal(strategy.graph(tmp_path / "work").weights["conv2d/kernel"], after[best])
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_range_that_blew_up(digits, tmp_path):
+    from qatflow.errors import UserError
+
+    with pytest.raises(UserError, match=r"epoch 0, step \d+: the loss is nan; the first range that blew up is that of"):
+        run(digits, tmp_path / "work", learning_rate=1e25)
+
+
+def test_a_model_that_fake_quantisation_breaks_is_warned_of(digits, tmp_path, capsys):
+    run(digits, tmp_path / "float", end_epoch=0)
+    assert "warning" not in capsys.readouterr().out
+    from qatflow.training.loop import Trainer
+    from qatflow.training.settings import TrainingSettings
+
+    settings = TrainingSettings(
+        epochs=4, batch_size=64, learning_rate=0.05, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
+        label_smoothing=0.0, augmentation="none", freeze_batch_norm=False, seed=1,
+    )  # fmt: skip
+    (tmp_path / "trained").mkdir()
+    trainer = Trainer(network("small ResNet"), digits, settings, tmp_path / "trained")
+    trainer.run()
+    graph = trainer.float_graph()
+    # the same function in float, with one channel 3,000 times the others: one scale a tensor leaves nothing of these
+    weights = dict(graph.weights)
+    for conv in [name for name in weights if name.startswith("conv2d_")]:
+        norm = graph.consumers(conv.rsplit("/", 1)[0])[0]
+        factor = np.ones(weights[conv].shape[-1], np.float32)
+        factor[0] = 3000
+        weights[conv] = weights[conv] * factor
+        for role, power in (("moving_mean", 1), ("moving_variance", 2)):
+            weights[norm.weight(role)] = weights[norm.weight(role)] * factor**power
+    run(digits, tmp_path / "work", graph=replace(graph, weights=weights), learning_rate=1e-6)
+    assert "warning: fake quantisation alone raises the loss" in capsys.readouterr().out
