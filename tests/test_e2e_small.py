@@ -29,6 +29,7 @@ COMMAND = ("snakemake", "--cores", "2", "all", *SMALL)
 BELOW_EXPORT = {
     "optimize_int8",
     "gate_accuracy",
+    "inspect_layers",
     "evaluate_fake_quant",
     "evaluate_tflite",
     "run_on_device",
@@ -340,7 +341,15 @@ EDITS = {
     "optimiser": (
         "src/qatflow/optimize/optimize.py",
         "# a comment",
-        {"optimize_int8", "optimize_float", "gate_accuracy", "evaluate_tflite", "run_on_device", "make_report"},
+        {
+            "optimize_int8",
+            "optimize_float",
+            "gate_accuracy",
+            "inspect_layers",
+            "evaluate_tflite",
+            "run_on_device",
+            "make_report",
+        },
     ),
     "comment in the compress YAML": ("config/compress/test.yaml", "# a comment", set()),
     "comment in the configuration": ("config/test.yaml", "# a comment", set()),

@@ -41,6 +41,7 @@ PART_OF = {
     "gate_accuracy": "evaluate",
     "evaluate_fake_quant": "evaluate",
     "evaluate_tflite": "evaluate",
+    "inspect_layers": "evaluate",
     "make_report": "report",
 }
 

@@ -21,7 +21,8 @@ OPTIMIZE = EXPORT | {"optimize_int8"}
 DEMO = {"fetch_runtime", "build_mobile_light"}
 DEVICE = OPTIMIZE | DEMO | {"optimize_float", "gate_accuracy", "run_on_device"}
 EVALUATE = OPTIMIZE | {"optimize_float", "quantise_after_training", "evaluate_fake_quant", "evaluate_tflite"}
-REPORT = DEVICE | EVALUATE | {"make_report"}
+INSPECT = OPTIMIZE | {"optimize_float", "inspect_layers"}
+REPORT = DEVICE | EVALUATE | INSPECT | {"make_report"}
 TARGETS = {
     "data": DATA,
     "pretrained": PRETRAINED,
@@ -31,6 +32,7 @@ TARGETS = {
     "build_demo": DEMO,
     "run_demo": DEVICE,
     "evaluate": EVALUATE,
+    "inspect": INSPECT,
     "report": REPORT,
     "all": REPORT,
 }

@@ -53,6 +53,12 @@ rule evaluate:
     localrule: True
 
 
+rule inspect:
+    input:
+        expand(rules.inspect_layers.output, experiment=CONFIG.experiment),
+    localrule: True
+
+
 rule report:
     input:
         expand(rules.make_report.output, experiment=CONFIG.experiment),

@@ -72,3 +72,23 @@ rule evaluate_tflite:
         "python {input.script} --float {input.float_model} --int8 {input.int8}"
         " {params.ptq} --fake-quant {input.fake_quant} --data {input.data} {params.flags}"
         " --output {output} > {log} 2>&1"
+
+
+rule inspect_layers:
+    input:
+        **program("inspect_layers"),
+        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        int8="results/{experiment}/{experiment}_opt/model.tflite",
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        "results/{experiment}/layers.json",
+    log:
+        "logs/inspect_layers/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="1GB",
+        runtime="1h",
+    shell:
+        "python {input.script} --float {input.float_model} --int8 {input.int8}"
+        " --data {input.data} --output {output} > {log} 2>&1"

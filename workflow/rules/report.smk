@@ -6,6 +6,7 @@ rule make_report:
         **program("report"),
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
+        layers="results/{experiment}/layers.json",
         float_history=f"pretrain/{CONFIG.pretrained.name}_pretrained/history.csv",
         history="results/{experiment}/trained/history.csv",
         demo=f"results/{{experiment}}/device/{CONFIG.device.name}/output.txt",
@@ -21,6 +22,11 @@ rule make_report:
         curves=report(
             "results/{experiment}/report/learning_curves.svg",
             caption="../report/learning_curves.rst",
+            category="{experiment}",
+        ),
+        ranges=report(
+            "results/{experiment}/report/ranges.svg",
+            caption="../report/ranges.rst",
             category="{experiment}",
         ),
         confusion=report(
@@ -39,5 +45,5 @@ rule make_report:
         folder=subpath(output.text, parent=True),
     shell:
         "python {input.script} --experiment {wildcards.experiment} --evaluation {input.evaluation}"
-        " --gate {input.gate} --device {input.device} --demo {input.demo} --float-history {input.float_history}"
+        " --gate {input.gate} --layers {input.layers} --device {input.device} --demo {input.demo} --float-history {input.float_history}"
         " --history {input.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"

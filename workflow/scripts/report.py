@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.evaluate.layers import read_layers
 from qatflow.files import write_text
 from qatflow.report import table
 from qatflow.report.page import page
-from qatflow.report.pictures import confusion_picture, learning_curves
+from qatflow.report.pictures import confusion_picture, learning_curves, ranges_picture
 from qatflow.report.summary import summarise
 
 
@@ -18,6 +19,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--experiment", required=True, help="name of the experiment")
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json")
     parser.add_argument("--gate", type=Path, required=True, help="gate.json")
+    parser.add_argument("--layers", type=Path, required=True, help="layers.json of inspect_layers.py")
     parser.add_argument("--device", type=Path, required=True, help="report.json of the device run")
     parser.add_argument("--demo", type=Path, required=True, help="output.txt of the device run")
     parser.add_argument("--float-history", type=Path, required=True, help="history.csv of the float training")
@@ -32,11 +34,14 @@ def main(argv: Sequence[str]) -> None:
     histories = {"float": arguments.float_history, "int8": arguments.history}
     learning_curves(histories, arguments.output / "learning_curves.svg")
     confusion_picture(arguments.evaluation, "int8", arguments.output / "confusion.svg")
+    layers = read_layers(arguments.layers)
+    ranges_picture(layers, arguments.output / "ranges.svg")
     pictures = {
         "Learning curves": arguments.output / "learning_curves.svg",
+        "Ranges of the layers": arguments.output / "ranges.svg",
         "Confusion": arguments.output / "confusion.svg",
     }
-    write_text(arguments.output / "report.html", page(summary, pictures))
+    write_text(arguments.output / "report.html", page(summary, layers, pictures))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,17 @@ def resolved(config: BaseModel) -> dict[str, Any]:
 def written_by_workflow(experiment: str) -> tuple[str, ...]:
     """Return the names in results/<experiment>/ that the rules write themselves."""
     models = (f"{experiment}_opt", f"{experiment}_float_opt", f"{experiment}_ptq")
-    return (*models, "trained", "device", "report", "gate.json", "evaluation.json", "fake_quant.json", "summary.json")
+    return (
+        *models,
+        "trained",
+        "device",
+        "report",
+        "gate.json",
+        "layers.json",
+        "evaluation.json",
+        "fake_quant.json",
+        "summary.json",
+    )
 
 
 def _compress_problems(config: Config, merged: Merged) -> list[str]:

@@ -1,12 +1,14 @@
 """Learning curves and the confusion picture, as SVG of the same bytes for the same figures."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from qatflow.evaluate.layers import Layer
 from qatflow.files import read_json, whole_file
 
 mpl.rcParams["svg.hashsalt"] = "qatflow"
@@ -56,6 +58,26 @@ def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
                 axes.text(
                     column, row, str(count), ha="center", va="center", fontsize=7, color="white" if dark else "black"
                 )
+    _save(figure, output)
+
+
+def ranges_picture(layers: Sequence[Layer], output: Path) -> None:
+    """Draw each layer's float range, what int8 can represent, and its signal to quantisation noise, as SVG."""
+    ordered = sorted(layers, key=lambda layer: layer.name)
+    figure = Figure(figsize=(9, max(3.0, 0.22 * len(ordered))), layout="constrained")
+    ranges, noise = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    places = np.arange(len(ordered))
+    low = np.asarray([(-128 - layer.zero_point) * layer.scale for layer in ordered])
+    high = np.asarray([(127 - layer.zero_point) * layer.scale for layer in ordered])
+    ranges.barh(places, high - low, left=low, height=0.8, color="#dddddd", label="int8 can represent")
+    least, greatest = (np.asarray([getattr(layer, end) for layer in ordered]) for end in ("float_low", "float_high"))
+    ranges.barh(places, greatest - least, left=least, height=0.4, color="#4477aa", label="float")
+    ranges.set_yticks(places, [layer.name for layer in ordered], fontsize=7)
+    ranges.set(xlabel="value")
+    ranges.legend(fontsize=8)
+    noise.barh(places, [layer.sqnr_db for layer in ordered], color="#aa7744")
+    noise.set(xlabel="SQNR, dB")
+    ranges.invert_yaxis()
     _save(figure, output)
 
 

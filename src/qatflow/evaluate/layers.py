@@ -1,0 +1,147 @@
+"""Each layer of the int8 model beside the float one: scales, clipping, and the noise that quantisation adds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qatflow.errors import UserError
+from qatflow.files import read_json
+from qatflow.tflite.read import WEIGHTED, Operator, operators
+
+QUANTISED_INPUT = "/int8"  # what lowering adds to the name of a float tensor's int8 form
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One int8 tensor and the operator that makes it, over all pictures looked at.
+
+    Attributes:
+        name: of the layer.
+        operator: builtin name.
+        weight_scale_low: least scale of its kernel; None where it has none.
+        weight_scale_high: greatest scale of its kernel; the same where there is one for the tensor.
+        scale: step of its output.
+        zero_point: of its output.
+        float_low: least value of the float model's tensor.
+        float_high: greatest value.
+        clipped: share of the int8 values that lie at an end of −128 … 127 where the float value lies beyond it.
+        sqnr_db: signal to quantisation noise, 10 · log10(Σ float² / Σ (float − int8)²), in dB; noise is all that
+            quantisation has added up to here.
+    """
+
+    name: str
+    operator: str
+    weight_scale_low: float | None
+    weight_scale_high: float | None
+    scale: float
+    zero_point: int
+    float_low: float
+    float_high: float
+    clipped: float
+    sqnr_db: float
+
+
+def inspect_layers(float_model: Path, int8_model: Path, pictures: np.ndarray) -> list[Layer]:
+    """Return the layers of an int8 model, the noisiest first.
+
+    Args:
+        float_model: float .tflite of the same network, whose tensors have the same names.
+        int8_model: int8 .tflite.
+        pictures: float32 [n, height, width, channels].
+
+    Raises:
+        UserError: the two models share no tensor.
+    """
+    found = operators(int8_model.read_bytes())
+    made = {operator.outputs[0].name: operator for operator in found if operator.outputs[0].dtype == "INT8"}
+    reference, quantised = _Tensors(float_model), _Tensors(int8_model)
+    pairs = {name: name.removesuffix(QUANTISED_INPUT) for name in made}
+    pairs = {name: other for name, other in pairs.items() if other in reference.index}
+    if not pairs:
+        raise UserError(f"{float_model} and {int8_model} share no tensor: are they of one network?")
+    sums = {name: _Sums() for name in pairs}
+    for picture in pictures:
+        reference.run(picture)
+        quantised.run(picture)
+        for name, other in pairs.items():
+            sums[name].add(reference.value(other), quantised.value(name), made[name].outputs[0])
+    layers = [_layer(made[name], pairs[name], total) for name, total in sums.items()]
+    return sorted(layers, key=lambda layer: layer.sqnr_db)
+
+
+def read_layers(path: Path) -> list[Layer]:
+    """Return the layers of a layers.json, the noisiest first."""
+    return [Layer(**entry) for entry in read_json(path)["layers"]]
+
+
+def table(layers: Iterable[Layer]) -> str:
+    """Return the layers as lines of text."""
+    lines = [f"{'layer':<28} {'operator':<18} {'SQNR dB':>8} {'clipped %':>9} {'scale':>10} {'float range':>22}"]
+    lines += [
+        f"{layer.name:<28} {layer.operator:<18} {layer.sqnr_db:>8.1f} {100 * layer.clipped:>9.3f} {layer.scale:>10.3g} "
+        f"{layer.float_low:>10.3g} … {layer.float_high:<9.3g}"
+        for layer in layers
+    ]
+    return "\n".join(lines)
+
+
+class _Tensors:
+    """A model whose every tensor can be read after a run: LiteRT's reference kernels, one thread."""
+
+    def __init__(self, path: Path):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        self._interpreter: Any = Interpreter(
+            str(path),
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        self._interpreter.allocate_tensors()
+        self.index = {details["name"]: details["index"] for details in self._interpreter.get_tensor_details()}
+
+    def run(self, picture: np.ndarray) -> None:
+        self._interpreter.set_tensor(self._interpreter.get_input_details()[0]["index"], picture[None])
+        self._interpreter.invoke()
+
+    def value(self, name: str) -> np.ndarray:
+        found: np.ndarray = self._interpreter.get_tensor(self.index[name])
+        return found
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self.signal = self.noise = 0.0
+        self.clipped = self.count = 0
+        self.low, self.high = np.inf, -np.inf
+
+    def add(self, real: np.ndarray, integers: np.ndarray, tensor: Any) -> None:
+        scale, zero_point = float(tensor.scale[0]), int(tensor.zero_point[0])
+        real = real.astype(np.float64)
+        self.signal += float((real**2).sum())
+        self.noise += float(((real - (integers.astype(np.float64) - zero_point) * scale) ** 2).sum())
+        steps = real / scale + zero_point
+        beyond = ((integers == 127) & (steps > 127.5)) | ((integers == -128) & (steps < -128.5))
+        self.clipped += int(beyond.sum())
+        self.count += real.size
+        self.low, self.high = min(self.low, float(real.min())), max(self.high, float(real.max()))
+
+
+def _layer(operator: Operator, name: str, sums: _Sums) -> Layer:
+    kernel = operator.inputs[1] if operator.name in WEIGHTED else None
+    output = operator.outputs[0]
+    noise = max(sums.noise, np.finfo(np.float64).tiny)
+    return Layer(
+        name=name,
+        operator=operator.name,
+        weight_scale_low=None if kernel is None else float(kernel.scale.min()),
+        weight_scale_high=None if kernel is None else float(kernel.scale.max()),
+        scale=float(output.scale[0]),
+        zero_point=int(output.zero_point[0]),
+        float_low=sums.low,
+        float_high=sums.high,
+        clipped=sums.clipped / sums.count,
+        sqnr_db=float(10 * np.log10(max(sums.signal, np.finfo(np.float64).tiny) / noise)),
+    )

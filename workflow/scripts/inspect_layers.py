@@ -1,0 +1,31 @@
+"""Compare each layer of the int8 model with the float one: scales, clipping, signal to quantisation noise."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.data.manifest import read_manifest
+from qatflow.data.reader import tensors
+from qatflow.evaluate.layers import inspect_layers, table
+from qatflow.files import write_json
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
+    parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite of the same network")
+    parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--pictures", type=int, default=50, help="validation pictures to look at (50)")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    arguments = parser.parse_args(argv)
+    pictures, _ = tensors(read_manifest(arguments.data), "validation", arguments.pictures)
+    layers = inspect_layers(arguments.float_model, arguments.int8, pictures)
+    write_json(arguments.output, {"pictures": len(pictures), "layers": [asdict(layer) for layer in layers]})
+    print(table(layers))
+
+
+if __name__ == "__main__":
+    entry(main)
