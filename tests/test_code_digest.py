@@ -9,7 +9,10 @@ import pytest
 from qatflow.code_digest import imported_modules
 
 SCRIPTS = Path(__file__).parent.parent / "workflow" / "scripts"
-LIGHT = ["prepare_data", "export", "model_optimize_tool", "evaluate", "run_demo", "report", "build_demo", "fetch"]
+LIGHT = [
+    "prepare_data", "export", "model_optimize_tool", "gate", "inspect_layers", "evaluate", "run_demo", "report",
+    "build_demo", "fetch", "fetch_runtime",
+]  # fmt: skip
 
 
 def names(script: str) -> set[str]:
