@@ -5,10 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qatflow.training.settings import TrainingSettings
 from small_data import prepared_digits
 from small_networks import network
 
 pytestmark = pytest.mark.tensorflow
+
+SETTINGS = TrainingSettings(
+    epochs=3, batch_size=128, learning_rate=0.05, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
+    label_smoothing=0.0, augmentation="none", freeze_batch_norm=False, seed=1,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +28,6 @@ def run(digits, folder, export="end_epoch", graph=None, end_epoch=2, **changes):
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.compress_model import QuantizationStrategySection
     from qatflow.training.loop import Trainer
-    from qatflow.training.settings import TrainingSettings
     from qatflow.training.strategy import Strategy
 
     class Watch(Strategy):
@@ -30,16 +35,12 @@ def run(digits, folder, export="end_epoch", graph=None, end_epoch=2, **changes):
             after.append(quantisers.quantised_graph(trainer.model).weights["conv2d/kernel"])
 
     after: list[np.ndarray] = []
-    settings = TrainingSettings(
-        epochs=3, batch_size=128, learning_rate=0.05, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
-        label_smoothing=0.0, augmentation="none", freeze_batch_norm=False, seed=1,
-    )  # fmt: skip
     graph = graph or network("small ResNet")
     quantisers = Quantisers(graph, QuantSettings(8, 8, "abs_max", "moving_average_abs_max"))
     section = QuantizationStrategySection.model_validate({"class": "QuantizationStrategy", "end_epoch": end_epoch})
     strategy = QuantizationStrategy(section, quantisers, export)
     folder.mkdir(exist_ok=True)
-    trainer = Trainer(graph, digits, replace(settings, **changes), folder, [Watch(), strategy], quantisers)
+    trainer = Trainer(graph, digits, replace(SETTINGS, **changes), folder, [Watch(), strategy], quantisers)
     return strategy, trainer.run(), after
 
 
@@ -69,14 +70,9 @@ def test_a_model_that_fake_quantisation_breaks_is_warned_of(digits, tmp_path, ca
     run(digits, tmp_path / "float", end_epoch=0)
     assert "warning" not in capsys.readouterr().out
     from qatflow.training.loop import Trainer
-    from qatflow.training.settings import TrainingSettings
 
-    settings = TrainingSettings(
-        epochs=4, batch_size=64, learning_rate=0.05, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
-        label_smoothing=0.0, augmentation="none", freeze_batch_norm=False, seed=1,
-    )  # fmt: skip
     (tmp_path / "trained").mkdir()
-    trainer = Trainer(network("small ResNet"), digits, settings, tmp_path / "trained")
+    trainer = Trainer(network("small ResNet"), digits, replace(SETTINGS, epochs=4, batch_size=64), tmp_path / "trained")
     trainer.run()
     graph = trainer.float_graph()
     # the same function in float, with one channel 3,000 times the others: one scale a tensor leaves nothing of these
