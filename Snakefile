@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/method.smk"
 
 
 configfile: "config/config.yaml"
@@ -24,10 +25,10 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrained.smk"
-include: "workflow/rules/ptq.smk"
 include: "workflow/rules/compress.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/optimize.smk"
+include: "workflow/rules/ptq.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/device.smk"
 include: "workflow/rules/evaluate.smk"
@@ -39,7 +40,7 @@ rule all:
     default_target: True
     input:
         expand(rules.make_report.output, experiment=CONFIG.experiment),
-        expand(rules.export_models.output, experiment=CONFIG.experiment),
+        where_trained(*rules.export_models.output),
     localrule: True
 
 

@@ -77,8 +77,8 @@ def test_command_line_values_win_and_nested_text_is_typed(folder):
 def test_a_wrong_command_line_value_is_named_as_such(problems):
     assert problems("seed: 2\n", sead=3, data={"shards": "many"}) == [
         "--config: data.shards: must be a whole number from 1 to 1,024; got the text 'many'",
-        "--config: sead: unknown key; allowed here: experiment, seed, data, model, pretrained, compress, accuracy, "
-        "device, evaluate; did you mean 'seed'?",
+        "--config: sead: unknown key; allowed here: experiment, seed, method, data, model, pretrained, compress, "
+        "accuracy, device, evaluate; did you mean 'seed'?",
     ]
 
 
@@ -173,7 +173,7 @@ def test_unreadable_files_are_all_listed(folder):
         ("experiment: ../x", "experiment: must be a name of letters, digits, - and _; got the text '../x'"),
         ('experiment: "x\\n"', "experiment: must be a name of letters"),
         ("model: [1]", "my.yaml:1: model: must be a mapping with keys from architecture, alpha"),
-        ("compress: {learning_rate: .inf}", "must be a number above 0; got the text '.inf'"),
+        ("compress: {learning_rate: .inf}", "must be a number above 0 or null; got the text '.inf'"),
         ("seed: '1'", "seed: must be a whole number from 0, below 2,147,483,648; got the text '1'"),
     ],
 )

@@ -1,15 +1,17 @@
-"""The accuracy gate opens and closes on what is measured."""
+"""The accuracy gate opens and closes, and the method is chosen, on what is measured."""
 
 import json
 
 import numpy as np
 import pytest
 
+from qatflow.config.model import AccuracySection
 from qatflow.data.reader import tensors
 from qatflow.errors import UserError
 from qatflow.evaluate.gate import gate
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Dense, Input, Reshape, Softmax
+from qatflow.ptq.choose import choose_method
 from qatflow.tflite.from_graph import convert
 from small_data import prepared_digits
 
@@ -19,50 +21,142 @@ def digits(tmp_path_factory):
     return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
 
 
+def classifier(kernel: np.ndarray) -> bytes:
+    """The .tflite of a linear classifier, kernel [1024, classes]."""
+    nodes = (
+        Node("input", Input((32, 32, 1))),
+        Node("flat", Reshape((1024,)), ("input",)),
+        Node("logits", Dense(), ("flat",)),
+        Node("out", Softmax(), ("logits",)),
+    )
+    return convert(Graph(nodes, ("out",), {"logits/kernel": kernel.astype(np.float32)})).lowered.content
+
+
 @pytest.fixture(scope="module")
 def models(digits, tmp_path_factory):
-    """A linear classifier by least squares, and the same with one class forgotten; top-1 of both, by NumPy."""
+    """Linear classifiers, and which validation pictures each gets right, by NumPy.
+
+    `good`: by least squares; `slightly`: a few pictures worse; `worse`: one class forgotten; `headless`: 11 outputs.
+    """
     inputs, labels = tensors(digits, "train")
     flat = inputs.reshape(len(inputs), -1)
     kernel = np.linalg.lstsq(flat.T @ flat + 100 * np.eye(1024), flat.T @ np.eye(10)[labels], rcond=None)[0]
-    worse = kernel.copy()
-    worse[:, 3] = 0
     folder = tmp_path_factory.mktemp("models")
     held_out, held_out_labels = tensors(digits, "validation")
+
+    def right(values: np.ndarray) -> np.ndarray:
+        return (held_out.reshape(len(held_out), -1) @ values.astype(np.float32)).argmax(axis=1) == held_out_labels
+
+    def weakened(share: float) -> np.ndarray:
+        """Class 3 is seen less often."""
+        return kernel * np.where(np.arange(10) == 3, share, 1.0)
+
+    slightly = next(weakened(s) for s in np.arange(0.99, 0, -0.01) if right(weakened(s)).sum() < right(kernel).sum())
     found = {}
-    for name, values in (("good", kernel), ("worse", worse)):
-        nodes = (
-            Node("input", Input((32, 32, 1))),
-            Node("flat", Reshape((1024,)), ("input",)),
-            Node("logits", Dense(), ("flat",)),
-            Node("out", Softmax(), ("logits",)),
-        )
-        graph = Graph(nodes, ("out",), {"logits/kernel": values.astype(np.float32)})
-        (folder / f"{name}.tflite").write_bytes(convert(graph).lowered.content)
-        predicted = (held_out.reshape(len(held_out), -1) @ values.astype(np.float32)).argmax(axis=1)
-        found[name] = (folder / f"{name}.tflite", float((predicted == held_out_labels).mean()))
+    for name, values in (("good", kernel), ("slightly", slightly), ("worse", weakened(0.0))):
+        (folder / f"{name}.tflite").write_bytes(classifier(values))
+        found[name] = (folder / f"{name}.tflite", right(values))
+    (folder / "headless.tflite").write_bytes(classifier(np.ones((1024, 11))))
+    found["headless"] = (folder / "headless.tflite", None)
+    return found
+
+
+def interval(reference: np.ndarray, right: np.ndarray) -> tuple[float, float, float]:
+    """Loss in points with the ends of its 95 % interval, by McNemar's variance of the difference of paired shares."""
+    n, only_first, only_second = len(right), int((reference & ~right).sum()), int((~reference & right).sum())
+    points = (only_first - only_second) / n
+    variance = (only_first + only_second - (only_first - only_second) ** 2 / n) / (n * (n - 1))
+    return 100 * points, 100 * (points - 1.96 * variance**0.5), 100 * (points + 1.96 * variance**0.5)
+
+
+def run(digits, models, tmp_path, int8, ptq=None, reference="good", **allowed) -> dict:
+    """Run the gate; return gate.json."""
+    section = AccuracySection(**allowed)
+    paths = [models[name][0] if name else None for name in (reference, int8, ptq)]
+    said = gate(*paths, digits.folder / "manifest.json", section, tmp_path / "gate.json")
+    found = json.loads((tmp_path / "gate.json").read_text())
+    assert found["said"] == said
     return found
 
 
 def test_a_closed_gate_tells_the_figures_and_leaves_no_file(digits, models, tmp_path):
     (good, right), (worse, less) = models["good"], models["worse"]
-    assert right - less > 0.05
+    points, low, high = interval(right, less)
+    assert points > 5
     with pytest.raises(UserError, match="gate is closed") as caught:
-        gate(good, worse, digits.folder / "manifest.json", 1.0, tmp_path / "gate.json")
+        run(digits, models, tmp_path, "worse", max_drop=1.0)
     told = str(caught.value)
-    assert f"loses {100 * (right - less):.2f} points" in told
-    assert f"{100 * right:.2f} % to {100 * less:.2f} % on 180 validation pictures" in told
+    assert f"int8 loses {points:.2f} points" in told
+    assert f"{100 * right.mean():.2f} % to {100 * less.mean():.2f} % on 180 validation pictures" in told
+    assert f"{low:.2f} to {high:.2f}" in told
     assert str(worse) in told and "accuracy.max_drop 1" in told
     assert not (tmp_path / "gate.json").exists()
     assert good.exists() and worse.exists()
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "max_drop"), [("good", "good", 0.0), ("worse", "good", 0.0), ("good", "worse", None)]
+    ("reference", "int8", "max_drop"), [("good", "good", 0.0), ("worse", "good", 0.0), ("good", "worse", None)]
 )
-def test_an_open_gate_writes_what_it_measured(digits, models, tmp_path, first, second, max_drop):
-    gate(models[first][0], models[second][0], digits.folder / "manifest.json", max_drop, tmp_path / "gate.json")
-    found = json.loads((tmp_path / "gate.json").read_text())
-    assert found["points"] == pytest.approx(100 * (models[first][1] - models[second][1]))
-    assert found["low"] <= found["points"] <= found["high"]
-    assert (found["pictures"], found["max_drop"]) == (180, max_drop)
+def test_an_open_gate_writes_what_it_measured(digits, models, tmp_path, reference, int8, max_drop):
+    found = run(digits, models, tmp_path, int8, reference=reference, max_drop=max_drop)
+    drop = found["against_float"]
+    expected = interval(models[reference][1], models[int8][1])
+    assert (drop["points"], drop["low"], drop["high"]) == pytest.approx(expected)
+    assert (drop["pictures"], found["max_drop"], found["against_ptq"]) == (180, max_drop, None)
+
+
+def test_a_trained_model_worse_than_quantisation_after_training_does_not_go_to_the_device(digits, models, tmp_path):
+    points, low, _ = interval(models["good"][1], models["worse"][1])
+    assert low > 0
+    with pytest.raises(UserError, match="gate is closed") as caught:
+        run(digits, models, tmp_path, "worse", ptq="good", max_drop=None)
+    told = str(caught.value)
+    assert f"training for int8 loses {points:.2f} points of top-1 against quantisation after training" in told
+    assert "accuracy.worse_than_ptq" in told and "method: ptq" in told
+    assert not (tmp_path / "gate.json").exists()
+
+
+def test_that_is_overridden_by_the_configuration_alone_and_said(digits, models, tmp_path):
+    found = run(digits, models, tmp_path, "worse", ptq="good", max_drop=None, worse_than_ptq="allow")
+    assert found["said"][-1].startswith("warning: training for int8 loses")
+    assert found["said"][-1].endswith("as accuracy.worse_than_ptq allows")
+
+
+def test_a_difference_that_may_be_chance_is_warned_of(digits, models, tmp_path):
+    points, low, _ = interval(models["good"][1], models["slightly"][1])
+    assert low <= 0 < points, "the models fit the test"
+    found = run(digits, models, tmp_path, "slightly", ptq="good", max_drop=None)
+    assert found["said"][-1].startswith("warning: training for int8 loses")
+    assert found["said"][-1].endswith("which may be chance")
+    assert found["against_ptq"]["points"] == pytest.approx(points)
+
+
+def test_a_better_one_is_said_without_a_warning(digits, models, tmp_path):
+    found = run(digits, models, tmp_path, "good", ptq="worse", max_drop=None)
+    assert found["said"][-1].startswith("training for int8 gains")
+
+
+def test_a_model_that_is_no_classifier_of_the_data_is_one_message(digits, models, tmp_path):
+    with pytest.raises(UserError, match=r"has 11 outputs and the data 10 classes.*save_out_nodes"):
+        run(digits, models, tmp_path, "headless", max_drop=None)
+
+
+@pytest.mark.parametrize(
+    ("ptq", "max_drop", "method"),
+    [
+        ("good", 0.0, "ptq"),
+        ("worse", 1.0, "qat"),
+        ("worse", 99.0, "ptq"),
+        ("worse", None, "ptq"),
+        ("slightly", 0.0, "qat"),
+    ],
+)
+def test_auto_trains_only_where_quantisation_after_training_loses_too_much(
+    digits, models, tmp_path, ptq, max_drop, method
+):
+    good, right = models["good"]
+    manifest, output = digits.folder / "manifest.json", tmp_path / "method.json"
+    chosen, drop = choose_method(good, models[ptq][0], manifest, max_drop, output)
+    found = json.loads(output.read_text())
+    assert chosen == found["method"] == method
+    assert found["points"] == drop.points == pytest.approx(interval(right, models[ptq][1])[0])

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphs import small_graph
+from graphs import pictures, small_graph
+from numpy_network import execute
 from qatflow.errors import UserError
+from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
+from qatflow.graph.operations import Input
 from qatflow.graph.store import load, save
 
 
@@ -45,11 +48,11 @@ def test_aliases_of_the_page_name_input_and_output():
 
 def test_unknown_node_names_the_nearest():
     with pytest.raises(UserError, match=r"no node 'conv_rel'.*conv_relu"):
-        small_graph().cut(["image"], ["conv_rel"])
+        cut(small_graph(), ["image"], ["conv_rel"])
 
 
 def test_cut_ends_at_an_inner_layer_and_drops_what_is_behind():
-    graph = small_graph().cut(["image"], ["dw_relu"])
+    graph = cut(small_graph(), ["image"], ["dw_relu"])
     assert graph.outputs == ("dw_relu",)
     assert [node.name for node in graph.nodes] == [
         "input", "conv", "conv_bn", "conv_relu", "pad", "dw", "dw_bn", "dw_relu",
@@ -58,11 +61,36 @@ def test_cut_ends_at_an_inner_layer_and_drops_what_is_behind():
     assert "fc_0.tmp_2" not in graph.aliases
 
 
-def test_cut_refuses_an_input_that_is_none_and_one_left_out():
-    with pytest.raises(UserError, match="'conv' is not an input"):
-        small_graph().cut(["image", "conv"], None)
+def test_cut_begins_at_an_inner_tensor_and_computes_the_rest_from_it():
+    whole = small_graph()
+    graph = cut(whole, ["dw_relu"], None)
+    assert [node.name for node in graph.nodes][:3] == ["dw_relu", "left", "left_bn"]
+    assert graph.node("dw_relu").operation == Input((4, 4, 4))
+    assert not any(name.startswith(("conv", "dw")) for name in graph.weights)
+    tensors = execute(whole, pictures())
+    np.testing.assert_array_equal(execute(graph, tensors["dw_relu"])["probabilities"], tensors["probabilities"])
+    middle = cut(quantised(), ["dw"], ["pool"])
+    assert "dw/depthwise_kernel" not in middle.weights and "dw/depthwise_kernel" not in middle.weight_scales
+
+
+def test_cut_refuses_inputs_that_do_not_lead_to_the_outputs_and_ones_left_out():
+    with pytest.raises(UserError, match="'sum' does not lead to the outputs"):
+        cut(small_graph(), ["image", "sum"], ["dw_relu"])
     with pytest.raises(UserError, match="need the input 'input' too"):
-        small_graph().cut([], None)
+        cut(small_graph(), [], None)
+    with pytest.raises(UserError, match="need the input 'input' too"):
+        cut(small_graph(), ["left_bn"], None)
+
+
+def test_cut_refuses_to_end_within_what_the_device_computes_as_one():
+    scales = {name: ActivationScale(8, 0.1) for name in ("input", "conv_relu", "dw_relu")}
+    graph = replace(quantised(), activation_scales=scales)
+    for name in ("dw", "dw_bn"):
+        with pytest.raises(UserError, match=f"'{name}' has no scale.*name 'dw_relu'"):
+            cut(graph, None, [name])
+    assert cut(graph, None, ["dw_relu"]).outputs == ("dw_relu",)
+    # of a layer left in float, any tensor will do
+    assert cut(graph, None, ["left_bn"]).outputs == ("left_bn",)
 
 
 @pytest.mark.parametrize("integers", ["integer", "float"])

@@ -42,7 +42,7 @@ def test_the_paired_drop_counts_pictures_that_only_one_model_gets_right():
     outputs["float"][:10] = [0, 1]  # wrong in float alone: 10
     outputs["int8"][10:36] = [0, 1]  # wrong in int8 alone: 26
     found = paired_drop(outputs["float"], outputs["int8"], labels)
-    assert (found.float_top1, found.int8_top1) == (0.975, 0.935)
+    assert (found.reference_top1, found.top1) == (0.975, 0.935)
     assert abs(found.points - 4.0) < 1e-9
     # McNemar's variance of the difference of paired shares: (b + c − (b − c)² / n) / n², here with n − 1
     variance = (26 + 10 - (26 - 10) ** 2 / 400) / (400 * 399)

@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from graphs import small_graph
+import numpy as np
+
+from graphs import pictures, small_graph
+from numpy_network import execute
 from qatflow.graph.store import save
+from qatflow.tflite.run import Model
 
 TOOL = Path(__file__).parent.parent / "workflow" / "scripts" / "model_optimize_tool.py"
 
@@ -31,10 +35,28 @@ def test_the_operations_of_a_model_are_counted(tmp_path: Path):
     assert "all of them are supported on arm" in answer.stdout
 
 
+def test_the_page_s_command_line_works_as_it_stands(tmp_path: Path):
+    save(small_graph(), tmp_path / "float")
+    answer = tool(
+        f"--model_file={tmp_path}/float/model",
+        f"--param_file={tmp_path}/float/weights",
+        "--optimize_out_type=naive_buffer",
+        f"--optimize_out={tmp_path}/mobilenet_v1_quant_opt",
+        "--valid_targets=arm",
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "no labels.txt" in answer.stdout
+    folder = tmp_path / "mobilenet_v1_quant_opt"
+    assert sorted(path.name for path in folder.iterdir()) == ["model.tflite", "optimization.json"]
+    images = pictures()
+    expected = execute(small_graph(), images)["probabilities"]
+    np.testing.assert_allclose(Model(folder / "model.tflite").outputs(images), expected, atol=1e-5)
+
+
 def test_missing_flags_and_missing_files_are_told(tmp_path: Path):
     answer = tool("--model_file", tmp_path / "model")
     assert answer.returncode == 2
-    assert "these are missing: --param_file, --optimize_out, --data" in answer.stderr
+    assert "these are missing: --param_file, --optimize_out\n" in answer.stderr
     answer = tool("--print_model_ops", "--model_file", tmp_path / "none", "--param_file", tmp_path / "none")
     assert answer.returncode == 1
     assert answer.stderr.count("\n") == 1 and f"{tmp_path}/none: no such file" in answer.stderr

@@ -8,8 +8,10 @@ import pytest
 from graphs import pictures, small_graph, with_weight
 from numpy_network import execute
 from qatflow.errors import UserError
+from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.operations import Conv2D, Input, Softmax
+from qatflow.graph.silent_channels import silence
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.lower import lower
 from qatflow.tflite.read import operators
@@ -90,15 +92,41 @@ def test_weights_lie_aligned_in_the_file():
         assert content.index(np.ascontiguousarray(data).tobytes()) % 16 == 0
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1e-20])
-def test_a_channel_switched_off_by_gamma_is_its_bias_and_is_reported(gamma: float):
-    graph = with_weight(quantised(small_graph(), True), "conv_bn/gamma", np.float32([gamma, 1, -1, 0.5]))
-    converted = convert(graph)
-    assert [c for kinds in converted.lowered.changed_channels.get("conv", {}).values() for c in kinds] == [0]
+def channel(kernel: np.ndarray, index: int) -> np.ndarray:
+    return kernel.reshape(*kernel.shape[:2], -1)[..., index] if kernel.shape[-1] == 1 else kernel[..., index]
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 1e-20, 3e-9])
+@pytest.mark.parametrize("layer", ["conv/kernel", "dw/depthwise_kernel"])
+def test_a_channel_switched_off_by_gamma_is_its_bias_in_every_form(layer: str, gamma: float, per_channel: bool):
+    norm = f"{layer.split('/')[0]}_bn/gamma"
+    graph = with_weight(quantised(small_graph(), per_channel), norm, np.float32([gamma, 1, -1, 0.5]))
+    assert channel(graph.weights[layer], 0).any()
+    with pytest.raises(
+        UserError, match=rf"{layer.split('/')[0]}: in the channels \[0\] the kernel's scale is so small"
+    ):
+        convert(graph)
+    silent, found = silence(graph)
+    assert found == {layer.split("/")[0]: [0]}
+    assert not channel(silent.weights[layer], 0).any()
+    for index in (1, 2, 3):
+        np.testing.assert_array_equal(channel(silent.weights[layer], index), channel(graph.weights[layer], index))
+    content = convert(silent).lowered.content
+    kernel, bias = next(o.inputs[1:] for o in operators(content) if len(o.inputs) == 3 and o.inputs[1].name == layer)
+    assert np.abs(bias.data.astype(np.int64)).max() <= 2**30
+    assert not np.take(kernel.data, 0, kernel.axis).any()
     images = pictures(8)
-    found = Model(converted.lowered.content).outputs(images)
     expected = execute(graph, images, fake_quant=True)["probabilities"]
-    assert np.abs(found - expected).max() <= graph.activation_scales["logits"].scale
+    assert np.abs(Model(content).outputs(images) - expected).max() <= graph.activation_scales["logits"].scale
+
+
+def test_a_channel_that_int8_can_hold_is_never_silenced():
+    for per_channel in (False, True):
+        graph = quantised(small_graph(), per_channel)
+        kept, found = silence(with_weight(graph, "conv_bn/gamma", np.float32([1e-5, 1, -1, 0.5])))
+        assert found == {}
+        np.testing.assert_array_equal(kept.weights["conv/kernel"], graph.weights["conv/kernel"])
 
 
 def test_widths_without_kernels_and_unknown_operations_are_all_named():
@@ -130,11 +158,19 @@ def test_a_quantised_layer_without_activation_scales_is_an_error_that_names_it()
 
 
 def test_a_graph_cut_at_an_inner_tensor_ends_there_in_float():
-    graph = quantised(small_graph(), True).cut(None, ["dw_relu"])
+    graph = cut(quantised(small_graph(), True), None, ["dw_relu"])
     images = pictures()
     found = Model(convert(graph).lowered.content).outputs(images)
     expected = execute(graph, images, fake_quant=True)["dw_relu"]
     assert np.abs(found.reshape(expected.shape) - expected).max() <= 2.01 * graph.activation_scales["dw_relu"].scale
+
+
+def test_a_graph_cut_to_begin_at_an_inner_tensor_takes_that_tensor_in_float():
+    whole = quantised(small_graph(), True)
+    tensors = execute(whole, pictures(), fake_quant=True)
+    graph = cut(whole, ["dw_relu"], None)
+    found = Model(convert(graph).lowered.content).outputs(tensors["dw_relu"].astype(np.float32))
+    assert np.abs(found - tensors["probabilities"]).max() <= whole.activation_scales["logits"].scale
 
 
 def test_a_file_that_is_no_model_is_one_message(tmp_path):

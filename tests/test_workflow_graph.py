@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from workflow_helpers import ROOT, SMALL, TARGETS, Job, Project, copy_project, environment, jobs, planned
+from workflow_helpers import (
+    ROOT,
+    SMALL,
+    TARGETS,
+    WITHOUT_TRAINING,
+    Job,
+    Project,
+    copy_project,
+    environment,
+    jobs,
+    planned,
+)
 
 pytestmark = pytest.mark.workflow
 
@@ -24,13 +35,14 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 """
 
-PARTS = ["data", "pretrained", "ptq", "compress", "export", "optimize", "device", "evaluate", "report"]
+PARTS = ["data", "pretrained", "compress", "export", "optimize", "ptq", "device", "evaluate", "report"]
 """The library's packages, in the order of the stages."""
 
 PART_OF = {
     "prepare_data": "data",
     "make_pretrained": "pretrained",
     "quantise_after_training": "ptq",
+    "choose_method": "ptq",
     "train_int8": "compress",
     "export_models": "export",
     "optimize_int8": "optimize",
@@ -53,12 +65,27 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def every_job(project: Project) -> dict[str, Job]:
-    return {job.rule: job for job in jobs(project.dry_run("all", *SMALL)) if job.rule not in TARGETS}
+    found = [*jobs(project.dry_run("all", *SMALL)), *jobs(project.dry_run("all", *SMALL, "--config", "method=auto"))]
+    return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_each_target_plans_exactly_the_stages_it_needs(project, target):
     assert project.plan(target, *SMALL) == dict.fromkeys({*TARGETS[target], target}, 1)
+
+
+def test_quantisation_after_training_needs_no_training_for_int8(project):
+    expected = dict.fromkeys({*WITHOUT_TRAINING, "all"}, 1)
+    assert project.plan("all", *SMALL, "--config", "method=ptq") == expected
+    needed = {"prepare_data", "make_pretrained", "optimize_float", "quantise_after_training", "optimize"}
+    assert project.plan("optimize", *SMALL, "--config", "method=ptq") == dict.fromkeys(needed, 1)
+
+
+def test_method_auto_plans_a_checkpoint_and_says_that_jobs_may_follow(project):
+    text = project.dry_run("all", *SMALL, "--config", "method=auto")
+    assert planned(text) == dict.fromkeys({*WITHOUT_TRAINING, "choose_method", "all"}, 1)
+    (choice,) = re.findall(r"^checkpoint choose_method:\n(?:    .*\n)+(.*)", text, re.MULTILINE)
+    assert choice == "DAG of jobs will be updated after completion."
 
 
 def test_the_default_configuration_has_the_same_graph_as_the_small_one(project):
@@ -104,6 +131,9 @@ def test_the_graph_is_printed_alone(project):
         ("export_models", "optimize_int8"),
         ("optimize_int8", "gate_accuracy"),
         ("optimize_float", "gate_accuracy"),
+        ("optimize_float", "quantise_after_training"),
+        ("quantise_after_training", "gate_accuracy"),
+        ("quantise_after_training", "evaluate_tflite"),
         ("gate_accuracy", "run_on_device"),
         ("build_mobile_light", "run_on_device"),
         ("fetch_runtime", "build_mobile_light"),
@@ -126,10 +156,10 @@ def test_lint_and_format_find_nothing(project):
 def test_every_job_keeps_a_log_of_its_own(every_job):
     logs = [job.log for job in every_job.values()]
     assert None not in logs
-    assert len(set(logs)) == len(every_job) == len(TARGETS["all"])
+    assert len(set(logs)) == len(every_job) == len(PART_OF)
 
 
-@pytest.mark.parametrize("rule", sorted(TARGETS["all"]))
+@pytest.mark.parametrize("rule", PART_OF)
 def test_a_jobs_inputs_are_its_program_and_the_modules_which_that_imports(every_job, rule):
     inputs = every_job[rule].inputs
     (program,) = (path for path in inputs if path.startswith("workflow/scripts/"))

@@ -19,8 +19,9 @@ COMPRESS = PRETRAINED | {"train_int8"}
 EXPORT = COMPRESS | {"export_models"}
 OPTIMIZE = EXPORT | {"optimize_int8"}
 DEMO = {"fetch_runtime", "build_mobile_light"}
-DEVICE = OPTIMIZE | DEMO | {"optimize_float", "gate_accuracy", "run_on_device"}
-EVALUATE = OPTIMIZE | {"optimize_float", "quantise_after_training", "evaluate_fake_quant", "evaluate_tflite"}
+PTQ = PRETRAINED | {"optimize_float", "quantise_after_training"}
+DEVICE = OPTIMIZE | PTQ | DEMO | {"gate_accuracy", "run_on_device"}
+EVALUATE = OPTIMIZE | PTQ | {"evaluate_fake_quant", "evaluate_tflite"}
 INSPECT = OPTIMIZE | {"optimize_float", "inspect_layers"}
 REPORT = DEVICE | EVALUATE | INSPECT | {"make_report"}
 TARGETS = {
@@ -37,6 +38,8 @@ TARGETS = {
     "all": REPORT,
 }
 """The rules that each named target needs, of an experiment whose float weights are trained here."""
+WITHOUT_TRAINING = REPORT - {"train_int8", "export_models", "optimize_int8", "evaluate_fake_quant"}
+"""The rules of a whole run with method ptq."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Job:
 def jobs(text: str) -> list[Job]:
     """Return the jobs in the text of a dry run."""
     found = []
-    for rule, body in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", text, re.MULTILINE):
+    for rule, body in re.findall(r"^(?:localrule|rule|checkpoint) (\w+):\n((?:    .*\n)+)", text, re.MULTILINE):
         parts = dict(line.strip().split(": ", 1) for line in body.splitlines() if ": " in line)
         found.append(Job(rule, parts.get("input", "").split(", "), parts.get("log")))
     return found

@@ -37,28 +37,37 @@ class Drop:
 
     Attributes:
         pictures: number of pictures.
-        float_top1: share of 1 of the float model.
-        int8_top1: share of 1 of the int8 model.
+        reference_top1: share of 1 of the model it is compared with.
+        top1: share of 1 of the model itself.
         points: the loss of top-1, in percentage points; negative for a gain.
         low: lower end of its 95 % interval.
         high: upper end.
     """
 
     pictures: int
-    float_top1: float
-    int8_top1: float
+    reference_top1: float
+    top1: float
     points: float
     low: float
     high: float
 
+    def text(self, model: str = "int8", reference: str = "float") -> str:
+        """Return the drop in words."""
+        gain = self.points < 0
+        return (
+            f"{model} {'gains' if gain else 'loses'} {abs(self.points):.2f} points of top-1 against {reference} "
+            f"({100 * self.reference_top1:.2f} % to {100 * self.top1:.2f} % on {self.pictures} validation pictures; "
+            f"95 % interval of the loss {self.low:.2f} to {self.high:.2f})"
+        )
 
-def paired_drop(float_outputs: np.ndarray, int8_outputs: np.ndarray, labels: np.ndarray) -> Drop:
-    """Return the loss of top-1 from float to int8 (outputs [n, classes], labels int [n]).
 
-    The interval is that of a paired difference: mean ± 1.96 · s / √n of (float right − int8 right) over the pictures,
+def paired_drop(reference: np.ndarray, outputs: np.ndarray, labels: np.ndarray) -> Drop:
+    """Return the loss of top-1 from `reference` to `outputs` (both [n, classes]; labels int [n]).
+
+    The interval is that of a paired difference: mean ± 1.96 · s / √n of (reference right − right) over the pictures,
     which is narrower than that of two independent shares, since both models mostly err on the same pictures.
     """
-    right = [(outputs.argmax(axis=1) == labels).astype(np.float64) for outputs in (float_outputs, int8_outputs)]
+    right = [(outputs.argmax(axis=1) == labels).astype(np.float64) for outputs in (reference, outputs)]
     difference = 100 * (right[0] - right[1])
     points = float(difference.mean())
     half = float(1.96 * difference.std(ddof=1) / np.sqrt(len(labels))) if len(labels) > 1 else float("inf")

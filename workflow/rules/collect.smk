@@ -27,7 +27,14 @@ rule export:
 
 rule optimize:
     input:
-        expand(rules.optimize_int8.output, experiment=CONFIG.experiment),
+        expand(
+            (
+                rules.quantise_after_training.output
+                if CONFIG.method == "ptq"
+                else rules.optimize_int8.output
+            ),
+            experiment=CONFIG.experiment,
+        ),
     localrule: True
 
 

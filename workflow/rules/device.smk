@@ -4,9 +4,9 @@
 rule run_on_device:
     input:
         **program("run_demo"),
-        model="results/{experiment}/{experiment}_opt/model.tflite",
-        labels="results/{experiment}/{experiment}_opt/labels.txt",
-        preprocessing="results/{experiment}/{experiment}_opt/preprocessing.json",
+        model=shipped_file("model.tflite"),
+        labels=shipped_file("labels.txt"),
+        preprocessing=shipped_file("preprocessing.json"),
         gate="results/{experiment}/gate.json",
         program=rules.build_mobile_light.output.program,
         library=rules.build_mobile_light.output.manifest,

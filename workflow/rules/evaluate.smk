@@ -5,7 +5,8 @@ rule gate_accuracy:
     input:
         **program("gate"),
         float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
-        int8="results/{experiment}/{experiment}_opt/model.tflite",
+        int8=shipped_file("model.tflite"),
+        ptq=where_trained("results/{experiment}/{experiment}_ptq/model.tflite"),
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         "results/{experiment}/gate.json",
@@ -18,8 +19,9 @@ rule gate_accuracy:
         runtime="1h",
     params:
         flags=flags(CONFIG.accuracy),
+        ptq=flag_where("ptq", of="ptq"),
     shell:
-        "python {input.script} --float {input.float_model} --int8 {input.int8}"
+        "python {input.script} --float {input.float_model} --int8 {input.int8} {params.ptq}"
         " --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
@@ -50,9 +52,9 @@ rule evaluate_tflite:
     input:
         **program("evaluate"),
         float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
-        int8="results/{experiment}/{experiment}_opt/model.tflite",
-        fake_quant="results/{experiment}/fake_quant.json",
-        ptq=PTQ_MODEL if CONFIG.evaluate.ptq else [],
+        ptq="results/{experiment}/{experiment}_ptq/model.tflite",
+        qat=where_trained("results/{experiment}/{experiment}_opt/model.tflite"),
+        fake_quant=where_trained("results/{experiment}/fake_quant.json"),
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         "results/{experiment}/evaluation.json",
@@ -66,19 +68,19 @@ rule evaluate_tflite:
         mem="2GB",
         runtime="1h",
     params:
-        flags=flags(CONFIG.evaluate, leave_out=("ptq",)),
-        ptq=lambda wildcards, input: f"--ptq {input.ptq}" if input.ptq else "",
+        flags=flags(CONFIG.evaluate),
+        qat=flag_where("qat", of="qat"),
+        fake_quant=flag_where("fake-quant", of="fake_quant"),
     shell:
-        "python {input.script} --float {input.float_model} --int8 {input.int8}"
-        " {params.ptq} --fake-quant {input.fake_quant} --data {input.data} {params.flags}"
-        " --output {output} > {log} 2>&1"
+        "python {input.script} --float {input.float_model} --ptq {input.ptq} {params.qat}"
+        " {params.fake_quant} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
 rule inspect_layers:
     input:
         **program("inspect_layers"),
         float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
-        int8="results/{experiment}/{experiment}_opt/model.tflite",
+        int8=shipped_file("model.tflite"),
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         "results/{experiment}/layers.json",

@@ -1,28 +1,54 @@
-"""The float model quantised after training: the baseline of the report."""
-
-PTQ_MODEL = "results/{experiment}/{experiment}_ptq/model.tflite"
+"""Quantisation after training: the baseline of every report, and what ships where it is good enough."""
 
 
 rule quantise_after_training:
     input:
         **program("ptq"),
-        model=f"pretrain/{CONFIG.pretrained.name}_pretrained/model",
-        weights=f"pretrain/{CONFIG.pretrained.name}_pretrained/weights",
+        model="results/{experiment}/{experiment}_float_opt/model.tflite",
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
-        PTQ_MODEL,
+        multiext(
+            "results/{experiment}/{experiment}_ptq/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
     log:
         "logs/quantise_after_training/{experiment}.log",
-    benchmark:
-        "logs/quantise_after_training/{experiment}.jsonl"
     conda:
-        "../../envs/tensorflow.yaml"
-    threads: 4
+        "../../envs/light.yaml"
     resources:
-        mem="4GB",
+        mem="2GB",
         runtime="1h",
     params:
-        pretrained=subpath(input.model, parent=True),
+        folder=subpath(output[0], parent=True),
     shell:
-        "python {input.script} --pretrained {params.pretrained} --data {input.data}"
-        " --threads {threads} --output {output} > {log} 2>&1"
+        "python {input.script} --float {input.model} --data {input.data}"
+        " --output {params.folder} > {log} 2>&1"
+
+
+# With method auto, which jobs follow depends on what this one finds.
+checkpoint choose_method:
+    input:
+        **program("choose_method"),
+        model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        ptq="results/{experiment}/{experiment}_ptq/model.tflite",
+        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+    output:
+        "results/{experiment}/method.json",
+    log:
+        "logs/choose_method/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="1GB",
+        runtime="1h",
+    params:
+        # narrow: what the gate alone needs must not choose again
+        max_drop=(
+            "none" if CONFIG.accuracy.max_drop is None else CONFIG.accuracy.max_drop
+        ),
+    shell:
+        "python {input.script} --float {input.model} --ptq {input.ptq} --data {input.data}"
+        " --max-drop {params.max_drop} --output {output} > {log} 2>&1"

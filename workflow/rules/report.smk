@@ -8,7 +8,7 @@ rule make_report:
         gate="results/{experiment}/gate.json",
         layers="results/{experiment}/layers.json",
         float_history=f"pretrain/{CONFIG.pretrained.name}_pretrained/history.csv",
-        history="results/{experiment}/trained/history.csv",
+        history=where_trained("results/{experiment}/trained/history.csv"),
         demo=f"results/{{experiment}}/device/{CONFIG.device.name}/output.txt",
         device=f"results/{{experiment}}/device/{CONFIG.device.name}/report.json",
     output:
@@ -43,7 +43,10 @@ rule make_report:
         runtime="10m",
     params:
         folder=subpath(output.text, parent=True),
+        shipped=lambda wildcards: shipped(wildcards.experiment),
+        history=flag_where("history", of="history"),
     shell:
-        "python {input.script} --experiment {wildcards.experiment} --evaluation {input.evaluation}"
-        " --gate {input.gate} --layers {input.layers} --device {input.device} --demo {input.demo} --float-history {input.float_history}"
-        " --history {input.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"
+        "python {input.script} --experiment {wildcards.experiment} --shipped {params.shipped}"
+        " --evaluation {input.evaluation} --gate {input.gate} --layers {input.layers}"
+        " --device {input.device} --demo {input.demo} --float-history {input.float_history}"
+        " {params.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"

@@ -1,4 +1,4 @@
-"""Measure the float and int8 models on the test pictures and on the host's clock, with LiteRT."""
+"""Measure float and int8 models on the test pictures and on the host's clock, with LiteRT."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
-    parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite")
-    parser.add_argument("--ptq", type=Path, help="int8 .tflite quantised after training, as baseline")
-    parser.add_argument("--fake-quant", type=Path, required=True, help="what evaluate_fake_quant.py wrote")
+    parser.add_argument("--ptq", type=Path, required=True, help="int8 .tflite quantised after training")
+    parser.add_argument("--qat", type=Path, help="int8 .tflite trained for int8, where there is one")
+    parser.add_argument("--fake-quant", type=Path, help="what evaluate_fake_quant.py wrote of it")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--threads", type=int, default=1, help="threads of LiteRT")
     parser.add_argument("--repeats", type=int, default=100, help="timed runs")
     parser.add_argument("--output", type=Path, required=True, help="evaluation.json to write")
     arguments = parser.parse_args(argv)
-    models = {"float": arguments.float_model, "ptq": arguments.ptq, "int8": arguments.int8}
+    models = {"float": arguments.float_model, "ptq": arguments.ptq, "qat": arguments.qat}
     models = {name: path for name, path in models.items() if path is not None}
     evaluate(models, arguments.fake_quant, arguments.data, arguments.output, arguments.threads, arguments.repeats)
 

@@ -9,7 +9,7 @@ from qatflow.graph.store import load_files
 from qatflow.optimize.describe import all_operations, model_operations, supported_operations
 from qatflow.optimize.optimize import optimize
 
-OPTIMISES = ("model_file", "param_file", "optimize_out", "data")
+OPTIMISES = ("model_file", "param_file", "optimize_out")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -42,6 +42,8 @@ def main(argv: Sequence[str]) -> None:
     for name, lines in converted.done.items():
         for line in lines:
             print(f"{name}: {line}")
+    if arguments.data is None:
+        print("without --data: the folder has no labels.txt and no preprocessing.json; pictures cannot be classified")
     print(f"optimised model: {arguments.optimize_out}/model.tflite, {len(converted.lowered.content)} bytes")
 
 

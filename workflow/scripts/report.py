@@ -17,23 +17,31 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="name of the experiment")
+    parser.add_argument("--shipped", choices=["ptq", "qat"], required=True, help="which model went to the device")
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json")
     parser.add_argument("--gate", type=Path, required=True, help="gate.json")
     parser.add_argument("--layers", type=Path, required=True, help="layers.json of inspect_layers.py")
     parser.add_argument("--device", type=Path, required=True, help="report.json of the device run")
     parser.add_argument("--demo", type=Path, required=True, help="output.txt of the device run")
     parser.add_argument("--float-history", type=Path, required=True, help="history.csv of the float training")
-    parser.add_argument("--history", type=Path, required=True, help="history.csv of the training for int8")
+    parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
     arguments = parser.parse_args(argv)
     summary = summarise(
-        arguments.experiment, arguments.evaluation, arguments.gate, arguments.device, arguments.demo, arguments.summary
+        arguments.experiment,
+        arguments.shipped,
+        arguments.evaluation,
+        arguments.gate,
+        arguments.device,
+        arguments.demo,
+        arguments.summary,
     )
     write_text(arguments.output / "summary.txt", table.text(summary))
     histories = {"float": arguments.float_history, "int8": arguments.history}
+    histories = {name: path for name, path in histories.items() if path is not None}
     learning_curves(histories, arguments.output / "learning_curves.svg")
-    confusion_picture(arguments.evaluation, "int8", arguments.output / "confusion.svg")
+    confusion_picture(arguments.evaluation, arguments.shipped, arguments.output / "confusion.svg")
     layers = read_layers(arguments.layers)
     ranges_picture(layers, arguments.output / "ranges.svg")
     pictures = {

@@ -1,15 +1,22 @@
 """The Compressor: a float graph, data and a compress YAML in; the graph with trained integers and scales out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from qatflow.compress.equalise import equalise
+from qatflow.compress.learning_rate import default_rate, warning
+from qatflow.compress.placement import quantised_kernels, quantised_tensors
+from qatflow.compress.settings import QuantSettings
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.model import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.errors import UserError
-from qatflow.graph.graph import Graph
+from qatflow.graph.cut import cut
+from qatflow.graph.graph import ActivationScale, Graph, WeightScale
 from qatflow.training.history import EpochFigures
 from qatflow.training.settings import TrainingSettings
 
@@ -47,9 +54,11 @@ class Compressor:
     @property
     def settings(self) -> TrainingSettings:
         """The settings of the training loop."""
-        kept = self.section.model_dump(exclude={"config", "export"})
+        section = self.section
+        rate = section.learning_rate or default_rate(section.batch_size, section.freeze_batch_norm)
         return TrainingSettings(
-            **kept,
+            **section.model_dump(exclude={"config", "export", "learning_rate", "equalize_channels"}),
+            learning_rate=rate,
             epochs=self.config.compressor.epoch,
             warmup_epochs=0.0,
             label_smoothing=0.0,
@@ -64,32 +73,52 @@ class Compressor:
         return {
             "settings": self.settings.shaping,
             "export": self.section.export,
+            "equalize_channels": self.section.equalize_channels,
             "strategy": self.strategy.model_dump(exclude=paths | cuts),
             "data": self.data.content_digest(),
         }
+
+    def check_saved_nodes(self) -> None:
+        """Raise before training what export would raise after it.
+
+        Raises:
+            UserError: save_in_nodes or save_out_nodes cannot be cut at.
+        """
+        kernels = quantised_kernels(self.graph, self.strategy.quantizable_op_type, self.strategy.skip_pattern)
+        unit = np.ones(1, np.float32)
+        quantised = replace(
+            self.graph,
+            weight_scales={name: WeightScale(8, unit) for name in kernels.values()},
+            activation_scales={name: ActivationScale(8, 1.0) for name in quantised_tensors(self.graph, kernels)},
+        )
+        cut(quantised, self.strategy.save_in_nodes, self.strategy.save_out_nodes)
 
     def run(self, folder: Path) -> tuple[Graph, list[EpochFigures]]:
         """Train, going on from the state in `folder`; return the quantised graph of `end_epoch` and the history.
 
         TensorFlow must have been started.
         """
-        from qatflow.compress.quantize_model import Quantisers, QuantSettings
+        from qatflow.compress.quantize_model import Quantisers
         from qatflow.compress.strategies.quantization import QuantizationStrategy
         from qatflow.training.loop import Trainer
 
-        strategy = self.strategy
-        quantisers = Quantisers(
-            self.graph,
-            QuantSettings(
-                strategy.weight_bits,
-                strategy.activation_bits,
-                strategy.weight_quantize_type,
-                strategy.activation_quantize_type,
-                tuple(strategy.quantizable_op_type),
-                tuple(strategy.skip_pattern),
-            ),
-        )
+        settings, strategy = self.settings, self.strategy
+        said = warning(settings.learning_rate, settings.batch_size, settings.freeze_batch_norm)
+        if said:
+            print(said, flush=True)
+        graph = self._prepared()
+        quantisers = Quantisers(graph, QuantSettings.of(strategy))
         quantisation = QuantizationStrategy(strategy, quantisers, self.section.export)
-        trainer = Trainer(self.graph, self.data, self.settings, folder, strategies=[quantisation], hooks=quantisers)
+        trainer = Trainer(graph, self.data, settings, folder, strategies=[quantisation], hooks=quantisers)
         history = trainer.run()
         return quantisation.graph(folder), history
+
+    def _prepared(self) -> Graph:
+        """Return the float graph as training begins with it."""
+        strategy = self.strategy
+        if not self.section.equalize_channels or strategy.weight_quantize_type != "abs_max":
+            return self.graph
+        layers = quantised_kernels(self.graph, strategy.quantizable_op_type, strategy.skip_pattern)
+        graph, changed = equalise(self.graph, layers)
+        print(f"channels of {len(changed)} kernels brought to one range, for one scale a tensor", flush=True)
+        return graph

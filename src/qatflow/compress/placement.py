@@ -9,27 +9,18 @@ from collections.abc import Collection
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
+    PASS_THROUGH,
     QUANTISED_KERNEL,
     Add,
-    AveragePool,
     BatchNorm,
     Conv2D,
     Dense,
     DepthwiseConv2D,
-    Dropout,
-    Identity,
     Input,
-    MaxPool,
-    Pad,
     Relu,
     Relu6,
-    Reshape,
     Softmax,
 )
-
-# Their output keeps the scale of their input: they move or pick values and make none outside its range.
-PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool)
-
 
 OPERATION_TYPES: dict[str, type] = {"conv2d": Conv2D, "depthwise_conv2d": DepthwiseConv2D, "mul": Dense}
 

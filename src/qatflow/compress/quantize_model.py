@@ -1,7 +1,7 @@
 """The quantisers put into a training model, and the integers and scales read out of it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,26 +9,16 @@ import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig, QuantizeWrapperV2
 from tf_keras import layers
 
-from qatflow.compress.placement import OPERATION_TYPES, quantised_kernels, quantised_tensors
+from qatflow.compress.placement import quantised_kernels, quantised_tensors
 from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS, ActivationQuantizer
 from qatflow.compress.quantizers.phase import Phase
 from qatflow.compress.quantizers.weights import AbsMaxWeight
+from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.operations import QUANTISED_KERNEL, Dense
+from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.training.keras_model import TrainingModel
-
-
-@dataclass(frozen=True)
-class QuantSettings:
-    """What a QuantizationStrategy asks for; names and values are those of the compress YAML."""
-
-    weight_bits: int
-    activation_bits: int
-    weight_quantize_type: str
-    activation_quantize_type: str
-    quantizable_op_type: tuple[str, ...] = tuple(OPERATION_TYPES)
-    skip_pattern: tuple[str, ...] = ()
 
 
 class KernelConfig(QuantizeConfig):
@@ -128,7 +118,10 @@ class Quantisers:
         return wrapper
 
     def quantised_graph(self, model: TrainingModel) -> Graph:
-        """Return the graph with the integers and scales that training has reached."""
+        """Return the graph with the integers and scales that training has reached.
+
+        Kernels of channels that are nothing beside their bias are zero, since no int8 run-time could hold them.
+        """
         weights = model.weights()
         weight_scales: dict[str, WeightScale] = {}
         bits = self.settings.weight_bits
@@ -136,17 +129,19 @@ class Quantisers:
             integers, scale = self._kernels[name].integers(weights[weight])
             weights[weight] = np.asarray(integers).astype(integer_type(bits))
             weight_scales[weight] = WeightScale(bits, np.asarray(scale))
-        return Graph(
-            nodes=self.graph.nodes,
-            outputs=self.graph.outputs,
+        reached = replace(
+            self.graph,
             weights=weights,
             weight_scales=weight_scales,
             activation_scales={
                 name: self._activation_scale(quantizer, wrapper._output_quantizer_vars)
                 for name, (quantizer, wrapper) in self._tensors.items()
             },
-            aliases=self.graph.aliases,
         )
+        quantised, silent = silence(reached)
+        for name, channels in silent.items():
+            print(f"{name}: {len(channels)} channels are their bias alone: their kernels are set to zero", flush=True)
+        return quantised
 
     def ranges(self, model: TrainingModel) -> Iterator[tuple[str, float, float]]:
         """Yield name, least and greatest value of each quantised kernel and tensor, in the graph's order.

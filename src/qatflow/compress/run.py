@@ -34,6 +34,7 @@ def compress(
     config = load_compress(Path(section.config))
     graph, manifest = load(pretrained), read_manifest(data)
     compressor = Compressor(graph, manifest, section, config, seed)
+    compressor.check_saved_nodes()
     shape = {
         **compressor.shape(),
         "pretrained": sha256(pretrained / "weights"),

@@ -62,6 +62,7 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
         "device",
         "report",
         "gate.json",
+        "method.json",
         "layers.json",
         "evaluation.json",
         "fake_quant.json",

@@ -107,9 +107,19 @@ class CompressSection(Section):
         "on the validation pictures.",
     )
     batch_size: int = Field(128, ge=1, description="Pictures a step.")
-    learning_rate: float = Field(0.005, gt=0, description="Learning rate at the first step; cosine decay to zero.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Learning rate at the first step; cosine decay to zero. null: in proportion to the batch, 0.005 at "
+        "128 pictures; with freeze_batch_norm 3e-6 at 25.",
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
     weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
+    equalize_channels: bool = Field(
+        True,
+        description="With weight_quantize_type abs_max: first bring the channels of each kernel to one range, which "
+        "the batch-norm behind it makes up for. The float function stays the same; one scale then fits all channels.",
+    )
     freeze_batch_norm: bool = Field(
         False, description="Keep batch-norm's statistics and use them in training; right for short fine-tuning."
     )
@@ -146,11 +156,6 @@ class EvaluateSection(Section):
 
     threads: int = Field(1, ge=1, le=64, description="Threads of LiteRT when latency is measured.")
     repeats: int = Field(100, ge=1, description="Timed runs of one picture.")
-    ptq: bool = Field(
-        True,
-        description="Also quantise the float model after training, on the calibration pictures, as the baseline that "
-        "training for int8 has to beat.",
-    )
 
 
 class AccuracySection(Section):
@@ -161,7 +166,12 @@ class AccuracySection(Section):
         ge=0,
         le=100,
         description="Largest loss of top-1 against float, in percentage points on the validation pictures, with which "
-        "the model may go to the device. null: any.",
+        "the model may go to the device, and with which method auto does without training. null: any.",
+    )
+    worse_than_ptq: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="Whether a trained model may go to the device that is worse than the one quantised after training: "
+        "by more than chance, which is when the 95 % interval of the difference lies above 0. Less is only said.",
     )
 
 
@@ -173,6 +183,12 @@ class Config(Section):
         description="Results are kept in results/<experiment>/; the optimised model in <experiment>_opt/ there.",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="Seed of everything random.")
+    method: Literal["ptq", "qat", "auto"] = Field(
+        "qat",
+        description="What makes the int8 model that goes to the device. qat: training for int8, as the compress "
+        "section says; ptq: quantisation after training, by ai-edge-quantizer; auto: ptq, and training only where ptq "
+        "loses more than accuracy.max_drop on the validation pictures.",
+    )
     data: DataSection = Field(default_factory=DataSection)
     model: ModelSection = Field(default_factory=ModelSection)
     pretrained: PretrainedSection = Field(default_factory=PretrainedSection)

@@ -13,15 +13,17 @@ from qatflow.files import read_json, write_json
 from qatflow.metrics import accuracy, confusion
 from qatflow.tflite.run import Model
 
-FORMAT = 1
+FORMAT = 2
 
 
-def evaluate(models: dict[str, Path], fake_quant: Path, data: Path, output: Path, threads: int, repeats: int) -> None:
+def evaluate(
+    models: dict[str, Path], fake_quant: Path | None, data: Path, output: Path, threads: int, repeats: int
+) -> None:
     """Measure each model and write evaluation.json.
 
     Args:
-        models: .tflite files by what they are called in the report (`float`, `ptq`, `int8`).
-        fake_quant: what `evaluate_fake_quant` wrote.
+        models: .tflite files by what they are called in the report (`float`, `ptq`, `qat`).
+        fake_quant: what `evaluate_fake_quant` wrote of the trained one; None where nothing was trained.
         data: manifest.json of the data; its test split is used.
         output: file to write.
         threads: threads of LiteRT when latency is measured.
@@ -29,23 +31,27 @@ def evaluate(models: dict[str, Path], fake_quant: Path, data: Path, output: Path
     """
     manifest = read_manifest(data)
     inputs, labels = tensors(manifest, "test")
-    measured = {name: _measure(path, inputs, labels, threads, repeats) for name, path in models.items()}
+    measured = {
+        name: _measure(path, inputs, labels, manifest.classes, threads, repeats) for name, path in models.items()
+    }
     write_json(
         output,
         {
             "format_version": FORMAT,
             "labels": list(manifest.labels),
             "models": measured,
-            "fake_quant": read_json(fake_quant),
+            "fake_quant": read_json(fake_quant) if fake_quant is not None else None,
             "latency_settings": {"threads": threads, "repeats": repeats, "runtime": "LiteRT, XNNPACK, host"},
             "provenance": provenance.record([*models.values(), data], {}),
         },
     )
 
 
-def _measure(path: Path, inputs: np.ndarray, labels: np.ndarray, threads: int, repeats: int) -> dict[str, Any]:
+def _measure(
+    path: Path, inputs: np.ndarray, labels: np.ndarray, classes: int, threads: int, repeats: int
+) -> dict[str, Any]:
     model = Model(path, threads)
-    outputs = model.outputs(inputs)
+    outputs = model.probabilities(inputs, classes)
     times = model.milliseconds(repeats)
     return {
         **asdict(accuracy(outputs, labels)),

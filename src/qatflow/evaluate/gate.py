@@ -3,45 +3,79 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from qatflow import provenance
+from qatflow.config.model import AccuracySection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.errors import UserError
 from qatflow.files import write_json
-from qatflow.metrics import Drop, paired_drop
+from qatflow.metrics import paired_drop
 from qatflow.tflite.run import Model
 
-FORMAT = 1
+FORMAT = 2
 
 
-def gate(float_model: Path, int8_model: Path, data: Path, max_drop: float | None, output: Path) -> Drop:
+def gate(
+    float_model: Path, int8_model: Path, ptq_model: Path | None, data: Path, section: AccuracySection, output: Path
+) -> list[str]:
     """Measure what int8 costs on the validation pictures, and write gate.json where that is allowed.
 
     Args:
         float_model: float .tflite.
-        int8_model: int8 .tflite.
+        int8_model: int8 .tflite that is to go to the device.
+        ptq_model: the one quantised after training, which a trained one must not be worse than; None where that is
+            the model itself.
         data: manifest.json of the data; its validation split is used whole.
-        max_drop: largest allowed drop of top-1, in percentage points; None: any.
+        section: what is allowed.
         output: file to write.
 
+    Returns:
+        What was found, a line a comparison; a warning among them where the trained model is worse than the one
+        quantised after training, by no more than chance or because that is allowed.
+
     Raises:
-        UserError: the drop is larger; the message has the figures, and all models stay where they are.
+        UserError: the loss is larger than allowed; the message has the figures, and all models stay where they are.
     """
-    inputs, labels = tensors(read_manifest(data), "validation")
-    found = paired_drop(Model(float_model).outputs(inputs), Model(int8_model).outputs(inputs), labels)
-    if max_drop is not None and found.points > max_drop:
+    manifest = read_manifest(data)
+    pictures, labels = tensors(manifest, "validation")
+
+    def outputs(path: Path) -> np.ndarray:
+        return Model(path).probabilities(pictures, manifest.classes)
+
+    found = outputs(int8_model)
+    drop = paired_drop(outputs(float_model), found, labels)
+    said = [drop.text()]
+    if section.max_drop is not None and drop.points > section.max_drop:
         raise UserError(
-            f"the accuracy gate is closed: {int8_model} loses {text(found)}, more than accuracy.max_drop {max_drop:g}. "
-            "The models are kept; train longer, try other quantisation settings, or raise accuracy.max_drop"
+            f"the accuracy gate is closed: {int8_model}: {drop.text()}, more than accuracy.max_drop "
+            f"{section.max_drop:g}. The models are kept; train longer, try other quantisation settings, or raise "
+            "accuracy.max_drop"
         )
-    made = provenance.record([float_model, int8_model, data], {"max_drop": max_drop})
-    write_json(output, {"format_version": FORMAT, "max_drop": max_drop, **asdict(found), "provenance": made})
-    return found
-
-
-def text(drop: Drop) -> str:
-    """Return the drop in words."""
-    return (
-        f"{drop.points:.2f} points of top-1 against float (95 % interval {drop.low:.2f} to {drop.high:.2f}, "
-        f"{100 * drop.float_top1:.2f} % to {100 * drop.int8_top1:.2f} % on {drop.pictures} validation pictures)"
+    against_ptq = None
+    if ptq_model is not None:
+        against_ptq = paired_drop(outputs(ptq_model), found, labels)
+        told = against_ptq.text("training for int8", "quantisation after training")
+        said.append(told)
+        if against_ptq.low > 0 and section.worse_than_ptq == "refuse":
+            raise UserError(
+                f"the accuracy gate is closed: {int8_model}: {told}. The models are kept; lower compress.learning_rate "
+                f"or train longer, ship {ptq_model} (method: ptq), or set accuracy.worse_than_ptq to allow"
+            )
+        if against_ptq.points > 0:
+            chance = "as accuracy.worse_than_ptq allows" if against_ptq.low > 0 else "which may be chance"
+            said[-1] = f"warning: {told}, {chance}"
+    models = [float_model, int8_model, *([ptq_model] if ptq_model else [])]
+    write_json(
+        output,
+        {
+            "format_version": FORMAT,
+            **section.model_dump(),
+            "said": said,
+            "against_float": asdict(drop),
+            "against_ptq": against_ptq and asdict(against_ptq),
+            "provenance": provenance.record([*models, data], section.model_dump()),
+        },
     )
+    return said

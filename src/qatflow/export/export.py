@@ -13,6 +13,7 @@ from qatflow.errors import UserError
 from qatflow.export.mobile import write_mobile
 from qatflow.export.targets import Target, targets
 from qatflow.files import sha256, whole_folder, write_json
+from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, write
 
@@ -28,7 +29,7 @@ def export(trained: Path, strategy: QuantizationStrategySection, experiment: Pat
     Raises:
         UserError: a node name is unknown, or an int8 form is asked for of widths that do not fit it.
     """
-    graph = load(trained).cut(strategy.save_in_nodes, strategy.save_out_nodes)
+    graph = cut(load(trained), strategy.save_in_nodes, strategy.save_out_nodes)
     written = targets(strategy, experiment)
     for target in written:
         with whole_folder(target.folder) as folder:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qatflow.errors import UserError
-from qatflow.graph.operations import QUANTISED_KERNEL, Operation
+from qatflow.graph.operations import PASS_THROUGH, QUANTISED_KERNEL, DepthwiseConv2D, Operation
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Node:
         """Name of the weight that quantisation concerns; None for operations without one."""
         role = QUANTISED_KERNEL.get(type(self.operation))
         return role and self.weight(role)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether its kernel has the output channels in its last two axes (in × multiplier), not in the last alone."""
+        return isinstance(self.operation, DepthwiseConv2D)
 
 
 @dataclass(frozen=True)
@@ -96,39 +101,20 @@ class Graph:
         """Return the nodes that read the tensor `name`."""
         return [node for node in self.nodes if name in node.inputs]
 
+    def activation_scale(self, name: str) -> ActivationScale | None:
+        """Return the scale of a tensor, or of the one it only moves or picks values of; None where it is in float."""
+        while name not in self.activation_scales:
+            node = self.node(name)
+            if not isinstance(node.operation, PASS_THROUGH):
+                return None
+            (name,) = node.inputs
+        return self.activation_scales[name]
+
     def real_weight(self, name: str) -> np.ndarray:
         """Return a weight as float32 real values, integers multiplied by their scale."""
         values = self.weights[name]
         scale = self.weight_scales.get(name)
         return values if scale is None else values.astype(np.float32) * along_channels(scale.scale, values)
-
-    def cut(self, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> "Graph":
-        """Return the part of the graph between named tensors, as PaddleSlim's save_in_nodes and save_out_nodes.
-
-        Args:
-            inputs: names or aliases of input nodes; None keeps all. Every kept input must be named.
-            outputs: names or aliases of the tensors that the cut graph ends at; None keeps the outputs.
-
-        Raises:
-            UserError: a name is unknown, or the outputs need an input that is not named.
-        """
-        ends = self.outputs if outputs is None else tuple(self.node(name).name for name in outputs)
-        by_name = {node.name: node for node in self.nodes}
-        needed: set[str] = set()
-        stack = list(ends)
-        while stack:
-            name = stack.pop()
-            if name not in needed:
-                needed.add(name)
-                stack.extend(by_name[name].inputs)
-        starts = {node.name for node in self.nodes if not node.inputs}
-        if inputs is not None:
-            named = {self.node(name).name for name in inputs}
-            for name in sorted(named - starts):
-                raise UserError(f"save_in_nodes: '{name}' is not an input; the graph's inputs are {sorted(starts)}")
-            for name in sorted((needed & starts) - named):
-                raise UserError(f"save_in_nodes: the outputs {list(ends)} need the input '{name}' too; add it")
-        return self.with_nodes([node for node in self.nodes if node.name in needed], outputs=ends)
 
     def with_nodes(self, nodes: Iterable[Node], outputs: tuple[str, ...] | None = None) -> "Graph":
         """Return the graph with these nodes, and without the weights, scales and aliases of nodes that are gone."""

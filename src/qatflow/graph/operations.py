@@ -157,3 +157,6 @@ OPERATIONS: dict[str, type] = {
 
 # Operations whose kernels are quantised, with the role of that weight.
 QUANTISED_KERNEL: dict[type, str] = {Conv2D: "kernel", DepthwiseConv2D: "depthwise_kernel", Dense: "kernel"}
+
+# Their output keeps the scale of their input: they move or pick values and make none outside its range.
+PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool)

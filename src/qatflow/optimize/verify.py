@@ -4,7 +4,6 @@ import numpy as np
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import DepthwiseConv2D
 from qatflow.tflite.lower import Lowered
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 
@@ -38,14 +37,9 @@ def verify(graph: Graph, lowered: Lowered) -> list[Operator]:
             )
         node = kernels.pop(kernel.name)
         integers = graph.weights[kernel.name]
-        if isinstance(node.operation, DepthwiseConv2D):
-            expected = integers.reshape(1, *integers.shape[:2], -1)
-        else:
-            expected = np.moveaxis(integers, -1, 0)
-        kept = np.ones(kernel.shape[kernel.axis], bool)
-        for channels in lowered.changed_channels.get(node.name, {}).values():
-            kept[channels] = False
-        if not np.array_equal(np.compress(kept, kernel.data, kernel.axis), np.compress(kept, expected, kernel.axis)):
+        by_channel = node.is_depthwise
+        expected = integers.reshape(1, *integers.shape[:2], -1) if by_channel else np.moveaxis(integers, -1, 0)
+        if not np.array_equal(kernel.data, expected):
             raise UserError(f"{operator.name} {node.name}: its integers are not those of training; this is a bug")
     if kernels:
         raise UserError(f"layers {sorted(node.name for node in kernels.values())} are missing from the optimised model")

@@ -1,1 +1,1 @@
-"""Post-training quantisation: the baseline that training for int8 has to beat."""
+"""Post-training quantisation: what training for int8 has to beat, and what ships where it is good enough."""

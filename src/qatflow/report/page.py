@@ -32,7 +32,7 @@ pre { background: #f4f4f4; padding: 1em }
 <tr>{% for cell in head %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for line in lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
-<p>Accuracy gate: {{ summary.gate }}.</p>
+<p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
 <h2>On the device</h2>
 <pre>{{ summary.demo }}</pre>
 <h2>Layers, the noisiest first</h2>

@@ -6,7 +6,7 @@ from pathlib import Path
 from qatflow import provenance
 from qatflow.files import read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -15,16 +15,16 @@ class Row:
 
     Attributes:
         model: what it is.
-        top1: share of the test pictures, 0…1.
+        top1: share of the test pictures, 0…1; None where there is no such model.
         top5: the same for the five best classes.
         bytes: of the .tflite file; None where there is no file for the device.
         host_ms: median latency of one picture on the host, in ms.
-        device: what the device run found, in words.
+        device: what the device run found, in words; of a model that is not there, that it was not trained.
     """
 
     model: str
-    top1: float
-    top5: float
+    top1: float | None
+    top5: float | None
     bytes: int | None
     host_ms: float | None
     device: str
@@ -37,23 +37,26 @@ class Summary:
     Attributes:
         experiment: its name.
         test_pictures: pictures the figures are of.
-        rows: float, quantised after training where that was asked for, fake-quantised, and int8.
-        gate: what the accuracy gate found on the validation pictures, in words.
+        rows: float, quantised after training, fake-quantised, and trained for int8.
+        gate: what the accuracy gate found on the validation pictures, in words, a line a comparison.
         demo: what the demo printed on the device.
     """
 
     experiment: str
     test_pictures: int
     rows: tuple[Row, ...]
-    gate: str
+    gate: tuple[str, ...]
     demo: str
 
 
-def summarise(experiment: str, evaluation: Path, gate: Path, device: Path, demo: Path, output: Path) -> Summary:
+def summarise(
+    experiment: str, shipped: str, evaluation: Path, gate: Path, device: Path, demo: Path, output: Path
+) -> Summary:
     """Gather the figures and write summary.json.
 
     Args:
         experiment: name of the experiment.
+        shipped: which model went to the device: `ptq` or `qat`.
         evaluation: evaluation.json.
         gate: gate.json.
         device: report.json of the device run.
@@ -62,25 +65,23 @@ def summarise(experiment: str, evaluation: Path, gate: Path, device: Path, demo:
     """
     found = read_json(evaluation)
     models, fake_quant = found["models"], found["fake_quant"]
-    rows = (
-        _row("float", models["float"], ""),
-        *([_row("PTQ int8", models["ptq"], "")] if "ptq" in models else []),
-        Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ""),
-        _row("QAT int8", models["int8"], _device_result(read_json(device))),
-    )
+    on_device = {shipped: _device_result(read_json(device))}
+    rows = [_row("float", models["float"], ""), _row("PTQ int8", models["ptq"], on_device.get("ptq", ""))]
+    if "qat" in models:
+        rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ""))
+        rows.append(_row("QAT int8", models["qat"], on_device.get("qat", "")))
+    else:
+        rows.append(Row("QAT int8", None, None, None, None, "not trained"))
     summary = Summary(
-        experiment, models["int8"]["pictures"], rows, _gate(read_json(gate)), demo.read_text(encoding="utf-8")
+        experiment,
+        models["float"]["pictures"],
+        tuple(rows),
+        tuple(read_json(gate)["said"]),
+        demo.read_text(encoding="utf-8"),
     )
-    made = provenance.record([evaluation, gate, device, demo], {})
-    write_json(output, {"format_version": FORMAT, **asdict(summary), "provenance": made})
+    made = provenance.record([evaluation, gate, device, demo], {"shipped": shipped})
+    write_json(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})
     return summary
-
-
-def _gate(found: dict) -> str:
-    return (
-        f"int8 loses {found['points']:.2f} points of top-1 against float on {found['pictures']} validation pictures "
-        f"(95 % interval {found['low']:.2f} to {found['high']:.2f})"
-    )
 
 
 def _row(name: str, measured: dict, device: str) -> Row:

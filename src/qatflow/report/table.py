@@ -16,7 +16,7 @@ def text(summary: Summary) -> str:
     lines.insert(1, "  ".join("-" * width for width in widths))
     title = f"{summary.experiment}: {summary.test_pictures} test pictures"
     return "\n".join(
-        [title, "", *lines, "", summary.gate, "", "mobilenetv1_light_api on the device:", summary.demo.rstrip(), ""]
+        [title, "", *lines, "", *summary.gate, "", "mobilenetv1_light_api on the device:", summary.demo.rstrip(), ""]
     )
 
 
@@ -24,8 +24,8 @@ def cells(row: Row) -> tuple[str, ...]:
     """Return a line of the table, one text a column of `HEAD`."""
     return (
         row.model,
-        f"{100 * row.top1:.2f}",
-        f"{100 * row.top5:.2f}",
+        "" if row.top1 is None else f"{100 * row.top1:.2f}",
+        "" if row.top5 is None else f"{100 * row.top5:.2f}",
         "" if row.bytes is None else f"{row.bytes:,}",
         "" if row.host_ms is None else f"{row.host_ms:.3f}",
         row.device,

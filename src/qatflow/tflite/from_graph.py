@@ -14,7 +14,7 @@ class Converted:
     Attributes:
         graph: the graph after the passes.
         done: by pass, a line for each thing it did.
-        lowered: the model's bytes, and the channels whose integers could not be kept.
+        lowered: the model's bytes.
     """
 
     graph: Graph

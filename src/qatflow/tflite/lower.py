@@ -4,7 +4,7 @@ Where a node's kernel, or the tensor it makes, has a scale, it runs in int8; the
 DEQUANTIZE between the two. Inputs and outputs are float32. Softmax stays in float, so that small probabilities survive.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import AveragePool, Input, MaxPool, Pad, Reshape
+from qatflow.graph.operations import PASS_THROUGH, Input
 from qatflow.graph.shapes import Shape, shapes
+from qatflow.graph.silent_channels import least_scale
 from qatflow.tflite.builder import ModelBuilder
 from qatflow.tflite.operators import LOWER
-
-INT32_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,11 @@ class Grid:
     zero_point: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lowered:
-    """The result of lowering.
+    """The result of lowering: the bytes of the .tflite file."""
 
-    Attributes:
-        content: bytes of the .tflite file.
-        changed_channels: channels whose integers could not be kept, by node, with the reason: `zero`: batch-norm's
-            gamma is 0, so the channel is its bias; `bias`: the scale is so small that the bias would not fit int32.
-    """
-
-    content: bytes = b""
-    changed_channels: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    content: bytes
 
 
 def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = None) -> Lowered:
@@ -95,7 +87,6 @@ class Lowering:
         self.graph = graph
         self.shapes = shapes(graph)
         self.builder = ModelBuilder()
-        self.result = Lowered()
         self._float: dict[str, int] = {}
         self._int8: dict[str, int] = {}
         self._grids: dict[str, Grid] = {
@@ -110,8 +101,7 @@ class Lowering:
             self.builder.metadata(name, content)
         inputs = [(n.name, self._float[n.name]) for n in self.graph.nodes if isinstance(n.operation, Input)]
         outputs = [(name, self.as_float(name)) for name in self.graph.outputs]
-        self.result.content = self.builder.pack(inputs, outputs, description)
-        return self.result
+        return Lowered(self.builder.pack(inputs, outputs, description))
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a node's tensor, with the batch of 1."""
@@ -160,8 +150,7 @@ class Lowering:
     ) -> None:
         """Add an operator without weights: in int8 where its tensor has a scale, or where it passes one through."""
         sources = [self._grids.get(name) for name in node.inputs]
-        passes = isinstance(node.operation, Pad | Reshape | MaxPool | AveragePool)
-        grid = sources[0] if passes else self._grids.get(node.name)
+        grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
         if grid is not None and all(source is not None for source in sources):
             inputs = [self.as_int8(name) for name in node.inputs]
             self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, grid)], options, int8_version)
@@ -185,33 +174,31 @@ class Lowering:
             return
         if source not in self._grids or node.name not in self._grids:
             raise UserError(f"{node.name}: its weights are int8 but the tensor it reads or makes has no scale")
-        kernel, scale, bias_integers = self._integers(node, kernel, axis, known.scale, bias, self._grids[source].scale)
+        scale = self._fitting(node, kernel, axis, bias, known.scale)
+        step = scale.astype(np.float64) * self._grids[source].scale
         weights = [
             self.constant(name, kernel, scale, axis),
-            self.constant(node.weight("bias"), bias_integers, (scale * np.float32(self._grids[source].scale))),
+            self.constant(node.weight("bias"), np.rint(bias / step).astype(np.int32), step.astype(np.float32)),
         ]
         inputs = [self.as_int8(source), *weights]
         output = self.new_int8(node.name, self._grids[node.name])
         self.builder.operator(operator, inputs, [output], options, int8_version)
 
-    def _integers(
-        self, node: Node, kernel: np.ndarray, axis: int, scale: np.ndarray, bias: np.ndarray, source_scale: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return kernel integers, scales and bias integers, with the few channels mended that no kernel could run."""
-        kernel, scale = kernel.copy(), scale.astype(np.float64).copy()
-        changed: dict[str, list[int]] = {}
-        if scale.size > 1:
-            floor = np.maximum(np.abs(bias) / (source_scale * INT32_MAX) * 1.0001, np.finfo(np.float32).tiny)
-            for channel in np.flatnonzero(scale < floor):
-                part: list[Any] = [slice(None)] * kernel.ndim
-                part[axis] = channel
-                changed.setdefault("zero" if scale[channel] == 0 else "bias", []).append(int(channel))
-                mended = max(floor[channel], float(np.median(scale))) if scale[channel] == 0 else floor[channel]
-                kernel[tuple(part)] = np.rint(kernel[tuple(part)] * (scale[channel] / mended))
-                scale[channel] = mended
-        if changed:
-            self.result.changed_channels[node.name] = changed
-        single = scale.astype(np.float32)
-        step = single.astype(np.float64) * source_scale
-        integers = np.clip(np.rint(bias / step), -INT32_MAX, INT32_MAX)
-        return kernel, single, integers.astype(np.int32)
+    def _fitting(self, node: Node, kernel: np.ndarray, axis: int, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Return the scale with that of channels that are all zero raised to what the kernels can run.
+
+        One scale for all channels becomes one a channel where some have to be raised.
+        """
+        least = least_scale(bias, self._grids[node.inputs[0]].scale, self._grids[node.name].scale)
+        small = np.flatnonzero(scale < least)
+        if not small.size:
+            return scale
+        filled = [int(channel) for channel in small if np.take(kernel, channel, axis).any()]
+        if filled:
+            raise UserError(
+                f"{node.name}: in the channels {filled} the kernel's scale is so small that the bias beside it does "
+                "not fit int32; training sets such kernels to zero: train again"
+            )
+        raised = np.broadcast_to(scale, least.shape).copy()
+        raised[small] = np.nextafter(least[small].astype(np.float32), np.float32(np.inf))
+        return raised

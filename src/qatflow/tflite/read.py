@@ -62,6 +62,13 @@ def operators(content: bytes) -> list[Operator]:
     return found
 
 
+def inputs(content: bytes) -> list[Tensor]:
+    """Return the inputs of the first subgraph."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    return [_tensor(subgraph.tensors[index], model) for index in subgraph.inputs]
+
+
 def _names(enum: type) -> Mapping[int, str]:
     return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
 

@@ -42,6 +42,7 @@ class Model:
     """A loaded model with one input and one output.
 
     Attributes:
+        name: its path, for messages.
         input: type of its input.
         output: type of its output.
     """
@@ -58,7 +59,7 @@ class Model:
         """
         from ai_edge_litert.interpreter import Interpreter
 
-        name = "the model" if isinstance(model, bytes) else str(model)
+        name = self.name = "the model" if isinstance(model, bytes) else str(model)
         try:
             content = model if isinstance(model, bytes) else model.read_bytes()
             self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
@@ -81,13 +82,32 @@ class Model:
 
         Returns:
             [n, elements of the output], of the output's type.
+
+        Raises:
+            UserError: the rows are not the model's inputs.
         """
+        if inputs[0].size != np.prod(self.input.shape):
+            raise UserError(f"{self.name} takes {self.input.shape}, and the pictures are {inputs[0].shape}")
         results = np.empty((len(inputs), int(np.prod(self.output.shape))), self.output.dtype)
         for row, tensor in zip(results, inputs, strict=True):
             self._interpreter.set_tensor(self._input_index, tensor.reshape(self.input.shape))
             self._interpreter.invoke()
             row[:] = self._interpreter.get_tensor(self._output_index).ravel()
         return results
+
+    def probabilities(self, pictures: np.ndarray, classes: int) -> np.ndarray:
+        """Return the outputs for pictures [n, …] of a classifier, [n, classes].
+
+        Raises:
+            UserError: the model has not one output a class: it is cut at an inner layer, or is of other data.
+        """
+        found = int(np.prod(self.output.shape))
+        if found != classes:
+            raise UserError(
+                f"{self.name} has {found} outputs and the data {classes} classes, so no accuracy can be told: a model "
+                "that save_out_nodes ends at an inner layer can be exported and optimised (targets export, optimize)"
+            )
+        return self.outputs(pictures)
 
     def milliseconds(self, repeats: int, warmup: int = 10) -> np.ndarray:
         """Return the time of each of `repeats` runs on an all-ones picture, in ms (float64 [repeats])."""

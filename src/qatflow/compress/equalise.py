@@ -1,0 +1,57 @@
+"""Channels of a kernel brought to one range, the factors taken up by the batch-norm behind it: for one scale a tensor.
+
+A batch-normalised layer computes the same function when a channel of its kernel is multiplied by f, its moving mean by
+f and its moving variance by f². So the ranges of the channels, which one scale must cover together, are free: made
+equal, each channel gets as many steps as with a scale of its own. (Nagel et al. 2019, arXiv:1906.04721, §4.1, equalise
+between layers, through the ReLU; batch-norm makes it exact within one, and at ReLU6 too.)
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from qatflow.graph.edit import only_consumer
+from qatflow.graph.graph import Graph, Node, along_channels
+from qatflow.graph.operations import BatchNorm
+
+LEAST_RANGE = 1e-4
+"""Of a channel against the largest: one below is dead, and stays as small as it is."""
+
+
+def equalise(graph: Graph, layers: Collection[str]) -> tuple[Graph, list[str]]:
+    """Return the float graph, the same function, with equal channel ranges, and the names of the layers changed.
+
+    Gamma makes up for epsilon, so that the function with the moving statistics is the same to rounding.
+
+    Args:
+        graph: float.
+        layers: names of the nodes whose kernels are to be quantised; those without batch-norm behind stay as they are.
+    """
+    weights = dict(graph.weights)
+    changed = []
+    for node in graph.nodes:
+        norm = only_consumer(graph, node) if node.name in layers else None
+        if norm is not None and isinstance(norm.operation, BatchNorm):
+            weights |= _equal(graph, node, norm, norm.operation.epsilon)
+            changed.append(node.name)
+    return replace(graph, weights=weights), changed
+
+
+def _equal(graph: Graph, node: Node, norm: Node, epsilon: float) -> dict[str, np.ndarray]:
+    assert node.kernel is not None
+    names = [norm.weight(role) for role in ("gamma", "moving_mean", "moving_variance")]
+    kernel, gamma, mean, variance = (graph.weights[name].astype(np.float64) for name in (node.kernel, *names))
+    largest = np.abs(kernel).reshape(-1, mean.size).max(axis=0)
+    alive = largest > LEAST_RANGE * largest.max()
+    factor = np.divide(largest.max(), largest, out=np.ones_like(largest), where=alive)
+    spread = variance * factor**2
+    equal = {
+        node.kernel: kernel * along_channels(factor, kernel),
+        names[0]: gamma * np.sqrt((spread + epsilon) / (variance + epsilon)) / factor,
+        names[1]: mean * factor,
+        names[2]: spread,
+    }
+    if node.weight("bias") in graph.weights:
+        equal[node.weight("bias")] = graph.weights[node.weight("bias")] * factor
+    return {name: values.astype(np.float32) for name, values in equal.items()}

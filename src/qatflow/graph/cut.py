@@ -1,0 +1,76 @@
+"""The part of a graph between named tensors: PaddleSlim's save_in_nodes and save_out_nodes."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from qatflow.errors import UserError
+from qatflow.graph.edit import only_consumer
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import BatchNorm, Input, Relu, Relu6
+from qatflow.graph.shapes import shapes
+
+FUSED = (BatchNorm, Relu, Relu6)
+"""What the device computes as one with the layer before it."""
+
+
+def cut(graph: Graph, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> Graph:
+    """Return the part of the graph that leads from `inputs` to `outputs`.
+
+    Args:
+        graph: what is cut; scales of the tensors that are kept stay.
+        inputs: names or aliases of the tensors that it begins at; one that the graph makes itself becomes an input of
+            that shape. None keeps the inputs.
+        outputs: names or aliases of the tensors that it ends at; None keeps the outputs.
+
+    Raises:
+        UserError: a name is unknown (the nearest are listed), an input leads to no output, the outputs need an input
+            that is not named, or a quantised layer would end at a tensor that has no scale of its own.
+    """
+    ends = graph.outputs if outputs is None else tuple(graph.node(name).name for name in outputs)
+    own = {node.name for node in graph.nodes if not node.inputs}
+    begins = own if inputs is None else {graph.node(name).name for name in inputs}
+    needed = _needed(graph, begins, ends)
+    if inputs is not None:
+        for name in sorted((needed & own) - begins):
+            raise UserError(f"save_in_nodes: the outputs {list(ends)} need the input '{name}' too; add it")
+        for name in sorted(begins - needed):
+            raise UserError(f"save_in_nodes: '{name}' does not lead to the outputs {list(ends)}; remove it")
+    for name in ends:
+        _check_scale(graph, graph.node(name))
+    known, made = shapes(graph), begins - own
+    kept = [
+        Node(node.name, Input(known[node.name])) if node.name in made else node
+        for node in graph.nodes
+        if node.name in needed
+    ]
+    left = {key: value for key, value in graph.weights.items() if key.rsplit("/", 1)[0] not in made}
+    scales = {key: value for key, value in graph.weight_scales.items() if key in left}
+    return replace(graph, weights=left, weight_scales=scales).with_nodes(kept, outputs=ends)
+
+
+def _check_scale(graph: Graph, end: Node) -> None:
+    maker = end
+    while isinstance(maker.operation, FUSED) and maker.name not in graph.activation_scales:
+        maker = graph.node(maker.inputs[0])
+    if maker.kernel not in graph.weight_scales or maker.name in graph.activation_scales:
+        return
+    ahead: Node | None = end
+    while ahead is not None and ahead.name not in graph.activation_scales:
+        ahead = only_consumer(graph, ahead)
+    raise UserError(
+        f"save_out_nodes: '{end.name}' has no scale: the device computes it as one with what follows"
+        + (f"; name '{ahead.name}'" if ahead is not None else "")
+    )
+
+
+def _needed(graph: Graph, begins: set[str], ends: Iterable[str]) -> set[str]:
+    """Return the nodes on the ways back from `ends`, which stop at `begins`."""
+    found: set[str] = set()
+    pending = list(ends)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            if name not in begins:
+                pending.extend(graph.node(name).inputs)
+    return found

@@ -1,0 +1,67 @@
+"""Channels whose kernel is nothing beside their bias: no int8 run-time can hold them, and training sets them to zero.
+
+A bias is an int32 in steps of (input's scale) · (kernel's scale). Where batch-norm has all but switched a channel off,
+that step is so small that the bias would not fit, although the products, which have the same step, then change the
+output by less than one of its own steps. Their integers are set to zero once, where training reads them off, so that
+every form of the model has the same.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.passes import run_all
+
+BIAS_LIMIT = 2.0**30  # half of int32; the other half is for the sum of the products
+LEAST_MULTIPLIER = 2.0**-31  # XNNPACK takes multipliers from 2^-32; a full int32 below this is half an output step
+
+
+def least_scale(bias: np.ndarray, source_scale: float, output_scale: float) -> np.ndarray:
+    """Return the least scale of each output channel's kernel that int8 kernels can run, float64 [channels].
+
+    Args:
+        bias: float32 [channels], batch-norm folded in.
+        source_scale: scale of the layer's input.
+        output_scale: scale of its output.
+    """
+    for_bias = np.abs(bias.astype(np.float64)) / (source_scale * BIAS_LIMIT)
+    floor = max(LEAST_MULTIPLIER * output_scale / source_scale, float(np.finfo(np.float32).tiny))
+    return np.maximum(for_bias, floor)
+
+
+def silence(graph: Graph) -> tuple[Graph, dict[str, list[int]]]:
+    """Return the graph with the kernels of such channels set to zero, and the channels by node.
+
+    Args:
+        graph: quantised, before any pass. Layers whose input or output has no fixed scale are left as they are.
+    """
+    folded, _ = run_all(graph)
+    weights = dict(graph.weights)
+    silent: dict[str, list[int]] = {}
+    for node in folded.nodes:
+        channels = _silent(folded, node)
+        if channels.size:
+            assert node.kernel is not None
+            kernel = weights[node.kernel].copy()
+            # output channels are the last axes of every kernel; a depthwise one has them in two
+            kernel.reshape(-1, _channels(folded, node))[:, channels] = 0
+            weights[node.kernel] = kernel
+            silent[node.name] = channels.tolist()
+    return replace(graph, weights=weights), silent
+
+
+def _silent(folded: Graph, node: Node) -> np.ndarray:
+    known = folded.weight_scales.get(node.kernel or "")
+    if known is None:
+        return np.empty(0, int)
+    source, output = folded.activation_scale(node.inputs[0]), folded.activation_scales.get(node.name)
+    if source is None or source.scale is None or output is None or output.scale is None:
+        return np.empty(0, int)
+    bias = folded.weights.get(node.weight("bias"), np.zeros(_channels(folded, node), np.float32))
+    return np.flatnonzero(known.scale < least_scale(bias, source.scale, output.scale))
+
+
+def _channels(graph: Graph, node: Node) -> int:
+    kernel = graph.weights[node.kernel or ""]
+    return int(np.prod(kernel.shape[2:])) if node.is_depthwise else kernel.shape[-1]

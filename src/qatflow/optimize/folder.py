@@ -1,0 +1,52 @@
+"""The folder that goes to the device: model.tflite, labels.txt, preprocessing.json; optimization.json tells of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qatflow.data.manifest import Manifest
+from qatflow.files import sha256, whole_folder, write_json
+from qatflow.tflite.read import Operator, Tensor
+
+
+def write_folder(output: Path, content: bytes, data: Manifest | None, about: Mapping[str, Any]) -> None:
+    """Write the folder, whole or not at all.
+
+    Args:
+        output: the folder.
+        content: bytes of the .tflite file.
+        data: whose labels and preprocessing travel with the model; without it the folder has neither.
+        about: what optimization.json says of the model beside the checksums.
+    """
+    with whole_folder(output) as folder:
+        (folder / "model.tflite").write_bytes(content)
+        if data is not None:
+            (folder / "labels.txt").write_text("".join(f"{label}\n" for label in data.labels), encoding="utf-8")
+            write_json(folder / "preprocessing.json", data.preprocessing.to_json())
+        checksums = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        write_json(folder / "optimization.json", {**about, "sha256": checksums})
+
+
+def operator_counts(operators: Iterable[Operator]) -> dict[str, int]:
+    """Return how often each builtin operator occurs."""
+    return dict(Counter(operator.name for operator in operators))
+
+
+def quantised_tensors(operators: Iterable[Operator]) -> dict[str, Any]:
+    """Return type, shape and scales of each quantised tensor, by its name, as plain JSON values."""
+    return {
+        tensor.name: {
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
+            "scale": [float(value) for value in tensor.scale],
+            "zero_point": sorted({int(value) for value in tensor.zero_point}),
+        }
+        for tensor in _tensors(operators)
+        if tensor.scale.size
+    }
+
+
+def _tensors(operators: Iterable[Operator]) -> Iterable[Tensor]:
+    for operator in operators:
+        yield from (tensor for tensor in (*operator.inputs, *operator.outputs) if tensor is not None)

@@ -1,0 +1,35 @@
+"""results/<experiment>/<experiment>_ptq/: the float model quantised after training, ready for the device."""
+
+from pathlib import Path
+
+from qatflow import provenance
+from qatflow.data.manifest import read_manifest
+from qatflow.data.reader import calibration
+from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
+from qatflow.ptq.quantise import quantise
+from qatflow.tflite.read import operators
+
+
+def quantise_after_training(float_model: Path, data: Path, output: Path) -> int:
+    """Write the folder of the int8 model; return the model's bytes.
+
+    Args:
+        float_model: float .tflite.
+        data: manifest.json of the data: calibration pictures, labels and preprocessing.
+        output: folder to write; it appears whole or not at all.
+    """
+    manifest, before = read_manifest(data), float_model.read_bytes()
+    pictures = calibration(manifest)
+    content = quantise(before, pictures)
+    after = operators(content)
+    about = {
+        "calibration_pictures": len(pictures),
+        "operators_before": operator_counts(operators(before)),
+        "operators_after": operator_counts(after),
+        "bytes_before": len(before),
+        "bytes_after": len(content),
+        "tensors": quantised_tensors(after),
+        "provenance": provenance.record([float_model, data], {"recipe": "static_wi8_ai8"}),
+    }
+    write_folder(output, content, manifest, about)
+    return len(content)

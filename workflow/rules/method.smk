@@ -1,0 +1,40 @@
+"""Which model goes to the device, and what is needed only where it is a trained one."""
+
+
+def shipped(experiment):
+    """Return which model goes to the device, `ptq` or `qat`; with method auto, once choose_method has run."""
+    if CONFIG.method != "auto":
+        return CONFIG.method
+    found = checkpoints.choose_method.get(experiment=experiment).output[0]
+    return json.loads(Path(found).read_text())["method"]
+
+
+def shipped_file(file):
+    """Return an input function for a file of the folder that goes to the device."""
+
+    def path(wildcards):
+        experiment = wildcards.experiment
+        end = {"ptq": "ptq", "qat": "opt"}[shipped(experiment)]
+        return str(Path("results", experiment, f"{experiment}_{end}", file))
+
+    return path
+
+
+def where_trained(*files):
+    """Return an input function for files that are needed only where training for int8 ships."""
+
+    def paths(wildcards):
+        experiment = wildcards.get("experiment", CONFIG.experiment)
+        trained = shipped(experiment) == "qat"
+        return expand(files, experiment=experiment) if trained else []
+
+    return paths
+
+
+def flag_where(name, of):
+    """Return a params function for the flag `--name`, given only where the input `of` is there."""
+
+    def flag(wildcards, input):
+        return f"--{name} {input[of]}" if input[of] else ""
+
+    return flag

@@ -1,0 +1,30 @@
+"""Choose between quantisation after training and training for int8, by what the first costs in accuracy."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.config.flags import add_flags, read_flags
+from qatflow.config.model import AccuracySection
+from qatflow.ptq.choose import choose_method
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
+    parser.add_argument("--ptq", type=Path, required=True, help="int8 .tflite quantised after training")
+    parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--output", type=Path, required=True, help="method.json to write")
+    add_flags(parser, AccuracySection)
+    arguments = parser.parse_args(argv)
+    section = read_flags(arguments, AccuracySection)
+    method, drop = choose_method(
+        arguments.float_model, arguments.ptq, arguments.data, section.max_drop, arguments.output
+    )
+    print(f"{drop.text('quantisation after training')}; accuracy.max_drop is {section.max_drop}: {method}")
+
+
+if __name__ == "__main__":
+    entry(main)
