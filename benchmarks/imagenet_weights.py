@@ -62,14 +62,14 @@ def main(data: Path) -> None:
     """Measure every setting and print a table in Markdown."""
     start(seed=0, threads=2)
     import tensorflow as tf
+    from calibrated import calibrated, tflite
 
-    from qatflow.compress.quantize_model import Quantisers, QuantSettings
+    from qatflow.compress.quantize_model import QuantSettings
     from qatflow.metrics import accuracy
     from qatflow.pretrained.keras_weights import load_h5
     from qatflow.provenance import versions
     from qatflow.tflite.from_graph import convert
     from qatflow.tflite.run import Model
-    from qatflow.training.keras_model import training_model
 
     graph = load_h5(data / "weights" / "mobilenet_7_5_224_tf.h5", (224, 224, 3), 1000, 0.75, 0.001, 0.99)
     held_out, labels = pictures(data / "nips17")
@@ -88,22 +88,18 @@ def main(data: Path) -> None:
     content = convert(graph).lowered.content
     print(f"| float | | {top1(content)} | | {len(content):,} | |", flush=True)
     for weights, activations in SETTINGS:
-        quantisers = Quantisers(graph, QuantSettings(8, 8, weights, activations))
-        model = training_model(graph, seed=0, step=0, freeze_batch_norm=True, hooks=quantisers)
-        quantisers.phase.mode = "calibrate"
-        for first in range(0, CALIBRATION, BATCH):
-            model.keras(normalised(train[order[first : first + BATCH]]), training=False)
-        quantisers.phase.mode = "quantise"
-        calibrated = top1(convert(quantisers.quantised_graph(model)).lowered.content)
+        batches = [normalised(train[order[first : first + BATCH]]) for first in range(0, CALIBRATION, BATCH)]
+        quantisers, model = calibrated(graph, QuantSettings(8, 8, weights, activations), batches)
+        before = top1(tflite(quantisers, model))
         step = training_step(model.keras)
         began = time.monotonic()
         for first in range(0, len(order), BATCH):
             chosen = order[first : first + BATCH]
             step(tf.constant(normalised(train[chosen])), tf.constant(train_labels[chosen]))
         seconds = time.monotonic() - began
-        content = convert(quantisers.quantised_graph(model)).lowered.content
+        content = tflite(quantisers, model)
         print(
-            f"| {weights} | {activations} | {calibrated} | {top1(content)} | {len(content):,} | {seconds:.0f} |",
+            f"| {weights} | {activations} | {before} | {top1(content)} | {len(content):,} | {seconds:.0f} |",
             flush=True,
         )
 

@@ -1,0 +1,37 @@
+"""A float graph with quantisers whose activation ranges are calibrated, not trained. TensorFlow must be started."""
+
+import contextlib
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+from qatflow.compress.quantize_model import Quantisers, QuantSettings
+from qatflow.graph.graph import Graph
+from qatflow.tflite.from_graph import convert
+from qatflow.training.keras_model import TrainingModel, training_model
+
+
+def calibrated(
+    graph: Graph, settings: QuantSettings, batches: Iterable[np.ndarray]
+) -> tuple[Quantisers, TrainingModel]:
+    """Return the quantisers, which quantise from now on, and the model they are in, with batch-norm frozen.
+
+    Args:
+        graph: float.
+        settings: bits and types.
+        batches: float32 [n, height, width, channels] each, whose activations set the ranges.
+    """
+    quantisers = Quantisers(graph, settings)
+    model = training_model(graph, seed=0, step=0, freeze_batch_norm=True, hooks=quantisers)
+    quantisers.phase.mode = "calibrate"
+    for batch in batches:
+        model.keras(batch, training=False)
+    quantisers.phase.mode = "quantise"
+    return quantisers, model
+
+
+def tflite(quantisers: Quantisers, model: TrainingModel) -> bytes:
+    """Return the .tflite of what the quantisers and the model have reached."""
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is the benchmark's table
+        return convert(quantisers.quantised_graph(model)).lowered.content

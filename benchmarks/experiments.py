@@ -1,0 +1,80 @@
+"""The data sets of the accuracy benchmark: their configuration, with the benchmark's budget and quantisation types."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qatflow.config.compress_model import CompressConfig
+from qatflow.config.compress_yaml import load_compress
+from qatflow.config.load import load_config
+from qatflow.config.model import Config
+from qatflow.data.manifest import FILE, Manifest, read_manifest
+from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preprocess import Preprocessing
+
+DEFAULT = Path("config/config.yaml")  # relative to the repository's root, as Snakemake has it
+CONFIGURATIONS = {"digits": (DEFAULT, Path("config/test.yaml")), "fashion": (DEFAULT,)}
+FASHION_EPOCHS = (6, 2)  # float, QAT; the digits' own epochs are few enough
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Epochs of float training, and of the training for int8 that follows."""
+
+    float_epochs: int
+    qat_epochs: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A data set's configuration, within the budget.
+
+    Attributes:
+        config: the configuration, float epochs as budgeted.
+        compress: the compress YAML, with the budgeted epochs and the last one exported.
+    """
+
+    config: Config
+    compress: CompressConfig
+
+    @property
+    def budget(self) -> Budget:
+        """The epochs."""
+        return Budget(self.config.pretrained.train.epochs, self.compress.compressor.epoch)
+
+    def quantised_as(self, weights: str, activations: str) -> CompressConfig:
+        """Return the compress YAML with these types of its one strategy."""
+        types = {"weight_quantize_type": weights, "activation_quantize_type": activations}
+        return self.compress.model_copy(
+            update={"strategies": {name: s.model_copy(update=types) for name, s in self.compress.strategies.items()}}
+        )
+
+
+def experiment(dataset: str, float_epochs: int | None, qat_epochs: int | None) -> Experiment:
+    """Return a data set's experiment; None stands for the benchmark's default number of epochs."""
+    config = load_config(CONFIGURATIONS[dataset])
+    compress = load_compress(Path(config.compress.config))
+    defaults = FASHION_EPOCHS if dataset == "fashion" else (config.pretrained.train.epochs, compress.compressor.epoch)
+    train = config.pretrained.train.model_copy(update={"epochs": float_epochs or defaults[0]})
+    epochs = qat_epochs or defaults[1]
+    last = {name: s.model_copy(update={"end_epoch": epochs - 1}) for name, s in compress.strategies.items()}
+    compressor = compress.compressor.model_copy(update={"epoch": epochs})
+    return Experiment(
+        config.model_copy(update={"pretrained": config.pretrained.model_copy(update={"train": train})}),
+        compress.model_copy(update={"strategies": last, "compressor": compressor}),
+    )
+
+
+def prepared(config: Config, folder: Path) -> Manifest:
+    """Return the data set in `folder`, prepared now where it is not there yet.
+
+    Raises:
+        UserError: the source is not installed and cannot be had.
+    """
+    if (folder / FILE).is_file():
+        return read_manifest(folder)
+    section = config.data
+    preprocessing = Preprocessing.from_json(section.preprocessing.model_dump())
+    path = None if section.path is None else Path(section.path)
+    return prepare(
+        Settings(**{**section.model_dump(), "path": path, "preprocessing": preprocessing}, seed=config.seed), folder
+    )

@@ -1,0 +1,32 @@
+"""What a benchmark's table was measured with: date, machine, versions and commit, as lines of Markdown."""
+
+import os
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from qatflow.provenance import commit, versions
+
+
+def heading(commits: list[str] | None = None) -> list[str]:
+    """Return a line each for date, machine, versions and commit.
+
+    Args:
+        commits: of the figures, where some were measured before now; else the checkout's is given.
+    """
+    tools = versions() | {"ai-edge-quantizer": metadata.version("ai-edge-quantizer")}
+    return [
+        f"* date: {datetime.now(UTC):%Y-%m-%d}",
+        f"* machine: {_cpu()}, {os.cpu_count()} cores, {_gibibytes():.0f} GiB of memory",
+        f"* versions: {', '.join(f'{tool} {version}' for tool, version in tools.items())}",
+        f"* commit: {', '.join(commits or [str(commit())])}",
+    ]
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
+
+
+def _gibibytes() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

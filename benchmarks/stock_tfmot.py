@@ -1,0 +1,84 @@
+"""Quantisation-aware training as tfmot gives it: quantize_model on Keras' MobileNetV1, nothing calibrated or changed.
+
+TensorFlow must have been started.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from qatflow.config.model import ModelSection
+from qatflow.data.manifest import Manifest
+from qatflow.data.pipeline import training_data
+from qatflow.graph.graph import Graph
+from qatflow.graph.operations import BatchNorm, Input
+from qatflow.training.figures import cross_entropy
+from qatflow.training.schedule import WarmupCosine
+from qatflow.training.settings import TrainingSettings
+
+
+def quantised_mobilenet(graph: Graph, model: ModelSection, freeze_batch_norm: bool = False) -> Any:
+    """Return tfmot's quantised Keras model with a graph's weights: pictures to probabilities.
+
+    Args:
+        graph: float, as `models.mobilenet_v1` makes it.
+        model: the network that the graph is of.
+        freeze_batch_norm: keep batch-norm as it is in training.
+    """
+    tf_keras.backend.clear_session()  # layer names are those of the graph
+    (shape,) = (node.operation.shape for node in graph.nodes if isinstance(node.operation, Input))
+    classes = graph.weights["conv_preds/bias"].size
+    keras = tf_keras.applications.MobileNet(shape, model.alpha, dropout=model.dropout, weights=None, classes=classes)
+    for layer in keras.layers:
+        operation = graph.node(layer.name).operation
+        if isinstance(operation, BatchNorm):
+            layer.momentum = operation.momentum
+            layer.trainable = not freeze_batch_norm
+        for variable in layer.weights:
+            variable.assign(graph.weights[f"{layer.name}/{_role(variable)}"])
+    return tfmot.quantization.keras.quantize_model(keras)
+
+
+def without_softmax(quantised: Any) -> Any:
+    """Return the part of `quantised_mobilenet` up to the logits, with the same layers."""
+    return tf_keras.Model(quantised.input, quantised.get_layer("quant_predictions").input)
+
+
+def train(keras: Any, data: Manifest, settings: TrainingSettings) -> None:
+    """Train a Keras model (pictures to logits) as `training.loop.Trainer` trains ours: data, order, rate and decay."""
+    pictures = training_data(
+        data, batch_size=settings.batch_size, seed=settings.seed, augmentation=settings.augmentation
+    )
+    step = _training_step(keras, settings, pictures.steps)
+    for epoch in range(settings.epochs):
+        loss = sum(float(step(images, labels)) for images, labels in pictures.epoch(epoch)) / pictures.steps
+        print(f"epoch {epoch}: loss {loss:.4f}", file=sys.stderr, flush=True)
+
+
+def _training_step(keras: Any, settings: TrainingSettings, steps_per_epoch: int) -> Callable[[Any, Any], Any]:
+    """Return a function from float32 [n, height, width, channels] and int64 [n] to the loss, which takes one step."""
+    trained = keras.trainable_variables
+    decay = [settings.weight_decay if _role(variable).endswith("kernel") else 0.0 for variable in trained]
+    warmup_steps = round(settings.warmup_epochs * steps_per_epoch)
+    schedule = WarmupCosine(settings.learning_rate, warmup_steps, settings.epochs * steps_per_epoch)
+    optimizer = tf_keras.optimizers.SGD(schedule, momentum=settings.momentum, nesterov=True)
+    optimizer.build(trained)
+
+    def step(images: Any, labels: Any) -> Any:
+        with tf.GradientTape() as tape:
+            logits = keras(images, training=True)
+            loss = tf.reduce_mean(cross_entropy(labels, logits, settings.label_smoothing))
+        gradients = tape.gradient(loss, trained)
+        decayed = [g if d == 0.0 else g + d * v for g, v, d in zip(gradients, trained, decay, strict=True)]
+        optimizer.apply_gradients(zip(decayed, trained, strict=True))
+        return loss
+
+    return tf.function(step, autograph=False)
+
+
+def _role(variable: Any) -> str:
+    return variable.name.split(":")[0].rsplit("/", 1)[-1]
