@@ -2,7 +2,6 @@
 
 import os
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from qatflow.provenance import commit, versions
@@ -14,11 +13,10 @@ def heading(commits: list[str] | None = None) -> list[str]:
     Args:
         commits: of the figures, where some were measured before now; else the checkout's is given.
     """
-    tools = versions() | {"ai-edge-quantizer": metadata.version("ai-edge-quantizer")}
     return [
         f"* date: {datetime.now(UTC):%Y-%m-%d}",
         f"* machine: {_cpu()}, {os.cpu_count()} cores, {_gibibytes():.0f} GiB of memory",
-        f"* versions: {', '.join(f'{tool} {version}' for tool, version in tools.items())}",
+        f"* versions: {', '.join(f'{tool} {version}' for tool, version in versions().items())}",
         f"* commit: {', '.join(commits or [str(commit())])}",
     ]
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from heading import heading
 
+from heading import heading
 from qatflow.cli import entry
 from qatflow.config.model import ModelSection
 from qatflow.graph.graph import Graph
@@ -53,11 +53,10 @@ def random_graph(pictures: np.ndarray) -> Graph:
 def models() -> dict[str, bytes]:
     """Return the .tflite files by what the table calls them; TensorFlow must have been started."""
     from calibrated import calibrated, tflite
-    from stock_tfmot import quantised_mobilenet
-    from tflite_converter import converted, quantised_after_training
-
     from qatflow.compress.quantize_model import QuantSettings
     from qatflow.tflite.from_graph import convert
+    from stock_tfmot import quantised_mobilenet
+    from tflite_converter import converted, quantised_after_training
 
     pictures = np.random.default_rng(SEED).uniform(-1, 1, (PICTURES, *SHAPE)).astype(np.float32)
     graph = random_graph(pictures)

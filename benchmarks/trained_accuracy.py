@@ -17,8 +17,6 @@ from pathlib import Path
 from accuracy_results import Result, append, read
 from accuracy_table import table
 from experiments import CONFIGURATIONS, Experiment, experiment, prepared
-from variants import FLOAT, VARIANTS, Case
-
 from qatflow.cli import entry
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.reader import tensors
@@ -29,6 +27,7 @@ from qatflow.pretrained.prepare import prepare_by_training
 from qatflow.provenance import commit
 from qatflow.tensorflow_runtime import start
 from qatflow.tflite.run import Model
+from variants import FLOAT, VARIANTS, Case
 
 SEEDS = (1, 2, 3)
 RESULTS = "results.jsonl"

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from experiments import Experiment
-
 from qatflow.compress.compressor import Compressor
 from qatflow.config.compress_model import CompressConfig
 from qatflow.data.manifest import Manifest

@@ -144,7 +144,6 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("'./output/float'", "/output/float", "q.yaml:7: .*float_model_save_path: '/output/float' leaves"),
         ("'./output/float'", "a/../../b", "q.yaml:7: .*float_model_save_path: 'a/../../b' leaves"),
         ("'./output/float'", "a/..", "q.yaml:7: .*'a/..' is the experiment's folder itself"),
-        ("'./output/float'", "None", "q.yaml:7: .*float_model_save_path: is missing: the device's model"),
         ("'./checkpoints_quan/'", "../checkpoints", "q.yaml:18: compressor.checkpoint_path: '../checkpoints' leaves"),
         ("'./output/mobile'", "./output//float/", "q.yaml:8: .*mobile_model_save_path: 'output/float' is also"),
         ("'./output/int8'", "./output/float/int8", "q.yaml:9: .*int8_model_save_path: .* lies within or around"),

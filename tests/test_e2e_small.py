@@ -35,7 +35,8 @@ BELOW_EXPORT = {
     "run_on_device",
     "make_report",
 }
-OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt")
+BELOW_FLOAT = {"optimize_float", "quantise_after_training"}
+OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt", "digits_quant_ptq")
              for file in ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")]  # fmt: skip
 EXPORTED = [f"output/{kind}/{file}" for kind in ("float", "int8", "mobile") for file in ("model", "weights")]
 
@@ -147,11 +148,18 @@ def test_every_output_is_there(finished):
     assert os.access(finished.project.folder / demo, os.X_OK)
 
 
+FOLDERS = (
+    ("float", "float", "digits_quant_float_opt"),
+    ("PTQ int8", "ptq", "digits_quant_ptq"),
+    ("QAT int8", "qat", "digits_quant_opt"),
+)
+
+
 def test_the_figures_are_those_measured_and_plausible(finished):
     summary, evaluation = finished.json("summary.json"), finished.json("evaluation.json")
     rows = {row["model"]: row for row in summary["rows"]}
     assert summary["test_pictures"] == 360
-    for name, model, folder in (("float", "float", "digits_quant_float_opt"), ("QAT int8", "int8", "digits_quant_opt")):
+    for name, model, folder in FOLDERS:
         measured = evaluation["models"][model]
         confusion = np.asarray(measured["confusion"])
         assert rows[name]["top1"] == measured["top1"] == np.trace(confusion) / 360
@@ -167,7 +175,8 @@ def test_the_figures_are_those_measured_and_plausible(finished):
 
 def test_the_run_ends_with_the_table_the_demos_output_and_the_reports_path(finished):
     rows = {row["model"]: row for row in finished.json("summary.json")["rows"]}
-    for name in ("float", "QAT int8"):
+    assert list(rows) == ["float", "PTQ int8", "fake-quantised", "QAT int8"]
+    for name in ("float", "PTQ int8", "QAT int8"):
         row = rows[name]
         line = rf"^{name} +{100 * row['top1']:.2f} +{100 * row['top5']:.2f} +{row['bytes']:,} +{row['host_ms']:.3f}"
         assert re.search(line, finished.printed, re.MULTILINE)
@@ -336,20 +345,12 @@ EDITS = {
     "trainer": (
         "src/qatflow/training/loop.py",
         "# a comment",
-        {"make_pretrained", "quantise_after_training", "train_int8", "export_models", "optimize_float", *BELOW_EXPORT},
+        {"make_pretrained", "train_int8", "export_models", *BELOW_FLOAT, *BELOW_EXPORT},
     ),
     "optimiser": (
         "src/qatflow/optimize/optimize.py",
         "# a comment",
-        {
-            "optimize_int8",
-            "optimize_float",
-            "gate_accuracy",
-            "inspect_layers",
-            "evaluate_tflite",
-            "run_on_device",
-            "make_report",
-        },
+        {*BELOW_FLOAT, *BELOW_EXPORT} - {"evaluate_fake_quant"},
     ),
     "comment in the compress YAML": ("config/compress/test.yaml", "# a comment", set()),
     "comment in the configuration": ("config/test.yaml", "# a comment", set()),
@@ -380,6 +381,34 @@ def test_an_edit_reruns_what_it_concerns_and_no_more(finished, file, edit, expec
     with edited(finished.project.folder / file, edit):
         plan = finished.plan()
     assert plan - {"all"} == expected
+
+
+def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_else_trains(finished, tmp_path):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy")
+    results, auto = project.folder / "results/digits_quant", ("--config", "method=auto")
+    for name in ("trained", "output", "digits_quant_opt"):
+        shutil.rmtree(results / name)
+    (results / "fake_quant.json").unlink()
+
+    answer = project.run(*COMMAND, *auto)
+    printed = answer.stdout + answer.stderr
+    assert answer.returncode == 0, printed
+    assert "train_int8" not in printed
+    found = json.loads((results / "method.json").read_text())
+    assert found["method"] == "ptq" and found["points"] <= 5
+    summary = json.loads((results / "summary.json").read_text())
+    rows = {row["model"]: row for row in summary["rows"]}
+    assert summary["shipped"] == "ptq"
+    assert (rows["QAT int8"]["top1"], rows["QAT int8"]["device"]) == (None, "not trained")
+    assert re.match("20 pictures, equal (bits|integers)", rows["PTQ int8"]["device"])
+    assert rows["PTQ int8"]["bytes"] == (results / "digits_quant_ptq/model.tflite").stat().st_size
+    assert project.plan("all", *SMALL, *auto) == {}
+
+    # had it lost too much, training would follow
+    (results / "method.json").write_text(json.dumps(found | {"method": "qat"}))
+    plan = project.plan("all", *SMALL, *auto)
+    assert set(plan) == {"train_int8", "export_models", *BELOW_EXPORT, "all"}
 
 
 def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finished, tmp_path):

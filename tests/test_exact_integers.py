@@ -48,7 +48,8 @@ def images(count: int = 16) -> np.ndarray:
 @pytest.fixture(scope="module", params=SETTINGS, ids="-".join)
 def trained(request, start, tmp_path_factory):
     """A network calibrated and quantised, its graph stored and exported; the training model's own view beside it."""
-    from qatflow.compress.quantize_model import Quantisers, QuantSettings
+    from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.settings import QuantSettings
     from qatflow.config.compress_model import QuantizationStrategySection
     from qatflow.export.export import export
     from qatflow.graph.store import save
@@ -212,7 +213,8 @@ def test_every_tensor_an_int8_kernel_touches_is_quantised_once(start):
 
 
 def test_layers_named_by_skip_pattern_and_types_left_out_stay_in_float_on_the_device(start, digits, tmp_path):
-    from qatflow.compress.quantize_model import Quantisers, QuantSettings
+    from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.settings import QuantSettings
     from qatflow.graph.store import save
     from qatflow.optimize.optimize import optimize
     from qatflow.tflite.run import Model

@@ -1,5 +1,6 @@
 """When the quantised graph is kept, and what is said when training goes wrong."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,8 @@ def digits(tmp_path_factory):
 
 def run(digits, folder, export="end_epoch", graph=None, end_epoch=2, **changes):
     """Train for three epochs; return the strategy, the history, and the integers of the stem after each epoch."""
-    from qatflow.compress.quantize_model import Quantisers, QuantSettings
+    from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.settings import QuantSettings
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.compress_model import QuantizationStrategySection
     from qatflow.training.loop import Trainer
@@ -57,6 +59,26 @@ def test_the_best_epoch_is_kept_when_asked_for(digits, tmp_path):
     top1 = [figures.validation_top1 for figures in history]
     best = max(range(3), key=lambda epoch: (top1[epoch], epoch))
     np.testing.assert_array_equal(strategy.graph(tmp_path / "work").weights["conv2d/kernel"], after[best])
+
+
+def test_training_that_ruins_a_model_is_warned_of(digits, tmp_path, capsys):
+    _, history, _ = run(digits, tmp_path / "gentle", learning_rate=1e-5, epochs=1, end_epoch=0)
+    assert "warning" not in capsys.readouterr().out
+    _, history, _ = run(digits, tmp_path / "harsh", learning_rate=30.0, momentum=0.0, epochs=1, end_epoch=0)
+    (before,) = re.findall(r"before training, loss ([\d.]+)", (told := capsys.readouterr().out))
+    assert history[0].validation_loss > 2 * float(before)
+    times = history[0].validation_loss / float(before)
+    assert f"warning: epoch 0 ends with {times:.1f} times the validation loss of the float model" in told
+
+
+def test_a_rate_far_above_the_default_is_warned_of():
+    from qatflow.compress.learning_rate import default_rate, warning
+
+    assert default_rate(128, freeze_batch_norm=False) == pytest.approx(0.005)
+    assert default_rate(25, freeze_batch_norm=True) == pytest.approx(3e-6)
+    assert default_rate(50, freeze_batch_norm=True) == pytest.approx(6e-6)
+    assert warning(1e-5, 25, freeze_batch_norm=True) == ""
+    assert "0.0001 is 33 times the default of 3e-06" in warning(1e-4, 25, freeze_batch_norm=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_range_that_blew_up(digits, tmp_path):

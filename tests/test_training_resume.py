@@ -51,7 +51,8 @@ def graph_and_settings():
 
 def trained(digits, folder: Path, kill_at: tuple[int, int] | None = None):
     """Train for int8 from epoch 1 on; end at (epoch, step) without saving when `kill_at` says so."""
-    from qatflow.compress.quantize_model import Quantisers, QuantSettings
+    from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.settings import QuantSettings
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.compress_model import QuantizationStrategySection
     from qatflow.training.loop import Trainer

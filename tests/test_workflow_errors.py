@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from workflow_helpers import PROGRAMS, SMALL, Project, copy_project
+from workflow_helpers import PROGRAMS, SMALL, Project, copy_project, jobs
 
 pytestmark = pytest.mark.workflow
 
@@ -15,6 +15,37 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return copy_project(tmp_path_factory.mktemp("project"))
+
+
+def saving(project: Project, **folders: str) -> tuple[str, str]:
+    """Write a compress YAML with these save paths, the others null; return Snakemake's arguments for it."""
+    paths = {f"{kind}_model_save_path": folders.get(kind, "null") for kind in ("float", "int8", "mobile")}
+    (project.folder / "paths.yaml").write_text("compress:\n  config: config/compress/paths.yaml\n")
+    (project.folder / "config/compress/paths.yaml").write_text(
+        "include: [quantization.yaml]\nstrategies:\n  quantization_strategy:\n"
+        + "".join(f"    {key}: {value}\n" for key, value in paths.items())
+    )
+    return "--configfile", "paths.yaml"
+
+
+def test_a_save_path_of_null_is_not_written_and_the_device_s_model_is_made_from_what_is(project):
+    text = project.dry_run("all", *saving(project, int8="./mine"))
+    found = {job.rule: job for job in jobs(text)}
+    assert "results/mobilenet_v1_quant/mine/model" in found["optimize_int8"].inputs
+    assert "results/mobilenet_v1_quant/mine/model" in found["evaluate_fake_quant"].inputs
+    assert "output/float" not in text and "output/mobile" not in text
+
+
+def test_without_float_and_int8_there_is_an_export_but_nothing_for_the_device(project):
+    arguments = saving(project, mobile="./mine")
+    assert set(project.plan("export", *arguments)) >= {"train_int8", "export_models"}
+    answer = project.snakemake("--cores", "2", "all", *arguments)
+    assert answer.returncode == 1 and "Traceback" not in answer.stderr
+    (told,) = [line for line in answer.stderr.splitlines() if line.startswith("error:")]
+    assert "float_model_save_path: the device's model is made from float/ or int8/" in told
+    answer = project.snakemake("--cores", "2", "export", *saving(project))
+    assert answer.returncode == 1
+    assert "nothing would be exported" in answer.stderr
 
 
 @pytest.mark.parametrize(

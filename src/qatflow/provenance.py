@@ -9,7 +9,15 @@ from typing import Any
 
 from qatflow.files import sha256
 
-TOOLS = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy", "snakemake")
+TOOLS = (
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "numpy",
+    "snakemake",
+)
 
 
 def versions() -> dict[str, str]:

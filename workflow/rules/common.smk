@@ -28,6 +28,8 @@ EXPORTED = {
     target.kind: str(target.folder)
     for target in targets(COMPRESS.strategies[STRATEGY], Path("results/{experiment}"))
 }
+# What the device's model is made from: the same integers, in either folder.
+SOURCE = next((kind for kind in ("float", "int8") if kind in EXPORTED), None)
 LIBRARY = "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8"
 
 
@@ -56,17 +58,21 @@ def export_part(compress):
 
 
 def exported_for_device(file):
-    """Return an input function for a file of float/, which ends the run where the settings cannot be deployed."""
+    """Return an input function for an exported file, which ends the run where the settings cannot be deployed."""
     reasons = undeployable(COMPRESS.strategies[STRATEGY])
+    if SOURCE is None:
+        reasons["float_model_save_path"] = (
+            "the device's model is made from float/ or int8/, and neither is written"
+        )
 
     def path(wildcards):
         if reasons:
             key, reason = next(iter(reasons.items()))
             sys.exit(
                 f"error: {CONFIG.compress.config}: strategies.{STRATEGY}.{key}: {reason}. It is trained and"
-                " exported to float/ only: ask for the target `export`"
+                f" exported to {', '.join(EXPORTED)} only: ask for the target `export`"
             )
-        return exported("float", file)
+        return exported(SOURCE, file)
 
     return path
 

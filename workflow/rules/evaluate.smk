@@ -28,8 +28,8 @@ rule gate_accuracy:
 rule evaluate_fake_quant:
     input:
         **program("evaluate_fake_quant"),
-        model=exported("float", "model"),
-        weights=exported("float", "weights"),
+        model=exported_for_device("model"),
+        weights=exported_for_device("weights"),
         data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
     output:
         "results/{experiment}/fake_quant.json",

@@ -20,6 +20,6 @@ def warning(rate: float, batch_size: int, freeze_batch_norm: bool) -> str:
         return ""
     norm = "kept as it is" if freeze_batch_norm else "trained"
     return (
-        f"warning: compress.learning_rate {rate:g} is {rate / usual:.0f} times the default of {usual:.2g} (batches of "
-        f"{batch_size}, batch-norm {norm}); rates this high have ruined good weights"
+        f"warning: compress.learning_rate {rate:.3g} is {rate / usual:.0f} times the default of {usual:.2g} (batches "
+        f"of {batch_size}, batch-norm {norm}); rates this high have ruined good weights"
     )

@@ -81,10 +81,11 @@ def _exported(name: str, strategy: QuantizationStrategySection) -> Iterator[Prob
             ((*section, "int8_model_save_path"), (*section, "weight_bits")),
             f"must be null: {strategy.weight_bits}-bit weights do not fit int8",
         )
-    if strategy.float_model_save_path is None:
+    if not any(getattr(strategy, key) for key in SAVE_PATHS):
         yield Problem(
-            ((*section, "float_model_save_path"),),
-            "is missing: the device's model is made from this folder (on the page: './output/float')",
+            tuple((*section, key) for key in SAVE_PATHS),
+            "is missing, as int8_model_save_path and mobile_model_save_path are: nothing would be exported (on the "
+            "page: './output/float')",
         )
     for key, nodes in (("save_in_nodes", strategy.save_in_nodes), ("save_out_nodes", strategy.save_out_nodes)):
         if nodes == []:

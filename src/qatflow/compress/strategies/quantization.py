@@ -37,6 +37,7 @@ class QuantizationStrategy(Strategy):
         self.quantisers = quantisers
         self.export = export
         self.best = -1.0
+        self.float_loss: float | None = None
 
     def on_compression_begin(self, trainer: Trainer) -> None:
         """Quantise at once where the restored state is past the first quantised step."""
@@ -49,6 +50,7 @@ class QuantizationStrategy(Strategy):
             before, top1, _ = trainer.evaluate()
             self._calibrate(trainer)
             self._quantise(trainer)
+            self.float_loss = before
             after, quantised_top1, _ = trainer.evaluate()
             print(
                 f"epoch {trainer.epoch}: validation top-1 {top1:.4f} in float, {quantised_top1:.4f} fake-quantised "
@@ -65,6 +67,7 @@ class QuantizationStrategy(Strategy):
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Keep the quantised graph of `end_epoch`, or of the best epoch up to it; training goes on."""
         section = self.section
+        self._warn_of_ruin(trainer)
         if not section.start_epoch <= trainer.epoch <= section.end_epoch:
             return
         if self.export == "end_epoch":
@@ -86,16 +89,26 @@ class QuantizationStrategy(Strategy):
         return ""
 
     def notes(self) -> Mapping[str, Any]:
-        """Remember how good the best epoch was."""
-        return {"best": self.best}
+        """Remember how good the best epoch was, and the float model."""
+        return {"best": self.best, "float_loss": self.float_loss}
 
     def recall(self, notes: Mapping[str, Any]) -> None:
         """Take back what `notes` returned."""
-        self.best = notes["best"]
+        self.best, self.float_loss = notes["best"], notes["float_loss"]
 
     def graph(self, folder: Path) -> Graph:
         """Return the quantised graph kept in a work folder."""
         return load(folder / QUANTISED)
+
+    def _warn_of_ruin(self, trainer: Trainer) -> None:
+        loss = trainer.history[-1].validation_loss
+        if loss is not None and self.float_loss is not None and loss > FAR_ABOVE * self.float_loss:
+            print(
+                f"warning: epoch {trainer.epoch} ends with {loss / self.float_loss:.1f} times the validation loss of "
+                "the float model: lower compress.learning_rate, or keep batch-norm as it is "
+                "(compress.freeze_batch_norm)",
+                flush=True,
+            )
 
     def _calibrate(self, trainer: Trainer) -> None:
         pictures = calibration(trainer.data)
