@@ -1,22 +1,26 @@
 """A float .tflite quantised after training by ai-edge-quantizer, with calibration pictures. No TensorFlow here."""
 
 import contextlib
+import functools
 import io
+import warnings
+from collections.abc import Iterator
 
 import numpy as np
 
 from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.read import inputs
 
+Ranges = dict[str, dict[str, np.ndarray]]
 LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models: small probabilities survive
 
 
 def quantise(float_model: bytes, pictures: np.ndarray) -> bytes:
     """Return the int8 .tflite of a float one: weights per channel, activations asymmetric.
 
-    The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877): an activation's range is
-    a moving average (0.95) of each picture's least and greatest value. Input, output and softmax are left in float32.
-    Tensors keep their names.
+    The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output and
+    softmax left in float32. An activation's range is from the least to the greatest value of all pictures; the tool's
+    own moving average over them forgets all but the last twenty or so, and clips the rest. Tensors keep their names.
 
     Args:
         float_model: bytes of a float .tflite with one input, of this project's writer.
@@ -27,12 +31,34 @@ def quantise(float_model: bytes, pictures: np.ndarray) -> bytes:
     from ai_edge_quantizer.qtyping import TFLOperationName
 
     (name,) = (tensor.name for tensor in inputs(float_model))
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints a summary of its own
+    with _silence():
         tool = quantizer.Quantizer(float_model, recipe.static_wi8_ai8())
         for operation in LEFT_IN_FLOAT:
             tool.update_quantization_recipe(
                 regex=".*", operation_name=TFLOperationName[operation], algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-        ranges = tool.calibrate({SIGNATURE: [{name: picture[None]} for picture in pictures]}, num_threads=1)
+        ranges = functools.reduce(
+            _wider, (tool.calibrate({SIGNATURE: [{name: picture[None]}]}, num_threads=1) for picture in pictures)
+        )
         result = tool.quantize(ranges)
     return bytes(result.quantized_model)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the tool's summary, its progress bar for each picture and its warning of memory out of the log."""
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def _wider(one: Ranges, other: Ranges) -> Ranges:
+    """Return the ranges of both: `min` and `max` by tensor, as ai-edge-quantizer keeps them."""
+    return {
+        name: {
+            "min": np.minimum(range_["min"], other[name]["min"]),
+            "max": np.maximum(range_["max"], other[name]["max"]),
+        }
+        for name, range_ in one.items()
+    }
