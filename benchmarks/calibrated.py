@@ -35,4 +35,4 @@ def calibrated(
 def tflite(quantisers: Quantisers, model: TrainingModel) -> bytes:
     """Return the .tflite of what the quantisers and the model have reached."""
     with contextlib.redirect_stdout(sys.stderr):  # stdout is the benchmark's table
-        return convert(quantisers.quantised_graph(model)).lowered.content
+        return convert(quantisers.quantised_graph(model)).content

@@ -104,7 +104,7 @@ def main(data: Path) -> None:
     print(f"* SGD {RATE:g} (compress.learning_rate: null), batches of {BATCH}, batch-norm frozen")
     print("* standard error of a figure: 1.8 points\n")
     print("| model | calibrated | top-1 | bytes | seconds of training |\n|---|---|---|---|---|")
-    float_model = convert(graph).lowered.content
+    float_model = convert(graph).content
     row("float", float_model)
     row("PTQ, TFLiteConverter", quantised_after_training(graph, chosen))
     row("PTQ, ai-edge-quantizer", quantise(float_model, chosen))

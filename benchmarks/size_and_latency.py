@@ -60,7 +60,7 @@ def models() -> dict[str, bytes]:
 
     pictures = np.random.default_rng(SEED).uniform(-1, 1, (PICTURES, *SHAPE)).astype(np.float32)
     graph = random_graph(pictures)
-    made = {"float": convert(graph).lowered.content}
+    made = {"float": convert(graph).content}
     made["PTQ, TFLiteConverter"] = quantised_after_training(graph, pictures)
     made[TFMOT] = converted(quantised_mobilenet(graph, MODEL))
     for weights in OURS:

@@ -50,7 +50,7 @@ class Case:
 
 
 def _float(case: Case) -> bytes:
-    return convert(case.graph).lowered.content
+    return convert(case.graph).content
 
 
 def _float_longer(case: Case) -> bytes:
@@ -58,7 +58,7 @@ def _float_longer(case: Case) -> bytes:
 
     trainer = Trainer(case.graph, case.data, case.settings, case.scratch)
     trainer.run()
-    return convert(trainer.float_graph()).lowered.content
+    return convert(trainer.float_graph()).content
 
 
 def _ptq_converter(case: Case) -> bytes:
@@ -84,7 +84,7 @@ def _stock_tfmot(case: Case) -> bytes:
 
 def _ours(case: Case, weights: str, activations: str) -> bytes:
     graph, _ = case.compressor(case.experiment.quantised_as(weights, activations)).run(case.scratch)
-    return convert(graph).lowered.content
+    return convert(graph).content
 
 
 OURS: dict[str, Callable[[Case], bytes]] = {

@@ -29,7 +29,7 @@ def classifier(kernel: np.ndarray) -> bytes:
         Node("logits", Dense(), ("flat",)),
         Node("out", Softmax(), ("logits",)),
     )
-    return convert(Graph(nodes, ("out",), {"logits/kernel": kernel.astype(np.float32)})).lowered.content
+    return convert(Graph(nodes, ("out",), {"logits/kernel": kernel.astype(np.float32)})).content
 
 
 @pytest.fixture(scope="module")

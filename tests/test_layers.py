@@ -16,7 +16,7 @@ from test_tflite import quantised
 def models(tmp_path):
     graph = quantised(small_graph(), per_channel=True)
     for name, one in (("float", small_graph()), ("int8", graph)):
-        (tmp_path / f"{name}.tflite").write_bytes(convert(one).lowered.content)
+        (tmp_path / f"{name}.tflite").write_bytes(convert(one).content)
     return tmp_path / "float.tflite", tmp_path / "int8.tflite", graph
 
 
@@ -55,6 +55,6 @@ def test_models_of_different_networks_are_refused(models, tmp_path):
     nodes = tuple(replace(n, name=f"x_{n.name}", inputs=tuple(f"x_{i}" for i in n.inputs)) for n in graph.nodes)
     weights = {f"x_{name}": values for name, values in graph.weights.items()}
     other = Graph(nodes, ("x_probabilities",), weights)
-    (tmp_path / "other.tflite").write_bytes(convert(other).lowered.content)
+    (tmp_path / "other.tflite").write_bytes(convert(other).content)
     with pytest.raises(UserError, match="share no tensor"):
         inspect_layers(tmp_path / "other.tflite", models[1], pictures(1))

@@ -75,7 +75,7 @@ def test_an_h5_file_becomes_a_folder_with_its_measured_top1(weights_h5, tmp_path
     path, pictures, expected = weights_h5
     data = prepared_digits(tmp_path / "data")
     prepare_from_file(path, ModelSection(alpha=0.25), data.folder / "manifest.json", tmp_path / "out", 2)
-    found = Model(convert(load(tmp_path / "out")).lowered.content).outputs(pictures)
+    found = Model(convert(load(tmp_path / "out")).content).outputs(pictures)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     about = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert about["validation"]["pictures"] == 180

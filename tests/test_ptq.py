@@ -19,7 +19,7 @@ from small_networks import network
 
 
 def test_every_layer_is_int8_and_the_softmax_stays_in_float():
-    content = quantise(convert(small_graph()).lowered.content, pictures(16))
+    content = quantise(convert(small_graph()).content, pictures(16))
     found = operators(content)
     assert [(o.name, o.outputs[0].dtype) for o in found] == [
         ("QUANTIZE", "INT8"), ("CONV_2D", "INT8"), ("DEPTHWISE_CONV_2D", "INT8"), ("CONV_2D", "INT8"),
@@ -29,7 +29,7 @@ def test_every_layer_is_int8_and_the_softmax_stays_in_float():
 
 
 def test_the_weights_are_rounded_per_channel_and_the_ranges_are_those_of_the_calibration():
-    float_model = convert(small_graph()).lowered.content
+    float_model = convert(small_graph()).content
     images = pictures(16)
     real = {o.inputs[1].name: o.inputs[1].data for o in operators(float_model) if o.name in WEIGHTED}
     found = operators(quantise(float_model, images))
@@ -50,7 +50,7 @@ def test_the_weights_are_rounded_per_channel_and_the_ranges_are_those_of_the_cal
 
 
 def test_the_same_pictures_give_the_same_bytes():
-    float_model = convert(small_graph()).lowered.content
+    float_model = convert(small_graph()).content
     assert quantise(float_model, pictures(8)) == quantise(float_model, pictures(8))
 
 
@@ -58,7 +58,7 @@ def test_the_same_pictures_give_the_same_bytes():
 @pytest.mark.parametrize("name", ["MobileNetV1", "MobileNetV2", "small ResNet"])
 def test_the_folder_holds_a_model_that_answers_like_the_float_one(name: str, tmp_path: Path):
     data = prepared_digits(tmp_path / "data")
-    content = convert(network(name)).lowered.content
+    content = convert(network(name)).content
     (tmp_path / "float.tflite").write_bytes(content)
     size = quantise_after_training(tmp_path / "float.tflite", data.folder / "manifest.json", tmp_path / "ptq")
     assert sorted(path.name for path in (tmp_path / "ptq").iterdir()) == [

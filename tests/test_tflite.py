@@ -40,14 +40,14 @@ def quantised(graph: Graph, per_channel: bool) -> Graph:
 
 def test_the_float_model_equals_numpy():
     graph, images = small_graph(), pictures()
-    found = Model(convert(graph).lowered.content).outputs(images)
+    found = Model(convert(graph).content).outputs(images)
     np.testing.assert_allclose(found, execute(graph, images)["probabilities"], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_the_int8_model_equals_numpy_fake_quantisation(per_channel: bool):
     graph, images = quantised(small_graph(), per_channel), pictures(32)
-    found = Model(convert(graph).lowered.content).outputs(images)
+    found = Model(convert(graph).content).outputs(images)
     expected = execute(graph, images, fake_quant=True)
     # a value that falls on a tie may be rounded to the other side: one step of the logits
     step = graph.activation_scales["logits"].scale
@@ -57,7 +57,7 @@ def test_the_int8_model_equals_numpy_fake_quantisation(per_channel: bool):
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_the_int8_model_holds_exactly_these_operators(per_channel: bool):
-    found = operators(convert(quantised(small_graph(), per_channel)).lowered.content)
+    found = operators(convert(quantised(small_graph(), per_channel)).content)
     assert [(o.name, o.outputs[0].dtype) for o in found] == [
         ("QUANTIZE", "INT8"), ("CONV_2D", "INT8"), ("DEPTHWISE_CONV_2D", "INT8"), ("CONV_2D", "INT8"),
         ("ADD", "INT8"), ("MEAN", "INT8"), ("FULLY_CONNECTED", "INT8"), ("DEQUANTIZE", "FLOAT32"),
@@ -68,7 +68,7 @@ def test_the_int8_model_holds_exactly_these_operators(per_channel: bool):
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_the_integers_are_those_of_the_graph_up_to_the_sign_of_gamma(per_channel: bool):
     graph = quantised(small_graph(), per_channel)
-    by_name = {o.inputs[1].name: o.inputs for o in operators(convert(graph).lowered.content) if len(o.inputs) == 3}
+    by_name = {o.inputs[1].name: o.inputs for o in operators(convert(graph).content) if len(o.inputs) == 3}
     signs = np.sign(graph.weights["conv_bn/gamma"]).astype(np.int8)
     conv = by_name["conv/kernel"]
     np.testing.assert_array_equal(conv[1].data, np.moveaxis(graph.weights["conv/kernel"] * signs, 3, 0))
@@ -81,12 +81,12 @@ def test_the_integers_are_those_of_the_graph_up_to_the_sign_of_gamma(per_channel
 
 
 def test_the_same_graph_gives_the_same_bytes():
-    first, second = (convert(quantised(small_graph(), True)).lowered.content for _ in range(2))
+    first, second = (convert(quantised(small_graph(), True)).content for _ in range(2))
     assert first == second
 
 
 def test_weights_lie_aligned_in_the_file():
-    content = convert(small_graph()).lowered.content
+    content = convert(small_graph()).content
     for name in ("logits/kernel",):
         data = small_graph().weights[name].T
         assert content.index(np.ascontiguousarray(data).tobytes()) % 16 == 0
@@ -112,7 +112,7 @@ def test_a_channel_switched_off_by_gamma_is_its_bias_in_every_form(layer: str, g
     assert not channel(silent.weights[layer], 0).any()
     for index in (1, 2, 3):
         np.testing.assert_array_equal(channel(silent.weights[layer], index), channel(graph.weights[layer], index))
-    content = convert(silent).lowered.content
+    content = convert(silent).content
     kernel, bias = next(o.inputs[1:] for o in operators(content) if len(o.inputs) == 3 and o.inputs[1].name == layer)
     assert np.abs(bias.data.astype(np.int64)).max() <= 2**30
     assert not np.take(kernel.data, 0, kernel.axis).any()
@@ -160,7 +160,7 @@ def test_a_quantised_layer_without_activation_scales_is_an_error_that_names_it()
 def test_a_graph_cut_at_an_inner_tensor_ends_there_in_float():
     graph = cut(quantised(small_graph(), True), None, ["dw_relu"])
     images = pictures()
-    found = Model(convert(graph).lowered.content).outputs(images)
+    found = Model(convert(graph).content).outputs(images)
     expected = execute(graph, images, fake_quant=True)["dw_relu"]
     assert np.abs(found.reshape(expected.shape) - expected).max() <= 2.01 * graph.activation_scales["dw_relu"].scale
 
@@ -169,7 +169,7 @@ def test_a_graph_cut_to_begin_at_an_inner_tensor_takes_that_tensor_in_float():
     whole = quantised(small_graph(), True)
     tensors = execute(whole, pictures(), fake_quant=True)
     graph = cut(whole, ["dw_relu"], None)
-    found = Model(convert(graph).lowered.content).outputs(tensors["dw_relu"].astype(np.float32))
+    found = Model(convert(graph).content).outputs(tensors["dw_relu"].astype(np.float32))
     assert np.abs(found - tensors["probabilities"]).max() <= whole.activation_scales["logits"].scale
 
 

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
             print(f"{name}: {line}")
     if arguments.data is None:
         print("without --data: the folder has no labels.txt and no preprocessing.json; pictures cannot be classified")
-    print(f"optimised model: {arguments.optimize_out}/model.tflite, {len(converted.lowered.content)} bytes")
+    print(f"optimised model: {arguments.optimize_out}/model.tflite, {len(converted.content)} bytes")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def write_mobile(graph: Graph, folder: Path) -> None:
     """Write `model` (.tflite with the graph as metadata) and `weights` (integers and scales) into a folder."""
     write(graph, folder, integers="integer")
     description = json.dumps(to_json(graph), separators=(",", ":")).encode()
-    (folder / "model").write_bytes(convert(graph, {METADATA: description}).lowered.content)
+    (folder / "model").write_bytes(convert(graph, {METADATA: description}).content)
 
 
 def load_any(folder: Path) -> Graph:

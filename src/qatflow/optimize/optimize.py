@@ -33,7 +33,7 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
     graph = load_files(model_file, param_file)
     manifest = read_manifest(data) if data is not None else None
     converted = convert(graph)
-    operators = verify(converted.graph, converted.lowered)
+    operators = verify(converted.graph, converted.content)
     inputs = [model_file, param_file, *([data] if data is not None else [])]
     about = {
         "fused": converted.done,
@@ -45,12 +45,12 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
         "operators_before": dict(Counter(type(node.operation).__name__ for node in graph.nodes)),
         "operators_after": operator_counts(operators),
         "bytes_before": model_file.stat().st_size + param_file.stat().st_size,
-        "bytes_after": len(converted.lowered.content),
+        "bytes_after": len(converted.content),
         "parameter_bytes": _parameter_bytes(converted.graph),
         "tensors": quantised_tensors(operators),
         "provenance": provenance.record(inputs, {}),
     }
-    write_folder(output, converted.lowered.content, manifest, about)
+    write_folder(output, converted.content, manifest, about)
     return converted
 
 

@@ -4,22 +4,21 @@ import numpy as np
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
-from qatflow.tflite.lower import Lowered
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 
 
-def verify(graph: Graph, lowered: Lowered) -> list[Operator]:
+def verify(graph: Graph, content: bytes) -> list[Operator]:
     """Check an optimised model against the graph it was made from, and return its operators.
 
     Args:
         graph: the graph after the passes.
-        lowered: the model.
+        content: bytes of the model.
 
     Raises:
         UserError: the graph is quantised and a conv, depthwise conv or dense runs in float, or its integers are not
             those of the graph; the operator is named.
     """
-    found = operators(lowered.content)
+    found = operators(content)
     if not graph.weight_scales:
         return found
     weighted = [operator for operator in found if operator.name in WEIGHTED]

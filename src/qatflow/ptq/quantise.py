@@ -55,10 +55,5 @@ def _silence() -> Iterator[None]:
 
 def _wider(one: Ranges, other: Ranges) -> Ranges:
     """Return the ranges of both: `min` and `max` by tensor, as ai-edge-quantizer keeps them."""
-    return {
-        name: {
-            "min": np.minimum(range_["min"], other[name]["min"]),
-            "max": np.maximum(range_["max"], other[name]["max"]),
-        }
-        for name, range_ in one.items()
-    }
+    ends = {"min": np.minimum, "max": np.maximum}
+    return {name: {end: of(one[name][end], other[name][end]) for end, of in ends.items()} for name in one}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from qatflow.graph.graph import Graph
 from qatflow.graph.passes import run_all
-from qatflow.tflite.lower import Lowered, lower
+from qatflow.tflite.lower import lower
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,12 @@ class Converted:
     Attributes:
         graph: the graph after the passes.
         done: by pass, a line for each thing it did.
-        lowered: the model's bytes.
+        content: the model's bytes.
     """
 
     graph: Graph
     done: dict[str, list[str]]
-    lowered: Lowered
+    content: bytes
 
 
 def convert(graph: Graph, metadata: dict[str, bytes] | None = None) -> Converted:

@@ -27,15 +27,8 @@ class Grid:
     zero_point: int
 
 
-@dataclass(frozen=True)
-class Lowered:
-    """The result of lowering: the bytes of the .tflite file."""
-
-    content: bytes
-
-
-def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = None) -> Lowered:
-    """Return the .tflite model of a graph that the passes have been run on.
+def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = None) -> bytes:
+    """Return the bytes of the .tflite model of a graph that the passes have been run on.
 
     Args:
         graph: float, or quantised at 8 bits.
@@ -93,7 +86,7 @@ class Lowering:
             name: Grid(s.scale, s.zero_point) for name, s in graph.activation_scales.items() if s.scale is not None
         }
 
-    def run(self, description: str, metadata: dict[str, bytes]) -> Lowered:
+    def run(self, description: str, metadata: dict[str, bytes]) -> bytes:
         """Lower every node and pack the file; arguments as `lower`."""
         for node in self.graph.nodes:
             LOWER[type(node.operation)](self, node)
@@ -101,7 +94,7 @@ class Lowering:
             self.builder.metadata(name, content)
         inputs = [(n.name, self._float[n.name]) for n in self.graph.nodes if isinstance(n.operation, Input)]
         outputs = [(name, self.as_float(name)) for name in self.graph.outputs]
-        return Lowered(self.builder.pack(inputs, outputs, description))
+        return self.builder.pack(inputs, outputs, description)
 
     def shape(self, name: str) -> Shape:
         """Return the shape of a node's tensor, with the batch of 1."""
