@@ -43,10 +43,11 @@ def compress(
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads)
         trained, history = compressor.run(folder)
-    inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
-    made = provenance.record(inputs, {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}, seed)
-    with whole_folder(output) as temporary:
-        write(trained, temporary)
-        write_csv(history, temporary / "history.csv")
-        files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
-        write_json(temporary / "manifest.json", {"sha256": files, "provenance": made})
+        inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
+        made = provenance.record(inputs, {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}, seed)
+        # under the lock: a trainer left over from a killed run must not write beside its successor
+        with whole_folder(output) as temporary:
+            write(trained, temporary)
+            write_csv(history, temporary / "history.csv")
+            files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
+            write_json(temporary / "manifest.json", {"sha256": files, "provenance": made})

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 import safetensors
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as serialize
 
 from qatflow.errors import UserError
 from qatflow.files import whole_file, whole_folder, write_json
@@ -38,7 +39,7 @@ def write(graph: Graph, folder: Path, integers: IntegersAs = "integer") -> None:
     """
     write_json(folder / "model", to_json(graph))
     with whole_file(folder / "weights") as temporary:
-        save_file(tensors(graph, integers), temporary)
+        temporary.write_bytes(serialize(tensors(graph, integers)))
 
 
 def load(folder: Path) -> Graph:

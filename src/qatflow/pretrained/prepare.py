@@ -49,8 +49,9 @@ def prepare_by_training(
             _input_shape(manifest), manifest.classes, model.alpha, model.dropout, model.batch_norm_momentum
         )
         graph, history = train(first, manifest, settings, folder)
-    made = provenance.record([data], {**model.model_dump(), **training.model_dump()}, seed)
-    _write(graph, manifest, output, {"source": "train", "provenance": made}, history)
+        made = provenance.record([data], {**model.model_dump(), **training.model_dump()}, seed)
+        # under the lock: a trainer left over from a killed run must not write beside its successor
+        _write(graph, manifest, output, {"source": "train", "provenance": made}, history)
 
 
 def prepare_from_file(weights: Path, model: ModelSection, data: Path, output: Path, threads: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
 from qatflow.files import whole_file
 from qatflow.training.history import EpochFigures
@@ -45,8 +45,9 @@ def save(folder: Path, variables: Sequence[Any], progress: Progress, keep: int) 
     """
     path = folder / f"checkpoint-{progress.epoch:05d}-{progress.step:07d}.safetensors"
     arrays = {f"{place:05d}": np.asarray(variable.numpy()) for place, variable in enumerate(variables)}
+    content = serialize(arrays, metadata={"progress": json.dumps(asdict(progress))})
     with whole_file(path) as temporary:
-        save_file(arrays, temporary, metadata={"progress": json.dumps(asdict(progress))})
+        temporary.write_bytes(content)
     for old in checkpoints(folder)[:-keep]:
         old.unlink()
     return path

@@ -29,17 +29,24 @@ def sums(labels: Any, logits: Any) -> Any:
     return tf.cast(tf.stack([loss, top1, top5, count]), tf.float64)
 
 
-def evaluator(keras_model: Any) -> Callable[[Any], tuple[float, float, float]]:
-    """Return a function from batches of (pictures, labels) to mean cross entropy, top-1 and top-5 (shares of 1)."""
+Evaluate = Callable[..., tuple[float, float, float]]
+
+
+def evaluator(keras_model: Any) -> Evaluate:
+    """Return a function from batches of (pictures, labels) to mean cross entropy, top-1 and top-5 (shares of 1).
+
+    Its second argument, if any, is called before each batch, and may raise.
+    """
     step = tf.function(
         lambda pictures, labels: sums(labels, keras_model(pictures, training=False)),
         autograph=False,
         reduce_retracing=True,
     )
 
-    def evaluate(batches: Any) -> tuple[float, float, float]:
+    def evaluate(batches: Any, before_batch: Callable[[], None] = lambda: None) -> tuple[float, float, float]:
         total = np.zeros(4)
         for pictures, labels in batches:
+            before_batch()
             total += step(pictures, labels).numpy()
         loss, top1, top5, count = (float(value) for value in total)
         return loss / count, top1 / count, top5 / count

@@ -4,10 +4,10 @@ What an interrupted and resumed run computes is what an uninterrupted one does: 
 are functions of (seed, epoch, position), dropout of (seed, step), and everything else is in the checkpoint.
 """
 
-import signal
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from qatflow.training.keras_model import Hooks, TrainingModel, training_model
 from qatflow.training.schedule import WarmupCosine
 from qatflow.training.settings import TrainingSettings
 from qatflow.training.strategy import Strategy
+from qatflow.training.termination import STATUS, TerminatedError, Termination
 
-TERMINATED = 143  # 128 + SIGTERM, what a shell reports
 LOG_EVERY = 50
 
 
@@ -99,7 +99,7 @@ class Trainer:
             strategies[int(name)].recall(notes)
         if progress != Progress():
             print(f"resumed at epoch {self.epoch}, step {self.step} of {self.steps_per_epoch}", flush=True)
-        self._terminated = False
+        self._termination = Termination()
         self.retrace()
 
     def retrace(self) -> None:
@@ -114,14 +114,15 @@ class Trainer:
             UserError: the loss is not a finite number.
             SystemExit: with status 143 after SIGTERM, when the state is saved.
         """
-        previous = signal.signal(signal.SIGTERM, self._terminate)
         try:
-            self._call(Strategy.on_compression_begin)
-            while self.epoch < self.settings.epochs:
-                self._run_epoch()
-            self._call(Strategy.on_compression_end)
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+            with self._termination:
+                self._call(Strategy.on_compression_begin)
+                while self.epoch < self.settings.epochs:
+                    self._run_epoch()
+                self._call(Strategy.on_compression_end)
+        except TerminatedError:
+            print(f"terminated at epoch {self.epoch}, step {self.step}; the state is saved", flush=True)
+            sys.exit(STATUS)
         return self.history
 
     def float_graph(self) -> Graph:
@@ -129,8 +130,12 @@ class Trainer:
         return replace(self.model.graph, weights=self.model.weights())
 
     def evaluate(self) -> tuple[float, float, float]:
-        """Return mean cross entropy, top-1 and top-5 (shares of 1) over the validation pictures."""
-        return self._evaluate(self._validation)
+        """Return mean cross entropy, top-1 and top-5 (shares of 1) over the validation pictures.
+
+        Raises:
+            TerminatedError: SIGTERM has come in the meantime.
+        """
+        return self._evaluate(self._validation, self._termination.check)
 
     def _run_epoch(self) -> None:
         self._call(Strategy.on_epoch_begin)
@@ -143,10 +148,8 @@ class Trainer:
             self._call(Strategy.on_batch_end)
             if self.step % LOG_EVERY == 0:
                 self._log(float(loss), (self.step - first) / (time.monotonic() - started))
-            if self._terminated:
-                self._save()
-                print(f"terminated at epoch {self.epoch}, step {self.step}; the state is saved", flush=True)
-                sys.exit(TERMINATED)
+            with self._saved_if_terminated():
+                self._termination.check()
             if self.step % self.settings.checkpoint_steps == 0 and self.step < self.steps_per_epoch:
                 self._save()
         self._finish_epoch()
@@ -156,7 +159,8 @@ class Trainer:
         self._check(loss)
         every = self.settings.evaluate_every
         due = every > 0 and ((self.epoch + 1) % every == 0 or self.epoch + 1 == self.settings.epochs)
-        validation = self.evaluate() if due else (None, None, None)
+        with self._saved_if_terminated():
+            validation = self.evaluate() if due else (None, None, None)
         rate = float(self._optimizer.learning_rate)
         figures = EpochFigures(self.epoch, self.phase, rate, loss / count, top1 / count, top5 / count, *validation)
         self.history.append(figures)
@@ -189,6 +193,14 @@ class Trainer:
         progress = Progress(self.epoch, self.step, tuple(self.history), notes)
         checkpoint.save(self.folder, self._variables, progress, self.settings.keep_checkpoints)
 
+    @contextlib.contextmanager
+    def _saved_if_terminated(self) -> Iterator[None]:
+        try:
+            yield
+        except TerminatedError:
+            self._save()
+            raise
+
     def _check(self, loss: float) -> None:
         if np.isfinite(loss):
             return
@@ -205,9 +217,6 @@ class Trainer:
             f"epoch {self.epoch}, step {self.step}/{self.steps_per_epoch}: loss {loss:.4f}, {rate:.0f} pictures/s",
             flush=True,
         )
-
-    def _terminate(self, number: int, frame: Any) -> None:
-        self._terminated = True
 
 
 def _all_variables(model: TrainingModel) -> list[Any]:

@@ -41,6 +41,8 @@ def work_folder(root: Path, shape: Mapping[str, Any]) -> Iterator[Path]:
                 shutil.rmtree(other)
         folder = root / name
         folder.mkdir(exist_ok=True)
+        for half_written in folder.glob(".checkpoint-*"):
+            half_written.unlink()
         write_json(folder / "shape.json", dict(shape))
         yield folder
     finally:
