@@ -1,14 +1,21 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
+
+from qatflow.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors that a full disk, a used-up quota and a limit of file size end in."""
 
 
 def sha256(path: Path) -> str:
@@ -19,35 +26,95 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
+    """Yield a temporary path; on success what is there becomes `path`, on failure it is removed.
+
+    It lies beside `path` and takes its place by a rename; behind symbolic links it is the last one's target that is
+    replaced. What is no regular file (a FIFO, a terminal, /dev/stdout whatever it leads to) is never replaced: the
+    whole content is written to it at the end.
+
+    Raises:
+        UserError: `path` cannot be written, or its disk is full.
+    """
+    with _told(path):
+        target = _replaceable(path)
+        folder = None if target is None else target.parent
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=folder)
+        os.close(descriptor)
     temporary = Path(name)
     try:
-        yield temporary
-        # mkstemp, and what some writers put in its place, is private to the owner
-        temporary.chmod(temporary.stat().st_mode | 0o644)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _told(path, only=FULL):
+            yield temporary
+        with _told(path):
+            if target is None:
+                _write_through(temporary, path)
+            else:
+                # mkstemp, and what some writers put in its place, is private to the owner
+                temporary.chmod(temporary.stat().st_mode | 0o644)
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+                temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`, whatever was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)
+    """Yield a temporary folder beside `path`; on success it takes the place of the folder `path`, if there is one.
+
+    Where `path` is a symbolic link, its target is replaced and the link stays.
+
+    Raises:
+        UserError: `path` cannot be written, or its disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    with _told(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        temporary.chmod(0o755)
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with _told(path, only=FULL):
+            yield temporary
+        with _told(path):
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _told(path: Path, only: Container[int] | None = None) -> Iterator[None]:
+    """Turn a refusal of the operating system (only those of these numbers, if given) into one message about `path`."""
+    try:
+        yield
+    except OSError as error:
+        if only is not None and error.errno not in only:
+            raise
+        way_out = "make room on its disk, or name another place" if error.errno in FULL else "name another place"
+        raise UserError(f"cannot write {path}: {error.strerror or error}: {way_out}") from error
+
+
+def _replaceable(path: Path) -> Path | None:
+    """Return the regular file that `path` is or leads to, or would be; None for what can only be written to."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            return None
+    while Path("/proc") not in path.parent.resolve().parents:
+        if not path.is_symlink():
+            return path
+        path = path.parent / path.readlink()
+    return None  # /dev/stdout, /dev/fd/3 and the like: a file that someone has open, who would lose it
+
+
+def _write_through(source: Path, path: Path) -> None:
+    # appended, since standard output may be a file with something in it
+    with source.open("rb") as content, path.open("ab") as file:
+        shutil.copyfileobj(content, file)
 
 
 def write_text(path: Path, text: str) -> None:
