@@ -18,7 +18,7 @@ def run_on_small_disk(disk: Path, kibibytes: int, *command: str | Path) -> tuple
     """
     left = disk.with_name(f"{disk.name}.left")
     disk.mkdir(exist_ok=True)
-    if _may_mount():
+    if may_mount():
         script = f'mount -t tmpfs -o size={kibibytes}k tmpfs "$0" && {{ "$@"; s=$?; cp -a "$0" "{left}"; exit $s; }}'
         prefix = [*UNSHARE, "sh", "-c", script, str(disk)]
     else:
@@ -41,6 +41,7 @@ def _environment() -> dict[str, str]:
 
 
 @cache
-def _may_mount() -> bool:
+def may_mount() -> bool:
+    """Return whether a file system can be mounted, as root or in a namespace of its own."""
     try_it = [*UNSHARE, "sh", "-c", "mount -t tmpfs tmpfs /mnt"]
     return subprocess.run(try_it, capture_output=True, check=False).returncode == 0

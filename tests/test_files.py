@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -185,3 +186,32 @@ with whole_folder(Path({str(disk / "data")!r})) as folder:
     assert ran.returncode == 1 and ran.stderr.count("\n") == 1
     assert ran.stderr.startswith(f"error: cannot write {disk}/data: ")
     assert left == set()
+
+
+KILLED = """
+import os, signal
+from pathlib import Path; from qatflow.files import whole_file, whole_folder
+path = Path({path!r})
+with {writer}(path) as temporary:
+    (temporary / "half").write_text("x") if temporary.is_dir() else temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("writer", ["whole_file", "whole_folder"])
+def test_what_a_killed_process_left_is_removed_by_the_next_and_that_of_a_live_one_stays(tmp_path: Path, writer: str):
+    path = tmp_path / "out"
+    ran = subprocess.run(python(KILLED.format(path=str(path), writer=writer)))
+    assert ran.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    if writer == "whole_file":
+        with whole_file(path) as temporary, whole_file(path) as second:  # both of a process that is alive
+            assert not left.exists() and temporary.exists() and second.exists()
+            temporary.write_text("whole")
+            second.write_text("whole")
+    else:
+        with whole_folder(path) as temporary:
+            assert not left.exists()
+            (temporary / "whole").touch()
+    write_text(tmp_path / "other", "x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "out"]

@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import stat
 import tempfile
 from collections.abc import Container, Iterator
@@ -40,7 +42,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         folder = None if target is None else target.parent
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=folder)
+            _sweep(folder, path.name)
+        descriptor, name = tempfile.mkstemp(prefix=_prefix(path.name), suffix=path.suffix, dir=folder)
         os.close(descriptor)
     temporary = Path(name)
     try:
@@ -71,7 +74,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     with _told(path):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _sweep(target.parent, target.name)
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(target.name), dir=target.parent))
         temporary.chmod(0o755)
     try:
         with _told(path, only=FULL):
@@ -82,6 +86,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
             temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prefix(name: str) -> str:
+    """Return how the temporary names beside `name` begin: they say which process of which machine is writing there."""
+    return f".{name}.{socket.gethostname()}.{os.getpid()}."
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove what processes that were killed have left half written beside `name`."""
+    ours = f".{name}.{socket.gethostname()}."
+    for left in folder.glob(f"{glob.escape(ours)}*"):
+        process = left.name.removeprefix(ours).split(".")[0]
+        if process.isdigit() and not Path("/proc", process).exists():
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

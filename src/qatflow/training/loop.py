@@ -74,12 +74,12 @@ class Trainer:
         )
         self._validation = evaluation_batches(data, "validation", batch_size=256)
         self.steps_per_epoch = self._pictures.steps
-        schedule = WarmupCosine(
+        self._schedule = WarmupCosine(
             settings.learning_rate,
             round(settings.warmup_epochs * self.steps_per_epoch),
             settings.epochs * self.steps_per_epoch,
         )
-        self._optimizer = tf_keras.optimizers.SGD(schedule, momentum=settings.momentum, nesterov=True)
+        self._optimizer = tf_keras.optimizers.SGD(self._schedule, momentum=settings.momentum, nesterov=True)
         self.model: TrainingModel = training_model(
             graph,
             seed=settings.seed,
@@ -161,7 +161,8 @@ class Trainer:
         due = every > 0 and ((self.epoch + 1) % every == 0 or self.epoch + 1 == self.settings.epochs)
         with self._saved_if_terminated():
             validation = self.evaluate() if due else (None, None, None)
-        rate = float(self._optimizer.learning_rate)
+        # of the last step; the optimiser's own value is not known in a process that took no step of the epoch
+        rate = float(self._schedule(self._optimizer.iterations - 1))
         figures = EpochFigures(self.epoch, self.phase, rate, loss / count, top1 / count, top5 / count, *validation)
         self.history.append(figures)
         print(figures.text(), flush=True)

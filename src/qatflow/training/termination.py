@@ -21,6 +21,7 @@ class Termination:
     def __init__(self) -> None:
         self._asked = False
         self._previous: Any = None
+        self._late: threading.Timer | None = None
 
     def check(self) -> None:
         """Raise TerminatedError if SIGTERM has come: call it wherever the work can be taken up again."""
@@ -33,12 +34,15 @@ class Termination:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         signal.signal(signal.SIGTERM, self._previous)
+        if self._late is not None:
+            self._late.cancel()
 
     def _ask(self, number: int, frame: Any) -> None:
         self._asked = True
-        late = threading.Timer(PATIENCE, self._leave)
-        late.daemon = True
-        late.start()
+        if self._late is None:
+            self._late = threading.Timer(PATIENCE, self._leave)
+            self._late.daemon = True
+            self._late.start()
 
     @staticmethod
     def _leave() -> None:

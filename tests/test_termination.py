@@ -1,0 +1,93 @@
+"""SIGTERM while a trainer evaluates, calibrates, or is within a step that does not end: what is saved, and how soon."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from small_data import prepared_digits
+from small_networks import network
+from test_quantization_strategy import SETTINGS
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+def train(digits, folder: Path, terminate_at: tuple[str, int] | None = None):
+    """Train for int8 from epoch 1 on; with `terminate_at` send SIGTERM at the n-th batch of that kind.
+
+    Kinds: `evaluation` after an epoch, `calibration`: the evaluation before calibration.
+    """
+    from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.strategies.quantization import QuantizationStrategy
+    from qatflow.config.compress_model import QuantizationStrategySection
+    from qatflow.training.loop import Trainer
+
+    class Watched(Trainer):
+        def evaluate(self):
+            kind = "evaluation" if self.step else "calibration"
+            if (kind, self.epoch) == terminate_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().evaluate()
+
+    graph = network("small ResNet")
+    quantisers = Quantisers(graph, QuantSettings(8, 8, "abs_max", "moving_average_abs_max"))
+    section = QuantizationStrategySection.model_validate(
+        {"class": "QuantizationStrategy", "start_epoch": 1, "end_epoch": 1}
+    )
+    strategy = QuantizationStrategy(section, quantisers)
+    folder.mkdir(exist_ok=True)
+    history = Watched(graph, digits, replace(SETTINGS, epochs=2), folder, [strategy], quantisers).run()
+    return strategy.graph(folder), history
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(digits, tmp_path_factory):
+    return train(digits, tmp_path_factory.mktemp("whole") / "work")
+
+
+@pytest.mark.parametrize("at", [("evaluation", 0), ("calibration", 1), ("evaluation", 1)], ids=str)
+def test_sigterm_in_an_evaluation_ends_at_once_and_the_run_goes_on_to_the_same_bytes(
+    digits, uninterrupted, tmp_path, capsys, at
+):
+    with pytest.raises(SystemExit) as ended:
+        train(digits, tmp_path / "work", at)
+    assert ended.value.code == 143
+    printed = capsys.readouterr().out
+    assert "the state is saved" in printed
+    assert len(re.findall(r"^epoch \d+ \(", printed, re.MULTILINE)) == (1 if at[1] else 0), (
+        "it is not evaluated to the end"
+    )
+    graph, history = train(digits, tmp_path / "work")
+    expected, expected_history = uninterrupted
+    assert history == expected_history
+    assert graph.activation_scales == expected.activation_scales
+    for name, values in expected.weights.items():
+        np.testing.assert_array_equal(graph.weights[name], values, err_msg=name)
+
+
+def test_a_step_that_does_not_end_is_given_up():
+    program = (
+        "import time\nfrom qatflow.training.termination import Termination\n"
+        "with Termination() as termination:\n    print('in', flush=True)\n    time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "in\n"
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert time.monotonic() - began < 10
+    assert "the state of the last checkpoint stands" in printed
