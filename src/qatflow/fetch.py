@@ -1,15 +1,16 @@
 """Download a file whose SHA-256 is known: resumed, retried, checked, and whole or not at all."""
 
-import errno
+import contextlib
 import http.client
+import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from qatflow.errors import UserError
+from qatflow.files import FULL
 from qatflow.files import sha256 as sha256_of
 
 BLOCK = 1 << 20
@@ -50,14 +51,28 @@ def fetch(
         timeout: seconds without any data after which an attempt is given up.
 
     Raises:
-        UserError: no address yielded the file, an address is not http(s), or the disk is full.
+        UserError: no address yielded the file, an address is not http(s), or `destination` cannot be written or its
+            disk is full; the message names the address, and ends with `instead`.
     """
-    sha256 = sha256.lower()
+    for url in urls:
+        if not url.lower().startswith(("http://", "https://")):
+            raise UserError(f"{url} is not an http or https address; {instead}")
+    try:
+        _fetch(urls, sha256.lower(), destination, instead, attempts, pause, timeout)
+    except OSError as error:  # the disk's: the network's have become _AttemptErrors
+        file = error.filename2 or error.filename or destination
+        way_out = "make room on its disk" if error.errno in FULL else "mend that"
+        raise UserError(
+            f"could not download {destination.name} from {', '.join(urls)}: cannot write {file}: "
+            f"{error.strerror or error}: {way_out}, or {instead}"
+        ) from error
+
+
+def _fetch(
+    urls: Sequence[str], sha256: str, destination: Path, instead: str, attempts: int, pause: float, timeout: float
+) -> None:
     if destination.is_file() and sha256_of(destination) == sha256:
         return
-    for url in urls:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise UserError(f"{url} is not an http or https address; {instead}")
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f".{destination.name}.part")
     failures: dict[str, _AttemptError] = {}
@@ -87,31 +102,55 @@ def _download(url: str, part: Path, timeout: float) -> bool:
     headers = {"User-Agent": "qatflow", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
-            resumed = answer.status == http.client.PARTIAL_CONTENT
-            expected = answer.headers.get("Content-Length")
-            received = 0
-            with part.open("ab" if resumed else "wb") as file:
-                while block := answer.read(BLOCK):
-                    file.write(block)
-                    received += len(block)
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return True  # nothing is lacking, or the rest belongs to another file: the sum tells
-        final = error.code < 500 and error.code not in WORTH_RETRYING
-        raise _AttemptError(f"HTTP status {error.code} {error.reason}", final=final) from error
-    except urllib.error.URLError as error:
-        raise _AttemptError(f"no connection ({error.reason})") from error
-    except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise _AttemptError(f"broken off ({error or type(error).__name__})") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise UserError(f"cannot write {part}: {error.strerror}: make room or choose another folder") from error
-        raise _AttemptError(f"broken off ({error})") from error
+    with _failed_attempts(timeout):
+        try:
+            answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+        except urllib.error.HTTPError as error:
+            if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return True  # nothing is lacking, or the rest belongs to another file: the sum tells
+            raise
+    with answer:
+        resumed = answer.status == http.client.PARTIAL_CONTENT
+        expected = answer.headers.get("Content-Length")
+        received = 0
+        with part.open("ab" if resumed else "wb") as file:
+            for block in _blocks(answer, timeout):
+                file.write(block)
+                received += len(block)
+            file.flush()
+            os.fsync(file.fileno())
     if expected is not None and received != int(expected):
         raise _AttemptError(f"broken off after {received} of {expected} bytes")
     return resumed
+
+
+def _blocks(answer: http.client.HTTPResponse, timeout: float) -> Iterator[bytes]:
+    while True:
+        with _failed_attempts(timeout):
+            block = answer.read1(BLOCK)  # read() would lose what came before a stall
+        if not block:
+            return
+        yield block
+
+
+@contextlib.contextmanager
+def _failed_attempts(timeout: float) -> Iterator[None]:
+    """Turn whatever the network, the server or the address does wrong into an _AttemptError."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        final = error.code < 500 and error.code not in WORTH_RETRYING
+        raise _AttemptError(f"HTTP status {error.code} {error.reason}", final=final) from error
+    except (http.client.InvalidURL, ValueError) as error:
+        raise _AttemptError(f"not a usable address ({error})", final=True) from error
+    except OSError as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, TimeoutError):
+            raise _AttemptError(f"no data for {timeout:g} s") from error
+        kind = "no connection" if isinstance(error, urllib.error.URLError) else "broken off"
+        raise _AttemptError(f"{kind} ({reason})") from error
+    except http.client.HTTPException as error:
+        raise _AttemptError(f"broken off ({error or type(error).__name__})") from error
 
 
 def _check(part: Path, expected: str, *, final: bool) -> None:
@@ -120,9 +159,9 @@ def _check(part: Path, expected: str, *, final: bool) -> None:
     if found == expected:
         return
     with part.open("rb") as file:
-        start = file.read(512).lstrip().lower()
+        start = file.read(512).lower()
     size = part.stat().st_size
     part.unlink()
-    if start.startswith((b"<!doctype html", b"<html")):
+    if any(tag in start for tag in (b"<!doctype html", b"<html", b"<head")):
         raise _AttemptError(f"a web page of {size} bytes came in place of the file", final=final)
     raise _AttemptError(f"wrong SHA-256: {found} of {size} bytes, expected {expected}", final=final)

@@ -23,9 +23,10 @@ rule fetch_weights:
     params:
         url=WEIGHTS.url if WEIGHTS else None,
         sha256=WEIGHTS.sha256 if WEIGHTS else None,
+        instead="set pretrained.source to 'file' and pretrained.path to a copy of it",
     shell:
         "python {input.script} --url {params.url:q} --sha256 {params.sha256}"
-        " --output {output:q} > {log} 2>&1"
+        " --instead {params.instead:q} --output {output:q} > {log} 2>&1"
 
 
 rule make_pretrained:
