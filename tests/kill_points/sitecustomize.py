@@ -2,7 +2,8 @@
 
 KILL_POINT is JSON: `program`: part of the command line of the process that watches; `before` or `after`: regular
 expression of the path that a file or folder is renamed to; `victims`: of `trainer` and `snakemake`; `signal`; `mark`:
-file to write when it happens; `delay`: seconds after the renaming, with `after`.
+file to write when it happens; `delay`: seconds after the renaming, with `after`; `outlives`: seconds that a trainer
+who is no victim takes over the step in which Snakemake was killed.
 """
 
 import json
@@ -36,6 +37,8 @@ def strike() -> None:
         os.kill(parent, signal.SIGKILL)
     if "trainer" in POINT["victims"]:
         os.kill(os.getpid(), POINT["signal"])
+    else:
+        time.sleep(POINT["outlives"])
 
 
 def later() -> None:
