@@ -50,8 +50,8 @@ def keys(folder: Path, split: str) -> list[str]:
     return [record.key for record in records(open_manifest(folder), split)]
 
 
-def photos(folder: Path, per_class: int = 10) -> Path:
-    random = np.random.default_rng(0)
+def photos(folder: Path, per_class: int = 10, seed: int = 0) -> Path:
+    random = np.random.default_rng(seed)
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
         for i in range(per_class):
@@ -209,17 +209,17 @@ def test_too_many_broken_pictures_stop_with_the_list_and_leave_the_old_data(tmp_
 
 
 def test_a_sources_own_splits_are_taken_as_they_are(tmp_path: Path):
-    for split in ("train", "val", "test"):
-        photos(tmp_path / "photos" / split, per_class=3)
+    for seed, split in enumerate(("train", "val", "test")):
+        photos(tmp_path / "photos" / split, per_class=3, seed=seed)
     manifest = prepare(photo_settings(tmp_path / "photos", validation=1, test=1), tmp_path / "out")
     for name, folder in (("train", "train"), ("validation", "val"), ("test", "test")):
         assert {r.key.split("/")[0] for r in records(manifest, name)} == {folder}
         assert manifest.splits[name].class_counts == (3, 3)
 
 
-def test_a_picture_too_large_to_pad_stops_preparation(tmp_path: Path):
+def test_pictures_too_large_to_pad_stop_preparation(tmp_path: Path):
     spec = Preprocessing(24, "pad", 3, (127.5,), (127.5,))
-    with pytest.raises(UserError, match=r"\d\d\.jpg is 30×20 pixels and does not fit the 24×24"):
+    with pytest.raises(UserError, match=r"(?s)20 of 20 pictures.*\d\d\.jpg: 30×20 pixels do not fit the 24×24"):
         prepare(photo_settings(photos(tmp_path / "photos"), preprocessing=spec), tmp_path / "out")
 
 

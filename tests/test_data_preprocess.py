@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from qatflow.data.preprocess import Preprocessing, apply, check_fits, resize
+from qatflow.data.preprocess import Preprocessing, apply, misfit, resize
 from qatflow.errors import UserError
 
 PAD = Preprocessing(8, "pad", 1, (127.5,), (127.5,))
@@ -87,9 +87,8 @@ def test_a_wrong_value_is_named(change: dict, named: str):
         Preprocessing.from_json(STRETCH.to_json() | change)
 
 
-def test_a_picture_too_large_to_pad_is_refused_by_name():
-    check_fits(PAD, 8, 8, "a.png")
-    with pytest.raises(UserError, match=r"a\.png is 9×8"):
-        check_fits(PAD, 8, 9, "a.png")
+def test_a_picture_too_large_to_pad_is_refused_with_the_way_out():
+    assert misfit(PAD, 8, 8) is None and misfit(STRETCH, 9, 9) is None
+    assert (misfit(PAD, 8, 9) or "").startswith("9×8 pixels do not fit the 8×8 square")
     with pytest.raises(UserError, match="stretch"):
         apply(PAD, picture(8, 9, 1))

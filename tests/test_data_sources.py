@@ -170,7 +170,7 @@ def test_folder_mistakes_are_told(tmp_path: Path):
     with pytest.raises(UserError, match="holds 1 class folder"):
         FolderSource(tmp_path)
     (tmp_path / "dog").mkdir()
-    with pytest.raises(UserError, match="dog holds no picture"):
+    with pytest.raises(UserError, match="holds 1 class folders with pictures: at least two"):
         FolderSource(tmp_path)
 
 

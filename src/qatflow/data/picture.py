@@ -3,7 +3,9 @@
 Training, evaluation, calibration and the device all see what `decode` (Pillow) yields.
 """
 
+import hashlib
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,9 @@ from PIL import ExifTags, Image, ImageOps
 
 PLAIN_FORMATS = ("JPEG", "PNG")
 PLAIN_MODES = ("L", "RGB")
+# Not all that Pillow knows: its reader of EPS runs Ghostscript, which runs what the file says.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+PNG_BIT_DEPTH = 24  # where in the file it says how many bits a sample has
 
 
 class RejectedError(Exception):
@@ -25,12 +30,14 @@ class Encoded:
         content: a JPEG or PNG file with 8 bits a channel, grey or RGB, upright.
         height: in pixels.
         width: in pixels.
+        digest: of size and pixels, so that the same picture is known in another file.
         converted: whether the content differs from the source's own bytes because those were not of that kind.
     """
 
     content: bytes
     height: int
     width: int
+    digest: bytes
     converted: bool = False
 
 
@@ -45,35 +52,46 @@ def encode(pixels: np.ndarray) -> Encoded:
     """Return uint8 [height, width] or [height, width, 3] as a lossless PNG; the same pixels give the same bytes."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    return Encoded(buffer.getvalue(), height=pixels.shape[0], width=pixels.shape[1])
+    return Encoded(buffer.getvalue(), height=pixels.shape[0], width=pixels.shape[1], digest=_digest(pixels))
 
 
 def stored(content: bytes) -> Encoded:
     """Return a file's content in the form in which it is stored.
 
     8-bit grey or RGB JPEG and PNG files stay as they are, byte for byte. Others (CMYK, palette, 16 bits, alpha, other
-    formats, turned by an EXIF tag) become an upright PNG; alpha is dropped, and of an animation the first frame kept.
+    formats, turned by an EXIF tag) become an upright PNG; alpha is dropped, of 16 bits the upper 8 are kept, and of an
+    animation the first frame. What the file is called plays no part.
 
     Raises:
-        RejectedError: the content is not a picture, is damaged, or is so large that it may be an attack.
+        RejectedError: the content is not a picture, is damaged, or has more pixels than Pillow takes for safe.
     """
     if not content:
         raise RejectedError("the file is empty")
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            frames = getattr(image, "n_frames", 1)
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-            image.load()
-            if image.format in PLAIN_FORMATS and image.mode in PLAIN_MODES and frames == 1 and not turned:
-                return Encoded(content, image.height, image.width)
-            picture = encode(_plain(ImageOps.exif_transpose(image)))
-    except Image.UnidentifiedImageError:
-        raise RejectedError("not a picture in a format that Pillow reads") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of oddities in metadata; the pixels are what counts
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _stored(content)
     except RejectedError:
         raise
+    except Image.UnidentifiedImageError:
+        raise RejectedError(f"not a picture in a format that is read ({', '.join(FORMATS)})") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise RejectedError(f"too large: it has more than {Image.MAX_IMAGE_PIXELS} pixels") from None
     except Exception as error:  # Pillow's readers raise many kinds for damaged files
         raise RejectedError(f"damaged or unreadable: {error}") from error
-    return Encoded(picture.content, picture.height, picture.width, converted=True)
+
+
+def _stored(content: bytes) -> Encoded:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        frames = getattr(image, "n_frames", 1)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        image.load()
+        eight_bits = image.format != "PNG" or content[PNG_BIT_DEPTH] == 8
+        if image.format in PLAIN_FORMATS and image.mode in PLAIN_MODES and eight_bits and frames == 1 and not turned:
+            return Encoded(content, image.height, image.width, _digest(np.asarray(image)))
+        picture = encode(_plain(ImageOps.exif_transpose(image)))
+    return Encoded(picture.content, picture.height, picture.width, picture.digest, converted=True)
 
 
 def _plain(image: Image.Image) -> np.ndarray:
@@ -86,3 +104,9 @@ def _plain(image: Image.Image) -> np.ndarray:
 
 def _mode(channels: int) -> str:
     return "L" if channels == 1 else "RGB"
+
+
+def _digest(pixels: np.ndarray) -> bytes:
+    found = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
+    found.update(np.ascontiguousarray(pixels).data)
+    return found.digest()

@@ -100,13 +100,14 @@ def resize(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
     return _pad(picture, spec.size) if spec.resize == "pad" else _stretch(picture, spec.size)
 
 
-def check_fits(spec: Preprocessing, height: int, width: int, name: str) -> None:
-    """Raise UserError when a picture of this size cannot be padded to the square."""
-    if spec.resize == "pad" and max(height, width) > spec.size:
-        raise UserError(
-            f"{name} is {width}×{height} pixels and does not fit the {spec.size}×{spec.size} square that "
-            "preprocessing.resize `pad` asks for: raise preprocessing.size, or set preprocessing.resize to `stretch`"
-        )
+def misfit(spec: Preprocessing, height: int, width: int) -> str | None:
+    """Return why a picture of this size cannot be padded to the square, and what to do; None where it can."""
+    if spec.resize != "pad" or max(height, width) <= spec.size:
+        return None
+    return (
+        f"{width}×{height} pixels do not fit the {spec.size}×{spec.size} square of preprocessing.resize `pad`: "
+        "raise preprocessing.size, or set preprocessing.resize to `stretch`"
+    )
 
 
 def _pad(picture: np.ndarray, size: int) -> np.ndarray:

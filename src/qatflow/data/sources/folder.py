@@ -1,7 +1,9 @@
 """`folder`: one folder a class, with or without train/, val/ (or validation/) and test/ above them."""
 
 import os
-from collections.abc import Iterator
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +13,7 @@ from qatflow.data.sources.source import Picture, Rejected, Split
 from qatflow.errors import UserError
 
 SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+LARGEST_FILE = 1 << 28  # bytes; all of it and its pixels must find room in the rule's 1 GB
 
 
 class FolderSource:
@@ -18,64 +21,82 @@ class FolderSource:
 
     The classes are the folders (of training, where there are splits) in the order of their names. Every file counts
     as a picture but those whose name begins with a dot; a file that is none, or lies outside the class folders under
-    a picture's name, is rejected. The files' own bytes are kept (see `picture.stored` for the exceptions).
+    a picture's name, is rejected, and so is a class folder without a file. The files' own bytes are kept (see
+    `picture.stored` for the exceptions). Links to files are followed, links to folders below a class are not.
+
+    Args:
+        root: the tree.
+        origin: where the pictures come from, in words; None: the folder's name.
+        inputs: the file that the tree was unpacked from, if it was.
 
     Raises:
-        UserError: no such folder, fewer than two classes, or a class without a file.
+        UserError: no such folder, one that cannot be listed, or fewer than two classes.
     """
 
     licence = "not stated"
-    inputs: tuple[Path, ...] = ()
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, origin: str | None = None, inputs: tuple[Path, ...] = ()) -> None:
         if not root.is_dir():
             raise UserError(f"data.path: {root} is not a folder: give the folder that holds one folder a class")
-        self.origin = f"pictures of the folder {root.name}"
+        self.origin = origin or f"pictures of the folder {root.name}"
+        self.inputs = inputs
         self.pictures: list[Picture] = []
         self.rejected: list[Rejected] = []
         self._root = root
         self._paths: list[Path] = []
-        splits = {name: split for name, split in SPLIT_FOLDERS.items() if (root / name).is_dir()}
-        has_splits = "train" in splits and bool(_folders(root / "train"))
-        parts: dict[Path, Split] = {root / name: split for name, split in splits.items()}
-        parts = parts if has_splits else {root: "train"}
-        self.labels = tuple(_text(folder.name) for folder in _folders(root / "train" if has_splits else root))
-        if len(self.labels) < 2:
+        try:
+            self.labels = self._list_all()
+        except OSError as error:
             raise UserError(
-                f"data.path: {root} holds {len(self.labels)} class folders: at least two are needed, directly in it "
-                "or in its train/"
-            )
-        if has_splits:
-            self._reject(_loose(root), "lies outside train/, val/ and test/")
-            for other in _folders(root):
-                if other.name not in SPLIT_FOLDERS:
-                    self._reject(_files(other), "lies outside train/, val/ and test/")
-        for part, split in parts.items():
-            self._list(part, split)
+                f"data.path: {error.filename} cannot be listed: {error.strerror}: make it readable, or remove it"
+            ) from error
 
     def encoded(self, index: int) -> Encoded:
         """Return one picture's own bytes, or the PNG it was converted to."""
         try:
-            content = self._paths[index].read_bytes()
+            content = _content(self._paths[index])
         except OSError as error:
             raise RejectedError(f"cannot be read: {error.strerror}") from error
         return stored(content)
 
-    def _list(self, part: Path, split: Split) -> None:
-        numbers = {name: number for number, name in enumerate(self.labels)}
+    def _list_all(self) -> tuple[str, ...]:
+        """List every picture, and return the classes."""
+        root = self._root
+        splits = {name: split for name, split in SPLIT_FOLDERS.items() if (root / name).is_dir()}
+        has_splits = "train" in splits and bool(_folders(root / "train"))
+        training = _folders(root / "train" if has_splits else root)
+        labels = tuple(_text(folder.name) for folder in training if any(_files(folder)))
+        if len(labels) < 2:
+            raise UserError(
+                f"data.path: {root} holds {len(labels)} class folders with pictures: at least two are needed, directly "
+                "in it or in its train/"
+            )
+        if not has_splits:
+            self._list(root, "train", labels)
+            return labels
+        self._reject(_loose(root), "lies outside train/, val/ and test/")
+        for other in _folders(root):
+            if other.name not in SPLIT_FOLDERS:
+                self._reject(_files(other), "lies outside train/, val/ and test/")
+        for name, split in splits.items():
+            self._list(root / name, split, labels)
+        return labels
+
+    def _list(self, part: Path, split: Split, labels: tuple[str, ...]) -> None:
+        numbers = {name: number for number, name in enumerate(labels)}
         self._reject(_loose(part), "lies in no class folder")
         for folder in _folders(part):
             files = list(_files(folder))
             label = numbers.get(_text(folder.name))
-            if label is None:
+            if not files:
+                self.rejected.append(Rejected(f"{self._key(folder)}/", "a class folder without a picture"))
+            elif label is None:
                 self._reject(files, f"its class {_text(folder.name)!r} has no folder in train/")
-                continue
-            if not files and split == "train":
-                raise UserError(f"{folder} holds no picture: put some there, or remove the folder")
-            self._paths += files
-            self.pictures += [Picture(self._key(file), label, split) for file in files]
+            else:
+                self._paths += files
+                self.pictures += [Picture(self._key(file), label, split) for file in files]
 
-    def _reject(self, paths: Iterator[Path] | list[Path], reason: str) -> None:
+    def _reject(self, paths: Iterable[Path], reason: str) -> None:
         self.rejected += [Rejected(self._key(path), reason) for path in paths]
 
     def _key(self, path: Path) -> str:
@@ -89,9 +110,22 @@ def open_folder(path: Path | None, downloads: Path) -> FolderSource:
     return FolderSource(path)
 
 
+def _content(path: Path) -> bytes:
+    """Return a file's bytes; reading anything else, as a FIFO or a disk, might never end."""
+    about = path.stat()
+    if stat.S_ISDIR(about.st_mode):
+        raise RejectedError("a link to a folder, which is not followed")
+    if not stat.S_ISREG(about.st_mode):
+        raise RejectedError("neither a file nor a folder")
+    if about.st_size > LARGEST_FILE:
+        raise RejectedError(f"too large: a file of {about.st_size} bytes, more than {LARGEST_FILE}")
+    return path.read_bytes()
+
+
 def _text(name: str) -> str:
-    """Return a file name as text that UTF-8 can hold, whatever bytes the file system has."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Return a file name as one line of text that UTF-8 can hold, whatever bytes the file system has."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -99,19 +133,21 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, sorted by path, hidden ones left out."""
-    for here, folders, names in os.walk(folder):
+    """Yield all that is no folder below a folder, links to folders too, sorted by path, hidden ones left out."""
+    for here, folders, names in os.walk(folder, onerror=_raise):
+        links = [name for name in folders if (Path(here) / name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
+        for name in sorted(names + links):
             if not name.startswith("."):
                 yield Path(here) / name
 
 
 def _loose(folder: Path) -> list[Path]:
-    """Return the files directly in a folder that are pictures by their name."""
+    """Return what lies directly in a folder and is a picture by its name, or is neither file nor folder."""
     kinds = Image.registered_extensions()
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if entry.is_file() and not entry.name.startswith(".") and entry.suffix.lower() in kinds
-    )
+    entries = (entry for entry in folder.iterdir() if not entry.name.startswith(".") and not entry.is_dir())
+    return sorted(entry for entry in entries if entry.suffix.lower() in kinds or not entry.is_file())
+
+
+def _raise(error: OSError) -> None:
+    raise error

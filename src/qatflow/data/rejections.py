@@ -1,0 +1,65 @@
+"""What becomes of pictures that are left out: a list with reasons, and a stop where there are too many."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from qatflow.data.sources.source import Rejected
+from qatflow.errors import UserError
+from qatflow.files import write_text
+
+SHOWN = 20
+
+
+def table(rejected: Iterable[Rejected]) -> str:
+    """Return rejected.csv: a header, then key and reason of each."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("key", "reason"), *((r.key, r.reason) for r in rejected)])
+    return text.getvalue()
+
+
+def kept_list(output: Path) -> Path:
+    """Return where the list is kept when the folder `output` is not written."""
+    return output.with_name(f"{output.name}.rejected.csv")
+
+
+def check_share(rejected: Sequence[Rejected], total: int, allowed: float, output: Path) -> None:
+    """Keep the list and raise UserError where more than the share `allowed` (0…1) of `total` pictures is rejected."""
+    if len(rejected) <= allowed * total:
+        return
+    shown = "".join(f"\n  {r.key}: {r.reason}" for r in rejected[:SHOWN])
+    raise UserError(
+        f"{len(rejected)} of {total} pictures cannot be used, more than data.max_rejected = {allowed:g} allows: "
+        "mend or remove them, or raise data.max_rejected. "
+        f"All are listed in {_keep(rejected, output)}; the first {min(SHOWN, len(rejected))}:{shown}"
+    )
+
+
+def check_left(
+    counts: Mapping[str, Sequence[int]], wanted: Sequence[str], rejected: Sequence[Rejected], output: Path
+) -> None:
+    """Keep the list and raise UserError where rejection has emptied a split, or a class of training.
+
+    Args:
+        counts: pictures left, by split and class.
+        wanted: for each class its name, or "" where the source has no training picture of it.
+        rejected: what was left out.
+        output: the folder that is being made.
+    """
+    lost = [f"every picture for {split} was rejected" for split, left in counts.items() if not sum(left)]
+    lost += [
+        f"every training picture of class {name!r} was rejected"
+        for name, left in zip(wanted, counts["train"], strict=True)
+        if name and not left
+    ]
+    if lost:
+        raise UserError(
+            f"data: {'; '.join(lost)}: mend them, or remove the class; the reasons are in {_keep(rejected, output)}"
+        )
+
+
+def _keep(rejected: Sequence[Rejected], output: Path) -> Path:
+    path = kept_list(output)
+    write_text(path, table(rejected))
+    return path
