@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -118,10 +118,7 @@ def killed(project: Project, point: Point) -> Struck:
     """Run the plain command until the point strikes and Snakemake has ended."""
     mark = project.folder / ".struck"
     mark.unlink(missing_ok=True)
-    told = {
-        key: getattr(point, key) for key in ("program", "before", "after", "victims", "signal", "delay", "outlives")
-    }
-    environment = {"KILL_POINT": json.dumps(told | {"mark": str(mark)})}
+    environment = {"KILL_POINT": json.dumps(asdict(point) | {"mark": str(mark)})}
     process = Project(project.folder, environment).start(*COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     struck = None
     deadline = time.monotonic() + 300
