@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from little_space import run_on_small_disk
 from pictures import class_folders, files_below, noise, png, save, write
 from qatflow.data.example import Record
 from qatflow.data.manifest import Manifest
@@ -353,3 +354,13 @@ def test_a_broken_link_in_the_place_of_a_class_folder_is_listed(tmp_path: Path):
     root = class_folders(tmp_path / "photos")
     (root / "bird").symlink_to("gone")
     assert [r.key for r in FolderSource(root).rejected] == ["bird"]
+
+
+def test_a_disk_that_fills_up_is_one_message_and_leaves_no_data(tmp_path: Path):
+    root, disk = class_folders(tmp_path / "photos", per_class=40), tmp_path / "disk"
+    program = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "photos", "--source", "folder"]
+    options = ["--path", root, "--validation", "2", "--test", "2", "--preprocessing", json.dumps(STRETCH.to_json())]
+    ran, left = run_on_small_disk(disk, 64, *program, *options, "--calibration", "2", "--output", disk / "photos")
+    assert ran.returncode == 1 and ran.stdout == "" and ran.stderr.count("\n") == 1
+    assert ran.stderr.startswith(f"error: cannot write {disk}/photos: ") and "make room" in ran.stderr
+    assert left == set()

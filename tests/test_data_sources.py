@@ -1,13 +1,18 @@
 import gzip
 import hashlib
 import io
+import shutil
 import struct
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from qatflow.config.checks import check_config
+from qatflow.config.model import Config
 from qatflow.data.picture import RejectedError, decode, encode, stored
 from qatflow.data.sources import SOURCES
 from qatflow.data.sources.digits import DigitsSource
@@ -172,6 +177,77 @@ def test_folder_mistakes_are_told(tmp_path: Path):
     (tmp_path / "dog").mkdir()
     with pytest.raises(UserError, match="holds 1 class folders with pictures: at least two"):
         FolderSource(tmp_path)
+
+
+def pack(folder: Path, archive: Path, *, below: str = "") -> Path:
+    """Pack a folder's content, below a folder of that name where one is given."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in sorted(folder.rglob("*")):
+                file.write(path, Path(below) / path.relative_to(folder))
+    else:
+        with tarfile.open(archive, "w:gz" if archive.suffix == ".gz" else "w") as tar:
+            tar.add(folder, below or ".")
+    return archive
+
+
+@pytest.mark.parametrize("below", ["", "photos", "pictures of/2024"])
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
+def test_an_archive_of_a_folder_holds_what_the_folder_holds(tmp_path: Path, name: str, below: str):
+    for split in ("train", "val"):
+        save(tmp_path / "photos" / split / "cat" / "ä 1.png")
+        save(tmp_path / "photos" / split / "dog" / "deep" / "1.jpg")
+    folder = FolderSource(tmp_path / "photos")
+    archive = pack(tmp_path / "photos", tmp_path / name, below=below)
+    source = SOURCES["folder"](archive, tmp_path / ".download" / "photos")
+    assert source.labels == folder.labels and source.pictures == folder.pictures and source.rejected == []
+    for i in range(4):
+        assert source.encoded(i) == folder.encoded(i)
+    assert source.inputs == (archive,) and source.origin == f"pictures of the archive {name}"
+
+
+def test_an_archive_without_splits_and_with_what_macos_adds(tmp_path: Path):
+    save(tmp_path / "photos" / "cat" / "1.png")
+    save(tmp_path / "photos" / "dog" / "1.png")
+    archive = pack(tmp_path / "photos", tmp_path / "photos.zip", below="photos")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("__MACOSX/photos/cat/._1.png", b"attributes")
+    source = SOURCES["folder"](archive, tmp_path / "work")
+    assert [p.key for p in source.pictures] == ["cat/1.png", "dog/1.png"] and source.rejected == []
+
+
+def test_an_archive_is_unpacked_below_the_work_folder_alone_and_anew_each_time(tmp_path: Path):
+    for number in (1, 2):
+        shutil.rmtree(tmp_path / "photos", ignore_errors=True)
+        for name in ("cat", "dog"):
+            save(tmp_path / "photos" / name / f"{number}.png")
+        pack(tmp_path / "photos", tmp_path / "photos.tar")
+        source = SOURCES["folder"](tmp_path / "photos.tar", tmp_path / "work")
+        assert [p.key for p in source.pictures] == [f"cat/{number}.png", f"dog/{number}.png"]
+    assert {p.name for p in tmp_path.iterdir()} == {"photos", "photos.tar", "work"}
+
+
+def test_a_bad_archive_is_told_and_so_is_a_file_that_is_none(tmp_path: Path):
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("../evil"))
+    with pytest.raises(UserError, match=r"evil\.tar: the path '\.\./evil' in it leaves the folder"):
+        SOURCES["folder"](tmp_path / "evil.tar", tmp_path / "work")
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(UserError, match=r"notes\.txt is neither a folder nor a tar or zip archive"):
+        SOURCES["folder"](tmp_path / "notes.txt", tmp_path / "work")
+
+
+def test_the_configuration_takes_an_archive_for_a_folder_and_nothing_else(tmp_path: Path):
+    def problems(source: str, path: Path) -> list[str]:
+        config = Config.model_validate({"data": {"source": source, "path": str(path)}})
+        return [problem.message for problem in check_config(config)]
+
+    save(tmp_path / "photos" / "cat" / "1.png")
+    archive = pack(tmp_path / "photos", tmp_path / "photos.tar.gz")
+    assert problems("folder", archive) == problems("folder", tmp_path / "photos") == []
+    assert len(problems("idx", archive)) == 1
+    (tmp_path / "notes.txt").write_text("none")
+    assert len(problems("folder", tmp_path / "notes.txt")) == 1
 
 
 def test_unreadable_pictures_are_rejected_with_a_reason(tmp_path: Path):

@@ -4,6 +4,11 @@
 rule prepare_data:
     input:
         **program("prepare_data"),
+        archive=(
+            [CONFIG.data.path]
+            if CONFIG.data.path and Path(CONFIG.data.path).is_file()
+            else []
+        ),
     output:
         # the shards themselves are named in the manifest, with their sha256: a large data set is not hashed by Snakemake
         manifest="data/{dataset}/manifest.json",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from qatflow.archive import is_archive
 from qatflow.config.model import Config
 from qatflow.config.validate import Problem, problem
 from qatflow.config.yaml_lines import shown
@@ -74,6 +75,8 @@ def _data(config: Config) -> Iterator[Problem]:
                 "data.source",
             )
     elif data.path is not None and not Path(data.path).is_dir():
+        if data.source == "folder" and is_archive(Path(data.path)):
+            return
         yield problem(f"the folder {data.path} does not exist{_relative(data.path)}", "data.path", "data.source")
 
 

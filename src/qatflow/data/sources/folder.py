@@ -1,4 +1,4 @@
-"""`folder`: one folder a class, with or without train/, val/ (or validation/) and test/ above them."""
+"""`folder`: one folder a class, with or without train/, val/ (or validation/) and test/ above them; or its archive."""
 
 import os
 import stat
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from qatflow.archive import extract, is_archive
 from qatflow.data.picture import Encoded, RejectedError, stored
 from qatflow.data.sources.source import Picture, Rejected, Split
 from qatflow.errors import UserError
@@ -104,10 +105,27 @@ class FolderSource:
 
 
 def open_folder(path: Path | None, downloads: Path) -> FolderSource:
-    """Open the tree at `path`, which must be given."""
+    """Open the tree at `path`, which must be given; a tar or zip archive of one is unpacked in `downloads` first.
+
+    Raises:
+        UserError: as `FolderSource` and `archive.extract`, or `path` is no archive.
+    """
     if path is None:
         raise UserError("data.path is missing: data.source `folder` needs the folder that holds one folder a class")
-    return FolderSource(path)
+    if not path.is_file():
+        return FolderSource(path)
+    if not is_archive(path):
+        raise UserError(f"data.path: {path} is neither a folder nor a tar or zip archive that can be read")
+    unpacked = downloads / "unpacked"
+    extract(path, unpacked)
+    return FolderSource(_top(unpacked), f"pictures of the archive {path.name}", (path,))
+
+
+def _top(unpacked: Path) -> Path:
+    """Return the folder below which the classes or splits are: many archives hold one folder with all in it."""
+    while len(inside := _folders(unpacked)) == 1 and inside[0].name not in SPLIT_FOLDERS and not _loose(unpacked):
+        unpacked = inside[0]
+    return unpacked
 
 
 def _content(path: Path) -> bytes:
@@ -129,7 +147,14 @@ def _text(name: str) -> str:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return sorted(entry for entry in parent.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    """Return the folders in a folder, sorted; without hidden ones, and what macOS adds to zip archives."""
+    return sorted(
+        entry
+        for entry in parent.iterdir()
+        if entry.is_dir()
+        and not entry.name.startswith(".")
+        and not (entry.name == "__MACOSX" and not any(_files(entry)))
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:
