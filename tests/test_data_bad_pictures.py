@@ -22,11 +22,10 @@ from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records, tensors
 from qatflow.data.sources.folder import FolderSource
 from qatflow.errors import UserError
+from restricted import RESTRICTED
 
 ROOT = Path(__file__).parent.parent
 STRETCH = Preprocessing(32, "stretch", 3, (127.5,), (127.5,))
-# root may read everything: without these two rights it is held to the permissions of its own files
-BOUND = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
 
 
 def settings(path: Path, **changes) -> Settings:
@@ -35,7 +34,7 @@ def settings(path: Path, **changes) -> Settings:
 
 
 def run(path: Path, output: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [*BOUND, sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "photos"]
+    command = [*RESTRICTED, sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "photos"]
     spec = json.dumps(STRETCH.to_json())
     arguments = ["--source", "folder", "--path", path, "--calibration", "2", "--preprocessing", spec]
     command += [*arguments, "--output", output, *options]
