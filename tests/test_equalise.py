@@ -34,12 +34,20 @@ def test_the_function_stays_the_same():
         np.testing.assert_allclose(after[name], before[name], rtol=2e-5, atol=2e-5, err_msg=name)
 
 
-def test_every_channel_has_the_range_of_the_largest():
+def test_every_channel_has_the_geometric_mean_of_the_ranges():
     graph = uneven()
     equal, _ = equalise(graph, LAYERS)
-    for layer in LAYERS:
+    for layer, channels in LAYERS.items():
         assert ranges(graph, layer).min() < 0.9 * ranges(graph, layer).max()
-        np.testing.assert_allclose(ranges(equal, layer), ranges(graph, layer).max(), rtol=1e-6)
+        mean = np.prod(ranges(graph, layer).astype(np.float64)) ** (1 / channels)
+        np.testing.assert_allclose(ranges(equal, layer), mean, rtol=1e-6)
+
+
+def test_a_kernel_of_zeros_stays():
+    graph = with_weight(small_graph(), "conv/kernel", np.zeros((3, 3, 2, 4), np.float32))
+    equal, _ = equalise(graph, LAYERS)
+    assert not equal.weights["conv/kernel"].any()
+    np.testing.assert_array_equal(equal.weights["conv_bn/gamma"], graph.weights["conv_bn/gamma"])
 
 
 def test_layers_that_are_not_named_and_layers_without_batch_norm_stay():

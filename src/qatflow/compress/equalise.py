@@ -44,7 +44,11 @@ def _equal(graph: Graph, node: Node, norm: Node, epsilon: float) -> dict[str, np
     kernel, gamma, mean, variance = (graph.weights[name].astype(np.float64) for name in (node.kernel, *names))
     largest = np.abs(kernel).reshape(-1, mean.size).max(axis=0)
     alive = largest > LEAST_RANGE * largest.max()
-    factor = np.divide(largest.max(), largest, out=np.ones_like(largest), where=alive)
+    if not alive.any():
+        return {}
+    # the geometric mean: on the whole the kernel keeps its size, on which the effect of a learning rate depends
+    common = np.exp(np.log(largest[alive]).mean())
+    factor = np.divide(common, largest, out=np.ones_like(largest), where=alive)
     spread = variance * factor**2
     equal = {
         node.kernel: kernel * along_channels(factor, kernel),
