@@ -7,6 +7,7 @@ loopback whose port the kernel chose. Programs for aarch64 run by qemu through a
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -34,11 +35,12 @@ PROPERTIES = {
 GETPROP = """#!/system/bin/sh
 while IFS='=' read -r name value; do [ "$name" = "$1" ] && echo "$value"; done < /system/build.prop
 """
-# $1 mount point, $2 image, $3 size of /data, $4 binfmt line, $5 options of /data.
+# $1 mount point, $2 image, $3 size of /data, $4 binfmt line, $5 options of /data, $6 sysroot, $7 ABI if another.
 INSIDE = """set -e
 mount -t tmpfs -o mode=755,size=96m phone "$1"; cp -dR "$2/." "$1/"
 mount -t tmpfs -o "mode=777,size=$3$5" data "$1/data/local/tmp"
 mount -t proc proc "$1/proc"
+[ -z "$7" ] || sed -i "s/arm64-v8a/$7/" "$1/system/build.prop"
 for name in null zero urandom; do : > "$1/dev/$name"; mount --bind "/dev/$name" "$1/dev/$name"; done
 mount -t devpts -o newinstance,ptmxmode=666 devpts "$1/dev/pts"; ln -s pts/ptmx "$1/dev/ptmx"
 mount --bind "$6" "$1/system/sysroot"
@@ -134,8 +136,18 @@ def _assemble(work: Path, image: Path) -> None:
 class Phone:
     """A running phone; `serial` is its address for `adb connect`."""
 
-    def __init__(self, image: Path, work: Path, sysroot: Path, size: str = "64m", options: str = "") -> None:
-        """Start it: `image` of make_image, `work` a new folder, `sysroot` the files that tell programs of the CPU."""
+    def __init__(self, image: Path, work: Path, sysroot: Path, **options: str) -> None:
+        """Start it.
+
+        Args:
+            image: root file system of make_image.
+            work: a new folder.
+            sysroot: the files that tell programs of the CPU.
+            options: size: of /data/local/tmp; mount: its mount options; abi: what it says that it runs.
+        """
+        self.options = options
+        size = options.get("size", "64m")
+        mounted = f",{options['mount']}" if "mount" in options else ""
         work.mkdir(parents=True)
         listening = socket.create_server(("127.0.0.1", 0))
         listening.set_inheritable(True)
@@ -146,7 +158,8 @@ class Phone:
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child",
-                 "bash", "-c", INSIDE, "phone", str(mount), str(image), size, binfmt, options, str(sysroot)],
+                 "bash", "-c", INSIDE, "phone", str(mount), str(image), size, binfmt, mounted, str(sysroot),
+                 options.get("abi", "")],
                 env={"PATH": "/system/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "QEMU_CPU": "cortex-a76",
                      "QEMU_LD_PREFIX": "/system/sysroot",
                      "PHONE_PROPERTIES": f"service.adb.listen_addrs=acceptfd:{listening.fileno()}\n"
@@ -159,7 +172,25 @@ class Phone:
         if self._process.poll() is not None:
             raise Unavailable(f"namespaces: {self._log.read_text().strip()[-300:]}")
 
+    def runs(self) -> bool:
+        """Whether it was not stopped."""
+        return self._process.poll() is None
+
+    def hang(self) -> None:
+        """Make it answer nothing any more, with its connections open."""
+        for process in self._processes():
+            os.kill(process, signal.SIGSTOP)
+
     def stop(self) -> None:
         """End it and all that runs in it, as when the cable is pulled."""
         self._process.kill()
         self._process.wait(timeout=30)
+
+    def _processes(self) -> list[int]:
+        """Return the ids of all that runs in it."""
+        found, waiting = [], [self._process.pid]
+        while waiting:
+            children = Path(f"/proc/{waiting[0]}/task/{waiting.pop(0)}/children").read_text().split()
+            waiting += map(int, children)
+            found += map(int, children)
+        return found

@@ -1,28 +1,33 @@
-"""The adb device: the real client, against Debian's real adbd in namespaces of its own (see real_adbd.py)."""
+"""The adb device: the real client, against a fake device and Debian's real adbd (see fake_adbd.py, real_adbd.py)."""
 
 import os
-import subprocess
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import device_contract
-from device_fixtures import arm_bundle, arm_runtime, host_bundle, require  # noqa: F401
-from qatflow.device.adb import HOME, AdbDevice
+from device_phones import StartFake, StartPhone, adb, connect, image, server, start_fake, start_phone  # noqa: F401
+from fake_adbd import FakeAdbd
+from qatflow.device.adb import AdbDevice
 from qatflow.device.adb_errors import explain
-from qatflow.device.bundle import open_bundle
-from qatflow.device.cpus import find_cpu
-from qatflow.device.demo import Demo
 from qatflow.device.interface import DeviceError, DeviceSettings
 from qatflow.device.registry import open_device
-from qatflow.device.sysroot import write_sysroot
 from qatflow.errors import UserError
-from real_adbd import Phone, Unavailable, make_image
 
-StartPhone = Callable[..., Phone]
+
+def wait_until_back(fake: FakeAdbd) -> None:
+    """Wait until adb's server has found the device again."""
+    for _ in range(50):
+        if any(line.split() == [fake.serial, "device"] for line in adb_devices().splitlines()):
+            return
+        time.sleep(0.1)
+
+
+def adb_devices() -> str:
+    return adb(os.environ["ADB_SERVER_SOCKET"], "devices")
 
 
 def test_serial_is_required() -> None:
@@ -56,163 +61,139 @@ def test_unknown_messages_are_passed_on() -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An adb server of the tests' own: own socket, own keys, no USB."""
-    require("adb")
-    folder = tmp_path_factory.mktemp("adb")
-    address = f"localfilesystem:{folder}/socket"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        patch.setenv("TMPDIR", str(folder))
-        patch.setenv("ADB_USB", "0")
-        patch.setenv("ADB_MDNS", "0")
-        patch.delenv("ANDROID_SERIAL", raising=False)
-        yield address
-        subprocess.run(["adb", "-L", address, "kill-server"], capture_output=True, timeout=30, check=False)
-
-
-@pytest.fixture(scope="module")
-def image(pytestconfig: pytest.Config) -> Path:
-    assert pytestconfig.cache is not None
-    try:
-        return make_image(pytestconfig.cache.mkdir("adbd"))
-    except (Unavailable, subprocess.TimeoutExpired) as reason:
-        pytest.skip(f"Debian's adbd cannot be had: {reason}")
-
-
-@pytest.fixture
-def start_phone(server: str, image: Path, tmp_path: Path) -> Iterator[StartPhone]:
-    phones: list[Phone] = []
-    write_sysroot(tmp_path / "sysroot", find_cpu("cortex-a76"))
-
-    def start(**options: str) -> Phone:
-        try:
-            phone = Phone(image, tmp_path / f"phone{len(phones)}", tmp_path / "sysroot", **options)
-        except Unavailable as reason:
-            pytest.skip(f"the phone cannot start: {reason}")
-        phones.append(phone)
-        command = ["adb", "-L", server, "connect", phone.serial]
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        assert "connected to" in answer.stdout
-        return phone
-
-    yield start
-    for phone in phones:
-        subprocess.run(["adb", "-L", server, "disconnect", phone.serial], capture_output=True, timeout=30, check=False)
-        phone.stop()
-
-
-def connect(phone: Phone, server: str, **limits: float) -> AdbDevice:
-    return AdbDevice(DeviceSettings("adb", "phone", serial=phone.serial), server=server, **limits)  # type: ignore[arg-type]
-
-
 @pytest.mark.device
-def test_describes_the_phone(start_phone: StartPhone, server: str) -> None:
-    description = connect(start_phone(), server).describe()
-    assert (description.type, description.name, description.machine) == ("adb", "phone", "aarch64")
+def test_describes_the_phone(start_phone: StartPhone) -> None:  # noqa: F811
+    device = connect(start_phone())
+    description = device.describe()
+    device.cleanup()
     assert (description.model, description.system) == ("qatflow Phone", "Android 11")
-    assert "asimddp" in description.features and not description.emulated
 
 
 @pytest.mark.device
-def test_files_come_back_as_they_went(start_phone: StartPhone, server: str, tmp_path: Path) -> None:
-    device_contract.check_files(connect(start_phone(), server), tmp_path)
-
-
-@pytest.mark.device
-def test_demo_agrees_with_the_host(
-    start_phone: StartPhone, server: str, arm_bundle: Path, tmp_path: Path  # noqa: F811
+@pytest.mark.parametrize(("abi", "machine"), [("x86_64,arm64-v8a", "aarch64"), ("x86_64", "x86_64")])
+def test_android_virtual_devices_of_both_kinds(
+    start_fake: StartFake, tmp_path: Path, abi: str, machine: str  # noqa: F811
 ) -> None:  # fmt: skip
-    device_contract.check_demo(connect(start_phone(), server), arm_bundle, tmp_path)
+    device = connect(start_fake(abi))
+    assert device.describe().machine == machine
+    if machine == "x86_64":
+        device.push(Path(shutil.which("true") or "/bin/true"), "true")
 
 
 @pytest.mark.device
-@pytest.mark.parametrize("status", [0, 1, 42, 126, 255])
-def test_exit_status_and_both_streams_come_back(start_phone: StartPhone, server: str, status: int) -> None:
-    device = connect(start_phone(), server)
-    answer = device.run(["sh", "-c", f"echo 'a b'; echo oops >&2; exit {status}"], timeout=30)
-    assert (answer.status, answer.stdout, answer.stderr) == (status, "a b\n", "oops\n")
+def test_devices_before_android_7(start_fake: StartFake, tmp_path: Path) -> None:  # noqa: F811
+    fake = start_fake(shell_v2=False)  # adb's own exit status is always 0 there, lines end in CR LF
+    device = connect(fake)
+    device_contract.check_files(device, tmp_path)
+    answer = device.run(["sh", "-c", "echo a; exit 7"], timeout=10)
+    assert (answer.status, answer.stdout) == (7, "a\n")
+    device.cleanup()
+    assert fake.names() == []
 
 
 @pytest.mark.device
-def test_cleanup_leaves_nothing(start_phone: StartPhone, server: str, tmp_path: Path) -> None:
-    phone = start_phone()
-    first, second = connect(phone, server), connect(phone, server)
-    (tmp_path / "file").write_text("x")
-    first.push(tmp_path / "file", "folder/file")
-    second.push(tmp_path / "file", "file")
+def test_the_same_file_is_sent_once_for_several_runs_when_kept(
+    start_fake: StartFake, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    fake = start_fake()
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    for _ in range(3):
+        device = connect(fake, keep=True)
+        device.push(tmp_path / "file", "lib/file")
+        device.pull("lib/file", tmp_path / "back")
+        with pytest.raises(DeviceError, match="output"):  # what an earlier run wrote is not taken for this one's
+            device.pull("output", tmp_path / "back")
+        device.run(["sh", "-c", "echo old > output"], timeout=10)
+        device.cleanup()
+    assert len(fake.received) == 1
+    (folder,) = fake.home.iterdir()
+    assert sorted(path.name for path in folder.rglob("*")) == ["file", "lib", "output"]
+
+    first, second = connect(fake), connect(fake)  # both want it: one gets it
+    for device in (first, second):
+        device.push(tmp_path / "file", "lib/file")
+        device.run(["cat", "lib/file"], timeout=10)
+    assert len(fake.received) == 2
     first.cleanup()
-    assert second.run(["cat", "file"], timeout=30).stdout == "x"  # two runs at once do not touch each other
-    assert len(second.run(["ls", HOME], timeout=30).stdout.split()) == 1
     second.cleanup()
-    assert connect(phone, server).run(["ls", HOME], timeout=30).stdout.count("qatflow-") == 1
+    assert fake.names() == []
 
 
 @pytest.mark.device
-def test_opens_through_the_table_and_cleans_up_after_a_failure(
-    start_phone: StartPhone, server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    phone = start_phone()
-    monkeypatch.setenv("ADB_SERVER_SOCKET", server)
-    with pytest.raises(ZeroDivisionError), open_device(DeviceSettings("adb", "phone", serial=phone.serial)) as device:
-        assert device.run(["ls", HOME], timeout=30).stdout.count("qatflow-") == 1
-        raise ZeroDivisionError
-    assert connect(phone, server).run(["ls", HOME], timeout=30).stdout.count("qatflow-") == 1  # its own only
+@pytest.mark.parametrize("fault", ["lose_in_push", "damage"])
+def test_push_is_tried_again(
+    start_fake: StartFake, tmp_path: Path, capfd: pytest.CaptureFixture[str], fault: str  # noqa: F811
+) -> None:  # fmt: skip
+    fake = start_fake()
+    device = connect(fake)
+    (tmp_path / "file").write_bytes(os.urandom(500_000))
+    setattr(fake.faults, fault, 1)
+    device.push(tmp_path / "file", "file")
+    (folder,) = fake.home.iterdir()
+    assert [path.name for path in folder.iterdir()] == ["file"]
+    assert (folder / "file").read_bytes() == (tmp_path / "file").read_bytes()
+    assert "trying again in 0.3 s" in capfd.readouterr().err
 
 
 @pytest.mark.device
-def test_device_lost_during_a_command_is_told(start_phone: StartPhone, server: str) -> None:
-    phone = start_phone()
-    device = connect(phone, server)
+@pytest.mark.parametrize("fault", ["lose_in_push", "damage"])
+def test_push_that_never_succeeds_leaves_nothing(
+    start_fake: StartFake, tmp_path: Path, fault: str  # noqa: F811
+) -> None:  # fmt: skip
+    fake = start_fake()
+    device = connect(fake)
+    (tmp_path / "file").write_bytes(os.urandom(500_000))
+    setattr(fake.faults, fault, 99)
+    with pytest.raises(DeviceError, match=r"(went away|arrived damaged).*: check the cable and run again"):
+        device.push(tmp_path / "file", "file")
+    setattr(fake.faults, fault, 0)
+    wait_until_back(fake)
+    connect(fake).cleanup()
+    device.cleanup()
+    assert fake.names() == []
+
+
+@pytest.mark.device
+def test_pull_that_never_succeeds_leaves_the_old_file(start_fake: StartFake, tmp_path: Path) -> None:  # noqa: F811
+    fake = start_fake()
+    device = connect(fake)
+    (tmp_path / "sent").write_text("new")
+    (tmp_path / "back").write_text("old")
+    device.push(tmp_path / "sent", "file")
+    fake.faults.damage_pulled = 1
+    device.pull("file", tmp_path / "back again")
+    assert (tmp_path / "back again").read_text() == "new"
+    fake.faults.damage_pulled = 99
+    with pytest.raises(DeviceError, match="file arrived damaged"):
+        device.pull("file", tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["back", "back again", "sent"]
+
+
+@pytest.mark.device
+def test_command_is_started_anew_when_the_device_comes_back(start_fake: StartFake) -> None:  # noqa: F811
+    fake = start_fake(lose_in_run=2)
+    answer = connect(fake).run(["sh", "-c", "sleep 0; echo whole; exit 5"], timeout=10)
+    assert (answer.status, answer.stdout) == (5, "whole\n")
+
+
+@pytest.mark.device
+def test_device_lost_for_good_during_a_command_is_told(start_phone: StartPhone) -> None:  # noqa: F811
+    phone = start_phone(size="8m")
+    device = connect(phone)
     timer = threading.Timer(1, phone.stop)
     timer.start()
-    with pytest.raises(DeviceError, match="went away while a command ran"):
+    with pytest.raises(DeviceError, match=r"went away while a command ran|offline|refused|not connected"):
         device.run(["sleep", "30"], timeout=20)
     timer.join()
-    with pytest.raises(DeviceError, match=r"offline|not found"):
-        device.describe()
+    with pytest.raises(DeviceError):
+        device.cleanup()
 
 
 @pytest.mark.device
-def test_silent_device_ends_in_a_time_limit(start_phone: StartPhone, server: str) -> None:
-    device = connect(start_phone(), server, answer=10)
-    start = time.monotonic()
+def test_time_limit_ends_the_command_there_too(start_phone: StartPhone) -> None:  # noqa: F811
+    device = connect(start_phone())
     with pytest.raises(DeviceError, match="no answer to `adb shell` within 1 s"):
-        device.run(["sleep", "30"], timeout=1)
-    assert time.monotonic() - start < 10
-
-
-@pytest.mark.device
-def test_unknown_serial_is_told(start_phone: StartPhone, server: str) -> None:
-    start_phone()
-    with pytest.raises(DeviceError, match=r"device nobody: .*not found.*check device\.serial"):
-        AdbDevice(DeviceSettings("adb", "phone", serial="nobody"), server=server)
-
-
-@pytest.mark.device
-def test_full_device_is_told_and_keeps_no_part(start_phone: StartPhone, server: str, tmp_path: Path) -> None:
-    device = connect(start_phone(size="1m"), server)
-    (tmp_path / "large").write_bytes(os.urandom(3_000_000))
-    with pytest.raises(DeviceError, match="No space left on device: free some space"):
-        device.push(tmp_path / "large", "large")
-    assert device.run(["ls", "-A"], timeout=30).stdout == ""
-
-
-@pytest.mark.device
-def test_noexec_folder_is_told(
-    start_phone: StartPhone, server: str, arm_bundle: Path, tmp_path: Path  # noqa: F811
-) -> None:  # fmt: skip
-    device = connect(start_phone(options=",noexec"), server)
-    demo = Demo(device, open_bundle(arm_bundle))
-    with pytest.raises(DeviceError, match="status 126: it could not be started there; is the folder mounted noexec"):
-        demo.all_ones("model", threads=1, warmup=0, repeats=1)
-
-
-@pytest.mark.device
-def test_program_for_another_processor_is_refused(
-    start_phone: StartPhone, server: str, host_bundle: Path  # noqa: F811
-) -> None:  # fmt: skip
-    device = connect(start_phone(), server)
-    with pytest.raises(UserError, match="is for x86_64, device phone runs aarch64 programs"):
-        Demo(device, open_bundle(host_bundle))
+        device.run(["sleep", "4321"], timeout=1)
+    assert "4321" not in device.run(["ps"], timeout=30).stdout
+    device.cleanup()

@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 
 import device_contract
-from device_fixtures import arm_bundle, arm_runtime, host_bundle, require  # noqa: F401
-from qatflow.device.bundle import open_bundle
+from device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
 from qatflow.device.cpus import CPUS
-from qatflow.device.demo import Demo
-from qatflow.device.interface import DeviceError, DeviceSettings
+from qatflow.device.interface import DeviceSettings
 from qatflow.device.registry import open_device
 from qatflow.errors import UserError
 
@@ -93,38 +91,8 @@ def test_programs_see_the_imitated_cpu_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.device
-def test_files_come_back_as_they_went(tmp_path: Path) -> None:
-    require("qemu-aarch64-static")
-    with open_device(settings()) as device:
-        device_contract.check_files(device, tmp_path)
-
-
-@pytest.mark.device
-@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a76"])
+@pytest.mark.parametrize("cpu", ["cortex-a53", "neoverse-n1"])
 def test_demo_agrees_with_the_host(arm_bundle: Path, tmp_path: Path, cpu: str) -> None:  # noqa: F811
     require("qemu-aarch64-static")
     with open_device(settings(cpu)) as device:
         device_contract.check_demo(device, arm_bundle, tmp_path)
-
-
-@pytest.mark.device
-def test_program_for_another_processor_is_refused(host_bundle: Path) -> None:  # noqa: F811
-    require("qemu-aarch64-static")
-    with open_device(settings()) as device, pytest.raises(UserError, match="is for x86_64, device test runs aarch64"):
-        Demo(device, open_bundle(host_bundle))
-
-
-@pytest.mark.device
-def test_signals_and_time_limits_are_told(tmp_path: Path) -> None:
-    require("aarch64-linux-gnu-gcc", "qemu-aarch64-static")
-    (tmp_path / "end.c").write_text(
-        '#include <unistd.h>\nint main(int n, char** v) { if (n > 1) sleep(60); __asm__(".word 0"); return 0; }\n'
-    )
-    subprocess.run(
-        ["aarch64-linux-gnu-gcc", "-static", "-o", str(tmp_path / "end"), str(tmp_path / "end.c")], check=True
-    )
-    with open_device(settings()) as device:
-        device.push(tmp_path / "end", "end")
-        assert device.run(["./end"], timeout=30).status == 128 + 4  # SIGILL
-        with pytest.raises(DeviceError, match="did not end within 1 s"):
-            device.run(["./end", "slowly"], timeout=1)

@@ -1,29 +1,68 @@
-"""What adb and a device's shell say when they fail, and what the user can do about it."""
+"""What adb and a device's shell say when they fail, what the user can do about it, and whether it may pass."""
 
-# Part of the message (lower case) → advice. Texts are those of adb 29 and 34 and of Android's shell (toybox, mksh).
-ADVICE = (
-    ("no devices/emulators found", "connect the device, enable USB debugging, and check that `adb devices` lists it"),
-    ("' not found", "check device.serial against what `adb devices` lists"),
-    ("unauthorized", "unlock the device and confirm the question whether this computer may debug it"),
-    ("failed to authenticate", "unlock the device and confirm the question whether this computer may debug it"),
-    ("offline", "wait, or unplug and plug the cable (network devices: `adb disconnect`, then `adb connect`)"),
-    ("more than one device", "set device.serial to one of those that `adb devices` lists"),
-    ("connection refused", "start the device's adb daemon, and check the address"),
-    ("cannot connect to daemon", "another program uses adb's port: stop it, or set ANDROID_ADB_SERVER_PORT"),
-    ("no space left on device", "free some space on the device"),
-    ("read-only file system", "the folder for the run cannot be written there: restart the device"),
-    ("permission denied", "the device does not allow it in that folder; is it mounted noexec?"),
-    ("couldn't read from device", "the device went away: check the cable and run again"),
-    ("failed to read copy response", "the device went away: check the cable and run again"),
-    ("error: closed", "the device went away: check the cable and run again"),
+from dataclasses import dataclass
+from typing import Literal
+
+Passing = Literal["yes", "once seen", "no"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A failure that adb or the device told of.
+
+    Attributes:
+        line: the line of the message that tells the reason.
+        advice: what the user can do; empty where nothing is known.
+        passing: whether it may pass by itself; `once seen`: only of a device that has answered before.
+    """
+
+    line: str
+    advice: str
+    passing: Passing
+
+    @property
+    def text(self) -> str:
+        """Reason and advice in one line."""
+        return f"{self.line}: {self.advice}" if self.advice else self.line
+
+
+CONNECT = "connect the device, enable USB debugging, and check that `adb devices` lists it"
+CONFIRM = "unlock the device and confirm the question whether this computer may debug it"
+AWAY = "the device went away: check the cable and run again"
+# Part of the message (lower case), advice, passing. Texts are those of adb 29 to 36 and of Android's toybox and mksh.
+KNOWN: tuple[tuple[str, str, Passing], ...] = (
+    ("no devices/emulators found", CONNECT, "once seen"),
+    ("more than one device", "set device.serial to one of those that `adb devices` lists", "no"),
+    ("' not found", "check device.serial against what `adb devices` lists", "once seen"),
+    ("unauthorized", CONFIRM, "no"),
+    ("failed to authenticate", CONFIRM, "no"),
+    ("authorizing", CONFIRM, "yes"),
+    ("still connecting", AWAY, "yes"),
+    ("offline", "wait, or unplug and plug the cable (network devices: `adb disconnect`, then `adb connect`)", "yes"),
+    ("connection refused", "start the device's adb daemon, and check the address", "once seen"),
+    ("cannot connect to daemon", "another program uses adb's port: stop it, or set ANDROID_ADB_SERVER_PORT", "no"),
+    ("failed to connect to", "nothing there answers as an adb daemon does: check the address, restart it", "once seen"),
+    ("no space left on device", "free some space on the device", "no"),
+    ("read-only file system", "nothing can be written there: restart the device, or use another one", "no"),
+    ("permission denied", "the device does not allow it in that folder; is it mounted noexec?", "no"),
+    ("couldn't read from device", AWAY, "yes"),
+    ("failed to read copy response", AWAY, "yes"),
+    ("failed to read stat response", AWAY, "yes"),
+    ("connection reset", AWAY, "yes"),
+    ("error: closed", AWAY, "yes"),
 )
 
 
-def explain(message: str) -> str:
-    """Return the line of adb's message that tells the reason, with advice where it is a known one."""
+def trouble(message: str) -> Trouble:
+    """Return what a message of adb or of the device's shell tells of."""
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("* daemon")]
     for line in lines:
-        for part, advice in ADVICE:
+        for part, advice, passing in KNOWN:
             if part in line.lower():
-                return f"{line}: {advice}"
-    return next((line for line in lines if "error" in line), lines[-1] if lines else "no message")
+                return Trouble(line, advice, passing)
+    return Trouble(next((line for line in lines if "error" in line), lines[-1] if lines else "no message"), "", "no")
+
+
+def explain(message: str) -> str:
+    """Return the line of a message that tells the reason, with advice where it is a known one."""
+    return trouble(message).text

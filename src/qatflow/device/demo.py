@@ -3,27 +3,19 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qatflow.device.bundle import PROGRAM, Bundle
+from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, Device, DeviceError
+from qatflow.device.printed import check_printed, read_numbers
 from qatflow.errors import UserError
-from qatflow.files import read_json
 from qatflow.tflite.run import TensorType
 
 CALL_SECONDS = 600.0
 PICTURE_SECONDS = 30.0
-# Exit statuses beyond the program's own: those of the shell, and 128 + signal.
-STATUSES = {
-    126: "it could not be started there; is the folder mounted noexec?",
-    127: "its loader or a library is missing there",
-    132: "illegal instruction: LiteRT used an instruction that this CPU does not have",
-    134: "it aborted",
-    137: "it was killed, probably because memory ran out",
-    139: "it crashed (segmentation fault)",
-    159: "a system call is forbidden there; run it from `adb shell`, not from an app",
-}
 
 
 @dataclass(frozen=True)
@@ -87,14 +79,14 @@ class Demo:
             f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
             "--json=timing.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + repeats),
         )  # fmt: skip
-        if not answer.stdout.startswith("Output dim: "):
-            raise DeviceError(f"{PROGRAM} on {self.description.name} printed {answer.stdout[:80]!r} for its outputs")
+        program = f"{PROGRAM} on {self.description.name}"
+        check_printed(answer.stdout, program)
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / "timing.json"
             self._device.pull("timing.json", path)
-            told = read_json(path)
-        fields = {name: told[name] for name in Timing.__dataclass_fields__ if name != "emulated"}
-        return answer.stdout, Timing(emulated=self.description.emulated, **fields)
+            wanted = [name for name in Timing.__dataclass_fields__ if name != "emulated"]
+            told: dict[str, Any] = read_numbers(path, wanted, program)
+        return answer.stdout, Timing(emulated=self.description.emulated, **told)
 
     def outputs(self, folder: str, inputs: np.ndarray, output: TensorType, threads: int) -> np.ndarray:
         """Run each row of `inputs` on the device.
@@ -128,7 +120,7 @@ class Demo:
     def _call(self, *flags: str, timeout: float) -> Completed:
         answer = self._device.run(self._bundle.command(*flags), timeout)
         if answer.status != 0:
-            said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
-            reason = STATUSES.get(answer.status) or (said[-1] if said else "no message")
-            raise DeviceError(f"{PROGRAM} on {self.description.name} ended with status {answer.status}: {reason}")
+            raise DeviceError(
+                f"{PROGRAM} on {self.description.name} ended with status {answer.status}: {explain_ending(answer)}"
+            )
         return answer

@@ -3,14 +3,16 @@
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.device.cpus import find_cpu
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
+from qatflow.device.program_check import check_program
 from qatflow.device.sysroot import CORES, write_sysroot
-from qatflow.files import whole_file
+from qatflow.files import sha256, whole_file
 
 COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 ANSWER_SECONDS = 30.0
@@ -33,31 +35,36 @@ class Emulator:
         self._qemu = command
         if self._cpu.name not in self._ask("-cpu", "help").split():
             raise DeviceError(f"{command} does not know the CPU {self._cpu.name}: install qemu 7.2 or later")
-        self._temporary = tempfile.TemporaryDirectory(prefix="qatflow-emulator-")
-        self._folder = Path(self._temporary.name) / "run"
-        self._folder.mkdir()
-        self._sysroot = Path(self._temporary.name) / "sysroot"
-        write_sysroot(self._sysroot, self._cpu)
+        self._description = self._describe()
+        self._temporary = Path(tempfile.mkdtemp(prefix="qatflow-emulator-"))
+        self._folder, self._sysroot = self._temporary / "run", self._temporary / "sysroot"
+        try:
+            self._folder.mkdir()
+            write_sysroot(self._sysroot, self._cpu)
+        except OSError as error:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            raise DeviceError(
+                f"cannot write {self._temporary}: {error.strerror}: make room, or set TMPDIR to another folder"
+            ) from None
 
     def describe(self) -> DeviceDescription:
         """Return what is imitated, and by which qemu."""
-        found = re.search(r"version (\S+)", self._ask("--version"))
-        return DeviceDescription(
-            type="emulator",
-            name=self._settings.name,
-            model=f"qemu user mode {found[1] if found else '(unknown version)'}",
-            system="Linux",
-            machine="aarch64",
-            cpu=self._cpu.name,
-            features=self._cpu.features,
-            cores=CORES,
-            governor=None,
-            emulated=True,
-        )
+        return self._description
 
     def push(self, local: Path, name: str) -> None:
         """Copy a file into the run's folder."""
-        with whole_file(self._folder / name) as temporary:
+        check_program(local, self._description)
+        place = self._folder / name
+        if place.is_file() and sha256(place) == sha256(local):
+            place.chmod(local.stat().st_mode & 0o777)
+            return
+        size, free = local.stat().st_size, shutil.disk_usage(self._folder).free
+        if free < size:
+            raise DeviceError(
+                f"{name} needs {size / 1e6:.1f} MB and {self._folder} has {free / 1e6:.1f} MB free: "
+                "free some space there, or set TMPDIR to a folder with more"
+            )
+        with whole_file(place) as temporary:
             shutil.copy(local, temporary)
 
     def run(self, command: Sequence[str], timeout: float) -> Completed:
@@ -85,10 +92,32 @@ class Emulator:
 
     def cleanup(self) -> None:
         """Remove the run's folder."""
-        self._temporary.cleanup()
+        if self._settings.keep:
+            print(f"kept in the emulator: {self._folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _describe(self) -> DeviceDescription:
+        found = re.search(r"version (\S+)", self._ask("--version"))
+        return DeviceDescription(
+            type="emulator",
+            name=self._settings.name,
+            model=f"qemu user mode {found[1] if found else '(unknown version)'}",
+            system="Linux",
+            machine="aarch64",
+            cpu=self._cpu.name,
+            features=self._cpu.features,
+            cores=CORES,
+            governor=None,
+            emulated=True,
+        )
 
     def _ask(self, *arguments: str) -> str:
-        answer = subprocess.run(
-            [self._qemu, *arguments], capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False
-        )
+        try:
+            answer = subprocess.run(
+                [self._qemu, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=ANSWER_SECONDS, check=False,
+            )  # fmt: skip
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise DeviceError(f"{self._qemu} cannot be started ({error}): install qemu-user-static again") from None
         return answer.stdout

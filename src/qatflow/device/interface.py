@@ -21,12 +21,14 @@ class DeviceSettings:
         name: what the user calls it; results are kept under this name.
         serial: adb: serial number, as `adb devices` prints it.
         cpu: emulator: name of the CPU to imitate.
+        keep: whether the run's folder stays on the device afterwards.
     """
 
     type: str
     name: str
     serial: str | None = None
     cpu: str = "cortex-a76"
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,20 @@ class Device(Protocol):
         """Return what the device is."""
 
     def push(self, local: Path, name: str) -> None:
-        """Copy a file to the device under `name`, whole or not at all; executable where `local` is."""
+        """Copy a file to the device under `name`, whole or not at all; executable where `local` is.
+
+        What is there already with the same sum is left. Raises UserError when there is no room for it, or when it is a
+        program for another processor.
+        """
 
     def run(self, command: Sequence[str], timeout: float) -> Completed:
-        """Run `command` in the run's folder and wait for its end, at most `timeout` seconds."""
+        """Run `command` in the run's folder and wait for its end, at most `timeout` seconds.
+
+        It must be one that can be run twice: a device that goes away meanwhile and comes back starts it anew.
+        """
 
     def pull(self, name: str, local: Path) -> None:
         """Copy the device's file `name` to `local`, whole or not at all."""
 
     def cleanup(self) -> None:
-        """Remove the run's folder from the device; no other call may follow."""
+        """Remove the run's folder from the device, unless the settings say keep; no other call may follow."""

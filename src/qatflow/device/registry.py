@@ -1,6 +1,9 @@
 """The kinds of device, by the name that `device.type` gives; a new one is a class and a line here."""
 
 import contextlib
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 
 from qatflow.device.adb import AdbDevice
@@ -12,23 +15,38 @@ DEVICES: dict[str, Callable[[DeviceSettings], Device]] = {
     "emulator": Emulator,
     "adb": AdbDevice,
 }
+TERMINATED = 143  # 128 + SIGTERM, what a shell reports
 
 
 @contextlib.contextmanager
 def open_device(settings: DeviceSettings) -> Iterator[Device]:
-    """Yield the device; what was put there is removed at the end, whether the run succeeded or not.
+    """Yield the device; what was put there is removed at the end, whether the run succeeded, failed or was ended.
 
     Raises:
         UserError: the kind is unknown, or the device cannot be reached.
+        SystemExit: with status 143, after cleaning up, on SIGTERM.
     """
     if settings.type not in DEVICES:
         raise UserError(f"device.type {settings.type!r} is unknown; it can be: {', '.join(DEVICES)}")
-    device = DEVICES[settings.type](settings)
+    with _sigterm_unwinds():
+        device = DEVICES[settings.type](settings)
+        try:
+            yield device
+        except BaseException:
+            # A device that is gone cannot be cleaned; the first error is the one to tell.
+            with contextlib.suppress(DeviceError):
+                device.cleanup()
+            raise
+        device.cleanup()
+
+
+@contextlib.contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
-        yield device
-    except BaseException:
-        # A device that is gone cannot be cleaned; the first error is the one to tell.
-        with contextlib.suppress(DeviceError):
-            device.cleanup()
-        raise
-    device.cleanup()
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,100 @@
+"""Fixtures for the tests of the adb side: a private adb server, real phones in namespaces, fake ones."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from device_fixtures import require
+from fake_adbd import FakeAdbd, Faults
+from qatflow.device.adb import AdbDevice
+from qatflow.device.cpus import find_cpu
+from qatflow.device.interface import DeviceSettings
+from qatflow.device.sysroot import write_sysroot
+from real_adbd import Phone, Unavailable, make_image
+
+StartPhone = Callable[..., Phone]
+StartFake = Callable[..., FakeAdbd]
+QUICK = (0.3, 0.6, 1.0, 1.0)  # seconds before further attempts: adb's server comes back to a device after about one
+
+
+def adb(server: str, *arguments: str) -> str:
+    """Run a command of the tests' own adb server and return what it prints."""
+    command = ["adb", "-L", server, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An adb server of the tests' own: own socket, own keys, no USB. Programs started by the tests find it, too."""
+    require("adb")
+    folder = tmp_path_factory.mktemp("adb")
+    address = f"localfilesystem:{folder}/socket"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        patch.setenv("TMPDIR", str(folder))
+        patch.setenv("ADB_USB", "0")
+        patch.setenv("ADB_MDNS", "0")
+        patch.setenv("ADB_SERVER_SOCKET", address)
+        patch.delenv("ANDROID_SERIAL", raising=False)
+        yield address
+        adb(address, "kill-server")
+
+
+@pytest.fixture(scope="module")
+def image(pytestconfig: pytest.Config) -> Path:
+    assert pytestconfig.cache is not None
+    try:
+        return make_image(pytestconfig.cache.mkdir("adbd"))
+    except (Unavailable, subprocess.TimeoutExpired) as reason:
+        pytest.skip(f"Debian's adbd cannot be had: {reason}")
+
+
+@pytest.fixture(scope="module")
+def start_phone(server: str, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartPhone]:
+    """Start a real adbd, connected to the server; with the same options the one that runs already is taken."""
+    folder = tmp_path_factory.mktemp("phones")
+    phones: list[Phone] = []
+    write_sysroot(folder / "sysroot", find_cpu("cortex-a76"))
+
+    def start(**options: str) -> Phone:
+        for phone in phones:
+            if phone.options == options and phone.runs():
+                return phone
+        try:
+            phone = Phone(image, folder / f"phone{len(phones)}", folder / "sysroot", **options)
+        except Unavailable as reason:
+            pytest.skip(f"the phone cannot start: {reason}")
+        phones.append(phone)
+        assert "connected to" in adb(server, "connect", phone.serial)
+        return phone
+
+    yield start
+    for phone in phones:
+        phone.stop()
+
+
+@pytest.fixture
+def start_fake(server: str, tmp_path: Path) -> Iterator[StartFake]:
+    """Start a fake device; `AdbDevice` connects to it by itself."""
+    fakes: list[FakeAdbd] = []
+
+    def start(abi: str = "arm64-v8a", **faults: object) -> FakeAdbd:
+        fakes.append(FakeAdbd(tmp_path / f"fake{len(fakes)}", abi, Faults(**faults)))  # type: ignore[arg-type]
+        return fakes[-1]
+
+    yield start
+    for fake in fakes:
+        adb(server, "disconnect", fake.serial)
+        fake.stop()
+
+
+def connect(phone: Phone | FakeAdbd, *, answer: float = 20, keep: bool = False) -> AdbDevice:
+    settings = DeviceSettings("adb", "phone", serial=phone.serial, keep=keep)
+    return AdbDevice(settings, answer=answer, waits=QUICK)
+
+
+def names_on(phone: Phone, server: str, folder: str = "") -> list[str]:
+    """What lies in a folder below /data/local/tmp of a phone."""
+    return sorted(adb(server, "-s", phone.serial, "shell", f"ls -A /data/local/tmp/{folder}").split())
