@@ -1,5 +1,6 @@
 """Fixtures for the tests of the adb side: a private adb server, real phones in namespaces, fake ones."""
 
+import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ def start_phone(server: str, image: Path, tmp_path_factory: pytest.TempPathFacto
     """Start a real adbd, connected to the server; with the same options the one that runs already is taken."""
     folder = tmp_path_factory.mktemp("phones")
     phones: list[Phone] = []
+    number = itertools.count()
     write_sysroot(folder / "sysroot", find_cpu("cortex-a76"))
 
     def start(**options: str) -> Phone:
@@ -63,11 +65,14 @@ def start_phone(server: str, image: Path, tmp_path_factory: pytest.TempPathFacto
             if phone.options == options and phone.runs():
                 return phone
         try:
-            phone = Phone(image, folder / f"phone{len(phones)}", folder / "sysroot", **options)
+            phone = Phone(image, folder / f"phone{next(number)}", folder / "sysroot", **options)
         except Unavailable as reason:
             pytest.skip(f"the phone cannot start: {reason}")
         phones.append(phone)
-        assert "connected to" in adb(server, "connect", phone.serial)
+        told = adb(server, "connect", phone.serial)
+        if not phone.runs():
+            pytest.skip(f"the phone cannot start: {phone.why_not()}")
+        assert "connected to" in told
         return phone
 
     yield start

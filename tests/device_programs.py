@@ -8,7 +8,7 @@ import pytest
 
 from device_fixtures import require
 
-# Linked statically, so that it needs no loader; made with -DLINKED it is the same program with one.
+# Linked statically, so that it needs no loader.
 SOURCE = r"""
 #include <signal.h>
 #include <stdio.h>
@@ -33,12 +33,14 @@ int main(int count, char** words) {
   return 99;
 }
 """
+HEADERS = "#include <stdio.h>\n#include <unistd.h>\n"
 # What a demo in its place does, whatever its flags.
 DEMOS = {
     "illegal": '__asm__(".word 0");',
     "crash": "*(volatile int*)0 = 1;",
     "rubbish": r'puts("\x01\xff rubbish");',
     "silent": "",
+    "endless": "for (;;) sleep(1);",
     "text only": 'puts("Output dim: 10"); for (int i = 0; i < 10; ++i) printf("Output[%d]: 0.1\\n", i);',
     "no numbers": r"""
       puts("Output dim: 10");
@@ -78,7 +80,9 @@ def make_demo(tmp_path_factory: pytest.TempPathFactory):
             place = folder / "demo" / "cxx" / "mobile_light"
             place.mkdir(parents=True)
             source = folder / "demo.c"
-            source.write_text(f"#include <stdio.h>\nint main(void) {{ {DEMOS[name]} return 0; }}\n")
+            source.write_text(
+                f"#include <stdio.h>\n#include <unistd.h>\nint main(void) {{ {DEMOS[name]} return 0; }}\n"
+            )
             compile_for_arm(source, place / "mobilenetv1_light_api", *([] if linked else ["-static"]))
             told = {
                 "format_version": 1, "target": "android.armv8", "machine": "aarch64", "loader": None,

@@ -169,8 +169,12 @@ class Phone:
         self.serial = f"127.0.0.1:{listening.getsockname()[1]}"
         listening.close()
         time.sleep(0.2)
-        if self._process.poll() is not None:
-            raise Unavailable(f"namespaces: {self._log.read_text().strip()[-300:]}")
+        if not self.runs():
+            raise Unavailable(self.why_not())
+
+    def why_not(self) -> str:
+        """Return what was said as it ended."""
+        return f"no namespaces to run it in: {self._log.read_text().strip()[-300:]}"
 
     def runs(self) -> bool:
         """Whether it was not stopped."""
