@@ -9,6 +9,7 @@
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 venv="$root/.venv"
 stamp="$venv/qatflow-setup" # written last: with it .venv is whole
+stb=/usr/include/stb/stb_image.h
 fashion=/usr/share/datasets/fashion-mnist
 
 say() { printf '%s\n' "$*" >&2; }
@@ -94,7 +95,7 @@ pip() {
 
 # --- system packages
 
-missing_packages() { # one a line, from what can be called
+missing_packages() { # one a line, from what can be called or is there
     local wanted
     [[ -z "${QATFLOW_NO_APT:-}" ]] || return 0
     for wanted in \
@@ -103,6 +104,7 @@ missing_packages() { # one a line, from what can be called
         adb:adb cmake:cmake make:make g++:g++; do
         command -v "${wanted%%:*}" >/dev/null || printf '%s\n' "${wanted#*:}"
     done
+    [[ -f "$stb" ]] || printf 'libstb-dev\n'
 }
 
 install_packages() { # $1: the Python that is to make .venv, or nothing

@@ -7,21 +7,35 @@ namespace qatflow {
 
 const char kHelp[] = R"(usage: mobilenetv1_light_api --model_dir DIR [flags]     (--flag VALUE or --flag=VALUE)
 
-Runs the classifier DIR/model.tflite by LiteRT on the CPU and prints every hundredth output
-(below 1000 outputs: every tenth part).
+Runs the classifier DIR/model.tflite by LiteRT on the CPU and prints every hundredth output of the first
+input (below 1000 outputs: every tenth part).
 
-  --model_dir DIR   folder with model.tflite
-  --input FILE      tensors of the model's input type and shape, little-endian, one after the other;
-                    without it: one tensor of ones
+  --model_dir DIR   folder that the optimise stage wrote: model.tflite; labels.txt for --topk;
+                    preprocessing.json for pictures
+  --input FILE      a picture (PNG, JPEG, PPM, PGM), or tensors of the model's input type and shape,
+                    little-endian, one after the other; without it: one tensor of ones
+  --images LIST     a text file with the path of a picture on each line, relative to the list's folder
   --output FILE     write all outputs, one after the other, in the model's output type
+  --topk K          print the K best classes of each input, 1 to 1000 (with --images: 1)
   --threads N       threads of the run-time, 1 to 64 (1)
-  --warmup N        runs of the first tensor before timing starts (0)
-  --repeats N       timed runs of the first tensor (1)
-  --json FILE       write times (ms), memory (bytes), types and shapes
+  --warmup N        runs of the first input before timing starts (0)
+  --repeats N       timed runs of the first input (1)
+  --profile         after the timed runs print the mean time of each operator over as many runs again, as
+                    LiteRT's profiler measures it: in whole microseconds, fused operators as one, and
+                    measuring itself makes the runs slower
+  --json FILE       write times (ms), memory (bytes), types and shapes, best classes, times of operators
   --help            print this
 
-exit status: 0 done; 2 wrong flag; 3 no model in DIR; 4 the model cannot be used; 5 the input cannot be
-used; 6 a run failed; 7 an output cannot be written
+Pictures are made upright, decoded to the model's channels and preprocessed as in the training, bit for bit
+from the decoded pixels on; a JPEG's pixels may differ by a few levels from those of another decoder.
+
+exit status:
+   0 done                                          7 an output cannot be written
+   2 wrong flag                                    8 the model is of another version of the format, or
+   3 no model in DIR                                 has an operator that this LiteRT does not run
+   4 the model is damaged or of a wrong form       9 an input is not there or cannot be read
+   5 an input is not of the model's size          10 a picture is damaged or of a kind that is not read
+   6 a run failed                                 11 labels or preprocessing in DIR are missing or wrong
 )";
 
 namespace {
@@ -43,6 +57,7 @@ Flags ParseFlags(int argc, const char* const* argv) {
   const std::map<std::string, std::string*> texts = {
       {"--model_dir", &flags.model_dir},
       {"--input", &flags.input},
+      {"--images", &flags.images},
       {"--output", &flags.output},
       {"--json", &flags.json},
   };
@@ -52,6 +67,7 @@ Flags ParseFlags(int argc, const char* const* argv) {
     int high;
   };
   const std::map<std::string, Integer> integers = {
+      {"--topk", {&flags.topk, 1, 1000}},
       {"--threads", {&flags.threads, 1, 64}},
       {"--warmup", {&flags.warmup, 0, 1000000}},
       {"--repeats", {&flags.repeats, 1, 1000000}},
@@ -62,6 +78,10 @@ Flags ParseFlags(int argc, const char* const* argv) {
     if (argument == "--help") {
       flags.help = true;
       return flags;
+    }
+    if (argument == "--profile") {
+      flags.profile = true;
+      continue;
     }
     const std::size_t equals = argument.find('=');
     const std::string name = argument.substr(0, equals);
@@ -83,6 +103,8 @@ Flags ParseFlags(int argc, const char* const* argv) {
     }
   }
   if (flags.model_dir.empty()) throw FlagError("--model_dir is missing");
+  if (!flags.input.empty() && !flags.images.empty()) throw FlagError("--input and --images exclude each other");
+  if (!flags.images.empty() && flags.topk == 0) flags.topk = 1;
   return flags;
 }
 

@@ -9,12 +9,15 @@ namespace qatflow {
 
 struct Flags {
   std::string model_dir;
-  std::string input;   // empty: one tensor of ones
+  std::string input;   // tensors, or a picture; empty: one tensor of ones
+  std::string images;  // a list of pictures; empty: none
   std::string output;  // empty: not written
   std::string json;    // empty: not written
+  int topk = 0;
   int threads = 1;
   int warmup = 0;
   int repeats = 1;
+  bool profile = false;
   bool help = false;
 };
 

@@ -44,16 +44,21 @@ void CheckModel(LiteRtStatus status, const char* doing) { Check<ModelError>(stat
 void CheckRun(LiteRtStatus status, const char* doing) { Check<RunError>(status, doing); }
 
 template <typename Integer>
-void FillInteger(double quantised, std::size_t count, void* data) {
-  const double low = std::numeric_limits<Integer>::min();
-  const double high = std::numeric_limits<Integer>::max();
-  std::fill_n(static_cast<Integer*>(data), count, static_cast<Integer>(std::clamp(quantised, low, high)));
+void Quantise(const TensorInfo& info, const float* real, std::size_t count, void* data) {
+  const float low = std::numeric_limits<Integer>::min();
+  const float high = std::numeric_limits<Integer>::max();
+  const float zero_point = static_cast<float>(info.zero_point);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float step = std::nearbyint(real[i] / info.scale) + zero_point;
+    static_cast<Integer*>(data)[i] = static_cast<Integer>(std::clamp(step, low, high));
+  }
 }
 
-std::vector<char> ReadFile(const std::string& path) {
+std::vector<char> ReadModel(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) throw ModelError("cannot read '" + path + "'");
+  if (!file) throw ModelError("it cannot be read");
+  CheckModelFile(bytes.data(), bytes.size());
   return bytes;
 }
 
@@ -90,6 +95,9 @@ TensorInfo Describe(LiteRtTensor tensor, const char* role, LiteRtRankedTensorTyp
       throw ModelError(std::string("the ") + role + " is integer without one scale and zero point");
     }
     CheckModel(LiteRtGetPerTensorQuantization(tensor, &quantization), "reading a tensor's quantisation");
+    if (!(quantization.scale > 0) || !std::isfinite(quantization.scale)) {
+      throw ModelError(std::string("the scale of the ") + role + " is not above 0");
+    }
     info.scale = quantization.scale;
     info.zero_point = quantization.zero_point;
   }
@@ -132,15 +140,14 @@ float TensorInfo::Real(const void* data, std::size_t index) const {
   return static_cast<float>(quantised - zero_point) * scale;
 }
 
-void TensorInfo::Fill(float real, void* data) const {
-  const double quantised = std::nearbyint(real / scale) + static_cast<double>(zero_point);
+void TensorInfo::FromReal(const float* real, std::size_t count, void* data) const {
   switch (type) {
     case ElementType::kUInt8:
-      return FillInteger<std::uint8_t>(quantised, elements(), data);
+      return Quantise<std::uint8_t>(*this, real, count, data);
     case ElementType::kInt8:
-      return FillInteger<std::int8_t>(quantised, elements(), data);
+      return Quantise<std::int8_t>(*this, real, count, data);
     default:
-      std::fill_n(static_cast<float*>(data), elements(), real);
+      std::copy_n(real, count, static_cast<float*>(data));
   }
 }
 
@@ -159,17 +166,23 @@ struct LightPredictor::State {
   TensorInfo input;
   TensorInfo output;
 
-  void SetOptions(int threads) {
+  void SetOptions(int threads, bool profile) {
     CheckModel(LiteRtCreateOptions(options.out()), "creating options");
     CheckModel(LiteRtSetOptionsHardwareAccelerators(options.get(), kLiteRtHwAcceleratorCpu), "choosing the CPU");
-    // The CPU accelerator reads its options as TOML under the name "xnnpack" (litert/c/options/litert_cpu_options.cc).
-    char* toml = strdup(("num_threads = " + std::to_string(threads) + "\n").c_str());
-    Owned<LiteRtOpaqueOptions, LiteRtDestroyOpaqueOptions> cpu;
-    const LiteRtStatus created = LiteRtCreateOpaqueOptions("xnnpack", toml, std::free, cpu.out());
-    if (created != 0) std::free(toml);
-    CheckModel(created, "creating the CPU's options");
-    CheckModel(LiteRtAddOpaqueOptions(options.get(), cpu.get()), "setting the number of threads");
-    cpu.release();
+    // Names and keys: litert/c/options/litert_{cpu,runtime}_options.cc.
+    AddOptions("xnnpack", "num_threads = " + std::to_string(threads) + "\n");
+    if (profile) AddOptions("runtime_options_string", "enable_profiling = true\n");
+  }
+
+  // Adds options in TOML for one part of LiteRT.
+  void AddOptions(const char* part, const std::string& toml) {
+    char* text = strdup(toml.c_str());
+    Owned<LiteRtOpaqueOptions, LiteRtDestroyOpaqueOptions> added;
+    const LiteRtStatus created = LiteRtCreateOpaqueOptions(part, text, std::free, added.out());
+    if (created != 0) std::free(text);
+    CheckModel(created, "creating options");
+    CheckModel(LiteRtAddOpaqueOptions(options.get(), added.get()), "setting options");
+    added.release();
   }
 
   void CheckPackedSize(LiteRtTensorBuffer buffer, const TensorInfo& info) const {
@@ -184,6 +197,16 @@ struct LightPredictor::State {
     input = Describe(tensor, "input", &input_type);
     CheckModel(LiteRtGetSubgraphOutput(subgraph, 0, &tensor), "finding the output");
     output = Describe(tensor, "output", &output_type);
+  }
+
+  // The kernels work out the output's shape, and write as much: the buffer is of the shape that the file names.
+  void CheckOutputShape() const {
+    LiteRtLayout layout{};
+    if (LiteRtGetCompiledModelOutputTensorLayouts(compiled.get(), 0, 1, &layout, true) != 0) {
+      throw ModelError("LiteRT cannot lay it out: its tensors and operators do not fit each other");
+    }
+    const std::vector<std::int32_t> found(layout.dimensions, layout.dimensions + layout.rank);
+    if (found != output.shape) throw ModelError("its operators yield an output of another shape than it says");
   }
 
   void CreateBuffers() {
@@ -202,17 +225,18 @@ struct LightPredictor::State {
   }
 };
 
-LightPredictor::LightPredictor(const std::string& model_file, int threads) : state_(std::make_unique<State>()) {
+LightPredictor::LightPredictor(const std::string& model_file, int threads, bool profile)
+    : state_(std::make_unique<State>()) {
   State& state = *state_;
+  state.flatbuffer = ReadModel(model_file);
   const LiteRtEnvOption environment_options[] = {
       {kLiteRtEnvOptionTagAutoRegisterAccelerators, {kLiteRtAnyTypeInt, kLiteRtHwAcceleratorCpu}},
       {kLiteRtEnvOptionTagMinLoggerSeverity, {kLiteRtAnyTypeInt, kLiteRtLogSeverityWarning}},
   };
   CheckModel(LiteRtCreateEnvironment(2, environment_options, state.environment.out()), "starting LiteRT");
-  state.flatbuffer = ReadFile(model_file);
   if (LiteRtCreateModelFromBuffer(state.environment.get(), state.flatbuffer.data(), state.flatbuffer.size(),
                                   state.model.out()) != 0) {
-    throw ModelError("'" + model_file + "' is no .tflite file, or it is damaged");
+    throw ModelError("LiteRT finds it damaged");
   }
 
   LiteRtParamIndex main_index = 0;
@@ -224,14 +248,18 @@ LightPredictor::LightPredictor(const std::string& model_file, int threads) : sta
   CheckModel(LiteRtGetNumSubgraphInputs(subgraph, &inputs), "counting inputs");
   CheckModel(LiteRtGetNumSubgraphOutputs(subgraph, &outputs), "counting outputs");
   if (inputs != 1 || outputs != 1) {
-    throw ModelError("the model has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) +
+    throw ModelError("it has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) +
                      " outputs; one of each is needed");
   }
   state.DescribeTensors(subgraph);
-  state.SetOptions(threads);
-  CheckModel(LiteRtCreateCompiledModel(state.environment.get(), state.model.get(), state.options.get(),
-                                       state.compiled.out()),
-             "preparing the model");
+  state.SetOptions(threads, profile);
+  const LiteRtStatus prepared = LiteRtCreateCompiledModel(state.environment.get(), state.model.get(),
+                                                          state.options.get(), state.compiled.out());
+  if (prepared != 0) {
+    throw ModelVersionError("this LiteRT cannot prepare it (status " + std::to_string(prepared) +
+                            "): it has an operator, or a version of one, that this LiteRT does not run");
+  }
+  state.CheckOutputShape();
   state.CreateBuffers();
 }
 
@@ -251,6 +279,25 @@ void LightPredictor::Run(const void* input, void* output) {
   CheckRun(LiteRtLockTensorBuffer(outputs[0], &address, kLiteRtTensorBufferLockModeRead), "reading the output");
   std::memcpy(output, address, state_->output.bytes());
   CheckRun(LiteRtUnlockTensorBuffer(outputs[0]), "reading the output");
+}
+
+std::vector<OperatorTime> LightPredictor::RunProfiled(const void* input, void* output) {
+  LiteRtProfiler profiler = nullptr;
+  int count = 0;
+  CheckRun(LiteRtCompiledModelGetProfiler(state_->compiled.get(), &profiler), "finding the profiler");
+  CheckRun(LiteRtStartProfiler(profiler), "starting the profiler");
+  Run(input, output);
+  CheckRun(LiteRtStopProfiler(profiler), "stopping the profiler");
+  CheckRun(LiteRtGetNumProfilerEvents(profiler, &count), "counting the profiler's events");
+  std::vector<LiteRtProfilerEvent> events(static_cast<std::size_t>(std::max(count, 0)));
+  CheckRun(LiteRtGetProfilerEvents(profiler, count, events.data()), "reading the profiler's events");
+  std::vector<OperatorTime> times;
+  for (const LiteRtProfilerEvent& event : events) {
+    if (event.type != kLiteRtOperatorEvent && event.type != kLiteRtDelegateOperatorEvent) continue;
+    times.push_back({event.tag == nullptr ? "" : event.tag, event.index, event.elapsed_us});
+  }
+  CheckRun(LiteRtResetProfiler(profiler), "resetting the profiler");
+  return times;
 }
 
 }  // namespace qatflow

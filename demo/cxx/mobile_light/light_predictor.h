@@ -1,5 +1,6 @@
 // A classifier in a .tflite file, run by LiteRT on the CPU: one input tensor, one output tensor, fixed shapes.
-// Copy light_predictor.{h,cc} and litert_c_api.h into an app and link with libLiteRt.so.
+// Copy light_predictor.{h,cc}, model_check.{h,cc}, flatbuffer_reader.h and litert_c_api.h into an app and link with
+// libLiteRt.so; picture*, stb_image.cc, preprocessing* and json_reader* beside them turn picture files into inputs.
 //
 //   qatflow::LightPredictor predictor("model.tflite", /*threads=*/4);
 //   std::vector<float> picture(predictor.input().elements()), scores(predictor.output().elements());
@@ -13,6 +14,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "model_check.h"
 
 namespace qatflow {
 
@@ -32,14 +35,8 @@ struct TensorInfo {
   const char* type_name() const;
   // Element `index` of `data`, as a real number.
   float Real(const void* data, std::size_t index) const;
-  // Sets all elements of `data` to the representable number nearest to `real`.
-  void Fill(float real, void* data) const;
-};
-
-// The model cannot be used: unreadable, damaged, or of a form that this class does not run.
-class ModelError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
+  // Sets the first `count` elements of `data` to the representable numbers nearest to `real`.
+  void FromReal(const float* real, std::size_t count, void* data) const;
 };
 
 // The model was loaded, but a run of it failed.
@@ -48,11 +45,18 @@ class RunError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// One run of one operator, as LiteRT measured it; the clock counts whole microseconds.
+struct OperatorTime {
+  std::string kernel;       // what ran it, in LiteRT's words
+  std::uint64_t index = 0;  // in the order of the run
+  std::uint64_t microseconds = 0;
+};
+
 // Not for use by several threads at once; make one for each.
 class LightPredictor {
  public:
-  // Loads and prepares the model for `threads` threads. Throws ModelError.
-  LightPredictor(const std::string& model_file, int threads);
+  // Loads and prepares the model for `threads` threads; `profile` allows RunProfiled. Throws ModelError.
+  LightPredictor(const std::string& model_file, int threads, bool profile = false);
   ~LightPredictor();
   LightPredictor(const LightPredictor&) = delete;
   LightPredictor& operator=(const LightPredictor&) = delete;
@@ -62,6 +66,8 @@ class LightPredictor {
 
   // Runs the model once: reads input().bytes() from `input`, writes output().bytes() to `output`. Throws RunError.
   void Run(const void* input, void* output);
+  // The same, with the time of each operator. Measuring makes the run slower. Throws RunError.
+  std::vector<OperatorTime> RunProfiled(const void* input, void* output);
 
  private:
   struct State;

@@ -20,6 +20,7 @@ using LiteRtTensor = struct LiteRtTensorT*;
 using LiteRtOptions = struct LiteRtOptionsT*;
 using LiteRtOpaqueOptions = struct LiteRtOpaqueOptionsT*;
 using LiteRtCompiledModel = struct LiteRtCompiledModelT*;
+using LiteRtProfiler = struct LiteRtProfilerT*;
 using LiteRtTensorBuffer = struct LiteRtTensorBufferT*;
 using LiteRtTensorBufferRequirements = struct LiteRtTensorBufferRequirementsT*;
 
@@ -30,6 +31,8 @@ inline constexpr int kLiteRtLogSeverityWarning = 2;
 inline constexpr int kLiteRtHwAcceleratorCpu = 1;
 inline constexpr int kLiteRtTensorBufferLockModeRead = 0;
 inline constexpr int kLiteRtTensorBufferLockModeWrite = 1;
+inline constexpr int kLiteRtOperatorEvent = 2;          // run by LiteRT's own kernel
+inline constexpr int kLiteRtDelegateOperatorEvent = 8;  // run by XNNPACK
 inline constexpr int kLiteRtRankedTensorType = 0;
 inline constexpr int kLiteRtQuantizationPerTensor = 1;
 
@@ -63,6 +66,20 @@ struct LiteRtQuantizationPerTensor {
   float scale;
   std::int64_t zero_point;
 };
+
+// Something that the profiler saw; it owns `tag`.
+struct LiteRtProfilerEvent {
+  const char* tag;
+  int type;
+  std::uint64_t start_us;
+  std::uint64_t elapsed_us;
+  std::int64_t memory_at_start[3];
+  std::int64_t memory_at_end[3];
+  std::uint64_t index;  // of the operator
+  std::uint64_t more;
+  int source;
+};
+static_assert(sizeof(LiteRtProfilerEvent) == 104, "the library's layout of an event");
 
 LiteRtStatus LiteRtCreateEnvironment(int num_options, const LiteRtEnvOption* options, LiteRtEnvironment* environment);
 void LiteRtDestroyEnvironment(LiteRtEnvironment environment);
@@ -101,9 +118,21 @@ LiteRtStatus LiteRtGetCompiledModelInputBufferRequirements(LiteRtCompiledModel c
 LiteRtStatus LiteRtGetCompiledModelOutputBufferRequirements(LiteRtCompiledModel compiled_model,
                                                             LiteRtParamIndex signature, LiteRtParamIndex index,
                                                             LiteRtTensorBufferRequirements* requirements);
+// With `update_allocation` the memory of all tensors is laid out first, so that the shapes are those of a run.
+LiteRtStatus LiteRtGetCompiledModelOutputTensorLayouts(LiteRtCompiledModel compiled_model, LiteRtParamIndex signature,
+                                                       std::size_t num_layouts, LiteRtLayout* layouts,
+                                                       bool update_allocation);
 LiteRtStatus LiteRtRunCompiledModel(LiteRtCompiledModel compiled_model, LiteRtParamIndex signature,
                                     std::size_t num_inputs, LiteRtTensorBuffer* inputs, std::size_t num_outputs,
                                     LiteRtTensorBuffer* outputs);
+
+// The model's own profiler, where it was prepared with the option enable_profiling; the model keeps it.
+LiteRtStatus LiteRtCompiledModelGetProfiler(LiteRtCompiledModel compiled_model, LiteRtProfiler* profiler);
+LiteRtStatus LiteRtStartProfiler(LiteRtProfiler profiler);
+LiteRtStatus LiteRtStopProfiler(LiteRtProfiler profiler);
+LiteRtStatus LiteRtResetProfiler(LiteRtProfiler profiler);
+LiteRtStatus LiteRtGetNumProfilerEvents(LiteRtProfiler profiler, int* count);
+LiteRtStatus LiteRtGetProfilerEvents(LiteRtProfiler profiler, int count, LiteRtProfilerEvent* events);
 
 LiteRtStatus LiteRtCreateManagedTensorBufferFromRequirements(LiteRtEnvironment environment,
                                                              const LiteRtRankedTensorType* type,

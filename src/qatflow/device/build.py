@@ -14,6 +14,10 @@ from qatflow.errors import UserError
 from qatflow.files import sha256, whole_folder, write_json
 
 SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
+# The decoder of pictures, as Debian's package ships it; the folder holds nothing else, so that it serves every target.
+STB = Path("/usr/include/stb/stb_image.h")
+STB_PACKAGE = "libstb-dev"
+STB_FOLDER = Path("third_party/stb")
 LOADERS = {"aarch64": "ld-linux-aarch64.so.1", "x86_64": "ld-linux-x86-64.so.2"}
 # Variables of the caller that would change the program's bytes or disturb make.
 UNWANTED = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")
@@ -47,6 +51,8 @@ def build(sources: Path, target: Target, runtime: Path, output: Path, jobs: int 
         shutil.copyfile(runtime, libraries / "libLiteRt.so")
         demo = folder / bundle.DEMO_FOLDER
         inputs = _copy_sources(sources, demo)
+        (demo / STB_FOLDER).mkdir(parents=True)
+        shutil.copyfile(STB, demo / STB_FOLDER / STB.name)
         (demo / "config.mk").write_text(
             f"# Written by build_demo.\nTARGET := {target.name}\nTOOLCHAIN := {target.toolchain}\n"
             f"LITERT_VERSION := {litert or ''}\n",
@@ -55,12 +61,14 @@ def build(sources: Path, target: Target, runtime: Path, output: Path, jobs: int 
         _make(demo, jobs)
         if target.own_loader:
             _carry_libraries(target, demo / bundle.PROGRAM, libraries)
-        _write_manifest(folder, target, litert, [*inputs, runtime])
+        _write_manifest(folder, target, litert, [*inputs, STB, runtime])
 
 
 def check_tools(target: Target) -> None:
     """Raise UserError naming the apt packages of the tools that are missing."""
     missing = [(tool, package) for tool, package in target.packages if shutil.which(tool) is None]
+    if not STB.is_file():
+        missing.append((STB.name, STB_PACKAGE))
     if missing:
         tools, packages = (" ".join(column) for column in zip(*missing, strict=True))
         raise UserError(f"building for {target.name} needs {tools}: run `apt-get install {packages}`")

@@ -1,0 +1,150 @@
+#include "preprocessing.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <map>
+
+#include "json_reader.h"
+
+namespace qatflow {
+namespace {
+
+constexpr int kLargestSize = 4096;
+
+using Values = std::map<std::string, JsonValue>;
+
+const JsonValue& Find(const Values& values, const char* key) {
+  const auto found = values.find(key);
+  if (found == values.end()) throw PreprocessingError(std::string("'") + key + "' is missing");
+  return found->second;
+}
+
+int WholeNumber(const Values& values, const char* key) {
+  const JsonValue& value = Find(values, key);
+  if (value.is_text || value.is_list || !(value.numbers[0] >= 1 && value.numbers[0] <= kLargestSize) ||
+      value.numbers[0] != std::floor(value.numbers[0])) {
+    throw PreprocessingError(std::string("'") + key + "' is no whole number from 1 to " +
+                             std::to_string(kLargestSize));
+  }
+  return static_cast<int>(value.numbers[0]);
+}
+
+// One value a channel; a single one is for all of them.
+std::vector<float> PerChannel(const Values& values, const char* key, int channels) {
+  const JsonValue& value = Find(values, key);
+  const std::size_t wanted = static_cast<std::size_t>(channels);
+  if (value.is_text || !value.is_list || (value.numbers.size() != 1 && value.numbers.size() != wanted)) {
+    throw PreprocessingError(std::string("'") + key + "' is no list of 1 or " + std::to_string(channels) + " numbers");
+  }
+  std::vector<float> result(wanted);
+  for (std::size_t i = 0; i < wanted; ++i) {
+    result[i] = static_cast<float>(value.numbers[value.numbers.size() == 1 ? 0 : i]);
+    if (!std::isfinite(result[i])) throw PreprocessingError(std::string("'") + key + "' is not finite");
+  }
+  return result;
+}
+
+// Where the pixels of one side of the square come from.
+struct Interpolation {
+  std::vector<std::size_t> lower;
+  std::vector<std::size_t> upper;
+  std::vector<float> weight;  // of the upper
+};
+
+Interpolation Interpolate(int source, int target) {
+  Interpolation result;
+  const float ratio = static_cast<float>(source) / static_cast<float>(target);
+  for (int i = 0; i < target; ++i) {
+    const float centre = (static_cast<float>(i) + 0.5F) * ratio - 0.5F;
+    const float floor = std::floor(centre);
+    result.lower.push_back(static_cast<std::size_t>(std::max(floor, 0.0F)));
+    result.upper.push_back(static_cast<std::size_t>(std::min(std::ceil(centre), static_cast<float>(source - 1))));
+    result.weight.push_back(centre - floor);
+  }
+  return result;
+}
+
+// Bilinear with half-pixel centres and no antialiasing.
+std::vector<float> Stretch(const Picture& picture, int size) {
+  const Interpolation down = Interpolate(picture.height, size);
+  const Interpolation across = Interpolate(picture.width, size);
+  const std::size_t channels = static_cast<std::size_t>(picture.channels);
+  const std::size_t row_size = static_cast<std::size_t>(picture.width) * channels;
+  const std::size_t side = static_cast<std::size_t>(size);
+  std::vector<float> result(side * side * channels);
+  float* target = result.data();
+  for (std::size_t row = 0; row < side; ++row) {
+    const std::uint8_t* above = picture.pixels.data() + down.lower[row] * row_size;
+    const std::uint8_t* below = picture.pixels.data() + down.upper[row] * row_size;
+    for (std::size_t column = 0; column < side; ++column) {
+      const std::size_t left = across.lower[column] * channels;
+      const std::size_t right = across.upper[column] * channels;
+      for (std::size_t channel = 0; channel < channels; ++channel) {
+        const auto along_row = [&](const std::uint8_t* pixels) {
+          const float start = pixels[left + channel];
+          return start + (static_cast<float>(pixels[right + channel]) - start) * across.weight[column];
+        };
+        const float top = along_row(above);
+        *target++ = top + (along_row(below) - top) * down.weight[row];
+      }
+    }
+  }
+  return result;
+}
+
+// Centred on black; the odd row or column goes below or right.
+std::vector<float> Pad(const Picture& picture, int size) {
+  if (std::max(picture.height, picture.width) > size) {
+    throw PictureSizeError(std::to_string(picture.width) + "×" + std::to_string(picture.height) +
+                       " pixels cannot be padded to " + std::to_string(size) + "×" + std::to_string(size));
+  }
+  const std::size_t top = static_cast<std::size_t>((size - picture.height) / 2);
+  const std::size_t left = static_cast<std::size_t>((size - picture.width) / 2);
+  const std::size_t channels = static_cast<std::size_t>(picture.channels);
+  const std::size_t row_size = static_cast<std::size_t>(picture.width) * channels;
+  const std::size_t side = static_cast<std::size_t>(size);
+  std::vector<float> result(side * side * channels);
+  for (std::size_t row = 0; row < static_cast<std::size_t>(picture.height); ++row) {
+    std::copy_n(picture.pixels.begin() + static_cast<std::ptrdiff_t>(row * row_size), row_size,
+                result.begin() + static_cast<std::ptrdiff_t>(((top + row) * side + left) * channels));
+  }
+  return result;
+}
+
+}  // namespace
+
+Preprocessing ReadPreprocessing(const std::string& json) {
+  try {
+    const Values values = ReadFlatJson(json);
+    if (values.size() != 5) throw PreprocessingError("the keys must be size, resize, channels, mean and std");
+    Preprocessing result;
+    result.size = WholeNumber(values, "size");
+    result.channels = WholeNumber(values, "channels");
+    if (result.channels != 1 && result.channels != 3) throw PreprocessingError("'channels' is not 1 or 3");
+    const std::string& resize = Find(values, "resize").text;
+    if (resize != "pad" && resize != "stretch") throw PreprocessingError("'resize' is not \"pad\" or \"stretch\"");
+    result.stretch = resize == "stretch";
+    result.mean = PerChannel(values, "mean", result.channels);
+    result.scale = PerChannel(values, "std", result.channels);
+    for (float& value : result.scale) {
+      if (value <= 0) throw PreprocessingError("'std' is not above 0");
+      value = 1.0F / value;
+    }
+    return result;
+  } catch (const JsonError& error) {
+    throw PreprocessingError(error.what());
+  }
+}
+
+std::vector<float> Preprocess(const Preprocessing& preprocessing, const Picture& picture) {
+  std::vector<float> values =
+      preprocessing.stretch ? Stretch(picture, preprocessing.size) : Pad(picture, preprocessing.size);
+  const std::size_t channels = preprocessing.mean.size();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = (values[i] - preprocessing.mean[i % channels]) * preprocessing.scale[i % channels];
+  }
+  return values;
+}
+
+}  // namespace qatflow

@@ -1,0 +1,46 @@
+// From a decoded picture to the network's input, as qatflow.data.preprocess defines it for the training: the same
+// operations in float32 in the same order, so that the tensors have the same bits (compile with -ffp-contract=off).
+//
+//   const qatflow::Preprocessing preprocessing = qatflow::ReadPreprocessing(text_of_preprocessing_json);
+//   const qatflow::Picture picture = qatflow::DecodePicture(content, preprocessing.channels);
+//   const std::vector<float> input = qatflow::Preprocess(preprocessing, picture);
+#ifndef QATFLOW_PREPROCESSING_H_
+#define QATFLOW_PREPROCESSING_H_
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "picture.h"
+
+namespace qatflow {
+
+struct Preprocessing {
+  int size = 0;          // side of the square input, in pixels
+  bool stretch = false;  // resize to the square (bilinear), or centre on a black one (`pad`)
+  int channels = 0;      // 1 or 3
+  std::vector<float> mean;   // one a channel, in units of 0 to 255
+  std::vector<float> scale;  // one a channel: 1 / std
+};
+
+// preprocessing.json does not say what to do.
+class PreprocessingError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// The picture does not fit the square of `pad`.
+class PictureSizeError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws PreprocessingError.
+Preprocessing ReadPreprocessing(const std::string& json);
+
+// Returns float32 [size, size, channels]. Throws PictureSizeError.
+std::vector<float> Preprocess(const Preprocessing& preprocessing, const Picture& picture);
+
+}  // namespace qatflow
+
+#endif  // QATFLOW_PREPROCESSING_H_
