@@ -139,7 +139,7 @@ class DeviceSection(Section):
     name: Name = Field("emulator", description="The results are kept in results/<experiment>/device/<name>/.")
     serial: str | None = Field(None, description="adb: the serial number that `adb devices` prints. Required there.")
     cpu: str = Field("cortex-a76", description="emulator: the CPU that qemu imitates.")
-    pictures: int = Field(100, ge=1, description="Test pictures that run on the device and are compared with the host.")
+    pictures: int = Field(200, ge=1, description="Test pictures that run on the device and are compared with the host.")
     tolerance: float = Field(
         0.0,
         ge=0,
@@ -149,6 +149,11 @@ class DeviceSection(Section):
     threads: int = Field(1, ge=1, le=64, description="Threads of the run-time on the device.")
     warmup: int = Field(1, ge=0, description="Runs before timing starts.")
     repeats: int = Field(10, ge=1, description="Timed runs.")
+    keep: bool = Field(
+        False,
+        description="Whether the run's folder stays on the device afterwards, to be tried by hand; the next run "
+        "sends only what differs from it.",
+    )
 
 
 class EvaluateSection(Section):
