@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qatflow.device.cut import cut_at, places
 from qatflow.device.integer_part import expose_integers
 from qatflow.device.parity import compare
 from qatflow.errors import UserError
+from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 from tiny_model import model_bytes, write_model
 
@@ -90,6 +92,21 @@ def test_integer_part_leads_to_the_same_probabilities(tmp_path: Path) -> None:
     logits = (integers.astype(np.float64) - part.output.zero_point) * part.output.scale
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(whole.outputs(inputs), powers / powers.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+def test_a_model_is_cut_behind_each_operator(tmp_path: Path) -> None:
+    content = model_bytes()
+    found = operators(content)
+    cuts = places(content)
+    assert [(cut.name, cut.operator) for cut in cuts] == [(made.outputs[0].name, made.name) for made in found]
+    assert [cut.number for cut in cuts] == [1, 2, 3, 4, 5, 6] and {cut.operators for cut in cuts} == {6}
+    picture = np.random.default_rng(2).uniform(-1, 1, (1, 8, 8, 1)).astype(np.float32)
+    values = [Model(cut_at(content, cut.tensor)).outputs(picture)[0] for cut in cuts]
+    assert [len(value) for value in values] == [int(np.prod(made.outputs[0].shape)) for made in found]
+    np.testing.assert_array_equal(values[0], np.clip(np.rint(picture.ravel() * 64) + 3, -128, 127))  # QUANTIZE
+    np.testing.assert_array_equal(values[1], values[2])  # RESHAPE
+    np.testing.assert_array_equal(values[4], (values[3] - np.float32(5)) / 16)  # DEQUANTIZE
+    np.testing.assert_array_equal(values[5], Model(content).outputs(picture)[0])
 
 
 @pytest.mark.parametrize("form", ["float", "int8"])

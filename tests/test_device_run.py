@@ -1,6 +1,7 @@
 """The whole device stage: the demo on the emulator, compared with the host, and its report."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,12 @@ from device_fixtures import ROOT, arm_bundle, arm_runtime, require  # noqa: F401
 from qatflow.data import reader
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing, apply
+from qatflow.device.demo import Demo
+from qatflow.device.interface import DeviceSettings
+from qatflow.device.run import RunSettings, run_demo
+from qatflow.errors import UserError
 from qatflow.files import sha256
+from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 from tiny_model import model_bytes, write_model
 
@@ -97,12 +103,52 @@ def test_disagreement_is_one_message_and_leaves_no_report(
     (output / "report.json").write_text("of an earlier run")
     message = error_line(run(manifest, arm_bundle, model, output))
     assert "host and device disagree on the output of picture " in message and ", class " in message
+    assert re.search(r"they first part at tensor tensor_\d+ \((CONV_2D|FULLY_CONNECTED), operator [13] of 4\)", message)
     assert not (output / "report.json").exists()
 
     answer = run(manifest, arm_bundle, model, output, "--tolerance=1e-5")
     assert answer.returncode == 0, answer.stderr
     agreement = json.loads((output / "report.json").read_text())["agreement"]
     assert 0 < agreement["largest_difference"] <= 1e-5 and agreement["bit_equal"] is False
+
+
+@pytest.mark.parametrize(("layer", "number"), [("CONV_2D", 2), ("FULLY_CONNECTED", 4)])
+def test_a_weight_that_changed_on_the_way_is_found_at_its_layer(
+    manifest: Path, arm_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, number: int  # noqa: F811
+) -> None:  # fmt: skip
+    require("qemu-aarch64-static")
+    model = write_model(tmp_path / "model")
+    (operator,) = [found for found in operators((model / "model.tflite").read_bytes()) if found.name == layer]
+    kernel = operator.inputs[1]
+    assert kernel is not None and kernel.data is not None
+    weights = kernel.data.tobytes()
+    # one weight of each output channel, so that every picture shows it
+    ends = range(len(weights) // kernel.shape[0] - 1, len(weights), len(weights) // kernel.shape[0])
+
+    class WithABadDisk(Demo):
+        def push_model(self, files: dict[str, Path], folder: str) -> None:
+            content = files["model.tflite"].read_bytes()
+            assert content.count(weights) == 1
+            changed = bytes(byte ^ 0x40 * (place in ends) for place, byte in enumerate(weights))
+            (tmp_path / "changed").write_bytes(content.replace(weights, changed))
+            super().push_model({**files, "model.tflite": tmp_path / "changed"}, folder)
+
+    monkeypatch.setattr("qatflow.device.run.Demo", WithABadDisk)
+    settings = RunSettings(DeviceSettings("emulator", "test"), PICTURES, 0.0, threads=1, warmup=0, repeats=1)
+    with pytest.raises(UserError) as raised:
+        run_demo(settings, model, arm_bundle, manifest, tmp_path / "device")
+    message = str(raised.value)
+    said = re.search(
+        r"on the integer tensor \S+ of picture (\d+), class \d+ \(\d\): host (\S+), device (\S+);", message
+    )
+    assert said is not None and said[2] != said[3]
+    where = re.search(
+        r"they first part at tensor (\S+) \((\S+), operator (\d) of 6\), where (\d+) of (\d+) values", message
+    )
+    assert where is not None
+    assert where.group(1, 2, 3) == (operator.outputs[0].name, layer, str(number))
+    assert 0 < int(where[4]) <= int(where[5]) == int(np.prod(operator.outputs[0].shape))
+    assert list((tmp_path / "device").glob("report.json")) == []
 
 
 @pytest.mark.parametrize(("missing", "target"), [("model.tflite", "optimize"), ("preprocessing.json", "optimize")])

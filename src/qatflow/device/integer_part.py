@@ -7,20 +7,16 @@ float exponential of ARM and x86 differs in the last bit. Taken before it, the o
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from qatflow.device.cut import cut_at
 from qatflow.files import whole_file
 
 FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
-TENSOR_INDEX_SLOT = 6  # of schema.TensorMap
 
 
 def expose_integers(model: Path, output: Path) -> str | None:
     """Write to `output` the model with the last integer tensor as its output in place of the float one.
-
-    Only the numbers that say which tensor is the output are changed, in place: the weights keep their bytes, and the
-    float operations stay, unused.
 
     Args:
         model: a .tflite file with one output.
@@ -30,19 +26,13 @@ def expose_integers(model: Path, output: Path) -> str | None:
         The name of that tensor; None, with nothing written, where the model's output is an integer tensor already, or
         no single integer tensor leads to it.
     """
-    buffer = bytearray(model.read_bytes())
-    root = schema.Model.GetRootAs(buffer)
-    graph = root.Subgraphs(0)
+    content = model.read_bytes()
+    graph = schema.Model.GetRootAs(content).Subgraphs(0)
     last = _last_integer(graph, graph.Outputs(0))
     if last is None or last == graph.Outputs(0):
         return None
-    for i in range(root.SignatureDefsLength()):
-        entry = root.SignatureDefs(i).Outputs(0)
-        place = entry._tab.Pos + entry._tab.Offset(TENSOR_INDEX_SLOT)
-        np.frombuffer(buffer, "<u4", 1, place)[0] = last
-    graph.OutputsAsNumpy()[0] = last
     with whole_file(output) as temporary:
-        temporary.write_bytes(buffer)
+        temporary.write_bytes(cut_at(content, last))
     return str(graph.Tensors(last).Name(), "utf-8")
 
 

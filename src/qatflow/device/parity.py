@@ -8,6 +8,19 @@ import numpy as np
 from qatflow.errors import UserError
 
 
+class DisagreementError(UserError):
+    """Host and device disagree.
+
+    Attributes:
+        picture: position of the first picture on which they do.
+    """
+
+    def __init__(self, message: str, picture: int) -> None:
+        """Keep the picture beside the message."""
+        super().__init__(message)
+        self.picture = picture
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Outputs that agree.
@@ -41,25 +54,31 @@ def compare(
         How well they agree.
 
     Raises:
-        UserError: they do not; it names the first picture, class and both values. NaN agrees with the same NaN only.
+        DisagreementError: they do not; it names the first picture, class and both values. NaN agrees with the same NaN
+            only.
+        UserError: the device did not return what the host's model returns.
     """
     if host.shape != device.shape or host.dtype != device.dtype:
         raise UserError(
             f"the device returned {device.dtype} {device.shape} for the {what}, the host {host.dtype} {host.shape}: "
             "is the same model there?"
         )
-    bits = np.dtype(f"u{host.dtype.itemsize}")
-    same = np.ascontiguousarray(host).view(bits) == np.ascontiguousarray(device).view(bits)
+    same = bits(host) == bits(device)
     difference = np.abs(host.astype(np.float64) - device.astype(np.float64))
     agree = same | (difference <= tolerance) if tolerance > 0 else same
     if not agree.all():
         picture, index = map(int, np.argwhere(~agree)[0])
         name = f" ({classes[index]})" if index < len(classes) else ""
         wanted = f"a difference of at most {tolerance:g}" if tolerance > 0 else "equal bits"
-        raise UserError(
+        raise DisagreementError(
             f"host and device disagree on the {what} of picture {picture}, class {index}{name}: "
             f"host {host[picture, index]:.9g}, device {device[picture, index]:.9g}; {wanted} was asked for, and "
-            f"{(~agree).any(axis=1).sum()} of {len(host)} pictures differ by up to {np.nanmax(difference):.3g}. "
-            "Where the device's kernels are known to round differently, set device.tolerance"
+            f"{(~agree).any(axis=1).sum()} of {len(host)} pictures differ by up to {np.nanmax(difference):.3g}",
+            picture,
         )
     return Agreement(len(host), bool(same.all()), float(difference[~same].max(initial=0.0)), tolerance)
+
+
+def bits(values: np.ndarray) -> np.ndarray:
+    """Return the bits of each value, as an unsigned integer of its size."""
+    return np.ascontiguousarray(values).view(np.dtype(f"u{values.dtype.itemsize}"))

@@ -15,7 +15,8 @@ from qatflow.device.bundle import Bundle, open_bundle
 from qatflow.device.demo import Demo, Timing
 from qatflow.device.integer_part import expose_integers
 from qatflow.device.interface import DeviceSettings
-from qatflow.device.parity import Agreement, compare
+from qatflow.device.parity import Agreement, DisagreementError, compare
+from qatflow.device.parting import first_difference
 from qatflow.device.registry import open_device
 from qatflow.errors import UserError
 from qatflow.files import read_json, sha256, write_json, write_text
@@ -83,7 +84,8 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
         The text of output.txt.
 
     Raises:
-        UserError: something is missing, the device failed, or host and device disagree.
+        UserError: something is missing, the device failed, or host and device disagree: then it names picture, class,
+            both values, and the first layer where they part.
     """
     text_file, report_file = output_dir / "output.txt", output_dir / "report.json"
     for file in (text_file, report_file):
@@ -102,10 +104,13 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
         found = demo.outputs("model", pictures.inputs, model.output, settings.threads)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         tail = expose_integers(files["model.tflite"], folder / "model.tflite") if settings.tolerance == 0 else None
-        if tail is not None:
-            _compare_integers(demo, folder / "model.tflite", tail, pictures, settings.threads)
-        allowed = settings.tolerance if tail is None else FLOAT_TAIL_TOLERANCE
-        agreement = compare(host, found, allowed, pictures.classes)
+        try:
+            if tail is not None:
+                _compare_integers(demo, folder / "model.tflite", tail, pictures, settings.threads)
+            allowed = settings.tolerance if tail is None else FLOAT_TAIL_TOLERANCE
+            agreement = compare(host, found, allowed, pictures.classes)
+        except DisagreementError as error:
+            raise _with_layer(error, demo, files["model.tflite"], pictures, settings.threads) from error
         report = _report(demo, bundle, model, agreement, tail, timing)
 
     there, here = accuracy(found, pictures.labels), accuracy(host, pictures.labels)
@@ -152,6 +157,17 @@ def _compare_integers(demo: Demo, cut: Path, tensor: str, pictures: Pictures, th
     host = Model(cut)
     found = demo.outputs("integer_part", pictures.inputs, host.output, threads)
     compare(host.outputs(pictures.inputs), found, 0, pictures.classes, what=f"integer tensor {tensor}")
+
+
+def _with_layer(error: DisagreementError, demo: Demo, model: Path, pictures: Pictures, threads: int) -> UserError:
+    """Return the error with the first layer at which the picture's values part."""
+    try:
+        where = first_difference(demo, model, pictures.inputs[error.picture : error.picture + 1], threads)
+    except UserError as other:
+        where = f"at which layer they part could not be found: {other}"
+    return UserError(
+        f"{error}; {where}. Where the device's kernels are known to round differently, set device.tolerance"
+    )
 
 
 def _report(
