@@ -25,7 +25,7 @@ if (($# == 0)); then
     set -- all
 fi
 case " $* " in
-    *" --configfile"*) .venv/bin/python -m qatflow.config.precheck "$@" ;;
+    *" --config"* | *" -C"*) .venv/bin/python -m qatflow.config.precheck "$@" ;;
 esac
 if ! says_where_to_run "$@"; then
     set -- --cores 4 "$@"

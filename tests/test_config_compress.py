@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from qatflow.config import compress_checks
 from qatflow.config.compress_yaml import load_compress
 from qatflow.errors import UserError
 
@@ -157,15 +158,39 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("version: 1.0", "strategy: 1", "q.yaml:1: strategy: unknown key; .*did you mean 'strategies'"),
         ("epoch: 10", "epoch: 10\n    init_model: './pruned'", "q.yaml:18: compressor.init_model: is for pruned"),
         ("['image']", "[]", "q.yaml:14: .*save_in_nodes: names no node"),
-        ("['image']", "image", "q.yaml:14: .*save_in_nodes: must be a list, each item text or null; got the text"),
+        ("['image']", "image", "q.yaml:14: .*save_in_nodes: must be a list, each item some text .* or null; got"),
+        ("['image']", "['{image}']", r"q.yaml:14: .*save_in_nodes\[0\]: must be some text without { and }"),
+        ("'abs_max'", "channel_wise_abs_max\n        quantizable_op_type: [mul]",
+         "q.yaml:1[23]: .*weight_quantize_type: 'channel_wise_abs_max' cannot be had .* dense layer keeps one"),
+        ("weight_bits: 8", "quantizable_op_type: []", "q.yaml:10: .*op_type: must be a list of at least one, each"),
+        ("weight_bits: 8", "skip_pattern: ['']", r"q.yaml:10: .*skip_pattern\[0\]: must be some text"),
+        ("weight_bits: 8", "skip_pattern: &x [a]", "q.yaml:10: strategies.*_strategy.skip_pattern: the anchor"),
+        ("weight_bits: 8", "weight_bits: !!int 8", "q.yaml:10: strategies.quantization_strategy.weight_bits: the tag"),
+        ("    weight_bits: 8", "\tweight_bits: 8", "q.yaml:10: strategies.*weight_bits: a tab character"),
+        ("'./output/float'", "'./out put'", "q.yaml:7: .*float_model_save_path: './out put' holds ' '; a path here"),
+        ("'./output/float'", "'a;b'", "q.yaml:7: .*float_model_save_path: 'a;b' holds ';'"),
+        ("'./output/float'", "'./{experiment}'", "q.yaml:7: .*float_model_save_path: must be some text"),
+        ("'./output/float'", "./" + "x" * 256, "q.yaml:7: .*float_model_save_path: a name of more than 255 bytes"),
+
         ("version: 1.0", "include: no.yaml", "q.yaml:1: include: must be a list of file names"),
         ("version: 1.0", "include: [no.yaml]", "q.yaml:1: include.0.: the file no.yaml does not exist"),
         ("version: 1.0", "include: [q.yaml]", "q.yaml:1: include.0.: q.yaml includes this file again: a cycle"),
+        ("version: 1.0", "include: [2]", r"q.yaml:1: include\[0\]: must be the name of a file"),
+        ("version: 1.0", "include: ['a\\0b']", r"q.yaml:1: include\[0\]: the file "),
+        ("version: 1.0", 'include: ["a\\0b"]', r"q.yaml:1: include\[0\]: the file a\\x00b does not exist"),
+        ("version: 1.0", "include: [.]", r"q.yaml:1: include\[0\]: \.: cannot be read: Is a directory"),
+        ("version: 1.0", "include: [/dev/zero]", r"q.yaml:1: include\[0\]: /dev/zero: cannot be read: it is a device"),
+        ("version: 1.0", "include: [huge]", r"q.yaml:1: include\[0\]: huge: larger than 1,000,000 bytes"),
+        ("version: 1.0", "include: [loop]", r"q.yaml:1: include\[0\]: loop: cannot be read: Too many levels"),
+        ("quantization_strategy:", "'a{b}':", r"q.yaml:3: strategies.a{b}: must be a name of letters"),
         ("weight_bits: 8", "weight_bits: 8\n        weight_bits: 8", "q.yaml:11: .*bits: duplicate key; line 10"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_refused_with_line_and_key(problems, old, new, expected):
     assert PAGE.count(old) >= 1
+    Path("loop").symlink_to("loop")
+    with Path("huge").open("wb") as file:
+        file.truncate(10**8)
 
     lines = problems(re.sub(rf"(?<![\w]){re.escape(old)}", lambda _: new, PAGE, count=1))
     assert any(re.match(expected if expected.startswith("q.yaml") else f".*{expected}", line) for line in lines), lines
@@ -175,6 +200,38 @@ def test_all_mistakes_come_at_once(problems):
     text = PAGE.replace("end_epoch: 9", "end_epoch: 12").replace("weight_bits: 8", "weight_bitz: 8")
     text = text.replace("- quantization_strategy", "- quant").replace("'image'", "1")
     assert [line.split(": ")[0] for line in problems(text)] == [f"q.yaml:{line}" for line in (3, 6, 10, 14, 20)]
+
+
+def test_mistakes_of_files_and_of_what_they_say_come_at_once(problems):
+    Path("other.yaml").write_text("compressor: {epochs: 3}\nstrategies: {x: {class: Q}\n")
+    lines = problems(
+        "include: [no.yaml, other.yaml, q.yaml]\nversion:\t1.0\n" + PAGE.partition("\n")[2] + "pruners: {}\n"
+    )
+    assert [" ".join(line.split()[:5]) for line in lines] == [
+        "other.yaml:1: compressor.epochs: unknown key; allowed",
+        'other.yaml:2: strategies.x.class: must be "QuantizationStrategy";',
+        "other.yaml:2: strategies: not valid YAML:",
+        "q.yaml:1: include[0]: the file no.yaml",
+        "q.yaml:1: include[2]: q.yaml includes this",
+        "q.yaml:2: version: a tab character;",
+        "q.yaml:22: pruners: this version quantises",
+    ]
+
+
+def test_the_default_folder_of_checkpoints_is_taken_only_where_it_is_used(problems, load):
+    from qatflow.compress.run import CHECKPOINTS
+
+    assert CHECKPOINTS == compress_checks.CHECKPOINTS
+    (line,) = problems(PAGE.replace("'./output/int8'", "checkpoints").replace("'./checkpoints_quan/'", "none"))
+    assert "int8_model_save_path: 'checkpoints' is a folder that the workflow itself writes" in line
+    assert load(PAGE.replace("'./output/int8'", "checkpoints"))
+
+
+def test_long_chains_of_includes_are_refused(problems):
+    for index in range(100):
+        Path(f"{index}.yaml").write_text(f"include: [{index + 1}.yaml]\n")
+    (line,) = problems("include: [0.yaml]\n" + PAGE)
+    assert line == "18.yaml:1: include[0]: more than 20 files; this is no configuration"
 
 
 def test_included_files_are_read_first_and_the_including_one_wins(load, tmp_path):

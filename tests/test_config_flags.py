@@ -23,6 +23,7 @@ from qatflow.config.model import (
         FloatTrainingSection(epochs=3, augmentation="shift", weight_decay=1e-5),
         CompressSection(freeze_batch_norm=True, config="a folder/with space.yaml"),
         DeviceSection(type="adb", serial="emulator-5556; rm"),
+        DeviceSection(type="adb", serial="-s", cpu="--cpu=-x"),
         DeviceSection(),
         AccuracySection(max_drop=None),
         AccuracySection(max_drop=0.25),

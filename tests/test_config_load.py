@@ -1,16 +1,23 @@
 """Loading a configuration: overlays, and one message that lists every problem with file, line and key."""
 
+import gzip
 import hashlib
 import json
+import os
 import re
 import shutil
+import struct
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
-from qatflow.config.load import load_config, resolved, written_by_workflow
+from qatflow.config.load import load_config, written_by_workflow
 from qatflow.config.model import Config
+from qatflow.config.resolved import resolved
 from qatflow.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -132,13 +139,47 @@ def test_problems_of_the_compress_yaml_are_in_the_same_list(problems):
     ]
 
 
-def test_unreadable_files_are_all_listed(folder):
-    Path("tab.yaml").write_text("seed:\t1\n")
+def test_unreadable_files_and_what_the_others_say_wrong_are_all_listed(folder):
+    Path("tab.yaml").write_text("seed:\t1\nsead: 1\n")
+    Path("half.yaml").write_text("device: {type: adb, threads: 0}\nmodel: [\n")
+    Path("huge.yaml").write_bytes(b"#" * 2_000_000)
     with pytest.raises(UserError) as error:
-        load_config([DEFAULT, Path("no.yaml"), Path("tab.yaml")])
-    assert str(error.value).splitlines()[1:] == [
+        load_config([DEFAULT, *map(Path, ("no.yaml", "tab.yaml", "half.yaml", "huge.yaml"))], {"seed": -1})
+    # that device.serial is missing is not said: it may stand in a file that could not be read
+    assert [line.split("; ")[0] for line in str(error.value).splitlines()[1:]] == [
         "no.yaml: cannot be read: No such file or directory",
-        "tab.yaml:1: not valid YAML: a tab character; indent and separate with spaces",
+        "huge.yaml: larger than 1,000,000 bytes",
+        "tab.yaml:1: seed: a tab character",
+        "tab.yaml:2: sead: unknown key",
+        "half.yaml:1: device.threads: must be a whole number from 1 to 64",
+        "half.yaml:3: model: not valid YAML: expected the node content, but found '<stream end>'",
+        "--config: seed: must be a whole number from 0, below 2,147,483,648",
+    ]
+
+
+def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
+    Path("q.yaml").write_text(Path("config/compress/quantization.yaml").read_text().replace("epoch: 4", "epoch: 3"))
+    Path("my.yaml").write_bytes(
+        b"sead: 1\nseed:\t2\ndata:\n  source: foldr\n  validation: &v 10\n  test: *v\n  shards: 1\n  shards: 2000\n"
+        b"  path: caf\xe9\nmodel:\n  alpha: !!float 2\n  dropout: 99999999999999999999\nevaluate: {threads: '1e-3'}\n"
+        b"device: {type: adb}\ncompress: {config: q.yaml}\n"
+    )
+    with pytest.raises(UserError) as error:
+        load_config([DEFAULT, Path("my.yaml")])
+    assert [": ".join(line.split(": ")[:3])[:60] for line in str(error.value).splitlines()[1:]] == [
+        "my.yaml:1: sead: unknown key; allowed here",
+        "my.yaml:2: seed: a tab character; indent and separate with spaces"[:60],
+        'my.yaml:4: data.source: must be "idx", "folder" or "digits"; got the text'[:60],
+        "my.yaml:5: data.validation: the anchor &v; write values out where"[:60],
+        "my.yaml:6: data.test: the alias *v; write the value out",
+        "my.yaml:8: data.shards: duplicate key; line 7 has it already",
+        "my.yaml:8: data.shards: must be a whole number from 1 to 1,024"[:60],
+        "my.yaml:9: data.path: the byte 0xe9 is not UTF-8; save the file"[:60],
+        "my.yaml:11: model.alpha: the tag tag:yaml.org,2002:float; tags"[:60],
+        "my.yaml:12: model.dropout: the number 999999999999999999… is too"[:60],
+        "my.yaml:13: evaluate.threads: must be a whole number from 1 to 64"[:60],
+        "my.yaml:14: device.serial: is missing",
+        "q.yaml:10: strategies.quantization_strategy.end_epoch: epoch 3 is"[:60],
     ]
 
 
@@ -147,16 +188,42 @@ def test_unreadable_files_are_all_listed(folder):
     [
         ("data: {source: folder}", "my.yaml:1: data.path: is missing: source 'folder' needs"),
         ("data: {path: nowhere}", "my.yaml:1: data.path: the folder nowhere does not exist"),
-        ("data:\n  source: folder\n  path: a.h5", "my.yaml:3: data.path: the folder a.h5 does not exist"),
+        ("data:\n  source: folder\n  path: a.h5", "my.yaml:3: data.path: a.h5 is no folder"),
+        ('data: {source: folder, path: "a\\0b"}', "data.path: must be some text without { and }"),
+        ('data: {source: folder, path: "\\ud800"}', "data.path: must be some text"),
+        ("data: {path: ''}", "data.path: must be some text without { and } or null; got the text ''"),
+        ("data: {source: folder, path: '{dataset}'}", "data.path: must be some text without { and }"),
+        ("data: {source: folder, path: " + "x" * 300 + "}", "cannot be read: File name too long"),
+        ("data: {source: folder, path: loop}", "cannot be read: Too many levels of symbolic links"),
+        ("data: {source: folder, path: pipe}", "data.path: pipe is no folder"),
+        ("data: {name: a, source: folder, path: data/a}", "data/a and data/a/, which is replaced by the prepared"),
+        ("data: {name: a, source: folder, path: data/a/b}", "data.path: data/a/b and data/a/, which is replaced"),
+        ("data: {name: a, source: folder, path: data}", "data.path: data and data/a/, which is replaced"),
+        (
+            "data: {name: a, source: folder, path: data/a/b.zip}",
+            "data.path: data/a/b.zip and data/a/, which is replaced",
+        ),
+        ("data: {path: pictures.zip}", "data.path: pictures.zip is no folder"),
+        ("data: {path: data}", "data.path: data and data/fashion_mnist/, which is replaced"),
+        ("data: {path: small, name: x}\ndevice: {pictures: 4}", "must be at most 3, the number of test pictures"),
+        ("data: {path: small, validation: 10}", "data.validation: takes all of the 10 training pictures"),
+        ("data: {path: small, validation: 5}", "data.calibration: must be at most 5, the training pictures that are"),
+        ("data: {path: small}", "data.preprocessing.size: must be at least 40, the side of the pictures"),
+        ("data: {path: data/a}", "data/a lacks train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-"),
+        ("data: {validation: 60000}", "data.validation: takes all of the 60,000 training pictures"),
+        ("device: {pictures: 10001}", "device.pictures: must be at most 10,000, the number of test pictures"),
         ("data: {preprocessing: {channels: 3}}", "data.preprocessing.mean: must have one value a channel"),
         ("data: {preprocessing: {std: [0]}}", "data.preprocessing.std: divides the pixels: each value must be above 0"),
         ("data: {preprocessing: {size: 31}}", "size: must be a whole number from 32 to 512; got 31"),
         ("data: {preprocessing: {channels: true}}", "channels: must be 1 or 3; got true"),
         ("data: {source: digits}", "data.validation: validation (5000) and test (360) take all of the 1797 digits"),
-        ("data: {source: digits, validation: 1400}", "data.calibration: must be at most the 37 training pictures"),
-        ("data: {source: digits, validation: 9, test: 50}", "device.pictures: must be at most data.test (50)"),
+        ("data: {source: digits, validation: 1400}", "data.calibration: must be at most 37, the training pictures"),
+        ("data: {source: digits, validation: 9, test: 50}", "device.pictures: must be at most 50, the number"),
         ("data: {source: digits, validation: 9, path: x}", "data.path: source 'digits' is bundled with scikit-learn"),
         ("pretrained: {source: file}", "pretrained.path: is missing: source 'file' needs the .h5 file"),
+        ("pretrained: {source: file, path: pipe}", "pretrained.path: pipe is no file"),
+        ("pretrained: {source: file, path: " + "x" * 300 + "}", "pretrained.path: the file xxxxx"),
+        ("pretrained: {name: w, source: file, path: pretrain/w_pretrained/a.h5}", "which is replaced: keep it elsewh"),
         ("pretrained: {source: file, path: b.h5}", "pretrained.path: the file b.h5 does not exist"),
         ("pretrained: {path: a.h5}", "pretrained.path: source 'train' takes no path"),
         ("pretrained: {source: file, path: a.h5, sha256: " + "0" * 64 + "}", "the sha256 of a.h5 is " + "H" * 64),
@@ -164,12 +231,23 @@ def test_unreadable_files_are_all_listed(folder):
         ("pretrained: {sha256: xyz}", "pretrained.sha256: must be 64 hexadecimal digits"),
         ("pretrained: {source: keras-applications}", "data.preprocessing.channels: must be 3"),
         ("pretrained: {source: keras-applications}\nmodel: {alpha: 0.3}", "model.alpha: must be one of 0.25, 0.5"),
+        ("pretrained: {source: keras-applications}", "data.preprocessing.size: must be one of 128, 160, 192, 224"),
+        (
+            "pretrained: {source: keras-applications}\nmodel: {alpha: 1}\ndata: {preprocessing: {size: 224}}",
+            "pretrained.sha256: is missing: the checksum of",
+        ),
         (
             "pretrained: {train: {epochs: 1, warmup_epochs: 2}}",
             "epochs: must be at most pretrained.train.epochs (1)",
         ),
         ("device: {type: adb}", "device.serial: is missing: type 'adb' needs the serial number"),
         ("device: {serial: x}", "device.serial: is for type 'adb'"),
+        ("method: auto\naccuracy: {max_drop: null}", "accuracy.max_drop: must be a number with method 'auto'"),
+        (
+            "device: {type: adb, serial: 123}",
+            "device.serial: must be some text without { and } or null; got 123; in a",
+        ),
+        ("experiment: " + "x" * 101, "experiment: must be a name of letters"),
         ("experiment: ../x", "experiment: must be a name of letters, digits, - and _; got the text '../x'"),
         ('experiment: "x\\n"', "experiment: must be a name of letters"),
         ("model: [1]", "my.yaml:1: model: must be a mapping with keys from architecture, alpha"),
@@ -179,27 +257,103 @@ def test_unreadable_files_are_all_listed(folder):
 )
 def test_what_the_types_cannot_say_is_refused_with_its_reason(problems, text, expected):
     Path("a.h5").write_bytes(b"weights")
+    Path("data/a/b").mkdir(parents=True)
+    Path("pretrain/w_pretrained").mkdir(parents=True)
+    Path("pretrain/w_pretrained/a.h5").write_bytes(b"weights")
+    Path("loop").symlink_to("loop")
+    os.mkfifo("pipe")
+    idx_files(Path("small"))
+    for archive in ("pictures.zip", "data/a/b.zip"):
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("cats/1.png", "")
     lines = problems(text)
     expected = expected.replace("H" * 64, hashlib.sha256(b"weights").hexdigest())
     assert any(expected in line for line in lines), lines
     assert all(line.startswith("my.yaml:") for line in lines)
 
 
+def idx_files(folder: Path) -> None:
+    """Write ten training and three test pictures of 40×30 as idx files: of each header as much as there is."""
+    folder.mkdir()
+    for prefix, count in (("train", 10), ("t10k", 3)):
+        with gzip.open(folder / f"{prefix}-images-idx3-ubyte.gz", "wb") as file:
+            file.write(struct.pack(">IIII", 0x0803, count, 40, 30) + bytes(count * 1200))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x0801, count) + bytes(count))
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "data: {source: folder, path: pictures}",
-        "data: {path: pictures}",
+        "data: {source: folder, path: pictures.zip}",
+        "data: {path: small, validation: 5, calibration: 5, preprocessing: {size: 40}}\ndevice: {pictures: 3}",
+        "data: {path: small, validation: 5, calibration: 5, preprocessing: {resize: stretch}}\ndevice: {pictures: 3}",
         "pretrained: {source: file, path: a.h5, sha256: " + hashlib.sha256(b"weights").hexdigest() + "}",
-        "pretrained: {source: keras-applications}\n"
-        "data: {preprocessing: {channels: 3, mean: [1, 2, 3], std: [1, 1, 1]}}",
+        "pretrained: {source: keras-applications}\nmodel: {alpha: 0.75}\n"
+        "data: {preprocessing: {size: 224, channels: 3, mean: [1, 2, 3], std: [1, 1, 1]}}",
+        "method: ptq\naccuracy: {max_drop: null}",
         "device: {type: adb, serial: '0123'}",
     ],
 )
 def test_what_exists_and_fits_together_is_accepted(problems, text):
     Path("a.h5").write_bytes(b"weights")
     Path("pictures").mkdir()
+    with zipfile.ZipFile("pictures.zip", "w") as archive:
+        archive.writestr("cats/1.png", "")
+    idx_files(Path("small"))
     assert problems(text) == []
+
+
+def test_the_headers_say_what_the_source_reads(folder):
+    from qatflow.config.idx_headers import idx_counts
+    from qatflow.data.sources.idx import IdxSource
+
+    idx_files(Path("small"))
+    splits = [picture.split for picture in IdxSource(Path("small")).pictures]
+    counts = idx_counts(Path("small"))
+    assert counts is not None
+    assert (counts.train, counts.test, counts.side) == (splits.count("train"), splits.count("test"), 40)
+    Path("small/t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b")
+    assert idx_counts(Path("small")) is None
+
+
+AS_NOBODY = """
+import os
+from pathlib import Path
+from qatflow.config.load import load_config
+from qatflow.errors import UserError
+files = [Path("config/config.yaml"), Path("my.yaml"), Path("locked.yaml")]
+load_config(files[:1])
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+for end in (2, 3):
+    try:
+        load_config(files[:end])
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_what_one_has_no_right_to_read_is_named(folder):
+    folder.chmod(0o755)
+    for name in ("locked.yaml", "weights.h5", "q.yaml"):
+        Path(name).write_text("seed: 1\n")
+        Path(name).chmod(0)
+    Path("pictures").mkdir(mode=0)
+    Path("my.yaml").write_text(
+        "data: {source: folder, path: pictures}\npretrained: {source: file, path: weights.h5}\n"
+        "compress: {config: q.yaml}\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    answer = subprocess.run([sys.executable, "-c", AS_NOBODY], env=environment, capture_output=True, text=True)
+    one, other = answer.stdout.split("the configuration has ")[1:]
+    assert one.splitlines()[1:] == [
+        "my.yaml:1: data.path: the folder pictures cannot be read: Permission denied (with data.source)",
+        "my.yaml:2: pretrained.path: the file weights.h5 cannot be read: Permission denied (with pretrained.source)",
+        "my.yaml:3: compress.config: the file q.yaml cannot be read: Permission denied",
+    ], answer.stderr
+    assert "locked.yaml: cannot be read: Permission denied" in other.splitlines()
 
 
 def test_a_wrong_key_does_not_make_others_look_wrong(problems):
@@ -207,13 +361,60 @@ def test_a_wrong_key_does_not_make_others_look_wrong(problems):
     assert len(problems("data: {source: foldr, path: nowhere}")) == 1
 
 
-def test_save_paths_may_not_take_the_workflow_s_own_folders(problems):
+@pytest.mark.parametrize("name", ["mobilenet_v1_quant_opt", "trained/x", "device", "config.yaml", "compress.yaml"])
+def test_save_paths_may_not_take_the_workflow_s_own_folders(problems, name):
     Path("mine.yaml").write_text(
-        Path("config/compress/quantization.yaml").read_text().replace("./output/int8", "./mobilenet_v1_quant_opt")
+        Path("config/compress/quantization.yaml").read_text().replace("./output/int8", f"./{name}")
     )
-    lines = problems("compress: {config: mine.yaml}")
-    assert len(lines) == 1
-    assert "int8_model_save_path: './mobilenet_v1_quant_opt' is a folder that the workflow itself writes" in lines[0]
+    (line,) = problems("compress: {config: mine.yaml}")
+    assert f"int8_model_save_path: './{name}' is a folder that the workflow itself writes" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no.yaml", "the file no.yaml does not exist (paths are relative to the folder in which Snakemake is started)"),
+        ("/no.yaml", "the file /no.yaml does not exist"),
+        ("config", "config is no file (paths are relative to the folder in which Snakemake is started)"),
+        ("pipe", "pipe is no file (paths are relative to the folder in which Snakemake is started)"),
+        ("/dev/zero", "/dev/zero is no file"),
+        ("huge.yaml", "huge.yaml: larger than 1,000,000 bytes; this is no configuration file"),
+        ("x" * 300, f"the file {'x' * 300} cannot be read: File name too long"),
+    ],
+)
+def test_a_compress_yaml_that_cannot_be_read_is_named_with_the_key_that_names_it(problems, name, reason):
+    os.mkfifo("pipe")
+    with Path("huge.yaml").open("wb") as file:
+        file.truncate(10**8)
+    assert problems(f"seed: 1\ncompress:\n  config: {name}\n") == [f"my.yaml:3: compress.config: {reason}"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "eval_epoch", "fits"),
+    [
+        ("end_epoch: 3", 0, False),
+        ("end_epoch: 3", 1, True),
+        ("end_epoch: 1", 3, False),  # of epochs 0 and 1 none is evaluated: the third and the last are
+        ("end_epoch: 2", 3, True),
+        ("start_epoch: 3", 3, True),  # the last is evaluated in any case
+        ("start_epoch: 1, end_epoch: 2", 4, False),
+    ],
+)
+def test_the_best_epoch_can_only_be_had_where_one_is_evaluated(problems, settings, eval_epoch, fits):
+    Path("mine.yaml").write_text(
+        "include: [config/compress/quantization.yaml]\nstrategies:\n  quantization_strategy: {" + settings + "}\n"
+        f"compressor: {{eval_epoch: {eval_epoch}}}\n"
+    )
+    assert problems("compress: {config: mine.yaml}") == []
+    told = [line.split(" an ")[0] for line in problems("compress: {config: mine.yaml, export: best}")]
+    assert told == ([] if fits else ["my.yaml:1: compress.export: 'best' needs"])
+
+
+def test_a_message_is_one_line_whatever_characters_a_value_has(problems):
+    lines = problems('"a\\nb": 1\n"\\e[31m": 1\nmodel: {architecture: "x\\ny\\u2028z"}\n? ' + "k" * 5000 + "\n: 1\n")
+    assert [line.split(": ")[1] for line in lines[:3]] == [r"a\nb", r"\x1b[31m", "model.architecture"]
+    assert all(line.isprintable() for line in lines)
+    assert max(map(len, lines)) <= 1001
 
 
 def test_all_names_that_rules_write_in_the_experiment_s_folder_are_known():

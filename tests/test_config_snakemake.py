@@ -1,5 +1,7 @@
 """What Snakemake's options do to the configuration, and how a mistake looks to the user."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,24 +46,92 @@ def test_overlays_and_single_keys_reach_the_jobs(tmp_path):
     assert "pretrain/MobileNetV1_digits_pretrained" in answer.stdout
 
 
+DEEP = "{a: " * 21 + "1" + "}" * 21
+WRONG: list[dict[str, str]] = [
+    {
+        "compress={config: /dev/zero}": "compress.config: /dev/zero is no file",
+        "data={path: no/such}": "data.path: the folder no/such does not exist",
+        "device={type: adb, serial: 5}": "device.serial: must be some text without { and } or null; got 5",
+        "experiment=../x": "experiment: must be a name of letters, digits, - and _; got the text '../x'",
+        "seed=": "seed: must be a whole number from 0, below 2,147,483,648; got nothing (null)",
+    },
+    {
+        "compress={config: " + "x" * 300 + "}": "compress.config: the file xxx",
+        "data=5": "data: must be a mapping with keys from name, source",
+        "device={cpu: 1e400}": "device.cpu: the number 1e400 is too large",
+        "evaluate={threads: 99999999999999999999}": "evaluate.threads: the number 999999999999999999… is too large",
+        "model={": "model: must be a mapping with keys from architecture, alpha, dropout, batch_norm_momentum; got the",
+        f"pretrained={DEEP}": "pretrained: nested more than 20 levels deep",
+    },
+    {"data={a: &x [*x]}": "data: must be a mapping with keys", "model={alpah: 1}": "model.alpah: unknown key; allowed"},
+]
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_values_of_the_command_line_are_told_by_snakemake_and_before_it_alike(wrong):
+    with pytest.raises(UserError) as error:
+        precheck.main(["-n", "--config", *wrong])
+    answer = snakemake("--config", *wrong)
+    assert (answer.returncode, "Traceback" in answer.stdout + answer.stderr) == (1, False)
+    _, _, message = answer.stderr.partition("error: ")
+    assert message == f"{error.value}\n"
+    lines = sorted(message.splitlines()[1:], key=lambda line: line.split(": ")[1])
+    assert [line[: len(told) + 10] for line, told in zip(lines, wrong.values(), strict=True)] == [
+        f"--config: {told}" for told in wrong.values()
+    ]
+
+
+@pytest.mark.parametrize("option", ["--config", "-C"])
+@pytest.mark.parametrize("value", ["seed", "=1", "data.shards=2", "{}"])
+def test_what_snakemake_itself_cannot_read_of_the_command_line_is_told_before_it(option, value):
+    with pytest.raises(UserError, match=r"^--config: Invalid config definition"):
+        precheck.main(["-n", option, value])
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["-n"], ["--config", "seed=2"], ["all", "--configfile", "good.yaml"], ["--configfiles=good.yaml"]]
+    "arguments",
+    [
+        [],
+        ["-n"],
+        ["--config", "seed=2", "data={shards: 8}"],
+        ["all", "--configfile", "good.yaml"],
+        ["--configfiles=good.yaml", "--cores", "2", "-n"],
+        ["--configfile", "adb.yaml", "--config", "device={serial: x}"],
+    ],
 )
-def test_readable_files_pass_the_check_before_snakemake(arguments, tmp_path, monkeypatch):
+def test_what_is_right_passes_the_check_before_snakemake(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("config").symlink_to(ROOT / "config")
     Path("good.yaml").write_text("seed: 1\n")
+    Path("adb.yaml").write_text("device: {type: adb}\n")
     precheck.main(arguments)
 
 
 @pytest.mark.parametrize("option", ["--configfile", "--configfiles"])
-def test_all_unreadable_files_are_named_before_snakemake(option, tmp_path, monkeypatch):
+def test_all_problems_of_all_files_are_named_before_snakemake(option, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("good.yaml").write_text("seed: 1\n")
-    Path("twice.yaml").write_text("seed: 1\nseed: 2\n")
+    os.mkfifo("pipe")
+    Path("date.yaml").write_text("data: {path: 2020-13-45}\n")  # Snakemake's own reader ends in a traceback
+    Path("twice.yaml").write_text("seed: 1\nseed: -2\n")
     with pytest.raises(UserError) as error:
-        precheck.main(["-n", option, "good.yaml", "no.yaml", "twice.yaml", "--config", "seed=2"])
-    assert str(error.value) == (
-        "the configuration has 2 problems:\n"
-        "no.yaml: cannot be read: No such file or directory\n"
-        "twice.yaml:2: seed: duplicate key; line 1 has it already"
-    )
+        precheck.main(["-n", option, "date.yaml", "no.yaml", "twice.yaml", "pipe", ".", "--config", "sead=2"])
+    assert [line.split("; ")[0] for line in str(error.value).splitlines()] == [
+        "the configuration has 7 problems:",
+        "no.yaml: cannot be read: No such file or directory",
+        "pipe: cannot be read: it is a device or a pipe",
+        ".: cannot be read: Is a directory",
+        "date.yaml:1: data.path: '2020-13-45' means something else in YAML 1.1",
+        "twice.yaml:2: seed: duplicate key",
+        "twice.yaml:2: seed: must be a whole number from 0, below 2,147,483,648",
+        "--config: sead: unknown key",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--config seed=2", "-C seed=2", "--configfile my.yaml", "all --configfile=my.yaml"])
+def test_run_sh_checks_before_it_starts_snakemake(option):
+    """The line of run.sh that decides it, by bash itself."""
+    (case,) = re.findall(r"^case .*?^esac$", (ROOT / "run.sh").read_text(), re.MULTILINE | re.DOTALL)
+    script = f"set -- {option}\n{case}".replace(".venv/bin/python", "echo")
+    answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout == f"-m qatflow.config.precheck {option}\n"

@@ -1,12 +1,19 @@
-"""The strict YAML reader: values, lines, and what it refuses."""
+"""The strict YAML reader: values, lines, and what it refuses, by its key."""
 
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from qatflow.config.yaml_lines import read_yaml
+from qatflow.config.yaml_lines import Unknown, read_yaml
 from qatflow.errors import UserError
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -79,54 +86,132 @@ def test_a_byte_order_mark_and_crlf_are_harmless(write):
     assert file.lines["b",] == 2
 
 
+def told(path: Path) -> list[str]:
+    """Return what is wrong with the file, as `line: key: what`."""
+    return [f"{mistake.line}: {mistake.text}" for mistake in read_yaml(path).mistakes]
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "messages"),
     [
-        ("a: 1\nb: 2\na: 3\n", "c.yaml:3: a: duplicate key; line 1 has it already"),
-        ("a:\n  b: 1\n  'b': 2\n", "c.yaml:3: a.b: duplicate key; line 2 has it already"),
-        ("a:\n\tb: 1\n", "c.yaml:2: .* tab .*spaces"),
-        ("a: 1\nb:\t1\n", "c.yaml:2: .* tab .*spaces"),
-        (b"a: 1\nb: \xff\n", "c.yaml:2: the byte 0xff is not UTF-8"),
-        (b"a: 1\nb: \xe4\n", "c.yaml:2: the byte 0xe4 is not UTF-8"),
-        ("a: 1\nb: x\0y\n", "c.yaml:2: the control character 0x00"),
-        ("a: &x 1\nb: *x\n", "c.yaml:1: the anchor &x(.|\n)*c.yaml:2: the alias \\*x"),
-        ("&k a: 1\n", "c.yaml:1: the anchor &k"),
-        ("a: &x [*x]\n", "the anchor &x"),
-        ("a: !!python/object/apply:os.system [ls]\n", "c.yaml:1: the tag tag:yaml.org,2002:python"),
-        ("a: !custom 1\n", "c.yaml:1: the tag !custom"),
-        ("a: 1\n---\nb: 2\n", "c.yaml:2: a second document"),
-        ("", "c.yaml:1: no keys: the file is empty"),
-        ("# only a comment\n", "c.yaml:1: no keys"),
-        ("- a\n- b\n", r"c.yaml:1: must hold keys with values \(`key: value`\), not a list"),
-        ("just text\n", "not the text 'just text'"),
-        ("? [a, b]\n: 1\n", "c.yaml:1: a key that is a list"),
-        ("a: [1, 2\nb: 3\n", "c.yaml:2: not valid YAML"),
-        ("a: 'x\n", "c.yaml:[12]: not valid YAML: found unexpected end of stream"),
-        ("a: b: c\n", "c.yaml:1: not valid YAML: mapping values are not allowed here"),
-        ("a: 1e999\n", "c.yaml:1: the number 1e999 is too large"),
-        ("a: " + "9" * 5000 + "\n", "c.yaml:1: the number 999999999999999999… is too large"),
-        ("a: " + "[" * 5000, "c.yaml:1: nested more than 20 levels deep"),
-        ("\n".join(f"k{i}: 1" for i in range(5000)), "c.yaml:2001: more than 2000 keys"),
-        ("a: 1\n" + "#" * 1_000_000, "c.yaml: larger than 1,000,000 bytes"),
+        ("a: 1\nb: 2\na: 3\n", ["3: a: duplicate key; line 1 has it already"]),
+        ("a:\n  b: 1\n  'b': 2\n", ["3: a.b: duplicate key; line 2 has it already"]),
+        ("a: {b: 1}\na: {b: 2}\n", ["2: a: duplicate key; line 1 has it already"]),
+        ("a:\n\tb: 1\n\tc: 2\n", ["2: a.b: a tab .*spaces", "3: a.c: a tab .*spaces"]),
+        ("a: 1\nb:\t1\nc: 1\t# x\n", ["2: b: a tab .*spaces", "3: c: a tab"]),
+        ("a:\n  b: x\n     \ty\n", ["3: a.b: a tab"]),
+        (b"a: 1\nb: \xff\n", ["2: b: the byte 0xff is not UTF-8"]),
+        (b"a:\n  b: [\xe4]\n", ["2: a.b: the byte 0xe4 is not UTF-8"]),
+        ("a: 1\n".encode("utf-16"), ["1: the byte 0xff is", "1: the control character 0x00", "2: the control"]),
+        ("a: 1\nb: x\0y\n", ["2: b: the control character 0x00"]),
+        ("a: &x 1\nb: *x\n", ["1: a: the anchor &x", r"2: b: the alias \*x"]),
+        ("&k a: 1\n", ["1: a: the anchor &k"]),
+        ("a: &x [*x]\n", ["1: a: the anchor &x", r"1: a\[0\]: the alias"]),
+        ("a: &x {b: 1}\nc: {<<: *x, b: 2}\n", ["1: a: the anchor", r"2: c.<<: the alias"]),
+        ("a: !!python/object/apply:os.system [ls]\n", ["1: a: the tag tag:yaml.org,2002:python"]),
+        ("a:\n  - !custom 1\n", [r"2: a\[0\]: the tag !custom"]),
+        ("a: 1\n---\nb: 2\n", ["2: a: a second document"]),
+        ("", ["1: no keys: the file is empty"]),
+        ("# only a comment\n", ["1: no keys"]),
+        ("- a\n- b\n", [r"1: must hold keys with values \(`key: value`\), not a list"]),
+        ("just text\n", ["1: .*not the text 'just text'"]),
+        ("? [a, b]\n: 1\n", ["1: a key that is a list"]),
+        ("a: [1, 2\nb: 3\n", ["1: a: not valid YAML: expected .* on line 2"]),
+        ("a:\n  b: 'x\n", ["2: a.b: not valid YAML: found unexpected end of stream on line 3"]),
+        ("a: b: c\n", ["1: a: not valid YAML: mapping values are not allowed here"]),
+        ("a: 1e999\n", ["1: a: the number 1e999 is too large"]),
+        ("a: " + "9" * 5000 + "\n", ["1: a: the number 999999999999999999… is too large"]),
+        ("a: 2020-13-45\n", ["1: a: '2020-13-45' means something else in YAML 1.1; write it in quotes"]),
+        ("a: =\n", ["1: a: '=' means something else"]),
+        ("a: " + "[" * 5000, ["1: a.*: nested more than 20 levels deep"]),
+        ("\n".join(f"k{i}: 1" for i in range(5000)), ["2001: k2000: more than 2000 keys"]),
+        ("a: 1\n" * 5000, [*[f"{i}: a: duplicate key" for i in range(2, 2002)], "2001: a: more than 2000 keys"]),
     ],
 )
-def test_what_is_no_plain_configuration_is_refused_with_its_line(write, content, message):
+def test_what_is_no_plain_configuration_is_refused_with_line_and_key(write, content, messages):
+    found = told(write(content))
+    assert len(found) == len(messages), found
+    for message, line in zip(sorted(messages, key=lambda message: int(message.split(":")[0])), found, strict=True):
+        assert re.match(message, line), (message, line)
+
+
+def test_what_stands_before_an_error_is_read_and_nothing_is_made_up_for_what_is_refused(write):
+    file = read_yaml(write("a: 1\nb: {c: *x, d: [2, !t 3]}\ne: {f: 4\n"))
+    assert file.data == {"a": 1, "b": {"c": Unknown.VALUE, "d": [2, Unknown.VALUE]}, "e": {"f": 4}}
+    assert not file.whole
+    assert read_yaml(write("a: &x 1\n")).whole
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a:\n" + "\n" * 999_000,
+        "a: [" + "1," * 499_000,
+        "\ta: 1\n" * 140_000,
+        "a:" + "\t" * 900_000 + "1\n",
+        "? " + "k" * 900_000 + "\n: 1\n",
+        "a: 1\n" * 190_000,
+        "".join(map(chr, range(256))) * 2500,
+        bytes(range(256)) * 3900,
+    ],
+    ids=lambda content: repr(content[:8]),
+)
+def test_no_file_within_the_limit_takes_long(write, content):
+    start = time.monotonic()
+    told(write(content))
+    assert time.monotonic() - start < 10
+
+
+def unreadable(path: Path) -> str:
     with pytest.raises(UserError) as error:
-        read_yaml(write(content))
-    assert re.match(f"{message}" if message.startswith("c.yaml") else f".*{message}", str(error.value))
-
-
-def test_a_large_file_is_not_read_to_its_end(tmp_path):
-    path = tmp_path / "large.yaml"
-    with path.open("wb") as file:
-        file.truncate(10**11)  # a hole: takes no room on the disk, but reading it would take a minute and 100 GB
-    with pytest.raises(UserError, match="larger than"):
         read_yaml(path)
+    return str(error.value)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path, monkeypatch):
+LARGE = """
+import re, sys
+from pathlib import Path
+from qatflow.config.yaml_lines import read_yaml
+from qatflow.errors import UserError
+try:
+    read_yaml(Path(sys.argv[1]))
+except UserError as error:
+    print(error)
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+
+
+@pytest.mark.parametrize("hole", [True, False])
+def test_a_file_of_100_mb_is_refused_at_once_and_in_little_memory(tmp_path, monkeypatch, hole):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"^no\.yaml: cannot be read: No such file"):
-        read_yaml(Path("no.yaml"))
-    with pytest.raises(UserError, match="cannot be read: Is a directory"):
-        read_yaml(tmp_path)
+    with Path("large.yaml").open("wb") as file:
+        file.truncate(10**11) if hole else file.write(b"a: 1 # and so on\n" * 6_000_000)
+    start = time.monotonic()
+    answer = subprocess.run(
+        [sys.executable, "-c", LARGE, "large.yaml"], env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert time.monotonic() - start < 5  # most of it is the start of Python
+    message, megabytes = answer.stdout.splitlines()
+    assert message == "large.yaml: larger than 1,000,000 bytes; this is no configuration file"
+    assert int(megabytes) < 80
+
+
+@pytest.mark.parametrize("name", ["no.yaml", "x" * 300, "a\0b", "\ud800", "no/such/folder/a.yaml"])
+def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert unreadable(Path(name)).startswith(f"{name}: cannot be read: ")
+
+
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    Path("loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+    assert unreadable(tmp_path) == ".: cannot be read: Is a directory"
+    assert unreadable(Path("pipe")) == "pipe: cannot be read: it is a device or a pipe; give a file"
+    assert unreadable(Path("socket")) == "socket: cannot be read: No such device or address"
+    assert unreadable(Path("loop")) == "loop: cannot be read: Too many levels of symbolic links"
+    for device in ("/dev/zero", "/dev/null"):
+        assert unreadable(Path(device)) == f"{device}: cannot be read: it is a device or a pipe; give a file"

@@ -56,20 +56,25 @@ def test_unreadable_configuration_files_are_refused_before_snakemake_meets_them(
     shim = installed.folder / ".venv/bin/python"
     target = shim.readlink()
     (installed.folder / "bad.yaml").write_text("seed:\t1\n")
+    os.mkfifo(installed.folder / "pipe")
+    with (installed.folder / "huge.yaml").open("wb") as file:
+        file.truncate(10**8)
     shim.unlink()
     shim.write_text(f'#!/bin/bash\nPYTHONPATH={ROOT / "src"} exec {sys.executable} "$@"\n')
     shim.chmod(0o755)
     try:
-        answer = installed.run("-n", "--configfile", "bad.yaml", "no.yaml")
+        answer = installed.run("-n", "--configfile", "bad.yaml", "no.yaml", "huge.yaml", "pipe")
     finally:
         shim.unlink()
         shim.symlink_to(target)
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert answer.stderr == (
-        "error: the configuration has 2 problems:\n"
-        "bad.yaml:1: not valid YAML: a tab character; indent and separate with spaces\n"
+        "error: the configuration has 4 problems:\n"
         "no.yaml: cannot be read: No such file or directory\n"
+        "huge.yaml: larger than 1,000,000 bytes; this is no configuration file\n"
+        "pipe: cannot be read: it is a device or a pipe; give a file\n"
+        "bad.yaml:1: seed: a tab character; indent and separate with spaces\n"
     )
 
 

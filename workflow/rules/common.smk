@@ -9,7 +9,8 @@ from qatflow.code_digest import imported_modules
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.flags import flags
 from qatflow.config.deploy import undeployable
-from qatflow.config.load import load_config, resolved
+from qatflow.config.load import load_config
+from qatflow.config.resolved import resolved
 from qatflow.errors import UserError
 from qatflow.export.targets import targets
 from qatflow.pretrained.sources import weights_file

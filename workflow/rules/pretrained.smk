@@ -1,5 +1,7 @@
 """The float weights that compression starts from."""
 
+import shlex
+
 WEIGHTS = weights_file(CONFIG, Path("pretrain/download"))
 
 
@@ -53,7 +55,7 @@ rule make_pretrained:
         model=flags(CONFIG.model),
         training=flags(CONFIG.pretrained.train),
         weights=lambda wildcards, input: (
-            f"--weights {input.weights}" if input.weights else ""
+            f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""
         ),
         seed=CONFIG.seed,
         folder=subpath(output.model, parent=True),

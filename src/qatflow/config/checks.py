@@ -3,87 +3,53 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from qatflow.archive import is_archive
+from qatflow.config.compress_model import CompressConfig
+from qatflow.config.data_checks import check_data
 from qatflow.config.model import Config
+from qatflow.config.paths import file_problem, overlap
+from qatflow.config.text_file import shown
 from qatflow.config.validate import Problem, problem
-from qatflow.config.yaml_lines import shown
+from qatflow.errors import UserError
 from qatflow.files import sha256
+from qatflow.pretrained.sources import ALPHAS, SIZES, weights_file
 
-DIGITS = 1797  # pictures bundled with scikit-learn
-KERAS_ALPHAS = (0.25, 0.5, 0.75, 1.0)
-"""Widths for which keras.applications has ImageNet weights of MobileNetV1."""
 HASHED_AT_ONCE = 64 * 2**20  # a larger file is hashed by its job, not before the start
 
 
 def check_config(config: Config) -> Iterator[Problem]:
     """Yield what is wrong with the combination of values, and which files are missing."""
-    yield from _preprocessing(config)
-    yield from _data(config)
+    yield from check_data(config)
     yield from _pretrained(config)
     yield from _device(config)
-
-
-def _preprocessing(config: Config) -> Iterator[Problem]:
-    preprocessing = config.data.preprocessing
-    section = "data.preprocessing"
-    for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
-        if len(values) != preprocessing.channels:
-            yield problem(
-                f"must have one value a channel, and {section}.channels is {preprocessing.channels}; got {len(values)}",
-                f"{section}.{name}",
-                f"{section}.channels",
-            )
-    if any(value <= 0 for value in preprocessing.std):
-        yield problem("divides the pixels: each value must be above 0", f"{section}.std")
-
-
-def _data(config: Config) -> Iterator[Problem]:
-    data = config.data
-    if data.source == "folder" and data.path is None:
+    if config.method == "auto" and config.accuracy.max_drop is None:
         yield problem(
-            "is missing: source 'folder' needs the folder that holds one folder a class", "data.path", "data.source"
+            "must be a number with method 'auto', which trains where ptq loses more than that; with null it never "
+            "would: set method to 'ptq' instead",
+            "accuracy.max_drop",
+            "method",
         )
-    if data.source == "digits":
-        if data.path is not None:
+
+
+def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield what is wrong with the configuration together with its compress YAML."""
+    last, every = compress.compressor.epoch - 1, compress.compressor.eval_epoch
+    for name in compress.compressor.strategies:
+        strategy = compress.strategies[name]
+        epochs = range(strategy.start_epoch, strategy.end_epoch + 1)
+        evaluated = [epoch for epoch in epochs if every and ((epoch + 1) % every == 0 or epoch == last)]
+        if config.compress.export == "best" and not evaluated:
             yield problem(
-                "source 'digits' is bundled with scikit-learn and takes no path: remove it, or change data.source",
-                "data.path",
-                "data.source",
+                f"'best' needs an epoch that is evaluated, from start_epoch {strategy.start_epoch} to end_epoch "
+                f"{strategy.end_epoch}; with compressor.eval_epoch {every} in {config.compress.config} there is none",
+                "compress.export",
+                "compress.config",
             )
-        left = DIGITS - data.validation - data.test
-        if left < 1:
-            yield problem(
-                f"validation ({data.validation}) and test ({data.test}) take all of the {DIGITS} digits; "
-                "leave some for training",
-                "data.validation",
-                "data.test",
-                "data.source",
-            )
-        elif data.calibration > left:
-            yield problem(
-                f"must be at most the {left} training pictures left of the {DIGITS} digits",
-                "data.calibration",
-                "data.validation",
-                "data.test",
-                "data.source",
-            )
-        if config.device.pictures > data.test:
-            yield problem(
-                f"must be at most data.test ({data.test}), the number of test pictures",
-                "device.pictures",
-                "data.test",
-                "data.source",
-            )
-    elif data.path is not None and not Path(data.path).is_dir():
-        if data.source == "folder" and is_archive(Path(data.path)):
-            return
-        yield problem(f"the folder {data.path} does not exist{_relative(data.path)}", "data.path", "data.source")
 
 
 def _pretrained(config: Config) -> Iterator[Problem]:
     pretrained = config.pretrained
     if pretrained.source == "file":
-        yield from _weights_file(pretrained.path, pretrained.sha256)
+        yield from _weights_file(config)
     elif pretrained.path is not None:
         yield problem(
             f"source '{pretrained.source}' takes no path: remove it, or set pretrained.source to 'file'",
@@ -104,40 +70,51 @@ def _pretrained(config: Config) -> Iterator[Problem]:
                 "pretrained.train.epochs",
             )
     if pretrained.source == "keras-applications":
-        if config.model.alpha not in KERAS_ALPHAS:
-            yield problem(
-                f"must be one of {', '.join(map(str, KERAS_ALPHAS))}: keras-applications has no weights for others",
-                "model.alpha",
-                "pretrained.source",
-            )
-        if config.data.preprocessing.channels != 3:
-            yield problem(
-                "must be 3: keras-applications' weights are for RGB pictures",
-                "data.preprocessing.channels",
-                "pretrained.source",
-            )
+        yield from _keras_weights(config)
 
 
-def _weights_file(path: str | None, expected: str | None) -> Iterator[Problem]:
+def _keras_weights(config: Config) -> Iterator[Problem]:
+    source = "pretrained.source"
+    if config.data.preprocessing.channels != 3:
+        yield problem(
+            "must be 3: keras-applications' weights are for RGB pictures", "data.preprocessing.channels", source
+        )
+    has = "keras-applications has no MobileNetV1 weights for others"
+    if config.model.alpha not in ALPHAS:
+        yield problem(f"must be one of {', '.join(map(str, sorted(ALPHAS)))}: {has}", "model.alpha", source)
+    elif config.data.preprocessing.size in SIZES:
+        try:
+            weights_file(config, Path())
+        except UserError as error:  # its checksum is not known
+            yield problem(str(error).removeprefix("pretrained.sha256: "), "pretrained.sha256", source)
+    if config.data.preprocessing.size not in SIZES:
+        yield problem(f"must be one of {', '.join(map(str, SIZES))}: {has}", "data.preprocessing.size", source)
+
+
+def _weights_file(config: Config) -> Iterator[Problem]:
+    path, expected = config.pretrained.path, config.pretrained.sha256
     keys = ("pretrained.path", "pretrained.source")
+    folder = f"pretrain/{config.pretrained.name}_pretrained"
     if path is None:
         yield problem("is missing: source 'file' needs the .h5 file of the weights", *keys)
-        return
-    file = Path(path)
-    if not file.is_file():
-        yield problem(f"the file {path} does not exist{_relative(path)}", *keys)
-    elif expected is not None and file.stat().st_size <= HASHED_AT_ONCE:
-        try:
-            found = sha256(file)
-        except OSError as error:
-            yield problem(f"the file {path} cannot be read: {error.strerror}", *keys)
-            return
-        if found != expected:
-            yield problem(
-                f"is {expected}, but the sha256 of {shown(file)} is {found}: it is another file, or damaged",
-                "pretrained.sha256",
-                *keys,
-            )
+    elif reason := file_problem(path):
+        yield problem(reason, *keys)
+    elif overlap(path, folder):
+        yield problem(
+            f"{path} lies in {folder}/, which is replaced: keep it elsewhere, or give another pretrained.name",
+            "pretrained.path",
+            "pretrained.name",
+        )
+    elif expected is not None and (found := _sha256(Path(path))) not in (None, expected):
+        yield problem(
+            f"is {expected}, but the sha256 of {shown(Path(path))} is {found}: it is another file, or damaged",
+            "pretrained.sha256",
+            *keys,
+        )
+
+
+def _sha256(path: Path) -> str | None:
+    return sha256(path) if path.stat().st_size <= HASHED_AT_ONCE else None
 
 
 def _device(config: Config) -> Iterator[Problem]:
@@ -147,7 +124,3 @@ def _device(config: Config) -> Iterator[Problem]:
         )
     if config.device.type == "emulator" and config.device.serial is not None:
         yield problem("is for type 'adb': remove it, or set device.type to 'adb'", "device.serial", "device.type")
-
-
-def _relative(path: str) -> str:
-    return "" if Path(path).is_absolute() else " (paths are relative to the folder in which Snakemake is started)"

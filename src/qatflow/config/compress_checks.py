@@ -1,14 +1,19 @@
 """What the types of a compress YAML cannot say: names, epochs, folders, and what a device can run."""
 
 import itertools
+import os
 import posixpath
+import re
 from collections.abc import Collection, Iterator
 
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.deploy import undeployable
+from qatflow.config.keys import Keys
 from qatflow.config.validate import Problem, nearest
-from qatflow.config.yaml_lines import Keys
 
+CHECKPOINTS = "checkpoints"
+"""Where training keeps its state when the YAML names no checkpoint_path."""
+LONGEST_NAME = 255  # bytes, of most file systems
 SAVE_PATHS = ("float_model_save_path", "int8_model_save_path", "mobile_model_save_path")
 
 
@@ -26,6 +31,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     yield from _names(config)
     for name, strategy in config.strategies.items():
         yield from _epochs(config, name, strategy)
+        yield from _layers(name, strategy)
         yield from _exported(name, strategy)
     yield from _folders(config, reserved)
 
@@ -41,6 +47,8 @@ def _names(config: CompressConfig) -> Iterator[Problem]:
                 f"'{name}' is not defined under strategies; defined: {defined}{nearest(name, config.strategies)}",
             )
     for name in config.strategies:
+        if not re.fullmatch(r"[\w.-]+", name):
+            yield Problem((("strategies", name),), "must be a name of letters, digits, . _ and -")
         if name not in used:
             yield Problem((("strategies", name), listed), "is defined but compressor.strategies does not list it")
     if not used:
@@ -64,6 +72,16 @@ def _epochs(config: CompressConfig, name: str, strategy: QuantizationStrategySec
             (start, end),
             f"must be at most end_epoch ({strategy.end_epoch}): the model is exported after end_epoch, and would not "
             f"be quantised by then",
+        )
+
+
+def _layers(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+    section: Keys = ("strategies", name)
+    if strategy.weight_quantize_type == "channel_wise_abs_max" and set(strategy.quantizable_op_type) == {"mul"}:
+        yield Problem(
+            ((*section, "weight_quantize_type"), (*section, "quantizable_op_type")),
+            "'channel_wise_abs_max' cannot be had with quantizable_op_type ['mul'] alone: a dense layer keeps one "
+            "scale a tensor, so that no layer has one a channel; use 'abs_max', or add 'conv2d' or 'depthwise_conv2d'",
         )
 
 
@@ -98,20 +116,33 @@ def _folders(config: CompressConfig, reserved: Collection[str]) -> Iterator[Prob
         written += [(("strategies", name, key), path) for key in SAVE_PATHS if (path := getattr(strategy, key))]
     if config.compressor.checkpoint_path:
         written.append((("compressor", "checkpoint_path"), config.compressor.checkpoint_path))
+    else:
+        reserved = {*reserved, CHECKPOINTS}
     folders: list[tuple[Keys, str]] = []
     for keys, path in written:
-        folder = posixpath.normpath(path)
-        if path.startswith("/") or folder.split("/")[0] == ".." or "\0" in path:
-            yield Problem((keys,), f"'{path}' leaves the experiment's folder; give a folder within it, like ./output/x")
-        elif folder == ".":
-            yield Problem((keys,), f"'{path}' is the experiment's folder itself; give a folder within it")
-        elif folder.split("/")[0] in reserved:
-            yield Problem((keys,), f"'{path}' is a folder that the workflow itself writes; give another")
+        if reason := _folder(path, reserved):
+            yield Problem((keys,), reason)
         else:
-            folders.append((keys, folder))
+            folders.append((keys, posixpath.normpath(path)))
     for (first, one), (second, other) in itertools.combinations(folders, 2):
         if one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/"):
             relation = "is also" if one == other else "lies within or around"
             yield Problem(
                 (second, first), f"'{other}' {relation} {'.'.join(map(str, first))} ('{one}'); give each its own"
             )
+
+
+def _folder(path: str, reserved: Collection[str]) -> str:
+    """Return why the workflow cannot write to `path`, or nothing."""
+    first, *_ = names = posixpath.normpath(path).split("/")
+    if path.startswith("/") or first == "..":
+        return f"'{path}' leaves the experiment's folder; give a folder within it, like ./output/x"
+    if first == ".":
+        return f"'{path}' is the experiment's folder itself; give a folder within it"
+    if found := re.search(r"[^\w./+-]", path):
+        return f"'{path}' holds {found[0]!r}; a path here has letters, digits and . _ + - / only"
+    if max(len(os.fsencode(name)) for name in names) > LONGEST_NAME:
+        return f"a name of more than {LONGEST_NAME} bytes; give a shorter one"
+    if first in reserved:
+        return f"'{path}' is a folder that the workflow itself writes; give another"
+    return ""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from qatflow.config.model import Section
+from qatflow.config.model import Section, Text
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
 
@@ -19,9 +19,9 @@ class QuantizationStrategySection(Section):
     class_: Literal["QuantizationStrategy"] = Field(alias="class", description="The strategy's class.")
     start_epoch: int = Field(0, ge=0, description="First epoch with fake quantisation, counted from 0.")
     end_epoch: int = Field(0, ge=0, description="The state at the end of this epoch is exported; training goes on.")
-    float_model_save_path: str | None = Field(None, description="Integer-valued float32 weights. None: not written.")
-    int8_model_save_path: str | None = Field(None, description="int8 weights. None: not written.")
-    mobile_model_save_path: str | None = Field(None, description="A .tflite for older run-times. None: not written.")
+    float_model_save_path: Text | None = Field(None, description="Integer-valued float32 weights. None: not written.")
+    int8_model_save_path: Text | None = Field(None, description="int8 weights. None: not written.")
+    mobile_model_save_path: Text | None = Field(None, description="A .tflite for older run-times. None: not written.")
     weight_bits: int = Field(8, ge=2, le=16, description="Bits of a weight: integers −(2^(b−1)−1) … 2^(b−1)−1.")
     activation_bits: int = Field(8, ge=2, le=16, description="Bits of an activation. Biases are never quantised.")
     weight_quantize_type: Literal["abs_max", "channel_wise_abs_max"] = Field(
@@ -34,21 +34,23 @@ class QuantizationStrategySection(Section):
         "PaddleSlim.",
     )
     quantizable_op_type: list[Literal["conv2d", "depthwise_conv2d", "mul"]] = Field(
-        ["conv2d", "depthwise_conv2d", "mul"], description="Kinds of layers that are quantised; mul: dense."
+        ["conv2d", "depthwise_conv2d", "mul"],
+        min_length=1,
+        description="Kinds of layers that are quantised; mul: dense.",
     )
-    skip_pattern: list[str] = Field(
+    skip_pattern: list[Text] = Field(
         ["skip_quant"], description="Layers whose name contains one of these texts stay in float, on the device too."
     )
-    save_in_nodes: list[str] | None = Field(None, description="Names of the exported model's inputs.")
-    save_out_nodes: list[str] | None = Field(None, description="Names of the exported model's outputs.")
+    save_in_nodes: list[Text] | None = Field(None, description="Names of the exported model's inputs.")
+    save_out_nodes: list[Text] | None = Field(None, description="Names of the exported model's outputs.")
 
 
 class CompressorSection(Section):
     """The training loop."""
 
     epoch: int = Field(ge=1, description="Epochs in all.")
-    strategies: list[str] = Field([], description="Names of the strategies, in the order in which they are called.")
-    checkpoint_path: str | None = Field(None, description="Folder of the checkpoints, within the experiment's folder.")
+    strategies: list[Text] = Field([], description="Names of the strategies, in the order in which they are called.")
+    checkpoint_path: Text | None = Field(None, description="Folder of the checkpoints, within the experiment's folder.")
     init_model: str | None = Field(None, description="Reserved for pruned models; must be empty.")
     eval_epoch: int = Field(1, ge=0, description="Evaluate after every so many epochs; 0: never.")
 
@@ -57,6 +59,6 @@ class CompressConfig(Section):
     """A whole compress YAML."""
 
     version: float | int = Field(1.0, description="Version of the grammar; 1.0.")
-    include: list[str] = Field([], description="Other YAML files, read first; paths relative to this file.")
+    include: list[Text] = Field([], description="Other YAML files, read first; paths relative to this file.")
     strategies: dict[str, QuantizationStrategySection] = Field({}, description="The strategies by name.")
     compressor: CompressorSection

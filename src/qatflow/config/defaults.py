@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from qatflow.config.keys import Keys
 from qatflow.config.model import Config
 from qatflow.config.schema import allowed, json_schema
-from qatflow.config.yaml_lines import Keys
 
 WIDTH = 110
 HEAD = """\

@@ -44,7 +44,12 @@ def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:
         for name, field in fields.items()
         for value in [getattr(section, name)]
     }
-    return " ".join(f"{_flag(name)} {shlex.quote(str(value))}" for name, value in values.items() if value is not None)
+    return " ".join(_with_value(name, str(value)) for name, value in values.items() if value is not None)
+
+
+def _with_value(name: str, value: str) -> str:
+    separator = "=" if value.startswith("-") else " "  # a value like -x would be read as another flag
+    return f"{_flag(name)}{separator}{shlex.quote(value)}"
 
 
 def _plain_fields(section: type[Section]) -> list[tuple[str, FieldInfo]]:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from qatflow.config.checks import check_config
+from qatflow.config.checks import check_config, check_together
 from qatflow.config.compress_yaml import read_compress
 from qatflow.config.merge import Merged, merge
 from qatflow.config.model import Config
-from qatflow.config.validate import refusal, validate
+from qatflow.config.paths import file_problem
+from qatflow.config.validate import refusal, report, validate
 from qatflow.config.yaml_lines import YamlFile, read_yaml
 from qatflow.errors import UserError
 
@@ -32,25 +31,16 @@ def load_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = Non
         try:
             sources.append(read_yaml(file))
         except UserError as error:
-            unreadable += str(error).splitlines()
-    if unreadable:
-        raise refusal("the configuration", unreadable)
-    try:
-        merged = merge(sources, overrides)
-    except ValueError as error:
-        raise UserError(f"--config: {error}") from None
+            unreadable.append(str(error))
+    merged = merge(sources, overrides)
+    merged.whole &= not unreadable
     config, reports = validate(Config, merged, check_config)
-    lines = [str(report) for report in reports]
-    if config is not None:
+    lines = unreadable + [str(report) for report in reports]
+    if config is not None and (merged.whole or ("compress", "config") in merged.places):
         lines += _compress_problems(config, merged)
     if config is None or lines:
         raise refusal("the configuration", lines)
     return config
-
-
-def resolved(config: BaseModel) -> dict[str, Any]:
-    """Return a configuration, or a compress YAML, with all defaults as plain JSON values."""
-    return config.model_dump(mode="json", by_alias=True)
 
 
 def written_by_workflow(experiment: str) -> tuple[str, ...]:
@@ -62,6 +52,9 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
         "device",
         "report",
         "gate.json",
+        "config.yaml",
+        "compress.yaml",
+        ".config_written",
         "method.json",
         "layers.json",
         "evaluation.json",
@@ -71,11 +64,12 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
 
 
 def _compress_problems(config: Config, merged: Merged) -> list[str]:
-    path = Path(config.compress.config)
-    if not path.is_file():
-        place = merged.place(("compress", "config"))
-        return [
-            f"{place}: compress.config: the file {path} does not exist "
-            "(paths are relative to the folder in which Snakemake is started)"
-        ]
-    return read_compress(path, reserved=written_by_workflow(config.experiment))[1]
+    path = config.compress.config
+    try:
+        compress, lines = read_compress(Path(path), reserved=written_by_workflow(config.experiment))
+    except UserError as error:
+        reason = file_problem(path) or str(error)
+        return [f"{merged.place(('compress', 'config'))}: compress.config: {reason}"]
+    if compress is None or lines:
+        return lines
+    return [str(report(merged, found)) for found in check_together(config, compress)]

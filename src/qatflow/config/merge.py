@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qatflow.config.yaml_lines import Keys, YamlFile, plain_scalar, shown
+from qatflow.config.keys import Keys, dotted
+from qatflow.config.scalars import plain_scalar
+from qatflow.config.text_file import shown
+from qatflow.config.yaml_lines import MAX_DEPTH, Unknown, YamlFile
 
 
 @dataclass(frozen=True, order=True)
@@ -26,13 +29,34 @@ class Place:
         return f"{self.name}:{self.line}" if self.line else self.name
 
 
+@dataclass(frozen=True, order=True)
+class Report:
+    """One line of the message to the user, in the order of files and lines."""
+
+    place: Place
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}"
+
+
 @dataclass
 class Merged:
-    """Values of several sources, later ones over earlier ones: mappings are merged, all else is replaced."""
+    """Values of several sources, later ones over earlier ones: mappings are merged, all else is replaced.
+
+    Attributes:
+        data: the values; `Unknown.VALUE` for what its file's reader refused.
+        places: where each is written.
+        last: where the last source begins.
+        reports: what the readers of the sources refused.
+        whole: whether all sources were read to their ends.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
     places: dict[Keys, Place] = field(default_factory=dict)
     last: Place = Place(0, 0, "configuration")
+    reports: list[Report] = field(default_factory=list)
+    whole: bool = True
 
     def place(self, *candidates: Keys) -> Place:
         """Return where `candidates` are written: in the last file that has one of them, the first one there.
@@ -50,20 +74,24 @@ class Merged:
 
 
 def merge(files: Iterable[YamlFile], overrides: Mapping[str, Any] | None = None) -> Merged:
-    """Merge `files` in their order, then `overrides` as Snakemake's `--config` gives them.
-
-    Raises:
-        ValueError: a number in `overrides` is too large.
-    """
+    """Merge `files` in their order, then `overrides` as Snakemake's `--config` gives them."""
     merged = Merged()
     for source, file in enumerate(files):
         places = {keys: Place(source, line, shown(file.path)) for keys, line in file.lines.items()}
         _update(merged, merged.data, file.data, places, ())
         merged.last = Place(source, 1, shown(file.path))
+        merged.reports += [Report(Place(source, found.line, shown(file.path)), found.text) for found in file.mistakes]
+        merged.whole &= file.whole
     if overrides:
         place = Place(merged.last.source + 1, 0, "--config")
         # Snakemake leaves numbers within nested values as text
-        data = {key: value if isinstance(value, str) else _typed(value) for key, value in overrides.items()}
+        data: dict[str, Any] = {}
+        for key, value in overrides.items():
+            try:
+                data[key] = value if isinstance(value, str) else _typed(value, (key,))
+            except ValueError as error:
+                data[key] = Unknown.VALUE
+                merged.reports.append(Report(place, str(error)))
         _update(merged, merged.data, data, dict.fromkeys(_ways(data, ()), place), ())
     return merged
 
@@ -83,12 +111,19 @@ def _update(
         merged.places.update({new: place for new, place in places.items() if new[: len(keys)] == keys})
 
 
-def _typed(value: Any) -> Any:
+def _typed(value: Any, keys: Keys) -> Any:
+    if len(keys) > MAX_DEPTH:
+        raise ValueError(f"{dotted(keys[:1])}: nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
-        return {str(key): _typed(inner) for key, inner in value.items()}
+        return {str(key): _typed(inner, (*keys, str(key))) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_typed(inner) for inner in value]
-    return plain_scalar(value) if isinstance(value, str) else value
+        return [_typed(inner, (*keys, index)) for index, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    try:
+        return plain_scalar(value)
+    except ValueError as error:
+        raise ValueError(f"{dotted(keys)}: {error}") from None
 
 
 def _ways(value: Any, above: Keys) -> Iterable[Keys]:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]  # a file name with _float_opt behind it
+Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # Snakemake reads {x} as a wildcard
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -40,7 +41,7 @@ class DataSection(Section):
         description="idx: four MNIST-style idx files (Fashion-MNIST); folder: one folder a class; "
         "digits: the 1,797 handwritten digits bundled with scikit-learn.",
     )
-    path: str | None = Field(
+    path: Text | None = Field(
         None,
         description="Folder of the source. idx without a path: Debian's Fashion-MNIST folder where it is installed, "
         "else the four files are downloaded from their usual address and checked by sha256. digits needs none.",
@@ -90,7 +91,7 @@ class PretrainedSection(Section):
         description="train: trained here on the data; keras-applications: the official ImageNet weights; "
         "file: weights of a tf-keras .h5 file.",
     )
-    path: str | None = Field(None, description="The .h5 file, for source file.")
+    path: Text | None = Field(None, description="The .h5 file, for source file.")
     sha256: Sha256 | None = Field(None, description="Expected SHA-256 of that file; checked when given.")
     train: FloatTrainingSection = Field(default_factory=FloatTrainingSection)
 
@@ -98,7 +99,7 @@ class PretrainedSection(Section):
 class CompressSection(Section):
     """Training for int8: the page's compress.py arguments. The strategies are in the YAML that `config` names."""
 
-    config: str = Field(
+    config: Text = Field(
         "config/compress/quantization.yaml", description="PaddleSlim-style YAML with strategies and compressor."
     )
     export: Literal["end_epoch", "best"] = Field(
@@ -137,8 +138,8 @@ class DeviceSection(Section):
         "emulator", description="emulator: qemu user mode; adb: a phone or board on the desk."
     )
     name: Name = Field("emulator", description="The results are kept in results/<experiment>/device/<name>/.")
-    serial: str | None = Field(None, description="adb: the serial number that `adb devices` prints. Required there.")
-    cpu: str = Field("cortex-a76", description="emulator: the CPU that qemu imitates.")
+    serial: Text | None = Field(None, description="adb: the serial number that `adb devices` prints. Required there.")
+    cpu: Text = Field("cortex-a76", description="emulator: the CPU that qemu imitates.")
     pictures: int = Field(200, ge=1, description="Test pictures that run on the device and are compared with the host.")
     tolerance: float = Field(
         0.0,

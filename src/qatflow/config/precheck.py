@@ -1,31 +1,45 @@
-"""Check, ahead of Snakemake, that the files given with `--configfile` can be read.
+"""Check the configuration ahead of Snakemake, from Snakemake's own arguments.
 
-Snakemake reads them before the Snakefile, and meets a missing or broken file with a traceback. run.sh calls this
-with Snakemake's arguments first.
+Snakemake reads the files of `--configfile` and the values of `--config` before the Snakefile, and meets a missing or
+broken one with a traceback; run.sh calls this first.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from qatflow.cli import entry
-from qatflow.config.validate import refusal
-from qatflow.config.yaml_lines import read_yaml
+from qatflow.config.load import load_config
 from qatflow.errors import UserError
+
+DEFAULT = Path("config/config.yaml")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Raise a UserError that lists the unreadable files among the values of `--configfile` in `argv`."""
+    """Check what `--configfile` and `--config` in `argv` come to.
+
+    Raises:
+        UserError: with all problems, as `load_config` raises it.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--configfile", "--configfiles", nargs="+", type=Path, default=[])
-    unreadable: list[str] = []
-    for path in parser.parse_known_args(argv)[0].configfile:
-        try:
-            read_yaml(path)
-        except UserError as error:
-            unreadable += str(error).splitlines()
-    if unreadable:
-        raise refusal("the configuration", unreadable)
+    parser.add_argument("--config", "-C", nargs="*", default=[])
+    arguments, _ = parser.parse_known_args(argv)
+    default = [DEFAULT] if DEFAULT.exists() else []
+    load_config([*default, *arguments.configfile], _overrides(arguments.config))
+
+
+def _overrides(entries: Sequence[str]) -> dict[str, Any]:
+    """Return the values as Snakemake reads them."""
+    if not entries:
+        return {}
+    from snakemake.cli import parse_config  # takes half a second
+
+    try:
+        return dict(parse_config(entries))
+    except ValueError as error:
+        raise UserError(f"--config: {error}") from None
 
 
 if __name__ == "__main__":

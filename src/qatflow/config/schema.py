@@ -14,12 +14,13 @@ from pydantic import BaseModel
 
 from qatflow.cli import entry
 from qatflow.config.compress_model import CompressConfig
+from qatflow.config.keys import Keys
 from qatflow.config.model import Config
-from qatflow.config.yaml_lines import Keys
 from qatflow.files import write_text
 
 PATTERNS = {
-    r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "a name of letters, digits, - and _",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$": "a name of letters, digits, - and _",
+    r"^[^{}\x00-\x1f\x7f]+$": "some text without { and }",
     r"^[0-9a-f]{64}$": "64 hexadecimal digits, in lower case",
 }
 """In words."""
@@ -38,8 +39,9 @@ def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]
     """Follow `keys` into the schema of `model` as far as they lead; return that part of them and the schema there."""
     schema = json_schema(model)
     for depth, key in enumerate(keys):
-        properties = schema.get("properties", {})
-        inner = properties.get(key) or schema.get("items" if isinstance(key, int) else "additionalProperties")
+        within = "items" if isinstance(key, int) else "additionalProperties"
+        choices = schema.get("anyOf", [schema])
+        inner = next(filter(None, (one.get("properties", {}).get(key) or one.get(within) for one in choices)), None)
         if not inner:
             return keys[:depth], schema
         schema = inner
@@ -64,7 +66,8 @@ def allowed(schema: dict[str, Any]) -> str:
         case "null":
             return "null"
         case "array":
-            return f"a list, each item {allowed(schema['items'])}"
+            least = " of at least one" if schema.get("minItems") else ""
+            return f"a list{least}, each item {allowed(schema['items'])}"
         case "object":
             names = list(schema.get("properties", {}))
             return f"a mapping with keys from {', '.join(names)}" if names else "a mapping"

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from qatflow.config.merge import Merged, Place
+from qatflow.config.keys import Keys, dotted
+from qatflow.config.merge import Merged, Report
+from qatflow.config.scalars import kind
 from qatflow.config.schema import allowed, json_schema, schema_at
-from qatflow.config.yaml_lines import Keys, kind
+from qatflow.config.yaml_lines import Unknown
 from qatflow.errors import UserError
 
 MAX_SHOWN = 50
+MAX_LINE = 1000
 YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 M = TypeVar("M", bound=BaseModel)
@@ -34,15 +37,9 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, order=True)
-class Report:
-    """One line of the message to the user, in the order of files and lines."""
-
-    place: Place
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.text}"
+def report(merged: Merged, found: Problem) -> Report:
+    """Return the line of a problem, with the place where its value is written."""
+    return Report(merged.place(*found.keys), _text(found))
 
 
 def problem(message: str, *dotted: str) -> Problem:
@@ -61,41 +58,52 @@ def validate(model: type[M], merged: Merged, checks: Callable[[M], Iterable[Prob
     """Check `merged` against `model`, then by `checks` what the types cannot say.
 
     Wrong values are reported and left out, so that `checks` see the rest; what they say about a left-out value is
-    not reported.
+    not reported. Where a source was not read to its end, what is missing or does not go together is not reported.
 
     Returns:
         The typed model, and all problems. The model is None where required keys are missing. It is to be used only
         if there are no problems.
     """
-    problems = list(_type_problems(model, merged.data))
-    bad = [found.keys[0] for found in problems]
+    refused = [keys for keys, value in _leaves(merged.data, ()) if isinstance(value, Unknown)]
+    problems = list(_type_problems(model, _without(merged.data, refused), refused, merged.whole))
+    bad = refused + [found.keys[0] for found in problems]
     value: M | None = None
     with contextlib.suppress(ValidationError):  # what remains is that required keys are missing; reported above
         value = model.model_validate(_without(merged.data, bad))
-        problems += [found for found in checks(value) if not _concerns(found, bad)]
-    return value, sorted({Report(merged.place(*found.keys), _text(found)) for found in problems})
+        if merged.whole:
+            problems += [found for found in checks(value) if not _concerns(found, bad)]
+    return value, sorted({*merged.reports, *(report(merged, found) for found in problems)})
 
 
 def refusal(what: str, reports: list[Report] | list[str]) -> UserError:
     """Return the error that lists all problems of `what`, one a line."""
     count = "1 problem" if len(reports) == 1 else f"{len(reports)} problems"
-    lines = [f"{what} has {count}:", *map(str, reports[:MAX_SHOWN])]
+    lines = [f"{what} has {count}:", *(_line(str(line)) for line in reports[:MAX_SHOWN])]
     if len(reports) > MAX_SHOWN:
         lines.append(f"… and {len(reports) - MAX_SHOWN} more")
     return UserError("\n".join(lines))
 
 
+def _line(text: str) -> str:
+    """Return `text` as one line of bounded length, whatever characters a key or a value has."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[: MAX_LINE + 1])
+    return text if len(text) <= MAX_LINE else text[:MAX_LINE] + "…"
+
+
 def _text(found: Problem) -> str:
-    key, *others = map(_dotted, found.keys)
+    key, *others = map(dotted, found.keys)
     unnamed = [other for other in others if other not in found.message]
     return f"{key}: {found.message}" + (f" (with {', '.join(unnamed)})" if unnamed else "")
 
 
-def _type_problems(model: type[BaseModel], data: dict[str, Any]) -> Iterator[Problem]:
-    seen: set[Keys] = set()
-    for keys, value in _booleans(data, ()):
+def _type_problems(
+    model: type[BaseModel], data: dict[str, Any], refused: Iterable[Keys], whole: bool
+) -> Iterator[Problem]:
+    seen = set(refused)
+    for keys, value in _leaves(data, ()):
         where, schema = schema_at(model, keys)
-        if where == keys and "boolean" not in str(schema.get("type", "boolean")):  # Literal[1] takes True for 1
+        # Literal[1] takes True for 1
+        if isinstance(value, bool) and where == keys and "boolean" not in str(schema.get("type", "boolean")):
             seen.add(keys)
             yield Problem((keys,), f"must be {allowed(schema)}; got {kind(value)}")
     try:
@@ -108,6 +116,8 @@ def _type_problems(model: type[BaseModel], data: dict[str, Any]) -> Iterator[Pro
             elif detail["type"] == "missing":
                 keys, schema = schema_at(model, location)
                 message = f"is missing; {allowed(schema)} is required. {schema.get('description', '')}".rstrip()
+                if not whole:
+                    continue
             else:
                 keys, schema = schema_at(model, location)  # a location may end in the name of a type of a union
                 message = f"must be {allowed(schema)}; got {kind(detail['input'])}{_hint(schema, detail['input'])}"
@@ -120,13 +130,15 @@ def _unknown(model: type[BaseModel], keys: Keys) -> str:
     key = str(keys[-1])
     properties = schema_at(model, keys[:-1])[1].get("properties", {})
     hint = nearest(key, properties)
-    elsewhere = [_dotted(other) for other in _all_keys(json_schema(model), ()) if other[-1] == key]
+    elsewhere = [dotted(other) for other in _all_keys(json_schema(model), ()) if other[-1] == key]
     if not hint and elsewhere:
         hint = f"; did you mean '{elsewhere[0]}'?"
     return f"unknown key; allowed here: {', '.join(properties)}{hint}"
 
 
 def _hint(schema: dict[str, Any], value: Any) -> str:
+    if isinstance(value, bool | int | float) and any("pattern" in choice for choice in schema.get("anyOf", [schema])):
+        return "; in a file, write it in quotes"
     if not isinstance(value, str):
         return ""
     if schema.get("type") == "boolean" and value.lower() in YAML_1_1_BOOLEANS:
@@ -141,12 +153,12 @@ def _all_keys(schema: dict[str, Any], above: Keys) -> Iterator[Keys]:
         yield from _all_keys(inner, (*above, key))
 
 
-def _booleans(value: Any, above: Keys) -> Iterator[tuple[Keys, bool]]:
-    if isinstance(value, bool):
+def _leaves(value: Any, above: Keys) -> Iterator[tuple[Keys, Any]]:
+    if not isinstance(value, dict | list):
         yield above, value
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield from _booleans(inner, (*above, key))
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(inner, (*above, key))
 
 
 def _without(data: dict[str, Any], bad: list[Keys]) -> dict[str, Any]:
@@ -168,7 +180,3 @@ def _concerns(found: Problem, bad: list[Keys]) -> bool:
     """Say whether `found` depends on a value that was left out."""
     left_out = [tuple(itertools.takewhile(lambda key: isinstance(key, str), keys)) for keys in bad]
     return any(keys[: len(wrong)] == wrong for keys in found.keys for wrong in left_out)
-
-
-def _dotted(keys: Keys) -> str:
-    return ".".join(f"[{key}]" if isinstance(key, int) else key for key in keys).replace(".[", "[")

@@ -1,11 +1,11 @@
-"""A strict YAML reader that remembers the line of each key.
+"""A strict YAML reader that remembers the line of each key, and goes on after what it refuses.
 
 Only what a configuration needs is accepted: one document of mappings, lists and scalars. Duplicate keys, anchors,
 aliases, tags, tabs, bytes that are not UTF-8, deep nesting and large files are refused. Scalars are those of YAML 1.2
 (core schema): `1e-3` is a number, `yes` and `60_000` are text.
 """
 
-import math
+import enum
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,23 +14,30 @@ from typing import Any
 
 import yaml
 
-from qatflow.errors import UserError
+from qatflow.config.key_lines import KeyLines
+from qatflow.config.keys import Keys, dotted
+from qatflow.config.scalars import kind, plain_scalar
+from qatflow.config.text_file import REPLACED, read_text
 
-Keys = tuple[str | int, ...]
-"""The way to a value: keys of mappings and indices of lists."""
-
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_KEYS = 2000
-MAX_DIGITS = 18  # whole numbers of more digits do not fit 64 bits
+MAX_TABS = 20
+TAB = "a tab character; indent and separate with spaces"
+_INDENTED = re.compile(r"\s*\t")
 
-_CONSTANTS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")  # no leading zeros: YAML 1.1 reads 010 as 8
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
+
+class Unknown(enum.Enum):
+    """Stands for a value that was refused, so that nothing more is said of it."""
+
+    VALUE = enum.auto()
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """What the reader refuses: the line, counted from 1, and what is wrong there, with the key."""
+
+    line: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -39,83 +46,54 @@ class YamlFile:
 
     Attributes:
         path: the file.
-        data: its mapping.
+        data: its mapping; `Unknown.VALUE` for what was refused.
         lines: line of each key and list item, counted from 1.
+        mistakes: what was refused.
+        whole: whether it was read to its end.
     """
 
     path: Path
     data: dict[str, Any]
     lines: Mapping[Keys, int]
-
-
-def shown(path: Path) -> str:
-    """Return `path` as messages name it: relative where it lies within the working directory."""
-    absolute = Path.cwd() / path
-    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
-
-
-def plain_scalar(text: str) -> Any:
-    """Return the value of an unquoted scalar: None, bool, int, float or the text itself.
-
-    Raises:
-        ValueError: a number beyond 64 bits.
-    """
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if _INTEGER.fullmatch(text):
-        if len(text.lstrip("+-")) > MAX_DIGITS:
-            raise ValueError(f"the number {text[:MAX_DIGITS]}… is too large")
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError(f"the number {text[:MAX_DIGITS]} is too large")
-        return value
-    return text
+    mistakes: tuple[Mistake, ...] = ()
+    whole: bool = True
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Read the YAML file at `path`.
+    """Read the YAML file at `path`; what is wrong within it is in `mistakes`.
 
     Raises:
-        UserError: it cannot be read or is not the YAML described above; one line a problem, `file:line: what`.
+        UserError: there is no such file, it cannot be read, or is too large.
     """
-    text = _text(path)
-    reader = _Reader(text)
-    try:
-        data = reader.document()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        problem = error.problem or "not valid YAML"
-        if r"'\t'" in problem:
-            problem = "a tab character; indent and separate with spaces"
-        raise UserError(f"{shown(path)}:{line}: not valid YAML: {problem}") from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UserError(f"{shown(path)}:{line}: the control character {error.character:#04x} is not allowed") from None
-    except _RefusedError as error:
-        reader.problems.append((error.line, str(error)))
-    if reader.problems:
-        raise UserError("\n".join(f"{shown(path)}:{line}: {problem}" for line, problem in reader.problems))
-    return YamlFile(path, data, reader.lines)
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{shown(path)}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{shown(path)}: larger than {MAX_BYTES:,} bytes; this is no configuration file")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{shown(path)}:{line}: the byte {content[error.start]:#04x} is not UTF-8; save the file as UTF-8"
-        ) from None
+    text = read_text(path)
+    content, tabs, whole = text.content, list[int](), False
+    loose = list(text.problems)
+    while True:
+        reader = _Reader(content, damaged=bool(text.problems))
+        try:
+            reader.document()
+            whole = True
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            if mark is None or r"'\t'" not in str(error.problem):
+                loose.append(_syntax(error))
+            else:
+                tabs.append(mark.line + 1)
+                before, after = content[: mark.index], content[mark.index :].lstrip("\t")
+                if before.rpartition("\n")[2].strip() and len(tabs) < MAX_TABS:
+                    content = f"{before} {after}"
+                    continue
+                # what it indents cannot be known
+                tabs += [number for number, line in enumerate(content.split("\n"), 1) if _INDENTED.match(line)]
+        except _RefusedError as error:
+            if reader.lines or not text.problems:  # else the text is hardly YAML at all
+                loose.append((error.line, str(error)))
+        break
+    loose += [(line, TAB) for line in sorted(set(tabs))[:MAX_TABS]]
+    keys = KeyLines(content)
+    named = [(line, f"{key}: {what}" if (key := keys.dotted(line)) else what) for line, what in loose]
+    mistakes = sorted([*reader.mistakes, *(Mistake(line, what) for line, what in named)])
+    return YamlFile(path, reader.data, reader.lines, tuple(mistakes), whole)
 
 
 class _RefusedError(Exception):
@@ -127,96 +105,115 @@ class _RefusedError(Exception):
 
 
 class _Reader:
-    """Builds plain values from PyYAML's events."""
+    """Builds plain values from PyYAML's events; what was read before an error stays in `data`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, damaged: bool) -> None:
         self.text = text
+        self.damaged = damaged
+        self.data: dict[str, Any] = {}
         self.lines: dict[Keys, int] = {}
-        self.problems: list[tuple[int, str]] = []
+        self.mistakes: list[Mistake] = []
+        self.read = -1  # the outermost mapping is no value
 
-    def document(self) -> dict[str, Any]:
-        """Return the mapping of the only document."""
+    def document(self) -> None:
+        """Read the mapping of the only document into `data`."""
         events = yaml.parse(self.text, Loader=yaml.SafeLoader)
         next(events)  # the start of the stream
         if isinstance(next(events), yaml.StreamEndEvent):
             raise _RefusedError(1, "no keys: the file is empty or all comments")
         first = next(events)
-        line = _line(first)
-        data = self._value(first, events, ())
-        if not isinstance(data, dict):
-            raise _RefusedError(line, f"must hold keys with values (`key: value`), not {kind(data)}")
+        if not isinstance(first, yaml.MappingStartEvent):
+            what = kind([] if isinstance(first, yaml.SequenceStartEvent) else getattr(first, "value", None))
+            raise _RefusedError(_line(first), f"must hold keys with values (`key: value`), not {what}")
+        self._check(first, ())
+        self._mapping(events, (), self.data)
         next(events)  # the end of the document
         following = next(events)
         if not isinstance(following, yaml.StreamEndEvent):
             raise _RefusedError(_line(following), "a second document (`---`); a file holds one")
-        return data
 
-    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], keys: Keys) -> Any:
+    def _refuse(self, line: int, keys: Keys, what: str) -> None:
+        self.mistakes.append(Mistake(line, f"{dotted(keys)}: {what}" if keys else what))
+
+    def _check(self, event: yaml.Event, keys: Keys) -> bool:
+        """Refuse anchors, aliases and tags; return whether the value is known."""
         line = _line(event)
         if len(keys) > MAX_DEPTH:
             raise _RefusedError(line, f"nested more than {MAX_DEPTH} levels deep")
-        if len(self.lines) > MAX_KEYS:
+        self.read += 1
+        if self.read > MAX_KEYS:
             raise _RefusedError(line, f"more than {MAX_KEYS} keys; this is no configuration file")
         if isinstance(event, yaml.AliasEvent):
-            self.problems.append((line, f"the alias *{event.anchor}; write the value out"))
-            return None
+            self._refuse(line, keys, f"the alias *{event.anchor}; write the value out")
+            return False
         assert isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent)
         if event.anchor is not None:
-            self.problems.append((line, f"the anchor &{event.anchor}; write values out where they are used"))
+            self._refuse(line, keys, f"the anchor &{event.anchor}; write values out where they are used")
         if event.tag is not None and event.tag != "!":
-            self.problems.append((line, f"the tag {event.tag}; tags are not supported"))
+            self._refuse(line, keys, f"the tag {event.tag}; tags are not supported")
+            return isinstance(event, yaml.CollectionStartEvent)
+        return True
+
+    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], keys: Keys, place: Any, key: str | int) -> None:
+        """Read a value into `place[key]`; a mapping is there before its contents are, a list when it is whole."""
+        known = self._check(event, keys)
         if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(events, keys)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(events, keys)
+            place[key] = {}
+            self._mapping(events, keys, place[key])
+        elif isinstance(event, yaml.SequenceStartEvent):
+            place[key] = Unknown.VALUE
+            place[key] = self._sequence(events, keys)
+        else:
+            place[key] = self._scalar(event, keys) if known else Unknown.VALUE
+
+    def _scalar(self, event: yaml.Event, keys: Keys) -> Any:
         assert isinstance(event, yaml.ScalarEvent)
+        if self.damaged and REPLACED in event.value:
+            return Unknown.VALUE
         if not event.implicit[0] or event.style is not None:  # quoted, or a block
             return event.value
         try:
             return plain_scalar(event.value)
         except ValueError as error:
-            self.problems.append((line, str(error)))
-            return None
+            self._refuse(_line(event), keys, str(error))
+            return Unknown.VALUE
 
-    def _mapping(self, events: Iterator[yaml.Event], keys: Keys) -> dict[str, Any]:
-        values: dict[str, Any] = {}
+    def _mapping(self, events: Iterator[yaml.Event], keys: Keys, values: dict[str, Any]) -> None:
         while not isinstance(event := next(events), yaml.MappingEndEvent):
             line = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
                 raise _RefusedError(line, "a key that is a list, a mapping or an alias; keys are plain words")
-            if event.anchor is not None:
-                self.problems.append((line, f"the anchor &{event.anchor}; write values out where they are used"))
             inner = (*keys, event.value)
+            if event.anchor is not None:
+                self._refuse(line, inner, f"the anchor &{event.anchor}; write values out where they are used")
             if inner in self.lines:
-                dotted = ".".join(map(str, inner))
-                self.problems.append((line, f"{dotted}: duplicate key; line {self.lines[inner]} has it already"))
-            self.lines.setdefault(inner, line)
-            values[event.value] = self._value(next(events), events, inner)
-        return values
+                self._refuse(line, inner, f"duplicate key; line {self.lines[inner]} has it already")
+                for old in [old for old in self.lines if old[: len(inner)] == inner]:
+                    del self.lines[old]
+            self.lines[inner] = line
+            self._value(next(events), events, inner, values, event.value)
+            if self.damaged and REPLACED in event.value:
+                del values[event.value]
 
     def _sequence(self, events: Iterator[yaml.Event], keys: Keys) -> list[Any]:
         values: list[Any] = []
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
             inner = (*keys, len(values))
             self.lines[inner] = _line(event)
-            values.append(self._value(event, events, inner))
+            values.append(Unknown.VALUE)
+            self._value(event, events, inner, values, len(values) - 1)
         return values
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> tuple[int, str]:
+    """Return the line of a mistake and what it is; of what has no end, the line on which it begins."""
+    marks = [mark for mark in (error.context_mark, error.problem_mark) if mark]
+    if "block" in str(error.context):  # it begins far above
+        marks.reverse()
+    lines = [mark.line + 1 for mark in marks] or [1]
+    end = f" on line {lines[-1]}" if lines[-1] > lines[0] else ""
+    return lines[0], f"not valid YAML: {error.problem or 'cannot be read'}{end}"
 
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
-
-
-def kind(value: Any) -> str:
-    """Return `value` as a message shows it."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, str):
-        return f"the text {value if len(value) <= 60 else value[:60] + '…'!r}"
-    return f"{value!r}"

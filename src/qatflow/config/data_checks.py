@@ -1,0 +1,122 @@
+"""What the types of the section `data` cannot say: pictures that must exist, and counts that must fit them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from qatflow.archive import is_archive
+from qatflow.config.idx_headers import FASHION_MNIST, IdxCounts, idx_counts, missing_idx
+from qatflow.config.model import Config
+from qatflow.config.paths import file_problem, folder_problem, overlap
+from qatflow.config.validate import Problem, problem
+
+DIGITS = 1797  # pictures bundled with scikit-learn
+
+
+def check_data(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with the pictures, their split and their preprocessing."""
+    yield from _preprocessing(config)
+    yield from _path(config)
+    if config.data.source == "digits":
+        yield from _digits(config)
+    elif config.data.source == "idx":
+        yield from _idx(config)
+
+
+def _preprocessing(config: Config) -> Iterator[Problem]:
+    preprocessing = config.data.preprocessing
+    section = "data.preprocessing"
+    for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
+        if len(values) != preprocessing.channels:
+            yield problem(
+                f"must have one value a channel, and {section}.channels is {preprocessing.channels}; got {len(values)}",
+                f"{section}.{name}",
+                f"{section}.channels",
+            )
+    if any(value <= 0 for value in preprocessing.std):
+        yield problem("divides the pixels: each value must be above 0", f"{section}.std")
+
+
+def _path(config: Config) -> Iterator[Problem]:
+    data = config.data
+    keys = ("data.path", "data.source")
+    if data.source == "digits":
+        if data.path is not None:
+            yield problem(
+                "source 'digits' is bundled with scikit-learn and takes no path: remove it, or change data.source",
+                *keys,
+            )
+    elif data.path is None:
+        if data.source == "folder":
+            yield problem("is missing: source 'folder' needs the folder that holds one folder a class", *keys)
+    elif (reason := folder_problem(data.path)) and not (data.source == "folder" and _is_archive(data.path)):
+        yield problem(reason, *keys)
+    elif overlap(data.path, f"data/{data.name}"):
+        yield problem(
+            f"{data.path} and data/{data.name}/, which is replaced by the prepared pictures, are or hold one another: "
+            "keep the source elsewhere, or give another data.name",
+            "data.path",
+            "data.name",
+        )
+    elif data.source == "idx" and (missing := missing_idx(Path(data.path))):
+        yield problem(f"the folder {data.path} lacks {', '.join(missing)} (each as it is or with .gz)", *keys)
+
+
+def _is_archive(path: str) -> bool:
+    return not file_problem(path) and is_archive(Path(path))
+
+
+def _digits(config: Config) -> Iterator[Problem]:
+    data = config.data
+    left = DIGITS - data.validation - data.test
+    if left < 1:
+        yield problem(
+            f"validation ({data.validation}) and test ({data.test}) take all of the {DIGITS} digits; "
+            "leave some for training",
+            "data.validation",
+            "data.test",
+            "data.source",
+        )
+    else:
+        yield from _calibration(config, left, "data.validation", "data.test", "data.source")
+    yield from _device(config, data.test, "data.test", "data.source")
+
+
+def _idx(config: Config) -> Iterator[Problem]:
+    data = config.data
+    counts = _counts(data.path)
+    if counts is None:
+        return
+    keys = ("data.path", "data.source")
+    left = counts.train - data.validation
+    if left < 1:
+        yield problem(
+            f"takes all of the {counts.train:,} training pictures; leave some for training", "data.validation", *keys
+        )
+    else:
+        yield from _calibration(config, left, "data.validation", *keys)
+    yield from _device(config, counts.test, *keys)
+    size = data.preprocessing.size
+    if data.preprocessing.resize == "pad" and counts.side > size:
+        yield problem(
+            f"must be at least {counts.side}, the side of the pictures, to pad them; or set data.preprocessing.resize "
+            "to 'stretch'",
+            "data.preprocessing.size",
+            "data.preprocessing.resize",
+            *keys,
+        )
+
+
+def _counts(path: str | None) -> IdxCounts | None:
+    if path is None:
+        return FASHION_MNIST
+    return None if folder_problem(path) else idx_counts(Path(path))
+
+
+def _calibration(config: Config, left: int, *keys: str) -> Iterator[Problem]:
+    if config.data.calibration > left:
+        yield problem(f"must be at most {left:,}, the training pictures that are left", "data.calibration", *keys)
+
+
+def _device(config: Config, test: int, *keys: str) -> Iterator[Problem]:
+    if config.device.pictures > test:
+        yield problem(f"must be at most {test:,}, the number of test pictures", "device.pictures", *keys)

@@ -1,0 +1,43 @@
+"""Whether a file or a folder that the configuration names is there and can be read."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+
+def file_problem(path: str) -> str:
+    """Return what is wrong with the file at `path`, or nothing."""
+    return _problem(path, "file", stat.S_ISREG, os.R_OK)
+
+
+def folder_problem(path: str) -> str:
+    """Return what is wrong with the folder at `path`, or nothing."""
+    return _problem(path, "folder", stat.S_ISDIR, os.R_OK | os.X_OK)
+
+
+def relative_hint(path: str) -> str:
+    """Return what a relative path is relative to, for a message."""
+    return "" if Path(path).is_absolute() else " (paths are relative to the folder in which Snakemake is started)"
+
+
+def overlap(one: str, other: str) -> bool:
+    """Say whether the folders are the same or one lies within the other."""
+    first, second = os.path.realpath(one), os.path.realpath(other)
+    return os.path.commonpath([first, second]) in (first, second)
+
+
+def _problem(path: str, what: str, is_one: Callable[[int], bool], access: int) -> str:
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return f"the {what} {path} does not exist{relative_hint(path)}"
+    except OSError as error:
+        return f"the {what} {path} cannot be read: {error.strerror}"
+    except ValueError:
+        return f"the {what} {path!r} does not exist: nothing can have this name"
+    if not is_one(mode):
+        return f"{path} is no {what}{relative_hint(path)}"
+    if not os.access(path, access):
+        return f"the {what} {path} cannot be read: Permission denied"
+    return ""
