@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_fixtures import ROOT, arm_bundle, arm_runtime, require  # noqa: F401
+from device_fixtures import ROOT, arm_bundle, arm_runtime, host_bundle, require  # noqa: F401
+from device_phones import StartFake, StartPhone, image, names_on, server, start_fake, start_phone  # noqa: F401
 from qatflow.data import reader
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing, apply
@@ -94,6 +95,43 @@ def test_report_tells_agreement_accuracy_and_times(
     assert str(model / "model.tflite") in report["provenance"]["inputs"]
 
 
+def test_whole_run_over_adb(
+    manifest: Path, arm_bundle: Path, tmp_path: Path, server: str, start_phone: StartPhone  # noqa: F811
+) -> None:  # fmt: skip
+    phone, model = start_phone(), write_model(tmp_path / "model")
+    answers = [
+        run(manifest, arm_bundle, model, tmp_path / "emulator"),
+        run(manifest, arm_bundle, model, tmp_path / "phone", "--type=adb", f"--serial={phone.serial}"),
+    ]
+    assert [answer.returncode for answer in answers] == [0, 0], answers[1].stderr
+    assert answers[0].stdout == answers[1].stdout
+    emulator, adb = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("emulator", "phone"))
+    assert (adb["device"]["type"], adb["device"]["model"]) == ("adb", "qatflow Phone")
+    assert (adb["accuracy"], adb["agreement"]) == (emulator["accuracy"], emulator["agreement"])
+    assert adb["timing"]["emulated"] is False
+    assert names_on(phone, server) == []
+
+
+def test_whole_run_over_adb_while_the_device_comes_and_goes(
+    manifest: Path, host_bundle: Path, tmp_path: Path, start_fake: StartFake  # noqa: F811
+) -> None:  # fmt: skip
+    fake = start_fake("x86_64", lose_in_push=1, damage=1, lose_in_run=1, lose_at="--model_dir", damage_pulled=1)
+    output = tmp_path / "device"
+    flags = ("--type=adb", f"--serial={fake.serial}", "--keep=True")
+    answer = run(manifest, host_bundle, write_model(tmp_path / "model"), output, *flags)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count("trying again") == 4
+    report = json.loads((output / "report.json").read_text())
+    assert report["accuracy"]["device_top1"] == report["accuracy"]["host_top1"]
+    assert report["agreement"]["bit_equal"] is True  # the same processor
+    assert "outputs.bin" in "\n".join(fake.names()) and f"kept on device {fake.serial}: " in answer.stderr
+
+    sent = len(fake.received)
+    answer = run(manifest, host_bundle, write_model(tmp_path / "model"), output, *flags[:2])
+    assert answer.returncode == 0, answer.stderr
+    assert len(fake.received) == sent and fake.names() == []  # nothing was sent again, and nothing is left
+
+
 def test_disagreement_is_one_message_and_leaves_no_report(
     manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip
@@ -104,7 +142,7 @@ def test_disagreement_is_one_message_and_leaves_no_report(
     message = error_line(run(manifest, arm_bundle, model, output))
     assert "host and device disagree on the output of picture " in message and ", class " in message
     assert re.search(r"they first part at tensor tensor_\d+ \((CONV_2D|FULLY_CONNECTED), operator [13] of 4\)", message)
-    assert not (output / "report.json").exists()
+    assert not list(output.iterdir())
 
     answer = run(manifest, arm_bundle, model, output, "--tolerance=1e-5")
     assert answer.returncode == 0, answer.stderr
@@ -148,7 +186,7 @@ def test_a_weight_that_changed_on_the_way_is_found_at_its_layer(
     assert where is not None
     assert where.group(1, 2, 3) == (operator.outputs[0].name, layer, str(number))
     assert 0 < int(where[4]) <= int(where[5]) == int(np.prod(operator.outputs[0].shape))
-    assert list((tmp_path / "device").glob("report.json")) == []
+    assert not list((tmp_path / "device").glob("*"))
 
 
 @pytest.mark.parametrize(("missing", "target"), [("model.tflite", "optimize"), ("preprocessing.json", "optimize")])

@@ -71,7 +71,7 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
     """Run the demo on the device, compare it with the host, and write what was found.
 
     `output_dir` gets output.txt, the text of the program for an input of ones, and report.json; older ones are removed
-    first, and a failed run leaves no report.
+    first, and a failed run leaves neither.
 
     Args:
         settings: what to run, and where.
@@ -99,7 +99,6 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
         demo = Demo(device, bundle)
         demo.push_model(files, "model")
         text, timing = demo.all_ones("model", settings.threads, settings.warmup, settings.repeats)
-        write_text(text_file, text)
         host = model.outputs(pictures.inputs)
         found = demo.outputs("model", pictures.inputs, model.output, settings.threads)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -122,6 +121,7 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
     }
     report["model"] |= {"sha256": sha256(files["model.tflite"]), "bytes": files["model.tflite"].stat().st_size}
     report["provenance"] = provenance.record([*files.values(), bundle.manifest, manifest], asdict(settings))
+    write_text(text_file, text)
     write_json(report_file, report)
     return text
 
