@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 HOME = "/data/local/tmp"
@@ -35,26 +35,28 @@ class Faults:
     Attributes:
         silent: accept connections and never answer.
         unauthorized: ask for a key and accept none.
+        state: what it says that it is: device, recovery, …
         shell_v2: whether exit status and stderr come back apart (Android 7 and later).
         lose_in_push: connections that end in the middle of a file that is received.
+        hang_in_push: take files and never say that they are there.
         lose_in_run: commands during which the connection ends, of those that contain `lose_at`.
         lose_at: part of the command.
         damage: received files of which a byte is changed.
         damage_pulled: sent files of which a byte is changed.
         send_error: what receiving a file ends in.
-        rewrite: part of a command → what is run instead.
     """
 
     silent: bool = False
     unauthorized: bool = False
+    state: str = "device"
     shell_v2: bool = True
     lose_in_push: int = 0
+    hang_in_push: bool = False
     lose_in_run: int = 0
     lose_at: str = "sleep"
     damage: int = 0
     damage_pulled: int = 0
     send_error: str = ""
-    rewrite: dict[str, str] = field(default_factory=dict)
 
     def take(self, name: str) -> bool:
         """Count one down; whether there was one."""
@@ -155,9 +157,8 @@ class Connection:
         if command in ("CNXN", "AUTH"):
             if not faults.unauthorized:
                 features = "shell_v2,cmd" if faults.shell_v2 else "cmd"
-                banner = (
-                    f"device::ro.product.name=fake;ro.product.model=Fake;ro.product.device=fake;features={features}"
-                )
+                names = "ro.product.name=fake;ro.product.model=Fake;ro.product.device=fake"
+                banner = f"{faults.state}::{names};features={features}"
                 self.send("CNXN", VERSION, MAX_DATA, banner.encode())
             elif command == "CNXN" or first == 2:  # a signature is refused; the public key (3) is never confirmed
                 self.send("AUTH", 1, 0, os.urandom(20))
@@ -215,9 +216,6 @@ class Stream:
 
     def shell(self, command: str, separate: bool) -> None:
         faults = self._device.faults
-        for part, instead in faults.rewrite.items():
-            if part in command:
-                command = re.sub(r"\(.*\n\)", lambda _, text=instead: f"( {text}\n)", command, count=1, flags=re.DOTALL)
         lost = faults.lose_at in command and faults.take("lose_in_run")
         process = self._process = subprocess.Popen(
             ["sh", "-c", command.replace(HOME, str(self._device.home))],
@@ -269,6 +267,8 @@ class Stream:
             if lost:
                 self._connection.lose()
                 raise Lost
+        if faults.hang_in_push:
+            self._read(1)
         if faults.send_error:
             text = faults.send_error.encode()
             self._write(b"FAIL" + struct.pack("<I", len(text)) + text)

@@ -52,7 +52,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def flags(manifest: Path, make_demo: MakeDemo, tmp_path: Path) -> Callable[..., list[str]]:  # noqa: F811
     def make(serial: str | None, demo: str = "text only", linked: bool = False) -> list[str]:
-        kind = ["--type=emulator"] if serial is None else ["--type=adb", f"--serial={serial}"]
+        kind = ["--type=emulator"] if serial is None else ["--type=adb", *([f"--serial={serial}"] if serial else [])]
         return [
             *(*kind, "--name=device", f"--model-dir={write_model(tmp_path / 'model')}", f"--manifest={manifest}"),
             *(f"--library={make_demo(demo, linked)}", f"--output-dir={tmp_path / 'output'}", "--pictures=2"),
@@ -158,6 +158,18 @@ def test_lost_in_push(start_fake: StartFake, fails: Fails) -> None:  # noqa: F81
 def test_lost_in_run(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
     fake = start_fake(lose_in_run=99, lose_at="./mobilenetv1_light_api")
     assert "the device went away while a command ran there: check cable and power" in fails(fake.serial)
+
+
+def test_hangs_in_push(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
+    fake = start_fake(hang_in_push=True)
+    assert "no answer to `adb push` within 5 s: wake and unlock the device" in fails(fake.serial)
+    assert fake.names() == []
+
+
+def test_recovery(start_fake: StartFake, fails: Fails, server: str) -> None:  # noqa: F811
+    fake = start_fake(state="recovery")
+    adb(server, "connect", fake.serial)
+    assert "it is in the state 'recovery': start it as usual" in fails(fake.serial)
 
 
 def test_room_that_ends_in_the_middle(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811

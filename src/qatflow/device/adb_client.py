@@ -48,6 +48,8 @@ class AdbClient:
                 raise self._failure(trouble(told))
         elif answer.returncode != 0:
             raise self._failure(trouble(said))
+        elif said.splitlines()[-1:] != ["device"]:
+            raise self.error(f"it is in the state {said!r}: start it as usual, until `adb devices` says device")
         self._seen = True
 
     def command(self, *arguments: str, timeout: float | None = None) -> str:

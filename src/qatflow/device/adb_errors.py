@@ -36,6 +36,7 @@ KNOWN: tuple[tuple[str, str, Passing], ...] = (
     ("' not found", "check device.serial against what `adb devices` lists", "once seen"),
     ("unauthorized", CONFIRM, "no"),
     ("failed to authenticate", CONFIRM, "no"),
+    ("permissions for device", "let your user have it: a udev rule (package android-sdk-platform-tools-common)", "no"),
     ("authorizing", CONFIRM, "yes"),
     ("still connecting", AWAY, "yes"),
     ("offline", "wait, or unplug and plug the cable (network devices: `adb disconnect`, then `adb connect`)", "yes"),
