@@ -1,10 +1,8 @@
 #include "picture_container.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <iterator>
 
 #include "picture.h"
 
@@ -16,6 +14,9 @@ using Content = std::vector<unsigned char>;
 constexpr unsigned char kPngStart[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
 constexpr std::uint32_t kOrientationTag = 0x0112;
 constexpr int kUpright = 1;
+// Markers of JPEG segments.
+constexpr unsigned char kHuffmanTables = 0xC4;
+constexpr unsigned char kStartOfScan = 0xDA;
 
 bool StartsWith(const Content& content, std::size_t at, const void* text, std::size_t size) {
   return content.size() - at >= size && std::memcmp(content.data() + at, text, size) == 0;
@@ -52,6 +53,32 @@ int Orientation(const unsigned char* tiff, std::size_t size) {
     return value >= 1 && value <= 8 ? static_cast<int>(value) : kUpright;
   }
   return kUpright;
+}
+
+// Checks the Huffman tables of a DHT segment. stb_image 2.27 writes past its own where one has more than 256 codes.
+void CheckHuffmanTables(const unsigned char* tables, std::size_t size) {
+  while (size > 0) {
+    std::size_t codes = 0;
+    for (std::size_t length = 1; length <= 16 && length < size; ++length) codes += tables[length];
+    if (size < 17 || codes > 256 || codes > size - 17) throw PictureError("damaged: a table of the JPEG file is wrong");
+    tables += 17 + codes;
+    size -= 17 + codes;
+  }
+}
+
+// Checks the scans, from the first one's header on: tables between them, and that the file has an end.
+void CheckScans(const Content& content, std::size_t at) {
+  bool ended = false;
+  for (; content.size() - at >= 2; ++at) {
+    if (content[at] != 0xFF) continue;
+    if (content[at + 1] == 0xD9) ended = true;
+    if (content[at + 1] != kHuffmanTables) continue;
+    const std::size_t left = content.size() - at;
+    const std::size_t length = left < 4 ? 0 : Number(content.data() + at + 2, 2);
+    if (length < 2 || length > left - 2) throw PictureError("damaged: the JPEG file is cut");
+    CheckHuffmanTables(content.data() + at + 4, length - 2);
+  }
+  if (!ended) throw PictureError("damaged: the JPEG file is cut");
 }
 
 }  // namespace
@@ -94,17 +121,14 @@ int CheckJpeg(const Content& content) {
     const unsigned char* segment = content.data() + at + 4;
     const std::size_t length = Number(content.data() + at + 2, 2);
     if (length < 2 || length > content.size() - at - 2) break;
-    const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+    const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != kHuffmanTables && marker != 0xC8 && marker != 0xCC;
     if (frame && length >= 8 && segment[5] == 4) throw PictureError("CMYK pictures are not read");
     if (marker == 0xE1 && length >= 8 && std::memcmp(segment, "Exif\0", 6) == 0) {
       orientation = Orientation(segment + 6, length - 8);
     }
-    if (marker == 0xDA) {  // the pixels begin
-      constexpr unsigned char kEnd[] = {0xFF, 0xD9};
-      if (std::search(segment, content.data() + content.size(), std::begin(kEnd), std::end(kEnd)) ==
-          content.data() + content.size()) {
-        break;
-      }
+    if (marker == kHuffmanTables) CheckHuffmanTables(segment, length - 2);
+    if (marker == kStartOfScan) {
+      CheckScans(content, at + 2);
       return orientation;
     }
     at += 2 + length;

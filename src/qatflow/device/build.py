@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from qatflow import provenance
-from qatflow.device import bundle, elf
+from qatflow.device import bundle, elf, ndk
 from qatflow.device.runtime import runtime_version, version_file
 from qatflow.device.targets import Target
 from qatflow.errors import UserError
@@ -18,6 +18,7 @@ SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
 STB = Path("/usr/include/stb/stb_image.h")
 STB_PACKAGE = "libstb-dev"
 STB_FOLDER = Path("third_party/stb")
+BIONIC = "libc.so"  # Android's C library; glibc is libc.so.6
 LOADERS = {"aarch64": "ld-linux-aarch64.so.1", "x86_64": "ld-linux-x86-64.so.2"}
 # Variables of the caller that would change the program's bytes or disturb make.
 UNWANTED = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")
@@ -33,22 +34,18 @@ def build(sources: Path, target: Target, runtime: Path, output: Path, jobs: int 
     Args:
         sources: folder of the demo's sources.
         target: what to build for.
-        runtime: libLiteRt.so of the target.
+        runtime: libLiteRt.so of the target, or an .aar that holds it.
         output: the folder to make; one of that name is replaced.
         jobs: compilers that run at once.
 
     Raises:
-        UserError: a tool is missing, the runtime is for another processor, or compiling failed.
+        UserError: a tool is missing, the runtime is for another processor or system, or compiling failed.
     """
     check_tools(target)
-    found = elf.machine(runtime)
-    if found != target.machine:
-        raise UserError(f"{runtime} is for {found}, {target.name} needs {target.machine}: fetch it for that machine")
-    litert = runtime_version(runtime)
     with whole_folder(output) as folder:
         libraries = folder / bundle.LIBRARY_FOLDER
         libraries.mkdir(parents=True)
-        shutil.copyfile(runtime, libraries / "libLiteRt.so")
+        litert = _place_runtime(target, runtime, libraries)
         demo = folder / bundle.DEMO_FOLDER
         inputs = _copy_sources(sources, demo)
         (demo / STB_FOLDER).mkdir(parents=True)
@@ -72,6 +69,34 @@ def check_tools(target: Target) -> None:
     if missing:
         tools, packages = (" ".join(column) for column in zip(*missing, strict=True))
         raise UserError(f"building for {target.name} needs {tools}: run `apt-get install {packages}`")
+    if target.ndk:
+        ndk.ndk_folder()
+
+
+def _place_runtime(target: Target, runtime: Path, folder: Path) -> str | None:
+    """Put the target's LiteRT into `folder`; return its version where it is known."""
+    library = folder / ndk.LITERT
+    if runtime.suffix == ".aar":
+        ndk.unpack_aar(runtime, target.machine, folder)
+    else:
+        found = elf.machine(runtime)
+        if found != target.machine:
+            raise UserError(
+                f"{runtime} is for {found}, {target.name} needs {target.machine}: fetch it for that machine"
+            )
+        shutil.copyfile(runtime, library)
+    needed = _needed(library)
+    for carried in set(folder.iterdir()) - {library, *(folder / name for name in needed)}:
+        carried.unlink()  # of the AAR, and of no use to the demo
+    if target.ndk != (BIONIC in needed):
+        wanted = "Android's own: give the .aar of LiteRT" if target.ndk else "glibc: give that of the Python wheel"
+        raise UserError(f"the LiteRT library in {runtime} is for another C library; {target.name} with "
+                        f"{target.toolchain} needs {wanted}")  # fmt: skip
+    return ndk.aar_version(runtime) if runtime.suffix == ".aar" else runtime_version(runtime)
+
+
+def _compiler(target: Target) -> str:
+    return str(ndk.ndk_folder() / target.compiler) if target.ndk else target.compiler
 
 
 def _copy_sources(sources: Path, demo: Path) -> list[Path]:
@@ -140,7 +165,7 @@ def _write_manifest(folder: Path, target: Target, litert: str | None, inputs: li
             "target": target.name,
             "toolchain": target.toolchain,
             "machine": target.machine,
-            "compiler": _ask([target.compiler, "--version"]).splitlines()[0],
+            "compiler": _ask([_compiler(target), "--version"]).splitlines()[0],
             "litert_version": litert,
             "loader": LOADERS[target.machine] if target.own_loader else None,
             "libraries": libraries,

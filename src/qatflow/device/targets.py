@@ -13,9 +13,10 @@ class Target:
         name: operating system and architecture, as in build.lite.<name>.<toolchain>.
         toolchain: the compiler's family; cmake/<name>.<toolchain>.cmake sets it up.
         machine: processor, as `uname -m` prints it.
-        compiler: the C++ compiler's command.
+        compiler: the C++ compiler's command; of the Android NDK, its path there.
         packages: apt package of each command that building needs.
         own_loader: whether the bundle carries loader and C/C++ libraries, for systems that have no glibc.
+        ndk: whether the Android NDK builds it, for Android's own C library.
     """
 
     name: str
@@ -23,28 +24,26 @@ class Target:
     machine: str
     compiler: str
     packages: tuple[tuple[str, str], ...]
-    own_loader: bool
+    own_loader: bool = False
+    ndk: bool = False
 
 
 _BUILD_TOOLS = (("cmake", "cmake"), ("make", "make"))
+_CROSS = "aarch64-linux-gnu-g++"
+_CROSS_TOOLS = ((_CROSS, "g++-aarch64-linux-gnu"), *_BUILD_TOOLS)
 
 TARGETS = (
+    Target("android.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS, own_loader=True),
     Target(
         "android.armv8",
-        "gcc",
+        "clang",
         machine="aarch64",
-        compiler="aarch64-linux-gnu-g++",
-        packages=(("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), *_BUILD_TOOLS),
-        own_loader=True,
+        compiler="toolchains/llvm/prebuilt/linux-x86_64/bin/clang++",
+        packages=(("readelf", "binutils"), *_BUILD_TOOLS),
+        ndk=True,
     ),
-    Target(
-        "linux.x86_64",
-        "gcc",
-        machine="x86_64",
-        compiler="g++",
-        packages=(("g++", "g++"), *_BUILD_TOOLS),
-        own_loader=False,
-    ),
+    Target("linux.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS),
+    Target("linux.x86_64", "gcc", "x86_64", "g++", (("g++", "g++"), *_BUILD_TOOLS)),
 )
 
 

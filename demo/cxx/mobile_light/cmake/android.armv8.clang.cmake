@@ -1,0 +1,10 @@
+# The Android NDK in the folder that the environment variable ANDROID_NDK_HOME names; the C++ library is linked in.
+if(NOT EXISTS "$ENV{ANDROID_NDK_HOME}/build/cmake/android.toolchain.cmake")
+  message(FATAL_ERROR "set the environment variable ANDROID_NDK_HOME to the folder of the Android NDK")
+endif()
+set(ANDROID_ABI arm64-v8a)
+set(ANDROID_STL c++_static)
+if(NOT ANDROID_PLATFORM)
+  set(ANDROID_PLATFORM android-26)
+endif()
+include("$ENV{ANDROID_NDK_HOME}/build/cmake/android.toolchain.cmake")
