@@ -39,7 +39,7 @@ include: "workflow/rules/collect.smk"
 rule all:
     default_target: True
     input:
-        expand(rules.make_report.output, experiment=CONFIG.experiment),
+        rules.report.input,
         where_trained(*rules.export_models.output),
     localrule: True
 

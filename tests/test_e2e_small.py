@@ -111,7 +111,8 @@ def interpreter(path: Path) -> Interpreter:
 
 
 def test_a_killed_run_leaves_no_half_output_and_goes_on_by_the_plain_command(finished):
-    assert [name for name in finished.left if name.startswith(("pretrain/", "results/"))] == []
+    configuration = [f"results/digits_quant/{name}" for name in (".config_written", "compress.yaml", "config.yaml")]
+    assert [name for name in finished.left if name.startswith(("pretrain/", "results/"))] == configuration
     (epoch,) = re.findall(r"^resumed at epoch (\d+), step \d+ of \d+$", finished.resumed, re.MULTILINE)
     assert int(epoch) >= 1
     assert "epoch 0 (float)" not in finished.resumed
@@ -357,14 +358,18 @@ EDITS = {
     "weight_quantize_type": (
         "config/compress/test.yaml",
         ("end_epoch: 1", "end_epoch: 1\n        weight_quantize_type: channel_wise_abs_max"),
-        {"train_int8", "export_models", *BELOW_EXPORT},
+        {"train_int8", "export_models", *BELOW_EXPORT, "write_config"},
     ),
     "accuracy.max_drop": (
         "config/test.yaml",
         ("max_drop: 5", "max_drop: 6"),
-        {"gate_accuracy", "run_on_device", "make_report"},
+        {"gate_accuracy", "run_on_device", "make_report", "write_config"},
     ),
-    "device.pictures": ("config/test.yaml", ("pictures: 20", "pictures: 21"), {"run_on_device", "make_report"}),
+    "device.pictures": (
+        "config/test.yaml",
+        ("pictures: 20", "pictures: 21"),
+        {"run_on_device", "make_report", "write_config"},
+    ),
     "the demo's source": (
         "demo/cxx/mobile_light/timing.cc",
         "// a comment",
@@ -381,6 +386,14 @@ def test_an_edit_reruns_what_it_concerns_and_no_more(finished, file, edit, expec
     with edited(finished.project.folder / file, edit):
         plan = finished.plan()
     assert plan - {"all"} == expected
+
+
+def test_the_configuration_beside_the_results_given_back_has_nothing_to_do(finished):
+    assert finished.project.plan("all", "--configfile", "results/digits_quant/config.yaml") == {}
+    # what it was made of may have changed since, or be gone
+    with edited(finished.project.folder / "config/compress/test.yaml", ("end_epoch: 1", "end_epoch: 0")):
+        assert finished.plan() > {"train_int8", "write_config"}
+        assert finished.project.plan("all", "--configfile", "results/digits_quant/config.yaml") == {}
 
 
 def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_else_trains(finished, tmp_path):

@@ -35,7 +35,7 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 """
 
-PARTS = ["data", "pretrained", "compress", "export", "optimize", "ptq", "device", "evaluate", "report"]
+PARTS = ["config", "data", "pretrained", "compress", "export", "optimize", "ptq", "device", "evaluate", "report"]
 """The library's packages, in the order of the stages."""
 
 PART_OF = {
@@ -55,6 +55,7 @@ PART_OF = {
     "evaluate_tflite": "evaluate",
     "inspect_layers": "evaluate",
     "make_report": "report",
+    "write_config": "config",
 }
 
 

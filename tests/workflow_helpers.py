@@ -23,7 +23,7 @@ PTQ = PRETRAINED | {"optimize_float", "quantise_after_training"}
 DEVICE = OPTIMIZE | PTQ | DEMO | {"gate_accuracy", "run_on_device"}
 EVALUATE = OPTIMIZE | PTQ | {"evaluate_fake_quant", "evaluate_tflite"}
 INSPECT = OPTIMIZE | {"optimize_float", "inspect_layers"}
-REPORT = DEVICE | EVALUATE | INSPECT | {"make_report"}
+REPORT = DEVICE | EVALUATE | INSPECT | {"make_report", "write_config"}
 TARGETS = {
     "data": DATA,
     "pretrained": PRETRAINED,

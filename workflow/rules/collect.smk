@@ -68,5 +68,8 @@ rule inspect:
 
 rule report:
     input:
-        expand(rules.make_report.output, experiment=CONFIG.experiment),
+        expand(
+            [*rules.make_report.output, *rules.write_config.output],
+            experiment=CONFIG.experiment,
+        ),
     localrule: True

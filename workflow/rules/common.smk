@@ -11,6 +11,7 @@ from qatflow.config.flags import flags
 from qatflow.config.deploy import undeployable
 from qatflow.config.load import load_config
 from qatflow.config.resolved import resolved
+from qatflow.config.written import as_written
 from qatflow.errors import UserError
 from qatflow.export.targets import targets
 from qatflow.pretrained.sources import weights_file

@@ -23,7 +23,9 @@ rule train_int8:
         mem="4GB",
         runtime="4h",
     params:
-        flags=flags(CONFIG.compress),
+        flags=flags(CONFIG.compress, leave_out=("config",)),
+        # a function of the input is no reason to run again: nor is where the YAML lies
+        config=lambda wildcards, input: CONFIG.compress.config,
         # what the YAML says, not its text: a comment in it reruns nothing
         training=training_part(COMPRESS),
         pretrained=subpath(input.model, parent=True),
@@ -33,4 +35,4 @@ rule train_int8:
     shell:
         "python {input.script} --data {input.data} --pretrained {params.pretrained}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
-        " --output {params.folder} {params.flags} > {log} 2>&1"
+        " --config {params.config:q} --output {params.folder} {params.flags} > {log} 2>&1"

@@ -21,7 +21,8 @@ rule export_models:
         runtime="10m",
     params:
         trained=subpath(input.model, parent=True),
-        config=CONFIG.compress.config,
+        # a function of the input is no reason to run again: nor is where the YAML lies
+        config=lambda wildcards, input: CONFIG.compress.config,
         strategy=STRATEGY,
         # what the YAML says, not its text: a comment in it reruns nothing
         export=export_part(COMPRESS),

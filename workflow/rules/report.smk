@@ -1,4 +1,28 @@
-"""What the run comes to: summary.json, a table, pictures, one page."""
+"""What the run comes to: summary.json, a table, pictures, one page; and the configuration that it had."""
+
+
+rule write_config:
+    input:
+        **program("write_config"),
+    output:
+        # a run can be given these files, so they are not removed beforehand; the stamp is, and tells of a failure
+        config=update("results/{experiment}/config.yaml"),
+        compress=update("results/{experiment}/compress.yaml"),
+        stamp=touch("results/{experiment}/.config_written"),
+    log:
+        "logs/write_config/{experiment}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="200MB",
+        runtime="5m",
+    params:
+        config=json.dumps(as_written(CONFIG)),
+        compress=json.dumps(resolved(COMPRESS)),
+    shell:
+        "python {input.script} --config {params.config:q} --compress {params.compress:q}"
+        " --config-yaml {output.config} --compress-yaml {output.compress} > {log} 2>&1"
 
 
 rule make_report:

@@ -1,0 +1,67 @@
+"""The resolved configuration as YAML files beside the results, which give the same run again."""
+
+from typing import Any
+
+import yaml
+
+from qatflow.config.compress_model import CompressConfig
+from qatflow.config.model import Config
+from qatflow.config.resolved import resolved
+from qatflow.config.scalars import plain_scalar
+
+CONFIG_HEAD = """\
+# yaml-language-server: $schema=../../config/schema.json
+#
+# The whole configuration of these results, with all defaults. To run it again:
+#   ./run.sh --configfile results/{experiment}/config.yaml
+"""
+COMPRESS_HEAD = """\
+# yaml-language-server: $schema=../../config/compress.schema.json
+#
+# The compress YAML of these results, with what it includes and all defaults; config.yaml beside it names it.
+"""
+
+
+def written_compress(experiment: str) -> str:
+    """Return where the compress YAML of an experiment is written; its configuration, as written, names it there."""
+    return f"results/{experiment}/compress.yaml"
+
+
+def as_written(config: Config) -> dict[str, Any]:
+    """Return the plain values of a configuration with the compress YAML that is written beside it."""
+    values = resolved(config)
+    values["compress"]["config"] = written_compress(config.experiment)
+    return values
+
+
+def config_yaml(values: dict[str, Any]) -> str:
+    """Return the text of config.yaml for the plain values of a configuration."""
+    return CONFIG_HEAD.format(experiment=values["experiment"]) + _dump(resolved(Config.model_validate(values)))
+
+
+def compress_yaml(values: dict[str, Any]) -> str:
+    """Return the text of compress.yaml for the plain values of a compress YAML."""
+    return COMPRESS_HEAD + _dump(resolved(CompressConfig.model_validate(values)))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `read_yaml` reads back: YAML 1.1 leaves texts unquoted that are numbers in YAML 1.2."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write equal values out instead of naming them by anchors."""
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    try:
+        plain = plain_scalar(text) == text
+    except ValueError:
+        plain = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _dump(values: dict[str, Any]) -> str:
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
