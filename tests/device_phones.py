@@ -2,7 +2,7 @@
 
 import itertools
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from real_adbd import Phone, Unavailable, make_image
 
 StartPhone = Callable[..., Phone]
 StartFake = Callable[..., FakeAdbd]
-QUICK = (0.3, 0.6, 1.0, 1.0)  # seconds before further attempts: adb's server comes back to a device after about one
+QUICK = (0.2, 0.4, 0.8, 0.8)  # seconds before further attempts: adb's server comes back to a device after about one
 
 
 def adb(server: str, *arguments: str) -> str:
@@ -95,9 +95,11 @@ def start_fake(server: str, tmp_path: Path) -> Iterator[StartFake]:
         fake.stop()
 
 
-def connect(phone: Phone | FakeAdbd, *, answer: float = 20, keep: bool = False) -> AdbDevice:
+def connect(
+    phone: Phone | FakeAdbd, *, answer: float = 20, keep: bool = False, waits: Sequence[float] = QUICK
+) -> AdbDevice:
     settings = DeviceSettings("adb", "phone", serial=phone.serial, keep=keep)
-    return AdbDevice(settings, answer=answer, waits=QUICK)
+    return AdbDevice(settings, answer=answer, waits=waits)
 
 
 def names_on(phone: Phone, server: str, folder: str = "") -> list[str]:

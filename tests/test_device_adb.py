@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import device_contract
-from device_phones import StartFake, StartPhone, adb, connect, image, server, start_fake, start_phone  # noqa: F401
+from device_phones import QUICK, StartFake, StartPhone, adb, connect, image, server, start_fake, start_phone  # noqa: F401
 from fake_adbd import FakeAdbd
 from qatflow.device.adb import AdbDevice
 from qatflow.device.adb_errors import explain
@@ -159,7 +159,7 @@ def test_push_is_tried_again(
     (folder,) = fake.home.iterdir()
     assert [path.name for path in folder.iterdir()] == ["file"]
     assert (folder / "file").read_bytes() == (tmp_path / "file").read_bytes()
-    assert "trying again in 0.3 s" in capfd.readouterr().err
+    assert "trying again in 0.2 s" in capfd.readouterr().err
 
 
 @pytest.mark.device
@@ -168,7 +168,7 @@ def test_push_that_never_succeeds_leaves_nothing(
     start_fake: StartFake, tmp_path: Path, fault: str  # noqa: F811
 ) -> None:  # fmt: skip
     fake = start_fake()
-    device = connect(fake)
+    device = connect(fake, waits=QUICK if fault == "lose_in_push" else (0, 0))
     (tmp_path / "file").write_bytes(os.urandom(500_000))
     setattr(fake.faults, fault, 99)
     with pytest.raises(DeviceError, match=r"(went away|arrived damaged).*: check the cable and run again"):
@@ -183,7 +183,7 @@ def test_push_that_never_succeeds_leaves_nothing(
 @pytest.mark.device
 def test_pull_that_never_succeeds_leaves_the_old_file(start_fake: StartFake, tmp_path: Path) -> None:  # noqa: F811
     fake = start_fake()
-    device = connect(fake)
+    device = connect(fake, waits=(0, 0))
     (tmp_path / "sent").write_text("new")
     (tmp_path / "back").write_text("old")
     device.push(tmp_path / "sent", "file")

@@ -74,7 +74,7 @@ def fails(
     room.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(room))
     monkeypatch.setattr("qatflow.device.retry.WAITS", QUICK)
-    monkeypatch.setattr("qatflow.device.adb.ANSWER_SECONDS", 4.0)
+    monkeypatch.setattr("qatflow.device.adb.ANSWER_SECONDS", 3.0)
 
     def run(serial: str | None, demo: str = "text only", linked: bool = False) -> str:
         monkeypatch.setattr(sys, "argv", ["run_demo", *flags(serial, demo, linked)])
@@ -118,7 +118,7 @@ def test_refused(server: str, fails: Fails) -> None:  # noqa: F811
 def test_hangs_before_it_is_connected(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
     start = time.monotonic()
     message = fails(start_fake(silent=True).serial)
-    assert "no answer to `adb connect` within 4 s: wake and unlock the device" in message
+    assert "no answer to `adb connect` within 3 s: wake and unlock the device" in message
     assert time.monotonic() - start < 10
 
 
@@ -142,7 +142,7 @@ def test_unauthorized(start_fake: StartFake, fails: Fails) -> None:  # noqa: F81
 def test_server_that_is_none(fails: Fails, server: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setenv("ADB_SERVER_SOCKET", f"tcp:127.0.0.1:{listening.getsockname()[1]}")
-        assert "no answer to `adb get-state` within 4 s" in (message := fails("nobody"))
+        assert "no answer to `adb get-state` within 3 s" in (message := fails("nobody"))
         assert "adb kill-server" in message
 
 
@@ -162,7 +162,7 @@ def test_lost_in_run(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
 
 def test_hangs_in_push(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
     fake = start_fake(hang_in_push=True)
-    assert "no answer to `adb push` within 5 s: wake and unlock the device" in fails(fake.serial)
+    assert "no answer to `adb push` within 4 s: wake and unlock the device" in fails(fake.serial)
     assert fake.names() == []
 
 
@@ -185,7 +185,7 @@ def test_hangs(start_phone: StartPhone, fails: Fails) -> None:  # noqa: F811
     phone = start_phone(size="9m")
     phone.hang()
     start = time.monotonic()
-    assert "no answer to `adb shell` within 4 s: wake and unlock the device, or restart it" in fails(phone.serial)
+    assert "no answer to `adb shell` within 3 s: wake and unlock the device, or restart it" in fails(phone.serial)
     assert time.monotonic() - start < 20
     phone.stop()
 

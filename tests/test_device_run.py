@@ -98,17 +98,16 @@ def test_report_tells_agreement_accuracy_and_times(
 def test_whole_run_over_adb(
     manifest: Path, arm_bundle: Path, tmp_path: Path, server: str, start_phone: StartPhone  # noqa: F811
 ) -> None:  # fmt: skip
-    phone, model = start_phone(), write_model(tmp_path / "model")
-    answers = [
-        run(manifest, arm_bundle, model, tmp_path / "emulator"),
-        run(manifest, arm_bundle, model, tmp_path / "phone", "--type=adb", f"--serial={phone.serial}"),
-    ]
-    assert [answer.returncode for answer in answers] == [0, 0], answers[1].stderr
-    assert answers[0].stdout == answers[1].stdout
-    emulator, adb = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("emulator", "phone"))
-    assert (adb["device"]["type"], adb["device"]["model"]) == ("adb", "qatflow Phone")
-    assert (adb["accuracy"], adb["agreement"]) == (emulator["accuracy"], emulator["agreement"])
-    assert adb["timing"]["emulated"] is False
+    phone, model, output = start_phone(), write_model(tmp_path / "model"), tmp_path / "phone"
+    answer = run(manifest, arm_bundle, model, output, "--type=adb", f"--serial={phone.serial}")
+    assert answer.returncode == 0, answer.stderr
+    ones = Model(model / "model.tflite").outputs(np.ones((1, 8, 8, 1), np.float32))[0]
+    assert answer.stdout.splitlines()[1:] == [f"Output[{i}]: {value:f}" for i, value in enumerate(ones)]
+    report = json.loads((output / "report.json").read_text())
+    assert (report["device"]["type"], report["device"]["model"]) == ("adb", "qatflow Phone")
+    assert report["accuracy"]["device_top1"] == report["accuracy"]["host_top1"]
+    assert report["agreement"]["integer_part"]["bit_equal"] is True
+    assert report["timing"]["emulated"] is False
     assert names_on(phone, server) == []
 
 
