@@ -1,13 +1,19 @@
 """The generated files equal what the models generate, and the schemas agree with the loader."""
 
+import copy
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from qatflow.config.schema import generated
+from qatflow.config.compress_model import CompressConfig
+from qatflow.config.model import Config
+from qatflow.config.schema import generated, json_schema
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "config").rglob("*.yaml"))
@@ -58,3 +64,42 @@ def test_a_schema_refuses_unknown_keys_and_describes_each_key(name):
         return count
 
     assert check(schema, name) > 15
+
+
+VALUES: list[Any] = [
+    *(None, True, False, 0, 1, 2, 3, 16, 31, 32, 64, 1000, 5000, 10**6, 2**31, -1, 0.5, 0.99, 1.5, 1e-9, 1e6 + 0.5),
+    *("", "x", "a b", "../x", "{x}", "a" * 64, "a" * 101, "\0", "ptq", "idx", "abs_max", "QuantizationStrategy"),
+    *([], [1], [1, 2], ["x"], ["conv2d"], [""], [[1]], {}, {"x": 1}),
+]
+
+
+@pytest.mark.parametrize("model", [Config, CompressConfig])
+def test_the_schema_takes_each_value_that_the_loader_takes_and_no_other(model):
+    strategy = {"class": "QuantizationStrategy"}
+    least = {"strategies": {"q": strategy}, "compressor": {"epoch": 1}} if model is CompressConfig else {}
+    valid = model.model_validate(least).model_dump(mode="json", by_alias=True)
+    validator = jsonschema.Draft202012Validator(json_schema(model))
+    validator.validate(valid)
+    taken = 0
+    for keys in ways(valid, ()):
+        for value in VALUES:
+            changed = copy.deepcopy(valid)
+            node = changed
+            for key in keys[:-1]:
+                node = node[key]
+            node[keys[-1]] = value
+            try:
+                model.model_validate(changed)
+                accepted = True
+            except ValidationError:
+                accepted = False
+            taken += accepted
+            assert validator.is_valid(changed) == accepted, (keys, value)
+    assert taken > 100
+
+
+def ways(node: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, inner in node.items():
+        yield (*above, key)
+        if isinstance(inner, dict):
+            yield from ways(inner, (*above, key))
