@@ -9,11 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from qatflow.config.compress_model import CompressConfig
+from qatflow.config.merge import Merged
 from qatflow.config.model import Config
 from qatflow.config.schema import generated, json_schema
+from qatflow.config.validate import validate
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "config").rglob("*.yaml"))
@@ -88,11 +89,8 @@ def test_the_schema_takes_each_value_that_the_loader_takes_and_no_other(model):
             for key in keys[:-1]:
                 node = node[key]
             node[keys[-1]] = value
-            try:
-                model.model_validate(changed)
-                accepted = True
-            except ValidationError:
-                accepted = False
+            _, reports = validate(model, Merged(changed), lambda _: ())
+            accepted = not reports
             taken += accepted
             assert validator.is_valid(changed) == accepted, (keys, value)
     assert taken > 100
