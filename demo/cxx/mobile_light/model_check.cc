@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t kFormatVersion = 3;
 constexpr std::size_t kFirstOptionalInput = 2;  // as the bias of a convolution; -1 says that it is not given
-constexpr std::uint64_t kMostElements = 1ULL << 28;
+constexpr std::uint64_t kMostElements = 1ULL << 26;
 
 // Positions of the fields in the schema (schema.fbs of LiteRT).
 namespace model {
@@ -166,7 +166,7 @@ class Checker {
       const auto dimension = shape.Get<std::int32_t>(axis);
       if (dimension < -1) Damaged("a tensor has a negative dimension");
       elements *= dimension < 0 ? 1 : static_cast<std::uint64_t>(dimension);
-      if (elements > kMostElements) Damaged("a tensor has more than 2^28 elements");
+      if (elements > kMostElements) Damaged("a tensor has more than 2^26 elements");
     }
     CheckQuantization(table, shape);
     const auto index = table.Get<std::uint32_t>(tensor::kBuffer, 0);
