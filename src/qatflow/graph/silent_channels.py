@@ -2,8 +2,8 @@
 
 A bias is an int32 in steps of (input's scale) · (kernel's scale). Where batch-norm has all but switched a channel off,
 that step is so small that the bias would not fit. The products have the same step: a sum of n of them is at most
-n · 128 · 127 / 2^30 of the bias, were every integer at its end (0.01 % for n = 9, 1.6 % for n = 1,024), and a small part
-of that in practice. Such kernels are set to zero once, where training reads the integers off, so that every form of
+n · 128 · 127 / 2^30 of the bias, were every integer at its end (0.01 % for n = 9, 1.6 % for n = 1,024), and in practice
+a small part of that. Such kernels are set to zero once, where training reads the integers off, so that every form of
 the model has the same.
 """
 
