@@ -24,9 +24,6 @@ set_up
 if (($# == 0)); then
     set -- all
 fi
-case " $* " in
-    *" --config"* | *" -C"*) .venv/bin/python -m qatflow.config.precheck "$@" ;;
-esac
 if ! says_where_to_run "$@"; then
     set -- --cores 4 "$@"
 fi

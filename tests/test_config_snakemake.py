@@ -1,7 +1,6 @@
 """What Snakemake's options do to the configuration, and how a mistake looks to the user."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,10 +127,48 @@ def test_all_problems_of_all_files_are_named_before_snakemake(option, tmp_path, 
     ]
 
 
-@pytest.mark.parametrize("option", ["--config seed=2", "-C seed=2", "--configfile my.yaml", "all --configfile=my.yaml"])
-def test_run_sh_checks_before_it_starts_snakemake(option):
-    """The line of run.sh that decides it, by bash itself."""
-    (case,) = re.findall(r"^case .*?^esac$", (ROOT / "run.sh").read_text(), re.MULTILINE | re.DOTALL)
-    script = f"set -- {option}\n{case}".replace(".venv/bin/python", "echo")
-    answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert answer.stdout == f"-m qatflow.config.precheck {option}\n"
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--configfile", "no.yaml"], "no.yaml: cannot be read: No such file or directory"),
+        (["--configfile", "folder"], "folder: cannot be read: Is a directory"),
+        (["--configfile", "tab.yaml"], "tab.yaml:1: seed: a tab character; indent and separate with spaces"),
+        (["--configfile", "latin.yaml"], "latin.yaml:2: method: the byte 0xe4 is not UTF-8; save the file as UTF-8"),
+        (["--configfile", "open.yaml"], "open.yaml:2: data: not valid YAML"),
+        (["--configfiles", "list.yaml"], "list.yaml:1: must hold keys with values"),
+        (["--configfile", "huge.yaml", "pipe"], "pipe: cannot be read: it is a device or a pipe; give a file"),
+        (
+            ["--config", "seed"],
+            "error: --config: Invalid config definition: Config entries have to be defined as name=",
+        ),
+    ],
+)
+def test_what_snakemake_meets_before_the_snakefile_ends_in_one_message(arguments, told, tmp_path):
+    """The program `snakemake` of .venv, as a user calls it."""
+    for link in ("Snakefile", "config", "workflow", "src", "profiles", "demo"):
+        (tmp_path / link).symlink_to(ROOT / link)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "tab.yaml").write_text("seed:\t1\n")
+    (tmp_path / "latin.yaml").write_bytes(b"seed: 1\nmethod: \xe4\n")
+    (tmp_path / "open.yaml").write_text("data: {\n")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(10**8)
+    program = str(Path(sys.executable).parent / "snakemake")
+    answer = subprocess.run([program, "-n", *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("error: ")
+    assert told in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.workflow
+def test_the_program_snakemake_is_snakemake():
+    program = str(Path(sys.executable).parent / "snakemake")
+    answers = [
+        subprocess.run([*start, "--version"], capture_output=True, text=True, check=True)
+        for start in ([program], [sys.executable, "-m", "snakemake"])
+    ]
+    assert answers[0].stdout == answers[1].stdout

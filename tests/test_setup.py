@@ -4,13 +4,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from small_checkout import PYPROJECT, ROOT, Checkout, wheel
+from small_checkout import PYPROJECT, Checkout, wheel
 
 
 @pytest.fixture(scope="module")
@@ -49,33 +48,6 @@ def test_a_second_start_sets_up_nothing_and_passes_its_arguments_on(installed, a
     assert answer.stdout == f"snakemake 1.0 {passed_on}\n"
     assert (answer.returncode, answer.stderr, installed.builds()) == (0, "", 1)
     assert time.monotonic() - began < 2
-
-
-def test_unreadable_configuration_files_are_refused_before_snakemake_meets_them(installed):
-    # The small project has no library; the real one's checker is called with this interpreter.
-    shim = installed.folder / ".venv/bin/python"
-    target = shim.readlink()
-    (installed.folder / "bad.yaml").write_text("seed:\t1\n")
-    os.mkfifo(installed.folder / "pipe")
-    with (installed.folder / "huge.yaml").open("wb") as file:
-        file.truncate(10**8)
-    shim.unlink()
-    shim.write_text(f'#!/bin/bash\nPYTHONPATH={ROOT / "src"} exec {sys.executable} "$@"\n')
-    shim.chmod(0o755)
-    try:
-        answer = installed.run("-n", "--configfile", "bad.yaml", "no.yaml", "huge.yaml", "pipe")
-    finally:
-        shim.unlink()
-        shim.symlink_to(target)
-    assert answer.returncode == 1
-    assert answer.stdout == ""
-    assert answer.stderr == (
-        "error: the configuration has 4 problems:\n"
-        "no.yaml: cannot be read: No such file or directory\n"
-        "huge.yaml: larger than 1,000,000 bytes; this is no configuration file\n"
-        "pipe: cannot be read: it is a device or a pipe; give a file\n"
-        "bad.yaml:1: seed: a tab character; indent and separate with spaces\n"
-    )
 
 
 def test_it_runs_from_any_folder(installed, tmp_path):
@@ -153,7 +125,8 @@ def test_a_moved_checkout_gets_a_new_environment(checkout):
 
 def test_a_package_that_is_not_the_locked_one_is_refused(checkout):
     lock = checkout.folder / "requirements.lock"
-    lock.write_text(lock.read_text()[:-2] + "0\n")
+    locked = lock.read_text()
+    lock.write_text(locked[:-2] + ("1\n" if locked[-2] == "0" else "0\n"))
     answer = checkout.run()
     assert answer.returncode == 1
     assert "DO NOT MATCH THE HASHES" in answer.stderr

@@ -1,7 +1,7 @@
 """Check the configuration ahead of Snakemake, from Snakemake's own arguments.
 
 Snakemake reads the files of `--configfile` and the values of `--config` before the Snakefile, and meets a missing or
-broken one with a traceback; run.sh calls this first.
+broken one with words of its own or a traceback; the program `snakemake` of .venv (pyproject.toml) checks them first.
 """
 
 import argparse
@@ -23,9 +23,13 @@ def main(argv: Sequence[str]) -> None:
         UserError: with all problems, as `load_config` raises it.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--directory", "-d")
+    parser.add_argument("--snakefile", "-s")
     parser.add_argument("--configfile", "--configfiles", nargs="+", type=Path, default=[])
     parser.add_argument("--config", "-C", nargs="*", default=[])
     arguments, _ = parser.parse_known_args(argv)
+    if not (arguments.configfile or arguments.config) or arguments.directory or arguments.snakefile:
+        return  # nothing to read before the Snakefile, or other paths and another project's keys
     default = [DEFAULT] if DEFAULT.exists() else []
     load_config([*default, *arguments.configfile], _overrides(arguments.config))
 
@@ -42,5 +46,16 @@ def _overrides(entries: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"--config: {error}") from None
 
 
-if __name__ == "__main__":
-    entry(main)
+def snakemake() -> None:
+    """Check, then be Snakemake: the console program.
+
+    Ends with status 1 and the list of problems, as `entry` does, where `main` finds some.
+    """
+
+    def checked(argv: Sequence[str]) -> int | None:
+        main(argv)
+        from snakemake.cli import main as run  # takes half a second
+
+        return run()
+
+    entry(checked)
