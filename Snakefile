@@ -46,6 +46,7 @@ rule all:
 
 onstart:
     lock_folder()
+    record_owner(CONFIG, FILES)
     check_tools(workflow.dag.needrun_jobs())
 
 

@@ -134,7 +134,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.mark.workflow
 def test_the_rule_writes_them_alone_and_given_back_there_is_nothing_to_do(project, monkeypatch):
     monkeypatch.chdir(project.folder)
-    assert sorted(path.name for path in Path(RESULTS).iterdir()) == [".config_written", "compress.yaml", "config.yaml"]
+    written = [".config_written", ".configfiles.json", "compress.yaml", "config.yaml"]
+    assert sorted(path.name for path in Path(RESULTS).iterdir()) == written
     assert not Path("data").exists()
     config, again = (load_config([Path("config/config.yaml"), Path(SMALL[1])]), load_config([Path(WRITTEN[1])]))
     assert again.model_copy(update={"compress": config.compress}) == config
@@ -149,8 +150,10 @@ def test_it_is_written_anew_when_a_value_changes_and_only_then(project, monkeypa
     small = Path("config/test.yaml").read_text()
     Path("config/other.yaml").write_text(f"# another name and a comment\n{small}seed: 1 # as it is\n")
     assert project.plan(TARGET, "--configfile", "config/other.yaml") == {}
+    shutil.move("config/test.yaml", "config/moved.yaml")
     Path("config/other.yaml").write_text(f"{small}seed: 2\n")
     assert project.plan(TARGET, "--configfile", "config/other.yaml") == {"write_config": 1}
+    shutil.move("config/moved.yaml", "config/test.yaml")
     Path("config/compress/other.yaml").write_text("include: [test.yaml]\n")
     moved = ("--config", "compress={config: config/compress/other.yaml}")
     assert project.plan(TARGET, *SMALL, *moved) == {}

@@ -10,18 +10,20 @@ from qatflow.config.compress_yaml import load_compress
 from qatflow.config.flags import flags
 from qatflow.config.deploy import undeployable
 from qatflow.config.load import load_config
+from qatflow.config.owner import check_owner, record_owner
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written
 from qatflow.errors import UserError
 from qatflow.export.targets import targets
 from qatflow.pretrained.sources import weights_file
 
+DEFAULT = [Path("config/config.yaml")]
+FILES = [Path(file) for file in workflow.overwrite_configfiles]
+
 try:
-    CONFIG = load_config(
-        [Path("config/config.yaml"), *workflow.overwrite_configfiles],
-        workflow.config_settings.config,
-    )
+    CONFIG = load_config([*DEFAULT, *FILES], workflow.config_settings.config)
     COMPRESS = load_compress(Path(CONFIG.compress.config))
+    check_owner(CONFIG, COMPRESS, FILES, DEFAULT)
 except UserError as error:
     sys.exit(f"error: {error}")
 

@@ -55,6 +55,7 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
         "config.yaml",
         "compress.yaml",
         ".config_written",
+        ".configfiles.json",
         "method.json",
         "layers.json",
         "evaluation.json",
