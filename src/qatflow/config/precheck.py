@@ -1,7 +1,7 @@
 """Check the configuration ahead of Snakemake, from Snakemake's own arguments.
 
 Snakemake reads the files of `--configfile` and the values of `--config` before the Snakefile, and meets a missing or
-broken one with words of its own or a traceback; the program `snakemake` of .venv (pyproject.toml) checks them first.
+broken one with words of its own or a traceback; `qatflow.checked_snakemake` calls this first.
 """
 
 import argparse
@@ -46,16 +46,5 @@ def _overrides(entries: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"--config: {error}") from None
 
 
-def snakemake() -> None:
-    """Check, then be Snakemake: the console program.
-
-    Ends with status 1 and the list of problems, as `entry` does, where `main` finds some.
-    """
-
-    def checked(argv: Sequence[str]) -> int | None:
-        main(argv)
-        from snakemake.cli import main as run  # takes half a second
-
-        return run()
-
-    entry(checked)
+if __name__ == "__main__":
+    entry(main)
