@@ -84,8 +84,8 @@ def test_command_line_values_win_and_nested_text_is_typed(folder):
 def test_a_wrong_command_line_value_is_named_as_such(problems):
     assert problems("seed: 2\n", sead=3, data={"shards": "many"}) == [
         "--config: data.shards: must be a whole number from 1 to 1,024; got the text 'many'",
-        "--config: sead: unknown key; allowed here: experiment, seed, method, data, model, pretrained, compress, "
-        "accuracy, device, evaluate; did you mean 'seed'?",
+        "--config: sead: unknown key; allowed here: experiments, only, experiment, seed, method, data, model, "
+        "pretrained, compress, accuracy, device, evaluate; did you mean 'seed'?",
     ]
 
 

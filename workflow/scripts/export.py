@@ -1,6 +1,7 @@
 """Write the trained graph as float/, int8/ and mobile/, as the compress YAML's save paths say."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,11 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trained", type=Path, required=True, help="folder of the trained graph")
     parser.add_argument("--config", type=Path, required=True, help="compress YAML")
+    parser.add_argument("--overrides", type=json.loads, default={}, help="JSON: values in place of the YAML's, by key")
     parser.add_argument("--strategy", required=True, help="name of the strategy in the YAML")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
     arguments = parser.parse_args(argv)
-    strategy = load_compress(arguments.config).strategies[arguments.strategy]
+    strategy = load_compress(arguments.config, arguments.overrides).strategies[arguments.strategy]
     for target in export(arguments.trained, strategy, arguments.experiment):
         print(f"{target.kind}: {target.folder}")
 

@@ -31,7 +31,7 @@ def compress(
         seed: of everything random.
         threads: threads of TensorFlow.
     """
-    config = load_compress(Path(section.config))
+    config = load_compress(Path(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
     compressor = Compressor(graph, manifest, section, config, seed)
     compressor.check_saved_nodes()

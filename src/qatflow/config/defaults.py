@@ -47,7 +47,7 @@ def with_table(readme: str) -> str:
 def _yaml_lines(schema: dict[str, Any], values: dict[str, Any], depth: int) -> Iterator[str]:
     indent = "  " * depth
     for key, inner in schema["properties"].items():
-        section = inner.get("type") == "object"
+        section = "properties" in inner
         about = inner.get("description", "")
         if not section and (values_allowed := allowed(inner)) != "text":
             about += f" ({values_allowed})"
@@ -64,7 +64,7 @@ def _yaml_lines(schema: dict[str, Any], values: dict[str, Any], depth: int) -> I
 
 def _leaves(schema: dict[str, Any], above: Keys) -> Iterator[tuple[Keys, dict[str, Any]]]:
     for key, inner in schema["properties"].items():
-        if inner.get("type") == "object":
+        if "properties" in inner:
             yield from _leaves(inner, (*above, key))
         else:
             yield (*above, key), inner

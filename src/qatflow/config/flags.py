@@ -1,6 +1,7 @@
 """A section of the configuration as command-line flags: `--learning-rate 0.1`, and back."""
 
 import argparse
+import json
 import shlex
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -18,7 +19,7 @@ def add_flags(parser: argparse.ArgumentParser, section: type[Section]) -> None:
     group = parser.add_argument_group(section.__name__, (section.__doc__ or "").partition("\n")[0])
     for name, field in _plain_fields(section):
         kinds = _kinds(field)
-        plain: Callable[[str], Any] = _boolean if bool in kinds else str
+        plain: Callable[[str], Any] = json.loads if _is_mapping(field) else _boolean if bool in kinds else str
         plain = next((kind for kind in (int, float) if kind in kinds), plain)
         choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
         group.add_argument(
@@ -40,7 +41,7 @@ def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:
     """Return the flags, quoted for a shell, that `read_flags` makes the section of."""
     fields = {name: field for name, field in _plain_fields(type(section)) if name not in leave_out}
     values = {
-        name: "none" if value is None and _says_none(field) else value
+        name: json.dumps(value) if _is_mapping(field) else "none" if value is None and _says_none(field) else value
         for name, field in fields.items()
         for value in [getattr(section, name)]
     }
@@ -58,6 +59,10 @@ def _plain_fields(section: type[Section]) -> list[tuple[str, FieldInfo]]:
 
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _is_mapping(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is dict
 
 
 def _kinds(field: FieldInfo) -> list[object]:

@@ -96,6 +96,27 @@ def merge(files: Iterable[YamlFile], overrides: Mapping[str, Any] | None = None)
     return merged
 
 
+def overlaid(merged: Merged, values: Iterable[tuple[Keys, Any, Keys]]) -> Merged:
+    """Return a copy of `merged` with `values` over it.
+
+    Args:
+        merged: stays as it is.
+        values: of each, the key it goes to, the value, and the key in `merged` that it is written at.
+    """
+    new = Merged(copy.deepcopy(merged.data), dict(merged.places), merged.last, list(merged.reports), merged.whole)
+    for keys, value, written in values:
+        place = merged.place(written)
+        places = {keys[:length]: place for length in range(1, len(keys))}
+        places |= {(*keys, *way): place for way in [(), *_ways(value, ())]}
+        known = {old: at for old, at in merged.places.items() if old[: len(written)] == written}
+        places |= {(*keys, *old[len(written) :]): at for old, at in known.items()}
+        nested = value
+        for key in reversed(keys):
+            nested = {key: nested}
+        _update(new, new.data, nested, places, ())
+    return new
+
+
 def _update(
     merged: Merged, base: dict[str, Any], overlay: Mapping[str, Any], places: Mapping[Keys, Place], above: Keys
 ) -> None:

@@ -4,12 +4,14 @@ This module is the source of the defaults, of `config/schema.json` (for editors 
 checks in `qatflow.config.load`. A value that is not written in a YAML file has the default given here.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]  # a file name with _float_opt behind it
 Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # Snakemake reads {x} as a wildcard
+SEEDS = 2**31
+"""Seeds are below this."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -53,6 +55,7 @@ class DataSection(Section):
     max_rejected: float = Field(
         0.01, ge=0, le=1, description="Share of unreadable pictures above which preparation stops."
     )
+    seed: int | None = Field(None, ge=0, lt=SEEDS, description="Seed of the splits; null: that of the configuration.")
     preprocessing: PreprocessingSection = Field(default_factory=PreprocessingSection)
 
 
@@ -93,6 +96,9 @@ class PretrainedSection(Section):
     )
     path: Text | None = Field(None, description="The .h5 file, for source file.")
     sha256: Sha256 | None = Field(None, description="Expected SHA-256 of that file; checked when given.")
+    seed: int | None = Field(
+        None, ge=0, lt=SEEDS, description="Seed of the float training; null: that of the configuration."
+    )
     train: FloatTrainingSection = Field(default_factory=FloatTrainingSection)
 
 
@@ -101,6 +107,11 @@ class CompressSection(Section):
 
     config: Text = Field(
         "config/compress/quantization.yaml", description="PaddleSlim-style YAML with strategies and compressor."
+    )
+    overrides: dict[Text, Any] = Field(
+        {},
+        description="Keys of that YAML with values in place of its own: with dots from its top, or the last part alone "
+        "(weight_quantize_type: channel_wise_abs_max), which is that of every strategy or of the compressor.",
     )
     export: Literal["end_epoch", "best"] = Field(
         "end_epoch",
@@ -184,11 +195,17 @@ class AccuracySection(Section):
 class Config(Section):
     """The whole configuration of a run."""
 
+    experiments: dict[str, Any] = Field(
+        {},
+        description="Several experiments instead of one: by name, what each has in place of the rest of this "
+        "configuration. See config/README.md.",
+    )
+    only: Name | list[Name] | None = Field(None, description="Of several experiments, those that are run; null: all.")
     experiment: Name = Field(
         "mobilenet_v1_quant",
         description="Results are kept in results/<experiment>/; the optimised model in <experiment>_opt/ there.",
     )
-    seed: int = Field(1, ge=0, lt=2**31, description="Seed of everything random.")
+    seed: int = Field(1, ge=0, lt=SEEDS, description="Seed of everything random.")
     method: Literal["ptq", "qat", "auto"] = Field(
         "qat",
         description="What makes the int8 model that goes to the device. qat: training for int8, as the compress "
@@ -202,3 +219,8 @@ class Config(Section):
     accuracy: AccuracySection = Field(default_factory=AccuracySection)
     device: DeviceSection = Field(default_factory=DeviceSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
+
+    def seed_of(self, section: Literal["data", "pretrained"]) -> int:
+        """Return the seed of a section: its own, or that of the configuration."""
+        own: int | None = getattr(self, section).seed
+        return self.seed if own is None else own

@@ -42,7 +42,7 @@ def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]
         within = "items" if isinstance(key, int) else "additionalProperties"
         choices = schema.get("anyOf", [schema])
         inner = next(filter(None, (one.get("properties", {}).get(key) or one.get(within) for one in choices)), None)
-        if not inner:
+        if not isinstance(inner, dict):  # nothing, or true: any
             return keys[:depth], schema
         schema = inner
     return keys, schema
