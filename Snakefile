@@ -17,7 +17,9 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/method.smk"
+include: "workflow/rules/strategies.smk"
 
 
 configfile: "config/config.yaml"
@@ -40,13 +42,13 @@ rule all:
     default_target: True
     input:
         rules.report.input,
-        where_trained(*rules.export_models.output),
+        exported_files,
     localrule: True
 
 
 onstart:
     lock_folder()
-    record_owner(CONFIG, FILES)
+    record_owners()
     check_tools(workflow.dag.needrun_jobs())
 
 

@@ -1,40 +1,50 @@
-"""One target a stage."""
+"""One target a stage, for all experiments."""
 
 
 rule data:
     input:
-        expand(rules.prepare_data.output, dataset=CONFIG.data.name),
+        expand(rules.prepare_data.output, dataset=OF["dataset"]),
     localrule: True
 
 
 rule pretrained:
     input:
-        expand(rules.make_pretrained.output, pretrained=CONFIG.pretrained.name),
+        expand(rules.make_pretrained.output, pretrained=OF["pretrained"]),
     localrule: True
 
 
 rule compress:
     input:
-        expand(rules.train_int8.output, experiment=CONFIG.experiment),
+        of_each(*rules.train_int8.output),
     localrule: True
 
 
 rule export:
     input:
-        expand(rules.export_models.output, experiment=CONFIG.experiment),
+        [
+            path.format(experiment=name)
+            for name in CONFIGS
+            for folder in exported(name).values()
+            for path in (
+                f"{folder}/model",
+                f"{folder}/weights",
+                f"{folder}/manifest.json",
+            )
+        ],
     localrule: True
 
 
 rule optimize:
     input:
-        expand(
-            (
+        [
+            path.format(experiment=name)
+            for name, config in CONFIGS.items()
+            for path in (
                 rules.quantise_after_training.output
-                if CONFIG.method == "ptq"
+                if config.method == "ptq"
                 else rules.optimize_int8.output
-            ),
-            experiment=CONFIG.experiment,
-        ),
+            )
+        ],
     localrule: True
 
 
@@ -46,30 +56,27 @@ rule build_demo:
 
 rule run_demo:
     input:
-        expand(
-            rules.run_on_device.output,
-            experiment=CONFIG.experiment,
-            device=CONFIG.device.name,
-        ),
+        [
+            path.format(experiment=name, device=config.device.name)
+            for name, config in CONFIGS.items()
+            for path in rules.run_on_device.output
+        ],
     localrule: True
 
 
 rule evaluate:
     input:
-        expand(rules.evaluate_tflite.output, experiment=CONFIG.experiment),
+        of_each(*rules.evaluate_tflite.output),
     localrule: True
 
 
 rule inspect:
     input:
-        expand(rules.inspect_layers.output, experiment=CONFIG.experiment),
+        of_each(*rules.inspect_layers.output),
     localrule: True
 
 
 rule report:
     input:
-        expand(
-            [*rules.make_report.output, *rules.write_config.output],
-            experiment=CONFIG.experiment,
-        ),
+        of_each(*rules.make_report.output, *rules.write_config.output),
     localrule: True

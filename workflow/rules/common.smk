@@ -1,4 +1,4 @@
-"""The checked configuration, and what the rules share."""
+"""The checked configuration of each experiment, and what the rules share."""
 
 import json
 
@@ -8,88 +8,33 @@ from snakemake.exceptions import WorkflowError
 from qatflow.code_digest import imported_modules
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.flags import flags
-from qatflow.config.deploy import undeployable
-from qatflow.config.load import load_config
+from qatflow.config.load import load_experiments
 from qatflow.config.owner import check_owner, record_owner
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written
 from qatflow.errors import UserError
-from qatflow.export.targets import targets
-from qatflow.pretrained.sources import weights_file
 
 DEFAULT = [Path("config/config.yaml")]
 FILES = [Path(file) for file in workflow.overwrite_configfiles]
 
 try:
-    CONFIG = load_config([*DEFAULT, *FILES], workflow.config_settings.config)
-    COMPRESS = load_compress(Path(CONFIG.compress.config))
-    check_owner(CONFIG, COMPRESS, FILES, DEFAULT)
+    CONFIGS = load_experiments([*DEFAULT, *FILES], workflow.config_settings.config)
+    COMPRESS = {
+        name: load_compress(Path(config.compress.config), config.compress.overrides)
+        for name, config in CONFIGS.items()
+    }
+    for name, config in CONFIGS.items():
+        check_owner(config, COMPRESS[name], FILES, DEFAULT)
 except UserError as error:
     sys.exit(f"error: {error}")
 
-(STRATEGY,) = COMPRESS.compressor.strategies
-EXPORTED = {
-    target.kind: str(target.folder)
-    for target in targets(COMPRESS.strategies[STRATEGY], Path("results/{experiment}"))
-}
-# What the device's model is made from: the same integers, in either folder.
-SOURCE = next((kind for kind in ("float", "int8") if kind in EXPORTED), None)
 LIBRARY = "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8"
-
-
-wildcard_constraints:
-    dataset=CONFIG.data.name,
-    pretrained=CONFIG.pretrained.name,
-    experiment=CONFIG.experiment,
-    device=CONFIG.device.name,
-
-
-def training_part(compress):
-    """Return what the compress YAML says of training, as JSON: all but where and what is exported."""
-    value = resolved(compress)
-    for strategy in value["strategies"].values():
-        for key in [
-            k for k in strategy if k.startswith("save_") or k.endswith("_save_path")
-        ]:
-            del strategy[key]
-    return json.dumps(value)
-
-
-def export_part(compress):
-    """Return what the compress YAML says of the exported nodes, as JSON; the paths are in the rule's outputs."""
-    strategy = compress.strategies[STRATEGY]
-    return json.dumps([strategy.save_in_nodes, strategy.save_out_nodes])
-
-
-def exported_for_device(file):
-    """Return an input function for an exported file, which ends the run where the settings cannot be deployed."""
-    reasons = undeployable(COMPRESS.strategies[STRATEGY])
-    if SOURCE is None:
-        reasons["float_model_save_path"] = (
-            "the device's model is made from float/ or int8/, and neither is written"
-        )
-
-    def path(wildcards):
-        if reasons:
-            key, reason = next(iter(reasons.items()))
-            sys.exit(
-                f"error: {CONFIG.compress.config}: strategies.{STRATEGY}.{key}: {reason}. It is trained and"
-                f" exported to {', '.join(EXPORTED)} only: ask for the target `export`"
-            )
-        return exported(SOURCE, file)
-
-    return path
 
 
 def demo_sources():
     """Return the files of the C++ demo."""
     folder = Path("demo/cxx/mobile_light")
     return sorted(str(path) for path in folder.rglob("*") if path.is_file())
-
-
-def exported(kind, file):
-    """Return the path of a file of the exported folder of that kind."""
-    return f"{EXPORTED[kind]}/{file}"
 
 
 def program(name):
@@ -124,17 +69,25 @@ def check_tools(jobs):
     from qatflow.device.check import check_build, check_device
     from qatflow.device.interface import DeviceSettings
 
-    rules_to_run = {job.rule.name for job in jobs}
-    device = CONFIG.device
+    jobs = list(jobs)
+    devices = [
+        of(job.wildcards).device for job in jobs if job.rule.name == "run_on_device"
+    ]
     try:
-        if "build_mobile_light" in rules_to_run:
+        if any(job.rule.name == "build_mobile_light" for job in jobs):
             check_build("android.armv8", "gcc")
-        if "run_on_device" in rules_to_run:
-            check_device(
-                DeviceSettings(device.type, device.name, device.serial, device.cpu)
-            )
+        for type, name, serial, cpu in {
+            (d.type, d.name, d.serial, d.cpu) for d in devices
+        }:
+            check_device(DeviceSettings(type, name, serial, cpu))
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def record_owners():
+    """Note which configuration files the results are made with from now on."""
+    for config in CONFIGS.values():
+        record_owner(config, FILES)
 
 
 def show_summaries(jobs):

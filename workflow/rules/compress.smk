@@ -4,9 +4,9 @@
 rule train_int8:
     input:
         **program("compress"),
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
-        model=f"pretrain/{CONFIG.pretrained.name}_pretrained/model",
-        weights=f"pretrain/{CONFIG.pretrained.name}_pretrained/weights",
+        data=data_manifest,
+        model=pretrained_file("model"),
+        weights=pretrained_file("weights"),
     output:
         model="results/{experiment}/trained/model",
         weights="results/{experiment}/trained/weights",
@@ -23,16 +23,17 @@ rule train_int8:
         mem="4GB",
         runtime="4h",
     params:
-        flags=flags(CONFIG.compress, leave_out=("config",)),
+        flags=flags_of("compress", leave_out=("config", "overrides")),
         # a function of the input is no reason to run again: nor is where the YAML lies
-        config=lambda wildcards, input: CONFIG.compress.config,
+        config=lambda wildcards, input: of(wildcards).compress.config,
+        overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
         # what the YAML says, not its text: a comment in it reruns nothing
-        training=training_part(COMPRESS),
+        training=training_part,
         pretrained=subpath(input.model, parent=True),
-        seed=CONFIG.seed,
+        seed=lambda wildcards: of(wildcards).seed,
         experiment=subpath(output.model, ancestor=2),
         folder=subpath(output.model, parent=True),
     shell:
         "python {input.script} --data {input.data} --pretrained {params.pretrained}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
-        " --config {params.config:q} --output {params.folder} {params.flags} > {log} 2>&1"
+        " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder} {params.flags} > {log} 2>&1"

@@ -4,11 +4,7 @@
 rule prepare_data:
     input:
         **program("prepare_data"),
-        archive=(
-            [CONFIG.data.path]
-            if CONFIG.data.path and Path(CONFIG.data.path).is_file()
-            else []
-        ),
+        archive=data_archive,
     output:
         # the shards themselves are named in the manifest, with their sha256: a large data set is not hashed by Snakemake
         manifest="data/{dataset}/manifest.json",
@@ -25,9 +21,11 @@ rule prepare_data:
         mem="1GB",
         runtime="30m",
     params:
-        flags=flags(CONFIG.data, leave_out=("name",)),
-        preprocessing=json.dumps(resolved(CONFIG.data.preprocessing)),
-        seed=CONFIG.seed,
+        flags=flags_of("data", leave_out=("name", "seed")),
+        preprocessing=lambda wildcards: json.dumps(
+            resolved(of(wildcards).data.preprocessing)
+        ),
+        seed=lambda wildcards: of(wildcards).seed_of("data"),
         folder=subpath(output.manifest, parent=True),
     shell:
         "python {input.script} --name {wildcards.dataset} {params.flags} --seed {params.seed}"

@@ -10,7 +10,7 @@ rule run_on_device:
         gate="results/{experiment}/gate.json",
         program=rules.build_mobile_light.output.program,
         library=rules.build_mobile_light.output.manifest,
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         text="results/{experiment}/device/{device}/output.txt",
         report="results/{experiment}/device/{device}/report.json",
@@ -24,7 +24,7 @@ rule run_on_device:
         mem="1GB",
         runtime="1h",
     params:
-        flags=flags(CONFIG.device, leave_out=("name",)),
+        flags=lambda wildcards: flags(device_of(wildcards), leave_out=("name",)),
         model=subpath(input.model, parent=True),
         library=subpath(input.library, parent=True),
         folder=subpath(output.text, parent=True),

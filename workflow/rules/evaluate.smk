@@ -7,7 +7,7 @@ rule gate_accuracy:
         float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
         int8=shipped_file("model.tflite"),
         ptq=where_trained("results/{experiment}/{experiment}_ptq/model.tflite"),
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         "results/{experiment}/gate.json",
     log:
@@ -18,7 +18,7 @@ rule gate_accuracy:
         mem="1GB",
         runtime="1h",
     params:
-        flags=flags(CONFIG.accuracy),
+        flags=flags_of("accuracy"),
         ptq=flag_where("ptq", of="ptq"),
     shell:
         "python {input.script} --float {input.float_model} --int8 {input.int8} {params.ptq}"
@@ -30,7 +30,7 @@ rule evaluate_fake_quant:
         **program("evaluate_fake_quant"),
         model=exported_for_device("model"),
         weights=exported_for_device("weights"),
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         "results/{experiment}/fake_quant.json",
     log:
@@ -55,7 +55,7 @@ rule evaluate_tflite:
         ptq="results/{experiment}/{experiment}_ptq/model.tflite",
         qat=where_trained("results/{experiment}/{experiment}_opt/model.tflite"),
         fake_quant=where_trained("results/{experiment}/fake_quant.json"),
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         "results/{experiment}/evaluation.json",
     log:
@@ -68,7 +68,7 @@ rule evaluate_tflite:
         mem="2GB",
         runtime="1h",
     params:
-        flags=flags(CONFIG.evaluate),
+        flags=flags_of("evaluate"),
         qat=flag_where("qat", of="qat"),
         fake_quant=flag_where("fake-quant", of="fake_quant"),
     shell:
@@ -81,7 +81,7 @@ rule inspect_layers:
         **program("inspect_layers"),
         float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
         int8=shipped_file("model.tflite"),
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         "results/{experiment}/layers.json",
     log:

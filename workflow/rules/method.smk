@@ -3,8 +3,8 @@
 
 def shipped(experiment):
     """Return which model goes to the device, `ptq` or `qat`; with method auto, once choose_method has run."""
-    if CONFIG.method != "auto":
-        return CONFIG.method
+    if CONFIGS[experiment].method != "auto":
+        return CONFIGS[experiment].method
     found = checkpoints.choose_method.get(experiment=experiment).output[0]
     return json.loads(Path(found).read_text())["method"]
 
@@ -24,9 +24,8 @@ def where_trained(*files):
     """Return an input function for files that are needed only where training for int8 ships."""
 
     def paths(wildcards):
-        experiment = wildcards.get("experiment", CONFIG.experiment)
-        trained = shipped(experiment) == "qat"
-        return expand(files, experiment=experiment) if trained else []
+        trained = shipped(wildcards.experiment) == "qat"
+        return expand(files, experiment=wildcards.experiment) if trained else []
 
     return paths
 

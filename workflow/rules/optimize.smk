@@ -6,7 +6,7 @@ rule optimize_int8:
         **program("model_optimize_tool"),
         model=exported_for_device("model"),
         weights=exported_for_device("weights"),
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         multiext(
             "results/{experiment}/{experiment}_opt/",
@@ -33,9 +33,9 @@ rule optimize_int8:
 use rule optimize_int8 as optimize_float with:
     input:
         **program("model_optimize_tool"),
-        model=f"pretrain/{CONFIG.pretrained.name}_pretrained/model",
-        weights=f"pretrain/{CONFIG.pretrained.name}_pretrained/weights",
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        model=pretrained_file("model"),
+        weights=pretrained_file("weights"),
+        data=data_manifest,
     output:
         multiext(
             "results/{experiment}/{experiment}_float_opt/",

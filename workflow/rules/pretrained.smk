@@ -2,8 +2,6 @@
 
 import shlex
 
-WEIGHTS = weights_file(CONFIG, Path("pretrain/download"))
-
 
 rule fetch_weights:
     input:
@@ -11,7 +9,7 @@ rule fetch_weights:
     output:
         ensure(
             "pretrain/download/{file}.h5",
-            sha256=lambda wildcards: WEIGHTS.sha256,
+            sha256=lambda wildcards: DOWNLOADED[wildcards.file].sha256,
         ),
     log:
         "logs/fetch_weights/{file}.log",
@@ -23,8 +21,8 @@ rule fetch_weights:
         mem="200MB",
         runtime="30m",
     params:
-        url=WEIGHTS.url if WEIGHTS else None,
-        sha256=WEIGHTS.sha256 if WEIGHTS else None,
+        url=lambda wildcards: DOWNLOADED[wildcards.file].url,
+        sha256=lambda wildcards: DOWNLOADED[wildcards.file].sha256,
         instead="set pretrained.source to 'file' and pretrained.path to a copy of it",
     shell:
         "python {input.script} --url {params.url:q} --sha256 {params.sha256}"
@@ -34,8 +32,8 @@ rule fetch_weights:
 rule make_pretrained:
     input:
         **program("pretrained"),
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
-        weights=[str(WEIGHTS.path)] if WEIGHTS else [],
+        data=data_manifest,
+        weights=weights_of,
     output:
         model="pretrain/{pretrained}_pretrained/model",
         weights="pretrain/{pretrained}_pretrained/weights",
@@ -52,12 +50,12 @@ rule make_pretrained:
         mem="4GB",
         runtime="4h",
     params:
-        model=flags(CONFIG.model),
-        training=flags(CONFIG.pretrained.train),
+        model=flags_of("model"),
+        training=lambda wildcards: flags(of(wildcards).pretrained.train),
         weights=lambda wildcards, input: (
             f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""
         ),
-        seed=CONFIG.seed,
+        seed=lambda wildcards: of(wildcards).seed_of("pretrained"),
         folder=subpath(output.model, parent=True),
     shell:
         "python {input.script} --data {input.data} {params.weights} --seed {params.seed}"

@@ -5,7 +5,7 @@ rule quantise_after_training:
     input:
         **program("ptq"),
         model="results/{experiment}/{experiment}_float_opt/model.tflite",
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         multiext(
             "results/{experiment}/{experiment}_ptq/",
@@ -34,7 +34,7 @@ checkpoint choose_method:
         **program("choose_method"),
         model="results/{experiment}/{experiment}_float_opt/model.tflite",
         ptq="results/{experiment}/{experiment}_ptq/model.tflite",
-        data=expand("data/{dataset}/manifest.json", dataset=CONFIG.data.name),
+        data=data_manifest,
     output:
         "results/{experiment}/method.json",
     log:
@@ -46,8 +46,10 @@ checkpoint choose_method:
         runtime="1h",
     params:
         # narrow: what the gate alone needs must not choose again
-        max_drop=(
-            "none" if CONFIG.accuracy.max_drop is None else CONFIG.accuracy.max_drop
+        max_drop=lambda wildcards: (
+            "none"
+            if of(wildcards).accuracy.max_drop is None
+            else of(wildcards).accuracy.max_drop
         ),
     shell:
         "python {input.script} --float {input.model} --ptq {input.ptq} --data {input.data}"

@@ -18,8 +18,8 @@ rule write_config:
         mem="200MB",
         runtime="5m",
     params:
-        config=json.dumps(as_written(CONFIG)),
-        compress=json.dumps(resolved(COMPRESS)),
+        config=lambda wildcards: json.dumps(as_written(of(wildcards))),
+        compress=lambda wildcards: json.dumps(resolved(COMPRESS[wildcards.experiment])),
     shell:
         "python {input.script} --config {params.config:q} --compress {params.compress:q}"
         " --config-yaml {output.config} --compress-yaml {output.compress} > {log} 2>&1"
@@ -31,10 +31,10 @@ rule make_report:
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
         layers="results/{experiment}/layers.json",
-        float_history=f"pretrain/{CONFIG.pretrained.name}_pretrained/history.csv",
+        float_history=pretrained_file("history.csv"),
         history=where_trained("results/{experiment}/trained/history.csv"),
-        demo=f"results/{{experiment}}/device/{CONFIG.device.name}/output.txt",
-        device=f"results/{{experiment}}/device/{CONFIG.device.name}/report.json",
+        demo=device_file("output.txt"),
+        device=device_file("report.json"),
     output:
         summary="results/{experiment}/summary.json",
         text="results/{experiment}/report/summary.txt",

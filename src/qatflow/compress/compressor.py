@@ -57,7 +57,7 @@ class Compressor:
         section = self.section
         rate = section.learning_rate or default_rate(section.batch_size, section.freeze_batch_norm)
         return TrainingSettings(
-            **section.model_dump(exclude={"config", "export", "learning_rate", "equalize_channels"}),
+            **section.model_dump(exclude={"config", "overrides", "export", "learning_rate", "equalize_channels"}),
             learning_rate=rate,
             epochs=self.config.compressor.epoch,
             warmup_epochs=0.0,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.config.compress_model import CompressConfig
-from qatflow.config.load import load_config
+from qatflow.config.load import load_experiments
 from qatflow.config.model import Config
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written, compress_yaml, config_yaml
@@ -35,10 +35,10 @@ def check_owner(config: Config, compress: CompressConfig, files: Sequence[Path],
     if set(made_with) <= set(given) or set(given) <= set(made_with) or _is_that_of(folder, config, compress):
         return
     try:
-        other = load_config([*default, *map(Path, made_with)])
+        others = load_experiments([*default, *map(Path, made_with)])
     except UserError:
         return
-    if other.experiment == config.experiment:
+    if config.experiment in others:
         raise UserError(
             f"{given[-1]}: experiment: {config.experiment!r} is also that of {made_with[-1]}, whose results are in "
             f"{folder}/ and would be replaced; give one of the two files another `experiment`, or remove {folder}/"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.cli import entry
-from qatflow.config.load import load_config
+from qatflow.config.load import load_experiments
 from qatflow.errors import UserError
 
 DEFAULT = Path("config/config.yaml")
@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     """Check what `--configfile` and `--config` in `argv` come to.
 
     Raises:
-        UserError: with all problems, as `load_config` raises it.
+        UserError: with all problems, as `load_experiments` raises it.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--directory", "-d")
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     if not (arguments.configfile or arguments.config) or arguments.directory or arguments.snakefile:
         return  # nothing to read before the Snakefile, or other paths and another project's keys
     default = [DEFAULT] if DEFAULT.exists() else []
-    load_config([*default, *arguments.configfile], _overrides(arguments.config))
+    load_experiments([*default, *arguments.configfile], _overrides(arguments.config))
 
 
 def _overrides(entries: Sequence[str]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ def written_compress(experiment: str) -> str:
 
 
 def as_written(config: Config) -> dict[str, Any]:
-    """Return the plain values of a configuration with the compress YAML that is written beside it."""
+    """Return the plain values of a configuration with the compress YAML that is written beside it as its own."""
     values = resolved(config)
-    values["compress"]["config"] = written_compress(config.experiment)
+    values["compress"] |= {"config": written_compress(config.experiment), "overrides": {}}
     return values
 
 

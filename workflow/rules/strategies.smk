@@ -1,0 +1,74 @@
+"""What the compress YAMLs say of training and of the exported folders."""
+
+from qatflow.config.deploy import undeployable
+from qatflow.export.targets import targets
+
+
+def strategy_of(experiment):
+    """Return name and settings of the quantisation strategy."""
+    (name,) = COMPRESS[experiment].compressor.strategies
+    return name, COMPRESS[experiment].strategies[name]
+
+
+def training_part(wildcards):
+    """Return what the compress YAML says of training, as JSON: all but where and what is exported."""
+    value = resolved(COMPRESS[wildcards.experiment])
+    for strategy in value["strategies"].values():
+        for key in [
+            k for k in strategy if k.startswith("save_") or k.endswith("_save_path")
+        ]:
+            del strategy[key]
+    return json.dumps(value)
+
+
+def export_part(wildcards):
+    """Return what the compress YAML says of the exported nodes, as JSON; the paths are in the rule's outputs."""
+    _, strategy = strategy_of(wildcards.experiment)
+    return json.dumps([strategy.save_in_nodes, strategy.save_out_nodes])
+
+
+def exported(experiment):
+    """Return the folders that are exported, by kind, with `{experiment}` for the experiment's name."""
+    folders = targets(strategy_of(experiment)[1], Path("results/{experiment}"))
+    return {target.kind: str(target.folder) for target in folders}
+
+
+def exported_for_device(file):
+    """Return an input function for an exported file, which ends the run where the settings cannot be deployed."""
+
+    def path(wildcards):
+        name, strategy = strategy_of(wildcards.experiment)
+        folders = exported(wildcards.experiment)
+        reasons = undeployable(strategy)
+        # the same integers, in either folder
+        source = next((kind for kind in ("float", "int8") if kind in folders), None)
+        if source is None:
+            reasons["float_model_save_path"] = (
+                "the device's model is made from float/ or int8/, and neither is written"
+            )
+        if reasons:
+            key, reason = next(iter(reasons.items()))
+            sys.exit(
+                f"error: {of(wildcards).compress.config}: strategies.{name}.{key}: {reason}. It is trained and"
+                f" exported to {', '.join(folders)} only: ask for the target `export`"
+            )
+        return f"{folders[source]}/{file}"
+
+    return path
+
+
+def exported_files(wildcards):
+    """Return all that is exported of the experiments whose trained model goes to the device."""
+    return [
+        f"{folder.format(experiment=name)}/{file}"
+        for name in CONFIGS
+        if shipped(name) == "qat"
+        for folder in exported(name).values()
+        for file in ("model", "weights", "manifest.json")
+    ]
+
+
+# A rule's outputs cannot depend on a wildcard, and these folders are the YAML's: a rule for each set of them.
+EXPORT_RULES = {}
+for name in CONFIGS:
+    EXPORT_RULES.setdefault(tuple(exported(name).values()), []).append(name)
