@@ -75,6 +75,5 @@ def prepared(config: Config, folder: Path) -> Manifest:
     section = config.data
     preprocessing = Preprocessing.from_json(section.preprocessing.model_dump())
     path = None if section.path is None else Path(section.path)
-    return prepare(
-        Settings(**{**section.model_dump(), "path": path, "preprocessing": preprocessing}, seed=config.seed), folder
-    )
+    own = {"path": path, "preprocessing": preprocessing, "seed": config.seed_of("data")}
+    return prepare(Settings(**{**section.model_dump(), **own}), folder)

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 def load(text: str, **overrides) -> dict[str, Config]:
     Path("my.yaml").write_text(text, encoding="utf-8")
-    return load_experiments(FILES, overrides)
+    return {name: found.config for name, found in load_experiments(FILES, overrides).items()}
 
 
 def problems(text: str, **overrides) -> list[str]:
@@ -117,7 +117,7 @@ def test_one_is_chosen_by_only():
     assert list(load(text, only=["c", "a"])) == ["c", "a"]
     assert load_config(FILES, {"only": "c"}).seed == 3
     assert problems(text, only="d") == ["--config: only: there is no experiment 'd'; there are a, b, c"]
-    assert problems(text, only=[]) == ["--config: only: is empty"]
+    assert problems(text, only=[]) == ["--config: only: names none"]
     assert problems("only: some\n") == ["my.yaml:1: only: there is no experiment 'some'; there are digits_quant"]
 
 

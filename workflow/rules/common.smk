@@ -6,7 +6,6 @@ from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 from qatflow.code_digest import imported_modules
-from qatflow.config.compress_yaml import load_compress
 from qatflow.config.flags import flags
 from qatflow.config.load import load_experiments
 from qatflow.config.owner import check_owner, record_owner
@@ -18,16 +17,14 @@ DEFAULT = [Path("config/config.yaml")]
 FILES = [Path(file) for file in workflow.overwrite_configfiles]
 
 try:
-    CONFIGS = load_experiments([*DEFAULT, *FILES], workflow.config_settings.config)
-    COMPRESS = {
-        name: load_compress(Path(config.compress.config), config.compress.overrides)
-        for name, config in CONFIGS.items()
-    }
-    for name, config in CONFIGS.items():
-        check_owner(config, COMPRESS[name], FILES, DEFAULT)
+    EXPERIMENTS = load_experiments([*DEFAULT, *FILES], workflow.config_settings.config)
+    for experiment in EXPERIMENTS.values():
+        check_owner(experiment, FILES, DEFAULT)
 except UserError as error:
     sys.exit(f"error: {error}")
 
+CONFIGS = {name: experiment.config for name, experiment in EXPERIMENTS.items()}
+COMPRESS = {name: experiment.compress for name, experiment in EXPERIMENTS.items()}
 LIBRARY = "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8"
 
 

@@ -1,6 +1,6 @@
 """Read a compress YAML: PaddleSlim's grammar, with all mistakes reported instead of ignored."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from qatflow.config.keys import Keys
 from qatflow.config.merge import Merged, Place, Report, merge, overlaid
 from qatflow.config.text_file import shown
 from qatflow.config.validate import refusal, validate
+from qatflow.config.yaml_lines import YamlFile
 
 OTHER_SECTIONS = ("pruners", "distillers", "quantizers", "controllers")
 """Sections of PaddleSlim's grammar for what this version does not do."""
@@ -38,7 +39,10 @@ def load_compress(path: Path, overrides: Mapping[str, Any] | None = None) -> Com
 
 
 def read_compress(
-    path: Path, overrides: Mapping[str, tuple[Any, Place]], reserved: Collection[str] = ()
+    path: Path,
+    overrides: Mapping[str, tuple[Any, Place]],
+    reserved: Collection[str] = (),
+    read: Callable[[Path], list[YamlFile]] = with_included,
 ) -> tuple[CompressConfig | None, list[str]]:
     """Return the typed compress YAML and the lines of all problems; the first is to be used only without the second.
 
@@ -46,11 +50,12 @@ def read_compress(
         path: the file.
         overrides: values by key, in place of the file's, and where each is written.
         reserved: folders within the experiment's folder that the workflow itself writes.
+        read: reads the file and those that it includes.
 
     Raises:
         UserError: the file itself cannot be read.
     """
-    merged = merge(with_included(path))
+    merged = merge(read(path))
     merged.data.pop("include", None)
     for key, (value, place) in overrides.items():
         last = replace(place, source=merged.last.source + 1)  # named before the file that it overrides

@@ -1,12 +1,16 @@
 """Read the configuration and report all that is wrong with it, before any job starts."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qatflow.config.checks import check_config, check_together
+from qatflow.config.compress_model import CompressConfig
 from qatflow.config.compress_yaml import read_compress
 from qatflow.config.experiments import Expanded, clashes, expand
+from qatflow.config.include import with_included
 from qatflow.config.merge import Merged, Report, merge
 from qatflow.config.model import Config
 from qatflow.config.paths import file_problem
@@ -15,19 +19,32 @@ from qatflow.config.yaml_lines import YamlFile, read_yaml
 from qatflow.errors import UserError
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment's settings.
+
+    Attributes:
+        config: its configuration.
+        compress: the compress YAML that this names, with its overrides.
+    """
+
+    config: Config
+    compress: CompressConfig
+
+
 def load_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a configuration of one experiment, as `load_experiments` does.
 
     Raises:
         UserError: it has problems, or several experiments.
     """
-    configs = load_experiments(files, overrides)
-    if len(configs) != 1:
-        raise UserError(f"one experiment is expected; the configuration has {', '.join(configs)}: choose with `only`")
-    return next(iter(configs.values()))
+    found = load_experiments(files, overrides)
+    if len(found) != 1:
+        raise UserError(f"one experiment is expected; the configuration has {', '.join(found)}: choose with `only`")
+    return next(iter(found.values())).config
 
 
-def load_experiments(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> dict[str, Config]:
+def load_experiments(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> dict[str, Experiment]:
     """Read `files` in their order, later ones over earlier ones (mappings merge, all else is replaced), and check.
 
     Args:
@@ -35,7 +52,7 @@ def load_experiments(files: Sequence[Path], overrides: Mapping[str, Any] | None 
         overrides: values by top-level key, as Snakemake's `--config` gives them.
 
     Returns:
-        The configuration of each experiment to be run, by its name, in the order in which they are written.
+        The settings of each experiment to be run, by its name, in the order in which they are written.
 
     Raises:
         UserError: with all problems, one a line: `file:line: dotted.key: what is wrong, what is allowed`.
@@ -53,44 +70,44 @@ def load_experiments(files: Sequence[Path], overrides: Mapping[str, Any] | None 
     expanded, wrong = expand(merged)
     reports = {report(merged, found): None for found in wrong}
     lines: dict[str, None] = {}
-    configs: dict[str, Config] = {}
+    experiments: dict[str, Experiment] = {}
+    read = functools.cache(with_included)  # many experiments have one YAML
     for one in expanded:
         config, found = validate(Config, one.merged, check_config)
-        for each in found:
-            reports.setdefault(each, None)
-        if config is None:
-            continue
-        configs[config.experiment] = config
-        if one.merged.whole or ("compress", "config") in one.merged.places:
-            lines |= dict.fromkeys(_compress_problems(config, one.merged))
+        reports |= dict.fromkeys(found)
+        if config is not None and (one.merged.whole or ("compress", "config") in one.merged.places):
+            compress, told = _compress(config, one.merged, read)
+            lines |= dict.fromkeys(told)
+            if compress is not None:
+                experiments[config.experiment] = Experiment(config, compress)
     if not (reports or lines or unreadable):
-        reports |= dict.fromkeys(_together(expanded, configs))
-    every = [*unreadable, *map(str, sorted(reports)), *lines]
-    if every or len(configs) < len(expanded) or not configs:
-        raise refusal("the configuration", every)
-    return _chosen(configs, merged)
+        reports |= dict.fromkeys(_together(expanded, experiments))
+    if reports or lines or unreadable or len(experiments) < len(expanded):
+        raise refusal("the configuration", [*unreadable, *map(str, sorted(reports)), *lines])
+    return _chosen(experiments, merged)
 
 
-def _together(expanded: Sequence[Expanded], configs: Mapping[str, Config]) -> list[Report]:
+def _together(expanded: Sequence[Expanded], experiments: Mapping[str, Experiment]) -> list[Report]:
     """Return what is wrong with the experiments side by side."""
     merged = {one.name: one.merged for one in expanded}
+    configs = {name: experiment.config for name, experiment in experiments.items()}
     return [report(merged[name], found) for name, found in clashes(configs)]
 
 
-def _chosen(configs: dict[str, Config], merged: Merged) -> dict[str, Config]:
+def _chosen(experiments: dict[str, Experiment], merged: Merged) -> dict[str, Experiment]:
     """Return the experiments that `only` names."""
     only = merged.data.get("only")
     if only is None:
-        return configs
+        return experiments
     names = [only] if isinstance(only, str) else only
-    unknown = [name for name in names if name not in configs]
-    if unknown or not names:
-        hint = nearest(unknown[0], configs) if unknown else ""
-        message = (
-            f"there is no experiment {unknown[0]!r}; there are {', '.join(configs)}{hint}" if unknown else "is empty"
-        )
+    unknown = [name for name in names if name not in experiments]
+    if not names or unknown:
+        message = "names none"
+        if unknown:
+            there = ", ".join(experiments)
+            message = f"there is no experiment {unknown[0]!r}; there are {there}{nearest(unknown[0], experiments)}"
         raise refusal("the configuration", [report(merged, problem(message, "only"))])
-    return {name: configs[name] for name in names}
+    return {name: experiments[name] for name in names}
 
 
 def written_by_workflow(experiment: str) -> tuple[str, ...]:
@@ -114,20 +131,21 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
     )
 
 
-def _compress_problems(config: Config, merged: Merged) -> list[str]:
+def _compress(
+    config: Config, merged: Merged, read: Callable[[Path], list[YamlFile]]
+) -> tuple[CompressConfig | None, list[str]]:
+    """Return the compress YAML that a configuration names, and what is wrong with it, alone and together with that."""
     path = config.compress.config
+    overrides = {
+        key: (value, merged.place(("compress", "overrides", key))) for key, value in config.compress.overrides.items()
+    }
     try:
         compress, lines = read_compress(
-            Path(path),
-            {
-                key: (value, merged.place(("compress", "overrides", key)))
-                for key, value in config.compress.overrides.items()
-            },
-            reserved=written_by_workflow(config.experiment),
+            Path(path), overrides, reserved=written_by_workflow(config.experiment), read=read
         )
     except UserError as error:
         reason = file_problem(path) or str(error)
-        return [f"{merged.place(('compress', 'config'))}: compress.config: {reason}"]
+        return None, [f"{merged.place(('compress', 'config'))}: compress.config: {reason}"]
     if compress is None or lines:
-        return lines
-    return [str(report(merged, found)) for found in check_together(config, compress)]
+        return compress, lines
+    return compress, [str(report(merged, found)) for found in check_together(config, compress)]

@@ -4,8 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.config.compress_model import CompressConfig
-from qatflow.config.load import load_experiments
+from qatflow.config.load import Experiment, load_experiments
 from qatflow.config.model import Config
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written, compress_yaml, config_yaml
@@ -15,24 +14,24 @@ from qatflow.files import read_json, write_json
 RECORD = ".configfiles.json"
 
 
-def check_owner(config: Config, compress: CompressConfig, files: Sequence[Path], default: Sequence[Path]) -> None:
+def check_owner(experiment: Experiment, files: Sequence[Path], default: Sequence[Path]) -> None:
     """Refuse to make an experiment's results anew with other files while those that made them still name it.
 
     Files given on top of the recorded ones, or left out of them, are the same experiment with other settings. Files
     that come to the configuration that the results have are no other experiment.
 
     Args:
-        config: the configuration of this run.
-        compress: its compress YAML.
+        experiment: its settings in this run.
         files: the configuration files of this run behind `default`, in their order.
         default: the files that every run reads first.
 
     Raises:
         UserError: two sets of files, neither within the other, name the same experiment with different settings.
     """
+    config = experiment.config
     folder = Path("results", config.experiment)
     made_with, given = _recorded(folder), _names(files, folder)
-    if set(made_with) <= set(given) or set(given) <= set(made_with) or _is_that_of(folder, config, compress):
+    if set(made_with) <= set(given) or set(given) <= set(made_with) or _has(folder, experiment):
         return
     try:
         others = load_experiments([*default, *map(Path, made_with)])
@@ -66,9 +65,10 @@ def _recorded(folder: Path) -> list[str]:
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
-def _is_that_of(folder: Path, config: Config, compress: CompressConfig) -> bool:
-    """Return whether the results there have this configuration."""
-    texts = {"config.yaml": config_yaml(as_written(config)), "compress.yaml": compress_yaml(resolved(compress))}
+def _has(folder: Path, experiment: Experiment) -> bool:
+    """Return whether the results there have these settings."""
+    config, compress = as_written(experiment.config), resolved(experiment.compress)
+    texts = {"config.yaml": config_yaml(config), "compress.yaml": compress_yaml(compress)}
     try:
         return all((folder / name).read_text(encoding="utf-8") == text for name, text in texts.items())
     except (OSError, ValueError):
