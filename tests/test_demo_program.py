@@ -231,6 +231,16 @@ def test_unusable_models_end_with_status_4(program: Path, tmp_path: Path, conten
     assert message in answer.stderr
 
 
+def test_files_that_cannot_be_read_to_their_end_are_not_taken_for_short_ones(program: Path, model: Path) -> None:
+    unreadable = Path("/proc/self/mem")  # a regular file whose first byte cannot be read
+    answer = call(program, f"--model_dir={model}", f"--images={unreadable}")
+    assert (answer.returncode, "cannot read '/proc/self/mem'" in answer.stderr) == (9, True)
+    (model / "model.tflite").unlink()
+    (model / "model.tflite").symlink_to(unreadable)
+    answer = call(program, f"--model_dir={model}")
+    assert (answer.returncode, "it cannot be read" in answer.stderr) == (4, True)
+
+
 def with_number(content: bytes, field: str, number: int) -> bytes:
     """The model with one number altered: `version` of the format, or of the operator CONV_2D."""
     buffer = bytearray(content)

@@ -3,8 +3,8 @@
 #include <sys/stat.h>
 
 #include <cstdio>
-#include <iterator>
 
+#include "read_all.h"
 
 namespace qatflow {
 
@@ -16,9 +16,8 @@ long long FileSize(const std::string& path) {
 
 Bytes ReadFile(const std::string& path, ExitStatus status) {
   if (FileSize(path) < 0) throw Failure(status, "no file '" + path + "'");
-  std::ifstream file(path, std::ios::binary);
-  Bytes bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) throw Failure(status, "cannot read '" + path + "'");
+  Bytes bytes;
+  if (!ReadAll(path, bytes)) throw Failure(status, "cannot read '" + path + "'");
   return bytes;
 }
 

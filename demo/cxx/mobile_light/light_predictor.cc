@@ -4,11 +4,10 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <limits>
 
 #include "litert_c_api.h"
+#include "read_all.h"
 
 namespace qatflow {
 namespace {
@@ -55,9 +54,8 @@ void Quantise(const TensorInfo& info, const float* real, std::size_t count, void
 }
 
 std::vector<char> ReadModel(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) throw ModelError("it cannot be read");
+  std::vector<char> bytes;
+  if (!ReadAll(path, bytes)) throw ModelError("it cannot be read");
   CheckModelFile(bytes.data(), bytes.size());
   return bytes;
 }

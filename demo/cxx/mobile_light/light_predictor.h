@@ -1,6 +1,7 @@
 // A classifier in a .tflite file, run by LiteRT on the CPU: one input tensor, one output tensor, fixed shapes.
-// Copy light_predictor.{h,cc}, model_check.{h,cc}, flatbuffer_reader.h and litert_c_api.h into an app and link with
-// libLiteRt.so; picture*, stb_image.cc, preprocessing* and json_reader* beside them turn picture files into inputs.
+// Copy light_predictor.{h,cc}, model_check.{h,cc}, flatbuffer_reader.h, read_all.h and litert_c_api.h into an app and
+// link with libLiteRt.so; picture*, stb_image.cc, preprocessing* and json_reader* beside them turn picture files into
+// inputs.
 //
 //   qatflow::LightPredictor predictor("model.tflite", /*threads=*/4);
 //   std::vector<float> picture(predictor.input().elements()), scores(predictor.output().elements());
