@@ -1,14 +1,18 @@
 """A device without a phone: programs for aarch64 under qemu user mode, with a named CPU."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.device import qemu_log
 from qatflow.device.cpus import find_cpu
+from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
 from qatflow.device.program_check import check_program
 from qatflow.device.sysroot import CORES, write_sysroot
@@ -16,6 +20,7 @@ from qatflow.files import sha256, whole_file
 
 COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 ANSWER_SECONDS = 30.0
+ENVIRONMENT = {"LC_ALL": "C"}
 
 
 class Emulator:
@@ -69,18 +74,53 @@ class Emulator:
 
     def run(self, command: Sequence[str], timeout: float) -> Completed:
         """Run a program for aarch64."""
-        arguments = [self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *command]
         try:
             answer = subprocess.run(
-                arguments, cwd=self._folder, env={"LC_ALL": "C"}, stdin=subprocess.DEVNULL,
+                self._command(command), cwd=self._folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
                 capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
+            raise _too_long(command, timeout) from None
+        return Completed(_status(answer.returncode), answer.stdout, answer.stderr)
+
+    def count_instructions(self, command: Sequence[str], timeout: float) -> int:
+        """Run a program and count by qemu's log of the blocks that it executes, which comes through a pipe."""
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as log, tempfile.TemporaryFile("w+", errors="replace") as said:
+            try:
+                process = subprocess.Popen(
+                    self._command(command, *qemu_log.FLAGS, "-D", f"/dev/fd/{writing}"), cwd=self._folder,
+                    env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+                    pass_fds=[writing],
+                )  # fmt: skip
+            finally:
+                os.close(writing)
+            timer = threading.Timer(timeout, process.kill)
+            timer.start()
+            unknown = None
+            count = 0
+            try:
+                count = qemu_log.count_executed(log)
+                process.wait()
+            except qemu_log.LogError as error:
+                unknown = error
+            finally:
+                in_time = timer.is_alive()
+                timer.cancel()
+                process.kill()
+                status = _status(process.wait())
+            said.seek(0)
+            answer = Completed(status, "", said.read())
+        if not in_time:
+            raise _too_long(command, timeout)
+        if unknown is not None:
             raise DeviceError(
-                f"{command[0]} did not end within {timeout:.0f} s in the emulator and was stopped: run fewer pictures"
-            ) from None
-        status = answer.returncode if answer.returncode >= 0 else 128 - answer.returncode
-        return Completed(status, answer.stdout, answer.stderr)
+                f"{self._qemu} logs what it executes in a form that is not known here ({unknown}): "
+                "install Debian's qemu-user-static"
+            )
+        if answer.status != 0:
+            raise DeviceError(f"{command[0]} ended with status {answer.status}: {explain_ending(answer)}")
+        return count
 
     def pull(self, name: str, local: Path) -> None:
         """Copy a file out of the run's folder."""
@@ -96,6 +136,9 @@ class Emulator:
             print(f"kept in the emulator: {self._folder}", file=sys.stderr)
         else:
             shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _command(self, command: Sequence[str], *flags: str) -> list[str]:
+        return [self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *flags, *command]
 
     def _describe(self) -> DeviceDescription:
         found = re.search(r"version (\S+)", self._ask("--version"))
@@ -121,3 +164,13 @@ class Emulator:
         except (subprocess.TimeoutExpired, OSError) as error:
             raise DeviceError(f"{self._qemu} cannot be started ({error}): install qemu-user-static again") from None
         return answer.stdout
+
+
+def _status(code: int) -> int:
+    return code if code >= 0 else 128 - code
+
+
+def _too_long(command: Sequence[str], timeout: float) -> DeviceError:
+    return DeviceError(
+        f"{command[0]} did not end within {timeout:.0f} s in the emulator and was stopped: run fewer pictures"
+    )

@@ -97,6 +97,12 @@ class Device(Protocol):
         It must be one that can be run twice: a device that goes away meanwhile and comes back starts it anew.
         """
 
+    def count_instructions(self, command: Sequence[str], timeout: float) -> int | None:
+        """Run `command` as `run` does, and return how many instructions it executed; None where that cannot be told.
+
+        Raises DeviceError also where the command ends with a status other than 0.
+        """
+
     def pull(self, name: str, local: Path) -> None:
         """Copy the device's file `name` to `local`, whole or not at all."""
 
