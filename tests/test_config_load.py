@@ -242,6 +242,26 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ),
         ("device: {type: adb}", "device.serial: is missing: type 'adb' needs the serial number"),
         ("device: {serial: x}", "device.serial: is for type 'adb'"),
+        ("device: {target: linux.x86_64}", "device.target: the emulator runs arm64 programs"),
+        ("device: {target: linux}", 'device.target: must be "android.armv8", "linux.armv8" or "linux.x86_64"; got'),
+        (
+            "device: {type: adb, serial: x, target: linux.armv8, toolchain: clang, aar: litert-2.aar}",
+            "device.toolchain: 'clang' is the Android NDK's, which builds for target 'android.armv8' alone (with d",
+        ),
+        (
+            "device: {toolchain: clang, aar: litert-2.aar}",
+            "device.toolchain: programs of 'clang' need Android's own libraries, which the emulator does not have",
+        ),
+        ("device: {type: adb, serial: x, toolchain: clang}", "device.aar: is missing: toolchain 'clang' needs LiteRT"),
+        (
+            "device: {type: adb, serial: x, toolchain: clang, aar: nowhere.aar}",
+            "device.aar: the file nowhere.aar does not exist",
+        ),
+        (
+            "device: {type: adb, serial: x, toolchain: clang, aar: my.yaml}",
+            "device.aar: my.yaml is no .aar, the kind of archive",
+        ),
+        ("device: {aar: litert-2.aar}", "device.aar: is for toolchain 'clang': remove it, or set device.toolchain to"),
         ("method: auto\naccuracy: {max_drop: null}", "accuracy.max_drop: must be a number with method 'auto'"),
         (
             "device: {type: adb, serial: 123}",
@@ -293,10 +313,14 @@ def idx_files(folder: Path) -> None:
         "data: {preprocessing: {size: 224, channels: 3, mean: [1, 2, 3], std: [1, 1, 1]}}",
         "method: ptq\naccuracy: {max_drop: null}",
         "device: {type: adb, serial: '0123'}",
+        "device: {target: linux.armv8}",
+        "device: {type: adb, serial: x, target: linux.x86_64}",
+        "device: {type: adb, serial: x, toolchain: clang, aar: litert-2.aar}",
     ],
 )
 def test_what_exists_and_fits_together_is_accepted(problems, text):
     Path("a.h5").write_bytes(b"weights")
+    Path("litert-2.aar").write_bytes(b"looked into where it is needed")
     Path("pictures").mkdir()
     with zipfile.ZipFile("pictures.zip", "w") as archive:
         archive.writestr("cats/1.png", "")

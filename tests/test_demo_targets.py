@@ -7,7 +7,6 @@ of the sources is seen where Debian's is installed. With ANDROID_NDK_HOME and LI
 import json
 import os
 import re
-import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -18,12 +17,14 @@ from device_fixtures import SOURCES, arm_runtime, require  # noqa: F401
 from qatflow.device import elf
 from qatflow.device.build import STB, build
 from qatflow.device.bundle import open_bundle
-from qatflow.device.cpus import find_cpu
+from qatflow.device.check import check_device
+from qatflow.device.interface import DeviceSettings
 from qatflow.device.ndk import TOOLCHAIN, VARIABLE
-from qatflow.device.sysroot import write_sysroot
-from qatflow.device.targets import find_target
+from qatflow.device.registry import open_device
+from qatflow.device.targets import TARGETS, find_target
 from qatflow.errors import UserError
 from tiny_model import write_model
+from workflow_helpers import SMALL, copy_project
 
 CROSS = "aarch64-linux-gnu-g++"
 ANDROID = find_target("android.armv8", "clang")
@@ -36,18 +37,23 @@ def test_linux_armv8_starts_by_the_boards_own_loader(arm_runtime: Path, tmp_path
     build(SOURCES, find_target("linux.armv8", "gcc"), arm_runtime, tmp_path / "bundle", jobs=2)
     bundle = open_bundle(tmp_path / "bundle")
     assert bundle.loader is None and bundle.libraries == ("libLiteRt.so",)
-    board = tmp_path / "board"
-    write_sysroot(board, find_cpu("cortex-a53"))
-    (board / "lib").symlink_to("/usr/aarch64-linux-gnu/lib")
-    run = tmp_path / "run"
-    for name, file in bundle.files.items():
-        (run / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, run / name)
-    write_model(run / "model")
-    command = ["qemu-aarch64-static", "-cpu", "cortex-a53", "-L", str(board), *bundle.command("--model_dir=model")]
-    answer = subprocess.run(command, cwd=run, capture_output=True, text=True, timeout=120, check=False)
-    assert answer.returncode == 0, answer.stderr
+    model = write_model(tmp_path / "model")
+    with open_device(DeviceSettings("emulator", "board", cpu="cortex-a53", target="linux.armv8")) as board:
+        for name, file in {**bundle.files, "model/model.tflite": model / "model.tflite"}.items():
+            board.push(file, name)
+        answer = board.run(bundle.command("--model_dir=model"), timeout=120)
+    assert answer.status == 0, answer.stderr
     assert answer.stdout.startswith("Output dim: 10\nOutput[0]: ")
+
+
+def test_a_board_without_libraries_is_not_imitated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    require("qemu-aarch64-static")
+    monkeypatch.setattr("qatflow.device.sysroot.BOARD_LIBRARIES", tmp_path / "nothing")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    settings = DeviceSettings("emulator", "board", target="linux.armv8")
+    with pytest.raises(UserError, match=r"apt-get install libc6-arm64-cross .*, or set device\.target to android"):
+        check_device(settings)
+    assert not list(tmp_path.iterdir())
 
 
 def compile_library(output: Path, code: str, *flags: str) -> Path:
@@ -99,9 +105,20 @@ def ndk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_android_by_clang_packs_what_the_aar_holds(aar: Path, ndk: Path, tmp_path: Path) -> None:
-    build(SOURCES, ANDROID, aar, tmp_path / "bundle", jobs=2)
-    bundle = open_bundle(tmp_path / "bundle")
+@pytest.mark.workflow
+def test_android_by_clang_is_built_by_the_workflow_and_packs_what_the_aar_holds(
+    aar: Path, ndk: Path, tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path / "project")
+    given = tmp_path / "an archive" / aar.name
+    given.parent.mkdir()
+    aar.rename(given)
+    flags = ("--config", f"device={{type: adb, serial: x, toolchain: clang, aar: {given}}}")
+    assert project.plan("build_demo", *flags) == {"build_mobile_light": 1, "build_demo": 1}
+    answer = project.snakemake("--cores", "2", "build_demo", *flags)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert project.plan("build_demo", *flags) == {}
+    bundle = open_bundle(project.folder / "build.lite.android.armv8.clang/inference_lite_lib.android.armv8")
     assert (tmp_path / "asked").read_text() == "arm64-v8a c++_static android-26"
     assert bundle.libraries == ("libLiteRt.so", "libc++_shared.so")  # needed; libgpu.so is not
     assert bundle.loader is None and bundle.litert_version == "9.8.7"
@@ -109,7 +126,7 @@ def test_android_by_clang_packs_what_the_aar_holds(aar: Path, ndk: Path, tmp_pat
     assert {elf.machine(file) for file in bundle.files.values()} == {"aarch64"}
     told = json.loads(bundle.manifest.read_text())
     assert told["compiler"] == "Android clang version 18.0.0"
-    assert str(aar) in told["provenance"]["inputs"]
+    assert str(given) in told["provenance"]["inputs"]
     dynamic = subprocess.run(
         ["readelf", "-d", str(bundle.files["mobilenetv1_light_api"])], capture_output=True, text=True, check=True
     ).stdout
@@ -148,6 +165,32 @@ def test_libraries_of_the_other_c_library_are_refused(
         build(SOURCES, ANDROID, arm_runtime, tmp_path / "bundle")
     with pytest.raises(UserError, match="needs glibc: give that of the Python wheel"):
         build(SOURCES, find_target("linux.armv8", "gcc"), aar, tmp_path / "bundle")
+
+
+def test_the_configuration_offers_the_targets_that_there_are() -> None:
+    device = json.loads((SOURCES.parents[2] / "config/schema.json").read_text())["properties"]["device"]["properties"]
+    assert set(device["target"]["enum"]) == {target.name for target in TARGETS}
+    assert set(device["toolchain"]["enum"]) == {target.toolchain for target in TARGETS}
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("missing", ["NDK", "LiteRT in the AAR"])
+def test_what_the_ndk_build_needs_is_looked_for_before_any_job(
+    aar: Path, ndk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    project = copy_project(tmp_path / "project")
+    if missing == "NDK":
+        monkeypatch.delenv(VARIABLE)
+        said = f"error: clang for android.armv8 is the Android NDK's: set {VARIABLE} to the folder of the NDK"
+    else:
+        with zipfile.ZipFile(aar, "w") as archive:
+            archive.writestr("classes.jar", b"")
+        said = f"error: {aar} holds no jni/arm64-v8a/libLiteRt.so: is it the AAR of LiteRT 2?"
+    flags = ("--config", f"device={{type: adb, serial: x, toolchain: clang, aar: {aar}}}")
+    answer = project.snakemake("--cores", "2", "all", *SMALL, *flags)
+    assert answer.returncode == 1
+    assert f"\n{said}\n" in answer.stderr and "Traceback" not in answer.stdout + answer.stderr
+    assert not (project.folder / "logs").exists()
 
 
 def test_clang_has_no_warnings_either(tmp_path: Path) -> None:

@@ -424,6 +424,24 @@ def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_e
     assert set(plan) == {"train_int8", "export_models", *BELOW_EXPORT, "all"}
 
 
+def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy")
+    board = ("--config", "device={target: linux.armv8, name: board}")
+    answer = project.snakemake("--cores", "2", "all", *SMALL, *board)
+    printed = answer.stdout + answer.stderr
+    assert answer.returncode == 0, printed
+    assert set(planned(printed)) == {"build_mobile_light", "run_on_device", "make_report", "write_config", "all"}
+    library = "build.lite.linux.armv8.gcc/inference_lite_lib.linux.armv8/cxx/lib"
+    assert [path.name for path in (project.folder / library).iterdir()] == ["libLiteRt.so"]  # the rest is the board's
+    results = project.folder / "results/digits_quant"
+    text = (results / "device/board/output.txt").read_text()
+    assert text == (results / "device/emulator/output.txt").read_text()
+    report = json.loads((results / "device/board/report.json").read_text())
+    assert report["agreement"]["integer_part"]["bit_equal"] and report["device"]["name"] == "board"
+    assert project.plan("all", *SMALL) == {"make_report": 1, "write_config": 1, "all": 1}
+
+
 def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finished, tmp_path):
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")

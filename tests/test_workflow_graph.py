@@ -89,6 +89,35 @@ def test_method_auto_plans_a_checkpoint_and_says_that_jobs_may_follow(project):
     assert choice == "DAG of jobs will be updated after completion."
 
 
+@pytest.mark.parametrize(
+    ("device", "folder", "machine"),
+    [
+        ("target: android.armv8", "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8", "aarch64"),
+        ("target: linux.armv8", "build.lite.linux.armv8.gcc/inference_lite_lib.linux.armv8", "aarch64"),
+        (
+            "type: adb, serial: x, target: linux.x86_64",
+            "build.lite.linux.x86_64.gcc/inference_lite_lib.linux.x86_64",
+            "x86_64",
+        ),
+        (
+            "type: adb, serial: x, toolchain: clang, aar: config/my litert.aar",
+            "build.lite.android.armv8.clang/inference_lite_lib.android.armv8",
+            None,
+        ),
+    ],
+)
+def test_the_demo_is_built_for_the_target_into_a_folder_of_its_own(project, device, folder, machine):
+    (project.folder / "config/my litert.aar").touch()
+    text = project.dry_run("run_demo", *SMALL, "--config", f"device={{{device}}}")
+    found = {job.rule: job for job in jobs(text)}
+    assert f"{folder}/demo/cxx/mobile_light/mobilenetv1_light_api" in found["run_on_device"].inputs
+    library = f"resources/litert/{machine}/libLiteRt.so" if machine else "config/my litert.aar"
+    assert library in found["build_mobile_light"].inputs
+    assert planned(text) == dict.fromkeys(
+        {*TARGETS["run_demo"], "run_demo"} - (set() if machine else {"fetch_runtime"}), 1
+    )
+
+
 def test_the_default_configuration_has_the_same_graph_as_the_small_one(project):
     assert project.plan() == project.plan(*SMALL) == dict.fromkeys({*TARGETS["all"], "all"}, 1)
 

@@ -50,7 +50,11 @@ rule optimize:
 
 rule build_demo:
     input:
-        rules.build_mobile_light.output,
+        [
+            path.format(target=target, toolchain=toolchain)
+            for target, toolchain in DEMOS
+            for path in rules.build_mobile_light.output
+        ],
     localrule: True
 
 

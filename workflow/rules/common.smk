@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from qatflow.code_digest import imported_modules
 from qatflow.config.flags import flags
 from qatflow.config.load import load_experiments
+from qatflow.config.model import BUILD_KEYS
 from qatflow.config.owner import check_owner, record_owner
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written
@@ -25,7 +26,7 @@ except UserError as error:
 
 CONFIGS = {name: experiment.config for name, experiment in EXPERIMENTS.items()}
 COMPRESS = {name: experiment.compress for name, experiment in EXPERIMENTS.items()}
-LIBRARY = "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8"
+LIBRARY = "build.lite.{target}.{toolchain}/inference_lite_lib.{target}"
 
 
 def demo_sources():
@@ -71,12 +72,14 @@ def check_tools(jobs):
         of(job.wildcards).device for job in jobs if job.rule.name == "run_on_device"
     ]
     try:
-        if any(job.rule.name == "build_mobile_light" for job in jobs):
-            check_build("android.armv8", "gcc")
-        for type, name, serial, cpu in {
-            (d.type, d.name, d.serial, d.cpu) for d in devices
+        for job in jobs:
+            if job.rule.name == "build_mobile_light":
+                target, toolchain = job.wildcards.target, job.wildcards.toolchain
+                check_build(target, toolchain, DEMOS[target, toolchain].aar)
+        for type, name, serial, cpu, target in {
+            (d.type, d.name, d.serial, d.cpu, d.target) for d in devices
         }:
-            check_device(DeviceSettings(type, name, serial, cpu))
+            check_device(DeviceSettings(type, name, serial, cpu, target=target))
     except UserError as error:
         sys.exit(f"error: {error}")
 

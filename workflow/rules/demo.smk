@@ -26,15 +26,14 @@ rule fetch_runtime:
 
 rule build_mobile_light:
     input:
+        unpack(demo_runtime),
         **program("build_demo"),
         sources=demo_sources(),
-        runtime="resources/litert/aarch64/libLiteRt.so",
-        about="resources/litert/aarch64/libLiteRt.json",
     output:
-        program=f"{LIBRARY}/demo/cxx/mobile_light/mobilenetv1_light_api",
-        manifest=f"{LIBRARY}/manifest.json",
+        program=LIBRARY + "/demo/cxx/mobile_light/mobilenetv1_light_api",
+        manifest=LIBRARY + "/manifest.json",
     log:
-        "logs/build_mobile_light.log",
+        "logs/build_mobile_light/{target}.{toolchain}.log",
     conda:
         "../../envs/light.yaml"
     resources:
@@ -43,5 +42,5 @@ rule build_mobile_light:
     params:
         folder=subpath(output.manifest, parent=True),
     shell:
-        "python {input.script} --target android.armv8 --toolchain gcc --runtime {input.runtime}"
-        " --output {params.folder} > {log} 2>&1"
+        "python {input.script} --target {wildcards.target} --toolchain {wildcards.toolchain}"
+        " --runtime {input.runtime:q} --output {params.folder} > {log} 2>&1"

@@ -8,8 +8,8 @@ rule run_on_device:
         labels=shipped_file("labels.txt"),
         preprocessing=shipped_file("preprocessing.json"),
         gate="results/{experiment}/gate.json",
-        program=rules.build_mobile_light.output.program,
-        library=rules.build_mobile_light.output.manifest,
+        program=demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
+        library=demo_file("manifest.json"),
         data=data_manifest,
     output:
         text="results/{experiment}/device/{device}/output.txt",
@@ -24,7 +24,9 @@ rule run_on_device:
         mem="1GB",
         runtime="1h",
     params:
-        flags=lambda wildcards: flags(device_of(wildcards), leave_out=("name",)),
+        flags=lambda wildcards: flags(
+            device_of(wildcards), leave_out=("name", *BUILD_KEYS)
+        ),
         model=subpath(input.model, parent=True),
         library=subpath(input.library, parent=True),
         folder=subpath(output.text, parent=True),

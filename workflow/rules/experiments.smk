@@ -1,5 +1,6 @@
 """Which experiment a job belongs to, and what it takes from that one's configuration."""
 
+from qatflow.device.targets import find_target
 from qatflow.pretrained.sources import weights_file
 
 # What a wildcard stands for: experiments that share data or float weights agree in what these are made with.
@@ -11,6 +12,11 @@ OF = {
 WEIGHTS = {
     name: weights_file(config, Path("pretrain/download"))
     for name, config in OF["pretrained"].items()
+}
+# The demos that are wanted, by target and toolchain, each with a device that it is for.
+DEMOS = {
+    (config.device.target, config.device.toolchain): config.device
+    for config in CONFIGS.values()
 }
 DOWNLOADED = {
     weights.path.stem: weights
@@ -24,6 +30,8 @@ wildcard_constraints:
     pretrained="|".join(OF["pretrained"]),
     experiment="|".join(CONFIGS),
     device="|".join({config.device.name for config in CONFIGS.values()}),
+    target="|".join({target.replace(".", "[.]") for target, _ in DEMOS}),
+    toolchain="|".join({toolchain for _, toolchain in DEMOS}),
 
 
 def of(wildcards):
@@ -64,6 +72,26 @@ def device_file(file):
     return (
         lambda wildcards: f"results/{wildcards.experiment}/device/{of(wildcards).device.name}/{file}"
     )
+
+
+def demo_file(file):
+    """Return an input function for a file of the demo that is built for a job's device."""
+
+    def path(wildcards):
+        device = of(wildcards).device
+        folder = LIBRARY.format(target=device.target, toolchain=device.toolchain)
+        return f"{folder}/{file}"
+
+    return path
+
+
+def demo_runtime(wildcards):
+    """Return the LiteRT library that a demo is linked with, and for one that is fetched the file that tells of it."""
+    target, toolchain = wildcards.target, wildcards.toolchain
+    if DEMOS[target, toolchain].aar is not None:
+        return {"runtime": DEMOS[target, toolchain].aar}
+    folder = f"resources/litert/{find_target(target, toolchain).machine}"
+    return {"runtime": f"{folder}/libLiteRt.so", "about": f"{folder}/libLiteRt.json"}
 
 
 def data_archive(wildcards):

@@ -15,8 +15,8 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and build."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", required=True, help="operating system and architecture, as android.armv8")
-    parser.add_argument("--toolchain", default="gcc", help="family of the compiler (gcc)")
-    parser.add_argument("--runtime", type=Path, required=True, help="libLiteRt.so of the target")
+    parser.add_argument("--toolchain", default="gcc", help="family of the compiler: gcc (default), clang")
+    parser.add_argument("--runtime", type=Path, required=True, help="libLiteRt.so of the target; clang: LiteRT's .aar")
     parser.add_argument("--output", type=Path, required=True, help="folder inference_lite_lib.<target> to make")
     parser.add_argument("--sources", type=Path, default=SOURCES, help="the demo's sources")
     parser.add_argument("--jobs", type=int, default=1, help="compilers that run at once (1)")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qatflow.cli import entry
 from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import DeviceSection
+from qatflow.config.model import BUILD_KEYS, DeviceSection
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run import RunSettings, run_demo
 
@@ -18,11 +18,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--library", type=Path, required=True, help="the built demo, inference_lite_lib.<target>")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of the data set")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of output.txt and report.json")
-    add_flags(parser, DeviceSection)
+    add_flags(parser, DeviceSection, leave_out=BUILD_KEYS)
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, DeviceSection)
     settings = RunSettings(
-        device=DeviceSettings(section.type, section.name, section.serial, section.cpu, section.keep),
+        device=DeviceSettings(section.type, section.name, section.serial, section.cpu, section.keep, section.target),
         pictures=section.pictures,
         tolerance=section.tolerance,
         threads=section.threads,

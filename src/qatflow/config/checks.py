@@ -21,6 +21,7 @@ def check_config(config: Config) -> Iterator[Problem]:
     yield from check_data(config)
     yield from _pretrained(config)
     yield from _device(config)
+    yield from _demo(config)
     if config.method == "auto" and config.accuracy.max_drop is None:
         yield problem(
             "must be a number with method 'auto', which trains where ptq loses more than that; with null it never "
@@ -124,3 +125,35 @@ def _device(config: Config) -> Iterator[Problem]:
         )
     if config.device.type == "emulator" and config.device.serial is not None:
         yield problem("is for type 'adb': remove it, or set device.type to 'adb'", "device.serial", "device.type")
+
+
+def _demo(config: Config) -> Iterator[Problem]:
+    device = config.device
+    target, toolchain, kind, aar = "device.target", "device.toolchain", "device.type", "device.aar"
+    if device.toolchain == "clang" and device.target != "android.armv8":
+        yield problem("'clang' is the Android NDK's, which builds for target 'android.armv8' alone", toolchain, target)
+    elif device.toolchain == "clang" and device.type == "emulator":
+        yield problem(
+            "programs of 'clang' need Android's own libraries, which the emulator does not have: set it to 'gcc', or "
+            "device.type to 'adb'",
+            toolchain,
+            kind,
+        )
+    if device.target == "linux.x86_64" and device.type == "emulator":
+        yield problem(
+            "the emulator runs arm64 programs: choose another target, or set device.type to 'adb'", target, kind
+        )
+    if device.toolchain == "gcc" and device.aar is not None:
+        yield problem("is for toolchain 'clang': remove it, or set device.toolchain to 'clang'", aar, toolchain)
+    elif device.toolchain == "clang" and device.aar is None:
+        yield problem(
+            "is missing: toolchain 'clang' needs LiteRT for Android, litert-<version>.aar (Maven: "
+            "com.google.ai.edge.litert:litert)",
+            aar,
+            toolchain,
+        )
+    elif device.aar is not None:
+        if reason := file_problem(device.aar):
+            yield problem(reason, aar)
+        elif not device.aar.endswith(".aar"):
+            yield problem(f"{device.aar} is no .aar, the kind of archive that Android projects use", aar)

@@ -200,6 +200,7 @@ def clashes(configs: Mapping[str, Config]) -> Iterator[tuple[str, Problem]]:
     kinds = (
         ("data.name", lambda config: config.data.name, _data),
         ("pretrained.name", lambda config: config.pretrained.name, _pretrained),
+        ("device.toolchain", lambda config: f"build.lite.{config.device.target}.{config.device.toolchain}", _demo),
     )
     for key, name_of, content in kinds:
         first: dict[str, str] = {}
@@ -220,6 +221,10 @@ def clashes(configs: Mapping[str, Config]) -> Iterator[tuple[str, Problem]]:
 
 def _data(config: Config) -> dict[str, Any]:
     return {"data": config.data.model_dump() | {"seed": config.seed_of("data")}}
+
+
+def _demo(config: Config) -> dict[str, Any]:
+    return {"device": {"aar": config.device.aar}}
 
 
 def _pretrained(config: Config) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from qatflow.config.model import Section
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def add_flags(parser: argparse.ArgumentParser, section: type[Section]) -> None:
+def add_flags(parser: argparse.ArgumentParser, section: type[Section], leave_out: tuple[str, ...] = ()) -> None:
     """Add a flag for each plain value of the section, with its description and default."""
     group = parser.add_argument_group(section.__name__, (section.__doc__ or "").partition("\n")[0])
     for name, field in _plain_fields(section):
+        if name in leave_out:
+            continue
         kinds = _kinds(field)
         plain: Callable[[str], Any] = json.loads if _is_mapping(field) else _boolean if bool in kinds else str
         plain = next((kind for kind in (int, float) if kind in kinds), plain)
@@ -33,8 +35,9 @@ def add_flags(parser: argparse.ArgumentParser, section: type[Section]) -> None:
 
 
 def read_flags(arguments: argparse.Namespace, section: type[AnySection]) -> AnySection:
-    """Return the section that the parsed flags describe; its nested sections have their defaults."""
-    return section.model_validate({name: getattr(arguments, name) for name, _ in _plain_fields(section)})
+    """Return the section that the parsed flags describe; what has no flag has its default."""
+    given = vars(arguments)
+    return section.model_validate({name: given[name] for name, _ in _plain_fields(section) if name in given})
 
 
 def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:

@@ -151,6 +151,19 @@ class DeviceSection(Section):
     name: Name = Field("emulator", description="The results are kept in results/<experiment>/device/<name>/.")
     serial: Text | None = Field(None, description="adb: the serial number that `adb devices` prints. Required there.")
     cpu: Text = Field("cortex-a76", description="emulator: the CPU that qemu imitates.")
+    target: Literal["android.armv8", "linux.armv8", "linux.x86_64"] = Field(
+        "android.armv8",
+        description="What the demo is built for. android.armv8: Android; by gcc also all else that runs arm64, "
+        "since it carries loader and libraries; linux.armv8: a board with glibc; linux.x86_64: a PC with adbd.",
+    )
+    toolchain: Literal["gcc", "clang"] = Field(
+        "gcc",
+        description="What builds the demo. gcc: Debian's compilers; clang: the Android NDK in the folder that the "
+        "environment variable ANDROID_NDK_HOME names, for target android.armv8.",
+    )
+    aar: Text | None = Field(
+        None, description="clang: the archive of LiteRT for Android, litert-<version>.aar. Required there."
+    )
     pictures: int = Field(200, ge=1, description="Test pictures that run on the device and are compared with the host.")
     tolerance: float = Field(
         0.0,
@@ -166,6 +179,10 @@ class DeviceSection(Section):
         description="Whether the run's folder stays on the device afterwards, to be tried by hand; the next run "
         "sends only what differs from it.",
     )
+
+
+BUILD_KEYS = ("toolchain", "aar")
+"""Keys of DeviceSection that say how the demo is built, and nothing of the device."""
 
 
 class EvaluateSection(Section):

@@ -1,16 +1,21 @@
 """What can be known of build and device before any work begins."""
 
 import shutil
+from pathlib import Path
 
 from qatflow.device.build import check_tools
 from qatflow.device.interface import DeviceError, DeviceSettings
+from qatflow.device.ndk import check_aar
 from qatflow.device.registry import open_device
 from qatflow.device.targets import find_target
 
 
-def check_build(target: str, toolchain: str) -> None:
-    """Raise UserError, naming the apt packages, when a tool to build for the target is missing."""
-    check_tools(find_target(target, toolchain))
+def check_build(target: str, toolchain: str, aar: str | None = None) -> None:
+    """Raise UserError when the demo cannot be built: a tool is missing (with its apt package), the NDK or the AAR."""
+    found = find_target(target, toolchain)
+    check_tools(found)
+    if aar is not None:
+        check_aar(Path(aar), found.machine)
 
 
 def check_device(settings: DeviceSettings) -> None:

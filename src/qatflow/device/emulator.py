@@ -15,7 +15,8 @@ from qatflow.device.cpus import find_cpu
 from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
 from qatflow.device.program_check import check_program
-from qatflow.device.sysroot import CORES, write_sysroot
+from qatflow.device.sysroot import CORES, link_libraries, write_sysroot
+from qatflow.errors import UserError
 from qatflow.files import sha256, whole_file
 
 COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
@@ -46,6 +47,11 @@ class Emulator:
         try:
             self._folder.mkdir()
             write_sysroot(self._sysroot, self._cpu)
+            if settings.target.startswith("linux."):
+                link_libraries(self._sysroot)
+        except UserError:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            raise
         except OSError as error:
             shutil.rmtree(self._temporary, ignore_errors=True)
             raise DeviceError(

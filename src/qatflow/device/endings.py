@@ -7,7 +7,8 @@ from qatflow.device.interface import Completed
 # Exit statuses beyond the program's own: those of the shell, and 128 + signal.
 STATUSES = {
     126: "it could not be started there: is the folder mounted noexec, or the file for another processor?",
-    127: "the program, its loader or a library is missing there: build it with `snakemake --cores 4 build_demo`",
+    127: "the program, its loader or a library is missing there: does device.target fit the device? android.armv8 with "
+    "gcc carries its own; build it with `snakemake --cores 4 build_demo`",
     132: "illegal instruction: LiteRT used an instruction that this CPU does not have: in the emulator choose another "
     "device.cpu; on a device, check that it is an armv8-a one",
     134: "it aborted: run it again with device.keep, and by hand on the device",
@@ -30,7 +31,7 @@ def explain_ending(answer: Completed) -> str:
     if found:
         return (
             f"{found['loader'] or found['library']} is missing there: build the demo for a target that carries its own "
-            "loader and libraries (`snakemake --cores 4 build_demo`)"
+            "loader and libraries (device.target: android.armv8, device.toolchain: gcc)"
         )
     if answer.status in (126, 127) and said:
         return f"{last}: {STATUSES[answer.status]}"

@@ -22,6 +22,7 @@ class DeviceSettings:
         serial: adb: serial number, as `adb devices` prints it.
         cpu: emulator: name of the CPU to imitate.
         keep: whether the run's folder stays on the device afterwards.
+        target: emulator: the system to imitate, as in `targets.TARGETS`: linux.armv8 has a C and C++ library.
     """
 
     type: str
@@ -29,6 +30,7 @@ class DeviceSettings:
     serial: str | None = None
     cpu: str = "cortex-a76"
     keep: bool = False
+    target: str = "android.armv8"
 
 
 @dataclass(frozen=True)

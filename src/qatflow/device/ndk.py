@@ -1,9 +1,11 @@
 """The Android NDK, and LiteRT out of the archive (AAR) that Android projects use."""
 
+import contextlib
 import os
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from qatflow.errors import UserError
@@ -24,21 +26,34 @@ def ndk_folder() -> Path:
     return Path(value)
 
 
+def check_aar(aar: Path, machine: str) -> None:
+    """Raise UserError where the file is no AAR, or holds no LiteRT for that processor."""
+    with _opened(aar, machine):
+        return
+
+
 def unpack_aar(aar: Path, machine: str, folder: Path) -> None:
     """Put libLiteRt.so and whatever else the AAR holds for that processor into `folder`.
 
     Raises:
         UserError: the file is no AAR, or holds no LiteRT for that processor.
     """
+    with _opened(aar, machine) as (archive, members):
+        for name in members:
+            with archive.open(name) as source, (folder / Path(name).name).open("wb") as target:
+                shutil.copyfileobj(source, target)
+
+
+@contextlib.contextmanager
+def _opened(aar: Path, machine: str) -> Iterator[tuple[zipfile.ZipFile, list[str]]]:
+    """Yield the archive and its libraries for that processor, LiteRT among them."""
     prefix = f"jni/{ABI[machine]}/"
     try:
         with zipfile.ZipFile(aar) as archive:
             members = [name for name in archive.namelist() if re.fullmatch(rf"{prefix}[^/\\]+\.so", name)]
             if f"{prefix}{LITERT}" not in members:
                 raise UserError(f"{aar} holds no {prefix}{LITERT}: is it the AAR of LiteRT 2?")
-            for name in members:
-                with archive.open(name) as source, (folder / Path(name).name).open("wb") as target:
-                    shutil.copyfileobj(source, target)
+            yield archive, members
     except OSError as error:
         raise UserError(f"cannot read {aar}: {error.strerror}") from None
     except zipfile.BadZipFile as error:

@@ -7,9 +7,26 @@ that the library opens is given here, so that nothing of the host's processor sh
 from pathlib import Path
 
 from qatflow.device.cpus import Cpu
+from qatflow.errors import UserError
 
 CORES = 4
 KIBIBYTES_L2 = 512
+LOADER = "ld-linux-aarch64.so.1"
+
+
+# Where Debian's cross compiler has the loader and the C and C++ libraries of an arm64 Debian.
+BOARD_LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
+BOARD_PACKAGES = "libc6-arm64-cross libstdc++6-arm64-cross"
+
+
+def link_libraries(folder: Path) -> None:
+    """Give the folder of `write_sysroot` the libraries that a board has; raises UserError where they are missing."""
+    if not (BOARD_LIBRARIES / LOADER).is_file():
+        raise UserError(
+            f"the emulator has no {BOARD_LIBRARIES}/{LOADER} to imitate a board with: run `apt-get install "
+            f"{BOARD_PACKAGES}`, or set device.target to android.armv8"
+        )
+    (folder / "lib").symlink_to(BOARD_LIBRARIES)
 
 
 def write_sysroot(folder: Path, cpu: Cpu) -> None:
