@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from qatflow.device import adb_scripts as scripts
-from qatflow.device import retry
+from qatflow.device import owner, retry
 from qatflow.device.adb_client import AdbClient
 from qatflow.device.adb_errors import explain
 from qatflow.device.adb_scripts import HOME
@@ -60,7 +60,7 @@ class AdbDevice:
         self._client = AdbClient(settings.serial, adb, server, self._answer)
         self._waits = retry.WAITS if waits is None else waits
         self._token = secrets.token_hex(6)
-        self._folder = f"{HOME}/{scripts.RUN}-{self._token}"
+        self._folder = f"{HOME}/{scripts.RUN}-{owner.mark(self._token)}"
         self._persist(self._client.reach)
         self._prepare()
 
@@ -147,7 +147,17 @@ class AdbDevice:
             )
         self._description = self._describe()
         make = scripts.make_folder(self._folder)
-        self._persist(lambda: self._check(self._client.shell(make), f"making {self._folder}"))
+        runs = self._persist(lambda: self._check(self._client.shell(make), f"making {self._folder}")).stdout
+        self._sweep(runs.split())
+
+    def _sweep(self, runs: Sequence[str]) -> None:
+        """Remove the folders that runs which were killed have left."""
+        over = [f"{HOME}/{name}" for name in runs if owner.is_over(name.removeprefix(f"{scripts.RUN}-"))]
+        if over:
+            self._persist(lambda: self._client.shell(f"rm -rf {shlex.join(over)}"))
+            print(
+                f"removed from device {self._client.serial} what ended runs had left: {' '.join(over)}", file=sys.stderr
+            )
 
     def _describe(self) -> DeviceDescription:
         answer = self._persist(lambda: self._check(self._client.shell(scripts.DESCRIBE), "asking what the device is"))

@@ -7,10 +7,12 @@ failed, and 0 for every command on devices before Android 7. So a command's stat
 
 import re
 import secrets
+import shutil
 import subprocess
 from collections.abc import Sequence
 
 from qatflow.device.adb_errors import CONNECT, Trouble, trouble
+from qatflow.device.bound import bound
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.retry import PassingError
 
@@ -104,14 +106,14 @@ class AdbClient:
         return [f"{serial} ({state})" for serial, tab, state in (line.partition("\t") for line in lines) if tab]
 
     def _call(self, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        if shutil.which(self._adb[0]) is None:
+            raise DeviceError(f"there is no {self._adb[0]}: run `apt-get install adb`")
         try:
             return subprocess.run(
-                [*self._adb, *arguments],
+                bound([*self._adb, *arguments]),
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
                 timeout=timeout, check=False,
             )  # fmt: skip
-        except FileNotFoundError:
-            raise DeviceError(f"there is no {self._adb[0]}: run `apt-get install adb`") from None
         except subprocess.TimeoutExpired:
             what = next(word for word in arguments if word not in ("-s", self.serial))
             raise self.error(

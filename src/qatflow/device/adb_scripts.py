@@ -25,13 +25,14 @@ MOUNTS = "cat /proc/mounts 2>/dev/null"
 
 
 def make_folder(folder: str) -> str:
-    """Make a run's folder, and take over what an earlier run kept.
+    """Make a run's folder, take over what an earlier run kept, and print the names of all runs' folders.
 
     A rename has one winner, so of two runs at once one alone takes it over.
     """
     return (
         f"mkdir -p {folder} || exit $?; for kept in {HOME}/{KEPT}-*; do "
-        f'[ -d "$kept" ] && mv "$kept" {folder}/{EARLIER} 2>/dev/null && break; done; true'
+        f'[ -d "$kept" ] && mv "$kept" {folder}/{EARLIER} 2>/dev/null && break; done; '
+        f'for run in {HOME}/{RUN}-*; do [ -d "$run" ] && echo "${{run##*/}}"; done; true'
     )
 
 

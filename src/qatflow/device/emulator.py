@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.device import qemu_log
+from qatflow.device import owner, qemu_log
+from qatflow.device.bound import bound
 from qatflow.device.cpus import find_cpu
 from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
@@ -20,6 +22,7 @@ from qatflow.errors import UserError
 from qatflow.files import sha256, whole_file
 
 COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
+RUN, KEPT = "qatflow-emulator", "qatflow-kept"
 ANSWER_SECONDS = 30.0
 ENVIRONMENT = {"LC_ALL": "C"}
 
@@ -42,9 +45,12 @@ class Emulator:
         if self._cpu.name not in self._ask("-cpu", "help").split():
             raise DeviceError(f"{command} does not know the CPU {self._cpu.name}: install qemu 7.2 or later")
         self._description = self._describe()
-        self._temporary = Path(tempfile.mkdtemp(prefix="qatflow-emulator-"))
+        self._token = secrets.token_hex(6)
+        self._temporary = Path(tempfile.gettempdir(), f"{RUN}-{owner.mark(self._token)}")
         self._folder, self._sysroot = self._temporary / "run", self._temporary / "sysroot"
+        _sweep(self._temporary.parent)
         try:
+            self._temporary.mkdir(mode=0o700)
             self._folder.mkdir()
             write_sysroot(self._sysroot, self._cpu)
             if settings.target.startswith("linux."):
@@ -137,14 +143,15 @@ class Emulator:
             shutil.copyfile(source, temporary)
 
     def cleanup(self) -> None:
-        """Remove the run's folder."""
+        """Remove the run's folder; if asked to keep it, leave it under a name that no later run removes."""
         if self._settings.keep:
-            print(f"kept in the emulator: {self._folder}", file=sys.stderr)
+            kept = self._temporary.rename(self._temporary.with_name(f"{KEPT}-{self._token}"))
+            print(f"kept in the emulator: {kept / self._folder.name}", file=sys.stderr)
         else:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _command(self, command: Sequence[str], *flags: str) -> list[str]:
-        return [self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *flags, *command]
+        return bound([self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *flags, *command])
 
     def _describe(self) -> DeviceDescription:
         found = re.search(r"version (\S+)", self._ask("--version"))
@@ -170,6 +177,13 @@ class Emulator:
         except (subprocess.TimeoutExpired, OSError) as error:
             raise DeviceError(f"{self._qemu} cannot be started ({error}): install qemu-user-static again") from None
         return answer.stdout
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the folders that runs which were killed have left."""
+    for left in folder.glob(f"{RUN}-*"):
+        if owner.is_over(left.name.removeprefix(f"{RUN}-")):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _status(code: int) -> int:

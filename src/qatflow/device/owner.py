@@ -1,0 +1,64 @@
+"""Whose a run's folder is, told by its name, so that what a killed run left can be removed by a later one.
+
+A run is surely over when its process is gone, which only its own machine can see: one boot of one kernel, and one
+namespace of process numbers there. Of runs of other machines all that is known is when they began.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+
+LONGEST_DAYS = 7  # no run takes as long, by the time limits of its calls
+DAY_SECONDS = 86_400
+NAME = re.compile(r"(?P<machine>[0-9a-f]{12})-(?P<process>\d+)-(?P<begun>\d+)-(?P<seconds>\d+)-[0-9a-f]+")
+DEAD = ("Z", "X")  # states of a process that has ended and was not waited for
+
+
+def mark(token: str) -> str:
+    """Return the end of a folder's name for a run of this process: its owner, then `token` (hexadecimal digits)."""
+    process = os.getpid()
+    _, begun = _status(process)
+    return f"{_machine()}-{process}-{begun}-{int(time.time())}-{token}"
+
+
+def is_over(marked: str) -> bool:
+    """Tell whether the run whose folder's name ends in `marked` is surely over; no for what `mark` did not make.
+
+    It is when its process on this machine is gone, or when it began, by its machine's clock, more than `LONGEST_DAYS`
+    ago on another machine.
+    """
+    found = NAME.fullmatch(marked)
+    if found is None:
+        return False
+    if found["machine"] != _machine():
+        return int(found["seconds"]) < time.time() - LONGEST_DAYS * DAY_SECONDS
+    process = int(found["process"])
+    try:
+        os.kill(process, 0)  # a /proc that hides the processes of other users does not hide them from this
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass
+    try:
+        state, begun = _status(process)
+    except OSError:
+        return False
+    return state in DEAD or begun != int(found["begun"])
+
+
+def _machine() -> str:
+    """Return 12 hexadecimal digits for the running kernel and the namespace of this process's number."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(boot + namespace.encode()).hexdigest()[:12]
+
+
+def _status(process: int) -> tuple[str, int]:
+    """Return the state of a process, and when it began in ticks since the boot (proc(5), fields 3 and 22 of stat)."""
+    fields = Path("/proc", str(process), "stat").read_text(errors="replace").rpartition(")")[2].split()
+    return fields[0], int(fields[19])
