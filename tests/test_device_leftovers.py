@@ -85,6 +85,32 @@ def test_another_namespace_of_processes_is_another_machine() -> None:
     assert parts(told)[0] != parts(owner.mark("0"))[0] and not owner.is_over(told)
 
 
+# Judges a process that goes on.
+BESIDE_ANOTHER = """
+import os, signal, time
+from qatflow.device import owner
+reading, writing = os.pipe()
+other = os.fork()
+if not other:
+    os.write(writing, owner.mark("0").encode() + b" ")
+    time.sleep(100)
+print(owner.mark("0"), owner.is_over(os.read(reading, 200).decode().strip()))
+os.kill(other, signal.SIGKILL)
+"""
+
+
+def test_where_proc_shows_other_processes_nothing_is_taken_for_over() -> None:
+    apart = subprocess.run(  # process numbers of its own, but /proc as it is here
+        ["unshare", "--user", "--map-root-user", "--pid", "--fork", sys.executable, "-c", BESIDE_ANOTHER],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if apart.returncode != 0 and "Traceback" not in apart.stderr:
+        pytest.skip(f"no namespaces: {apart.stderr.strip()}")
+    told, over = apart.stdout.split()
+    assert over == "False" and not owner.is_over(told)
+    assert len({parts(told)[0], parts(owner.mark("0"))[0], "000000000000"}) == 3
+
+
 @pytest.mark.parametrize("name", ["", "0a1b2c3d4e5f", "x-1-2-3-4", f"{owner.mark('0')}-x", "0123456789ab-1-2-x-0"])
 def test_what_has_another_kind_of_name_is_not_over(name: str) -> None:
     assert not owner.is_over(name)

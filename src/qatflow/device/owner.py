@@ -4,10 +4,10 @@ A run is surely over when its process is gone, which only its own machine can se
 namespace of process numbers there. Of runs of other machines all that is known is when they began.
 """
 
-import contextlib
 import hashlib
 import os
 import re
+import secrets
 import time
 from pathlib import Path
 
@@ -19,9 +19,9 @@ DEAD = ("Z", "X")  # states of a process that has ended and was not waited for
 
 def mark(token: str) -> str:
     """Return the end of a folder's name for a run of this process: its owner, then `token` (hexadecimal digits)."""
-    process = os.getpid()
-    _, begun = _status(process)
-    return f"{_machine()}-{process}-{begun}-{int(time.time())}-{token}"
+    machine = _machine()
+    begun = 0 if machine is None else _status(os.getpid())[1]
+    return f"{machine or secrets.token_hex(6)}-{os.getpid()}-{begun}-{int(time.time())}-{token}"
 
 
 def is_over(marked: str) -> bool:
@@ -49,13 +49,19 @@ def is_over(marked: str) -> bool:
     return state in DEAD or begun != int(found["begun"])
 
 
-def _machine() -> str:
-    """Return 12 hexadecimal digits for the running kernel and the namespace of this process's number."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
-    namespace = ""
-    with contextlib.suppress(OSError):
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    return hashlib.sha256(boot + namespace.encode()).hexdigest()[:12]
+def _machine() -> str | None:
+    """Return 12 hexadecimal digits for the running kernel and the namespace of this process's number.
+
+    None where /proc is that of another namespace, or there is none: this machine is like no other then.
+    """
+    try:
+        if Path("/proc/self").readlink().name != str(os.getpid()):
+            return None
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        namespace = os.fsencode(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
+    return hashlib.sha256(boot + namespace).hexdigest()[:12]
 
 
 def _status(process: int) -> tuple[str, int]:
