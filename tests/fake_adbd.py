@@ -1,8 +1,8 @@
 """The device side of the adb protocol, small, for the states that a real adbd cannot be put into.
 
-It listens on loopback, on a port that the kernel chose. A folder of this machine stands for /data/local/tmp; commands
-are run by this machine's own shell with that path put in. Losses, damage and refusals are set as attributes, and can be
-changed while it runs. Protocol: adb's OVERVIEW.TXT, protocol.txt and SYNC.TXT, packets CNXN AUTH OPEN OKAY WRTE CLSE.
+It listens on loopback, on a port that the kernel chose unless one is given. A folder of this machine stands for
+/data/local/tmp; commands are run by this machine's own shell with that path put in. Losses, damage and refusals are set
+as attributes, and can be changed while it runs. Protocol: adb's OVERVIEW.TXT, protocol.txt and SYNC.TXT, packets CNXN AUTH OPEN OKAY WRTE CLSE.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Faults:
 class FakeAdbd:
     """A running device; `serial` is its address, `home` the folder that stands for /data/local/tmp."""
 
-    def __init__(self, folder: Path, abi: str = "arm64-v8a", faults: Faults | None = None) -> None:
+    def __init__(self, folder: Path, abi: str = "arm64-v8a", faults: Faults | None = None, port: int = 0) -> None:
         self.faults = faults or Faults()
         self.home = folder / "home"
         self.home.mkdir(parents=True)
@@ -80,7 +80,7 @@ class FakeAdbd:
         )
         (tools / "getprop").chmod(0o755)
         self.environment = {"PATH": f"{tools}:{os.environ['PATH']}", "LC_ALL": "C"}
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.serial = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self._connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
