@@ -2,7 +2,8 @@
 
 It listens on loopback, on a port that the kernel chose unless one is given. A folder of this machine stands for
 /data/local/tmp; commands are run by this machine's own shell with that path put in. Losses, damage and refusals are set
-as attributes, and can be changed while it runs. Protocol: adb's OVERVIEW.TXT, protocol.txt and SYNC.TXT, packets CNXN AUTH OPEN OKAY WRTE CLSE.
+as attributes, and can be changed while it runs. Protocol: adb's OVERVIEW.TXT, protocol.txt and SYNC.TXT, packets CNXN
+AUTH OPEN OKAY WRTE CLSE.
 """
 
 import contextlib
