@@ -242,6 +242,10 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ),
         ("device: {type: adb}", "device.serial: is missing: type 'adb' needs the serial number"),
         ("device: {serial: x}", "device.serial: is for type 'adb'"),
+        (
+            "device: {cpu: cortex-a75}",
+            "device.cpu: the emulator does not know the CPU 'cortex-a75'; it can be: cortex-a35",
+        ),
         ("device: {target: linux.x86_64}", "device.target: the emulator runs arm64 programs"),
         ("device: {target: linux}", 'device.target: must be "android.armv8", "linux.armv8" or "linux.x86_64"; got'),
         (
@@ -314,6 +318,7 @@ def idx_files(folder: Path) -> None:
         "method: ptq\naccuracy: {max_drop: null}",
         "device: {type: adb, serial: '0123'}",
         "device: {target: linux.armv8}",
+        "device: {type: adb, serial: x, cpu: none of its own}",
         "device: {type: adb, serial: x, target: linux.x86_64}",
         "device: {type: adb, serial: x, toolchain: clang, aar: litert-2.aar}",
     ],

@@ -107,9 +107,10 @@ def ndk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.workflow
 def test_android_by_clang_is_built_by_the_workflow_and_packs_what_the_aar_holds(
-    aar: Path, ndk: Path, tmp_path: Path
+    aar: Path, ndk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = copy_project(tmp_path / "project")
+    monkeypatch.setenv(VARIABLE, "../ndk")  # seen from where the workflow is started
     given = tmp_path / "an archive" / aar.name
     given.parent.mkdir()
     aar.rename(given)
@@ -154,6 +155,17 @@ def test_wrong_archives_are_refused(ndk: Path, tmp_path: Path) -> None:
         archive.writestr("jni/arm64-v8a/../../libLiteRt.so", b"")
     with pytest.raises(UserError, match=r"holds no jni/arm64-v8a/libLiteRt\.so"):
         build(SOURCES, ANDROID, aar, tmp_path / "bundle")
+    with zipfile.ZipFile(aar, "w") as archive:
+        archive.writestr("jni/arm64-v8a/libLiteRt.so", b"no library")
+    with pytest.raises(UserError, match=r"libLiteRt\.so in .*other\.aar is no program or library"):
+        build(SOURCES, ANDROID, aar, tmp_path / "bundle")
+    with zipfile.ZipFile(aar, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("jni/arm64-v8a/libLiteRt.so", bytes(range(256)) * 40)
+    whole = aar.read_bytes()
+    for place in (100, 120):  # in the compressed content
+        aar.write_bytes(whole[:place] + bytes([255 - whole[place]]) * 20 + whole[place + 20 :])
+        with pytest.raises(UserError, match="is no AAR, or it is damaged"):
+            build(SOURCES, ANDROID, aar, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 

@@ -76,6 +76,8 @@ def test_missing_client_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("adb: error: failed to copy 'a' to 'b': remote write failed: No space left on device", "free some space"),
         ("adb: error: failed to get feature set: no devices/emulators found", "enable USB debugging"),
         ("adb: error: failed to copy 'a' to 'b': couldn't read from device", "check the cable"),
+        ("adb: error: connect failed: closed", "check the cable"),
+        ("ADB server didn't ACK\n* failed to start daemon", "another program uses adb's port"),
     ],
 )
 def test_known_messages_come_with_advice(said: str, advice: str) -> None:
@@ -105,6 +107,29 @@ def test_android_virtual_devices_of_both_kinds(
     assert device.describe().machine == machine
     if machine == "x86_64":
         device.push(Path(shutil.which("true") or "/bin/true"), "true")
+
+
+@pytest.mark.device
+def test_a_board_has_no_android_properties_but_gnu_tools(start_fake: StartFake, tmp_path: Path) -> None:  # noqa: F811
+    device = connect(start_fake(""))
+    described = device.describe()
+    assert described.machine == os.uname().machine and described.system.startswith("Linux ")
+    (tmp_path / "sent").write_text("x")
+    for _ in range(2):
+        device.push(tmp_path / "sent", r"back\slash")  # GNU's sha256sum writes names with one in another way
+        device.pull(r"back\slash", tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "x"
+
+
+@pytest.mark.device
+def test_only_what_is_named_as_a_runs_folder_is_ever_removed(start_fake: StartFake) -> None:  # noqa: F811
+    fake = start_fake()
+    over = "0123456789ab-1-2-3-4"  # of 1970
+    for name in (over, f"qatflow-run-x {over}", f"qatflow-run-{over}", f"qatflow-run-{over} "):
+        (fake.home / name).mkdir()
+    device = connect(fake)
+    device.cleanup()
+    assert fake.names() == sorted([over, f"qatflow-run-x {over}", f"qatflow-run-{over} "])
 
 
 @pytest.mark.device

@@ -160,7 +160,7 @@ def test_demo_agrees_with_the_host(device: Device, arm_bundle: Path, tmp_path: P
 
 def test_random_names_and_contents_come_back(device: Device, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
-    for name in ("it's", 'a "b"', "$HOME", "ä/ö", "-x"):
+    for name in ("it's", 'a "b"', "$HOME", "ä/ö", "-x", r"back\slash", "new\nline"):
         (tmp_path / "sent").write_bytes(rng.bytes(1000))
         device.push(tmp_path / "sent", name)
         device.pull(name, tmp_path / "back")

@@ -162,7 +162,7 @@ def test_lost_in_run(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
 
 def test_hangs_in_push(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
     fake = start_fake(hang_in_push=True)
-    assert "no answer to `adb push` within 4 s: wake and unlock the device" in fails(fake.serial)
+    assert re.search("no answer to `adb push` within [67] s: wake and unlock the device", fails(fake.serial))
     assert fake.names() == []
 
 

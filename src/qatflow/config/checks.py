@@ -9,6 +9,7 @@ from qatflow.config.model import Config
 from qatflow.config.paths import file_problem, overlap
 from qatflow.config.text_file import shown
 from qatflow.config.validate import Problem, problem
+from qatflow.device.cpus import find_cpu
 from qatflow.errors import UserError
 from qatflow.files import sha256
 from qatflow.pretrained.sources import ALPHAS, SIZES, weights_file
@@ -125,6 +126,11 @@ def _device(config: Config) -> Iterator[Problem]:
         )
     if config.device.type == "emulator" and config.device.serial is not None:
         yield problem("is for type 'adb': remove it, or set device.type to 'adb'", "device.serial", "device.type")
+    if config.device.type == "emulator":
+        try:
+            find_cpu(config.device.cpu)
+        except UserError as error:
+            yield problem(str(error), "device.cpu", "device.type")
 
 
 def _demo(config: Config) -> Iterator[Problem]:

@@ -24,7 +24,7 @@ from qatflow.files import sha256, whole_file
 
 T = TypeVar("T")
 ANSWER_SECONDS = 30.0
-SLOWEST_BYTES_PER_SECOND = 1e6
+SLOWEST_BYTES_PER_SECOND = 2e5
 
 
 class AdbDevice:
@@ -116,7 +116,7 @@ class AdbDevice:
 
         def attempt() -> None:
             asked = self._check(
-                self._client.shell(f"sha256sum {quoted} && wc -c < {quoted}"), f"reading {name} (was it written?)"
+                self._client.shell(f"sha256sum < {quoted} && wc -c < {quoted}"), f"reading {name} (was it written?)"
             ).stdout.split()
             expected, size = asked[0], int(asked[-1])
             with whole_file(local) as temporary:
@@ -148,16 +148,17 @@ class AdbDevice:
         self._description = self._describe()
         make = scripts.make_folder(self._folder)
         runs = self._persist(lambda: self._check(self._client.shell(make), f"making {self._folder}")).stdout
-        self._sweep(runs.split())
+        self._sweep(runs.splitlines())
 
     def _sweep(self, runs: Sequence[str]) -> None:
         """Remove the folders that runs which were killed have left."""
-        over = [f"{HOME}/{name}" for name in runs if owner.is_over(name.removeprefix(f"{scripts.RUN}-"))]
-        if over:
-            self._persist(lambda: self._client.shell(f"rm -rf {shlex.join(over)}"))
-            print(
-                f"removed from device {self._client.serial} what ended runs had left: {' '.join(over)}", file=sys.stderr
-            )
+        begin = f"{scripts.RUN}-"
+        over = [f"{HOME}/{run}" for run in runs if run.startswith(begin) and owner.is_over(run.removeprefix(begin))]
+        with contextlib.suppress(DeviceError):  # another run will; if the device is gone, what follows tells
+            if over and self._client.shell(f"rm -rf {shlex.join(over)}").status == 0:
+                print(
+                    f"removed from device {self._client.serial}, left by ended runs: {' '.join(over)}", file=sys.stderr
+                )
 
     def _describe(self) -> DeviceDescription:
         answer = self._persist(lambda: self._check(self._client.shell(scripts.DESCRIBE), "asking what the device is"))

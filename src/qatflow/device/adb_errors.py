@@ -42,6 +42,7 @@ KNOWN: tuple[tuple[str, str, Passing], ...] = (
     ("offline", "wait, or unplug and plug the cable (network devices: `adb disconnect`, then `adb connect`)", "yes"),
     ("connection refused", "start the device's adb daemon, and check the address", "once seen"),
     ("cannot connect to daemon", "another program uses adb's port: stop it, or set ANDROID_ADB_SERVER_PORT", "no"),
+    ("failed to start daemon", "another program uses adb's port: stop it, or set ANDROID_ADB_SERVER_PORT", "no"),
     ("failed to connect to", "nothing there answers as an adb daemon does: check the address, restart it", "once seen"),
     ("no space left on device", "free some space on the device", "no"),
     ("read-only file system", "nothing can be written there: restart the device, or use another one", "no"),
@@ -51,6 +52,7 @@ KNOWN: tuple[tuple[str, str, Passing], ...] = (
     ("failed to read stat response", AWAY, "yes"),
     ("connection reset", AWAY, "yes"),
     ("error: closed", AWAY, "yes"),
+    ("connect failed: closed", AWAY, "yes"),
 )
 
 

@@ -46,7 +46,7 @@ def look_for(folder: str, name: str, sha256: str, mode: str) -> str:
     place, earlier, parent = quote(f"{folder}/{name}"), quote(f"{folder}/{EARLIER}/{name}"), _parent(folder, name)
     return (
         f"for f in {place} {earlier}; do "
-        '[ -f "$f" ] || continue; s=$(sha256sum "$f") || exit $?; '
+        '[ -f "$f" ] || continue; s=$(sha256sum < "$f") || exit $?; '
         f'[ "${{s%% *}}" = {sha256} ] || continue; '
         f'mkdir -p {parent} && chmod {mode} "$f" && {{ [ "$f" = {place} ] || mv -f "$f" {place}; }} || exit $?; '
         f"echo {THERE}; exit 0; done; df -kP {HOME} 2>/dev/null || true"
@@ -57,7 +57,7 @@ def settle(folder: str, temporary: str, name: str, sha256: str, mode: str) -> st
     """Put a file that was pushed in its place if its sum is right; else remove it and exit with `SUM_DIFFERS`."""
     place = quote(f"{folder}/{name}")
     return (
-        f"s=$(sha256sum {temporary}) || exit $?; "
+        f"s=$(sha256sum < {temporary}) || exit $?; "
         f'[ "${{s%% *}}" = {sha256} ] || {{ rm -f {temporary}; exit {SUM_DIFFERS}; }}; '
         f"mkdir -p {_parent(folder, name)} && chmod {mode} {temporary} && mv -f {temporary} {place}"
     )

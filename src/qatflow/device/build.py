@@ -78,13 +78,12 @@ def _place_runtime(target: Target, runtime: Path, folder: Path) -> str | None:
     library = folder / ndk.LITERT
     if runtime.suffix == ".aar":
         ndk.unpack_aar(runtime, target.machine, folder)
+        found = _machine_in(runtime, library)
     else:
         found = elf.machine(runtime)
-        if found != target.machine:
-            raise UserError(
-                f"{runtime} is for {found}, {target.name} needs {target.machine}: fetch it for that machine"
-            )
         shutil.copyfile(runtime, library)
+    if found != target.machine:
+        raise UserError(f"{runtime} is for {found}, {target.name} needs {target.machine}: fetch it for that machine")
     needed = _needed(library)
     for carried in set(folder.iterdir()) - {library, *(folder / name for name in needed)}:
         carried.unlink()  # of the AAR, and of no use to the demo
@@ -93,6 +92,13 @@ def _place_runtime(target: Target, runtime: Path, folder: Path) -> str | None:
         raise UserError(f"the LiteRT library in {runtime} is for another C library; {target.name} with "
                         f"{target.toolchain} needs {wanted}")  # fmt: skip
     return ndk.aar_version(runtime) if runtime.suffix == ".aar" else runtime_version(runtime)
+
+
+def _machine_in(aar: Path, library: Path) -> str:
+    try:
+        return elf.machine(library)
+    except UserError:
+        raise UserError(f"{library.name} in {aar} is no program or library: is the AAR damaged?") from None
 
 
 def _compiler(target: Target) -> str:
@@ -112,6 +118,8 @@ def _copy_sources(sources: Path, demo: Path) -> list[Path]:
 
 def _make(demo: Path, jobs: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in UNWANTED}
+    if ndk.VARIABLE in environment:  # as seen from here: make goes to another folder
+        environment[ndk.VARIABLE] = os.path.abspath(environment[ndk.VARIABLE])  # noqa: PTH100 - links stay as they are
     answer = subprocess.run(
         ["make", "-C", str(demo), f"-j{jobs}"],
         env=environment | {"LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"},

@@ -53,5 +53,5 @@ CPUS = {
 def find_cpu(name: str) -> Cpu:
     """Return the CPU of that name; raises UserError with the known ones."""
     if name not in CPUS:
-        raise UserError(f"the emulator does not know the CPU {name!r}; device.cpu can be: {', '.join(CPUS)}")
+        raise UserError(f"the emulator does not know the CPU {name!r}; it can be: {', '.join(CPUS)}")
     return CPUS[name]

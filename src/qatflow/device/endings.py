@@ -27,7 +27,7 @@ def explain_ending(answer: Completed) -> str:
     """Return one line: what a status other than 0 and the last message mean."""
     said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
     last = said[-1].strip() if said else "no message"
-    found = MISSING.search(answer.stderr)
+    found = MISSING.search(answer.stderr) or MISSING.search(answer.stdout)  # one stream before Android 7
     if found:
         return (
             f"{found['loader'] or found['library']} is missing there: build the demo for a target that carries its own "

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ VARIABLE = "ANDROID_NDK_HOME"
 TOOLCHAIN = Path("build/cmake/android.toolchain.cmake")
 ABI = {"aarch64": "arm64-v8a", "x86_64": "x86_64"}
 LITERT = "libLiteRt.so"
+# RuntimeError: a password is wanted, or a compression is unknown.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 def ndk_folder() -> Path:
@@ -56,7 +59,7 @@ def _opened(aar: Path, machine: str) -> Iterator[tuple[zipfile.ZipFile, list[str
             yield archive, members
     except OSError as error:
         raise UserError(f"cannot read {aar}: {error.strerror}") from None
-    except zipfile.BadZipFile as error:
+    except DAMAGED as error:
         raise UserError(f"{aar} is no AAR, or it is damaged: {error}") from None
 
 
