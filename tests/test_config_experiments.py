@@ -187,6 +187,17 @@ def test_two_that_would_write_one_folder_differently_are_refused():
     ]
 
 
+def test_one_demo_is_linked_with_one_library():
+    phone = "device: {type: adb, serial: x, toolchain: clang, aar: one.aar}\nexperiments:\n  base:\n  other:\n"
+    for name in ("one.aar", "two.aar"):
+        Path(name).touch()
+    load(phone + "    device.target: linux.armv8\n    device.toolchain: gcc\n    device.aar: null\n")
+    assert problems(phone + "    device.aar: two.aar\n") == [
+        "my.yaml:1: device.toolchain: 'build.lite.android.armv8.clang' is also that of experiment base, with another "
+        f"device.aar: {CLASH}"
+    ]
+
+
 def test_as_many_as_a_night_holds_and_no_more():
     axes = ", ".join(f"{key}: [{', '.join(map(str, range(1, 14)))}]" for key in ("epoch", "eval_epoch", "batch_size"))
     (found,) = problems(f"experiments:\n  m:\n    matrix: {{{axes.replace('batch', 'compress.batch')}}}\n")

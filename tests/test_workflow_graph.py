@@ -118,6 +118,29 @@ def test_the_demo_is_built_for_the_target_into_a_folder_of_its_own(project, devi
     )
 
 
+def test_each_experiments_device_gets_its_own_demo_built_once(project):
+    (project.folder / "boards.yaml").write_text(
+        "experiments:\n  phone:\n  board:\n    device.target: linux.armv8\n  old_board:\n"
+        "    device.target: linux.armv8\n    device.cpu: cortex-a53\n"
+    )
+    text = project.dry_run("run_demo", *SMALL, "boards.yaml")
+    plan = planned(text)
+    assert (plan["run_on_device"], plan["build_mobile_light"], plan["fetch_runtime"]) == (3, 2, 1)
+    demos = [
+        path.split("/")[0]
+        for job in jobs(text)
+        if job.rule == "run_on_device"
+        for path in job.inputs
+        if path.endswith("/mobilenetv1_light_api")
+    ]
+    assert sorted(demos) == ["build.lite.android.armv8.gcc", *["build.lite.linux.armv8.gcc"] * 2]
+    assert project.plan("build_demo", *SMALL, "boards.yaml") == {
+        "fetch_runtime": 1,
+        "build_mobile_light": 2,
+        "build_demo": 1,
+    }
+
+
 def test_the_default_configuration_has_the_same_graph_as_the_small_one(project):
     assert project.plan() == project.plan(*SMALL) == dict.fromkeys({*TARGETS["all"], "all"}, 1)
 

@@ -30,8 +30,8 @@ rule build_mobile_light:
         **program("build_demo"),
         sources=demo_sources(),
     output:
-        program=LIBRARY + "/demo/cxx/mobile_light/mobilenetv1_light_api",
-        manifest=LIBRARY + "/manifest.json",
+        program=f"{LIBRARY}/demo/cxx/mobile_light/mobilenetv1_light_api",
+        manifest=f"{LIBRARY}/manifest.json",
     log:
         "logs/build_mobile_light/{target}.{toolchain}.log",
     conda:
