@@ -42,6 +42,7 @@ rule all:
     default_target: True
     input:
         rules.report.input,
+        on_each_device(*rules.gate_latency.output),
         exported_files,
     localrule: True
 

@@ -17,6 +17,23 @@ from real_adbd import Phone, Unavailable, make_image
 
 StartPhone = Callable[..., Phone]
 StartFake = Callable[..., FakeAdbd]
+PHONE_FREQUENCY = {
+    "cores": "0 1 2 3", "governor": "schedutil", "min_khz": 300000, "max_khz": 1800000, "hardware_max_khz": 2400000,
+}  # fmt: skip
+POLICY = "sys/devices/system/cpu/cpufreq/policy0"
+# Files of a phone's kernel, as its shell may read them.
+CONDITIONS = {
+    f"{POLICY}/related_cpus": "0 1 2 3\n",
+    f"{POLICY}/scaling_governor": "schedutil\n",
+    f"{POLICY}/scaling_min_freq": "300000\n",
+    f"{POLICY}/scaling_max_freq": "1800000\n",
+    f"{POLICY}/cpuinfo_max_freq": "2400000\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil\n",
+    "sys/class/thermal/thermal_zone0/type": "cpu-0-0\n",
+    "sys/class/thermal/thermal_zone0/temp": "41500\n",
+    "sys/class/thermal/thermal_zone1/type": "switched-off\n",
+    "sys/class/thermal/thermal_zone1/temp": "-273000\n",
+}
 QUICK = (0.2, 0.4, 0.8, 0.8)  # seconds before further attempts: adb's server comes back to a device after about one
 
 
@@ -59,6 +76,9 @@ def start_phone(server: str, image: Path, tmp_path_factory: pytest.TempPathFacto
     phones: list[Phone] = []
     number = itertools.count()
     write_sysroot(folder / "sysroot", find_cpu("cortex-a76"))
+    for name, text in CONDITIONS.items():
+        (folder / "sysroot" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "sysroot" / name).write_text(text)
 
     def start(**options: str) -> Phone:
         for phone in phones:

@@ -25,6 +25,8 @@ from qatflow.config.model import (
         DeviceSection(type="adb", serial="emulator-5556; rm"),
         DeviceSection(type="adb", serial="-s", cpu="--cpu=-x"),
         DeviceSection(),
+        DeviceSection(threads=[4]),
+        DeviceSection(threads=[2, 1], type="adb", max_latency_ms=1.5),
         AccuracySection(max_drop=None),
         AccuracySection(max_drop=0.25),
     ],
@@ -38,6 +40,16 @@ def test_flags_bring_the_section_back(section: Section):
 def test_left_out_and_empty_values_give_no_flag():
     assert "--serial" not in flags(DeviceSection())
     assert "--name" not in flags(DeviceSection(), leave_out=("name",))
+
+
+def test_a_flag_that_a_program_does_not_take_leaves_the_default(capsys: pytest.CaptureFixture[str]):
+    parser = argparse.ArgumentParser()
+    add_flags(parser, DeviceSection, leave_out=("max_latency_ms",))
+    assert read_flags(parser.parse_args(["--threads", "8"]), DeviceSection) == DeviceSection(threads=[8])
+    for wrong in (["--max-latency-ms", "3"], ["--threads", "1;2"]):
+        with pytest.raises(SystemExit):
+            parser.parse_args(wrong)
+    assert "'1;2': whole numbers with commas between them" in capsys.readouterr().err
 
 
 def test_help_shows_each_description(capsys):

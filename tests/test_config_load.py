@@ -141,7 +141,7 @@ def test_problems_of_the_compress_yaml_are_in_the_same_list(problems):
 
 def test_unreadable_files_and_what_the_others_say_wrong_are_all_listed(folder):
     Path("tab.yaml").write_text("seed:\t1\nsead: 1\n")
-    Path("half.yaml").write_text("device: {type: adb, threads: 0}\nmodel: [\n")
+    Path("half.yaml").write_text("device: {type: adb, warmup: -1}\nmodel: [\n")
     Path("huge.yaml").write_bytes(b"#" * 2_000_000)
     with pytest.raises(UserError) as error:
         load_config([DEFAULT, *map(Path, ("no.yaml", "tab.yaml", "half.yaml", "huge.yaml"))], {"seed": -1})
@@ -151,7 +151,7 @@ def test_unreadable_files_and_what_the_others_say_wrong_are_all_listed(folder):
         "huge.yaml: larger than 1,000,000 bytes",
         "tab.yaml:1: seed: a tab character",
         "tab.yaml:2: sead: unknown key",
-        "half.yaml:1: device.threads: must be a whole number from 1 to 64",
+        "half.yaml:1: device.warmup: must be a whole number from 0",
         "half.yaml:3: model: not valid YAML: expected the node content, but found '<stream end>'",
         "--config: seed: must be a whole number from 0, below 2,147,483,648",
     ]
@@ -205,20 +205,20 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ),
         ("data: {path: pictures.zip}", "data.path: pictures.zip is no folder"),
         ("data: {path: data}", "data.path: data and data/fashion_mnist/, which is replaced"),
-        ("data: {path: small, name: x}\ndevice: {pictures: 4}", "must be at most 3, the number of test pictures"),
+        ("data: {path: small, validation: 3}\ndevice: {pictures: 4}", "must be at most 3, the number of validation p"),
         ("data: {path: small, validation: 10}", "data.validation: takes all of the 10 training pictures"),
         ("data: {path: small, validation: 5}", "data.calibration: must be at most 5, the training pictures that are"),
         ("data: {path: small}", "data.preprocessing.size: must be at least 40, the side of the pictures"),
         ("data: {path: data/a}", "data/a lacks train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-"),
         ("data: {validation: 60000}", "data.validation: takes all of the 60,000 training pictures"),
-        ("device: {pictures: 10001}", "device.pictures: must be at most 10,000, the number of test pictures"),
+        ("device: {pictures: 5001}", "device.pictures: must be at most 5,000, the number of validation pictures"),
         ("data: {preprocessing: {channels: 3}}", "data.preprocessing.mean: must have one value a channel"),
         ("data: {preprocessing: {std: [0]}}", "data.preprocessing.std: divides the pixels: each value must be above 0"),
         ("data: {preprocessing: {size: 31}}", "size: must be a whole number from 32 to 512; got 31"),
         ("data: {preprocessing: {channels: true}}", "channels: must be 1 or 3; got true"),
         ("data: {source: digits}", "data.validation: validation (5000) and test (360) take all of the 1797 digits"),
         ("data: {source: digits, validation: 1400}", "data.calibration: must be at most 37, the training pictures"),
-        ("data: {source: digits, validation: 9, test: 50}", "device.pictures: must be at most 50, the number"),
+        ("data: {source: digits, validation: 9, test: 50}", "device.pictures: must be at most 9, the number"),
         ("data: {source: digits, validation: 9, path: x}", "data.path: source 'digits' is bundled with scikit-learn"),
         ("pretrained: {source: file}", "pretrained.path: is missing: source 'file' needs the .h5 file"),
         ("pretrained: {source: file, path: pipe}", "pretrained.path: pipe is no file"),
@@ -266,6 +266,12 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
             "device.aar: my.yaml is no .aar, the kind of archive",
         ),
         ("device: {aar: litert-2.aar}", "device.aar: is for toolchain 'clang': remove it, or set device.toolchain to"),
+        ("device: {max_latency_ms: 5}", "device.max_latency_ms: is for type 'adb': emulated times say nothing of a"),
+        ("device: {max_latency_ms: 0}", "device.max_latency_ms: must be a number above 0 or null; got 0"),
+        ("device: {threads: 2}", "device.threads: must be a list of at least one, each item a whole number"),
+        ("device: {threads: []}", "device.threads: must be a list of at least one"),
+        ("device: {threads: [1, 65]}", "device.threads[1]: must be a whole number from 1 to 64; got 65"),
+        ("device: {threads: [1, 2, 2, 1]}", "device.threads: has 1, 2 more than once"),
         ("method: auto\naccuracy: {max_drop: null}", "accuracy.max_drop: must be a number with method 'auto'"),
         (
             "device: {type: adb, serial: 123}",
@@ -321,6 +327,7 @@ def idx_files(folder: Path) -> None:
         "device: {type: adb, serial: x, cpu: none of its own}",
         "device: {type: adb, serial: x, target: linux.x86_64}",
         "device: {type: adb, serial: x, toolchain: clang, aar: litert-2.aar}",
+        "device: {type: adb, serial: x, max_latency_ms: 4.5, threads: [4]}",
     ],
 )
 def test_what_exists_and_fits_together_is_accepted(problems, text):

@@ -84,6 +84,20 @@ def test_json_tells_times_and_shapes(program: Path, model: Path, tmp_path: Path)
     assert 1e6 < told["peak_memory_bytes"] < 1e9
 
 
+@pytest.mark.parametrize("repeats", [1, 2, 9, 10, 11, 40])
+def test_statistics_are_those_of_the_times(program: Path, model: Path, tmp_path: Path, repeats: int) -> None:
+    path = tmp_path / "timing.json"
+    assert call(program, f"--model_dir={model}", f"--repeats={repeats}", f"--json={path}").returncode == 0
+    told = json.loads(path.read_text())
+    times = np.asarray(told["times_ms"])
+    assert len(times) == told["runs"] == repeats and told["first_ms"] == pytest.approx(times[0], rel=1e-5)
+    expected = {
+        "min": times.min(), "mean": times.mean(), "median": np.median(times), "max": times.max(),
+        "p90": np.percentile(times, 90, method="inverted_cdf"), "stddev": times.std(ddof=1) if repeats > 1 else 0,
+    }  # fmt: skip
+    assert {name: told[f"{name}_ms"] for name in expected} == pytest.approx(expected, rel=1e-5)
+
+
 def test_json_of_a_single_run_has_no_spread(program: Path, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "timing.json"
     assert call(program, f"--model_dir={model}", f"--json={path}").returncode == 0

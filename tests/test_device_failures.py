@@ -55,6 +55,7 @@ def flags(manifest: Path, make_demo: MakeDemo, tmp_path: Path) -> Callable[..., 
         kind = ["--type=emulator"] if serial is None else ["--type=adb", *([f"--serial={serial}"] if serial else [])]
         return [
             *(*kind, "--name=device", f"--model-dir={write_model(tmp_path / 'model')}", f"--manifest={manifest}"),
+            f"--float-dir={write_model(tmp_path / 'float', form='float')}",
             *(f"--library={make_demo(demo, linked)}", f"--output-dir={tmp_path / 'output'}", "--pictures=2"),
         ]
 

@@ -5,12 +5,23 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
 from device_fixtures import ROOT, arm_bundle, arm_runtime, host_bundle, require  # noqa: F401
-from device_phones import StartFake, StartPhone, image, names_on, server, start_fake, start_phone  # noqa: F401
+from device_phones import (  # noqa: F401
+    PHONE_FREQUENCY,
+    StartFake,
+    StartPhone,
+    image,
+    names_on,
+    server,
+    start_fake,
+    start_phone,
+)
 from qatflow.data import reader
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing, apply
@@ -50,9 +61,10 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(manifest: Path, bundle: Path, model: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     require("qemu-aarch64-static")
+    float_ = write_model(model.parent / "float", form="float")
     command = [
         *(sys.executable, str(ROOT / "workflow" / "scripts" / "run_demo.py")),
-        *("--type=emulator", "--name=emulator", f"--model-dir={model}", f"--library={bundle}"),
+        *("--type=emulator", "--name=emulator", f"--model-dir={model}", f"--float-dir={float_}", f"--library={bundle}"),
         *(f"--manifest={manifest}", f"--pictures={PICTURES}", f"--output-dir={output}", "--repeats=5", *flags),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -66,49 +78,121 @@ def error_line(answer: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_report_tells_agreement_accuracy_and_times(
+def report_of(output: Path) -> dict[str, Any]:
+    """report.json, which fits the committed schema."""
+    report: dict[str, Any] = json.loads((output / "report.json").read_text())
+    schema = json.loads((ROOT / "docs" / "device_report.schema.json").read_text())
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(report)] == []
+    return report
+
+
+def expected_accuracy(manifest: Path, model: Path) -> dict[str, Any]:
+    """The accuracy on the first validation pictures, from the host's outputs by hand."""
+    shown = list(reader.pictures(reader.open_manifest(manifest), "validation", PICTURES))
+    scores = Model(model).outputs(np.stack([apply(SPEC, picture) for picture, _ in shown]))
+    order = np.argsort(-scores, axis=1, kind="stable")
+    top1 = np.mean([label == row[0] for (_, label), row in zip(shown, order, strict=True)])
+    top5 = np.mean([label in row[:5] for (_, label), row in zip(shown, order, strict=True)])
+    assert 0 < top5 < 1  # or the figures say nothing
+    return {
+        "split": "validation", "pictures": PICTURES, "device_top1": top1, "device_top5": top5, "host_top1": top1,
+        "host_top5": top5,
+    }  # fmt: skip
+
+
+def test_report_tells_agreement_accuracy_and_times_of_both_models(
     manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip
     model, output = write_model(tmp_path / "model"), tmp_path / "device"
-    answer = run(manifest, arm_bundle, model, output)
+    answer = run(manifest, arm_bundle, model, output, "--threads=2,1,4", "--warmup=2")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == (output / "output.txt").read_text()
     assert answer.stdout.startswith("Output dim: 10\nOutput[0]: 0.")
 
-    report = json.loads((output / "report.json").read_text())
-    host = Model(model / "model.tflite")
-    shown = list(reader.pictures(reader.open_manifest(manifest), "test", PICTURES))
-    scores = host.outputs(np.stack([apply(SPEC, picture) for picture, _ in shown]))
-    order = np.argsort(-scores, axis=1, kind="stable")
-    top1 = np.mean([label == row[0] for (_, label), row in zip(shown, order, strict=True)])
-    top5 = np.mean([label in row[:5] for (_, label), row in zip(shown, order, strict=True)])
-    assert report["accuracy"] == {
-        "pictures": PICTURES, "device_top1": top1, "device_top5": top5, "host_top1": top1,
+    report = report_of(output)
+    for name, folder in (("float", tmp_path / "float"), ("int8", model)):
+        found, file = report["models"][name], folder / "model.tflite"
+        assert found["accuracy"] == expected_accuracy(manifest, file)
+        assert (found["sha256"], found["bytes"]) == (sha256(file), file.stat().st_size)
+        assert str(file) in report["provenance"]["inputs"]
+        assert [timing["threads"] for timing in found["timing"]] == [2, 1, 4]
+        for timing in found["timing"]:
+            assert (timing["emulated"], timing["warmup"], timing["runs"]) == (True, 2, 5)
+            assert 0 < timing["min_ms"] <= timing["median_ms"] <= timing["p90_ms"] <= timing["max_ms"]
+            assert timing["first_ms"] > 0 and timing["load_ms"] > 0 and timing["peak_memory_bytes"] > 1e6
+        profile = found["profile"]
+        assert (profile["emulated"], profile["threads"], profile["runs"]) == (True, 2, 5)
+        kinds = [operator["kernel"].split()[0] for operator in profile["operators"]]
+        assert {"Convolution", "Fully", "Softmax"} < set(kinds)
+        assert ("Convert" in kinds) == (name == "int8")
+        assert found["instructions"] is None
+    int8, float_ = (report["models"][name]["agreement"] for name in ("int8", "float"))
+    assert int8["pictures"] == PICTURES and int8["largest_difference"] <= 1e-6
+    assert int8["integer_part"]["bit_equal"] is True
+    assert float_["integer_part"] is None and float_["largest_difference"] <= float_["tolerance"] == 1e-4
+    device = report["device"]
+    assert (device["cpu"], device["emulated"], device["governor"], device["frequency"]) == (
+        "cortex-a76", True, None, None,
+    )  # fmt: skip
+
+
+def test_emulated_times_are_marked_and_never_compared(
+    manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    model, output = write_model(tmp_path / "model"), tmp_path / "device"
+    answer = run(manifest, arm_bundle, model, output)
+    report = report_of(output)
+    sizes = {name: report["models"][name]["bytes"] for name in ("float", "int8")}
+    assert report["ratio"] == {
+        "bytes": sizes["float"] / sizes["int8"], "median_ms": None, "load_ms": None, "peak_memory_bytes": None,
+        "instructions": None,
     }  # fmt: skip
-    assert 0 < top5 < 1  # or the figures above say nothing
-    agreement = report["agreement"]
-    assert agreement["pictures"] == PICTURES and agreement["largest_difference"] <= 1e-6
-    assert agreement["integer_part"]["bit_equal"] is True
-    assert report["timing"]["emulated"] is True and report["timing"]["runs"] == 5
-    assert report["model"]["sha256"] == sha256(model / "model.tflite")
-    assert report["device"]["cpu"] == "cortex-a76"
-    assert str(model / "model.tflite") in report["provenance"]["inputs"]
+    assert report["warnings"] == [] and report["temperature"] is None
+    told = [line for line in answer.stderr.splitlines() if " ms " in line]
+    assert len(told) == 6 and all("emulated" in line for line in told)
 
 
 def test_whole_run_over_adb(
     manifest: Path, arm_bundle: Path, tmp_path: Path, server: str, start_phone: StartPhone  # noqa: F811
 ) -> None:  # fmt: skip
     phone, model, output = start_phone(), write_model(tmp_path / "model"), tmp_path / "phone"
-    answer = run(manifest, arm_bundle, model, output, "--type=adb", f"--serial={phone.serial}")
+    answer = run(manifest, arm_bundle, model, output, "--type=adb", f"--serial={phone.serial}", "--name=phone")
     assert answer.returncode == 0, answer.stderr
     ones = Model(model / "model.tflite").outputs(np.ones((1, 8, 8, 1), np.float32))[0]
     assert answer.stdout.splitlines()[1:] == [f"Output[{i}]: {value:f}" for i, value in enumerate(ones)]
-    report = json.loads((output / "report.json").read_text())
-    assert (report["device"]["type"], report["device"]["model"]) == ("adb", "qatflow Phone")
-    assert report["accuracy"]["device_top1"] == report["accuracy"]["host_top1"]
-    assert report["agreement"]["integer_part"]["bit_equal"] is True
-    assert report["timing"]["emulated"] is False
+    report = report_of(output)
+    device = report["device"]
+    assert (device["type"], device["model"], device["abis"]) == ("adb", "qatflow Phone", ["arm64-v8a"])
     assert names_on(phone, server) == []
+    for name, file in (("float", tmp_path / "float" / "model.tflite"), ("int8", model / "model.tflite")):
+        found = report["models"][name]
+        assert found["accuracy"] == expected_accuracy(manifest, file)
+        assert not any(timing["emulated"] for timing in [*found["timing"], found["profile"]])
+    assert report["models"]["int8"]["agreement"]["integer_part"]["bit_equal"] is True
+
+    # what the device has no cores for is left out, and said
+    cores = device["cores"]
+    timed = [number for number in (1, 2, 4) if number <= cores]
+    assert [timing["threads"] for timing in report["models"]["int8"]["timing"]] == timed
+    left_out = [number for number in (1, 2, 4) if number > cores]
+    assert report["threads_left_out"] == left_out
+    said = f"warning: phone has {cores} cores, so {' and '.join(map(str, left_out))} threads of device.threads"
+    assert (said in answer.stderr) == bool(left_out)
+
+    # real times are compared
+    times = [[timing["median_ms"] for timing in report["models"][name]["timing"]] for name in ("float", "int8")]
+    assert report["ratio"]["median_ms"] == [
+        {"threads": number, "ratio": float_ / int8} for number, float_, int8 in zip(timed, *times, strict=True)
+    ]
+    slower = any(int8 >= float_ for float_, int8 in zip(*times, strict=True))
+    assert slower == ("warning: int8 is not faster than float on phone" in answer.stderr)
+    assert "emulated" not in answer.stderr
+
+    # the conditions, of a phone that tells them
+    (frequency,) = device["frequency"]
+    assert frequency == PHONE_FREQUENCY and device["governor"] == "schedutil"
+    (sensor,) = report["temperature"]
+    assert sensor == {"sensor": "cpu-0-0", "before": 41.5, "after": 41.5}
 
 
 def test_whole_run_over_adb_while_the_device_comes_and_goes(
@@ -120,9 +204,9 @@ def test_whole_run_over_adb_while_the_device_comes_and_goes(
     answer = run(manifest, host_bundle, write_model(tmp_path / "model"), output, *flags)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.count("trying again") == 4
-    report = json.loads((output / "report.json").read_text())
-    assert report["accuracy"]["device_top1"] == report["accuracy"]["host_top1"]
-    assert report["agreement"]["bit_equal"] is True  # the same processor
+    for found in report_of(output)["models"].values():
+        assert found["accuracy"]["device_top1"] == found["accuracy"]["host_top1"]
+        assert found["agreement"]["bit_equal"] is True  # the same processor
     assert "outputs.bin" in "\n".join(fake.names()) and f"kept on device {fake.serial}: " in answer.stderr
 
     sent = len(fake.received)
@@ -139,13 +223,16 @@ def test_disagreement_is_one_message_and_leaves_no_report(
     output.mkdir()
     (output / "report.json").write_text("of an earlier run")
     message = error_line(run(manifest, arm_bundle, model, output))
-    assert "host and device disagree on the output of picture " in message and ", class " in message
+    assert (
+        f"{model / 'model.tflite'}: host and device disagree on the output of picture " in message
+        and ", class " in message
+    )
     assert re.search(r"they first part at tensor tensor_\d+ \((CONV_2D|FULLY_CONNECTED), operator [13] of 4\)", message)
     assert not list(output.iterdir())
 
     answer = run(manifest, arm_bundle, model, output, "--tolerance=1e-5")
     assert answer.returncode == 0, answer.stderr
-    agreement = json.loads((output / "report.json").read_text())["agreement"]
+    agreement = report_of(output)["models"]["int8"]["agreement"]
     assert 0 < agreement["largest_difference"] <= 1e-5 and agreement["bit_equal"] is False
 
 
@@ -165,15 +252,18 @@ def test_a_weight_that_changed_on_the_way_is_found_at_its_layer(
     class WithABadDisk(Demo):
         def push_model(self, files: dict[str, Path], folder: str) -> None:
             content = files["model.tflite"].read_bytes()
+            if folder == "float":
+                return super().push_model(files, folder)
             assert content.count(weights) == 1
             changed = bytes(byte ^ 0x40 * (place in ends) for place, byte in enumerate(weights))
             (tmp_path / "changed").write_bytes(content.replace(weights, changed))
-            super().push_model({**files, "model.tflite": tmp_path / "changed"}, folder)
+            return super().push_model({**files, "model.tflite": tmp_path / "changed"}, folder)
 
     monkeypatch.setattr("qatflow.device.run.Demo", WithABadDisk)
-    settings = RunSettings(DeviceSettings("emulator", "test"), PICTURES, 0.0, threads=1, warmup=0, repeats=1)
+    settings = RunSettings(DeviceSettings("emulator", "test"), PICTURES, 0.0, threads=(1,), warmup=0, repeats=1)
+    float_ = write_model(tmp_path / "float", form="float")
     with pytest.raises(UserError) as raised:
-        run_demo(settings, model, arm_bundle, manifest, tmp_path / "device")
+        run_demo(settings, model, float_, arm_bundle, manifest, tmp_path / "device")
     message = str(raised.value)
     said = re.search(
         r"on the integer tensor \S+ of picture (\d+), class \d+ \(\d\): host (\S+), device (\S+);", message

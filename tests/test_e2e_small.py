@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -34,6 +35,7 @@ BELOW_EXPORT = {
     "evaluate_tflite",
     "run_on_device",
     "make_report",
+    "gate_latency",
 }
 BELOW_FLOAT = {"optimize_float", "quantise_after_training"}
 OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt", "digits_quant_ptq")
@@ -141,7 +143,7 @@ def test_every_output_is_there(finished):
         *EXPORTED,
         *(f"trained/{name}" for name in ("model", "weights", "history.csv", "manifest.json")),
         *(f"report/{name}" for name in report),
-        *("device/emulator/output.txt", "device/emulator/report.json"),
+        *(f"device/emulator/{name}" for name in ("output.txt", "report.json", "latency_gate.json")),
         *("fake_quant.json", "evaluation.json", "summary.json"),
     ]
     assert [name for name in expected if not (finished.results / name).stat().st_size] == []
@@ -287,11 +289,17 @@ def test_mobile_and_optimised_model_give_the_same_outputs(finished, tmp_path):
 
 def test_the_device_agrees_with_the_host_on_the_model_that_was_sent(finished):
     report = finished.json("device/emulator/report.json")
-    assert report["agreement"]["pictures"] == 20
-    assert report["agreement"]["integer_part"]["bit_equal"]
-    assert report["agreement"]["largest_difference"] <= 1e-6
+    schema = json.loads((finished.project.folder / "docs/device_report.schema.json").read_text())
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(report)] == []
+    int8, float_ = (report["models"][name] for name in ("int8", "float"))
+    assert int8["agreement"]["integer_part"]["bit_equal"]
+    assert int8["agreement"]["largest_difference"] <= 1e-6 and float_["agreement"]["largest_difference"] <= 1e-4
     assert (report["device"]["machine"], report["device"]["emulated"]) == ("aarch64", True)
-    assert report["accuracy"]["device_top1"] == report["accuracy"]["host_top1"]
+    for model in (int8, float_):
+        accuracy = model["accuracy"]
+        assert (accuracy["split"], accuracy["pictures"], model["agreement"]["pictures"]) == ("validation", 20, 20)
+        assert accuracy["device_top1"] == accuracy["host_top1"] > 0.8
+        assert accuracy["device_top5"] == accuracy["host_top5"] >= accuracy["device_top1"]
     # the page's input: ones everywhere
     model = interpreter(finished.results / "digits_quant_opt/model.tflite")
     model.set_tensor(model.get_input_details()[0]["index"], np.ones((1, 32, 32, 1), np.float32))
@@ -300,6 +308,20 @@ def test_the_device_agrees_with_the_host_on_the_model_that_was_sent(finished):
     printed = re.findall(r"^Output\[(\d+)\]: (\S+)$", (finished.results / "device/emulator/output.txt").read_text(), 8)
     assert [int(index) for index, _ in printed] == list(range(10))
     np.testing.assert_allclose([float(value) for _, value in printed], expected, atol=2e-6)
+
+
+def test_emulated_times_are_marked_in_the_table_and_on_the_page(finished):
+    report = finished.json("device/emulator/report.json")
+    page = (finished.results / "report/report.html").read_text()
+    for text in (finished.printed, re.sub(r"<[^>]+>", " ", page)):
+        times = [line for line in text.splitlines() if re.search(r"median, \d thread", line)]
+        assert len(times) == 3 and all("(emulated)" in line for line in times)
+    for place, threads in enumerate((1, 2, 4)):
+        medians = [report["models"][name]["timing"][place]["median_ms"] for name in ("float", "int8")]
+        cells = " +".join(f"{value:.3f}" for value in medians)
+        # no ratio behind them
+        assert re.search(rf"^median, {threads} threads?, ms \(emulated\) +{cells}$", finished.printed, re.MULTILINE)
+    assert "no real device" in finished.printed and "Emulated: times and memory are those of an emulator" in page
 
 
 def test_snakemakes_report_holds_the_table(finished, tmp_path):
@@ -363,17 +385,17 @@ EDITS = {
     "accuracy.max_drop": (
         "config/test.yaml",
         ("max_drop: 5", "max_drop: 6"),
-        {"gate_accuracy", "run_on_device", "make_report", "write_config"},
+        {"gate_accuracy", "run_on_device", "make_report", "gate_latency", "write_config"},
     ),
     "device.pictures": (
         "config/test.yaml",
         ("pictures: 20", "pictures: 21"),
-        {"run_on_device", "make_report", "write_config"},
+        {"run_on_device", "make_report", "gate_latency", "write_config"},
     ),
     "the demo's source": (
         "demo/cxx/mobile_light/timing.cc",
         "// a comment",
-        {"build_mobile_light", "run_on_device", "make_report"},
+        {"build_mobile_light", "run_on_device", "make_report", "gate_latency"},
     ),
     "caption of the report": ("workflow/report/table.rst", "More words.", set()),
     "page of the report": ("src/qatflow/report/page.py", "# a comment", {"make_report"}),

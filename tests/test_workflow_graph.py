@@ -50,6 +50,7 @@ PART_OF = {
     "fetch_runtime": "device",
     "build_mobile_light": "device",
     "run_on_device": "device",
+    "gate_latency": "device",
     "gate_accuracy": "evaluate",
     "evaluate_fake_quant": "evaluate",
     "evaluate_tflite": "evaluate",
@@ -194,6 +195,10 @@ def test_the_graph_is_printed_alone(project):
         ("evaluate_fake_quant", "evaluate_tflite"),
         ("evaluate_tflite", "make_report"),
         ("run_on_device", "make_report"),
+        ("optimize_float", "run_on_device"),
+        ("run_on_device", "gate_latency"),
+        ("make_report", "gate_latency"),
+        ("gate_latency", "all"),
         ("make_report", "all"),
     } <= arrows
     assert not any(first == "export_models" and then in ("train_int8", "make_pretrained") for first, then in arrows)

@@ -60,11 +60,7 @@ rule build_demo:
 
 rule run_demo:
     input:
-        [
-            path.format(experiment=name, device=config.device.name)
-            for name, config in CONFIGS.items()
-            for path in rules.run_on_device.output
-        ],
+        on_each_device(*rules.run_on_device.output),
     localrule: True
 
 

@@ -1,4 +1,4 @@
-"""The optimised model on the device. Local: a phone hangs on this machine, not on a cluster's."""
+"""The models on the device. Local: a phone hangs on this machine, not on a cluster's."""
 
 
 rule run_on_device:
@@ -7,6 +7,12 @@ rule run_on_device:
         model=shipped_file("model.tflite"),
         labels=shipped_file("labels.txt"),
         preprocessing=shipped_file("preprocessing.json"),
+        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        float_files=multiext(
+            "results/{experiment}/{experiment}_float_opt/",
+            "labels.txt",
+            "preprocessing.json",
+        ),
         gate="results/{experiment}/gate.json",
         program=demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
         library=demo_file("manifest.json"),
@@ -25,12 +31,36 @@ rule run_on_device:
         runtime="1h",
     params:
         flags=lambda wildcards: flags(
-            device_of(wildcards), leave_out=("name", *BUILD_KEYS)
+            device_of(wildcards), leave_out=("name", "max_latency_ms", *BUILD_KEYS)
         ),
         model=subpath(input.model, parent=True),
+        float_model=subpath(input.float_model, parent=True),
         library=subpath(input.library, parent=True),
         folder=subpath(output.text, parent=True),
     shell:
         "python {input.script} --name {wildcards.device} {params.flags}"
-        " --model-dir {params.model} --library {params.library} --manifest {input.data}"
-        " --output-dir {params.folder} > {log} 2>&1"
+        " --model-dir {params.model} --float-dir {params.float_model} --library {params.library}"
+        " --manifest {input.data} --output-dir {params.folder} > {log} 2>&1"
+
+
+rule gate_latency:
+    input:
+        **program("gate_latency"),
+        device="results/{experiment}/device/{device}/report.json",
+        # for the order alone: where the gate is closed, the report is there to see where the time goes
+        after=ancient("results/{experiment}/summary.json"),
+    output:
+        "results/{experiment}/device/{device}/latency_gate.json",
+    log:
+        "logs/gate_latency/{experiment}_{device}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="500MB",
+        runtime="5m",
+    params:
+        max_latency=lambda wildcards: device_of(wildcards).max_latency_ms or "none",
+    shell:
+        "python {input.script} --report {input.device} --max-latency-ms {params.max_latency}"
+        " --output {output} > {log} 2>&1"

@@ -109,3 +109,12 @@ def weights_of(wildcards):
 def of_each(*files):
     """Return files of each experiment."""
     return expand(files, experiment=CONFIGS)
+
+
+def on_each_device(*files):
+    """Return files of each experiment's run on its device."""
+    return [
+        file.format(experiment=name, device=config.device.name)
+        for name, config in CONFIGS.items()
+        for file in files
+    ]

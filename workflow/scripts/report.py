@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.device.report import read_report
 from qatflow.evaluate.layers import read_layers
 from qatflow.files import write_text
 from qatflow.report import table
@@ -28,14 +29,16 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
     arguments = parser.parse_args(argv)
+    device = read_report(arguments.device)
     summary = summarise(
         arguments.experiment,
         arguments.shipped,
         arguments.evaluation,
         arguments.gate,
-        arguments.device,
+        device,
         arguments.demo,
         arguments.summary,
+        inputs=[arguments.evaluation, arguments.gate, arguments.device, arguments.demo],
     )
     write_text(arguments.output / "summary.txt", table.text(summary))
     histories = {"float": arguments.float_history, "int8": arguments.history}
@@ -49,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
         "Ranges of the layers": arguments.output / "ranges.svg",
         "Confusion": arguments.output / "confusion.svg",
     }
-    write_text(arguments.output / "report.html", page(summary, layers, pictures))
+    write_text(arguments.output / "report.html", page(summary, device, layers, pictures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run the optimised model on a device, compare it with the host, and report how right and how fast it is there."""
+"""Run the optimised model and the float one on a device: report how right and how fast they are there."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,22 +14,30 @@ from qatflow.device.run import RunSettings, run_demo
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments, run, and print what the program printed on the device."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model-dir", type=Path, required=True, help="folder of the optimised model")
+    parser.add_argument("--model-dir", type=Path, required=True, help="folder of the int8 model")
+    parser.add_argument("--float-dir", type=Path, required=True, help="folder of the float model")
     parser.add_argument("--library", type=Path, required=True, help="the built demo, inference_lite_lib.<target>")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of the data set")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of output.txt and report.json")
-    add_flags(parser, DeviceSection, leave_out=BUILD_KEYS)
+    add_flags(parser, DeviceSection, leave_out=("max_latency_ms", *BUILD_KEYS))  # other programs have them
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, DeviceSection)
     settings = RunSettings(
         device=DeviceSettings(section.type, section.name, section.serial, section.cpu, section.keep, section.target),
         pictures=section.pictures,
         tolerance=section.tolerance,
-        threads=section.threads,
+        threads=tuple(section.threads),
         warmup=section.warmup,
         repeats=section.repeats,
     )
-    text = run_demo(settings, arguments.model_dir, arguments.library, arguments.manifest, arguments.output_dir)
+    text = run_demo(
+        settings,
+        int8_dir=arguments.model_dir,
+        float_dir=arguments.float_dir,
+        library=arguments.library,
+        manifest=arguments.manifest,
+        output_dir=arguments.output_dir,
+    )
     print(text, end="")
 
 

@@ -7,7 +7,6 @@
 #include <iostream>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "failure.h"
@@ -27,15 +26,14 @@ using namespace qatflow;
 // Runs the tensor warmup + repeats times, leaving the result in `output`.
 void Measure(LightPredictor& predictor, const unsigned char* tensor, const Flags& flags, Bytes& output,
              Report& report) {
-  std::vector<double> milliseconds;
   for (int run = 0; run < flags.warmup + flags.repeats; ++run) {
     const Stopwatch stopwatch;
     predictor.Run(tensor, output.data());
     const double elapsed = stopwatch.Milliseconds();
     if (run == 0) report.first_ms = elapsed;
-    if (run >= flags.warmup) milliseconds.push_back(elapsed);
+    if (run >= flags.warmup) report.milliseconds.push_back(elapsed);
   }
-  report.times = Summarise(std::move(milliseconds));
+  report.times = Summarise(report.milliseconds);
 }
 
 void PrintOutputs(const TensorInfo& info, const Bytes& output) {

@@ -54,6 +54,12 @@ std::string Number(double value, int digits = 6) {
   return text;
 }
 
+std::string TimesJson(const std::vector<double>& milliseconds) {
+  std::string text;
+  for (const double value : milliseconds) text += (text.empty() ? "" : ", ") + Number(value, 9);
+  return "[" + text + "]";
+}
+
 std::string TensorJson(const TensorInfo& info) {
   std::string shape;
   for (const int dimension : info.shape) shape += (shape.empty() ? "" : ", ") + std::to_string(dimension);
@@ -99,7 +105,7 @@ std::string ReportJson(const Report& report, const Flags& flags, const TensorInf
          ",\n  \"min_ms\": " + Number(times.min) + ",\n  \"mean_ms\": " + Number(times.mean) +
          ",\n  \"median_ms\": " + Number(times.median) + ",\n  \"p90_ms\": " + Number(times.p90) +
          ",\n  \"max_ms\": " + Number(times.max) + ",\n  \"stddev_ms\": " + Number(times.stddev) +
-         ",\n  \"peak_memory_bytes\": " + std::to_string(PeakMemoryBytes()) +
+         ",\n  \"times_ms\": " + TimesJson(report.milliseconds) + ",\n  \"peak_memory_bytes\": " + std::to_string(PeakMemoryBytes()) +
          ",\n  \"results\": " + ResultsJson(report.results, labels) +
          ",\n  \"operators\": " + OperatorsJson(report.operators) + "\n}\n";
 }

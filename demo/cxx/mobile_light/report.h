@@ -26,6 +26,7 @@ struct Report {
   double load_ms = 0;     // reading and preparing the model
   double prepare_ms = 0;  // reading, decoding and preprocessing the first input
   double first_ms = 0;    // the very first run
+  std::vector<double> milliseconds;  // of each timed run, in their order
   Statistics times;
   std::vector<InputResult> results;  // empty without --topk
   std::vector<OperatorSummary> operators;  // empty without --profile

@@ -131,6 +131,15 @@ def _device(config: Config) -> Iterator[Problem]:
             find_cpu(config.device.cpu)
         except UserError as error:
             yield problem(str(error), "device.cpu", "device.type")
+    if config.device.type == "emulator" and config.device.max_latency_ms is not None:
+        yield problem(
+            "is for type 'adb': emulated times say nothing of a real device. Remove it, or set device.type to 'adb'",
+            "device.max_latency_ms",
+            "device.type",
+        )
+    threads = config.device.threads
+    if doubled := sorted({number for number in threads if threads.count(number) > 1}):
+        yield problem(f"has {', '.join(map(str, doubled))} more than once", "device.threads")
 
 
 def _demo(config: Config) -> Iterator[Problem]:

@@ -78,7 +78,7 @@ def _digits(config: Config) -> Iterator[Problem]:
         )
     else:
         yield from _calibration(config, left, "data.validation", "data.test", "data.source")
-    yield from _device(config, data.test, "data.test", "data.source")
+    yield from _device(config)
 
 
 def _idx(config: Config) -> Iterator[Problem]:
@@ -94,7 +94,7 @@ def _idx(config: Config) -> Iterator[Problem]:
         )
     else:
         yield from _calibration(config, left, "data.validation", *keys)
-    yield from _device(config, counts.test, *keys)
+    yield from _device(config)
     size = data.preprocessing.size
     if data.preprocessing.resize == "pad" and counts.side > size:
         yield problem(
@@ -117,6 +117,12 @@ def _calibration(config: Config, left: int, *keys: str) -> Iterator[Problem]:
         yield problem(f"must be at most {left:,}, the training pictures that are left", "data.calibration", *keys)
 
 
-def _device(config: Config, test: int, *keys: str) -> Iterator[Problem]:
-    if config.device.pictures > test:
-        yield problem(f"must be at most {test:,}, the number of test pictures", "device.pictures", *keys)
+def _device(config: Config) -> Iterator[Problem]:
+    validation = config.data.validation
+    if config.device.pictures > validation:
+        yield problem(
+            f"must be at most {validation:,}, the number of validation pictures",
+            "device.pictures",
+            "data.validation",
+            "data.source",
+        )

@@ -15,13 +15,14 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 def add_flags(parser: argparse.ArgumentParser, section: type[Section], leave_out: tuple[str, ...] = ()) -> None:
-    """Add a flag for each plain value of the section, with its description and default."""
+    """Add a flag for each plain value of the section, with its description and default; a list has commas: 1,2,4."""
     group = parser.add_argument_group(section.__name__, (section.__doc__ or "").partition("\n")[0])
     for name, field in _plain_fields(section):
         if name in leave_out:
             continue
         kinds = _kinds(field)
-        plain: Callable[[str], Any] = json.loads if _is_mapping(field) else _boolean if bool in kinds else str
+        plain: Callable[[str], Any] = _boolean if bool in kinds else str
+        plain = json.loads if _is_a(dict, field) else _whole_numbers if _is_a(list, field) else plain
         plain = next((kind for kind in (int, float) if kind in kinds), plain)
         choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
         group.add_argument(
@@ -44,11 +45,11 @@ def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:
     """Return the flags, quoted for a shell, that `read_flags` makes the section of."""
     fields = {name: field for name, field in _plain_fields(type(section)) if name not in leave_out}
     values = {
-        name: json.dumps(value) if _is_mapping(field) else "none" if value is None and _says_none(field) else value
+        name: _text(value) if value is not None else "none" if _says_none(field) else None
         for name, field in fields.items()
         for value in [getattr(section, name)]
     }
-    return " ".join(_with_value(name, str(value)) for name, value in values.items() if value is not None)
+    return " ".join(_with_value(name, value) for name, value in values.items() if value is not None)
 
 
 def _with_value(name: str, value: str) -> str:
@@ -60,12 +61,18 @@ def _plain_fields(section: type[Section]) -> list[tuple[str, FieldInfo]]:
     return [(name, field) for name, field in section.model_fields.items() if not _is_section(field)]
 
 
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
-def _is_mapping(field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is dict
+def _is_a(kind: type, field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is kind
 
 
 def _kinds(field: FieldInfo) -> list[object]:
@@ -90,3 +97,10 @@ def _boolean(text: str) -> bool:
     if text not in ("True", "False"):
         raise argparse.ArgumentTypeError(f"{text!r}: True or False")
     return text == "True"
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: whole numbers with commas between them") from None

@@ -164,16 +164,30 @@ class DeviceSection(Section):
     aar: Text | None = Field(
         None, description="clang: the archive of LiteRT for Android, litert-<version>.aar. Required there."
     )
-    pictures: int = Field(200, ge=1, description="Test pictures that run on the device and are compared with the host.")
+    pictures: int = Field(
+        200, ge=1, description="Validation pictures that run on the device and are compared with the host."
+    )
     tolerance: float = Field(
         0.0,
         ge=0,
         description="Largest difference of an output from the host's. 0: all that is computed in integers has equal "
         "bits, and a float softmax behind it is within 1e-6.",
     )
-    threads: int = Field(1, ge=1, le=64, description="Threads of the run-time on the device.")
+    threads: list[Annotated[int, Field(ge=1, le=64)]] = Field(
+        [1, 2, 4],
+        min_length=1,
+        description="Numbers of threads of the run-time to time with. The pictures, the times of the operators and the "
+        "latency gate have the first; what the device has no cores for is left out, and said.",
+    )
     warmup: int = Field(1, ge=0, description="Runs before timing starts.")
     repeats: int = Field(10, ge=1, description="Timed runs.")
+    max_latency_ms: float | None = Field(
+        None,
+        gt=0,
+        description="adb: longest median time of a picture, in ms, that the int8 model may take at the first number of "
+        "threads; more ends the run, with everything kept. null: any. Emulated times say nothing, so not for type "
+        "'emulator'.",
+    )
     keep: bool = Field(
         False,
         description="Whether the run's folder stays on the device afterwards, to be tried by hand; the next run "

@@ -17,6 +17,7 @@ from qatflow.device import owner, retry
 from qatflow.device.adb_client import AdbClient
 from qatflow.device.adb_errors import explain
 from qatflow.device.adb_scripts import HOME
+from qatflow.device.conditions import frequencies, temperatures
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
 from qatflow.device.mounts import free_bytes, mount_options
 from qatflow.device.program_check import check_program
@@ -67,6 +68,10 @@ class AdbDevice:
     def describe(self) -> DeviceDescription:
         """Return what the device said of itself when it was opened."""
         return self._description
+
+    def temperatures(self) -> dict[str, float]:
+        """Return the kernel's sensors, or those of Android's thermal service."""
+        return temperatures(self._persist(lambda: self._client.shell(scripts.TEMPERATURES)).stdout)
 
     def push(self, local: Path, name: str) -> None:
         """Push to a temporary name, compare the sums, and move into place; nothing where the same is there already."""
@@ -171,10 +176,12 @@ class AdbDevice:
             model=f"{said['maker']} {said['model']}".strip() or "unknown",
             system=f"Android {said['android']}" if said["android"] else said["kernel"],
             machine="aarch64" if runs_aarch64 else (",".join(filter(None, abis)) or said["machine"]),
+            abis=tuple(filter(None, abis)),
             cpu=said["soc"] or None,
             features=tuple(said["features"].partition(":")[2].split()),
             cores=int(said["cores"]) if said["cores"].isdecimal() else 1,
             governor=said["governor"] or None,
+            frequency=frequencies(answer.stdout),
             emulated=False,
         )
 

@@ -17,9 +17,27 @@ echo maker=$(getprop ro.product.manufacturer 2>/dev/null)
 echo model=$(getprop ro.product.model 2>/dev/null)
 echo android=$(getprop ro.build.version.release 2>/dev/null)
 echo soc=$(getprop ro.soc.model 2>/dev/null)
-echo cores=$(nproc 2>/dev/null)
+echo cores=$(nproc 2>/dev/null || grep -c '^processor' /proc/cpuinfo 2>/dev/null)
 echo governor=$(cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor 2>/dev/null)
+for p in /sys/devices/system/cpu/cpufreq/policy*; do
+  [ -d "$p" ] || continue
+  line=
+  for file in related_cpus scaling_governor scaling_min_freq scaling_max_freq cpuinfo_max_freq; do
+    line="$line|$(cat "$p/$file" 2>/dev/null)"
+  done
+  echo "frequency=${line#|}"
+done
 echo features=$(grep -m1 '^Features' /proc/cpuinfo 2>/dev/null)
+"""
+# Android keeps most kernel sensors from its shell, but tells those of its thermal service from version 10 on.
+TEMPERATURES = """\
+found=
+for z in /sys/class/thermal/thermal_zone*; do
+  t=$(cat "$z/temp" 2>/dev/null) && [ -n "$t" ] || continue
+  found=1
+  echo "zone=$(cat "$z/type" 2>/dev/null)|$t"
+done
+[ -n "$found" ] || dumpsys -t 5 thermalservice 2>/dev/null || true
 """
 MOUNTS = "cat /proc/mounts 2>/dev/null"
 

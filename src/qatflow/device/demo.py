@@ -1,7 +1,7 @@
 """The demo program on a device: put there with a model, called, its answers read."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +10,13 @@ import numpy as np
 from qatflow.device.bundle import PROGRAM, Bundle
 from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, Device, DeviceError
-from qatflow.device.printed import check_printed, read_numbers
+from qatflow.device.printed import check_printed, read_list, read_numbers, read_object
+from qatflow.device.report import OperatorTime, Profile, Timing
 from qatflow.errors import UserError
 from qatflow.tflite.run import TensorType
 
 CALL_SECONDS = 600.0
 PICTURE_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Times of one run of one picture, in milliseconds, as the program measured them.
-
-    Attributes:
-        emulated: whether they mean nothing for real devices.
-        threads: of the run-time.
-        warmup: runs before those counted.
-        runs: runs counted.
-        load_ms: reading and preparing the model.
-        first_ms: the very first run.
-        min_ms: quickest of `runs`.
-        mean_ms: their mean.
-        median_ms: their median.
-        p90_ms: their 90th percentile, nearest rank.
-        max_ms: slowest.
-        stddev_ms: sample standard deviation.
-        peak_memory_bytes: largest resident memory of the program (of qemu, in the emulator).
-    """
-
-    emulated: bool
-    threads: int
-    warmup: int
-    runs: int
-    load_ms: float
-    first_ms: float
-    min_ms: float
-    mean_ms: float
-    median_ms: float
-    p90_ms: float
-    max_ms: float
-    stddev_ms: float
-    peak_memory_bytes: int
 
 
 class Demo:
@@ -81,12 +47,23 @@ class Demo:
         )  # fmt: skip
         program = f"{PROGRAM} on {self.description.name}"
         check_printed(answer.stdout, program)
-        with tempfile.TemporaryDirectory() as temporary:
-            path = Path(temporary) / "timing.json"
-            self._device.pull("timing.json", path)
-            wanted = [name for name in Timing.__dataclass_fields__ if name != "emulated"]
-            told: dict[str, Any] = read_numbers(path, wanted, program)
-        return answer.stdout, Timing(emulated=self.description.emulated, **told)
+        numbers: dict[str, Any] = read_numbers(self._told("timing.json", program), _names(Timing, "emulated"), program)
+        numbers["peak_memory_bytes"] = numbers["peak_memory_bytes"] or None  # the program writes 0 where it is not told
+        return answer.stdout, Timing(emulated=self.description.emulated, **numbers)
+
+    def profile(self, folder: str, threads: int, warmup: int, repeats: int) -> Profile:
+        """Call the program with an input of ones; return the times of its operators."""
+        self._call(
+            f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
+            "--profile", "--json=profile.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + 2 * repeats),
+        )  # fmt: skip
+        program = f"{PROGRAM} on {self.description.name}"
+        told = self._told("profile.json", program)
+        operators = []
+        for operator in read_list(told, "operators", program):
+            numbers: dict[str, Any] = read_numbers(operator, _names(OperatorTime, "kernel"), program)
+            operators.append(OperatorTime(kernel=str(operator.get("kernel", "")), **numbers))
+        return Profile(self.description.emulated, threads, repeats, tuple(operators))
 
     def outputs(self, folder: str, inputs: np.ndarray, output: TensorType, threads: int) -> np.ndarray:
         """Run each row of `inputs` on the device.
@@ -117,6 +94,13 @@ class Demo:
             )
         return values.reshape(len(inputs), -1)
 
+    def _told(self, name: str, program: str) -> dict[str, Any]:
+        """Return the JSON object that the program wrote."""
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / name
+            self._device.pull(name, path)
+            return read_object(path, program)
+
     def _call(self, *flags: str, timeout: float) -> Completed:
         answer = self._device.run(self._bundle.command(*flags), timeout)
         if answer.status != 0:
@@ -124,3 +108,7 @@ class Demo:
                 f"{PROGRAM} on {self.description.name} ended with status {answer.status}: {explain_ending(answer)}"
             )
         return answer
+
+
+def _names(found: type, but: str) -> list[str]:
+    return [field.name for field in fields(found) if field.name != but]

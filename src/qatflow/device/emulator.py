@@ -68,6 +68,10 @@ class Emulator:
         """Return what is imitated, and by which qemu."""
         return self._description
 
+    def temperatures(self) -> dict[str, float]:
+        """Return nothing: this machine's temperatures are not the device's."""
+        return {}
+
     def push(self, local: Path, name: str) -> None:
         """Copy a file into the run's folder."""
         check_program(local, self._description)
@@ -161,10 +165,12 @@ class Emulator:
             model=f"qemu user mode {found[1] if found else '(unknown version)'}",
             system="Linux",
             machine="aarch64",
+            abis=(),
             cpu=self._cpu.name,
             features=self._cpu.features,
             cores=CORES,
             governor=None,
+            frequency=None,
             emulated=True,
         )
 

@@ -34,6 +34,25 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True)
+class CpuFrequency:
+    """How fast cores may run that change their frequency together; null is what the device does not tell.
+
+    Attributes:
+        cores: their numbers, as the kernel lists them.
+        governor: what decides on the frequency.
+        min_khz: lower limit in force.
+        max_khz: upper limit in force.
+        hardware_max_khz: highest frequency of the hardware.
+    """
+
+    cores: str | None
+    governor: str | None
+    min_khz: int | None
+    max_khz: int | None
+    hardware_max_khz: int | None
+
+
+@dataclass(frozen=True)
 class DeviceDescription:
     """A device, in its own words.
 
@@ -43,10 +62,12 @@ class DeviceDescription:
         model: maker's name of the device, or of the emulator with its version.
         system: operating system and version.
         machine: processor architecture of programs it runs, as `uname -m` prints it.
-        cpu: name of the processor; None when it does not tell.
+        abis: Android's names of the ABIs it runs, the best first; empty on other systems.
+        cpu: name of the processor; null when it does not tell.
         features: processor features, as the Features line of /proc/cpuinfo lists them.
         cores: processors that are online.
-        governor: frequency governor of the first core; None when it cannot be read.
+        governor: frequency governor of the first core; null when it cannot be read.
+        frequency: limits of the cores' frequency; null when they cannot be read.
         emulated: whether times measured there mean nothing for real devices.
     """
 
@@ -55,10 +76,12 @@ class DeviceDescription:
     model: str
     system: str
     machine: str
+    abis: tuple[str, ...]
     cpu: str | None
     features: tuple[str, ...]
     cores: int
     governor: str | None
+    frequency: tuple[CpuFrequency, ...] | None
     emulated: bool
 
 
@@ -85,6 +108,9 @@ class Device(Protocol):
 
     def describe(self) -> DeviceDescription:
         """Return what the device is."""
+
+    def temperatures(self) -> dict[str, float]:
+        """Return what the device's sensors tell now, in degrees Celsius, by their names; empty where none is read."""
 
     def push(self, local: Path, name: str) -> None:
         """Copy a file to the device under `name`, whole or not at all; executable where `local` is.

@@ -1,10 +1,10 @@
 """Do host and device agree?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from qatflow.device.report import Agreement
 from qatflow.errors import UserError
 
 
@@ -19,23 +19,6 @@ class DisagreementError(UserError):
         """Keep the picture beside the message."""
         super().__init__(message)
         self.picture = picture
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Outputs that agree.
-
-    Attributes:
-        pictures: number of pictures compared.
-        bit_equal: whether every output has the same bits.
-        largest_difference: greatest absolute difference of an output, in the output's units.
-        tolerance: the greatest that was allowed; 0 where equal bits were asked for.
-    """
-
-    pictures: int
-    bit_equal: bool
-    largest_difference: float
-    tolerance: float
 
 
 def compare(

@@ -11,14 +11,16 @@ from qatflow.device.parity import bits
 from qatflow.tflite.run import Model
 
 
-def first_difference(demo: Demo, model: Path, picture: np.ndarray, threads: int) -> str:
-    """Cut the model behind each operator in turn, run it on host and device, and say where their bits first differ.
+def first_difference(demo: Demo, model: Path, picture: np.ndarray, threads: int, tolerance: float) -> str:
+    """Cut the model behind each operator in turn, run it on host and device, and say where they first differ.
 
     Args:
         demo: the program on the device.
         model: .tflite file of the whole model.
         picture: [1, …], of the model's input type.
         threads: of the run-time on the device.
+        tolerance: greatest difference that is none, as a share of the tensor's greatest magnitude, or of 1 where that
+            is less; 0: none, whatever bits differ.
 
     Returns:
         One clause that names tensor, operator, and both values of the element that differs most.
@@ -34,9 +36,10 @@ def first_difference(demo: Demo, model: Path, picture: np.ndarray, threads: int)
             host = Model(file)
             demo.push_model({"model.tflite": file}, "cut")
             here, there = host.outputs(picture)[0], demo.outputs("cut", picture, host.output, threads)[0]
-            different = bits(here) != bits(there)
+            distance = np.abs(here.astype(np.float64) - there.astype(np.float64))
+            allowed = tolerance * max(1.0, np.nanmax(np.abs(here.astype(np.float64)), initial=0.0))
+            different = (bits(here) != bits(there)) & ~(distance <= allowed) if tolerance else bits(here) != bits(there)
             if different.any():
-                distance = np.abs(here.astype(np.float64) - there.astype(np.float64))
                 most = int(np.argmax(np.where(different, np.nan_to_num(distance, nan=np.inf), -1)))
                 return (
                     f"they first part at tensor {place.name} ({place.operator}, operator {place.number} of "

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from qatflow.device.interface import DeviceError
 
@@ -25,14 +26,29 @@ def check_printed(text: str, program: str) -> None:
         raise DeviceError(f"{program} printed {wrong[:80]!r} where its outputs were expected: {AGAIN}")
 
 
-def read_numbers(path: Path, names: Iterable[str], program: str) -> dict[str, float]:
-    """Return numbers by name out of a JSON object that the demo wrote; raises DeviceError where one is missing."""
+def read_object(path: Path, program: str) -> dict[str, Any]:
+    """Return the JSON object that the demo wrote; raises DeviceError where it wrote none."""
     try:
         told = json.loads(path.read_bytes())
-        numbers = {name: told[name] for name in names}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DeviceError(f"{program} wrote times that cannot be read ({error!r}): {AGAIN}") from None
+    except ValueError as error:
+        raise DeviceError(f"{program} wrote times that cannot be read ({error}): {AGAIN}") from None
+    if not isinstance(told, dict):
+        raise DeviceError(f"{program} wrote times that cannot be read (no object): {AGAIN}")
+    return told
+
+
+def read_numbers(told: Mapping[str, Any], names: Iterable[str], program: str) -> dict[str, float]:
+    """Return numbers by name out of an object that the demo wrote; raises DeviceError where one is missing."""
+    numbers = {name: told.get(name) for name in names}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DeviceError(f"{program} wrote {value!r} for {name}, which is no number: {AGAIN}")
-    return numbers
+    return numbers  # type: ignore[return-value]
+
+
+def read_list(told: Mapping[str, Any], name: str, program: str) -> list[dict[str, Any]]:
+    """Return a list of objects out of an object that the demo wrote; raises DeviceError where there is none."""
+    found = told.get(name)
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise DeviceError(f"{program} wrote {name} that cannot be read: {AGAIN}")
+    return found

@@ -1,33 +1,33 @@
-"""The optimised model on a device: right, and how fast."""
+"""The models on a device: how fast, and whether right. Pictures, times, parity, report, in this order."""
 
-import contextlib
-import tempfile
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from qatflow import provenance
-from qatflow.data import reader
-from qatflow.data.preprocess import Preprocessing
 from qatflow.device.bundle import Bundle, open_bundle
-from qatflow.device.demo import Demo, Timing
-from qatflow.device.integer_part import expose_integers
-from qatflow.device.interface import DeviceSettings
-from qatflow.device.parity import Agreement, DisagreementError, compare
-from qatflow.device.parting import first_difference
+from qatflow.device.conditions import held_back
+from qatflow.device.demo import Demo
+from qatflow.device.interface import Device, DeviceSettings
+from qatflow.device.model_folder import ModelFolder
+from qatflow.device.pictures import Pictures, read_pictures
 from qatflow.device.registry import open_device
-from qatflow.errors import UserError
-from qatflow.files import read_json, sha256, write_json, write_text
-from qatflow.metrics import accuracy
-from qatflow.tflite.run import Model
-
-FORMAT = 1
-SPLIT = "test"
-MODEL_FILES = ("model.tflite", "labels.txt", "preprocessing.json")
-# The last bits of a float softmax differ between ARM and x86 kernels (measured: up to 1.2e-7 of a probability).
-FLOAT_TAIL_TOLERANCE = 1e-6
+from qatflow.device.report import (
+    FORMAT,
+    Agreement,
+    DeviceAccuracy,
+    DeviceReport,
+    ModelReport,
+    Models,
+    TensorForm,
+    write_report,
+)
+from qatflow.device.speedup import ratio, slower_than_float
+from qatflow.device.timing import Measured, temperatures_around, threads_to_time, time_models
+from qatflow.device.verify import FLOAT_TOLERANCE, verify
+from qatflow.device.words import left_out, times
+from qatflow.files import sha256, write_text
+from qatflow.tflite.run import TensorType
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class RunSettings:
 
     Attributes:
         device: where.
-        pictures: test pictures, from the first on.
-        tolerance: greatest difference of an output from the host's. 0: everything computed in integers has equal bits,
-            and a float softmax after it is within `FLOAT_TAIL_TOLERANCE`.
-        threads: of the run-time on the device.
+        pictures: validation pictures, from the first on.
+        tolerance: greatest difference of an output of the int8 model from the host's, as in `verify.verify`; the float
+            model has at least `verify.FLOAT_TOLERANCE`.
+        threads: numbers of threads to time with; the pictures run with the first.
         warmup: runs before timing starts.
         repeats: timed runs.
     """
@@ -47,35 +47,23 @@ class RunSettings:
     device: DeviceSettings
     pictures: int
     tolerance: float
-    threads: int
+    threads: tuple[int, ...]
     warmup: int
     repeats: int
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Test pictures as the model takes them.
+def run_demo(
+    settings: RunSettings, int8_dir: Path, float_dir: Path, library: Path, manifest: Path, output_dir: Path
+) -> str:
+    """Run both models on the device, compare them with the host, and write what was found.
 
-    Attributes:
-        inputs: [n, size, size, channels], of the model's input type.
-        labels: int64 [n].
-        classes: names of the classes.
-    """
-
-    inputs: np.ndarray
-    labels: np.ndarray
-    classes: tuple[str, ...]
-
-
-def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Path, output_dir: Path) -> str:
-    """Run the demo on the device, compare it with the host, and write what was found.
-
-    `output_dir` gets output.txt, the text of the program for an input of ones, and report.json; older ones are removed
-    first, and a failed run leaves neither.
+    `output_dir` gets output.txt, the text of the program for the int8 model and an input of ones, and report.json;
+    older ones are removed first, and a failed run leaves neither. Times and warnings are told on stderr.
 
     Args:
         settings: what to run, and where.
-        model_dir: the optimised model: model.tflite, labels.txt, preprocessing.json.
+        int8_dir: the model that ships: model.tflite, labels.txt, preprocessing.json.
+        float_dir: the float model, with the same files.
         library: the built demo, inference_lite_lib.<target>.
         manifest: manifest.json of the data set.
         output_dir: folder of the results.
@@ -90,98 +78,69 @@ def run_demo(settings: RunSettings, model_dir: Path, library: Path, manifest: Pa
     text_file, report_file = output_dir / "output.txt", output_dir / "report.json"
     for file in (text_file, report_file):
         file.unlink(missing_ok=True)
-    files = _model_files(model_dir)
+    int8, float_ = ModelFolder("int8", int8_dir), ModelFolder("float", float_dir)
     bundle = open_bundle(library)
-    model = Model(files["model.tflite"])
-    pictures = _read_pictures(model, files, manifest, settings.pictures)
+    pictures = {model: read_pictures(model, manifest, settings.pictures) for model in (int8, float_)}
 
-    with open_device(settings.device) as device, contextlib.ExitStack() as stack:
-        demo = Demo(device, bundle)
-        demo.push_model(files, "model")
-        text, timing = demo.all_ones("model", settings.threads, settings.warmup, settings.repeats)
-        host = model.outputs(pictures.inputs)
-        found = demo.outputs("model", pictures.inputs, model.output, settings.threads)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        tail = expose_integers(files["model.tflite"], folder / "model.tflite") if settings.tolerance == 0 else None
-        try:
-            if tail is not None:
-                _compare_integers(demo, folder / "model.tflite", tail, pictures, settings.threads)
-            allowed = settings.tolerance if tail is None else FLOAT_TAIL_TOLERANCE
-            agreement = compare(host, found, allowed, pictures.classes)
-        except DisagreementError as error:
-            raise _with_layer(error, demo, files["model.tflite"], pictures, settings.threads) from error
-        report = _report(demo, bundle, model, agreement, tail, timing)
-
-    there, here = accuracy(found, pictures.labels), accuracy(host, pictures.labels)
-    report["accuracy"] = {
-        "pictures": there.pictures,
-        "device_top1": there.top1,
-        "device_top5": there.top5,
-        "host_top1": here.top1,
-    }
-    report["model"] |= {"sha256": sha256(files["model.tflite"]), "bytes": files["model.tflite"].stat().st_size}
-    report["provenance"] = provenance.record([*files.values(), bundle.manifest, manifest], asdict(settings))
+    with open_device(settings.device) as device:
+        text, report = _run(settings, device, bundle, pictures, manifest)
+    for line in (*times(report), *(f"warning: {warning}" for warning in report.warnings)):
+        print(line, file=sys.stderr)
     write_text(text_file, text)
-    write_json(report_file, report)
+    write_report(report_file, report)
     return text
 
 
-def _model_files(model_dir: Path) -> dict[str, Path]:
-    files = {name: model_dir / name for name in MODEL_FILES}
-    for file in files.values():
-        if not file.is_file():
-            raise UserError(f"{file} is missing: make the model with `snakemake --cores 4 optimize`")
-    return files
+def _run(
+    settings: RunSettings, device: Device, bundle: Bundle, pictures: dict[ModelFolder, Pictures], manifest: Path
+) -> tuple[str, DeviceReport]:
+    """Run what is asked on an open device; return the program's text for the first model, and the report."""
+    demo, models = Demo(device, bundle), list(pictures)
+    about = demo.description
+    counts = threads_to_time(settings.threads, about)
+    tolerances = (settings.tolerance, max(settings.tolerance, FLOAT_TOLERANCE))
+    for model in models:
+        demo.push_model(model.files, model.name)
+    # timed first: running the pictures warms the device
+    before = device.temperatures()
+    measured = time_models(demo, models, counts, settings.warmup, settings.repeats)
+    temperature = temperatures_around(before, device)
+    found = [
+        verify(demo, model, shown, tolerance, counts[0])
+        for (model, shown), tolerance in zip(pictures.items(), tolerances, strict=True)
+    ]
 
-
-def _read_pictures(model: Model, files: dict[str, Path], manifest: Path, count: int) -> Pictures:
-    spec = Preprocessing.from_json(read_json(files["preprocessing.json"]))
-    data = reader.open_manifest(manifest)
-    inputs, labels = reader.tensors(data, SPLIT, count, spec)
-    if (1, *inputs.shape[1:]) != model.input.shape:
-        raise UserError(
-            f"{files['preprocessing.json']} yields pictures of {inputs.shape[1:]}, {files['model.tflite']} takes "
-            f"{model.input.shape[1:]}: optimise the model again"
-        )
-    if data.classes != int(np.prod(model.output.shape)):
-        raise UserError(
-            f"{manifest} has {data.classes} classes, {files['model.tflite']} {int(np.prod(model.output.shape))}: "
-            "was the model trained on this data?"
-        )
-    return Pictures(model.input.from_real(inputs), labels, data.labels)
-
-
-def _compare_integers(demo: Demo, cut: Path, tensor: str, pictures: Pictures, threads: int) -> None:
-    """Compare what leads to the float tail, bit for bit."""
-    demo.push_model({"model.tflite": cut}, "integer_part")
-    host = Model(cut)
-    found = demo.outputs("integer_part", pictures.inputs, host.output, threads)
-    compare(host.outputs(pictures.inputs), found, 0, pictures.classes, what=f"integer tensor {tensor}")
-
-
-def _with_layer(error: DisagreementError, demo: Demo, model: Path, pictures: Pictures, threads: int) -> UserError:
-    """Return the error with the first layer at which the picture's values part."""
-    try:
-        where = first_difference(demo, model, pictures.inputs[error.picture : error.picture + 1], threads)
-    except UserError as other:
-        where = f"at which layer they part could not be found: {other}"
-    return UserError(
-        f"{error}; {where}. Where the device's kernels are known to round differently, set device.tolerance"
+    reports = [_model_report(model, *right, fast) for model, right, fast in zip(models, found, measured, strict=True)]
+    both = Models(int8=reports[0], float=reports[1])
+    skipped = tuple(number for number in settings.threads if number not in counts)
+    inputs = [*(file for model in models for file in model.files.values()), bundle.manifest, manifest]
+    return measured[0].text, DeviceReport(
+        format_version=FORMAT,
+        device=about,
+        litert_version=bundle.litert_version,
+        models=both,
+        ratio=ratio(both),
+        threads_left_out=skipped,
+        temperature=temperature,
+        warnings=(*left_out(skipped, about), *held_back(about), *slower_than_float(both, about)),
+        provenance=provenance.record(inputs, asdict(settings)),
     )
 
 
-def _report(
-    demo: Demo, bundle: Bundle, model: Model, agreement: Agreement, tail: str | None, timing: Timing
-) -> dict[str, Any]:
-    return {
-        "format_version": FORMAT,
-        "device": asdict(demo.description),
-        "model": {
-            "input": {"type": str(model.input.dtype), "shape": model.input.shape},
-            "output": {"type": str(model.output.dtype), "shape": model.output.shape},
-        },
-        "litert_version": bundle.litert_version,
-        "agreement": asdict(agreement)
-        | {"split": SPLIT, "integer_part": None if tail is None else {"tensor": tail, "bit_equal": True}},
-        "timing": asdict(timing),
-    }
+def _model_report(model: ModelFolder, agreement: Agreement, accuracy: DeviceAccuracy, fast: Measured) -> ModelReport:
+    file = model.files["model.tflite"]
+    return ModelReport(
+        sha256=sha256(file),
+        bytes=file.stat().st_size,
+        input=_form(model.host.input),
+        output=_form(model.host.output),
+        agreement=agreement,
+        accuracy=accuracy,
+        timing=fast.timing,
+        profile=fast.profile,
+        instructions=None,
+    )
+
+
+def _form(tensor: TensorType) -> TensorForm:
+    return TensorForm(str(tensor.dtype), tensor.shape)

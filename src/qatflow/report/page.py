@@ -6,7 +6,9 @@ from pathlib import Path
 
 from jinja2 import Environment
 
+from qatflow.device.report import DeviceReport, ModelReport
 from qatflow.evaluate.layers import Layer
+from qatflow.report import on_device
 from qatflow.report.summary import Summary
 from qatflow.report.table import HEAD, cells
 
@@ -20,7 +22,10 @@ TEMPLATE = """<!DOCTYPE html>
 body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse }
 td, th { border: 1px solid #999; padding: .3em .6em; text-align: right }
-td:first-child, td:last-child, th:first-child, th:last-child { text-align: left }
+td:first-child, th:first-child, .words td:last-child, .words th:last-child { text-align: left }
+.beside { display: flex; flex-wrap: wrap; gap: 0 2em; font-size: 85% }
+.warning { border-left: .3em solid #c60; padding-left: .7em }
+.emulated { background: #fff3d6; padding: .3em .6em }
 svg { max-width: 100%; height: auto }
 pre { background: #f4f4f4; padding: 1em }
 </style>
@@ -28,16 +33,50 @@ pre { background: #f4f4f4; padding: 1em }
 <body>
 <h1>{{ summary.experiment }}</h1>
 <p>Accuracy on {{ summary.test_pictures }} test pictures; latency of one picture on the host, median.</p>
-<table>
+<table class="words">
 <tr>{% for cell in head %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for line in lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
 <h2>On the device</h2>
+<p>{{ found.device }}; LiteRT {{ device.litert_version or "of an unknown version" }}{% if device.device.abis %}; ABIs
+{{ device.device.abis | join(", ") }}{% endif %}</p>
+{% if found.emulated %}<p class="emulated">Emulated: times and memory are those of an emulator on this machine. They say
+nothing of a real device, nor how float and int8 compare there.</p>
+{% endif %}{% for warning in found.warnings %}<p class="warning">Warning: {{ warning }}</p>
+{% endfor %}<table>
+<tr>{% for cell in device_head %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for line in device_lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<ul>
+{% for line in found.conditions %}<li>{{ line }}</li>
+{% endfor %}<li>CPU features: {{ device.device.features | join(" ") or "not told" }}</li>
+</ul>
+<h3>Times{{ mark }}</h3>
+<p>One picture, in ms, as the program on the device measures it, after {{ warmup }} for warm-up.</p>
+<table>
+<tr><th>model</th><th>threads</th><th>runs</th><th>first</th><th>min</th><th>mean</th><th>median</th><th>p90</th>
+<th>max</th><th>standard deviation</th></tr>
+{% for name, time in times %}<tr><td>{{ name }}</td><td>{{ time.threads }}</td><td>{{ time.runs }}</td>{% for value in
+(time.first_ms, time.min_ms, time.mean_ms, time.median_ms, time.p90_ms, time.max_ms, time.stddev_ms) %}
+<td>{{ "%.3f" | format(value) }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<h3>Slowest operators{{ mark }}</h3>
+<div class="beside">
+{% for name, model, slow in operators %}<div>
+<p>{{ name }}, {{ model.profile.operators | length }} operators</p>
+<table class="words">
+<tr><th>number</th><th>mean ms</th><th>%</th><th>operator</th></tr>
+{% for operator in slow %}<tr><td>{{ operator.index }}</td><td>{{ "%.3f" | format(operator.mean_ms) }}</td>
+<td>{{ "%.1f" | format(operator.percent) }}</td><td>{{ operator.kernel }}</td></tr>
+{% endfor %}</table>
+</div>
+{% endfor %}</div>
+<h3>mobilenetv1_light_api</h3>
 <pre>{{ summary.demo }}</pre>
 <h2>Layers, the noisiest first</h2>
 <p>Signal to quantisation noise that has added up to the layer's output, share of clipped values, and scales.</p>
-<table>
+<table class="words">
 <tr><th>layer</th><th>SQNR dB</th><th>clipped %</th><th>scale</th><th>weight scales</th><th>operator</th></tr>
 {% for layer in layers %}<tr><td>{{ layer.name }}</td><td>{{ "%.1f" | format(layer.sqnr_db) }}</td>
 <td>{{ "%.3f" | format(100 * layer.clipped) }}</td><td>{{ "%.3g" | format(layer.scale) }}</td>
@@ -51,19 +90,41 @@ pre { background: #f4f4f4; padding: 1em }
 """
 
 
-def page(summary: Summary, layers: Sequence[Layer], pictures: Mapping[str, Path]) -> str:
+def page(summary: Summary, device: DeviceReport, layers: Sequence[Layer], pictures: Mapping[str, Path]) -> str:
     """Return the page.
 
     Args:
         summary: the figures.
+        device: report.json of the device run.
         layers: what `inspect` found, the noisiest first; the first ten are shown.
         pictures: SVG files by title; they are put into the page.
     """
     template = Environment(autoescape=True, keep_trailing_newline=True).from_string(TEMPLATE)
     drawn = {title: _inline(path.read_text(encoding="utf-8")) for title, path in pictures.items()}
+    models = device.models
     return template.render(
-        summary=summary, head=HEAD, lines=[cells(row) for row in summary.rows], layers=layers[:WORST], pictures=drawn
+        summary=summary,
+        head=HEAD,
+        lines=[cells(row) for row in summary.rows],
+        found=summary.on_device,
+        device=device,
+        mark=" (emulated)" if device.device.emulated else "",
+        device_head=on_device.HEAD,
+        device_lines=[on_device.cells(figure) for figure in summary.on_device.figures],
+        warmup=_runs(models.int8.timing[0].warmup),
+        times=list(on_device.times(device)),
+        operators=[(name, model, on_device.slowest(model)) for name, model in _models(device)],
+        layers=layers[:WORST],
+        pictures=drawn,
     )
+
+
+def _models(device: DeviceReport) -> list[tuple[str, ModelReport]]:
+    return [("float", device.models.float), ("int8", device.models.int8)]
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _inline(svg: str) -> str:

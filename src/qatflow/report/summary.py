@@ -1,12 +1,16 @@
 """summary.json: the figures of an experiment, gathered from what each stage wrote."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qatflow import provenance
+from qatflow.device.report import DeviceReport, ModelReport
+from qatflow.device.words import agreement
 from qatflow.files import read_json, write_json
+from qatflow.report.on_device import OnDevice, on_device
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Summary:
         test_pictures: pictures the figures are of.
         rows: float, quantised after training, fake-quantised, and trained for int8.
         gate: what the accuracy gate found on the validation pictures, in words, a line a comparison.
+        on_device: what the device run found, of the float model and of the one that ships.
         demo: what the demo printed on the device.
     """
 
@@ -46,11 +51,19 @@ class Summary:
     test_pictures: int
     rows: tuple[Row, ...]
     gate: tuple[str, ...]
+    on_device: OnDevice
     demo: str
 
 
 def summarise(
-    experiment: str, shipped: str, evaluation: Path, gate: Path, device: Path, demo: Path, output: Path
+    experiment: str,
+    shipped: str,
+    evaluation: Path,
+    gate: Path,
+    device: DeviceReport,
+    demo: Path,
+    output: Path,
+    inputs: Sequence[Path],
 ) -> Summary:
     """Gather the figures and write summary.json.
 
@@ -59,17 +72,18 @@ def summarise(
         shipped: which model went to the device: `ptq` or `qat`.
         evaluation: evaluation.json.
         gate: gate.json.
-        device: report.json of the device run.
+        device: report.json of the device run, read.
         demo: output.txt of the device run.
         output: file to write.
+        inputs: all files that the figures come from.
     """
     found = read_json(evaluation)
     models, fake_quant = found["models"], found["fake_quant"]
-    on_device = {shipped: _device_result(read_json(device))}
-    rows = [_row("float", models["float"], ""), _row("PTQ int8", models["ptq"], on_device.get("ptq", ""))]
+    there = {"float": _device_result(device.models.float), shipped: _device_result(device.models.int8)}
+    rows = [_row("float", models["float"], there["float"]), _row("PTQ int8", models["ptq"], there.get("ptq", ""))]
     if "qat" in models:
         rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ""))
-        rows.append(_row("QAT int8", models["qat"], on_device.get("qat", "")))
+        rows.append(_row("QAT int8", models["qat"], there.get("qat", "")))
     else:
         rows.append(Row("QAT int8", None, None, None, None, "not trained"))
     summary = Summary(
@@ -77,9 +91,10 @@ def summarise(
         models["float"]["pictures"],
         tuple(rows),
         tuple(read_json(gate)["said"]),
+        on_device(device),
         demo.read_text(encoding="utf-8"),
     )
-    made = provenance.record([evaluation, gate, device, demo], {"shipped": shipped})
+    made = provenance.record(inputs, {"shipped": shipped})
     write_json(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})
     return summary
 
@@ -88,16 +103,5 @@ def _row(name: str, measured: dict, device: str) -> Row:
     return Row(name, measured["top1"], measured["top5"], measured["bytes"], measured["host_ms"]["median"], device)
 
 
-def _device_result(report: dict) -> str:
-    agreement = report["agreement"]
-    integers = agreement.get("integer_part")
-    if agreement["bit_equal"] or (integers and integers["bit_equal"]):
-        same = (
-            "equal bits"
-            if agreement["bit_equal"]
-            else f"equal integers, softmax within {agreement['largest_difference']:.0e}"
-        )
-    else:
-        same = f"within {agreement['largest_difference']:.1e}"
-    accuracy = report["accuracy"]
-    return f"{accuracy['pictures']} pictures, {same}; top-1 {100 * accuracy['device_top1']:.1f} %"
+def _device_result(model: ModelReport) -> str:
+    return f"{agreement(model)}; top-1 {100 * model.accuracy.device_top1:.1f} %"

@@ -1,22 +1,35 @@
 """The table a run ends with, as text."""
 
+from collections.abc import Container, Sequence
+
+from qatflow.device.words import EMULATED
+from qatflow.report import on_device
 from qatflow.report.summary import Row, Summary
 
 HEAD = ("model", "top-1 %", "top-5 %", "bytes", "host ms", "device")
 
 
 def text(summary: Summary) -> str:
-    """Return the table and the demo's own output as plain text."""
-    lines_of_cells = [HEAD, *(cells(row) for row in summary.rows)]
-    widths = [max(len(line[column]) for line in lines_of_cells) for column in range(len(HEAD))]
-    lines = [
-        "  ".join(_aligned(cell, width, i) for i, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
-        for line in lines_of_cells
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    title = f"{summary.experiment}: {summary.test_pictures} test pictures"
+    """Return the tables and the demo's own output as plain text."""
+    found = summary.on_device
     return "\n".join(
-        [title, "", *lines, "", *summary.gate, "", "mobilenetv1_light_api on the device:", summary.demo.rstrip(), ""]
+        [
+            f"{summary.experiment}: {summary.test_pictures} test pictures",
+            "",
+            *_table([HEAD, *(cells(row) for row in summary.rows)], left=(0, len(HEAD) - 1)),
+            "",
+            *summary.gate,
+            "",
+            f"device {found.device}{f'; times are {EMULATED}' if found.emulated else ''}",
+            "",
+            *_table([on_device.HEAD, *(on_device.cells(figure) for figure in found.figures)], left=(0,)),
+            "",
+            *(line for line in (*found.conditions, *(f"warning: {text}" for text in found.warnings))),
+            *([""] if found.conditions or found.warnings else []),
+            "mobilenetv1_light_api on the device:",
+            summary.demo.rstrip(),
+            "",
+        ]
     )
 
 
@@ -32,5 +45,14 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column in (0, len(HEAD) - 1) else cell.rjust(width)
+def _table(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
+    """Return the lines of a table whose first row is its head; columns in `left` are aligned left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
