@@ -11,9 +11,9 @@ import pytest
 
 import device_contract
 from device_fixtures import arm_bundle, arm_runtime, host_bundle, require  # noqa: F401
-from device_phones import StartPhone, image, names_on, server, start_phone  # noqa: F401
+from device_phones import PHONE_FREQUENCY, StartPhone, image, names_on, server, start_phone  # noqa: F401
 from device_programs import behave  # noqa: F401
-from qatflow.device.interface import Device, DeviceError, DeviceSettings
+from qatflow.device.interface import CpuFrequency, Device, DeviceError, DeviceSettings
 from qatflow.device.registry import open_device
 from qatflow.errors import UserError
 
@@ -58,6 +58,12 @@ def device(kind: Kind, behave: Path) -> Iterator[Device]:  # noqa: F811
 def test_tells_what_it_is(device: Device, kind: Kind) -> None:
     told = device.describe()
     assert (told.type, told.name, told.machine) == (kind.settings.type, "test", "aarch64")
+    if kind.settings.type == "emulator":
+        assert (told.abis, told.governor, told.frequency, device.temperatures()) == ((), None, None, {})
+    else:
+        assert (told.abis, told.governor) == (("arm64-v8a",), "schedutil")
+        assert told.frequency == (CpuFrequency(**PHONE_FREQUENCY),)
+        assert device.temperatures() == {"cpu-0-0": 41.5}
     assert told.emulated == (kind.settings.type == "emulator") and "asimddp" in told.features and told.cores >= 1
 
 

@@ -70,6 +70,14 @@ def run(manifest: Path, bundle: Path, model: Path, output: Path, *flags: str) ->
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def latency_gate(output: Path, limit: float) -> subprocess.CompletedProcess[str]:
+    command = [
+        *(sys.executable, str(ROOT / "workflow" / "scripts" / "gate_latency.py"), f"--report={output}/report.json"),
+        *(f"--max-latency-ms={limit}", f"--output={output}/latency_gate.json"),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
 def error_line(answer: subprocess.CompletedProcess[str]) -> str:
     """The one message: LiteRT writes lines of its own to stderr as well."""
     assert answer.returncode == 1 and "Traceback" not in answer.stderr
@@ -188,6 +196,12 @@ def test_whole_run_over_adb(
     assert slower == ("warning: int8 is not faster than float on phone" in answer.stderr)
     assert "emulated" not in answer.stderr
 
+    # the latency gate, on what was measured there
+    measured = report["models"]["int8"]["timing"][0]["median_ms"]
+    closed, opened = (latency_gate(output, limit) for limit in (0.9 * measured, measured))
+    assert f"int8 takes {measured:.3f} ms a picture on phone with 1 thread" in error_line(closed)
+    assert opened.returncode == 0 and (output / "latency_gate.json").exists()
+
     # the conditions, of a phone that tells them
     (frequency,) = device["frequency"]
     assert frequency == PHONE_FREQUENCY and device["governor"] == "schedutil"
@@ -236,13 +250,23 @@ def test_disagreement_is_one_message_and_leaves_no_report(
     assert 0 < agreement["largest_difference"] <= 1e-5 and agreement["bit_equal"] is False
 
 
-@pytest.mark.parametrize(("layer", "number"), [("CONV_2D", 2), ("FULLY_CONNECTED", 4)])
+@pytest.mark.parametrize(
+    ("which", "layer", "number"), [("int8", "CONV_2D", "2 of 6"), ("int8", "FULLY_CONNECTED", "4 of 6"),
+                                   ("float", "CONV_2D", "1 of 4"), ("float", "FULLY_CONNECTED", "3 of 4")]
+)  # fmt: skip
 def test_a_weight_that_changed_on_the_way_is_found_at_its_layer(
-    manifest: Path, arm_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, number: int  # noqa: F811
-) -> None:  # fmt: skip
+    manifest: Path,
+    arm_bundle: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    which: str,
+    layer: str,
+    number: str,
+) -> None:
     require("qemu-aarch64-static")
-    model = write_model(tmp_path / "model")
-    (operator,) = [found for found in operators((model / "model.tflite").read_bytes()) if found.name == layer]
+    models = {"int8": write_model(tmp_path / "int8"), "float": write_model(tmp_path / "float", form="float")}
+    file = models[which] / "model.tflite"
+    (operator,) = [found for found in operators(file.read_bytes()) if found.name == layer]
     kernel = operator.inputs[1]
     assert kernel is not None and kernel.data is not None
     weights = kernel.data.tobytes()
@@ -252,7 +276,7 @@ def test_a_weight_that_changed_on_the_way_is_found_at_its_layer(
     class WithABadDisk(Demo):
         def push_model(self, files: dict[str, Path], folder: str) -> None:
             content = files["model.tflite"].read_bytes()
-            if folder == "float":
+            if weights not in content:  # the other model
                 return super().push_model(files, folder)
             assert content.count(weights) == 1
             changed = bytes(byte ^ 0x40 * (place in ends) for place, byte in enumerate(weights))
@@ -261,19 +285,20 @@ def test_a_weight_that_changed_on_the_way_is_found_at_its_layer(
 
     monkeypatch.setattr("qatflow.device.run.Demo", WithABadDisk)
     settings = RunSettings(DeviceSettings("emulator", "test"), PICTURES, 0.0, threads=(1,), warmup=0, repeats=1)
-    float_ = write_model(tmp_path / "float", form="float")
     with pytest.raises(UserError) as raised:
-        run_demo(settings, model, float_, arm_bundle, manifest, tmp_path / "device")
+        run_demo(settings, models["int8"], models["float"], arm_bundle, manifest, tmp_path / "device")
     message = str(raised.value)
+    what = r"integer tensor \S+" if which == "int8" else "output"
     said = re.search(
-        r"on the integer tensor \S+ of picture (\d+), class \d+ \(\d\): host (\S+), device (\S+);", message
-    )
+        rf"^{file}: host and device disagree on the {what} of picture (\d+), class \d+ \(\d\): "
+        r"host (\S+), device (\S+);", message,
+    )  # fmt: skip
     assert said is not None and said[2] != said[3]
     where = re.search(
-        r"they first part at tensor (\S+) \((\S+), operator (\d) of 6\), where (\d+) of (\d+) values", message
+        r"they first part at tensor (\S+) \((\S+), operator (\d of \d)\), where (\d+) of (\d+) values", message
     )
     assert where is not None
-    assert where.group(1, 2, 3) == (operator.outputs[0].name, layer, str(number))
+    assert where.group(1, 2, 3) == (operator.outputs[0].name, layer, number)
     assert 0 < int(where[4]) <= int(where[5]) == int(np.prod(operator.outputs[0].shape))
     assert not list((tmp_path / "device").glob("*"))
 

@@ -1,0 +1,83 @@
+"""What table, page and summary.json say of a device run."""
+
+import re
+
+import pytest
+
+from device_reports import description, report
+from qatflow.device.report import DeviceReport
+from qatflow.report.on_device import on_device
+from qatflow.report.page import page
+from qatflow.report.summary import Summary
+from qatflow.report.table import text
+
+SLOWER = report((4.0, 2.0, 2.0), (4.5, 1.0, 1.0), device=description(features=("fp",)))
+
+
+def summary(found: DeviceReport) -> Summary:
+    return Summary("e", 360, (), (), on_device(found), "Output dim: 10\n")
+
+
+def lines(found: DeviceReport) -> list[list[str]]:
+    """The lines of the device's table: name, float, int8, and the ratio where there is one."""
+    printed = text(summary(found)).splitlines()
+    start = next(number for number, line in enumerate(printed) if line.startswith("on the device "))
+    table = printed[start + 2 :]
+    return [re.split(r"  +", line) for line in table[: table.index("")]]
+
+
+def on_page(found: DeviceReport) -> str:
+    return re.sub(r"\s+", " ", page(summary(found), found, [], {}))
+
+
+def test_float_and_int8_stand_side_by_side_with_their_ratio() -> None:
+    assert lines(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0))) == [
+        ["top-1 %, 200 validation pictures", "90.00", "90.00"],
+        ["top-5 %", "99.00", "99.00"],
+        ["bytes", "4,000", "1,000", "4.00"],
+        ["load, ms", "160.0", "80.0", "2.00"],
+        ["first run, ms", "16.000", "8.000"],
+        ["median, 1 thread, ms", "8.000", "4.000", "2.00"],
+        ["median, 2 threads, ms", "5.000", "2.000", "2.50"],
+        ["median, 4 threads, ms", "3.000", "2.000", "1.50"],
+        ["peak memory, MB", "8.0", "4.0", "2.00"],
+    ]
+
+
+def test_emulated_figures_are_marked_and_have_no_ratio() -> None:
+    found = report(device=description(emulated=True), instructions=(3e6, 1e6))
+    for name, *values in lines(found):
+        timed = re.search("ms|MB", name)
+        assert bool(timed) == name.endswith("(emulated)")
+        assert len(values) == 2 + (name in ("bytes", "instructions a picture"))
+    assert ["instructions a picture", "3,000,000", "1,000,000", "3.00"] in lines(found)
+    assert "times are emulated: no real device's" in text(summary(found))
+    shown = on_page(found)
+    for words in ("Emulated: times and memory", "<h3>Times (emulated)</h3>", "<h3>Slowest operators (emulated)</h3>"):
+        assert words in shown
+    assert "mulated" not in on_page(report()).split("</style>")[1]
+
+
+@pytest.mark.parametrize("shown", [text(summary(SLOWER)), on_page(SLOWER)], ids=["text", "page"])
+def test_warnings_and_conditions_are_shown(shown: str) -> None:
+    assert re.search("arning: int8 is not faster than float on phone: 4.5 ms against 4 ms with 1 thread", shown)
+    assert "no dot-product instructions" in shown
+    assert "cores 0 1: governor performance, 300 to 1800 MHz allowed, 2400 MHz the hardware" in shown
+    assert "cpu-0-0: 41.5 °C before the timing, 48.2 °C after" in shown
+
+
+def test_the_page_has_all_statistics_and_the_slowest_operators_of_both() -> None:
+    shown = on_page(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0)))
+    row = "<td>float</td><td>2</td><td>10</td>" + "".join(
+        f" <td>{value:.3f}</td>" for value in (10.0, 4.5, 5.0, 5.0, 5.5, 6.0, 0.01)
+    )
+    assert row in shown
+    int8 = shown.split("<p>int8, 3 operators</p>")[1]
+    assert re.search(r"<td>1</td><td>9.600</td> <td>96.0</td><td>Fully Connected", int8)
+    assert int8.index("Fully Connected") < int8.index("Convert") < int8.index("Softmax")
+
+
+def test_the_figures_are_kept_as_numbers() -> None:
+    found = on_device(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0)))
+    medians = [one for one in found.figures if one.name.startswith("median")]
+    assert [(one.float_model, one.int8_model, one.ratio) for one in medians] == [(8, 4, 2), (5, 2, 2.5), (3, 2, 1.5)]
