@@ -77,7 +77,7 @@ class FakeAdbd:
         tools = folder / "tools"
         tools.mkdir()
         (tools / "getprop").write_text(
-            f'#!/bin/sh\ncase "$1" in *abilist|*abi) echo {abi};; *model) echo Fake;; esac\n'
+            f'#!/bin/sh\ncase "$1" in *abilist|*abi) echo {abi};; *model) echo Fake;; *qemu) echo $VIRTUAL;; esac\n'
         )
         (tools / "getprop").chmod(0o755)
         self.environment = {"PATH": f"{tools}:{os.environ['PATH']}", "LC_ALL": "C"}

@@ -103,7 +103,10 @@ def test_describes_the_phone(start_phone: StartPhone) -> None:  # noqa: F811
 def test_android_virtual_devices_of_both_kinds(
     start_fake: StartFake, tmp_path: Path, abi: str, machine: str  # noqa: F811
 ) -> None:  # fmt: skip
-    device = connect(start_fake(abi))
+    fake = start_fake(abi)
+    fake.environment["VIRTUAL"] = "1"
+    device = connect(fake)
+    assert device.describe().emulated  # and so are its times
     assert device.describe().machine == machine
     if machine == "x86_64":
         device.push(Path(shutil.which("true") or "/bin/true"), "true")

@@ -68,6 +68,12 @@ def test_nan_never_agrees_with_a_number(tolerance: float) -> None:
         compare(outputs(), device, tolerance)
 
 
+def test_a_device_that_yields_no_numbers_at_all_is_told_of_in_one_message(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(UserError, match=r"device nan; equal bits was asked for, and 2 of 2 pictures differ$"):
+        compare(outputs(), np.full((2, 3), np.nan, np.float32), 0)
+    assert not recwarn.list
+
+
 def test_integers_are_compared_without_overflow() -> None:
     host, device = np.asarray([[-128]], np.int8), np.asarray([[127]], np.int8)
     with pytest.raises(UserError, match="by up to 255"):

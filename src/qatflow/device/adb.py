@@ -182,7 +182,7 @@ class AdbDevice:
             cores=int(said["cores"]) if said["cores"].isdecimal() else 1,
             governor=said["governor"] or None,
             frequency=frequencies(answer.stdout),
-            emulated=False,
+            emulated="1" in said["virtual"],  # an Android virtual device
         )
 
     def _persist(self, attempt: Callable[[], T]) -> T:

@@ -52,11 +52,13 @@ def compare(
     if not agree.all():
         picture, index = map(int, np.argwhere(~agree)[0])
         name = f" ({classes[index]})" if index < len(classes) else ""
+        numbers = difference[~np.isnan(difference)]
+        most = f" by up to {numbers.max():.3g}" if numbers.size else ""
         wanted = f"a difference of at most {tolerance:g}" if tolerance > 0 else "equal bits"
         raise DisagreementError(
             f"host and device disagree on the {what} of picture {picture}, class {index}{name}: "
             f"host {host[picture, index]:.9g}, device {device[picture, index]:.9g}; {wanted} was asked for, and "
-            f"{(~agree).any(axis=1).sum()} of {len(host)} pictures differ by up to {np.nanmax(difference):.3g}",
+            f"{(~agree).any(axis=1).sum()} of {len(host)} pictures differ{most}",
             picture,
         )
     return Agreement(len(host), bool(same.all()), float(difference[~same].max(initial=0.0)), tolerance)
