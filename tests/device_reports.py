@@ -57,7 +57,7 @@ def model(
     kernels: dict[str, float],
     emulated: bool = False,
     stddev: float = 0.01,
-    instructions: float | None = None,
+    instructions: int | None = None,
 ) -> ModelReport:
     operators = tuple(OperatorTime(i, name, p / 10, p / 20, p / 5, p) for i, (name, p) in enumerate(kernels.items()))
     return ModelReport(
@@ -80,7 +80,7 @@ def report(
     device: DeviceDescription | None = None,
     kernels: dict[str, float] | None = None,
     stddev: float = 0.01,
-    instructions: tuple[float | None, float | None] = (None, None),
+    instructions: tuple[int | None, int | None] = (None, None),
 ) -> DeviceReport:
     about = device or description()
     both = Models(

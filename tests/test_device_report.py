@@ -87,14 +87,14 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None, said: st
 
 
 def test_real_figures_are_compared() -> None:
-    found = report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0), instructions=(900.0, 300.0))
+    found = report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0), instructions=(900, 300))
     assert [(one.threads, one.ratio) for one in found.ratio.median_ms or ()] == [(1, 2.0), (2, 2.5), (4, 1.5)]
     assert (found.ratio.bytes, found.ratio.load_ms, found.ratio.peak_memory_bytes) == (4.0, 2.0, 2.0)
     assert found.ratio.instructions == 3.0 and found.warnings == ()
 
 
 def test_emulated_times_are_compared_with_nothing_but_instructions_are() -> None:
-    found = report((4.0, 2.0, 2.0), (8.0, 5.0, 3.0), device=description(True), instructions=(900.0, 300.0))
+    found = report((4.0, 2.0, 2.0), (8.0, 5.0, 3.0), device=description(True), instructions=(900, 300))
     assert (found.ratio.median_ms, found.ratio.load_ms, found.ratio.peak_memory_bytes) == (None, None, None)
     assert (found.ratio.bytes, found.ratio.instructions, found.warnings) == (4.0, 3.0, ())
 

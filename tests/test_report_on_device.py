@@ -45,7 +45,7 @@ def test_float_and_int8_stand_side_by_side_with_their_ratio() -> None:
 
 
 def test_emulated_figures_are_marked_and_have_no_ratio() -> None:
-    found = report(device=description(emulated=True), instructions=(3e6, 1e6))
+    found = report(device=description(emulated=True), instructions=(3_000_000, 1_000_000))
     for name, *values in lines(found):
         timed = re.search("ms|MB", name)
         assert bool(timed) == name.endswith("(emulated)")

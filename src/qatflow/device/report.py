@@ -172,7 +172,7 @@ class ModelReport:
         accuracy: on the device and on the host.
         timing: times and memory, one for each number of threads, in the order of device.threads.
         profile: times of the operators, at the first number of threads.
-        instructions: instructions executed for one picture; null where they are not counted.
+        instructions: instructions executed for one picture with one thread; null where they are not counted.
     """
 
     sha256: str
@@ -183,7 +183,7 @@ class ModelReport:
     accuracy: DeviceAccuracy
     timing: tuple[Timing, ...]
     profile: Profile
-    instructions: float | None
+    instructions: int | None
 
 
 @dataclass(frozen=True)
