@@ -269,6 +269,10 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("device: {max_latency_ms: 5}", "device.max_latency_ms: is for type 'adb': emulated times say nothing of a"),
         ("device: {max_latency_ms: 0}", "device.max_latency_ms: must be a number above 0 or null; got 0"),
         ("device: {threads: 2}", "device.threads: must be a list of at least one, each item a whole number"),
+        (
+            "device: {threads: [8, 1]}",
+            "device.threads: begins with 8, and the emulator has 4 cores: begin with no more",
+        ),
         ("device: {threads: []}", "device.threads: must be a list of at least one"),
         ("device: {threads: [1, 65]}", "device.threads[1]: must be a whole number from 1 to 64; got 65"),
         ("device: {threads: [1, 2, 2, 1]}", "device.threads: has 1, 2 more than once"),
@@ -327,7 +331,8 @@ def idx_files(folder: Path) -> None:
         "device: {type: adb, serial: x, cpu: none of its own}",
         "device: {type: adb, serial: x, target: linux.x86_64}",
         "device: {type: adb, serial: x, toolchain: clang, aar: litert-2.aar}",
-        "device: {type: adb, serial: x, max_latency_ms: 4.5, threads: [4]}",
+        "device: {type: adb, serial: x, max_latency_ms: 4.5, threads: [8]}",
+        "device: {threads: [4, 8]}",
     ],
 )
 def test_what_exists_and_fits_together_is_accepted(problems, text):

@@ -10,6 +10,7 @@ from qatflow.config.paths import file_problem, overlap
 from qatflow.config.text_file import shown
 from qatflow.config.validate import Problem, problem
 from qatflow.device.cpus import find_cpu
+from qatflow.device.sysroot import CORES
 from qatflow.errors import UserError
 from qatflow.files import sha256
 from qatflow.pretrained.sources import ALPHAS, SIZES, weights_file
@@ -138,6 +139,12 @@ def _device(config: Config) -> Iterator[Problem]:
             "device.type",
         )
     threads = config.device.threads
+    if config.device.type == "emulator" and threads[0] > CORES:
+        yield problem(
+            f"begins with {threads[0]}, and the emulator has {CORES} cores: begin with no more",
+            "device.threads",
+            "device.type",
+        )
     if doubled := sorted({number for number in threads if threads.count(number) > 1}):
         yield problem(f"has {', '.join(map(str, doubled))} more than once", "device.threads")
 

@@ -1,6 +1,7 @@
 """What the demo printed and wrote, read with the doubt that a program on another machine deserves."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ def read_numbers(told: Mapping[str, Any], names: Iterable[str], program: str) ->
     """Return numbers by name out of an object that the demo wrote; raises DeviceError where one is missing."""
     numbers = {name: told.get(name) for name in names}
     for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise DeviceError(f"{program} wrote {value!r} for {name}, which is no number: {AGAIN}")
     return numbers  # type: ignore[return-value]
 
