@@ -8,6 +8,7 @@ from qatflow import provenance
 from qatflow.device.bundle import Bundle, open_bundle
 from qatflow.device.conditions import held_back
 from qatflow.device.demo import Demo
+from qatflow.device.instructions import count_instructions
 from qatflow.device.interface import Device, DeviceSettings
 from qatflow.device.model_folder import ModelFolder
 from qatflow.device.pictures import Pictures, read_pictures
@@ -110,7 +111,12 @@ def _run(
         for (model, shown), tolerance in zip(pictures.items(), tolerances, strict=True)
     ]
 
-    reports = [_model_report(model, *right, fast) for model, right, fast in zip(models, found, measured, strict=True)]
+    counted = [count_instructions(device, bundle, model.name, runs=1) for model in models]
+
+    reports = [
+        _model_report(model, *right, fast, instructions)
+        for model, right, fast, instructions in zip(models, found, measured, counted, strict=True)
+    ]
     both = Models(int8=reports[0], float=reports[1])
     skipped = tuple(number for number in settings.threads if number not in counts)
     inputs = [*(file for model in models for file in model.files.values()), bundle.manifest, manifest]
@@ -127,7 +133,9 @@ def _run(
     )
 
 
-def _model_report(model: ModelFolder, agreement: Agreement, accuracy: DeviceAccuracy, fast: Measured) -> ModelReport:
+def _model_report(
+    model: ModelFolder, agreement: Agreement, accuracy: DeviceAccuracy, fast: Measured, instructions: int | None
+) -> ModelReport:
     file = model.files["model.tflite"]
     return ModelReport(
         sha256=sha256(file),
@@ -138,7 +146,7 @@ def _model_report(model: ModelFolder, agreement: Agreement, accuracy: DeviceAccu
         accuracy=accuracy,
         timing=fast.timing,
         profile=fast.profile,
-        instructions=None,
+        instructions=instructions,
     )
 
 
