@@ -35,6 +35,7 @@ include: "workflow/rules/demo.smk"
 include: "workflow/rules/device.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/collect.smk"
 
 
@@ -44,6 +45,7 @@ rule all:
         rules.report.input,
         on_each_device(*rules.gate_latency.output),
         exported_files,
+        comparison,
     localrule: True
 
 

@@ -1,6 +1,7 @@
 """The whole workflow on config/test.yaml, killed once in training: its results, and what makes it run again."""
 
 import base64
+import csv
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from ai_edge_litert.interpreter import Interpreter
 from safetensors.numpy import load_file
 
 from qatflow.export.mobile import load_any
-from workflow_helpers import SMALL, TARGETS, Project, copy_project, planned
+from workflow_helpers import ALL, DEMO, SMALL, TARGETS, WITHOUT_TRAINING, Project, copy_project, planned
 
 pytestmark = pytest.mark.e2e
 
@@ -453,14 +454,15 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     answer = project.snakemake("--cores", "2", "all", *SMALL, *board)
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
-    assert set(planned(printed)) == {"build_mobile_light", "run_on_device", "make_report", "write_config", "all"}
+    rules = {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "write_config", "all"}
+    assert set(planned(printed)) == rules
     library = "build.lite.linux.armv8.gcc/inference_lite_lib.linux.armv8/cxx/lib"
     assert [path.name for path in (project.folder / library).iterdir()] == ["libLiteRt.so"]  # the rest is the board's
     results = project.folder / "results/digits_quant"
     text = (results / "device/board/output.txt").read_text()
     assert text == (results / "device/emulator/output.txt").read_text()
     report = json.loads((results / "device/board/report.json").read_text())
-    assert report["agreement"]["integer_part"]["bit_equal"] and report["device"]["name"] == "board"
+    assert report["models"]["int8"]["agreement"]["integer_part"]["bit_equal"] and report["device"]["name"] == "board"
     assert project.plan("all", *SMALL) == {"make_report": 1, "write_config": 1, "all": 1}
 
 
@@ -471,3 +473,38 @@ def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finishe
         answer = project.run(*COMMAND)
     assert planned(answer.stdout + answer.stderr) == {"make_report": 1, "all": 1}
     assert "<h2>On the phone</h2>" in (project.folder / "results/digits_quant/report/report.html").read_text()
+
+
+def test_another_experiment_reruns_nothing_of_the_first_and_both_are_compared(finished, tmp_path):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy")
+    results = (project.folder / "results/digits_quant").rglob("*")
+    before = {path: path.read_bytes() for path in results if path.is_file()}
+    (project.folder / "two.yaml").write_text("experiments:\n  digits_quant:\n  cheap: {method: ptq}\n")
+    answer = project.snakemake("--cores", "2", "all", *SMALL, "two.yaml")
+    printed = answer.stdout + answer.stderr
+    assert answer.returncode == 0, printed
+    of_one = WITHOUT_TRAINING - {"prepare_data", "make_pretrained", *DEMO}
+    assert planned(printed) == dict.fromkeys({*of_one, "compare_experiments", "all"}, 1)
+    after = {path: path.read_bytes() for path in before}
+    record = project.folder / "results/digits_quant/.configfiles.json"
+    assert {path for path in before if before[path] != after[path]} == {record}
+    with (project.folder / "results/comparison/comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["experiment"], row["shipped"]) for row in rows] == [("digits_quant", "qat"), ("cheap", "ptq")]
+    for row in rows:
+        folder = project.folder / "results" / row["experiment"]
+        summary = json.loads((folder / "summary.json").read_text())
+        (shipped,) = [one for one in summary["rows"] if one["model"] == f"{row['shipped'].upper()} int8"]
+        assert float(row["top1"]) == 100 * shipped["top1"] and int(row["bytes"]) == shipped["bytes"]
+        assert float(row["top1_low"]) < float(row["top1"]) < float(row["top1_high"])
+        assert float(row["drop"]) == json.loads((folder / "gate.json").read_text())["against_float"]["points"]
+        assert row["device_ms"] == "" and int(row["instructions"]) > 1e5
+    assert float(rows[0]["training_s"]) > 1 and rows[1]["training_s"] == ""
+    assert "cheap" in (project.folder / "results/comparison/comparison.txt").read_text()
+    assert project.plan("all", *SMALL, "two.yaml") == {}
+    (project.folder / "two.yaml").write_text("experiments: {digits_quant: , cheap: {method: ptq}, third: {seed: 2}}\n")
+    assert set(project.plan("all", *SMALL, "two.yaml", "--config", "only=digits_quant")) == set()
+    more = project.plan("all", *SMALL, "two.yaml")
+    assert set(more) == ALL - {"prepare_data", "make_pretrained", *DEMO} | {"compare_experiments", "all"}
+    assert set(more.values()) == {1}

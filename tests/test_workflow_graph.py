@@ -56,6 +56,7 @@ PART_OF = {
     "evaluate_tflite": "evaluate",
     "inspect_layers": "evaluate",
     "make_report": "report",
+    "compare_experiments": "report",
     "write_config": "config",
 }
 
@@ -67,7 +68,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def every_job(project: Project) -> dict[str, Job]:
-    found = [*jobs(project.dry_run("all", *SMALL)), *jobs(project.dry_run("all", *SMALL, "--config", "method=auto"))]
+    plans = (("all", *SMALL), ("all", *SMALL, "--config", "method=auto"), ("compare", *SMALL))
+    found = [job for plan in plans for job in jobs(project.dry_run(*plan))]
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 
 

@@ -36,6 +36,7 @@ TARGETS = {
     "evaluate": EVALUATE,
     "inspect": INSPECT,
     "report": REPORT,
+    "compare": REPORT - {"write_config"} | {"compare_experiments"},
     "all": ALL,
 }
 """The rules that each named target needs, of an experiment whose float weights are trained here."""

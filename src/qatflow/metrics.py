@@ -61,6 +61,17 @@ class Drop:
         )
 
 
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, of which `right` of `count` were seen; shares of 1.
+
+    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22:209), which stays within 0…1 and holds near its ends.
+    """
+    z, share = 1.96, right / count
+    middle = share + z**2 / (2 * count)
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return float((middle - half) / (1 + z**2 / count)), float((middle + half) / (1 + z**2 / count))
+
+
 def paired_drop(reference: np.ndarray, outputs: np.ndarray, labels: np.ndarray) -> Drop:
     """Return the loss of top-1 from `reference` to `outputs` (both [n, classes]; labels int [n]).
 

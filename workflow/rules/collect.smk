@@ -80,3 +80,9 @@ rule report:
     input:
         of_each(*rules.make_report.output, *rules.write_config.output),
     localrule: True
+
+
+rule compare:
+    input:
+        rules.compare_experiments.output,
+    localrule: True

@@ -37,3 +37,25 @@ def flag_where(name, of):
         return f"--{name} {input[of]}" if input[of] else ""
 
     return flag
+
+
+def training_times(wildcards):
+    """Return the benchmark files of the experiments whose trained model goes to the device."""
+    return [
+        f"logs/train_int8/{name}.jsonl" for name in CONFIGS if shipped(name) == "qat"
+    ]
+
+
+def compared(wildcards):
+    """Return the flags that name each experiment, its device, and how long it trained, for the comparison."""
+    times = training_times(wildcards)
+    return " ".join(
+        f"--experiment results/{name} {config.device.name} "
+        + " ".join(path for path in times if Path(path).stem == name)
+        for name, config in CONFIGS.items()
+    )
+
+
+def comparison(wildcards):
+    """Return the files of the comparison, where there is something to compare."""
+    return rules.compare_experiments.output if len(CONFIGS) > 1 else []

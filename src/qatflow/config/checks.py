@@ -15,6 +15,7 @@ from qatflow.errors import UserError
 from qatflow.files import sha256
 from qatflow.pretrained.sources import ALPHAS, SIZES, weights_file
 
+COMPARISON = "comparison"
 HASHED_AT_ONCE = 64 * 2**20  # a larger file is hashed by its job, not before the start
 
 
@@ -24,6 +25,8 @@ def check_config(config: Config) -> Iterator[Problem]:
     yield from _pretrained(config)
     yield from _device(config)
     yield from _demo(config)
+    if config.experiment.lower() == COMPARISON:
+        yield problem("is the name of the folder with the comparison of all experiments: choose another", "experiment")
     if config.method == "auto" and config.accuracy.max_drop is None:
         yield problem(
             "must be a number with method 'auto', which trains where ptq loses more than that; with null it never "

@@ -30,6 +30,8 @@ def written_compress(experiment: str) -> str:
 def as_written(config: Config) -> dict[str, Any]:
     """Return the plain values of a configuration with the compress YAML that is written beside it as its own."""
     values = resolved(config)
+    for section in ("data", "pretrained"):
+        values[section]["seed"] = config.seed_of(section)  # whatever the experiment's own seed is
     values["compress"] |= {"config": written_compress(config.experiment), "overrides": {}}
     return values
 

@@ -13,12 +13,7 @@ from qatflow.report.summary import Summary
 from qatflow.report.table import HEAD, cells
 
 WORST = 10
-TEMPLATE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{{ summary.experiment }}</title>
-<style>
+STYLE = """\
 body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse }
 td, th { border: 1px solid #999; padding: .3em .6em; text-align: right }
@@ -28,7 +23,14 @@ td:first-child, th:first-child, .words td:last-child, .words th:last-child { tex
 .emulated { background: #fff3d6; padding: .3em .6em }
 svg { max-width: 100%; height: auto }
 pre { background: #f4f4f4; padding: 1em }
-</style>
+"""
+TEMPLATE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{{ summary.experiment }}</title>
+<style>
+{{ style }}</style>
 </head>
 <body>
 <h1>{{ summary.experiment }}</h1>
@@ -100,9 +102,10 @@ def page(summary: Summary, device: DeviceReport, layers: Sequence[Layer], pictur
         pictures: SVG files by title; they are put into the page.
     """
     template = Environment(autoescape=True, keep_trailing_newline=True).from_string(TEMPLATE)
-    drawn = {title: _inline(path.read_text(encoding="utf-8")) for title, path in pictures.items()}
+    drawn = {title: inline(path.read_text(encoding="utf-8")) for title, path in pictures.items()}
     models = device.models
     return template.render(
+        style=STYLE,
         summary=summary,
         head=HEAD,
         lines=[cells(row) for row in summary.rows],
@@ -127,6 +130,6 @@ def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number} runs"
 
 
-def _inline(svg: str) -> str:
+def inline(svg: str) -> str:
     """Return the SVG without its XML prologue, which does not belong into HTML."""
     return re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)

@@ -37,7 +37,7 @@ def learning_curves(histories: dict[str, Path], output: Path) -> None:
         axes.set(xlabel="epoch", ylabel=label)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    _save(figure, output)
+    save(figure, output)
 
 
 def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
@@ -58,7 +58,7 @@ def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
                 axes.text(
                     column, row, str(count), ha="center", va="center", fontsize=7, color="white" if dark else "black"
                 )
-    _save(figure, output)
+    save(figure, output)
 
 
 def ranges_picture(layers: Sequence[Layer], output: Path) -> None:
@@ -78,9 +78,10 @@ def ranges_picture(layers: Sequence[Layer], output: Path) -> None:
     noise.barh(places, [layer.sqnr_db for layer in ordered], color="#aa7744")
     noise.set(xlabel="SQNR, dB")
     ranges.invert_yaxis()
-    _save(figure, output)
+    save(figure, output)
 
 
-def _save(figure: Figure, output: Path) -> None:
+def save(figure: Figure, output: Path) -> None:
+    """Write the figure as SVG, whole or not at all; the same figure gives the same bytes."""
     with whole_file(output) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})

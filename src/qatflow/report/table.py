@@ -16,13 +16,13 @@ def text(summary: Summary) -> str:
         [
             f"{summary.experiment}: {summary.test_pictures} test pictures",
             "",
-            *_table([HEAD, *(cells(row) for row in summary.rows)], left=(0, len(HEAD) - 1)),
+            *aligned([HEAD, *(cells(row) for row in summary.rows)], left=(0, len(HEAD) - 1)),
             "",
             *summary.gate,
             "",
             f"device {found.device}{f'; times are {EMULATED}' if found.emulated else ''}",
             "",
-            *_table([on_device.HEAD, *(on_device.cells(figure) for figure in found.figures)], left=(0,)),
+            *aligned([on_device.HEAD, *(on_device.cells(figure) for figure in found.figures)], left=(0,)),
             "",
             *(line for line in (*found.conditions, *(f"warning: {text}" for text in found.warnings))),
             *([""] if found.conditions or found.warnings else []),
@@ -45,7 +45,7 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
     """Return the lines of a table whose first row is its head; columns in `left` are aligned left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [

@@ -1,0 +1,112 @@
+"""Several experiments side by side: one line each, with intervals, and as CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from qatflow.device.report import read_report
+from qatflow.files import read_json
+from qatflow.metrics import wilson
+
+
+@dataclass(frozen=True)
+class Line:
+    """An experiment's figures; of the model that ships, unless another is named.
+
+    Attributes:
+        experiment: its name.
+        shipped: `ptq` or `qat`.
+        test_pictures: pictures of the test split.
+        float_top1: percent of them that the float model gets right.
+        top1: percent that the shipped model gets right.
+        top1_low: lower end of its 95 % interval (Wilson).
+        top1_high: upper end.
+        drop: loss of top-1 against float on the validation pictures, in points; negative for a gain.
+        drop_low: lower end of its 95 % interval (paired).
+        drop_high: upper end.
+        bytes: of the .tflite file.
+        host_ms: median latency of one picture on the host.
+        device: what it ran on.
+        device_ms: median latency there, at the first number of threads; None where emulated.
+        instructions: executed for one picture; None where not counted.
+        training_s: wall time of the training for int8, of its last start; None where there was none.
+    """
+
+    experiment: str
+    shipped: str
+    test_pictures: int
+    float_top1: float
+    top1: float
+    top1_low: float
+    top1_high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    bytes: int
+    host_ms: float
+    device: str
+    device_ms: float | None
+    instructions: int | None
+    training_s: float | None
+
+
+def line(folder: Path, device: str, training: Path | None) -> Line:
+    """Return an experiment's figures.
+
+    Args:
+        folder: results/<experiment>, with its evaluation.json, summary.json and gate.json.
+        device: name of the device, in whose folder there report.json is.
+        training: Snakemake's benchmark file of the training for int8; None where there was none.
+
+    Raises:
+        UserError: the device's report cannot be read.
+    """
+    models, shipped = read_json(folder / "evaluation.json")["models"], read_json(folder / "summary.json")["shipped"]
+    drop = read_json(folder / "gate.json")["against_float"]
+    report = read_report(folder / "device" / device / "report.json")
+    int8, timing = models[shipped], report.models.int8.timing[0]
+    low, high = wilson(round(int8["top1"] * int8["pictures"]), int8["pictures"])
+    return Line(
+        experiment=folder.name,
+        shipped=shipped,
+        test_pictures=int8["pictures"],
+        float_top1=100 * models["float"]["top1"],
+        top1=100 * int8["top1"],
+        top1_low=100 * low,
+        top1_high=100 * high,
+        drop=drop["points"],
+        drop_low=drop["low"],
+        drop_high=drop["high"],
+        bytes=int8["bytes"],
+        host_ms=int8["host_ms"]["median"],
+        device=report.device.name,
+        device_ms=None if timing.emulated else timing.median_ms,
+        instructions=report.models.int8.instructions,
+        training_s=None if training is None else _seconds(training),
+    )
+
+
+def as_csv(lines: Sequence[Line]) -> str:
+    """Return the lines as CSV, one column a field; what is not there is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Line)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(one) for one in lines)
+    return text.getvalue()
+
+
+def pareto(lines: Sequence[Line], cost: str) -> list[Line]:
+    """Return the lines that no other beats: with as much top-1 at less `cost`, or more at as much. Cheapest first."""
+    best: list[Line] = []
+    for one in sorted(lines, key=lambda line: (getattr(line, cost), -line.top1)):
+        if not best or one.top1 > best[-1].top1:
+            best.append(one)
+    return best
+
+
+def _seconds(benchmark: Path) -> float:
+    """Return the seconds of Snakemake's benchmark file (JSON lines), of its last line."""
+    return float(json.loads(benchmark.read_text(encoding="utf-8").splitlines()[-1])["s"])

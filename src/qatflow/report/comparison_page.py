@@ -1,0 +1,71 @@
+"""The comparison as a table of text, and as one HTML file that needs no other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment
+
+from qatflow.report.comparison import Line
+from qatflow.report.page import STYLE, inline
+from qatflow.report.table import aligned
+
+HEAD = (
+    "experiment", "ships", "float top-1 %", "top-1 %", "95 % interval", "drop, points", "95 % interval", "bytes",
+    "host ms", "device ms", "instructions", "training s", "device",
+)  # fmt: skip
+TEMPLATE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Comparison</title>
+<style>
+{{ style }}</style>
+</head>
+<body>
+<h1>{{ lines | length }} experiments</h1>
+<p>Top-1 on the test pictures; drop against float on the validation pictures; latency of one picture, median. A device's
+time is left out where it is an emulator's. The lines are in the order of the configuration.</p>
+<table>
+<tr>{% for cell in head %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for line, row in rows %}<tr>
+<td><a href="../{{ line.experiment }}/report/report.html">{{ row[0] }}</a></td>
+{%- for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<h2>Accuracy against cost</h2>
+{{ picture | safe }}
+</body>
+</html>
+"""
+
+
+def text(lines: Sequence[Line]) -> str:
+    """Return the table as plain text."""
+    return "\n".join(aligned([HEAD, *(cells(line) for line in lines)], left=(0, 1, len(HEAD) - 1))) + "\n"
+
+
+def page(lines: Sequence[Line], picture: Path) -> str:
+    """Return the page, with the SVG `picture` in it."""
+    template = Environment(autoescape=True, keep_trailing_newline=True).from_string(TEMPLATE)
+    return template.render(
+        style=STYLE, lines=lines, head=HEAD, rows=[(line, cells(line)) for line in lines],
+        picture=inline(picture.read_text(encoding="utf-8")),
+    )  # fmt: skip
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    """Return a line of the table, one text a column of `HEAD`."""
+    return (
+        line.experiment,
+        line.shipped,
+        f"{line.float_top1:.2f}",
+        f"{line.top1:.2f}",
+        f"{line.top1_low:.2f} … {line.top1_high:.2f}",
+        f"{line.drop:.2f}",
+        f"{line.drop_low:.2f} … {line.drop_high:.2f}",
+        f"{line.bytes:,}",
+        f"{line.host_ms:.3f}",
+        "" if line.device_ms is None else f"{line.device_ms:.3f}",
+        "" if line.instructions is None else f"{line.instructions:,}",
+        "" if line.training_s is None else f"{line.training_s:.0f}",
+        line.device,
+    )

@@ -1,0 +1,99 @@
+"""Several experiments side by side: intervals, the unbeaten ones, the files."""
+
+import csv
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from qatflow.metrics import wilson
+from qatflow.report.comparison import Line, as_csv, pareto
+from qatflow.report.comparison_page import HEAD, page, text
+from qatflow.report.pareto_picture import costs, pareto_picture
+
+LINE = Line(
+    experiment="base", shipped="qat", test_pictures=360, float_top1=97.5, top1=96.25, top1_low=93.7, top1_high=97.8,
+    drop=-0.5, drop_low=-1.25, drop_high=0.25, bytes=283_472, host_ms=0.0304, device="emulator", device_ms=None,
+    instructions=497_650, training_s=58.9,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 10), (10, 10), (7, 10), (346, 360), (9151, 10_000), (1, 1)])
+def test_the_interval_of_a_share_is_wilsons(right, count):
+    expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert wilson(right, count) == pytest.approx((expected.low, expected.high), abs=2e-5)
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), min_size=1, max_size=12))
+def test_the_unbeaten_are_those_that_no_other_beats(points):
+    lines = [replace(LINE, experiment=str(i), bytes=cost, top1=top1) for i, (cost, top1) in enumerate(points)]
+    best = {
+        (a, top1)
+        for a, top1 in points
+        if not any((b <= a and other >= top1 and (b, other) != (a, top1)) for b, other in points)
+    }
+    front = pareto(lines, "bytes")
+    assert [(line.bytes, line.top1) for line in front] == sorted(best)
+
+
+def test_the_csv_has_every_figure_as_it_is_and_a_gap_where_there_is_none():
+    lines = [LINE, replace(LINE, experiment="ptq", shipped="ptq", training_s=None, device_ms=1.5)]
+    rows = list(csv.DictReader(io.StringIO(as_csv(lines))))
+    assert [row["experiment"] for row in rows] == ["base", "ptq"]
+    assert [(row["device_ms"], row["training_s"], row["bytes"]) for row in rows] == [
+        ("", "58.9", "283472"),
+        ("1.5", "", "283472"),
+    ]
+    assert float(rows[0]["drop"]) == -0.5
+
+
+def test_the_table_has_a_line_an_experiment_with_its_intervals():
+    head, rule, first, second = text([LINE, replace(LINE, experiment="longer_name", device_ms=2.25)]).splitlines()
+    assert re.split(r"  +", head) == list(HEAD)
+    assert set(rule) == {"-", " "}
+    assert re.split(r"  +", first) == [
+        "base", "qat", "97.50", "96.25", "93.70 … 97.80", "-0.50", "-1.25 … 0.25", "283,472", "0.030", "497,650", "59",
+        "emulator",
+    ]  # fmt: skip
+    assert "2.250" in second
+
+
+def test_a_picture_has_a_panel_for_each_cost_that_all_have(tmp_path):
+    emulated = [LINE, replace(LINE, experiment="other", bytes=100, top1=90.0, top1_low=88.0, top1_high=91.0)]
+    assert costs(emulated) == ["bytes", "host_ms"]
+    real = [replace(line, device_ms=time) for line, time in zip(emulated, (3.0, 2.0), strict=True)]
+    assert costs(real) == ["bytes", "host_ms", "device_ms"]
+    for lines in (emulated, real, [LINE]):
+        pareto_picture(lines, tmp_path / "pareto.svg")
+        svg = (tmp_path / "pareto.svg").read_text()
+        assert len(re.findall(r'id="axes_\d+"', svg)) == len(costs(lines))
+        before = svg
+        pareto_picture(lines, tmp_path / "pareto.svg")
+        assert (tmp_path / "pareto.svg").read_text() == before
+
+
+def test_many_experiments_are_named_only_where_unbeaten(tmp_path):
+    lines = [
+        replace(LINE, experiment=f"e{i}", bytes=100 + i, top1=90.0 - i, top1_low=10.0, top1_high=99.0, host_ms=1.0 + i)
+        for i in range(20)
+    ]
+    pareto_picture(lines, tmp_path / "pareto.svg")
+    named = set(re.findall(r"<!-- (e\d+) -->", (tmp_path / "pareto.svg").read_text()))
+    assert named == {"e0"}
+
+
+def test_the_page_holds_the_table_the_picture_and_a_link_to_each_report(tmp_path):
+    lines = [LINE, replace(LINE, experiment="other")]
+    pareto_picture(lines, tmp_path / "pareto.svg")
+    html = page(lines, tmp_path / "pareto.svg")
+    assert "2 experiments" in html
+    assert html.count("<svg") == 1
+    assert re.findall(r'href="([^"]+)"', html.split("<svg")[0]) == [
+        "../base/report/report.html",
+        "../other/report/report.html",
+    ]
+    assert "93.70 … 97.80" in html
