@@ -4,9 +4,9 @@ Epoch e of training is a pure function of (seed, e): order and augmentation are 
 that step k can be entered directly and a resumed run sees what an uninterrupted one would have seen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from qatflow.data import augment, example, tfrecord
 from qatflow.data.augment import Augmentation
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
-from qatflow.data.preprocess import Preprocessing, resize
+from qatflow.data.preprocess import Preprocessing, grid, in_order, resize, samples
 from qatflow.data.reader import calibration, pictures
+from qatflow.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,8 +26,21 @@ __all__ = ["TrainingData", "calibration", "evaluation_batches", "training_data"]
 IN_MEMORY = 2_000_000_000  # bytes of resized pictures up to which they are decoded once and kept
 _ORDER, _AUGMENTATION = range(2)
 
-# Positions int64 [n] → resized pictures [n, size, size, channels] (uint8 for `pad`, float32 for `stretch`) and labels.
-Gather = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
+
+class Store(Protocol):
+    """The pictures of a split, resized when they are asked for or before."""
+
+    def batches(self, positions: np.ndarray, crop: np.ndarray | None, batch_size: int) -> "tf.data.Dataset":
+        """Return (pictures, labels), `batch_size` at a time.
+
+        Args:
+            positions: int64 [n], in the order wanted.
+            crop: float64 [n, 4], see `augment.Draws`; None: the whole pictures.
+            batch_size: pictures a batch; the last one may have fewer.
+
+        Returns:
+            Dataset of [batch, size, size, channels], uint8 for `pad`, else float32, and int64 [batch].
+        """
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ class TrainingData:
     batch_size: int
     seed: int
     augmentation: Augmentation
-    _gather: Gather
+    _store: Store
 
     @property
     def steps(self) -> int:
@@ -69,16 +83,20 @@ class TrainingData:
         order = np.random.default_rng([self.seed, epoch, _ORDER]).permutation(self.count)
         random = np.random.default_rng([self.seed, epoch, _AUGMENTATION])
         draws = augment.draw(self.augmentation, self.preprocessing.size, total, random)
+        first = start_step * self.batch_size
+        positions = np.resize(order, total)[first:]  # resize repeats from the beginning
+        crop = None if draws.crop is None else draws.crop[first:]
+        pictures = self._store.batches(positions, crop, self.batch_size)
+        if self.augmentation == "none":
+            return _serve(pictures, lambda images, labels: (_normalise(self.preprocessing, images), labels))
+        batched = (draw.reshape(self.steps, self.batch_size, *draw.shape[1:]) for draw in (draws.shift, draws.flip))
+        changes = tf.data.Dataset.from_tensor_slices(tuple(draw[start_step:] for draw in batched))
 
-        def batch(positions: "tf.Tensor", shift: "tf.Tensor", flip: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-            images, labels = self._gather(positions)
-            if self.augmentation != "none":
-                images = augment.transform(images, shift, flip)
-            return _normalise(self.preprocessing, images), labels
+        def changed(pictures: tuple, changes: tuple) -> tuple["tf.Tensor", "tf.Tensor"]:
+            images, labels = pictures
+            return _normalise(self.preprocessing, augment.transform(images, *changes)), labels
 
-        columns = (np.resize(order, total), draws.shift, draws.flip)  # resize repeats from the beginning
-        batched = (column.reshape(self.steps, self.batch_size, *column.shape[1:]) for column in columns)
-        return _serve(tf.data.Dataset.from_tensor_slices(tuple(column[start_step:] for column in batched)), batch)
+        return _serve(tf.data.Dataset.zip((pictures, changes)), changed)
 
 
 def training_data(
@@ -97,14 +115,17 @@ def training_data(
         batch_size: pictures a batch.
         seed: of order and augmentation.
         augmentation: `none`; `flip`: mirrored left-right half of the time; `shift`: moved by up to size // 16 pixels
-            each way, black coming in; `shift_flip`: both. Applied after resizing, before normalisation.
+            each way, black coming in; `shift_flip`: both. Applied after resizing, before normalisation. `crop_flip`: a
+            random part of the picture (see `augment.crop_box`) resized to the square, and mirrored; pictures are then
+            decoded each time.
         split: pictures to train on.
         in_memory: bytes of resized pictures up to which they are kept in memory.
     """
     count = manifest.splits[split].count
-    return TrainingData(
-        manifest.preprocessing, count, batch_size, seed, augmentation, _open(manifest, split, in_memory)
-    )
+    if augmentation == "crop_flip" and manifest.preprocessing.resize == "pad":
+        raise UserError("augmentation: crop_flip resizes the pictures: set data.preprocessing.resize to stretch or crop")
+    store = _open(manifest, split, -1 if augmentation == "crop_flip" else in_memory)
+    return TrainingData(manifest.preprocessing, count, batch_size, seed, augmentation, store)
 
 
 def evaluation_batches(
@@ -117,15 +138,8 @@ def evaluation_batches(
     Returns:
         Dataset of (float32 [n, size, size, channels], int64 [n]); n is `batch_size`, less in the last batch.
     """
-    import tensorflow as tf
-
-    gather = _open(manifest, split, in_memory)
-
-    def batch(positions: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-        images, labels = gather(positions)
-        return _normalise(manifest.preprocessing, images), labels
-
-    return _serve(tf.data.Dataset.range(manifest.splits[split].count).batch(batch_size), batch)
+    pictures = _open(manifest, split, in_memory).batches(np.arange(manifest.splits[split].count), None, batch_size)
+    return _serve(pictures, lambda images, labels: (_normalise(manifest.preprocessing, images), labels))
 
 
 def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.Dataset":
@@ -143,49 +157,111 @@ def _normalise(spec: Preprocessing, images: "tf.Tensor") -> "tf.Tensor":
     return (tf.cast(images, tf.float32) - tf.constant(spec.mean, tf.float32)) * tf.constant(spec.scale)
 
 
-def _open(manifest: Manifest, split: str, in_memory: int) -> Gather:
+def _open(manifest: Manifest, split: str, in_memory: int) -> Store:
     spec = manifest.preprocessing
     pixel_bytes = 1 if spec.resize == "pad" else 4
     needed = manifest.splits[split].count * spec.size * spec.size * spec.channels * pixel_bytes
-    return _from_memory(manifest, split) if needed <= in_memory else _from_shards(manifest, split)
+    return _InMemory(manifest, split) if needed <= in_memory else _InShards(manifest, split)
 
 
-def _from_memory(manifest: Manifest, split: str) -> Gather:
-    """Decode and resize every picture now."""
+class _InMemory:
+    """Every picture decoded and resized once."""
+
+    def __init__(self, manifest: Manifest, split: str) -> None:
+        import tensorflow as tf
+
+        spec, count = manifest.preprocessing, manifest.splits[split].count
+        images = np.empty(
+            (count, spec.size, spec.size, spec.channels), np.uint8 if spec.resize == "pad" else np.float32
+        )
+        labels = np.empty(count, np.int64)
+        for i, (picture, label) in enumerate(pictures(manifest, split)):
+            images[i], labels[i] = resize(spec, picture), label
+        with tf.device("cpu"):
+            self._images, self._labels = tf.constant(images), tf.constant(labels)
+
+    def batches(self, positions: np.ndarray, crop: np.ndarray | None, batch_size: int) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        assert crop is None
+        places = tf.constant(positions)
+
+        def batch(start: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+            chosen = places[start : start + batch_size]
+            return tf.gather(self._images, chosen), tf.gather(self._labels, chosen)
+
+        starts = tf.data.Dataset.range(0, len(positions), batch_size)
+        return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+class _InShards:
+    """Each picture is read when it is needed, by its place in the shards; decoded by Pillow, as everywhere."""
+
+    def __init__(self, manifest: Manifest, split: str) -> None:
+        self._spec = manifest.preprocessing
+        self._paths = manifest.shard_paths(split)
+        begins = [tfrecord.offsets(path) for path in self._paths]
+        self._offsets = np.concatenate(begins)
+        self._shards = np.repeat(np.arange(len(self._paths)), [len(b) for b in begins])
+
+    def batches(self, positions: np.ndarray, crop: np.ndarray | None, batch_size: int) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        columns = (positions,) if crop is None else (positions, crop)
+        places = tf.data.Dataset.from_tensor_slices(columns)
+        return places.map(self._picture, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+
+    def _picture(self, position: "tf.Tensor", crop: "tf.Tensor | None" = None) -> tuple["tf.Tensor", "tf.Tensor"]:
+        import tensorflow as tf
+
+        spec = self._spec
+        shape = [spec.size, spec.size, spec.channels]
+        if spec.resize == "pad":
+            picture, label = tf.numpy_function(self._padded, [position], (tf.uint8, tf.int64), stateful=False)
+            return tf.ensure_shape(picture, shape), tf.ensure_shape(label, [])
+        arguments = [position, np.empty(0)] if crop is None else [position, crop]
+        kinds = (tf.uint8, tf.int64, tf.int32, tf.int32, tf.float32, tf.int32, tf.int32, tf.float32)
+        picture, label, *samples = tf.numpy_function(self._sampled, arguments, kinds, stateful=False)
+        image = _interpolate(tf.ensure_shape(picture, [None, None, spec.channels]), samples[:3], samples[3:])
+        return tf.ensure_shape(image, shape), tf.ensure_shape(label, [])
+
+    def _padded(self, position: int) -> tuple[np.ndarray, np.int64]:
+        record = self._record(position)
+        return resize(self._spec, decode(record.content, self._spec.channels)), np.int64(record.label)
+
+    def _sampled(self, position: int, crop: np.ndarray) -> tuple[Any, ...]:
+        """Return the part of a picture that is needed, its label, and the samples of it."""
+        record = self._record(position)
+        picture = in_order(self._spec, decode(record.content, self._spec.channels))
+        if len(crop):
+            top, left, height, width = augment.crop_box(crop, *picture.shape[:2])
+            picture = picture[top : top + height, left : left + width]
+            sides = samples(height, self._spec.size), samples(width, self._spec.size)
+        else:
+            sides = grid(self._spec, *picture.shape[:2])
+        top, left = (side.lower[0] for side in sides)
+        needed = picture[top : sides[0].upper[-1] + 1, left : sides[1].upper[-1] + 1]
+        places: list[np.ndarray] = [
+            part
+            for side, first in zip(sides, (top, left), strict=True)
+            for part in ((side.lower - first).astype(np.int32), (side.upper - first).astype(np.int32), side.weight)
+        ]
+        return np.ascontiguousarray(needed), np.int64(record.label), *places
+
+    def _record(self, position: int) -> example.Record:
+        return example.parse(tfrecord.read_at(self._paths[self._shards[position]], int(self._offsets[position])))
+
+
+def _interpolate(picture: "tf.Tensor", rows: Sequence["tf.Tensor"], columns: Sequence["tf.Tensor"]) -> "tf.Tensor":
+    """Do what `preprocess.interpolate` does, to the bit; rows and columns are lower, upper and weight."""
     import tensorflow as tf
 
-    spec, count = manifest.preprocessing, manifest.splits[split].count
-    images = np.empty((count, spec.size, spec.size, spec.channels), np.uint8 if spec.resize == "pad" else np.float32)
-    labels = np.empty(count, np.int64)
-    for i, (picture, label) in enumerate(pictures(manifest, split)):
-        images[i], labels[i] = resize(spec, picture), label
-    with tf.device("cpu"):
-        kept, kept_labels = tf.constant(images), tf.constant(labels)
-    return lambda positions: (tf.gather(kept, positions), tf.gather(kept_labels, positions))
+    across, down = columns[2][None, :, None], rows[2][:, None, None]
 
+    def along_row(at: "tf.Tensor") -> "tf.Tensor":
+        pixels = tf.gather(picture, at)
+        left, right = (tf.cast(tf.gather(pixels, column, axis=1), tf.float32) for column in columns[:2])
+        return left + (right - left) * across
 
-def _from_shards(manifest: Manifest, split: str) -> Gather:
-    """Read each picture when it is needed, by its place in the shards; decoded by Pillow, as everywhere."""
-    import tensorflow as tf
-
-    spec = manifest.preprocessing
-    paths = manifest.shard_paths(split)
-    begins = [tfrecord.offsets(path) for path in paths]
-    offsets, shards = np.concatenate(begins), np.repeat(np.arange(len(paths)), [len(b) for b in begins])
-
-    def read(position: int) -> tuple[np.ndarray, np.int64]:
-        record = example.parse(tfrecord.read_at(paths[shards[position]], int(offsets[position])))
-        picture = decode(record.content, spec.channels)
-        return resize(spec, picture) if spec.resize == "pad" else picture, np.int64(record.label)
-
-    def one(position: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-        picture, label = tf.numpy_function(read, [position], (tf.uint8, tf.int64), stateful=False)
-        picture = tf.ensure_shape(picture, [None, None, spec.channels])
-        if spec.resize == "stretch":  # to the same bits as `preprocess.resize`, but on all cores
-            picture = tf.raw_ops.ResizeBilinear(
-                images=picture[None], size=[spec.size, spec.size], half_pixel_centers=True
-            )[0]
-        return tf.ensure_shape(picture, [spec.size, spec.size, spec.channels]), tf.ensure_shape(label, [])
-
-    kind = tf.uint8 if spec.resize == "pad" else tf.float32
-    return lambda positions: tf.map_fn(one, positions, fn_output_signature=(kind, tf.int64))
+    top, bottom = along_row(rows[0]), along_row(rows[1])
+    return top + (bottom - top) * down
