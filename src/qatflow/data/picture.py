@@ -15,6 +15,7 @@ PLAIN_FORMATS = ("JPEG", "PNG")
 PLAIN_MODES = ("L", "RGB")
 # Not all that Pillow knows: its reader of EPS runs Ghostscript, which runs what the file says.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+DIGEST_BYTES = 16
 PNG_BIT_DEPTH = 24  # where in the file it says how many bits a sample has
 
 
@@ -107,6 +108,6 @@ def _mode(channels: int) -> str:
 
 
 def _digest(pixels: np.ndarray) -> bytes:
-    found = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
+    found = hashlib.blake2b(str(pixels.shape).encode(), digest_size=DIGEST_BYTES)
     found.update(np.ascontiguousarray(pixels).data)
     return found.digest()
