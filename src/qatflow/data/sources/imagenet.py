@@ -157,7 +157,9 @@ def _from_meta(path: Path) -> dict[int, str]:
         synsets = loadmat(path, squeeze_me=True, variable_names=["synsets"])["synsets"]
         leaves = synsets[synsets["num_children"].astype(int) == 0]
         return {int(s["ILSVRC2012_ID"]): _checked(path, int(s["ILSVRC2012_ID"]), str(s["WNID"])) for s in leaves}
-    except (KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # scipy's reader raises many kinds for damaged files
         raise UserError(f"data.path: {path} is no {META} of the development kit ({error!r}): fetch it anew") from error
 
 
