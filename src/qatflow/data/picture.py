@@ -108,6 +108,6 @@ def _mode(channels: int) -> str:
 
 
 def _digest(pixels: np.ndarray) -> bytes:
-    found = hashlib.blake2b(str(pixels.shape).encode(), digest_size=DIGEST_BYTES)
+    found = hashlib.sha256(str(pixels.shape).encode())  # which processors compute in hardware
     found.update(np.ascontiguousarray(pixels).data)
-    return found.digest()
+    return found.digest()[:DIGEST_BYTES]
