@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -35,17 +36,19 @@ EVERY = 0.2  # seconds between looks at the memory
 
 @dataclass(frozen=True)
 class Measured:
-    """A run of the program.
+    """What a job on many pictures took.
 
     Attributes:
         seconds: from start to end.
+        processor: seconds of processor time of all its processes, which other load on the machine hardly changes.
         largest: bytes of all its processes together at their highest; what they share is counted once.
         parent: of these, the first process's.
     """
 
     seconds: float
-    largest: int
-    parent: int
+    processor: float
+    largest: int = 0
+    parent: int = 0
 
 
 def lists(sample: Path, folder: Path, count: int) -> list[Path]:
@@ -67,7 +70,7 @@ def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
     flags = {"source": "lists", "path": folder, "name": "bench", "cores": cores, "shards": shards, "output": output}
     flags |= {"preprocessing": json.dumps(PREPROCESSING), "max-rejected": 0.05}
     arguments = [str(part) for name, value in flags.items() for part in (f"--{name}", value)]
-    start = time.monotonic()
+    start, before = time.monotonic(), _processor_time()
     process = subprocess.Popen([sys.executable, PROGRAM, *arguments], stdout=subprocess.DEVNULL)
     largest = parent = 0
     while process.poll() is None:
@@ -77,7 +80,13 @@ def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
         time.sleep(EVERY)
     if process.returncode:
         raise RuntimeError(f"{PROGRAM} ended with status {process.returncode}")
-    return Measured(time.monotonic() - start, largest, parent)
+    return Measured(time.monotonic() - start, _processor_time() - before, largest, parent)
+
+
+def _processor_time() -> float:
+    """Return the seconds that all processes took that have been started from here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _family(process: int) -> list[psutil.Process]:
@@ -106,13 +115,15 @@ def decode(path: Path) -> None:
         image.load()
 
 
-def seconds(files: Sequence[Path], job: Callable[[Path], None], cores: int) -> float:
+def measured(files: Sequence[Path], job: Callable[[Path], None], cores: int) -> Measured:
     """Return what a job on each of the files takes."""
-    start = time.monotonic()
-    with get_context("fork").Pool(cores) as pool:
-        for _ in pool.imap_unordered(job, files, chunksize=100):
-            pass
-    return time.monotonic() - start
+    start, before = time.monotonic(), _processor_time()
+    pool = get_context("fork").Pool(cores)
+    for _ in pool.imap_unordered(job, files, chunksize=100):
+        pass
+    pool.close()
+    pool.join()
+    return Measured(time.monotonic() - start, _processor_time() - before)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -127,31 +138,34 @@ def main(argv: Sequence[str]) -> None:
     print("# Preparation of data: pictures a second, and peak memory\n")
     print("\n".join(heading()))
     print(f"* the photographs of imagenet_sample (256×256, 22 kB), listed again and again; {cores} processes each")
-    print("* files in the page cache; the machine is shared: compare within a row")
+    print("* files in the page cache; other jobs share the machine, so the ratios are of processor time (ms a picture)")
     print("* memory: of all processes together, what they share counted once (PSS)\n")
     print(
-        "| pictures | seconds | pictures/s | only read | read and decoded | time / reading | time / decoding | MB "
-        "| of the first process |\n|---|---|---|---|---|---|---|---|---|"
+        "| pictures | seconds | pictures/s | ms | ms, reading alone | ms, reading and decoding | / reading | / decoding "
+        "| MB | of the first process |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     rows = []
     for count in arguments.counts:
         work = arguments.work / str(count)
         files = lists(arguments.data / "imagenet_sample", work / "lists", count)
-        reading, decoding = (seconds(files, job, cores) for job in (read, decode))
+        reading, decoding = (measured(files, job, cores).processor for job in (read, decode))
         run = prepared(work / "lists", work / "out", cores, shards=max(4, count // 1000))
-        decoding = (decoding + seconds(files, decode, cores)) / 2  # before and after
+        decoding = (decoding + measured(files, decode, cores).processor) / 2  # before and after
         manifest = open_manifest(work / "out")
         total = sum(split.count for split in manifest.splits.values()) + manifest.rejected
         assert total == count + 2 * HELD_OUT
         shutil.rmtree(work)
-        rates = [f"{len(files) / spent:,.0f}" for spent in (run.seconds, reading, decoding)]
-        ratios = [f"{run.seconds / spent:.2f}" for spent in (reading, decoding)]
+        times = [f"{1000 * spent / len(files):.2f}" for spent in (run.processor, reading, decoding)]
+        ratios = [f"{run.processor / spent:.1f}" for spent in (reading, decoding)]
         sizes = [f"{size / 1e6:.0f}" for size in (run.largest, run.parent)]
-        print(f"| {' | '.join([f'{count:,}', f'{run.seconds:.1f}', *rates, *ratios, *sizes])} |", flush=True)
-        rows.append((count, run.seconds / decoding, run))
-    (_, least, _), (few, _, small), (many, most, large) = rows[0], rows[-2], rows[-1]
-    print(f"\n* time over decoding, from the smallest to the largest: {least:.2f} to {most:.2f}")
-    print(f"* bytes a picture, of the last step's: {(large.largest - small.largest) / (many - few):.0f}")
+        cells = [f"{count:,}", f"{run.seconds:.1f}", f"{len(files) / run.seconds:,.0f}", *times, *ratios, *sizes]
+        print(f"| {' | '.join(cells)} |", flush=True)
+        rows.append((count, run, decoding))
+    (few, small, light), (many, large, heavy) = rows[-2], rows[-1]
+    growth = (large.processor - small.processor) / (many - few) / (small.processor / few)
+    bare = (heavy - light) / (many - few) / (light / few)
+    print(f"\n* processor time of a picture beyond {few:,} over one below: {growth:.2f}; of decoding alone {bare:.2f}")
+    print(f"* bytes of memory a picture beyond {few:,}: {(large.largest - small.largest) / (many - few):.0f}")
     shutil.rmtree(arguments.work)
 
 

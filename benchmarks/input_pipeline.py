@@ -1,0 +1,180 @@
+"""The input of training: pictures a second against a bare tf.data loop, and a training step with it and without.
+
+    python benchmarks/input_pipeline.py DATA --work /tmp/work > benchmarks/input_pipeline.md
+
+DATA is the verification data (see tests/test_imagenet_weights.py): the 1,000 photographs of imagenet_sample, 256×256.
+"""
+
+import argparse
+import itertools
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from heading import heading
+from qatflow.cli import entry
+from qatflow.data.manifest import Manifest
+from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preprocess import Preprocessing
+from qatflow.tensorflow_runtime import start
+
+SIZE, CLASSES = 224, 1000
+CROP = Preprocessing(SIZE, "crop", 3, (127.5,) * 3, (127.5,) * 3)
+PAD = Preprocessing(32, "pad", 1, (127.5,), (127.5,))
+ROUNDS = 5  # the loops take turns
+STEP_OVER_MEMORY = 1.05  # the aim
+
+
+def photographs(data: Path, work: Path) -> Manifest:
+    """Prepare the photographs, 960 of them for training."""
+    (work / "lists").mkdir(parents=True)
+    sample = (data / "imagenet_sample").resolve()
+    lines = [f"{sample}/{line}\n" for line in (sample / "labels.txt").read_text().splitlines()]
+    (work / "lists" / "train_list.txt").write_text("".join(lines))
+    (work / "lists" / "labels.txt").write_text("".join(f"class {i}\n" for i in range(CLASSES)))
+    # a picture a class: nothing can be set aside by class, so some are listed apart, which lose their training copy
+    for name, part in (("val", lines[:20]), ("test", lines[20:40])):
+        (work / "lists" / f"{name}_list.txt").write_text("".join(part))
+    return prepare(Settings("photographs", "lists", work / "lists", 1, 1, 100, 4, 0.1, 1, CROP), work / "photographs")
+
+
+def handwritten(work: Path) -> Manifest:
+    """Prepare Fashion-MNIST where it is installed."""
+    return prepare(Settings("fashion", "idx", None, 5000, 1, 100, 4, 0.0, 1, PAD), work / "fashion", cores=2)
+
+
+def bare(manifest: Manifest, batch: int, crop: bool) -> Any:
+    """Return a loop as TensorFlow's guides have it: records parsed and JPEG decoded, on all cores.
+
+    With `crop` a random part is resized and mirrored, by TensorFlow's own operations.
+    """
+    import tensorflow as tf
+
+    features = {
+        "image/encoded": tf.io.FixedLenFeature([], tf.string),
+        "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+    }
+
+    def decoded(record: Any) -> tuple[Any, Any]:
+        parsed = tf.io.parse_single_example(record, features)
+        content, label = parsed["image/encoded"], parsed["image/class/label"]
+        if not crop:
+            return tf.image.resize_with_crop_or_pad(tf.io.decode_jpeg(content, channels=3), 256, 256), label
+        shape = tf.io.extract_jpeg_shape(content)
+        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+            shape, tf.zeros([1, 0, 4]), seed=[1, 2], area_range=(0.08, 1.0), use_image_if_no_bounding_boxes=True
+        )
+        window = [begin[0], begin[1], size[0], size[1]]
+        part = tf.image.resize(tf.io.decode_and_crop_jpeg(content, window, channels=3), (SIZE, SIZE))
+        return (tf.image.stateless_random_flip_left_right(part, seed=[3, 4]) - 127.5) / 127.5, label
+
+    paths = [str(path) for path in manifest.shard_paths("train")]
+    dataset = tf.data.TFRecordDataset(paths).map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.batch(batch).prefetch(tf.data.AUTOTUNE)
+
+
+def rate(dataset: Any) -> float:
+    """Return pictures a second over a dataset from beginning to end."""
+    began, count = time.monotonic(), 0
+    for _, labels in dataset:
+        count += len(labels)
+    return count / (time.monotonic() - began)
+
+
+def taking_turns(loops: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """Return the median of what each loop measures, the first round left out."""
+    found: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(ROUNDS + 1):
+        for name, loop in loops.items():
+            found[name].append(loop())
+    return {name: statistics.median(values[1:]) for name, values in found.items()}
+
+
+def steps(manifest: Manifest, alpha: float, batch: int, augmentation: Any, count: int) -> tuple[float, float]:
+    """Return seconds a training step from the pipeline and from batches in memory: medians over rounds that take turns.
+
+    The batches in memory are those of the pipeline, kept.
+    """
+    from imagenet_weights import training_step
+    from qatflow.data.pipeline import training_data
+    from qatflow.models.mobilenet_v1 import mobilenet_v1
+    from qatflow.training.keras_model import training_model
+
+    spec = manifest.preprocessing
+    shape = (spec.size, spec.size, spec.channels)
+    step = training_step(training_model(mobilenet_v1(shape, manifest.classes, alpha, 0.001, 0.9), seed=1).keras)
+    pictures = training_data(manifest, batch_size=batch, seed=1, augmentation=augmentation)
+
+    def served() -> Iterator[Any]:
+        for epoch in itertools.count():
+            yield from pictures.epoch(epoch)
+
+    kept = list(itertools.islice(served(), min(count, pictures.steps)))
+    streams = {"real": served(), "memory": itertools.cycle(kept)}
+    for stream in streams.values():
+        step(*next(stream))
+
+    def timed(name: str) -> Callable[[], float]:
+        def loop() -> float:
+            began = time.monotonic()
+            for images, labels in itertools.islice(streams[name], count):
+                step(images, labels)
+            return (time.monotonic() - began) / count
+
+        return loop
+
+    found = taking_turns({name: timed(name) for name in streams})
+    return found["real"], found["memory"]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure and print tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="folder that does not exist yet; removed afterwards")
+    arguments = parser.parse_args(argv)
+    start(seed=1, threads=2)
+    from qatflow.data.pipeline import evaluation_batches, training_data
+
+    print("# Input of training: pictures a second, and what it adds to a step\n")
+    print("\n".join(heading()))
+    print("* photographs: imagenet_sample, JPEG files of 256×256 pixels, to 224×224×3; files in the page cache")
+    print(f"* medians of {ROUNDS} rounds, the loops taking turns\n")
+    photos = photographs(arguments.data, arguments.work)
+    ours = training_data(photos, batch_size=32, seed=1, augmentation="crop_flip", in_memory=0)
+    epochs = itertools.count()
+    rates = taking_turns(
+        {
+            "bare tf.data: parse, decode": lambda: rate(bare(photos, 32, crop=False)),
+            "bare tf.data: parse, decode and crop, resize, flip, normalise": lambda: rate(bare(photos, 32, crop=True)),
+            "ours, training (crop_flip)": lambda: rate(ours.epoch(next(epochs))),
+            "ours, evaluation (crop)": lambda: rate(evaluation_batches(photos, "train", batch_size=32, in_memory=0)),
+        }
+    )
+    first, *_ = rates.values()
+    print("| loop | pictures/s | of bare decoding |\n|---|---|---|")
+    for name, found in rates.items():
+        print(f"| {name} | {found:,.0f} | {found / first:.2f} |", flush=True)
+    print("\n| step | pictures from | ms a step | ms with batches in memory | ratio |\n|---|---|---|---|---|")
+    worst = 0.0
+    for what, manifest, alpha, batch, augmentation, count in (
+        ("MobileNetV1 0.75, 224×224×3, batch 32", photos, 0.75, 32, "crop_flip", 4),
+        ("MobileNetV1 0.5, 32×32×1, batch 128", handwritten(arguments.work), 0.5, 128, "flip", 150),
+    ):
+        real, memory = steps(manifest, alpha, batch, augmentation, count)
+        source = f"JPEG, {augmentation}" if manifest is photos else f"Fashion-MNIST, {augmentation}"
+        print(f"| {what} | {source} | {1000 * real:.1f} | {1000 * memory:.1f} | {real / memory:.3f} |", flush=True)
+        worst = max(worst, real / memory)
+    print(
+        f"\n* step over step in memory <= {STEP_OVER_MEMORY}: {'yes' if worst <= STEP_OVER_MEMORY else 'no'} ({worst:.3f})"
+    )
+    shutil.rmtree(arguments.work)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    entry(main)
