@@ -141,7 +141,7 @@ def main(argv: Sequence[str]) -> None:
     print("* files in the page cache; other jobs share the machine, so the ratios are of processor time (ms a picture)")
     print("* memory: of all processes together, what they share counted once (PSS)\n")
     print(
-        "| pictures | seconds | pictures/s | ms | ms, reading alone | ms, reading and decoding | / reading | / decoding "
+        "| pictures | seconds | pictures/s | ms | ms, reading | ms, reading and decoding | / reading | / decoding "
         "| MB | of the first process |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     rows = []

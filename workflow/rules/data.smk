@@ -19,8 +19,8 @@ rule prepare_data:
         "../../envs/light.yaml"
     threads: all_cores()
     resources:
-        # what the largest picture that is taken needs, in each process
-        mem=lambda wildcards, threads: f"{threads}GB",
+        # each process may hold one of the largest pictures that are taken
+        mem=lambda wildcards, threads: f"{1200 * threads}MB",
         runtime=lambda wildcards: (
             "30m" if of(wildcards).data.source in ("idx", "digits") else "24h"
         ),

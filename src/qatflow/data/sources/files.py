@@ -8,7 +8,7 @@ from qatflow.data.picture import Encoded, RejectedError, stored
 from qatflow.data.sources.listing import Listing
 from qatflow.data.sources.source import Rejected
 
-LARGEST_FILE = 1 << 28  # bytes; all of it and its pixels must find room in the rule's 1 GB a core
+LARGEST_FILE = 1 << 28  # bytes; it and its pixels must find room in what the rule asks for a core
 
 
 class FileSource:
