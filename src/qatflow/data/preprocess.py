@@ -192,15 +192,33 @@ def interpolate(picture: np.ndarray, rows: Samples, columns: Samples) -> np.ndar
 
     To the bits of TensorFlow's ResizeBilinear with half_pixel_centers, operation for operation in float32.
     """
-    across, down = columns.weight[None, :, None], rows.weight[:, None, None]
+    channels = picture.shape[2]
+    pixels, above, below = picture, rows.lower, rows.upper
+    first, last = int(above[0]), int(below[-1]) + 1
+    if last - first <= 2 * len(above):  # most rows serve twice, above and below
+        pixels, above, below = picture[first:last], above - first, below - first
+        along = _along_rows(pixels, columns)
+        top, bottom = along[above], along[below]
+    else:
+        top, bottom = _along_rows(pixels[above], columns), _along_rows(pixels[below], columns)
+    bottom -= top
+    bottom *= rows.weight[:, None]
+    bottom += top
+    return bottom.reshape(len(above), -1, channels)
 
-    def along_row(at: np.ndarray) -> np.ndarray:
-        pixels = picture[at]
-        left, right = (pixels[:, column].astype(np.float32) for column in (columns.lower, columns.upper))
-        return left + (right - left) * across
 
-    top, bottom = along_row(rows.lower), along_row(rows.upper)
-    return top + (bottom - top) * down
+def _along_rows(pixels: np.ndarray, columns: Samples) -> np.ndarray:
+    """Return float32 [rows, columns · channels] of uint8 [rows, width, channels]: left + (right − left) · weight."""
+    height, width, channels = pixels.shape
+    flat, channel = pixels.reshape(height, width * channels), np.arange(channels)
+    left, right = (
+        flat.take((column[:, None] * channels + channel).ravel(), axis=1).astype(np.float32)
+        for column in (columns.lower, columns.upper)
+    )
+    right -= left
+    right *= columns.weight.repeat(channels)
+    right += left
+    return right
 
 
 def _middle(side: int, other: int, short: int, size: int) -> Samples:
