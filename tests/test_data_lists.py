@@ -240,3 +240,14 @@ def test_what_says_which_pictures_there_are_is_an_input(tmp_path: Path):
         assert named_files(source, str(tmp_path)) == [str(tmp_path / name) for name in expected]
     assert named_files("csv", str(tmp_path / "list.csv")) == [str(tmp_path / n) for n in ("list.csv", "labels.txt")]
     assert named_files("idx", None) == [] == named_files("tfds:cifar10", str(tmp_path))
+
+
+def test_of_many_classes_that_are_lost_some_are_named(tmp_path: Path):
+    lines = [f"{i}.png {i}\n" for i in range(30)]
+    pictures(tmp_path / "set", *(f"{i}.png" for i in range(30)), *(f"v{i}.png" for i in range(8)))
+    val = "".join(lines[:25]) + "".join(f"v{i}.png {i}\n" for i in range(8))
+    write_lists(tmp_path / "set", train="".join(lines), val=val)
+    spec = Preprocessing(32, "crop", 3, (127.5,), (127.5,))
+    settings = Settings("set", "lists", tmp_path / "set", 5, 1, 4, 2, 1.0, 1, spec, test_from="validation")
+    with pytest.raises(UserError, match=r"class '0' was rejected; .* class '19' was rejected; and 5 more: mend"):
+        prepare(settings, tmp_path / "out")
