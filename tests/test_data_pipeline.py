@@ -158,8 +158,7 @@ def test_a_random_crop_is_the_part_of_the_picture_that_was_drawn(photos: Manifes
         top, left, height, width = augment.crop_box(crop, *source.shape[:2])
         part = np.asarray(source[top : top + height, left : left + width], np.float32)
         # tf.image, of which no line is ours
-        resized = tf_resize(part, 40)
-        resized = resized[:, ::-1] if flip else resized
+        resized = tf_resize(part[:, ::-1] if flip else part, 40)
         resized = resized[..., ::-1] if spec.order == "bgr" else resized
         assert label == expected and np.array_equal(image, (resized - mean) * std)
 

@@ -25,17 +25,18 @@ __all__ = ["TrainingData", "calibration", "evaluation_batches", "training_data"]
 
 IN_MEMORY = 2_000_000_000  # bytes of resized pictures up to which they are decoded once and kept
 _ORDER, _AUGMENTATION = range(2)
+Parts = tuple[np.ndarray, np.ndarray]  # float64 [n, 4] and bool [n]
 
 
 class Store(Protocol):
     """The pictures of a split, resized when they are asked for or before."""
 
-    def batches(self, positions: np.ndarray, crop: np.ndarray | None, batch_size: int) -> "tf.data.Dataset":
+    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
         """Return (pictures, labels), `batch_size` at a time.
 
         Args:
             positions: int64 [n], in the order wanted.
-            crop: float64 [n, 4], see `augment.Draws`; None: the whole pictures.
+            parts: of each picture the part that is seen and whether mirrored, as in `augment.Draws`; None: all of it.
             batch_size: pictures a batch; the last one may have fewer.
 
         Returns:
@@ -85,9 +86,9 @@ class TrainingData:
         draws = augment.draw(self.augmentation, self.preprocessing.size, total, random)
         first = start_step * self.batch_size
         positions = np.resize(order, total)[first:]  # resize repeats from the beginning
-        crop = None if draws.crop is None else draws.crop[first:]
-        pictures = self._store.batches(positions, crop, self.batch_size)
-        if self.augmentation == "none":
+        parts = None if draws.crop is None else (draws.crop[first:], draws.flip[first:])
+        pictures = self._store.batches(positions, parts, self.batch_size)
+        if self.augmentation in ("none", "crop_flip"):
             return _serve(pictures, lambda images, labels: (_normalise(self.preprocessing, images), labels))
         batched = (draw.reshape(self.steps, self.batch_size, *draw.shape[1:]) for draw in (draws.shift, draws.flip))
         changes = tf.data.Dataset.from_tensor_slices(tuple(draw[start_step:] for draw in batched))
@@ -120,8 +121,8 @@ def training_data(
         seed: of order and augmentation.
         augmentation: `none`; `flip`: mirrored left-right half of the time; `shift`: moved by up to size // 16 pixels
             each way, black coming in; `shift_flip`: both. Applied after resizing, before normalisation. `crop_flip`: a
-            random part of the picture (see `augment.crop_box`) resized to the square, and mirrored; pictures are then
-            decoded each time.
+            random part of the picture (see `augment.crop_box`), mirrored half of the time and resized to the square;
+            pictures are then decoded each time.
         split: pictures to train on.
         in_memory: bytes of resized pictures up to which they are kept in memory.
     """
@@ -191,10 +192,10 @@ class _InMemory:
         with tf.device("cpu"):
             self._images, self._labels = tf.constant(images), tf.constant(labels)
 
-    def batches(self, positions: np.ndarray, crop: np.ndarray | None, batch_size: int) -> "tf.data.Dataset":
+    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
         import tensorflow as tf
 
-        assert crop is None
+        assert parts is None
         places = tf.constant(positions)
 
         def batch(start: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
@@ -215,26 +216,24 @@ class _InShards:
         self._offsets = np.concatenate(begins)
         self._shards = np.repeat(np.arange(len(self._paths)), [len(b) for b in begins])
 
-    def batches(self, positions: np.ndarray, crop: np.ndarray | None, batch_size: int) -> "tf.data.Dataset":
+    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
         import tensorflow as tf
 
-        columns = (positions,) if crop is None else (positions, crop)
-        places = tf.data.Dataset.from_tensor_slices(columns)
+        places = tf.data.Dataset.from_tensor_slices((positions,) if parts is None else (positions, *parts))
         return places.map(self._picture, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
 
-    def _picture(self, position: "tf.Tensor", crop: "tf.Tensor | None" = None) -> tuple["tf.Tensor", "tf.Tensor"]:
+    def _picture(self, position: "tf.Tensor", *part: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
         import tensorflow as tf
 
         spec = self._spec
-        if crop is None and spec.resize != "stretch":
+        if not part and spec.resize != "stretch":
             kind = tf.uint8 if spec.resize == "pad" else tf.float32
             picture, label = tf.numpy_function(self._resized, [position], (kind, tf.int64), stateful=False)
         else:  # of a rectangle as a whole TensorFlow makes the same bits as `preprocess.resize`, only faster
-            arguments = [position, np.empty(0) if crop is None else crop]
-            part, label = tf.numpy_function(self._part, arguments, (tf.uint8, tf.int64), stateful=False)
-            part = tf.ensure_shape(part, [None, None, spec.channels])
+            seen, label = tf.numpy_function(self._part, [position, *part], (tf.uint8, tf.int64), stateful=False)
+            seen = tf.ensure_shape(seen, [None, None, spec.channels])
             picture = tf.raw_ops.ResizeBilinear(
-                images=part[None], size=[spec.size, spec.size], half_pixel_centers=True
+                images=seen[None], size=[spec.size, spec.size], half_pixel_centers=True
             )[0]
         return tf.ensure_shape(picture, [spec.size, spec.size, spec.channels]), tf.ensure_shape(label, [])
 
@@ -242,12 +241,14 @@ class _InShards:
         picture, label = self._decoded(position)
         return np.ascontiguousarray(resize(self._spec, picture)), label
 
-    def _part(self, position: int, crop: np.ndarray) -> tuple[np.ndarray, np.int64]:
+    def _part(
+        self, position: int, crop: np.ndarray | None = None, flip: bool = False
+    ) -> tuple[np.ndarray, np.int64]:
         picture, label = self._decoded(position)
-        if len(crop):
+        if crop is not None:
             top, left, height, width = augment.crop_box(crop, *picture.shape[:2])
             picture = picture[top : top + height, left : left + width]
-        return np.ascontiguousarray(in_order(self._spec, picture)), label
+        return np.ascontiguousarray(in_order(self._spec, picture[:, ::-1] if flip else picture)), label
 
     def _decoded(self, position: int) -> tuple[np.ndarray, np.int64]:
         record = example.parse(tfrecord.read_at(self._paths[self._shards[position]], int(self._offsets[position])))
