@@ -28,7 +28,7 @@ from qatflow.tensorflow_runtime import start
 SIZE, CLASSES = 224, 1000
 CROP = Preprocessing(SIZE, "crop", 3, (127.5,) * 3, (127.5,) * 3)
 PAD = Preprocessing(32, "pad", 1, (127.5,), (127.5,))
-ROUNDS = 5  # the loops take turns
+ROUNDS = 3  # the loops take turns
 STEP_OVER_MEMORY = 1.05  # the aim
 
 

@@ -4,6 +4,7 @@ Epoch e of training is a pure function of (seed, e): order and augmentation are 
 that step k can be entered directly and a resumed run sees what an uninterrupted one would have seen.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -152,6 +153,8 @@ def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.
 
     options = tf.data.Options()
     options.deterministic = True
+    options.threading.private_threadpool_size = os.cpu_count() or 1  # else pictures wait behind the step's operations
+    options.threading.max_intra_op_parallelism = 1  # each picture, or batch, has a thread of its own
     return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
