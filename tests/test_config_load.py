@@ -125,7 +125,7 @@ evaluate:
         ["my.yaml:12", "compress.config"],
     ]
     assert lines[0].endswith("did you mean 'seed'?")
-    assert lines[2].endswith('must be "idx", "folder" or "digits"; got the text \'foldr\'; did you mean \'folder\'?')
+    assert lines[2].endswith("tfds: and the name of a data set; got the text 'foldr'; did you mean 'folder'?")
     assert lines[6].endswith("did you mean 'model.alpha'?")
     assert lines[9].endswith("must be true or false; got the text 'yes'; did you mean 'true'?")
 
@@ -169,7 +169,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
     assert [": ".join(line.split(": ")[:3])[:60] for line in str(error.value).splitlines()[1:]] == [
         "my.yaml:1: sead: unknown key; allowed here",
         "my.yaml:2: seed: a tab character; indent and separate with spaces"[:60],
-        'my.yaml:4: data.source: must be "idx", "folder" or "digits"; got the text'[:60],
+        'my.yaml:4: data.source: must be "idx", "folder", "imagenet", "lists"'[:60],
         "my.yaml:5: data.validation: the anchor &v; write values out where"[:60],
         "my.yaml:6: data.test: the alias *v; write the value out",
         "my.yaml:8: data.shards: duplicate key; line 7 has it already",

@@ -205,7 +205,8 @@ def test_more_than_one_per_cent_stops_with_the_whole_list(tree: Path, tmp_path: 
         f"error: {len(REASONS)} of {total} pictures cannot be used, more than data.max_rejected = 0.01"
     )
     assert {line.strip().split(": ")[0] for line in lines} == set(REASONS)
-    assert [path.name for path in tmp_path.iterdir()] == ["photos.rejected.csv"]
+    # what is finished is kept for a run with other limits, or with the bad pictures mended
+    assert {path.name for path in tmp_path.iterdir()} == {"photos.rejected.csv", ".prepare"}
     with (tmp_path / "photos.rejected.csv").open() as file:
         assert {row["key"] for row in csv.DictReader(file)} == set(REASONS)
 
@@ -355,11 +356,13 @@ def test_a_broken_link_in_the_place_of_a_class_folder_is_listed(tmp_path: Path):
     assert [r.key for r in FolderSource(root).rejected] == ["bird"]
 
 
-def test_a_disk_that_fills_up_is_one_message_and_leaves_no_data(tmp_path: Path):
+def test_a_disk_that_fills_up_is_one_message_and_leaves_whole_shards_alone(tmp_path: Path):
     root, disk = class_folders(tmp_path / "photos", per_class=40), tmp_path / "disk"
     program = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "photos", "--source", "folder"]
     options = ["--path", root, "--validation", "2", "--test", "2", "--preprocessing", json.dumps(STRETCH.to_json())]
     ran, left = run_on_small_disk(disk, 64, *program, *options, "--calibration", "2", "--output", disk / "photos")
     assert ran.returncode == 1 and ran.stdout == "" and ran.stderr.count("\n") == 1
-    assert ran.stderr.startswith(f"error: cannot write {disk}/photos: ") and "make room" in ran.stderr
-    assert left == set()
+    assert ran.stderr.startswith(f"error: cannot write {disk}/.prepare/photos/") and "make room" in ran.stderr
+    finished = {name.removesuffix(".json") for name in map(os.path.basename, left) if name.endswith(".tfrecord.json")}
+    assert {name for name in map(os.path.basename, left) if name.endswith(".tfrecord")} == finished != set()
+    assert not (disk / "photos").exists()

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qatflow.data import augment
 from qatflow.data.manifest import Manifest
+from qatflow.data.picture import decode
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import records, tensors
+from qatflow.errors import UserError
 
 pytestmark = pytest.mark.tensorflow
 
 PAD = Preprocessing(32, "pad", 1, (127.5,), (127.5,))
 STRETCH = Preprocessing(40, "stretch", 3, (123.68, 116.78, 103.94), (58.4, 57.1, 57.4))
+CROP = Preprocessing(40, "crop", 3, (103.939, 116.779, 123.68), (58.4, 57.1, 57.4), resize_short=44, order="bgr")
 STREAM, MEMORY = 0, 10**9  # bytes allowed in memory
 
 
@@ -65,7 +69,7 @@ def test_tensorflow_reads_the_shards(digits: Manifest):
 def test_evaluation_batches_have_the_bits_of_the_reference(digits: Manifest, photos: Manifest, in_memory: int):
     from qatflow.data.pipeline import evaluation_batches
 
-    for manifest in (digits, photos):
+    for manifest in (digits, photos, replace(photos, preprocessing=CROP)):
         for split in ("validation", "train"):
             batches = list(evaluation_batches(manifest, split, batch_size=50, in_memory=in_memory))
             expected, labels = tensors(manifest, split)
@@ -139,3 +143,54 @@ def test_streamed_and_kept_pictures_train_alike(photos: Manifest):
     assert np.array_equal(kept, streamed)
     other = replace(photos, preprocessing=replace(STRETCH, channels=1, mean=(0.0,), std=(1.0,)))
     assert epoch(other, batch_size=5)[0].shape == (20, 40, 40, 1)
+
+
+@pytest.mark.parametrize("spec", [STRETCH, CROP], ids=lambda spec: spec.resize)
+def test_a_random_crop_is_the_part_of_the_picture_that_was_drawn(photos: Manifest, spec: Preprocessing):
+    manifest = replace(photos, preprocessing=spec)
+    images, labels = epoch(manifest, 5, batch_size=9, augmentation="crop_flip")
+    sources = [(decode(record.content, 3), record.label) for record in records(manifest, "train")]
+    order = np.random.default_rng([1, 5, 0]).permutation(18)
+    draws = augment.draw("crop_flip", 40, 18, np.random.default_rng([1, 5, 1]))
+    mean, std = np.float32(spec.mean), np.float32(1) / np.float32(spec.std)
+    for image, label, position, crop, flip in zip(images, labels, order, draws.crop, draws.flip, strict=True):
+        source, expected = sources[position]
+        top, left, height, width = augment.crop_box(crop, *source.shape[:2])
+        part = np.asarray(source[top : top + height, left : left + width], np.float32)
+        # tf.image, of which no line is ours
+        resized = tf_resize(part[:, ::-1] if flip else part, 40)
+        resized = resized[..., ::-1] if spec.order == "bgr" else resized
+        assert label == expected and np.array_equal(image, (resized - mean) * std)
+
+
+def tf_resize(pixels: np.ndarray, size: int) -> np.ndarray:
+    import tensorflow as tf
+
+    return tf.image.resize(pixels, (size, size), method="bilinear", antialias=False).numpy()
+
+
+def test_a_resumed_epoch_of_random_crops_goes_on_where_it_stopped(photos: Manifest):
+    images, labels = epoch(photos, 2, batch_size=4, augmentation="crop_flip")
+    rest, rest_labels = epoch(photos, 2, start=3, batch_size=4, augmentation="crop_flip")
+    assert np.array_equal(rest, images[12:]) and np.array_equal(rest_labels, labels[12:])
+    assert not np.array_equal(epoch(photos, 3, batch_size=4, augmentation="crop_flip")[0], images)
+
+
+def test_padded_pictures_cannot_be_cropped_at_random(digits: Manifest):
+    with pytest.raises(UserError, match=r"crop_flip resizes .* set data\.preprocessing\.resize to stretch or crop"):
+        epoch(digits, augmentation="crop_flip")
+
+
+@pytest.mark.parametrize(("height", "width"), [(375, 500), (500, 375), (1, 1), (9, 4000), (64, 64)])
+def test_random_crops_have_the_areas_and_ratios_of_the_reader(height: int, width: int):
+    draws = np.random.default_rng(0).random((4000, 4))
+    boxes = np.array([augment.crop_box(draw, height, width) for draw in draws])
+    top, left, down, across = boxes.T
+    assert (top >= 0).all() and (left >= 0).all() and (down >= 1).all() and (across >= 1).all()
+    assert (top + down <= height).all() and (left + across <= width).all()
+    if min(height, width) > 60:  # large enough for whole pixels not to matter much
+        ratio, area = across / down, across * down / (height * width)
+        assert ratio.min() > 0.7 and ratio.max() < 1.43 and abs(ratio.mean() - (3 / 4 + 4 / 3) / 2) < 0.02
+        assert 0.07 < area.min() < 0.09 and area.max() > 0.75
+        edges = np.concatenate([top == 0, top + down == height])
+        assert 0 < edges.mean() < 0.2  # not always the middle, not always a corner

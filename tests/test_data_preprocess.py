@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from qatflow.data.preprocess import Preprocessing, apply, misfit, resize
 from qatflow.errors import UserError
 
 PAD = Preprocessing(8, "pad", 1, (127.5,), (127.5,))
+CROP = Preprocessing(24, "crop", 3, (127.5,), (127.5,), resize_short=28)
 STRETCH = Preprocessing(32, "stretch", 3, (123.68, 116.78, 103.94), (58.4, 57.1, 57.4))
 
 
@@ -66,8 +68,48 @@ def test_stretch_has_the_bits_of_tensorflows_resize(height: int, width: int, siz
     assert np.array_equal(resize(spec, source), expected)
 
 
+SHAPES = [(28, 28), (28, 61), (90, 41), (375, 500), (13, 9), (1, 1), (3, 2000), (2000, 3), (27, 28), (57, 56)]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_crop_has_the_bits_of_tensorflows_resize_of_the_short_side_and_centre_crop(height: int, width: int):
+    import tensorflow as tf
+
+    source = picture(height, width, 3)
+    resized = [math.floor(side * 28 / min(height, width) + 0.5) for side in (height, width)]
+    expected = tf.image.resize(source.astype(np.float32), resized, method="bilinear", antialias=False).numpy()
+    top, left = ((side - 24) // 2 for side in resized)
+    assert np.array_equal(resize(CROP, source), expected[top : top + 24, left : left + 24])
+
+
+def test_of_an_endless_strip_only_the_middle_is_worked_out():
+    strip = np.zeros((1, 80_000_000, 1), np.uint8)
+    strip[0, 39_999_000:40_001_000] = 9
+    found = resize(Preprocessing(224, "crop", 1, (0,), (1,)), strip)  # resized it would have 2 · 10¹⁰ columns
+    assert found.shape == (224, 224, 1) and (found == 9).all()
+
+
+def test_the_short_side_is_in_proportion_unless_it_is_said():
+    sizes = {size: Preprocessing(size, "crop", 1, (0,), (1,)).resize_short for size in (224, 192, 160, 128, 96, 32)}
+    assert sizes == {224: 256, 192: 219, 160: 183, 128: 146, 96: 110, 32: 37}
+
+
+@pytest.mark.parametrize("spec", [PAD, CROP, STRETCH], ids=lambda spec: spec.resize)
+def test_bgr_is_the_same_picture_with_its_channels_turned_and_mean_and_std_as_they_stand(spec: Preprocessing):
+    mean, std = (103.939, 116.779, 123.68), (1.0, 2.0, 3.0)
+    rgb = replace(spec, channels=3, mean=mean[::-1], std=std[::-1])
+    source = picture(7, 8, 3)
+    expected = apply(rgb, source)[..., [2, 1, 0]]
+    assert np.array_equal(apply(replace(rgb, order="bgr", mean=mean, std=std), source), expected)
+
+
 def test_json_form_round_trips():
-    assert Preprocessing.from_json(STRETCH.to_json()) == STRETCH
+    bgr = replace(STRETCH, order="bgr")
+    for spec in (STRETCH, PAD, CROP, bgr, Preprocessing(224, "crop", 1, (0,), (1,))):
+        assert Preprocessing.from_json(spec.to_json()) == spec
+    assert set(STRETCH.to_json()) == {"size", "resize", "channels", "mean", "std"}
+    assert CROP.to_json()["resize_short"] == 28 and bgr.to_json()["order"] == "bgr"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +118,11 @@ def test_json_form_round_trips():
         ({"std": [0.0]}, "std"),
         ({"mean": [1.0, 2.0]}, "mean"),
         ({"mean": [math.nan]}, "mean"),
-        ({"resize": "crop"}, "crop"),
+        ({"resize": "fit"}, "fit"),
+        ({"resize": "crop", "resize_short": 31}, "resize_short: 31.*at least size"),
+        ({"resize_short": 40}, "resize_short: 40: it is for resize `crop`"),
+        ({"order": "brg"}, "order: 'brg'"),
+        ({"order": "bgr", "channels": 1, "mean": [0], "std": [1]}, "bgr` with 3 channels"),
         ({"channels": 2}, "channels"),
         ({"size": "32"}, "wrong type"),
         ({"colour": 1}, "colour"),

@@ -26,8 +26,11 @@ SPECS = (
     Preprocessing(24, "stretch", 1, (0.1307 * 255,), (0.3081 * 255,)),
     Preprocessing(24, "stretch", 3, MEAN, STD),
     Preprocessing(37, "stretch", 3, (127.5,), (3.3,)),
+    Preprocessing(32, "pad", 3, MEAN, STD, order="bgr"),
+    Preprocessing(24, "crop", 1, (127.5,), (127.5,), resize_short=24),
+    Preprocessing(32, "crop", 3, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), order="bgr"),
 )
-IDS = [f"{spec.resize} {spec.channels}" for spec in SPECS[:-1]] + ["stretch 3, one mean"]
+IDS = ["pad 1", "pad 3", "stretch 1", "stretch 3", "stretch 3, one mean", "pad 3, BGR", "crop 1", "crop 3, BGR"]
 # Runs the demo in a folder of pictures: flags → outputs.
 Runner = Callable[[Path, Sequence[str]], np.ndarray]
 
@@ -112,11 +115,14 @@ def test_tensors_have_the_bits_of_the_training_on_arm(arm_bundle: Path, tmp_path
 
 
 def test_a_large_picture_shrinks_and_a_small_one_grows_alike(on_host: Runner, tmp_path: Path) -> None:
-    spec = Preprocessing(224, "stretch", 3, MEAN, STD)
     rng = np.random.default_rng(5)
-    contents = [saved(Image.fromarray(rng.integers(0, 256, size, np.uint8))) for size in ((500, 375, 3), (17, 1, 3))]
-    write_list(write_echo(tmp_path, spec), contents)
-    same_bits(on_host(tmp_path, [f"--images={tmp_path}/list.txt"]), as_in_training(spec, contents))
+    sizes = ((500, 375, 3), (17, 1, 3), (3, 3000, 3))
+    contents = [saved(Image.fromarray(rng.integers(0, 256, size, np.uint8))) for size in sizes]
+    for resize in ("stretch", "crop"):
+        spec = Preprocessing(224, resize, 3, MEAN, STD)
+        write_list(write_echo(tmp_path / resize, spec), contents)
+        found = on_host(tmp_path / resize, [f"--images={tmp_path / resize}/list.txt"])
+        same_bits(found, as_in_training(spec, contents))
 
 
 def test_integer_inputs_are_rounded_as_on_the_host(host_bundle: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -245,7 +251,18 @@ def test_missing_pictures_and_lists_end_with_status_9(host_bundle: Path, tmp_pat
         ("[]", "'{' is missing"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0], "std": [1]', "'}' is missing"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0]}', "the keys must be"),
-        ('{"size": 32, "resize": "crop", "channels": 3, "mean": [0], "std": [1]}', "'resize' is not"),
+        ('{"size": 32, "resize": "fit", "channels": 3, "mean": [0], "std": [1]}', "'resize' is not"),
+        ('{"size": 32, "resize": "crop", "channels": 3, "mean": [0], "std": [1]}', "'resize_short' is missing"),
+        (
+            '{"size": 32, "resize": "crop", "resize_short": 31, "channels": 3, "mean": [0], "std": [1]}',
+            "'resize_short' is less than 'size'",
+        ),
+        (
+            '{"size": 32, "resize": "pad", "resize_short": 37, "channels": 3, "mean": [0], "std": [1]}',
+            "'resize_short' is for the resize",
+        ),
+        ('{"size": 32, "resize": "pad", "order": "brg", "channels": 3, "mean": [0], "std": [1]}', "'order' is not"),
+        ('{"size": 32, "resize": "pad", "order": "bgr", "channels": 1, "mean": [0], "std": [1]}', "'order' is \"bgr\""),
         ('{"size": 32.5, "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "'size' is no whole number"),
         ('{"size": 32, "resize": "pad", "channels": 2, "mean": [0], "std": [1]}', "'channels' is not 1 or 3"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0, 1], "std": [1]}', "'mean' is no list"),
@@ -269,7 +286,7 @@ def test_jpeg_pixels_of_photographs(on_host: Runner, tmp_path: Path) -> None:
     data = Path(os.environ.get("QATFLOW_VERIFICATION_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     photographs = sorted(data.glob("imagenet_sample/*.jpg"))[:20]
     if not photographs:
-        pytest.skip("no verification data")
+        pytest.skip(f"the verification data is not in {data} (QATFLOW_VERIFICATION_DATA names another folder)")
     spec = Preprocessing(1024, "pad", 3, (0,), (1,))
     contents = [path.read_bytes() for path in photographs]
     contents = [content for content in contents if max(Image.open(io.BytesIO(content)).size) <= spec.size]

@@ -61,9 +61,12 @@ class Point:
     outlives: float = 0.0
 
 
+DATA = "scripts/prepare_data.py"
 FLOAT, QAT, EXPORT = "scripts/pretrained.py", "scripts/compress.py", "scripts/export.py"
 BOTH = ("trainer", "snakemake")
 POINTS = [
+    Point("data, a shard is about to appear, in a process of its own", DATA, before="train-00001-of", victims=BOTH),
+    Point("data, the folder is about to appear", DATA, before="/data/digits$"),
     Point("float training, the first checkpoint is being written", FLOAT, before="checkpoint-00001-0000000"),
     Point("float training, the best epoch is being kept", FLOAT, before="/best$", victims=BOTH),
     Point("float training, within an epoch", FLOAT, after="checkpoint-00001-0000000", victims=BOTH, delay=0.3),
@@ -99,8 +102,11 @@ def artefacts(folder: Path) -> dict[str, str]:
 
 
 def log_of(project: Project, program: str) -> str:
-    rule = {FLOAT: "make_pretrained", QAT: "train_int8", EXPORT: "export_models"}[program]
-    return (project.folder / f"logs/{rule}/killed.log").read_text()
+    logs = {
+        DATA: "prepare_data/digits", FLOAT: "make_pretrained/killed", QAT: "train_int8/killed",
+        EXPORT: "export_models/killed",
+    }  # fmt: skip
+    return (project.folder / f"logs/{logs[program]}.log").read_text()
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def test_training_learns(uninterrupted):
 
 def test_raising_the_epochs_goes_on_and_another_learning_rate_starts_over(start, digits, tmp_path, capsys):
     from qatflow.training.loop import Trainer
-    from qatflow.training.work_folder import work_folder
+    from qatflow.work_folder import work_folder
 
     graph, settings = graph_and_settings()
     one = replace(settings, epochs=1)
@@ -147,12 +147,12 @@ def test_checkpoints_are_kept_to_a_number_and_a_damaged_one_is_passed_over(start
 
 
 def test_a_second_trainer_in_one_folder_waits_until_the_first_has_ended(tmp_path, capsys):
-    from qatflow.training.work_folder import work_folder
+    from qatflow.work_folder import work_folder
 
     holder = subprocess.Popen(
         [
             sys.executable, "-c",
-            "import sys, time\nfrom pathlib import Path\nfrom qatflow.training.work_folder import work_folder\n"
+            "import sys, time\nfrom pathlib import Path\nfrom qatflow.work_folder import work_folder\n"
             f"with work_folder(Path({str(tmp_path)!r}), {{}}):\n    print('held', flush=True)\n    time.sleep(60)",
         ],
         stdout=subprocess.PIPE, text=True,

@@ -80,12 +80,24 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         with _told(path, only=FULL):
             yield temporary
-        with _told(path):
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.replace(target)
+        replace_folder(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Put the folder `new`, of the same file system, in the place of the folder `path`, if there is one.
+
+    Where `path` is a symbolic link, its target is replaced and the link stays.
+
+    Raises:
+        UserError: `path` cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    with _told(path):
+        if target.exists():
+            shutil.rmtree(target)
+        new.replace(target)
 
 
 def _prefix(name: str) -> str:

@@ -22,7 +22,8 @@ def snakemake() -> int:
     """Return the process id of the topmost Snakemake above this process."""
     found, process = None, os.getpid()
     while process > 1:
-        if b"snakemake" in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[1]:
+        arguments = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")[1:3]
+        if b"snakemake" in arguments[0] or arguments == [b"-m", b"snakemake"]:
             found = process
         process = int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
     assert found is not None

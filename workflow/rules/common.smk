@@ -12,6 +12,7 @@ from qatflow.config.model import BUILD_KEYS
 from qatflow.config.owner import check_owner, record_owner
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written
+from qatflow.data.source_files import named_files
 from qatflow.errors import UserError
 
 DEFAULT = [Path("config/config.yaml")]

@@ -4,7 +4,7 @@
 rule prepare_data:
     input:
         **program("prepare_data"),
-        archive=data_archive,
+        named=data_files,
     output:
         # the shards themselves are named in the manifest, with their sha256: a large data set is not hashed by Snakemake
         manifest="data/{dataset}/manifest.json",
@@ -17,9 +17,13 @@ rule prepare_data:
         "logs/prepare_data/{dataset}.jsonl"
     conda:
         "../../envs/light.yaml"
+    threads: all_cores()
     resources:
-        mem="1GB",
-        runtime="30m",
+        # each process may hold one of the largest pictures that are taken
+        mem=lambda wildcards, threads: f"{1200 * threads}MB",
+        runtime=lambda wildcards: (
+            "30m" if of(wildcards).data.source in ("idx", "digits") else "24h"
+        ),
     params:
         flags=flags_of("data", leave_out=("name", "seed")),
         preprocessing=lambda wildcards: json.dumps(
@@ -29,4 +33,4 @@ rule prepare_data:
         folder=subpath(output.manifest, parent=True),
     shell:
         "python {input.script} --name {wildcards.dataset} {params.flags} --seed {params.seed}"
-        " --preprocessing {params.preprocessing:q} --output {params.folder} > {log} 2>&1"
+        " --preprocessing {params.preprocessing:q} --cores {threads} --output {params.folder} > {log} 2>&1"

@@ -94,10 +94,10 @@ def demo_runtime(wildcards):
     return {"runtime": f"{folder}/libLiteRt.so", "about": f"{folder}/libLiteRt.json"}
 
 
-def data_archive(wildcards):
-    """Return the archive of the pictures, where they are in one: a folder's content is not Snakemake's to watch."""
-    path = of(wildcards).data.path
-    return [path] if path and Path(path).is_file() else []
+def data_files(wildcards):
+    """Return an archive of pictures, or the lists of them: of a tree nothing is an input, it may have a million."""
+    data = of(wildcards).data
+    return named_files(data.source, data.path)
 
 
 def weights_of(wildcards):

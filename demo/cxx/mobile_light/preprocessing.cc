@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <map>
+#include <utility>
 
 #include "json_reader.h"
 
@@ -52,10 +53,11 @@ struct Interpolation {
   std::vector<float> weight;  // of the upper
 };
 
-Interpolation Interpolate(int source, int target) {
+// Of a side resized from `source` to `target` pixels, `count` from `start` on.
+Interpolation Interpolate(int source, long long target, long long start, int count) {
   Interpolation result;
   const float ratio = static_cast<float>(source) / static_cast<float>(target);
-  for (int i = 0; i < target; ++i) {
+  for (long long i = start; i < start + count; ++i) {
     const float centre = (static_cast<float>(i) + 0.5F) * ratio - 0.5F;
     const float floor = std::floor(centre);
     result.lower.push_back(static_cast<std::size_t>(std::max(floor, 0.0F)));
@@ -65,13 +67,18 @@ Interpolation Interpolate(int source, int target) {
   return result;
 }
 
+// The middle `size` pixels of a side, where the shorter of the two is resized to `resize_short`.
+Interpolation Middle(int source, int other, int resize_short, int size) {
+  const long long shorter = std::min(source, other);
+  const long long resized = (2LL * source * resize_short + shorter) / (2 * shorter);  // rounded, half up
+  return Interpolate(source, resized, (resized - size) / 2, size);
+}
+
 // Bilinear with half-pixel centres and no antialiasing.
-std::vector<float> Stretch(const Picture& picture, int size) {
-  const Interpolation down = Interpolate(picture.height, size);
-  const Interpolation across = Interpolate(picture.width, size);
+std::vector<float> Resample(const Picture& picture, const Interpolation& down, const Interpolation& across) {
   const std::size_t channels = static_cast<std::size_t>(picture.channels);
   const std::size_t row_size = static_cast<std::size_t>(picture.width) * channels;
-  const std::size_t side = static_cast<std::size_t>(size);
+  const std::size_t side = down.weight.size();
   std::vector<float> result(side * side * channels);
   float* target = result.data();
   for (std::size_t row = 0; row < side; ++row) {
@@ -112,19 +119,63 @@ std::vector<float> Pad(const Picture& picture, int size) {
   return result;
 }
 
+std::vector<float> Resize(const Preprocessing& preprocessing, const Picture& picture) {
+  const int size = preprocessing.size;
+  const int height = picture.height;
+  const int width = picture.width;
+  switch (preprocessing.resize) {
+    case Preprocessing::Resize::kPad:
+      return Pad(picture, size);
+    case Preprocessing::Resize::kStretch:
+      return Resample(picture, Interpolate(height, size, 0, size), Interpolate(width, size, 0, size));
+    case Preprocessing::Resize::kCrop:
+      break;
+  }
+  return Resample(picture, Middle(height, width, preprocessing.resize_short, size),
+                  Middle(width, height, preprocessing.resize_short, size));
+}
+
+// Sets what is there for `crop` alone.
+void ReadResize(const Values& values, Preprocessing* result) {
+  const std::string& resize = Find(values, "resize").text;
+  const bool short_side = values.count("resize_short") != 0;
+  if (resize == "crop") {
+    result->resize = Preprocessing::Resize::kCrop;
+    result->resize_short = WholeNumber(values, "resize_short");
+    if (result->resize_short < result->size) throw PreprocessingError("'resize_short' is less than 'size'");
+    return;
+  }
+  if (short_side) throw PreprocessingError("'resize_short' is for the resize \"crop\" alone");
+  if (resize == "stretch") {
+    result->resize = Preprocessing::Resize::kStretch;
+  } else if (resize != "pad") {
+    throw PreprocessingError("'resize' is not \"pad\", \"stretch\" or \"crop\"");
+  }
+}
+
+// Whether the channels are blue, green, red; without a word they are red, green, blue.
+bool ReadOrder(const Values& values, int channels) {
+  if (values.count("order") == 0) return false;
+  const std::string& order = Find(values, "order").text;
+  if (order != "rgb" && order != "bgr") throw PreprocessingError("'order' is not \"rgb\" or \"bgr\"");
+  if (order == "bgr" && channels != 3) throw PreprocessingError("'order' is \"bgr\", but 'channels' is not 3");
+  return order == "bgr";
+}
+
 }  // namespace
 
 Preprocessing ReadPreprocessing(const std::string& json) {
   try {
     const Values values = ReadFlatJson(json);
-    if (values.size() != 5) throw PreprocessingError("the keys must be size, resize, channels, mean and std");
+    if (values.size() != 5 + values.count("resize_short") + values.count("order")) {
+      throw PreprocessingError("the keys must be size, resize, channels, mean and std, and may be resize_short, order");
+    }
     Preprocessing result;
     result.size = WholeNumber(values, "size");
     result.channels = WholeNumber(values, "channels");
     if (result.channels != 1 && result.channels != 3) throw PreprocessingError("'channels' is not 1 or 3");
-    const std::string& resize = Find(values, "resize").text;
-    if (resize != "pad" && resize != "stretch") throw PreprocessingError("'resize' is not \"pad\" or \"stretch\"");
-    result.stretch = resize == "stretch";
+    ReadResize(values, &result);
+    result.bgr = ReadOrder(values, result.channels);
     result.mean = PerChannel(values, "mean", result.channels);
     result.scale = PerChannel(values, "std", result.channels);
     for (float& value : result.scale) {
@@ -138,8 +189,10 @@ Preprocessing ReadPreprocessing(const std::string& json) {
 }
 
 std::vector<float> Preprocess(const Preprocessing& preprocessing, const Picture& picture) {
-  std::vector<float> values =
-      preprocessing.stretch ? Stretch(picture, preprocessing.size) : Pad(picture, preprocessing.size);
+  std::vector<float> values = Resize(preprocessing, picture);
+  if (preprocessing.bgr) {
+    for (std::size_t i = 0; i < values.size(); i += 3) std::swap(values[i], values[i + 2]);
+  }
   const std::size_t channels = preprocessing.mean.size();
   for (std::size_t i = 0; i < values.size(); ++i) {
     values[i] = (values[i] - preprocessing.mean[i % channels]) * preprocessing.scale[i % channels];

@@ -16,9 +16,16 @@
 namespace qatflow {
 
 struct Preprocessing {
-  int size = 0;          // side of the square input, in pixels
-  bool stretch = false;  // resize to the square (bilinear), or centre on a black one (`pad`)
+  enum class Resize {
+    kPad,      // centred on a black square
+    kStretch,  // both sides to the square's (bilinear)
+    kCrop,     // the short side to `resize_short` (bilinear), then the square in the middle
+  };
+  int size = 0;  // side of the square input, in pixels
+  Resize resize = Resize::kPad;
+  int resize_short = 0;  // of kCrop, in pixels
   int channels = 0;      // 1 or 3
+  bool bgr = false;      // the order of the channels; mean and scale have it too
   std::vector<float> mean;   // one a channel, in units of 0 to 255
   std::vector<float> scale;  // one a channel: 1 / std
 };

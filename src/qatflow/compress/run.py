@@ -12,7 +12,7 @@ from qatflow.files import sha256, whole_folder, write_json
 from qatflow.graph.store import load, write
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import write_csv
-from qatflow.training.work_folder import work_folder
+from qatflow.work_folder import work_folder
 
 CHECKPOINTS = "checkpoints"  # used where the YAML names no checkpoint_path: a long training must survive a kill
 

@@ -8,7 +8,15 @@ from qatflow.config.idx_headers import FASHION_MNIST, IdxCounts, idx_counts, mis
 from qatflow.config.model import Config
 from qatflow.config.paths import file_problem, folder_problem, overlap
 from qatflow.config.validate import Problem, problem
+from qatflow.data.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
 
+NEEDED = {
+    "folder": "the folder that holds one folder a class",
+    "imagenet": "the folder that holds ILSVRC2012_img_train/",
+    "lists": "the folder that holds train_list.txt",
+    "csv": "the list, with the columns path and label",
+}
+HOLDS = {"imagenet": TRAIN, "lists": LISTS[0]}
 DIGITS = 1797  # pictures bundled with scikit-learn
 
 
@@ -32,6 +40,31 @@ def _preprocessing(config: Config) -> Iterator[Problem]:
                 f"{section}.{name}",
                 f"{section}.channels",
             )
+    if preprocessing.order == "bgr" and preprocessing.channels == 1:
+        yield problem("'bgr' is for 3 channels", f"{section}.order", f"{section}.channels")
+    short = preprocessing.resize_short
+    if short is not None and preprocessing.resize != "crop":
+        yield problem(
+            f"is for resize 'crop'; remove it, or set {section}.resize to 'crop'",
+            f"{section}.resize_short",
+            f"{section}.resize",
+        )
+    elif short is not None and short < preprocessing.size:
+        yield problem(
+            f"must be at least {section}.size ({preprocessing.size}), which is cut out of the picture",
+            f"{section}.resize_short",
+            f"{section}.size",
+        )
+    if preprocessing.resize == "pad":
+        uses = {"compress.augmentation": config.compress.augmentation}
+        if config.pretrained.source == "train":
+            uses["pretrained.train.augmentation"] = config.pretrained.train.augmentation
+        for key in (key for key, value in uses.items() if value == "crop_flip"):
+            yield problem(
+                f"'crop_flip' resizes the pictures: set {section}.resize to 'stretch' or 'crop'",
+                key,
+                f"{section}.resize",
+            )
     if any(value <= 0 for value in preprocessing.std):
         yield problem("divides the pixels: each value must be above 0", f"{section}.std")
 
@@ -45,11 +78,16 @@ def _path(config: Config) -> Iterator[Problem]:
                 "source 'digits' is bundled with scikit-learn and takes no path: remove it, or change data.source",
                 *keys,
             )
+    elif data.source.startswith(TFDS):
+        if not tfds_installed():
+            yield problem(f"{data.source!r} {TFDS_MISSING}", "data.source")
     elif data.path is None:
-        if data.source == "folder":
-            yield problem("is missing: source 'folder' needs the folder that holds one folder a class", *keys)
-    elif (reason := folder_problem(data.path)) and not (data.source == "folder" and _is_archive(data.path)):
+        if data.source in NEEDED:
+            yield problem(f"is missing: source '{data.source}' needs {NEEDED[data.source]}", *keys)
+    elif reason := _unreadable(data.source, data.path):
         yield problem(reason, *keys)
+    elif data.source in HOLDS and not Path(data.path, HOLDS[data.source]).exists():
+        yield problem(f"the folder {data.path} holds no {HOLDS[data.source]}: give the one that does", *keys)
     elif overlap(data.path, f"data/{data.name}"):
         yield problem(
             f"{data.path} and data/{data.name}/, which is replaced by the prepared pictures, are or hold one another: "
@@ -61,8 +99,13 @@ def _path(config: Config) -> Iterator[Problem]:
         yield problem(f"the folder {data.path} lacks {', '.join(missing)} (each as it is or with .gz)", *keys)
 
 
-def _is_archive(path: str) -> bool:
-    return not file_problem(path) and is_archive(Path(path))
+def _unreadable(source: str, path: str) -> str:
+    """Return why the source cannot be at `path`, or nothing."""
+    if source == "csv":
+        return file_problem(path)
+    if source == "folder" and not file_problem(path) and is_archive(Path(path)):
+        return ""
+    return folder_problem(path)
 
 
 def _digits(config: Config) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]  # a f
 Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # Snakemake reads {x} as a wildcard
 SEEDS = 2**31
 """Seeds are below this."""
+TfdsName = Annotated[str, Field(pattern=r"^tfds:[A-Za-z0-9_./:*-]+$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -25,35 +26,70 @@ class PreprocessingSection(Section):
     """What is done to a decoded picture before the network sees it, in training, on the host and on the device."""
 
     size: int = Field(32, ge=32, le=512, description="Side of the network's square input, in pixels.")
-    resize: Literal["pad", "stretch"] = Field(
+    resize: Literal["pad", "stretch", "crop"] = Field(
         "pad",
-        description="pad: centre the picture on a black square; stretch: bilinear resize of both sides to `size`.",
+        description="pad: centre the picture on a black square; stretch: bilinear resize of both sides to `size`; "
+        "crop: bilinear resize, keeping the proportions, until the short side is `resize_short`, and the "
+        "square in the middle.",
+    )
+    resize_short: int | None = Field(
+        None,
+        ge=32,
+        le=4096,
+        description="With crop: the short side in pixels, at least `size`. null: 256 for size 224, others in "
+        "proportion.",
     )
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB; pictures are converted when decoded.")
-    mean: list[float] = Field([127.5], description="Subtracted from each channel, in units of 0…255.")
-    std: list[float] = Field([127.5], description="Divides each channel, in units of 0…255.")
+    order: Literal["rgb", "bgr"] = Field(
+        "rgb", description="Order of the channels; bgr for weights that came from Caffe, as Keras' ResNet50."
+    )
+    mean: list[float] = Field([127.5], description="Subtracted from each channel, in their order, in units of 0…255.")
+    std: list[float] = Field([127.5], description="Divides each channel, in their order, in units of 0…255.")
 
 
 class DataSection(Section):
     """The pictures and how they are split."""
 
     name: Name = Field("fashion_mnist", description="Folder under data/ that holds the prepared pictures.")
-    source: Literal["idx", "folder", "digits"] = Field(
+    source: Literal["idx", "folder", "imagenet", "lists", "csv", "digits"] | TfdsName = Field(
         "idx",
-        description="idx: four MNIST-style idx files (Fashion-MNIST); folder: one folder a class; "
-        "digits: the 1,797 handwritten digits bundled with scikit-learn.",
+        description="idx: four MNIST-style idx files (Fashion-MNIST); folder: one folder a class, with or without "
+        "train/, val/ and test/ above them; imagenet: ILSVRC2012_img_train/ and ILSVRC2012_img_val/ with "
+        "the development kit; lists: train_list.txt and val_list.txt with a path and a label a line; csv: "
+        "a list with the columns path, label and perhaps split; digits: the 1,797 handwritten digits "
+        "bundled with scikit-learn; tfds:NAME: a data set of TensorFlow Datasets, when that is installed.",
     )
     path: Text | None = Field(
         None,
-        description="Folder of the source. idx without a path: Debian's Fashion-MNIST folder where it is installed, "
-        "else the four files are downloaded from their usual address and checked by sha256. digits needs none.",
+        description="Folder of the source; folder: or a tar or zip archive of it; csv: the list; tfds: its data_dir, "
+        "if it is not the usual one. idx without a path: Debian's Fashion-MNIST folder where it is installed, else the "
+        "four files are downloaded from their usual address and checked by sha256. digits needs none.",
     )
-    validation: int = Field(5000, ge=1, description="Training pictures set aside to choose epochs by.")
+    validation: int = Field(
+        5000, ge=1, description="Training pictures set aside to choose epochs by, where the source has none of its own."
+    )
     test: int = Field(360, ge=1, description="Pictures set aside as test set where the source has none of its own.")
+    test_from: Literal["train", "validation"] = Field(
+        "train",
+        description="Where they are set aside from; validation for a source that has a validation set, when the "
+        "weights have seen all of training.",
+    )
     calibration: int = Field(200, ge=1, description="Training pictures whose activations set the first ranges.")
-    shards: int = Field(4, ge=1, le=1024, description="TFRecord files the training split is written to.")
+    shards: int = Field(
+        4,
+        ge=1,
+        le=1024,
+        description="TFRecord files of the training split; the others get as many in proportion, at least one each. A "
+        "run that was killed goes on behind the last whole one.",
+    )
     max_rejected: float = Field(
-        0.01, ge=0, le=1, description="Share of unreadable pictures above which preparation stops."
+        0.01, ge=0, le=1, description="Share of rejected pictures above which preparation stops."
+    )
+    convert: bool = Field(
+        True,
+        description="JPEG and PNG files of 8 bits, grey or RGB and upright, are kept byte for byte. Others (CMYK, "
+        "palette, 16 bits, alpha, turned by EXIF, other formats) are kept as lossless PNG of their pixels,"
+        " or with false rejected.",
     )
     seed: int | None = Field(None, ge=0, lt=SEEDS, description="Seed of the splits; null: that of the configuration.")
     preprocessing: PreprocessingSection = Field(default_factory=PreprocessingSection)
@@ -80,8 +116,11 @@ class FloatTrainingSection(Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
     weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing of the cross entropy.")
-    augmentation: Literal["none", "flip", "shift", "shift_flip"] = Field(
-        "flip", description="shift: random shift by up to a sixteenth of the side; flip: random left-right mirror."
+    augmentation: Literal["none", "flip", "shift", "shift_flip", "crop_flip"] = Field(
+        "flip",
+        description="flip: random left-right mirror; shift: random shift by up to a sixteenth of the side; crop_flip: "
+        "a random part of the picture (0.08 to 1 of its area, 3/4 to 4/3 as wide as high), and mirror, as "
+        "PaddleSlim's ImageNet reader; not with resize pad.",
     )
 
 
@@ -135,7 +174,7 @@ class CompressSection(Section):
     freeze_batch_norm: bool = Field(
         False, description="Keep batch-norm's statistics and use them in training; right for short fine-tuning."
     )
-    augmentation: Literal["none", "flip", "shift", "shift_flip"] = Field(
+    augmentation: Literal["none", "flip", "shift", "shift_flip", "crop_flip"] = Field(
         "flip", description="As in pretrained.train.augmentation."
     )
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept in the work folder.")

@@ -143,7 +143,7 @@ def _hint(schema: dict[str, Any], value: Any) -> str:
         return ""
     if schema.get("type") == "boolean" and value.lower() in YAML_1_1_BOOLEANS:
         return f"; did you mean '{YAML_1_1_BOOLEANS[value.lower()]}'?"
-    choices = [*schema.get("enum", []), schema.get("const")]
+    choices = [word for one in schema.get("anyOf", [schema]) for word in (*one.get("enum", []), one.get("const"))]
     return nearest(value, [choice for choice in choices if isinstance(choice, str)])
 
 

@@ -1,5 +1,6 @@
 """Random changes to training pictures, as pure functions of (seed, epoch, position)."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -8,7 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Augmentation = Literal["none", "flip", "shift", "shift_flip"]
+Augmentation = Literal["none", "flip", "shift", "shift_flip", "crop_flip"]
+FLIPPED = ("flip", "shift_flip", "crop_flip")
+SHIFTED = ("shift", "shift_flip")
+AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a random crop: its part of the picture, and its width over its height
 LARGEST_SHIFT = 16  # the part of the side: 2 pixels of 32, the black border of a padded 28×28 picture
 
 
@@ -19,18 +23,49 @@ class Draws:
     Attributes:
         shift: int32 [n, 2], pixels down and to the right; negative for up and left.
         flip: bool [n], whether the picture is mirrored left-right.
+        crop: float64 [n, 4] in 0…1, of which `crop_box` makes the part of the picture that is seen; of `crop_flip` alone.
     """
 
     shift: np.ndarray
     flip: np.ndarray
+    crop: np.ndarray | None = None
 
 
 def draw(augmentation: Augmentation, size: int, count: int, random: np.random.Generator) -> Draws:
     """Draw for `count` pictures of side `size` (pixels), each shift and each direction equally likely."""
-    largest = 0 if augmentation in ("none", "flip") else size // LARGEST_SHIFT
+    largest = size // LARGEST_SHIFT if augmentation in SHIFTED else 0
     shift = random.integers(-largest, largest, (count, 2), np.int32, endpoint=True)
-    flip = random.random(count) < 0.5 if augmentation in ("flip", "shift_flip") else np.zeros(count, bool)
-    return Draws(shift, flip)
+    flip = random.random(count) < 0.5 if augmentation in FLIPPED else np.zeros(count, bool)
+    return Draws(shift, flip, random.random((count, 4)) if augmentation == "crop_flip" else None)
+
+
+def crop_box(draws: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return top, left, height and width (pixels) of a random part of a picture of that size.
+
+    As `random_crop` of PaddleSlim's ImageNet reader (demo/imagenet_reader.py): width over height is drawn from `RATIO`,
+    the area from `AREA`, both evenly; where the largest such box would not fit, its area is bounded by what fits.
+
+    Args:
+        draws: float64 [4] in 0…1: ratio, area, top, left.
+        height: of the picture.
+        width: of the picture.
+    """
+    ratio = RATIO[0] + draws[0] * (RATIO[1] - RATIO[0])
+    largest = min(width / height / ratio, height / width * ratio)  # the area at which the box touches the border
+    low, high = (min(bound, largest) for bound in AREA)
+    area = height * width * (low + draws[1] * (high - low))
+    across = min(max(int(math.sqrt(area * ratio)), 1), width)
+    down = min(max(int(math.sqrt(area / ratio)), 1), height)
+    return int(draws[2] * (height - down + 1)), int(draws[3] * (width - across + 1)), down, across
+
+
+def mirror(pictures: "tf.Tensor", flip: "tf.Tensor") -> "tf.Tensor":
+    """Mirror those of a batch [n, size, size, channels] for which `flip`, bool [n], says so."""
+    import tensorflow as tf
+
+    places = tf.range(pictures.shape[2])
+    # twice as fast as choosing between each picture and its mirror image
+    return tf.gather(pictures, tf.where(flip[:, None], places[::-1], places), axis=2, batch_dims=1)
 
 
 def transform(pictures: "tf.Tensor", shift: "tf.Tensor", flip: "tf.Tensor") -> "tf.Tensor":

@@ -4,6 +4,7 @@ The messages are those of tensorflow/core/example/{example,feature}.proto, built
 so that they never meet TensorFlow's copies in one process.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +36,17 @@ def serialise(record: Record) -> bytes:
 
 def parse(data: bytes) -> Record:
     """Return the record that `serialise` wrote."""
-    feature = _Example.FromString(data).features.feature
+    feature = features(data)
     return Record(
         content=feature[ENCODED].bytes_list.value[0],
         label=feature[LABEL].int64_list.value[0],
         key=feature[KEY].bytes_list.value[0].decode(),
     )
+
+
+def features(data: bytes) -> Mapping[str, Any]:
+    """Return the features of any serialised tf.train.Example, by name; each is a tf.train.Feature message."""
+    return _Example.FromString(data).features.feature
 
 
 def _message_class() -> Any:

@@ -15,6 +15,8 @@ PLAIN_FORMATS = ("JPEG", "PNG")
 PLAIN_MODES = ("L", "RGB")
 # Not all that Pillow knows: its reader of EPS runs Ghostscript, which runs what the file says.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+DIGEST_BYTES = 16
+STRIP = 1 << 22  # bytes of pixels
 PNG_BIT_DEPTH = 24  # where in the file it says how many bits a sample has
 
 
@@ -50,9 +52,13 @@ def decode(content: bytes, channels: int) -> np.ndarray:
 
 def encode(pixels: np.ndarray) -> Encoded:
     """Return uint8 [height, width] or [height, width, 3] as a lossless PNG; the same pixels give the same bytes."""
+    return _encode(Image.fromarray(pixels))
+
+
+def _encode(image: Image.Image, converted: bool = False) -> Encoded:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return Encoded(buffer.getvalue(), height=pixels.shape[0], width=pixels.shape[1], digest=_digest(pixels))
+    image.save(buffer, "PNG")
+    return Encoded(buffer.getvalue(), image.height, image.width, _digest(image), converted)
 
 
 def stored(content: bytes) -> Encoded:
@@ -89,24 +95,31 @@ def _stored(content: bytes) -> Encoded:
         image.load()
         eight_bits = image.format != "PNG" or content[PNG_BIT_DEPTH] == 8
         if image.format in PLAIN_FORMATS and image.mode in PLAIN_MODES and eight_bits and frames == 1 and not turned:
-            return Encoded(content, image.height, image.width, _digest(np.asarray(image)))
-        picture = encode(_plain(ImageOps.exif_transpose(image)))
-    return Encoded(picture.content, picture.height, picture.width, picture.digest, converted=True)
+            return Encoded(content, image.height, image.width, _digest(image))
+        upright = ImageOps.exif_transpose(image)
+    return _encode(_plain(upright), converted=True)
 
 
-def _plain(image: Image.Image) -> np.ndarray:
+def _plain(image: Image.Image) -> Image.Image:
+    """Return the picture in 8 bits, grey or RGB, without what came with it in its file."""
     if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-        return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise RejectedError(f"pixels of mode {image.mode} (32 bits) have no known range")
-    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
+    plain = image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+    plain.info = {}
+    return plain
 
 
 def _mode(channels: int) -> str:
     return "L" if channels == 1 else "RGB"
 
 
-def _digest(pixels: np.ndarray) -> bytes:
-    found = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
-    found.update(np.ascontiguousarray(pixels).data)
-    return found.digest()
+def _digest(image: Image.Image) -> bytes:
+    bands = len(image.getbands())
+    found = hashlib.sha256(f"{image.height} {image.width} {bands}".encode())  # which processors compute in hardware
+    rows = max(1, STRIP // (image.width * bands))
+    for top in range(0, image.height, rows):  # in strips, of which there is one but for large pictures
+        strip = image if rows >= image.height else image.crop((0, top, image.width, min(top + rows, image.height)))
+        found.update(strip.tobytes())
+    return found.digest()[:DIGEST_BYTES]

@@ -4,9 +4,10 @@ Epoch e of training is a pure function of (seed, e): order and augmentation are 
 that step k can be entered directly and a resumed run sees what an uninterrupted one would have seen.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from qatflow.data import augment, example, tfrecord
 from qatflow.data.augment import Augmentation
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
-from qatflow.data.preprocess import Preprocessing, resize
+from qatflow.data.preprocess import Preprocessing, in_order, resize
 from qatflow.data.reader import calibration, pictures
+from qatflow.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -24,9 +26,23 @@ __all__ = ["TrainingData", "calibration", "evaluation_batches", "training_data"]
 
 IN_MEMORY = 2_000_000_000  # bytes of resized pictures up to which they are decoded once and kept
 _ORDER, _AUGMENTATION = range(2)
+Parts = tuple[np.ndarray, np.ndarray]  # float64 [n, 4] and bool [n]
 
-# Positions int64 [n] → resized pictures [n, size, size, channels] (uint8 for `pad`, float32 for `stretch`) and labels.
-Gather = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
+
+class Store(Protocol):
+    """The pictures of a split, resized when they are asked for or before."""
+
+    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
+        """Return (pictures, labels), `batch_size` at a time.
+
+        Args:
+            positions: int64 [n], in the order wanted.
+            parts: of each picture the part that is seen and whether mirrored, as in `augment.Draws`; None: all of it.
+            batch_size: pictures a batch; the last one may have fewer.
+
+        Returns:
+            Dataset of [batch, size, size, channels], uint8 for `pad`, else float32, and int64 [batch].
+        """
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class TrainingData:
     batch_size: int
     seed: int
     augmentation: Augmentation
-    _gather: Gather
+    _store: Store
 
     @property
     def steps(self) -> int:
@@ -69,16 +85,24 @@ class TrainingData:
         order = np.random.default_rng([self.seed, epoch, _ORDER]).permutation(self.count)
         random = np.random.default_rng([self.seed, epoch, _AUGMENTATION])
         draws = augment.draw(self.augmentation, self.preprocessing.size, total, random)
+        first = start_step * self.batch_size
+        positions = np.resize(order, total)[first:]  # resize repeats from the beginning
+        parts = None if draws.crop is None else (draws.crop[first:], draws.flip[first:])
+        pictures = self._store.batches(positions, parts, self.batch_size)
+        if self.augmentation in ("none", "crop_flip"):
+            return _serve(pictures, lambda images, labels: (_normalise(self.preprocessing, images), labels))
+        batched = (draw.reshape(self.steps, self.batch_size, *draw.shape[1:]) for draw in (draws.shift, draws.flip))
+        changes = tf.data.Dataset.from_tensor_slices(tuple(draw[start_step:] for draw in batched))
 
-        def batch(positions: "tf.Tensor", shift: "tf.Tensor", flip: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-            images, labels = self._gather(positions)
-            if self.augmentation != "none":
+        def changed(pictures: tuple, changes: tuple) -> tuple["tf.Tensor", "tf.Tensor"]:
+            (images, labels), (shift, flip) = pictures, changes
+            if self.augmentation in augment.SHIFTED:
                 images = augment.transform(images, shift, flip)
+            else:
+                images = augment.mirror(images, flip)
             return _normalise(self.preprocessing, images), labels
 
-        columns = (np.resize(order, total), draws.shift, draws.flip)  # resize repeats from the beginning
-        batched = (column.reshape(self.steps, self.batch_size, *column.shape[1:]) for column in columns)
-        return _serve(tf.data.Dataset.from_tensor_slices(tuple(column[start_step:] for column in batched)), batch)
+        return _serve(tf.data.Dataset.zip((pictures, changes)), changed)
 
 
 def training_data(
@@ -97,14 +121,17 @@ def training_data(
         batch_size: pictures a batch.
         seed: of order and augmentation.
         augmentation: `none`; `flip`: mirrored left-right half of the time; `shift`: moved by up to size // 16 pixels
-            each way, black coming in; `shift_flip`: both. Applied after resizing, before normalisation.
+            each way, black coming in; `shift_flip`: both. Applied after resizing, before normalisation. `crop_flip`: a
+            random part of the picture (see `augment.crop_box`), mirrored half of the time and resized to the square;
+            pictures are then decoded each time.
         split: pictures to train on.
         in_memory: bytes of resized pictures up to which they are kept in memory.
     """
     count = manifest.splits[split].count
-    return TrainingData(
-        manifest.preprocessing, count, batch_size, seed, augmentation, _open(manifest, split, in_memory)
-    )
+    if augmentation == "crop_flip" and manifest.preprocessing.resize == "pad":
+        raise UserError("augmentation: crop_flip resizes the pictures: set data.preprocessing.resize to stretch or crop")
+    store = _open(manifest, split, -1 if augmentation == "crop_flip" else in_memory)
+    return TrainingData(manifest.preprocessing, count, batch_size, seed, augmentation, store)
 
 
 def evaluation_batches(
@@ -117,15 +144,8 @@ def evaluation_batches(
     Returns:
         Dataset of (float32 [n, size, size, channels], int64 [n]); n is `batch_size`, less in the last batch.
     """
-    import tensorflow as tf
-
-    gather = _open(manifest, split, in_memory)
-
-    def batch(positions: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-        images, labels = gather(positions)
-        return _normalise(manifest.preprocessing, images), labels
-
-    return _serve(tf.data.Dataset.range(manifest.splits[split].count).batch(batch_size), batch)
+    pictures = _open(manifest, split, in_memory).batches(np.arange(manifest.splits[split].count), None, batch_size)
+    return _serve(pictures, lambda images, labels: (_normalise(manifest.preprocessing, images), labels))
 
 
 def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.Dataset":
@@ -133,59 +153,106 @@ def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.
 
     options = tf.data.Options()
     options.deterministic = True
+    options.threading.private_threadpool_size = os.cpu_count() or 1  # else pictures wait behind the step's operations
+    options.threading.max_intra_op_parallelism = 1  # each picture, or batch, has a thread of its own
     return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _normalise(spec: Preprocessing, images: "tf.Tensor") -> "tf.Tensor":
-    """Do what `preprocess.normalise` does, to the bit."""
+    """Do what `preprocess.normalise` does, to the bit, on a batch [n, size, size, channels]."""
     import tensorflow as tf
 
-    return (tf.cast(images, tf.float32) - tf.constant(spec.mean, tf.float32)) * tf.constant(spec.scale)
+    # a whole row at a time: TensorFlow takes ten times as long to repeat three numbers
+    rows = [spec.size, spec.size * spec.channels]
+    mean, scale = (
+        np.tile(np.broadcast_to(np.asarray(values, np.float32), spec.channels), spec.size)
+        for values in (spec.mean, spec.scale)
+    )
+    pixels = tf.reshape(tf.cast(images, tf.float32), [-1, *rows])
+    return tf.reshape((pixels - mean) * scale, [-1, spec.size, spec.size, spec.channels])
 
 
-def _open(manifest: Manifest, split: str, in_memory: int) -> Gather:
+def _open(manifest: Manifest, split: str, in_memory: int) -> Store:
     spec = manifest.preprocessing
     pixel_bytes = 1 if spec.resize == "pad" else 4
     needed = manifest.splits[split].count * spec.size * spec.size * spec.channels * pixel_bytes
-    return _from_memory(manifest, split) if needed <= in_memory else _from_shards(manifest, split)
+    return _InMemory(manifest, split) if needed <= in_memory else _InShards(manifest, split)
 
 
-def _from_memory(manifest: Manifest, split: str) -> Gather:
-    """Decode and resize every picture now."""
-    import tensorflow as tf
+class _InMemory:
+    """Every picture decoded and resized once."""
 
-    spec, count = manifest.preprocessing, manifest.splits[split].count
-    images = np.empty((count, spec.size, spec.size, spec.channels), np.uint8 if spec.resize == "pad" else np.float32)
-    labels = np.empty(count, np.int64)
-    for i, (picture, label) in enumerate(pictures(manifest, split)):
-        images[i], labels[i] = resize(spec, picture), label
-    with tf.device("cpu"):
-        kept, kept_labels = tf.constant(images), tf.constant(labels)
-    return lambda positions: (tf.gather(kept, positions), tf.gather(kept_labels, positions))
+    def __init__(self, manifest: Manifest, split: str) -> None:
+        import tensorflow as tf
+
+        spec, count = manifest.preprocessing, manifest.splits[split].count
+        images = np.empty(
+            (count, spec.size, spec.size, spec.channels), np.uint8 if spec.resize == "pad" else np.float32
+        )
+        labels = np.empty(count, np.int64)
+        for i, (picture, label) in enumerate(pictures(manifest, split)):
+            images[i], labels[i] = resize(spec, picture), label
+        with tf.device("cpu"):
+            self._images, self._labels = tf.constant(images), tf.constant(labels)
+
+    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
+        import tensorflow as tf
+
+        assert parts is None
+        places = tf.constant(positions)
+
+        def batch(start: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+            chosen = places[start : start + batch_size]
+            return tf.gather(self._images, chosen), tf.gather(self._labels, chosen)
+
+        starts = tf.data.Dataset.range(0, len(positions), batch_size)
+        return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _from_shards(manifest: Manifest, split: str) -> Gather:
-    """Read each picture when it is needed, by its place in the shards; decoded by Pillow, as everywhere."""
-    import tensorflow as tf
+class _InShards:
+    """Each picture is read when it is needed, by its place in the shards; decoded by Pillow, as everywhere."""
 
-    spec = manifest.preprocessing
-    paths = manifest.shard_paths(split)
-    begins = [tfrecord.offsets(path) for path in paths]
-    offsets, shards = np.concatenate(begins), np.repeat(np.arange(len(paths)), [len(b) for b in begins])
+    def __init__(self, manifest: Manifest, split: str) -> None:
+        self._spec = manifest.preprocessing
+        self._paths = manifest.shard_paths(split)
+        begins = [tfrecord.offsets(path) for path in self._paths]
+        self._offsets = np.concatenate(begins)
+        self._shards = np.repeat(np.arange(len(self._paths)), [len(b) for b in begins])
 
-    def read(position: int) -> tuple[np.ndarray, np.int64]:
-        record = example.parse(tfrecord.read_at(paths[shards[position]], int(offsets[position])))
-        picture = decode(record.content, spec.channels)
-        return resize(spec, picture) if spec.resize == "pad" else picture, np.int64(record.label)
+    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
+        import tensorflow as tf
 
-    def one(position: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-        picture, label = tf.numpy_function(read, [position], (tf.uint8, tf.int64), stateful=False)
-        picture = tf.ensure_shape(picture, [None, None, spec.channels])
-        if spec.resize == "stretch":  # to the same bits as `preprocess.resize`, but on all cores
+        places = tf.data.Dataset.from_tensor_slices((positions,) if parts is None else (positions, *parts))
+        return places.map(self._picture, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+
+    def _picture(self, position: "tf.Tensor", *part: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+        import tensorflow as tf
+
+        spec = self._spec
+        if not part and spec.resize != "stretch":
+            kind = tf.uint8 if spec.resize == "pad" else tf.float32
+            picture, label = tf.numpy_function(self._resized, [position], (kind, tf.int64), stateful=False)
+        else:  # of a rectangle as a whole TensorFlow makes the same bits as `preprocess.resize`, only faster
+            seen, label = tf.numpy_function(self._part, [position, *part], (tf.uint8, tf.int64), stateful=False)
+            seen = tf.ensure_shape(seen, [None, None, spec.channels])
             picture = tf.raw_ops.ResizeBilinear(
-                images=picture[None], size=[spec.size, spec.size], half_pixel_centers=True
+                images=seen[None], size=[spec.size, spec.size], half_pixel_centers=True
             )[0]
         return tf.ensure_shape(picture, [spec.size, spec.size, spec.channels]), tf.ensure_shape(label, [])
 
-    kind = tf.uint8 if spec.resize == "pad" else tf.float32
-    return lambda positions: tf.map_fn(one, positions, fn_output_signature=(kind, tf.int64))
+    def _resized(self, position: int) -> tuple[np.ndarray, np.int64]:
+        picture, label = self._decoded(position)
+        return np.ascontiguousarray(resize(self._spec, picture)), label
+
+    def _part(
+        self, position: int, crop: np.ndarray | None = None, flip: bool = False
+    ) -> tuple[np.ndarray, np.int64]:
+        picture, label = self._decoded(position)
+        if crop is not None:
+            top, left, height, width = augment.crop_box(crop, *picture.shape[:2])
+            picture = picture[top : top + height, left : left + width]
+        return np.ascontiguousarray(in_order(self._spec, picture[:, ::-1] if flip else picture)), label
+
+    def _decoded(self, position: int) -> tuple[np.ndarray, np.int64]:
+        record = example.parse(tfrecord.read_at(self._paths[self._shards[position]], int(self._offsets[position])))
+        return decode(record.content, self._spec.channels), np.int64(record.label)

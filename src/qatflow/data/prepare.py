@@ -1,23 +1,32 @@
 """From a source to data/<name>/: TFRecord shards, labels, calibration list and manifest."""
 
+import contextlib
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qatflow import provenance
-from qatflow.data import example, tfrecord
-from qatflow.data.manifest import File, Manifest, Shard, Split
-from qatflow.data.picture import Encoded, RejectedError
-from qatflow.data.preprocess import Preprocessing, misfit
+from qatflow.code_digest import code_digest
+from qatflow.data.manifest import FILE as MANIFEST
+from qatflow.data.manifest import File, Manifest
+from qatflow.data.manifest import Split as SplitFiles
+from qatflow.data.preprocess import Preprocessing
+from qatflow.data.progress import Progress
 from qatflow.data.rejections import check_left, check_share, kept_list, table
-from qatflow.data.sources import SOURCES
-from qatflow.data.sources.source import Rejected, Source
-from qatflow.data.split import SPLITS, balanced, split
+from qatflow.data.shards import Elsewhere, Maker, Task, Written
+from qatflow.data.sources import open_source
+from qatflow.data.sources.source import SPLITS, Source, Split
+from qatflow.data.split import balanced, split
+from qatflow.data.workers import run_all
 from qatflow.errors import UserError
-from qatflow.files import sha256, whole_folder, write_json, write_text
+from qatflow.files import replace_folder, sha256, write_json, write_text
+from qatflow.work_folder import work_folder
 
 
 @dataclass(frozen=True)
@@ -26,15 +35,17 @@ class Settings:
 
     Attributes:
         name: of the data set.
-        source: key of `sources.SOURCES`.
-        path: folder of the source, or None for its default.
+        source: see `sources.open_source`.
+        path: folder or file of the source, or None for its default.
         validation: pictures set aside from training, where the source has no validation split.
-        test: pictures set aside from training, where the source has no test split.
+        test: pictures set aside, where the source has no test split.
         calibration: training pictures on the calibration list.
-        shards: files of the training split; the others get as many in proportion, at least one.
+        shards: files of the training split; the others get as many in proportion, at least one each.
         max_rejected: share of rejected pictures above which preparation stops.
         seed: of the splits and of the order.
         preprocessing: kept in the manifest; only the size of pictures to be padded is checked here.
+        test_from: split that the test pictures are set aside from: `train`, or `validation` where the source has one.
+        convert: whether pictures whose own bytes cannot be kept (see `picture.stored`) become PNG, or are rejected.
     """
 
     name: str
@@ -47,6 +58,8 @@ class Settings:
     max_rejected: float
     seed: int
     preprocessing: Preprocessing
+    test_from: Split = "train"
+    convert: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain JSON form."""
@@ -56,134 +69,146 @@ class Settings:
         }
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A shard, and what went into it: key, label and digest of each record, in order; and what did not."""
-
-    shard: Shard
-    keys: list[str]
-    labels: list[int]
-    digests: list[bytes]
-    rejected: list[Rejected]
-    converted: int
-
-
-def prepare(settings: Settings, output: Path) -> Manifest:
+def prepare(settings: Settings, output: Path, cores: int = 1) -> Manifest:
     """Write the data set into the folder `output`, in place of whatever was there; the same inputs give the same bytes.
 
     A picture that cannot be read, is too large to be padded, or is in a later split too, is left out of its split and
-    listed in rejected.csv.
+    listed in rejected.csv. What is finished of a run that ends early, in whatever way, lies in `.prepare/` beside
+    `output`, and the next run of the same settings, source and code takes it over.
+
+    Args:
+        settings: what to prepare.
+        output: the folder.
+        cores: processes that read pictures; their number changes no byte of the result.
 
     Raises:
         UserError: the source is missing or damaged, too many pictures are rejected or all of a split or class (the
             whole list is then kept in `<output>.rejected.csv`), a split cannot be had, or the disk is full.
     """
-    if settings.source not in SOURCES:
-        raise UserError(f"data.source: {settings.source!r} is not one of {', '.join(sorted(SOURCES))}")
-    source = SOURCES[settings.source](settings.path, output.parent / ".download" / output.name)
-    parts = split(source.pictures, validation=settings.validation, test=settings.test, seed=settings.seed)
+    source = open_source(settings.source, settings.path, output.parent / ".download" / output.name)
+    parts = split(
+        source.pictures,
+        validation=settings.validation,
+        test=settings.test,
+        seed=settings.seed,
+        test_from=settings.test_from,
+    )
     if not min(map(len, parts.values())):
         raise UserError(f"data: no picture for {', '.join(s for s in SPLITS if not len(parts[s]))}: ask for at least 1")
-    with whole_folder(output) as folder:
-        written = _write_splits(source, settings, parts, folder)
-        splits = {name: _summary(shards, len(source.labels)) for name, shards in written.items()}
-        rejected = [*source.rejected, *(r for shards in written.values() for w in shards for r in w.rejected)]
-        check_share(rejected, len(source.pictures) + len(source.rejected), settings.max_rejected, output)
-        train = {source.pictures[index].label for index in parts["train"]}
-        wanted = [name if label in train else "" for label, name in enumerate(source.labels)]
-        check_left({name: part.class_counts for name, part in splits.items()}, wanted, rejected, output)
-        write_text(folder / "rejected.csv", table(rejected))
-        write_text(folder / "labels.txt", "".join(f"{label}\n" for label in source.labels))
-        _write_calibration(folder / "calibration.json", written["train"], settings)
-        manifest = Manifest(
-            folder=folder,
-            dataset=settings.name,
-            source=settings.source,
-            origin=source.origin,
-            licence=source.licence,
-            labels=source.labels,
-            preprocessing=settings.preprocessing,
-            splits=splits,
-            labels_file=_file(folder / "labels.txt"),
-            calibration_file=_file(folder / "calibration.json"),
-            rejected_file=_file(folder / "rejected.csv"),
-            rejected=len(rejected),
-            converted=sum(w.converted for shards in written.values() for w in shards),
-            provenance=provenance.record(source.inputs, settings.to_json(), settings.seed),
-        )
-        manifest.write()
+    state = _state_folder(output)
+    with work_folder(state, _shape(settings, source), "preparing data") as work:
+        folder = work / "data"
+        folder.mkdir(exist_ok=True)
+        written = _write_splits(source, settings, parts, folder, cores)
+        manifest = _finish(source, settings, parts, written, folder, output)
+        replace_folder(folder, output)
+        shutil.rmtree(state)
+    with contextlib.suppress(OSError):  # another data set is being prepared
+        state.parent.rmdir()
     kept_list(output).unlink(missing_ok=True)
     return replace(manifest, folder=output)
 
 
+def _state_folder(output: Path) -> Path:
+    """Return where the state is kept: on the output's own disk, and not among what Snakemake removes."""
+    target = Path(os.path.realpath(output))
+    return target.parent / ".prepare" / target.name
+
+
+def _shape(settings: Settings, source: Source) -> dict[str, Any]:
+    """Return what shapes the shards: not what is only checked or chosen when all are there."""
+    later = {"path", "max_rejected", "calibration", "preprocessing"}
+    spec = settings.preprocessing
+    inputs = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.inputs]
+    return {
+        "settings": {key: value for key, value in settings.to_json().items() if key not in later},
+        "largest": spec.size if spec.resize == "pad" else None,
+        "pictures": source.pictures.digest(),
+        "inputs": inputs,
+        "origin": source.origin,
+        "code": code_digest("qatflow.data.prepare"),
+        "pillow": metadata.version("pillow"),
+    }
+
+
 def _write_splits(
-    source: Source, settings: Settings, parts: Mapping[str, np.ndarray], folder: Path
-) -> dict[str, list[_Written]]:
+    source: Source, settings: Settings, parts: Mapping[Split, np.ndarray], folder: Path, cores: int
+) -> dict[Split, list[Written]]:
     """Write test first and training last, so that of a picture in both it is the training one that goes."""
-    written: dict[str, list[_Written]] = {}
+    written: dict[Split, list[Written]] = {}
+    progress = Progress(sum(map(len, parts.values())), "pictures")
     for name in reversed(SPLITS):
-        elsewhere = {
-            digest: f"{other}: {key}"
-            for other, shards in written.items()
-            for shard in shards
-            for digest, key in zip(shard.digests, shard.keys, strict=True)
-        }
+        earlier = [(other, shard) for other, shards in written.items() for shard in shards]
+        elsewhere = Elsewhere(earlier, lambda place: source.pictures[place].key)
+        maker = Maker(source, settings.preprocessing, settings.convert, elsewhere, folder, folder.parent)
         share = len(parts[name]) / len(parts["train"])
         number = max(1, min(round(settings.shards * share), len(parts[name])))
-        written[name] = [
-            _write_shard(source, settings, picked, elsewhere, folder / f"{name}-{i:05d}-of-{number:05d}.tfrecord")
+        tasks = [
+            Task(f"{name}-{i:05d}-of-{number:05d}.tfrecord", picked, name != "train")
             for i, picked in enumerate(np.array_split(parts[name], number))
         ]
+        written[name] = run_all(tasks, maker.make, cores, progress.show)
+        progress.go_on()
+    progress.close()
     return {name: written[name] for name in SPLITS}
 
 
-def _write_shard(
-    source: Source, settings: Settings, picked: Sequence[int] | np.ndarray, elsewhere: Mapping[bytes, str], path: Path
-) -> _Written:
-    """Write one shard; it depends on nothing but its arguments. `elsewhere`: digests of the other splits' pictures."""
-    keys: list[str] = []
-    labels: list[int] = []
-    digests: list[bytes] = []
-    rejected: list[Rejected] = []
-    converted = 0
-    with path.open("wb") as file:
-        for index in picked:
-            picture = source.pictures[index]
-            try:
-                encoded = _usable(source, index, settings.preprocessing, elsewhere)
-            except RejectedError as error:
-                rejected.append(Rejected(picture.key, str(error)))
-                continue
-            tfrecord.write(file, example.serialise(example.Record(encoded.content, picture.label, picture.key)))
-            keys.append(picture.key)
-            labels.append(picture.label)
-            digests.append(encoded.digest)
-            converted += encoded.converted
-    return _Written(Shard(**vars(_file(path)), count=len(keys)), keys, labels, digests, rejected, converted)
+def _finish(
+    source: Source,
+    settings: Settings,
+    parts: Mapping[Split, np.ndarray],
+    written: Mapping[Split, Sequence[Written]],
+    folder: Path,
+    output: Path,
+) -> Manifest:
+    """Check what was left out, and write all files but the shards; `output` is where the folder will be."""
+    labels = source.pictures.labels
+    splits: dict[str, SplitFiles] = {name: _summary(shards, labels, len(source.labels)) for name, shards in written.items()}
+    rejected = [*source.rejected, *(r for shards in written.values() for w in shards for r in w.rejected)]
+    check_share(rejected, len(source.pictures) + len(source.rejected), settings.max_rejected, output)
+    train = set(np.unique(labels[parts["train"]]).tolist())
+    wanted = [name if label in train else "" for label, name in enumerate(source.labels)]
+    check_left({name: part.class_counts for name, part in splits.items()}, wanted, rejected, output)
+    write_text(folder / "rejected.csv", table(rejected))
+    write_text(folder / "labels.txt", "".join(f"{label}\n" for label in source.labels))
+    _write_calibration(folder / "calibration.json", source, written["train"], settings)
+    manifest = Manifest(
+        folder=folder,
+        dataset=settings.name,
+        source=settings.source,
+        origin=source.origin,
+        licence=source.licence,
+        labels=source.labels,
+        preprocessing=settings.preprocessing,
+        splits=splits,
+        labels_file=_file(folder / "labels.txt"),
+        calibration_file=_file(folder / "calibration.json"),
+        rejected_file=_file(folder / "rejected.csv"),
+        rejected=len(rejected),
+        converted=sum(w.converted for shards in written.values() for w in shards),
+        provenance=provenance.record(source.inputs, settings.to_json(), settings.seed),
+    )
+    manifest.write()
+    ours = {MANIFEST, "rejected.csv", "labels.txt", "calibration.json"}
+    ours |= {shard.file for part in splits.values() for shard in part.shards}
+    for left in folder.iterdir():
+        if left.name not in ours:  # half written by a process that was killed
+            left.unlink()
+    return manifest
 
 
-def _usable(source: Source, index: int, spec: Preprocessing, elsewhere: Mapping[bytes, str]) -> Encoded:
-    encoded = source.encoded(index)
-    if (reason := misfit(spec, encoded.height, encoded.width)) is not None:
-        raise RejectedError(reason)
-    if encoded.digest in elsewhere:
-        raise RejectedError(f"the same picture is among those of {elsewhere[encoded.digest]}")
-    return encoded
-
-
-def _write_calibration(path: Path, train: Sequence[_Written], settings: Settings) -> None:
+def _write_calibration(path: Path, source: Source, train: Sequence[Written], settings: Settings) -> None:
     """Write the frozen list: position in the training split (in shard order), key and label of each picture."""
-    keys = [key for written in train for key in written.keys]
-    labels = np.array([label for written in train for label in written.labels], np.int64)
-    chosen = balanced(labels, settings.calibration, settings.seed)
-    pictures = [{"position": int(p), "key": keys[p], "label": int(labels[p])} for p in chosen]
+    kept = np.concatenate([written.kept for written in train])
+    chosen = balanced(source.pictures.labels[kept], settings.calibration, settings.seed)
+    listed = [(int(position), source.pictures[int(kept[position])]) for position in chosen]
+    pictures = [{"position": position, "key": picture.key, "label": picture.label} for position, picture in listed]
     write_json(path, {"split": "train", "seed": settings.seed, "pictures": pictures})
 
 
-def _summary(written: Sequence[_Written], classes: int) -> Split:
-    labels = np.array([label for w in written for label in w.labels], np.int64)
-    counts = tuple(np.bincount(labels, minlength=classes).tolist())
-    return Split(len(labels), counts, tuple(w.shard for w in written))
+def _summary(written: Sequence[Written], labels: np.ndarray, classes: int) -> SplitFiles:
+    counts = sum((np.bincount(labels[w.kept], minlength=classes) for w in written), np.zeros(classes, np.int64))
+    return SplitFiles(int(counts.sum()), tuple(counts.tolist()), tuple(w.shard for w in written))
 
 
 def _file(path: Path) -> File:

@@ -5,12 +5,16 @@ The specification is stored in the data manifest and travels to the device with 
 and tests hold both to the bits of this one.
 """
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from qatflow.errors import UserError
+
+
+Resize = Literal["pad", "stretch", "crop"]
+Order = Literal["rgb", "bgr"]
 
 
 @dataclass(frozen=True)
@@ -20,27 +24,43 @@ class Preprocessing:
     Attributes:
         size: side of the square input, in pixels.
         resize: `pad` centres the picture on a black square (no pixel is changed; the odd row or column goes
-            below or right); `stretch` resizes both sides to `size`, bilinear with half-pixel centres, no antialiasing.
+            below or right); `stretch` resizes both sides to `size`, bilinear with half-pixel centres, no antialiasing;
+            `crop` resizes in the same way, keeping the proportions, until the short side is `resize_short`, and cuts
+            the square out of the middle (the odd row or column is cut off below or right). Any shape will do.
         channels: 1 (grey) or 3 (RGB); decoding yields this many.
         mean: subtracted from each channel, in units of 0…255; one value, or one a channel.
         std: divides each channel, in units of 0…255; one value, or one a channel.
             The value is (pixel − mean) · (1 / std), each step in float32.
+        resize_short: the short side before `crop` cuts, in pixels, at least `size`; None: 256 for 224, and in
+            proportion. Of `crop` alone.
+        order: of the channels: `rgb`, or `bgr` for weights that came from Caffe; mean and std are in this order.
 
     Raises:
         UserError: a value is out of its range, or mean and std do not fit the channels.
     """
 
     size: int
-    resize: Literal["pad", "stretch"]
+    resize: Resize
     channels: Literal[1, 3]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize_short: int | None = None
+    order: Order = "rgb"
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.resize not in ("pad", "stretch") or self.channels not in (1, 3):
+        if self.size < 1 or self.resize not in get_args(Resize) or self.channels not in (1, 3):
             raise UserError(
                 f"preprocessing: size {self.size}, resize {self.resize!r}, channels {self.channels}: size must be at "
-                "least 1, resize `pad` or `stretch`, channels 1 or 3"
+                "least 1, resize `pad`, `stretch` or `crop`, channels 1 or 3"
+            )
+        if self.order not in get_args(Order) or (self.order == "bgr" and self.channels == 1):
+            raise UserError(f"preprocessing.order: {self.order!r}: must be `rgb`, or `bgr` with 3 channels")
+        if self.resize == "crop" and self.resize_short is None:
+            object.__setattr__(self, "resize_short", default_short_side(self.size))
+        if self.resize_short is not None and (self.resize != "crop" or self.resize_short < self.size):
+            raise UserError(
+                f"preprocessing.resize_short: {self.resize_short}: it is for resize `crop`, and at least size "
+                f"({self.size})"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels) or not np.isfinite(values).all():
@@ -57,15 +77,20 @@ class Preprocessing:
         return np.float32(1) / np.asarray(self.std, np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plain JSON form."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """Return the plain JSON form; what only `crop` and BGR need is left out without them."""
+        value = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        return {key: part for key, part in value.items() if (key, part) not in (("resize_short", None), ("order", "rgb"))}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Preprocessing":
         """Read what `to_json` wrote; raises UserError for missing or unknown keys."""
-        wanted = {field.name for field in fields(cls)}
-        if not isinstance(value, dict) or set(value) != wanted:
-            raise UserError(f"preprocessing: the keys must be {', '.join(sorted(wanted))}, not {value!r}")
+        known = {field.name: field.default is MISSING for field in fields(cls)}
+        wanted = {name for name, needed in known.items() if needed}
+        if not isinstance(value, dict) or not wanted <= set(value) <= set(known):
+            raise UserError(
+                f"preprocessing: the keys must be {', '.join(sorted(wanted))}, and may be "
+                f"{', '.join(sorted(set(known) - wanted))}, not {value!r}"
+            )
         try:
             return cls(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})
         except TypeError as error:
@@ -94,10 +119,20 @@ def normalise(spec: Preprocessing, pixels: np.ndarray) -> np.ndarray:
 
 
 def resize(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
-    """Return the picture at [size, size, channels], not normalised: uint8 for `pad`, float32 for `stretch`."""
+    """Return the picture at [size, size, channels], channels in order, not normalised.
+
+    uint8 for `pad`, float32 for `stretch` and `crop`.
+    """
     if picture.ndim != 3 or picture.dtype != np.uint8 or picture.shape[2] != spec.channels:
         raise ValueError(f"expected uint8 [h, w, {spec.channels}], got {picture.dtype} {picture.shape}")
-    return _pad(picture, spec.size) if spec.resize == "pad" else _stretch(picture, spec.size)
+    if spec.resize == "pad":
+        return in_order(spec, _pad(picture, spec.size))
+    return in_order(spec, interpolate(picture, *grid(spec, picture.shape[0], picture.shape[1])))
+
+
+def in_order(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
+    """Return an RGB picture [..., 3], or a grey one [..., 1], with its channels in the order of the network's input."""
+    return picture[..., ::-1] if spec.order == "bgr" else picture
 
 
 def misfit(spec: Preprocessing, height: int, width: int) -> str | None:
@@ -110,35 +145,94 @@ def misfit(spec: Preprocessing, height: int, width: int) -> str | None:
     )
 
 
+def default_short_side(size: int) -> int:
+    """Return the short side that a picture is resized to before a square of `size` is cut out: 256 for 224."""
+    return (2 * size * 8 + 7) // 14
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Where the rows, or the columns, of a resized picture come from.
+
+    Attributes:
+        lower: int64 [n], index in the picture.
+        upper: int64 [n], index in the picture.
+        weight: float32 [n], of the upper; the lower has 1 − weight.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    weight: np.ndarray
+
+
+def samples(source: int, target: int, start: int = 0, count: int | None = None) -> Samples:
+    """Return the samples of a side of `source` pixels resized to `target`: bilinear, half-pixel centres, float32.
+
+    With `count`, of the resized side only so many from `start` on.
+    """
+    ratio = np.float32(source) / np.float32(target)
+    places = np.arange(start, target if count is None else start + count).astype(np.float32)
+    centre = (places + np.float32(0.5)) * ratio - np.float32(0.5)
+    floor = np.floor(centre)
+    lower = np.maximum(floor, 0).astype(np.int64)
+    upper = np.minimum(np.ceil(centre), source - 1).astype(np.int64)
+    return Samples(lower, upper, centre - floor)
+
+
+def grid(spec: Preprocessing, height: int, width: int) -> tuple[Samples, Samples]:
+    """Return rows and columns, [size] each, that `stretch` or `crop` takes of a picture of this size."""
+    if spec.resize == "stretch":
+        return samples(height, spec.size), samples(width, spec.size)
+    assert spec.resize_short is not None
+    return _middle(height, width, spec.resize_short, spec.size), _middle(width, height, spec.resize_short, spec.size)
+
+
+def interpolate(picture: np.ndarray, rows: Samples, columns: Samples) -> np.ndarray:
+    """Return float32 [rows, columns, channels] of a uint8 picture.
+
+    To the bits of TensorFlow's ResizeBilinear with half_pixel_centers, operation for operation in float32.
+    """
+    channels = picture.shape[2]
+    pixels, above, below = picture, rows.lower, rows.upper
+    first, last = int(above[0]), int(below[-1]) + 1
+    if last - first <= 2 * len(above):  # most rows serve twice, above and below
+        pixels, above, below = picture[first:last], above - first, below - first
+        along = _along_rows(pixels, columns)
+        top, bottom = along[above], along[below]
+    else:
+        top, bottom = _along_rows(pixels[above], columns), _along_rows(pixels[below], columns)
+    bottom -= top
+    bottom *= rows.weight[:, None]
+    bottom += top
+    return bottom.reshape(len(above), -1, channels)
+
+
+def _along_rows(pixels: np.ndarray, columns: Samples) -> np.ndarray:
+    """Return float32 [rows, columns · channels] of uint8 [rows, width, channels]: left + (right − left) · weight."""
+    height, width, channels = pixels.shape
+    flat, channel = pixels.reshape(height, width * channels), np.arange(channels)
+    left, right = (
+        flat.take((column[:, None] * channels + channel).ravel(), axis=1).astype(np.float32)
+        for column in (columns.lower, columns.upper)
+    )
+    right -= left
+    right *= columns.weight.repeat(channels)
+    right += left
+    return right
+
+
+def _middle(side: int, other: int, short: int, size: int) -> Samples:
+    """Return the middle `size` samples of a side, where the shorter of the two is resized to `short`."""
+    shorter = min(side, other)
+    resized = (2 * side * short + shorter) // (2 * shorter)  # rounded, half up
+    return samples(side, resized, (resized - size) // 2, size)
+
+
 def _pad(picture: np.ndarray, size: int) -> np.ndarray:
     height, width, channels = picture.shape
     if max(height, width) > size:
         raise UserError(f"a picture of {width}×{height} pixels cannot be padded to {size}×{size}: use resize `stretch`")
-    top, left = (size - height) // 2, (size - width) // 2
     square = np.zeros((size, size, channels), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
     square[top : top + height, left : left + width] = picture
     return square
-
-
-def _stretch(picture: np.ndarray, size: int) -> np.ndarray:
-    """Resize as TensorFlow's ResizeBilinear with half_pixel_centers does, operation for operation in float32."""
-    above, below, down = _interpolation(picture.shape[0], size)
-    left, right, across = _interpolation(picture.shape[1], size)
-    pixels = picture.astype(np.float32)
-    down, across = down[:, None, None], across[None, :, None]
-
-    def along_row(rows: np.ndarray) -> np.ndarray:
-        return rows[:, left] + (rows[:, right] - rows[:, left]) * across
-
-    top, bottom = along_row(pixels[above]), along_row(pixels[below])
-    return top + (bottom - top) * down
-
-
-def _interpolation(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return lower index, upper index and weight of the upper, each [target], for one side."""
-    ratio = np.float32(source) / np.float32(target)
-    centre = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * ratio - np.float32(0.5)
-    floor = np.floor(centre)
-    lower = np.maximum(floor, 0).astype(np.int64)
-    upper = np.minimum(np.ceil(centre), source - 1).astype(np.int64)
-    return lower, upper, centre - floor

@@ -54,8 +54,9 @@ def check_left(
         if name and not left
     ]
     if lost:
+        more = f"; and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
         raise UserError(
-            f"data: {'; '.join(lost)}: mend them, or remove the class; the reasons are in {_keep(rejected, output)}"
+            f"data: {'; '.join(lost[:SHOWN])}{more}: mend them, or remove the class; the reasons are in {_keep(rejected, output)}"
         )
 
 

@@ -1,49 +1,56 @@
 """Who goes where: training, validation, test and calibration pictures, by seed alone."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from qatflow.data.sources.source import Picture
+from qatflow.data.sources.listing import Listing
+from qatflow.data.sources.source import SPLITS, Split
 from qatflow.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 # Each use of the seed has a stream of its own, so that changing one split leaves the others' order alone.
 _TEST, _VALIDATION, _ORDER, _CALIBRATION = range(4)
 
 
-def split(pictures: Sequence[Picture], *, validation: int, test: int, seed: int) -> dict[str, np.ndarray]:
+def split(
+    pictures: Listing, *, validation: int, test: int, seed: int, test_from: Split = "train"
+) -> dict[Split, np.ndarray]:
     """Return for each split the positions in `pictures` that belong to it, int64, in the order of writing.
 
-    A split that the source has is taken as it is. Else it is set aside from training, each class in proportion to its
-    share (to within one picture). Every split is shuffled, so that its first n pictures are a fair sample.
+    A split that the source has is taken as it is. Else it is set aside, from training, or the test pictures from
+    validation if `test_from` says so, each class in proportion to its share (to within one picture). Every split is
+    shuffled, so that its first n pictures are a fair sample.
 
     Raises:
-        UserError: setting aside would leave a class without a training picture.
+        UserError: setting aside would leave a class without a picture.
     """
-    labels = np.array([picture.label for picture in pictures], np.int64)
-    own = np.array([SPLITS.index(picture.split) for picture in pictures], np.int64)
-    parts = {name: np.flatnonzero(own == number) for number, name in enumerate(SPLITS)}
-    for name, count, stream in (("test", test, _TEST), ("validation", validation, _VALIDATION)):
+    labels, own = pictures.labels, pictures.splits
+    parts: dict[Split, np.ndarray] = {name: np.flatnonzero(own == number) for number, name in enumerate(SPLITS)}
+    wanted: tuple[tuple[Split, Split, int, int], ...] = (
+        ("test", test_from, test, _TEST),
+        ("validation", "train", validation, _VALIDATION),
+    )
+    for name, giver, count, stream in wanted if test_from == "train" else wanted[::-1]:
         if not len(parts[name]):
-            train = parts["train"]
-            chosen = stratified(labels[train], count, np.random.default_rng([seed, stream]), f"data.{name}")
-            parts[name] = train[chosen]
-            parts["train"] = train[~chosen]
+            given = parts[giver]
+            chosen = stratified(labels[given], count, np.random.default_rng([seed, stream]), f"data.{name}", giver)
+            parts[name] = given[chosen]
+            parts[giver] = given[~chosen]
     return {
         name: np.random.default_rng([seed, _ORDER, number]).permutation(parts[name])
         for number, name in enumerate(SPLITS)
     }
 
 
-def stratified(labels: np.ndarray, count: int, random: np.random.Generator, key: str) -> np.ndarray:
+def stratified(
+    labels: np.ndarray, count: int, random: np.random.Generator, key: str, giver: str = "train"
+) -> np.ndarray:
     """Choose `count` of these labels at random, in proportion to the classes (largest remainders).
 
     Args:
-        labels: int64 [n].
+        labels: integers [n].
         count: how many to choose.
         random: decides which ones of a class.
         key: configuration key of `count`, for the message.
+        giver: split whose labels these are, for the message.
 
     Returns:
         bool [n], true where chosen; at least one of each class present is left.
@@ -52,7 +59,8 @@ def stratified(labels: np.ndarray, count: int, random: np.random.Generator, key:
     present = int((sizes > 0).sum())
     if count > len(labels) - present:
         raise UserError(
-            f"{key}: {count} pictures are to be set aside, but there are {len(labels)} training pictures of {present} "
+            f"{key}: {count} pictures are to be set aside, but there are {len(labels)} "
+            f"{'training' if giver == 'train' else giver} pictures of {present} "
             f"classes, of which one each must stay: lower {key} to {len(labels) - present} or less"
         )
     share = sizes * (count / len(labels))

@@ -15,7 +15,7 @@ from qatflow.graph.store import write
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import EpochFigures, write_csv
 from qatflow.training.settings import TrainingSettings
-from qatflow.training.work_folder import work_folder
+from qatflow.work_folder import work_folder
 
 
 def prepare_by_training(

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.data.picture import Encoded, encode
-from qatflow.data.sources.source import Picture, Rejected
+from qatflow.data.sources.listing import Listing
+from qatflow.data.sources.source import Rejected
 
 ENLARGE = 3
 
@@ -31,8 +32,14 @@ class DigitsSource:
         self.origin = f"sklearn.datasets.load_digits of scikit-learn {metadata.version('scikit-learn')}"
         scaled = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         self._pixels = scaled.repeat(ENLARGE, axis=1).repeat(ENLARGE, axis=2)
-        self.pictures = [Picture(f"digits/{i:04d}", int(label), "train") for i, label in enumerate(digits.target)]
+        self.pictures = Listing()
+        for i, label in enumerate(digits.target):
+            self.pictures.add(f"digits/{i:04d}".encode(), int(label), "train")
 
     def encoded(self, index: int) -> Encoded:
         """Return one picture as a 24×24 PNG."""
         return encode(self._pixels[index])
+
+    def version(self, index: int) -> tuple[int, ...]:
+        """Return nothing: the pictures are those of the version of scikit-learn in `origin`."""
+        return ()

@@ -1,23 +1,20 @@
 """`folder`: one folder a class, with or without train/, val/ (or validation/) and test/ above them; or its archive."""
 
 import os
-import stat
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from PIL import Image
 
 from qatflow.archive import extract, is_archive
-from qatflow.data.picture import Encoded, RejectedError, stored
-from qatflow.data.sources.source import Picture, Rejected, Split
+from qatflow.data.sources.files import FileSource
+from qatflow.data.sources.listing import text_of
+from qatflow.data.sources.source import Rejected, Split
 from qatflow.errors import UserError
 
 SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
-LARGEST_FILE = 1 << 28  # bytes; all of it and its pixels must find room in the rule's 1 GB
 
-
-class FolderSource:
+class FolderSource(FileSource):
     """A tree of pictures: `<root>/<class>/…` or `<root>/{train,val,test}/<class>/…`, at any depth below the class.
 
     The classes are the folders (of training, where there are splits) in the order of their names. Every file counts
@@ -34,17 +31,10 @@ class FolderSource:
         UserError: no such folder, one that cannot be listed, or fewer than two classes.
     """
 
-    licence = "not stated"
-
     def __init__(self, root: Path, origin: str | None = None, inputs: tuple[Path, ...] = ()) -> None:
         if not root.is_dir():
             raise UserError(f"data.path: {root} is not a folder: give the folder that holds one folder a class")
-        self.origin = origin or f"pictures of the folder {root.name}"
-        self.inputs = inputs
-        self.pictures: list[Picture] = []
-        self.rejected: list[Rejected] = []
-        self._root = root
-        self._paths: list[Path] = []
+        super().__init__(root, origin or f"pictures of the folder {root.name}", inputs)
         try:
             self.labels = self._list_all()
         except OSError as error:
@@ -52,21 +42,13 @@ class FolderSource:
                 f"data.path: {error.filename} cannot be listed: {error.strerror}: make it readable, or remove it"
             ) from error
 
-    def encoded(self, index: int) -> Encoded:
-        """Return one picture's own bytes, or the PNG it was converted to."""
-        try:
-            content = _content(self._paths[index])
-        except OSError as error:
-            raise RejectedError(f"cannot be read: {error.strerror}") from error
-        return stored(content)
-
     def _list_all(self) -> tuple[str, ...]:
         """List every picture, and return the classes."""
         root = self._root
         splits = {name: split for name, split in SPLIT_FOLDERS.items() if (root / name).is_dir()}
         has_splits = "train" in splits and bool(_folders(root / "train"))
         training = _folders(root / "train" if has_splits else root)
-        labels = tuple(_text(folder.name) for folder in training if any(_files(folder)))
+        labels = tuple(text_of(folder.name) for folder in training if any(_files(folder)))
         if len(labels) < 2:
             raise UserError(
                 f"data.path: {root} holds {len(labels)} class folders with pictures: at least two are needed, directly "
@@ -88,20 +70,20 @@ class FolderSource:
         self._reject(_loose(part), "lies in no class folder")
         for folder in _folders(part):
             files = list(_files(folder))
-            label = numbers.get(_text(folder.name))
+            label = numbers.get(text_of(folder.name))
             if not files:
                 self.rejected.append(Rejected(f"{self._key(folder)}/", "a class folder without a picture"))
             elif label is None:
-                self._reject(files, f"its class {_text(folder.name)!r} has no folder in train/")
+                self._reject(files, f"its class {text_of(folder.name)!r} has no folder in train/")
             else:
-                self._paths += files
-                self.pictures += [Picture(self._key(file), label, split) for file in files]
+                for file in files:
+                    self.pictures.add(os.fsencode(file.relative_to(self._root).as_posix()), label, split)
 
     def _reject(self, paths: Iterable[Path], reason: str) -> None:
         self.rejected += [Rejected(self._key(path), reason) for path in paths]
 
     def _key(self, path: Path) -> str:
-        return _text(path.relative_to(self._root).as_posix())
+        return text_of(path.relative_to(self._root).as_posix())
 
 
 def open_folder(path: Path | None, downloads: Path) -> FolderSource:
@@ -126,24 +108,6 @@ def _top(unpacked: Path) -> Path:
     while len(inside := _folders(unpacked)) == 1 and inside[0].name not in SPLIT_FOLDERS and not _loose(unpacked):
         unpacked = inside[0]
     return unpacked
-
-
-def _content(path: Path) -> bytes:
-    """Return a file's bytes; reading anything else, as a FIFO or a disk, might never end."""
-    about = path.stat()
-    if stat.S_ISDIR(about.st_mode):
-        raise RejectedError("a link to a folder, which is not followed")
-    if not stat.S_ISREG(about.st_mode):
-        raise RejectedError("neither a file nor a folder")
-    if about.st_size > LARGEST_FILE:
-        raise RejectedError(f"too large: a file of {about.st_size} bytes, more than {LARGEST_FILE}")
-    return path.read_bytes()
-
-
-def _text(name: str) -> str:
-    """Return a file name as one line of text that UTF-8 can hold, whatever bytes the file system has."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
 
 
 def _folders(parent: Path) -> list[Path]:

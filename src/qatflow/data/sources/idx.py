@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.data.picture import Encoded, encode
-from qatflow.data.sources.source import Picture, Rejected, Split
+from qatflow.data.sources.listing import Listing
+from qatflow.data.sources.source import Rejected, Split
 from qatflow.errors import UserError
 from qatflow.fetch import fetch
 
@@ -58,8 +59,8 @@ class IdxSource:
     rejected: Sequence[Rejected] = ()
 
     def __init__(self, folder: Path) -> None:
-        self.pictures: list[Picture] = []
-        self._pixels: list[np.ndarray] = []
+        self.pictures = Listing()
+        self._pixels: list[np.ndarray] = []  # of each part
         files = [read_idx(path) for path in _find(folder)]
         for (split, prefix), images, labels in zip(PARTS, files[::2], files[1::2], strict=True):
             if images.values.ndim != 3 or labels.values.shape != images.values.shape[:1]:
@@ -67,21 +68,27 @@ class IdxSource:
                     f"{images.path} has shape {images.values.shape} and {labels.path} {labels.values.shape}: expected "
                     "[pictures, height, width] and as many labels; fetch the files anew"
                 )
-            self.pictures += [Picture(f"{prefix}/{i:05d}", int(v), split) for i, v in enumerate(labels.values)]
-            self._pixels += list(images.values)
+            for i, label in enumerate(labels.values):
+                self.pictures.add(f"{prefix}/{i:05d}".encode(), int(label), split)
+            self._pixels.append(images.values)
         self.inputs = tuple(file.path for file in files)
         self.labels, self.licence, self.origin = self._describe(folder, files[1].values)
 
     def encoded(self, index: int) -> Encoded:
         """Return one picture as a PNG."""
-        return encode(self._pixels[index])
+        train, test = self._pixels
+        return encode(train[index] if index < len(train) else test[index - len(train)])
+
+    def version(self, index: int) -> tuple[int, ...]:
+        """Return nothing: `inputs` hold the pictures."""
+        return ()
 
     def _describe(self, folder: Path, train_labels: np.ndarray) -> tuple[tuple[str, ...], str, str]:
         header = struct.pack(">II", 0x0801, len(train_labels))
         if hashlib.sha256(header + train_labels.tobytes()).hexdigest() == FASHION_MNIST_TRAIN_LABELS:
             return FASHION_MNIST_LABELS, "MIT (© 2017 Zalando SE)", "Fashion-MNIST, github.com/zalandoresearch"
         names = folder / "labels.txt"
-        classes = max(picture.label for picture in self.pictures) + 1
+        classes = int(self.pictures.labels.max(initial=0)) + 1
         labels = tuple(names.read_text("utf-8").split("\n")) if names.exists() else tuple(map(str, range(classes)))
         labels = labels[:-1] if not labels[-1] else labels
         if len(labels) < classes:

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from qatflow.data.picture import Encoded
 
+if TYPE_CHECKING:
+    from qatflow.data.sources.listing import Listing
+
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Source(Protocol):
         """The few files that hold the pictures, for provenance; empty for a tree of many."""
 
     @property
-    def pictures(self) -> Sequence[Picture]:
+    def pictures(self) -> "Listing":
         """All pictures, in a stable order."""
 
     @property
@@ -62,3 +66,6 @@ class Source(Protocol):
 
     def encoded(self, index: int) -> Encoded:
         """Return `pictures[index]` in its stored form; raises `picture.RejectedError` with the reason."""
+
+    def version(self, index: int) -> tuple[int, ...]:
+        """Return numbers that change when `pictures[index]` may have; none where `inputs` tell."""

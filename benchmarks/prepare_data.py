@@ -1,0 +1,173 @@
+"""Preparation of 1,000, 10,000 and 100,000 pictures: pictures a second and peak memory, against reading them alone.
+
+    python benchmarks/prepare_data.py DATA --work /tmp/work > benchmarks/prepare_data.md
+
+DATA is the verification data (see tests/test_imagenet_weights.py): the 1,000 photographs of imagenet_sample, 256×256,
+are listed as often as need be. Reading, and decoding, go over the same files in the same order, with as many processes.
+"""
+
+import argparse
+import io
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import psutil
+from PIL import Image
+
+from heading import heading
+from qatflow.cli import entry
+from qatflow.data.reader import open_manifest
+
+COUNTS = (1_000, 10_000, 100_000)
+HELD_OUT = 20  # pictures of validation, and of test
+PROGRAM = Path("workflow/scripts/prepare_data.py")
+PREPROCESSING = {"size": 224, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}
+EVERY = 0.2  # seconds between looks at the memory
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a job on many pictures took.
+
+    Attributes:
+        seconds: from start to end.
+        processor: seconds of processor time of all its processes, which other load on the machine hardly changes.
+        largest: bytes of all its processes together at their highest; what they share is counted once.
+        parent: of these, the first process's.
+    """
+
+    seconds: float
+    processor: float
+    largest: int = 0
+    parent: int = 0
+
+
+def lists(sample: Path, folder: Path, count: int) -> list[Path]:
+    """Write train_list.txt with `count` lines, val_list.txt and test_list.txt; return the files of all, in order."""
+    lines = [line.split() for line in (sample / "labels.txt").read_text().splitlines()]
+    held_out, training = lines[: 2 * HELD_OUT], lines[2 * HELD_OUT :]
+    repeated = [training[i % len(training)] for i in range(count)]
+    numbers = {label: str(place) for place, label in enumerate(dict.fromkeys(label for _, label in training))}
+    parts = {"train": repeated, "val": held_out[:HELD_OUT], "test": held_out[HELD_OUT:]}
+    folder.mkdir(parents=True)
+    for name, part in parts.items():
+        text = "".join(f"{sample.resolve() / file} {numbers.get(label, '0')}\n" for file, label in part)
+        (folder / f"{name}_list.txt").write_text(text)
+    return [sample / file for part in parts.values() for file, _ in part]
+
+
+def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
+    """Run the program, and look at its memory meanwhile."""
+    flags = {"source": "lists", "path": folder, "name": "bench", "cores": cores, "shards": shards, "output": output}
+    flags |= {"preprocessing": json.dumps(PREPROCESSING), "max-rejected": 0.05}
+    arguments = [str(part) for name, value in flags.items() for part in (f"--{name}", value)]
+    start, before = time.monotonic(), _processor_time()
+    process = subprocess.Popen([sys.executable, PROGRAM, *arguments], stdout=subprocess.DEVNULL)
+    largest = parent = 0
+    while process.poll() is None:
+        sizes = [_bytes(one) for one in _family(process.pid)]
+        if sum(sizes) > largest:
+            largest, parent = sum(sizes), sizes[0]
+        time.sleep(EVERY)
+    if process.returncode:
+        raise RuntimeError(f"{PROGRAM} ended with status {process.returncode}")
+    return Measured(time.monotonic() - start, _processor_time() - before, largest, parent)
+
+
+def _processor_time() -> float:
+    """Return the seconds that all processes took that have been started from here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _family(process: int) -> list[psutil.Process]:
+    try:
+        first = psutil.Process(process)
+        return [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _bytes(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def read(path: Path) -> None:
+    """Read a file, and do nothing with it."""
+    path.read_bytes()
+
+
+def decode(path: Path) -> None:
+    """Read a file and decode it, and do nothing with it."""
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        image.load()
+
+
+def measured(files: Sequence[Path], job: Callable[[Path], None], cores: int) -> Measured:
+    """Return what a job on each of the files takes."""
+    start, before = time.monotonic(), _processor_time()
+    pool = get_context("fork").Pool(cores)
+    for _ in pool.imap_unordered(job, files, chunksize=100):
+        pass
+    pool.close()
+    pool.join()
+    return Measured(time.monotonic() - start, _processor_time() - before)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure each number of pictures and print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, required=True, help="folder that does not exist yet; removed afterwards")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    arguments = parser.parse_args(argv)
+    cores = arguments.cores
+    print("# Preparation of data: pictures a second, and peak memory\n")
+    print("\n".join(heading()))
+    print(f"* the photographs of imagenet_sample (256×256, 22 kB), listed again and again; {cores} processes each")
+    print("* files in the page cache; other jobs share the machine, so the ratios are of processor time (ms a picture)")
+    print("* memory: of all processes together, what they share counted once (PSS)\n")
+    print(
+        "| pictures | seconds | pictures/s | ms | ms, reading | ms, reading and decoding | / reading | / decoding "
+        "| MB | of the first process |\n|---|---|---|---|---|---|---|---|---|---|"
+    )
+    rows = []
+    for count in arguments.counts:
+        work = arguments.work / str(count)
+        files = lists(arguments.data / "imagenet_sample", work / "lists", count)
+        reading, decoding = (measured(files, job, cores).processor for job in (read, decode))
+        run = prepared(work / "lists", work / "out", cores, shards=max(4, count // 1000))
+        decoding = (decoding + measured(files, decode, cores).processor) / 2  # before and after
+        manifest = open_manifest(work / "out")
+        total = sum(split.count for split in manifest.splits.values()) + manifest.rejected
+        assert total == count + 2 * HELD_OUT
+        shutil.rmtree(work)
+        times = [f"{1000 * spent / len(files):.2f}" for spent in (run.processor, reading, decoding)]
+        ratios = [f"{run.processor / spent:.1f}" for spent in (reading, decoding)]
+        sizes = [f"{size / 1e6:.0f}" for size in (run.largest, run.parent)]
+        cells = [f"{count:,}", f"{run.seconds:.1f}", f"{len(files) / run.seconds:,.0f}", *times, *ratios, *sizes]
+        print(f"| {' | '.join(cells)} |", flush=True)
+        rows.append((count, run, decoding))
+    (few, small, light), (many, large, heavy) = rows[-2], rows[-1]
+    growth = (large.processor - small.processor) / (many - few) / (small.processor / few)
+    bare = (heavy - light) / (many - few) / (light / few)
+    print(f"\n* processor time of a picture beyond {few:,} over one below: {growth:.2f}; of decoding alone {bare:.2f}")
+    print(f"* bytes of memory a picture beyond {few:,}: {(large.largest - small.largest) / (many - few):.0f}")
+    shutil.rmtree(arguments.work)
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,187 @@
+"""One TFRecord shard: written whole, and taken over from a run that was killed if it is still what it should be.
+
+Beside the shards lies, for each that is finished, a small file that says what went into it and of what it was made.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qatflow.data import example, tfrecord
+from qatflow.data.manifest import Shard
+from qatflow.data.picture import DIGEST_BYTES, Encoded, RejectedError
+from qatflow.data.preprocess import Preprocessing, misfit
+from qatflow.data.sources.source import Rejected, Source
+from qatflow.files import read_json, sha256, whole_file, write_json
+
+COUNT_EVERY = 16  # pictures
+
+
+@dataclass(frozen=True)
+class Task:
+    """A shard to be made.
+
+    Attributes:
+        file: its name.
+        picked: its pictures, int64 places in the source.
+        found_later: whether a split that is still to be written needs the pictures' digests.
+    """
+
+    file: str
+    picked: np.ndarray
+    found_later: bool
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished shard.
+
+    Attributes:
+        shard: the file.
+        kept: its records' places in the source, int64 [n], in order.
+        digests: of their pixels, S16 [n]; none where no split needs them.
+        rejected: the pictures left out.
+        converted: pictures whose own bytes could not be kept.
+    """
+
+    shard: Shard
+    kept: np.ndarray
+    digests: np.ndarray
+    rejected: tuple[Rejected, ...]
+    converted: int
+
+
+class Elsewhere:
+    """The pictures of the splits written before: 24 bytes each."""
+
+    def __init__(self, before: Sequence[tuple[str, Written]], key: Callable[[int], str]) -> None:
+        """Take over the shards of other splits, each with its split's name, in the order of writing."""
+        digests = np.concatenate([np.empty(0, f"S{DIGEST_BYTES}"), *(w.digests for _, w in before)])
+        places = np.concatenate([np.empty(0, np.int64), *(w.kept for _, w in before)])
+        order = np.argsort(digests, kind="stable")
+        self._digests, self._places = digests[order], places[order]
+        self._splits = sorted({split for split, _ in before})
+        numbers = [np.full(len(w.kept), self._splits.index(split), np.int8) for split, w in before]
+        self._numbers = np.concatenate([np.empty(0, np.int8), *numbers])[order]
+        self._key = key
+        self.digest = hashlib.sha256(self._digests.tobytes() + self._places.tobytes()).digest()
+
+    def find(self, digest: bytes) -> str | None:
+        """Return split and key of the picture with these pixels, or None."""
+        wanted = np.bytes_(digest.rstrip(b"\0"))  # as numpy gives back what it keeps
+        place = int(np.searchsorted(self._digests, wanted, side="right")) - 1
+        if place < 0 or self._digests[place] != wanted:
+            return None
+        return f"{self._splits[self._numbers[place]]}: {self._key(int(self._places[place]))}"
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes shards of one split; a shard depends on nothing else but its task.
+
+    Attributes:
+        source: of the pictures.
+        preprocessing: that must be able to take each picture.
+        convert: whether pictures whose own bytes cannot be kept are converted, or rejected.
+        elsewhere: the pictures of the splits written before.
+        folder: of the shards.
+        notes: folder of what is said beside them.
+    """
+
+    source: Source
+    preprocessing: Preprocessing
+    convert: bool
+    elsewhere: Elsewhere
+    folder: Path
+    notes: Path
+
+    def make(self, task: Task, count: Callable[[int], None]) -> Written:
+        """Return the shard that is there, or write it; `count` is called with the number of pictures done."""
+        made_of = self._made_of(task.picked)
+        note = self.notes / f"{task.file}.json"
+        if (found := _taken_over(note, self.folder / task.file, made_of)) is not None:
+            count(len(task.picked))
+            return found
+        note.unlink(missing_ok=True)
+        with whole_file(self.folder / task.file) as path:
+            written = self._write(task, path, count)
+        value = {
+            "made_of": made_of,
+            "shard": asdict(written.shard),
+            "kept": written.kept.tolist(),
+            "digests": written.digests.tobytes().hex(),
+            "rejected": [[r.key, r.reason] for r in written.rejected],
+            "converted": written.converted,
+        }
+        write_json(note, value)
+        return written
+
+    def _made_of(self, picked: np.ndarray) -> str:
+        """Return the SHA-256 over all that shapes a shard but settings and code, which the folder is of."""
+        total = hashlib.sha256(picked.tobytes() + self.elsewhere.digest)
+        for place in picked:
+            total.update(repr(self.source.version(int(place))).encode())
+        return total.hexdigest()
+
+    def _write(self, task: Task, path: Path, count: Callable[[int], None]) -> Written:
+        kept: list[int] = []
+        digests = bytearray()
+        rejected: list[Rejected] = []
+        converted = 0
+        with path.open("wb") as file:
+            for done, place in enumerate(map(int, task.picked), start=1):
+                picture = self.source.pictures[place]
+                try:
+                    encoded = self._usable(place)
+                except RejectedError as error:
+                    rejected.append(Rejected(picture.key, str(error)))
+                else:
+                    record = example.Record(encoded.content, picture.label, picture.key)
+                    tfrecord.write(file, example.serialise(record))
+                    kept.append(place)
+                    digests += encoded.digest if task.found_later else b""
+                    converted += encoded.converted
+                if done % COUNT_EVERY == 0:
+                    count(COUNT_EVERY)
+        count(len(task.picked) % COUNT_EVERY)
+        shard = Shard(task.file, sha256(path), path.stat().st_size, len(kept))
+        return Written(shard, np.array(kept, np.int64), _digests(digests), tuple(rejected), converted)
+
+    def _usable(self, place: int) -> Encoded:
+        encoded = self.source.encoded(place)
+        if encoded.converted and not self.convert:
+            raise RejectedError(
+                "its own bytes cannot be kept (no JPEG or PNG of 8 bits, grey or RGB, upright), and data.convert is false"
+            )
+        if (reason := misfit(self.preprocessing, encoded.height, encoded.width)) is not None:
+            raise RejectedError(reason)
+        if (other := self.elsewhere.find(encoded.digest)) is not None:
+            raise RejectedError(f"the same picture is among those of {other}")
+        return encoded
+
+
+def _taken_over(note: Path, path: Path, made_of: str) -> Written | None:
+    """Return a finished shard if it has the bytes that its note says, and would be made of the same; else None."""
+    try:
+        value = read_json(note)
+        shard = Shard(**value["shard"])
+        written = Written(
+            shard,
+            np.array(value["kept"], np.int64),
+            _digests(bytes.fromhex(value["digests"])),
+            tuple(Rejected(key, reason) for key, reason in value["rejected"]),
+            value["converted"],
+        )
+        whole = path.stat().st_size == shard.bytes and len(written.kept) == shard.count
+        same = value["made_of"] == made_of and whole and sha256(path) == shard.sha256
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return None
+    return written if same else None
+
+
+def _digests(content: bytes | bytearray) -> np.ndarray:
+    return np.frombuffer(bytes(content), f"S{DIGEST_BYTES}")

@@ -1,0 +1,97 @@
+"""The same job on many tasks, over as many processes as there are cores."""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from qatflow.errors import UserError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+# A task, and what is called with the number of things done of it each time some are.
+Job = Callable[[Task, Callable[[int], None]], Result]
+
+LOOK_EVERY = 0.5  # seconds
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_in_worker: tuple[Job, Any] | None = None
+
+
+def run_all(
+    tasks: Sequence[Task], job: Job[Task, Result], cores: int, show: Callable[[int], None]
+) -> list[Result]:
+    """Return the result of each task, in order; the processes share this one's memory, and end with it.
+
+    Args:
+        tasks: small values; each is sent to a process.
+        job: called with each of them there, and with what counts the things done; its result is sent back.
+        cores: processes at most; with 1 everything is done in this one.
+        show: called now and then with the things done so far.
+
+    Raises:
+        UserError: a process was killed. What the job raises is raised here; the other tasks are given up.
+    """
+    if min(cores, len(tasks)) <= 1:
+        counted = _Count(show)
+        return [job(task, counted.add) for task in tasks]
+    context = multiprocessing.get_context("fork")  # what was listed is there already, and is not copied
+    done = context.Value("q", 0)
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(min(cores, len(tasks)), context, _begin, (os.getpid(), job, done))
+    try:
+        futures = [pool.submit(_do, task) for task in tasks]
+        waiting = set(futures)
+        while waiting:
+            finished, waiting = wait(waiting, LOOK_EVERY, FIRST_EXCEPTION)
+            show(done.value)
+            for future in finished:
+                future.result()
+        return [future.result() for future in futures]
+    except BaseException as error:
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "a process that prepared pictures was killed, most likely because the memory was used up: what is "
+                "finished is kept; go on with fewer cores, or more memory"
+            ) from error
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Count:
+    def __init__(self, show: Callable[[int], None]) -> None:
+        self._done, self._show = 0, show
+
+    def add(self, number: int) -> None:
+        self._done += number
+        self._show(self._done)
+
+
+def _begin(parent: int, job: Job, done: Any) -> None:
+    global _in_worker
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # else a killed run would leave its processes at work
+    if os.getppid() != parent:
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _in_worker = job, done
+
+
+def _do(task: Any) -> Any:
+    assert _in_worker is not None
+    job, done = _in_worker
+
+    def add(number: int) -> None:
+        with done.get_lock():
+            done.value += number
+
+    return job(task, add)
