@@ -14,13 +14,22 @@ from qatflow.config.model import Section
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def add_flags(parser: argparse.ArgumentParser, section: type[Section], leave_out: tuple[str, ...] = ()) -> None:
-    """Add a flag for each plain value of the section, with its description and default."""
+def add_flags(
+    parser: argparse.ArgumentParser,
+    section: type[Section],
+    leave_out: tuple[str, ...] = (),
+    only: tuple[str, ...] | None = None,
+) -> None:
+    """Add a flag for each plain value of the section, or some of them, with its description and default."""
     group = parser.add_argument_group(section.__name__, (section.__doc__ or "").partition("\n")[0])
     for name, field in _plain_fields(section):
-        if name in leave_out:
+        if name in leave_out or (only is not None and name not in only):
             continue
         kinds = _kinds(field)
+        if _is_list(field):
+            about = f"{field.description} (repeat it for each)"
+            group.add_argument(_flag(name), dest=name, action="append", default=[], help=about)
+            continue
         plain: Callable[[str], Any] = json.loads if _is_mapping(field) else _boolean if bool in kinds else str
         plain = next((kind for kind in (int, float) if kind in kinds), plain)
         choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
@@ -40,15 +49,21 @@ def read_flags(arguments: argparse.Namespace, section: type[AnySection]) -> AnyS
     return section.model_validate({name: given[name] for name, _ in _plain_fields(section) if name in given})
 
 
-def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:
-    """Return the flags, quoted for a shell, that `read_flags` makes the section of."""
+def flags(section: Section, leave_out: tuple[str, ...] = (), only: tuple[str, ...] | None = None) -> str:
+    """Return the flags, quoted for a shell, that `read_flags` makes the section of, or some of them."""
     fields = {name: field for name, field in _plain_fields(type(section)) if name not in leave_out}
+    fields = {name: field for name, field in fields.items() if only is None or name in only}
     values = {
         name: json.dumps(value) if _is_mapping(field) else "none" if value is None and _says_none(field) else value
         for name, field in fields.items()
         for value in [getattr(section, name)]
     }
-    return " ".join(_with_value(name, str(value)) for name, value in values.items() if value is not None)
+    return " ".join(
+        _with_value(name, str(one))
+        for name, value in values.items()
+        for one in (value if isinstance(value, list) else [value])
+        if one is not None
+    )
 
 
 def _with_value(name: str, value: str) -> str:
@@ -62,6 +77,10 @@ def _plain_fields(section: type[Section]) -> list[tuple[str, FieldInfo]]:
 
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list
 
 
 def _is_mapping(field: FieldInfo) -> bool:
