@@ -35,7 +35,7 @@ pre { background: #f4f4f4; padding: 1em }
 <p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
 <h2>On the device</h2>
 <pre>{{ summary.demo }}</pre>
-<h2>Layers, the noisiest first</h2>
+{% if layers %}<h2>Layers, the noisiest first</h2>
 <p>Signal to quantisation noise that has added up to the layer's output, share of clipped values, and scales.</p>
 <table>
 <tr><th>layer</th><th>SQNR dB</th><th>clipped %</th><th>scale</th><th>weight scales</th><th>operator</th></tr>
@@ -43,7 +43,7 @@ pre { background: #f4f4f4; padding: 1em }
 <td>{{ "%.3f" | format(100 * layer.clipped) }}</td><td>{{ "%.3g" | format(layer.scale) }}</td>
 <td>{% if layer.weight_scale_low is not none %}{{ "%.2g" | format(layer.weight_scale_low) }} …
 {{ "%.2g" | format(layer.weight_scale_high) }}{% endif %}</td><td>{{ layer.operator }}</td></tr>
-{% endfor %}</table>
+{% endfor %}</table>{% endif %}
 {% for title, svg in pictures.items() %}<h2>{{ title }}</h2>
 {{ svg | safe }}
 {% endfor %}</body>

@@ -7,6 +7,7 @@ from qatflow import provenance
 from qatflow.files import read_json, write_json
 
 FORMAT = 2
+NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Summary:
     Attributes:
         experiment: its name.
         test_pictures: pictures the figures are of.
-        rows: float, quantised after training, fake-quantised, and trained for int8.
-        gate: what the accuracy gate found on the validation pictures, in words, a line a comparison.
+        rows: float, quantised after training, fake-quantised, and trained for int8; or the one that came quantised.
+        gate: what the accuracy gate found on the validation pictures, in words, a line a comparison; before it, what is
+            to be known of the float weights.
         demo: what the demo printed on the device.
     """
 
@@ -50,33 +52,43 @@ class Summary:
 
 
 def summarise(
-    experiment: str, shipped: str, evaluation: Path, gate: Path, device: Path, demo: Path, output: Path
+    experiment: str,
+    shipped: str,
+    evaluation: Path,
+    gate: Path,
+    device: Path,
+    demo: Path,
+    output: Path,
+    pretrained: Path | None = None,
 ) -> Summary:
     """Gather the figures and write summary.json.
 
     Args:
         experiment: name of the experiment.
-        shipped: which model went to the device: `ptq` or `qat`.
+        shipped: which model went to the device: `ptq`, `qat` or `ready`.
         evaluation: evaluation.json.
         gate: gate.json.
         device: report.json of the device run.
         demo: output.txt of the device run.
         output: file to write.
+        pretrained: manifest.json of the float weights, which says what was done to them; None where there are none.
     """
     found = read_json(evaluation)
     models, fake_quant = found["models"], found["fake_quant"]
     on_device = {shipped: _device_result(read_json(device))}
-    rows = [_row("float", models["float"], ""), _row("PTQ int8", models["ptq"], on_device.get("ptq", ""))]
-    if "qat" in models:
+    rows = [_row(name, models[key], on_device.get(key, "")) for key, name in NAMES.items() if key in models]
+    if shipped == "ready":
+        pass  # nothing is trained or quantised here
+    elif "qat" in models:
         rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ""))
         rows.append(_row("QAT int8", models["qat"], on_device.get("qat", "")))
     else:
         rows.append(Row("QAT int8", None, None, None, None, "not trained"))
     summary = Summary(
         experiment,
-        models["float"]["pictures"],
+        models[shipped]["pictures"],
         tuple(rows),
-        tuple(read_json(gate)["said"]),
+        (*(read_json(pretrained)["said"] if pretrained is not None else ()), *read_json(gate)["said"]),
         demo.read_text(encoding="utf-8"),
     )
     made = provenance.record([evaluation, gate, device, demo], {"shipped": shipped})
