@@ -27,7 +27,7 @@ def add_flags(
             continue
         kinds = _kinds(field)
         if _is_list(field):
-            about = f"{field.description} (repeat it for each)"
+            about = f"{_escaped(field)} (repeat it for each)"
             group.add_argument(_flag(name), dest=name, action="append", default=[], help=about)
             continue
         plain: Callable[[str], Any] = json.loads if _is_mapping(field) else _boolean if bool in kinds else str
@@ -39,7 +39,7 @@ def add_flags(
             type=_or_none(plain) if _says_none(field) else plain,
             choices=choices or None,
             default=field.get_default(call_default_factory=True),
-            help=f"{field.description} (default: %(default)s)".replace("100%", "100%%"),
+            help=f"{_escaped(field)} (default: %(default)s)",
         )
 
 
@@ -77,6 +77,11 @@ def _plain_fields(section: type[Section]) -> list[tuple[str, FieldInfo]]:
 
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _escaped(field: FieldInfo) -> str:
+    """Return the description as argparse wants it, which formats it."""
+    return (field.description or "").replace("%", "%%")
 
 
 def _is_list(field: FieldInfo) -> bool:
