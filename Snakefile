@@ -10,7 +10,11 @@ min_version("9.20.0")
 
 ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT / "src"))  # the library, also where it is not installed
-os.environ.update(PYTHONPATH=str(ROOT / "src"))  # for the programs that the rules start
+# for the programs that the rules start; the user's own places stay behind it
+PLACES = dict.fromkeys(
+    [str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+)
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, PLACES)))
 
 
 report: "workflow/report/workflow.rst"
@@ -31,6 +35,7 @@ include: "workflow/rules/compress.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/optimize.smk"
 include: "workflow/rules/ptq.smk"
+include: "workflow/rules/ready.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/device.smk"
 include: "workflow/rules/evaluate.smk"

@@ -71,13 +71,17 @@ def main(data: Path) -> None:
     from qatflow.compress.placement import quantised_kernels
     from qatflow.compress.settings import QuantSettings
     from qatflow.metrics import accuracy
-    from qatflow.pretrained.keras_weights import load_h5
+    from qatflow.models.from_keras import graph_of
+    from qatflow.models.mobilenet_v1 import mobilenet_v1
+    from qatflow.pretrained.keras_weights import load_weights
     from qatflow.ptq.quantise import quantise
     from qatflow.tflite.from_graph import convert
     from qatflow.tflite.run import Model
     from tflite_converter import quantised_after_training
 
-    graph = load_h5(data / "weights" / "mobilenet_7_5_224_tf.h5", (224, 224, 3), 1000, 0.75, 0.001, 0.99)
+    keras = mobilenet_v1((224, 224, 3), 1000, 0.75, 0.001)
+    load_weights(keras, data / "weights" / "mobilenet_7_5_224_tf.h5", "MobileNetV1")
+    graph = graph_of(keras)
     equal, _ = equalise(graph, quantised_kernels(graph))
     held_out, labels = pictures(data / "nips17")
     held_out = normalised(held_out)

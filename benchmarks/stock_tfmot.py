@@ -32,7 +32,7 @@ def quantised_mobilenet(graph: Graph, model: ModelSection, freeze_batch_norm: bo
     tf_keras.backend.clear_session()  # layer names are those of the graph
     (shape,) = (node.operation.shape for node in graph.nodes if isinstance(node.operation, Input))
     classes = graph.weights["conv_preds/bias"].size
-    keras = tf_keras.applications.MobileNet(shape, model.alpha, dropout=model.dropout, weights=None, classes=classes)
+    keras = tf_keras.applications.MobileNet(shape, model.width, dropout=model.dropout, weights=None, classes=classes)
     for layer in keras.layers:
         operation = graph.node(layer.name).operation
         if isinstance(operation, BatchNorm):

@@ -44,7 +44,42 @@ def _residual():
     return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
 
 
-NETWORKS = {"MobileNetV1": _mobilenet_v1, "MobileNetV2": _mobilenet_v2, "small ResNet": _residual}
+def _inception():
+    """Concatenations of branches of its own and of tensors that others read, squeeze and excitation, swish, a leaky
+    ReLU, separable convolutions, up-sampling, batch-norm behind a concatenation, global max-pooling."""
+    import tf_keras
+    from tf_keras import layers
+
+    def normed(x, channels, size, **options):
+        return layers.BatchNormalization()(layers.Conv2D(channels, size, padding="same", use_bias=False, **options)(x))
+
+    pictures = layers.Input(SHAPE)
+    x = layers.LeakyReLU(0.1)(normed(pictures, 8, 3, strides=2))
+    branches = [
+        layers.ReLU()(normed(x, 8, 1)),
+        layers.ReLU(6.0)(normed(layers.ReLU()(normed(x, 4, 1)), 8, 3)),
+        layers.AveragePooling2D(3, strides=1, padding="same")(x),
+        x,
+        layers.UpSampling2D(2, interpolation="bilinear")(layers.MaxPooling2D(2)(x)),
+        layers.UpSampling2D(2)(layers.MaxPooling2D(2)(x)),
+    ]
+    x = layers.Concatenate()(branches)
+    x = layers.Activation("swish")(layers.BatchNormalization()(x))
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Conv2D(48, 1, activation="sigmoid")(layers.Conv2D(4, 1, activation="relu")(gate))
+    x = layers.Multiply()([x, gate])
+    x = layers.SeparableConv2D(16, 3, strides=2, padding="same", activation="tanh")(x)
+    x = layers.Concatenate()([layers.GlobalMaxPooling2D()(x), layers.GlobalAveragePooling2D()(x)])
+    x = layers.BatchNormalization()(x)
+    return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
+
+
+NETWORKS = {
+    "inception": _inception,
+    "MobileNetV1": _mobilenet_v1,
+    "MobileNetV2": _mobilenet_v2,
+    "small ResNet": _residual,
+}
 
 
 def network(name: str) -> Graph:

@@ -122,8 +122,8 @@ def test_one_is_chosen_by_only():
 
 
 UNKNOWN = (
-    "unknown key; allowed here: matrix, seed, method, data, model, pretrained, compress, accuracy, device, evaluate, "
-    "with dots what is below them, and keys of the compress YAML"
+    "unknown key; allowed here: matrix, seed, method, data, model, pretrained, compress, quantized_model, accuracy, "
+    "device, evaluate, with dots what is below them, and keys of the compress YAML"
 )
 CPU = "; did you mean 'cpu'?"
 
@@ -136,7 +136,7 @@ experiments:
   one: 3
   a b: {}
   two:
-    model.alpha: 1.75
+    model.alpha: 2.75
     sead: 4
     device: {cpuu: x}
     experiment: three
@@ -152,7 +152,7 @@ experiments:
         "my.yaml:1: seed: must be a whole number from 0, below 2,147,483,648; got -1",
         "my.yaml:3: experiments.one: must be a mapping of keys to values; got 3",
         "my.yaml:4: experiments.a b: must be a name of letters, digits, - and _; got the text 'a b'",
-        "my.yaml:6: model.alpha: must be a number above 0, at most 1; got 1.75",
+        "my.yaml:6: model.alpha: must be a number above 0, at most 2 or null; got 2.75",
         f"my.yaml:7: experiments.two.sead: {UNKNOWN}; did you mean 'seed'?",
         "my.yaml:8: device.cpuu: unknown key; allowed here: " + ", ".join(DeviceSection.model_fields) + CPU,
         f"my.yaml:9: experiments.two.experiment: {UNKNOWN}",

@@ -20,6 +20,7 @@ from qatflow.config.model import (
     "section",
     [
         ModelSection(alpha=0.25, dropout=0.0),
+        ModelSection(function="own.net:build", keep_in_float=["a layer", "elu"]),
         FloatTrainingSection(epochs=3, augmentation="shift", weight_decay=1e-5),
         CompressSection(freeze_batch_norm=True, config="a folder/with space.yaml"),
         DeviceSection(type="adb", serial="emulator-5556; rm"),
@@ -54,8 +55,9 @@ def test_a_flag_that_a_program_does_not_take_leaves_the_default(capsys: pytest.C
 
 def test_help_shows_each_description(capsys):
     parser = argparse.ArgumentParser()
-    for section in (ModelSection, CompressSection):
+    for section in (ModelSection, CompressSection, AccuracySection):
         add_flags(parser, section)
     with pytest.raises(SystemExit):
         parser.parse_args(["--help"])
-    assert "Width multiplier" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Width multiplier" in told and "95 % interval" in told

@@ -85,7 +85,7 @@ def test_a_wrong_command_line_value_is_named_as_such(problems):
     assert problems("seed: 2\n", sead=3, data={"shards": "many"}) == [
         "--config: data.shards: must be a whole number from 1 to 1,024; got the text 'many'",
         "--config: sead: unknown key; allowed here: experiments, only, experiment, seed, method, data, model, "
-        "pretrained, compress, accuracy, device, evaluate; did you mean 'seed'?",
+        "pretrained, compress, quantized_model, accuracy, device, evaluate; did you mean 'seed'?",
     ]
 
 
@@ -220,7 +220,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("data: {source: digits, validation: 1400}", "data.calibration: must be at most 37, the training pictures"),
         ("data: {source: digits, validation: 9, test: 50}", "device.pictures: must be at most 9, the number"),
         ("data: {source: digits, validation: 9, path: x}", "data.path: source 'digits' is bundled with scikit-learn"),
-        ("pretrained: {source: file}", "pretrained.path: is missing: source 'file' needs the .h5 file"),
+        ("pretrained: {source: file}", "pretrained.path: is missing: source 'file' needs the file of the weights"),
         ("pretrained: {source: file, path: pipe}", "pretrained.path: pipe is no file"),
         ("pretrained: {source: file, path: " + "x" * 300 + "}", "pretrained.path: the file xxxxx"),
         ("pretrained: {name: w, source: file, path: pretrain/w_pretrained/a.h5}", "which is replaced: keep it elsewh"),
@@ -236,6 +236,47 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
             "pretrained: {source: keras-applications}\nmodel: {alpha: 1}\ndata: {preprocessing: {size: 224}}",
             "pretrained.sha256: is missing: the checksum of",
         ),
+        ("model: {architecture: ResNet50, file: a.h5}", "model.file: architecture names the network already"),
+        ("model: {file: a.h5, function: 'm:f'}", "model.function: file names the network already"),
+        ("model: {file: a.h5, alpha: 0.5}", "model.alpha: a model of your own has no width multiplier"),
+        ("model: {architecture: ResNet50, alpha: 0.5}", "model.alpha: ResNet50 has no width multiplier"),
+        ("model: {alpha: 1.4}", "model.alpha: must be at most 1 for MobileNetV1"),
+        ("model: {file: a.h5}", "pretrained.source: 'train' would make new weights for the network in a.h5"),
+        ("model: {file: a.h5}", "model.file: a.h5 is no HDF5 file and no .keras file"),
+        ("model: {file: data}", "model.file: data is a folder without saved_model.pb"),
+        ("model: {function: nowhere}", "model.function: must be a function as package.module:name or null"),
+        ("model: {function: 'nowhere:f'}", "model.function: no module nowhere in "),
+        ("model: {function: 'own:bild'}", "own.py has no function bild; it has build"),
+        (
+            "model: {function: 'own:build'}\npretrained: {source: keras-applications}",
+            "function: is a model of your",
+        ),
+        (
+            "pretrained: {source: model}",
+            "source: 'model' takes the weights that model.file or model.function",
+        ),
+        ("pretrained: {source: url}", "pretrained.url: is missing"),
+        (
+            "pretrained: {source: url, url: 'ftp://x/a.h5'}",
+            "url: ftp://x/a.h5 is not an http or https address",
+        ),
+        ("pretrained: {source: url, url: 'http://x/a.pt'}", "pretrained.url: must end in .h5 or .keras, and ends in"),
+        (
+            "pretrained: {source: url, url: 'http://x/a.h5'}",
+            "sha256: is missing: what is downloaded must be",
+        ),
+        ("pretrained: {mirror: 'http://x'}", "pretrained.mirror: source 'train' takes no mirror"),
+        ("pretrained: {expected_top1: 70}", "pretrained.expected_top1: source 'train' makes the weights here"),
+        (
+            "pretrained: {source: file, path: data, sha256: " + "0" * 64 + "}",
+            "data is a folder without saved_model",
+        ),
+        ("quantized_model: {file: a.h5, url: 'http://x/a.tflite'}", "quantized_model.url: a file is given already"),
+        ("quantized_model: {url: 'http://x/a.tflite'}", "quantized_model.sha256: is missing: what is downloaded"),
+        ("quantized_model: {url: 'http://x/a.h5'}", "quantized_model.url: must end in .tflite"),
+        ("quantized_model: {file: b.tflite}", "quantized_model.file: the file b.tflite does not exist"),
+        ("quantized_model: {file: data}", "quantized_model.file: the folder data lacks model, weights"),
+        ("quantized_model: {file: a.h5, sha256: " + "0" * 64 + "}", "quantized_model.sha256: is 000"),
         (
             "pretrained: {train: {epochs: 1, warmup_epochs: 2}}",
             "epochs: must be at most pretrained.train.epochs (1)",
@@ -284,13 +325,14 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("experiment: " + "x" * 101, "experiment: must be a name of letters"),
         ("experiment: ../x", "experiment: must be a name of letters, digits, - and _; got the text '../x'"),
         ('experiment: "x\\n"', "experiment: must be a name of letters"),
-        ("model: [1]", "my.yaml:1: model: must be a mapping with keys from architecture, alpha"),
+        ("model: [1]", "my.yaml:1: model: must be a mapping with keys from architecture, file, function, alpha"),
         ("compress: {learning_rate: .inf}", "must be a number above 0 or null; got the text '.inf'"),
         ("seed: '1'", "seed: must be a whole number from 0, below 2,147,483,648; got the text '1'"),
     ],
 )
 def test_what_the_types_cannot_say_is_refused_with_its_reason(problems, text, expected):
     Path("a.h5").write_bytes(b"weights")
+    Path("own.py").write_text("def build(input_shape, classes): ...\n")
     Path("data/a/b").mkdir(parents=True)
     Path("pretrain/w_pretrained").mkdir(parents=True)
     Path("pretrain/w_pretrained/a.h5").write_bytes(b"weights")

@@ -59,7 +59,7 @@ WRONG: list[dict[str, str]] = [
         "data=5": "data: must be a mapping with keys from name, source",
         "device={cpu: 1e400}": "device.cpu: the number 1e400 is too large",
         "evaluate={threads: 99999999999999999999}": "evaluate.threads: the number 999999999999999999… is too large",
-        "model={": "model: must be a mapping with keys from architecture, alpha, dropout, batch_norm_momentum; got the",
+        "model={": "model: must be a mapping with keys from architecture, file, function, alpha, dropout, batch_norm_m",
         f"pretrained={DEEP}": "pretrained: nested more than 20 levels deep",
     },
     {"data={a: &x [*x]}": "data: must be a mapping with keys", "model={alpah: 1}": "model.alpah: unknown key; allowed"},

@@ -24,6 +24,7 @@ SETTINGS = [
         ("MobileNetV2", "moving_average_abs_max"),
         ("small ResNet", "range_abs_max"),
         ("small ResNet", "moving_average_min_max"),
+        ("inception", "moving_average_min_max"),
     )
     for weights in ("abs_max", "channel_wise_abs_max")
 ]
@@ -31,6 +32,7 @@ COUNTS = {  # convolutions, depthwise convolutions, dense layers
     "MobileNetV1": (15, 13, 0),
     "MobileNetV2": (35, 17, 1),
     "small ResNet": (6, 0, 1),
+    "inception": (7, 3, 1),
 }
 
 

@@ -298,3 +298,13 @@ def test_without_its_download_fashion_mnist_names_the_package_and_the_local_path
         UserError, match=rf"{server.url}/gone/train-images.* 404 .*dataset-fashion-mnist, or set data\.path to a folder"
     ):
         idx.open_idx(None, tmp_path)
+
+
+def test_a_file_whose_owner_publishes_an_md5_alone_is_checked_by_that(server: Server, tmp_path: Path):
+    server.files["/a.h5"] = CONTENT
+    right = hashlib.md5(CONTENT).hexdigest()
+    fetch([f"{server.url}/a.h5"], right, tmp_path / "a.h5", algorithm="md5")
+    assert (tmp_path / "a.h5").read_bytes() == CONTENT
+    with pytest.raises(UserError, match=f"wrong MD5: {right} of 300000 bytes, expected {'0' * 32}"):
+        fetch([f"{server.url}/a.h5"], "0" * 32, tmp_path / "b.h5", algorithm="md5", attempts=1)
+    assert not (tmp_path / "b.h5").exists()

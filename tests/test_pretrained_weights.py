@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import zipfile
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -14,10 +13,8 @@ import pytest
 
 from little_space import ROOT, python
 from qatflow.errors import UserError
-from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import BatchNorm, Conv2D, Dense, Input, Relu
-from qatflow.pretrained.fit import fit, layers_with_weights
-from qatflow.pretrained.h5_file import open_h5
+from qatflow.pretrained.fit import Expected, fit
+from qatflow.pretrained.weights_file import open_weights
 from restricted import RESTRICTED
 
 SHAPES = {
@@ -38,17 +35,7 @@ def arrays(**changes: dict[str, tuple[int, ...]] | None) -> dict[str, dict[str, 
     }
 
 
-def graph() -> Graph:
-    nodes = (
-        Node("image", Input((8, 8, 1))),
-        Node("first", Conv2D((1, 1), "same"), ("image",)),
-        Node("norm", BatchNorm(1e-3, 0.9), ("first",)),
-        Node("relu", Relu(), ("norm",)),
-        Node("second", Conv2D((1, 1), "same"), ("relu",)),
-        Node("out", Dense(), ("second",)),
-    )
-    zeros = {f"{name}/{role}": np.zeros(shape, np.float32) for name in SHAPES for role, shape in SHAPES[name].items()}
-    return Graph(nodes, ("out",), zeros)
+EXPECTED = [Expected(name, tuple(weights), tuple(weights.values())) for name, weights in SHAPES.items()]
 
 
 def in_order(path: Path, values: dict[str, dict[str, np.ndarray]], below: str = "", pieces: int = 0) -> Path:
@@ -81,9 +68,14 @@ def by_kind(path: Path, values: dict[str, dict[str, np.ndarray]]) -> Path:
     return path
 
 
-def loaded(path: Path) -> Graph:
-    with open_h5(path, KINDS) as layers:
-        return fit(graph(), layers)
+def loaded(path: Path) -> dict[str, np.ndarray]:
+    with open_weights(path, KINDS) as saved:
+        found = fit(EXPECTED, saved.layers)
+    return {
+        f"{layer.name}/{role}": array
+        for layer, arrays in zip(EXPECTED, found, strict=True)
+        for role, array in zip(layer.roles, arrays, strict=True)
+    }
 
 
 @pytest.mark.parametrize("layout", ["in order", "whole model", "in pieces", "by kind"])
@@ -94,26 +86,20 @@ def test_weights_are_taken_bit_for_bit(tmp_path: Path, layout: str):
     else:
         in_order(path, values, "model_weights" if layout == "whole model" else "", 3 if layout == "in pieces" else 0)
     found = loaded(path)
-    assert set(found.weights) == set(graph().weights)
+    assert set(found) == {f"{name}/{role}" for name, weights in SHAPES.items() for role in weights}
     for name, weights in values.items():
         for role, array in weights.items():
-            assert found.weights[f"{name}/{role}"].tobytes() == array.tobytes()
+            assert found[f"{name}/{role}"].tobytes() == array.tobytes()
 
 
 def test_more_than_ten_layers_of_a_kind_are_counted_as_numbers(tmp_path: Path):
-    names = ["image", *(f"c{i}" for i in range(12))]
-    nodes = [Node(name, Conv2D((1, 1), "same"), (before,)) for before, name in pairwise(names)]
-    many = Graph(
-        (Node("image", Input((8, 8, 1))), *nodes),
-        ("c11",),
-        {f"c{i}/kernel": np.zeros((1, 1, 1, 1), np.float32) for i in range(12)},
-    )
+    many = [Expected(f"c{i}", ("kernel",), ((1, 1, 1, 1),)) for i in range(12)]
     with h5py.File(tmp_path / "w.h5", "w") as file:
         for i in range(12):
             file[f"layers/conv2d{f'_{i}' if i else ''}/vars/0"] = np.full((1, 1, 1, 1), i, np.float32)
-    with open_h5(tmp_path / "w.h5", ["conv2d"] * len(layers_with_weights(many))) as layers:
-        found = fit(many, layers)
-    assert [found.weights[f"c{i}/kernel"].item() for i in range(12)] == list(range(12))
+    with open_weights(tmp_path / "w.h5", ["conv2d"] * len(many)) as saved:
+        found = fit(many, saved.layers)
+    assert [kernel.item() for (kernel,) in found] == list(range(12))
 
 
 MISMATCHES = [
@@ -186,7 +172,7 @@ def test_what_is_no_array_of_floats_is_refused(tmp_path: Path):
                 file.create_group("first/first/kernel:0")
             else:
                 file["first/first/kernel:0"] = value
-        with pytest.raises(UserError, match=r"layer first holds what is no array of floats: pretrained\.path takes"):
+        with pytest.raises(UserError, match=r"layer first holds what is no array of floats: accepted are an HDF5 file"):
             loaded(path)
 
 
@@ -203,21 +189,21 @@ class Touch:
 def other_files(folder: Path, mark: Path) -> Iterator[tuple[Path, str]]:
     pickled = folder / "model.h5"
     pickled.write_bytes(pickle.dumps(Touch(mark)))
-    yield pickled, "is no HDF5 file"
+    yield pickled, "is no HDF5 file and no .keras file"
     array = folder / "array.h5"
     np.save(folder / "array.npy", np.array([Touch(mark)], object))
     (folder / "array.npy").rename(array)
-    yield array, "is no HDF5 file"
+    yield array, "is no HDF5 file and no .keras file"
     archive = folder / "model.keras"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("data.pkl", pickle.dumps(Touch(mark)))
-    yield archive, "is a zip archive"
+    yield archive, "is a zip archive, and no .keras file"
     (folder / "saved_model").mkdir()
-    yield folder / "saved_model", "is a folder"
+    yield folder / "saved_model", "is a folder without saved_model.pb"
     yield folder / "none.h5", "no such file"
     page = folder / "page.h5"
     page.write_text("<html>not found</html>")
-    yield page, "is no HDF5 file"
+    yield page, "is no HDF5 file and no .keras file"
     with h5py.File(folder / "empty.h5", "w") as file:
         file["array"] = np.zeros(3)
     yield folder / "empty.h5", "holds no weights of Keras layers"
@@ -228,7 +214,7 @@ def test_models_in_other_forms_are_told_what_is_accepted_and_their_code_is_not_r
     pickle.loads(pickle.dumps(Touch(mark)))
     mark.rmdir()  # the trap works
     for path, reason in other_files(tmp_path, mark):
-        with pytest.raises(UserError, match=rf"{path.name}:? {reason}.*pretrained\.path takes an HDF5 file of weights"):
+        with pytest.raises(UserError, match=rf"{path.name}:? {reason}.*accepted are an HDF5 file"):
             loaded(path)
     assert not mark.exists()
 
@@ -259,8 +245,8 @@ def test_a_file_that_may_not_be_read_is_one_message(tmp_path: Path):
     path = in_order(tmp_path / "w.h5", arrays())
     path.chmod(0)
     code = f"""
-from pathlib import Path; from qatflow.pretrained.h5_file import open_h5
-with open_h5(Path({str(path)!r}), []): pass
+from pathlib import Path; from qatflow.pretrained.weights_file import open_weights
+with open_weights(Path({str(path)!r}), []): pass
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     ran = subprocess.run([*RESTRICTED, *python(code)], capture_output=True, text=True, check=False, env=environment)

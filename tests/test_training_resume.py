@@ -37,11 +37,12 @@ def start():
 def graph_and_settings():
     import tf_keras
 
+    from qatflow.models.from_keras import graph_of
     from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.training.settings import TrainingSettings
 
     tf_keras.utils.set_random_seed(3)
-    graph = mobilenet_v1((32, 32, 1), 10, 0.25, dropout=0.2, momentum=0.9)
+    graph = graph_of(mobilenet_v1((32, 32, 1), 10, 0.25, dropout=0.2), momentum=0.9)
     settings = TrainingSettings(
         epochs=EPOCHS, batch_size=128, learning_rate=0.05, warmup_epochs=0.5, momentum=0.9, weight_decay=1e-4,
         label_smoothing=0.1, augmentation="shift", freeze_batch_norm=False, seed=3, checkpoint_steps=4,

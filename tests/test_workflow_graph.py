@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from workflow_helpers import (
+    READY,
     ROOT,
     SMALL,
     TARGETS,
@@ -47,6 +48,7 @@ PART_OF = {
     "export_models": "export",
     "optimize_int8": "optimize",
     "optimize_float": "optimize",
+    "adopt_ready_model": "optimize",
     "fetch_runtime": "device",
     "build_mobile_light": "device",
     "run_on_device": "device",
@@ -68,9 +70,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def every_job(project: Project) -> dict[str, Job]:
-    plans = (("all", *SMALL), ("all", *SMALL, "--config", "method=auto"), ("compare", *SMALL))
-    found = [job for plan in plans for job in jobs(project.dry_run(*plan))]
+    plans = (("all",), ("all", "--config", "method=auto"), ("all", *ready(project)), ("compare",))
+    found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
+
+
+def ready(project: Project) -> tuple[str, str]:
+    """Arguments that name a quantised model."""
+    (project.folder / "ready.tflite").write_bytes(b"a model")
+    return "--config", "quantized_model={file: ready.tflite}"
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -83,6 +91,25 @@ def test_quantisation_after_training_needs_no_training_for_int8(project):
     assert project.plan("all", *SMALL, "--config", "method=ptq") == expected
     needed = {"prepare_data", "make_pretrained", "optimize_float", "quantise_after_training", "optimize"}
     assert project.plan("optimize", *SMALL, "--config", "method=ptq") == dict.fromkeys(needed, 1)
+
+
+def test_a_model_that_is_quantised_already_needs_neither_weights_nor_training(project):
+    assert project.plan("all", *SMALL, *ready(project)) == dict.fromkeys({*READY, "all"}, 1)
+    wanted = {"prepare_data", "adopt_ready_model", "optimize"}
+    assert project.plan("optimize", *SMALL, *ready(project)) == dict.fromkeys(wanted, 1)
+    there = ("--config", f"quantized_model={{url: 'http://127.0.0.1:1/m.tflite', sha256: '{'0' * 64}'}}")
+    assert project.plan("all", *SMALL, *there) == dict.fromkeys({*READY, "fetch_model", "all"}, 1)
+
+
+def test_weights_from_elsewhere_are_fetched_and_a_function_s_code_is_an_input(project):
+    url = f"pretrained={{source: url, url: 'http://127.0.0.1:1/w.keras', sha256: '{'0' * 64}'}}"
+    wanted = {*TARGETS["pretrained"], "fetch_model", "pretrained"}
+    assert project.plan("pretrained", *SMALL, "--config", url) == dict.fromkeys(wanted, 1)
+    (project.folder / "own.py").write_text("from parts import SIZE\ndef build(input_shape, classes): ...\n")
+    (project.folder / "parts.py").write_text("SIZE = 3\n")
+    text = project.dry_run("pretrained", *SMALL, "--config", "model={function: 'own:build', alpha: null}")
+    (job,) = [job for job in jobs(text) if job.rule == "make_pretrained"]
+    assert {"own.py", "parts.py"} <= set(job.inputs)
 
 
 def test_method_auto_plans_a_checkpoint_and_says_that_jobs_may_follow(project):

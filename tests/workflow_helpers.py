@@ -40,6 +40,11 @@ TARGETS = {
     "all": ALL,
 }
 """The rules that each named target needs, of an experiment whose float weights are trained here."""
+READY = DATA | DEMO | {
+    "adopt_ready_model", "gate_accuracy", "run_on_device", "evaluate_tflite", "make_report", "write_config",
+    "gate_latency",
+}  # fmt: skip
+"""The rules of a whole run with a model that is quantised already."""
 WITHOUT_TRAINING = ALL - {"train_int8", "export_models", "optimize_int8", "evaluate_fake_quant"}
 """The rules of a whole run with method ptq."""
 

@@ -1,21 +1,42 @@
-"""Download a file whose SHA-256 is known: resumed, retried, checked, and whole or not at all."""
+"""Download a file whose checksum is known: resumed, retried, checked, and whole or not at all."""
 
 import contextlib
+import hashlib
 import http.client
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from qatflow.errors import UserError
 from qatflow.files import FULL
-from qatflow.files import sha256 as sha256_of
 
 BLOCK = 1 << 20
+Algorithm = Literal["sha256", "md5"]
 WORTH_RETRYING = (408, 425, 429)  # and all of 500…599
 LOCAL_PATH = "fetch the file by other means and give its local path in the configuration"
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What a file must sum up to."""
+
+    algorithm: Algorithm
+    value: str
+
+    @property
+    def name(self) -> str:
+        """The algorithm's name, for messages."""
+        return {"sha256": "SHA-256", "md5": "MD5"}[self.algorithm]
+
+    def of(self, path: Path) -> str:
+        """Return the checksum of a file."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, self.algorithm).hexdigest()
 
 
 class _AttemptError(Exception):
@@ -28,23 +49,25 @@ class _AttemptError(Exception):
 
 def fetch(
     urls: Sequence[str],
-    sha256: str,
+    checksum: str,
     destination: Path,
     *,
+    algorithm: Algorithm = "sha256",
     instead: str = LOCAL_PATH,
     attempts: int = 4,
     pause: float = 1.0,
     timeout: float = 30.0,
 ) -> None:
-    """Make `destination` the file with this SHA-256, downloading it unless it is already there.
+    """Make `destination` the file with this checksum, downloading it unless it is already there.
 
     The download grows beside it as `.<name>.part`, is continued after an interruption, and takes the final name only
     when its sum is right. Every address is tried in turn; rounds are repeated with growing pauses.
 
     Args:
         urls: http or https addresses of the same file, the preferred one first.
-        sha256: its expected SHA-256, 64 hexadecimal digits.
+        checksum: its expected SHA-256 (64 hexadecimal digits), or what `algorithm` says.
         destination: where it is to be.
+        algorithm: of the checksum; md5 where the file's owner publishes no better one.
         instead: what the user can do where there is no network; ends the error message.
         attempts: rounds over the addresses.
         pause: seconds before the second round; doubled for each one after it.
@@ -58,7 +81,7 @@ def fetch(
         if not url.lower().startswith(("http://", "https://")):
             raise UserError(f"{url} is not an http or https address; {instead}")
     try:
-        _fetch(urls, sha256.lower(), destination, instead, attempts, pause, timeout)
+        _fetch(urls, Checksum(algorithm, checksum.lower()), destination, instead, attempts, pause, timeout)
     except OSError as error:  # the disk's: the network's have become _AttemptErrors
         file = error.filename2 or error.filename or destination
         way_out = "make room on its disk" if error.errno in FULL else "mend that"
@@ -69,9 +92,15 @@ def fetch(
 
 
 def _fetch(
-    urls: Sequence[str], sha256: str, destination: Path, instead: str, attempts: int, pause: float, timeout: float
+    urls: Sequence[str],
+    expected: Checksum,
+    destination: Path,
+    instead: str,
+    attempts: int,
+    pause: float,
+    timeout: float,
 ) -> None:
-    if destination.is_file() and sha256_of(destination) == sha256:
+    if destination.is_file() and expected.of(destination) == expected.value:
         return
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f".{destination.name}.part")
@@ -84,7 +113,7 @@ def _fetch(
                 continue
             try:
                 resumed = _download(url, part, timeout)
-                _check(part, sha256, final=not resumed)
+                _check(part, expected, final=not resumed)
             except _AttemptError as failure:
                 failures[url] = failure
                 continue
@@ -153,10 +182,10 @@ def _failed_attempts(timeout: float) -> Iterator[None]:
         raise _AttemptError(f"broken off ({error or type(error).__name__})") from error
 
 
-def _check(part: Path, expected: str, *, final: bool) -> None:
+def _check(part: Path, expected: Checksum, *, final: bool) -> None:
     """Remove a file with another sum, since continuing it cannot help; raise _AttemptError saying what came."""
-    found = sha256_of(part)
-    if found == expected:
+    found = expected.of(part)
+    if found == expected.value:
         return
     with part.open("rb") as file:
         start = file.read(512).lower()
@@ -164,4 +193,4 @@ def _check(part: Path, expected: str, *, final: bool) -> None:
     part.unlink()
     if any(tag in start for tag in (b"<!doctype html", b"<html", b"<head")):
         raise _AttemptError(f"a web page of {size} bytes came in place of the file", final=final)
-    raise _AttemptError(f"wrong SHA-256: {found} of {size} bytes, expected {expected}", final=final)
+    raise _AttemptError(f"wrong {expected.name}: {found} of {size} bytes, expected {expected.value}", final=final)

@@ -15,7 +15,7 @@ rule pretrained:
 
 rule compress:
     input:
-        of_each(*rules.train_int8.output),
+        of_each_made_here(*rules.train_int8.output),
     localrule: True
 
 
@@ -24,6 +24,7 @@ rule export:
         [
             path.format(experiment=name)
             for name in CONFIGS
+            if name not in READY
             for folder in exported(name).values()
             for path in (
                 f"{folder}/model",
@@ -40,9 +41,13 @@ rule optimize:
             path.format(experiment=name)
             for name, config in CONFIGS.items()
             for path in (
-                rules.quantise_after_training.output
-                if config.method == "ptq"
-                else rules.optimize_int8.output
+                rules.adopt_ready_model.output
+                if name in READY
+                else (
+                    rules.quantise_after_training.output
+                    if config.method == "ptq"
+                    else rules.optimize_int8.output
+                )
             )
         ],
     localrule: True
@@ -72,7 +77,7 @@ rule evaluate:
 
 rule inspect:
     input:
-        of_each(*rules.inspect_layers.output),
+        of_each_made_here(*rules.inspect_layers.output),
     localrule: True
 
 

@@ -24,6 +24,7 @@ rule train_int8:
         runtime="4h",
     params:
         flags=flags_of("compress", leave_out=("config", "overrides")),
+        keep_in_float=flags_of("model", only=("keep_in_float",)),
         # a function of the input is no reason to run again: nor is where the YAML lies
         config=lambda wildcards, input: of(wildcards).compress.config,
         overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
@@ -36,4 +37,5 @@ rule train_int8:
     shell:
         "python {input.script} --data {input.data} --pretrained {params.pretrained}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
-        " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder} {params.flags} > {log} 2>&1"
+        " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder}"
+        " {params.flags} {params.keep_in_float} > {log} 2>&1"

@@ -7,11 +7,12 @@ rule run_on_device:
         model=shipped_file("model.tflite"),
         labels=shipped_file("labels.txt"),
         preprocessing=shipped_file("preprocessing.json"),
-        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
-        float_files=multiext(
-            "results/{experiment}/{experiment}_float_opt/",
-            "labels.txt",
-            "preprocessing.json",
+        float_model=made_here(
+            "results/{experiment}/{experiment}_float_opt/model.tflite"
+        ),
+        float_labels=made_here("results/{experiment}/{experiment}_float_opt/labels.txt"),
+        float_preprocessing=made_here(
+            "results/{experiment}/{experiment}_float_opt/preprocessing.json"
         ),
         gate="results/{experiment}/gate.json",
         program=demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
@@ -34,12 +35,16 @@ rule run_on_device:
             device_of(wildcards), leave_out=("name", "max_latency_ms", *BUILD_KEYS)
         ),
         model=subpath(input.model, parent=True),
-        float_model=subpath(input.float_model, parent=True),
+        float_model=lambda wildcards, input: (
+            f"--float-dir {Path(str(input.float_model)).parent}"
+            if input.float_model
+            else ""
+        ),
         library=subpath(input.library, parent=True),
         folder=subpath(output.text, parent=True),
     shell:
         "python {input.script} --name {wildcards.device} {params.flags}"
-        " --model-dir {params.model} --float-dir {params.float_model} --library {params.library}"
+        " --model-dir {params.model} {params.float_model} --library {params.library}"
         " --manifest {input.data} --output-dir {params.folder} > {log} 2>&1"
 
 

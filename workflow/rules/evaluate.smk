@@ -4,7 +4,9 @@
 rule gate_accuracy:
     input:
         **program("gate"),
-        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        float_model=made_here(
+            "results/{experiment}/{experiment}_float_opt/model.tflite"
+        ),
         int8=shipped_file("model.tflite"),
         ptq=where_trained("results/{experiment}/{experiment}_ptq/model.tflite"),
         data=data_manifest,
@@ -20,9 +22,11 @@ rule gate_accuracy:
     params:
         flags=flags_of("accuracy"),
         ptq=flag_where("ptq", of="ptq"),
+        float_model=flag_where("float", of="float_model"),
+        published=published_of,
     shell:
-        "python {input.script} --float {input.float_model} --int8 {input.int8} {params.ptq}"
-        " --data {input.data} {params.flags} --output {output} > {log} 2>&1"
+        "python {input.script} {params.float_model} --int8 {input.int8} {params.ptq}"
+        " {params.published} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
 rule evaluate_fake_quant:
@@ -51,8 +55,11 @@ rule evaluate_fake_quant:
 rule evaluate_tflite:
     input:
         **program("evaluate"),
-        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
-        ptq="results/{experiment}/{experiment}_ptq/model.tflite",
+        float_model=made_here(
+            "results/{experiment}/{experiment}_float_opt/model.tflite"
+        ),
+        ptq=made_here("results/{experiment}/{experiment}_ptq/model.tflite"),
+        ready=ready_model("results/{experiment}/{experiment}_ready/model.tflite"),
         qat=where_trained("results/{experiment}/{experiment}_opt/model.tflite"),
         fake_quant=where_trained("results/{experiment}/fake_quant.json"),
         data=data_manifest,
@@ -69,10 +76,13 @@ rule evaluate_tflite:
         runtime="1h",
     params:
         flags=flags_of("evaluate"),
+        float_model=flag_where("float", of="float_model"),
+        ptq=flag_where("ptq", of="ptq"),
+        ready=flag_where("ready", of="ready"),
         qat=flag_where("qat", of="qat"),
         fake_quant=flag_where("fake-quant", of="fake_quant"),
     shell:
-        "python {input.script} --float {input.float_model} --ptq {input.ptq} {params.qat}"
+        "python {input.script} {params.float_model} {params.ptq} {params.ready} {params.qat}"
         " {params.fake_quant} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 

@@ -1,28 +1,42 @@
 """Which experiment a job belongs to, and what it takes from that one's configuration."""
 
 from qatflow.device.targets import find_target
+from qatflow.models.own_function import source_files
+from qatflow.optimize.ready_source import ready_file
 from qatflow.pretrained.sources import weights_file
 
 # What a wildcard stands for: experiments that share data or float weights agree in what these are made with.
 OF = {
     "experiment": CONFIGS,
-    "pretrained": {config.pretrained.name: config for config in CONFIGS.values()},
+    "pretrained": {
+        config.pretrained.name: config
+        for config in CONFIGS.values()
+        if not config.quantized_model.given
+    },
     "dataset": {config.data.name: config for config in CONFIGS.values()},
 }
 WEIGHTS = {
     name: weights_file(config, Path("pretrain/download"))
     for name, config in OF["pretrained"].items()
 }
+# Models that are quantised already: nothing is trained then, and there is no float model beside them.
+READY = {
+    name: ready_file(config, Path("pretrain/download"))
+    for name, config in CONFIGS.items()
+    if config.quantized_model.given
+}
 # The demos that are wanted, by target and toolchain, each with a device that it is for.
 DEMOS = {
     (config.device.target, config.device.toolchain): config.device
     for config in CONFIGS.values()
 }
-DOWNLOADED = {
-    weights.path.stem: weights
-    for weights in WEIGHTS.values()
-    if weights and weights.url
-}
+DOWNLOADED = {}
+for file in [*WEIGHTS.values(), *READY.values()]:
+    if file and file.url and DOWNLOADED.setdefault(file.path.name, file) != file:
+        sys.exit(
+            f"error: {file.url} and {DOWNLOADED[file.path.name].url} are kept by one name, {file.path.name}:"
+            " give one of them by a file here"
+        )
 
 
 wildcard_constraints:
@@ -40,9 +54,9 @@ def of(wildcards):
     return OF[kind][wildcards[kind]]
 
 
-def flags_of(section, leave_out=()):
-    """Return a params function for the flags of a section."""
-    return lambda wildcards: flags(getattr(of(wildcards), section), leave_out)
+def flags_of(section, leave_out=(), only=None):
+    """Return a params function for the flags of a section, or of some of its keys."""
+    return lambda wildcards: flags(getattr(of(wildcards), section), leave_out, only)
 
 
 def data_manifest(wildcards):
@@ -100,15 +114,73 @@ def data_files(wildcards):
     return named_files(data.source, data.path)
 
 
+def saved_files(path):
+    """Return the files of a saved model: itself, or those of a SavedModel folder."""
+    if not path.is_dir():
+        return [str(path)]
+    return sorted(str(file) for file in path.rglob("*") if file.is_file())
+
+
 def weights_of(wildcards):
-    """Return the file that float weights are read from, where they are not trained here."""
+    """Return the files that float weights are read from, where they are not trained here or the model's own."""
     weights = WEIGHTS[wildcards.pretrained]
-    return [str(weights.path)] if weights else []
+    return saved_files(weights.path) if weights else []
+
+
+def own_model_of(wildcards):
+    """Return the files of a model of the user's own: those it is saved in, or its function's code."""
+    model = of(wildcards).model
+    if model.function:
+        return [os.path.relpath(path) for path in source_files(model.function)]
+    return saved_files(Path(model.file)) if model.file else []
+
+
+def float_training_of(wildcards):
+    """Return the flags of the float training, where there is one, and of what the weights must reach before it."""
+    section, parts = of(wildcards).pretrained, []
+    if section.source == "train" or section.fine_tune:
+        parts.append(f"--train {flags(section.train)}")
+    if section.source == "model":
+        parts.append("--own-weights")
+    if section.expected_top1 is not None:
+        parts.append(f"--expected-top1 {section.expected_top1}")
+        parts.append(f"--top1-tolerance {section.top1_tolerance}")
+    return " ".join(parts)
+
+
+def checksum_of(wildcards):
+    """Return the flag for the checksum that a downloaded file must have."""
+    file = DOWNLOADED[wildcards.file]
+    md5 = getattr(file, "md5", None)
+    return f"--md5 {md5}" if md5 else f"--sha256 {file.sha256}"
+
+
+def ready_files(wildcards):
+    """Return the files of a model that is quantised already."""
+    path = READY[wildcards.experiment].path
+    return (
+        [f"{path}/{name}" for name in ("model", "weights")]
+        if path.is_dir()
+        else [str(path)]
+    )
+
+
+def published_of(wildcards):
+    """Return the flags of the figure that a model which is quantised already is held to."""
+    section = of(wildcards).quantized_model
+    if not section.given or section.expected_top1 is None:
+        return ""
+    return f"--expected-top1 {section.expected_top1} --top1-tolerance {section.top1_tolerance}"
 
 
 def of_each(*files):
     """Return files of each experiment."""
     return expand(files, experiment=CONFIGS)
+
+
+def of_each_made_here(*files):
+    """Return files of each experiment whose float model is at hand."""
+    return expand(files, experiment=[name for name in CONFIGS if name not in READY])
 
 
 def on_each_device(*files):

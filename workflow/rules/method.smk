@@ -2,7 +2,9 @@
 
 
 def shipped(experiment):
-    """Return which model goes to the device, `ptq` or `qat`; with method auto, once choose_method has run."""
+    """Return which model goes to the device, `ready`, `ptq` or `qat`; with method auto, once choose_method has run."""
+    if experiment in READY:
+        return "ready"
     if CONFIGS[experiment].method != "auto":
         return CONFIGS[experiment].method
     found = checkpoints.choose_method.get(experiment=experiment).output[0]
@@ -14,8 +16,37 @@ def shipped_file(file):
 
     def path(wildcards):
         experiment = wildcards.experiment
-        end = {"ptq": "ptq", "qat": "opt"}[shipped(experiment)]
+        end = {"ready": "ready", "ptq": "ptq", "qat": "opt"}[shipped(experiment)]
         return str(Path("results", experiment, f"{experiment}_{end}", file))
+
+    return path
+
+
+def made_here(file):
+    """Return an input function for a file that is needed only where the float model is at hand.
+
+    Args:
+        file: a path with wildcards, or an input function.
+    """
+
+    def path(wildcards):
+        if wildcards.experiment in READY:
+            return []
+        return (
+            file(wildcards)
+            if callable(file)
+            else file.format(experiment=wildcards.experiment)
+        )
+
+    return path
+
+
+def ready_model(file):
+    """Return an input function for a file that is needed only where the model is quantised already."""
+
+    def path(wildcards):
+        ready = wildcards.experiment in READY
+        return file.format(experiment=wildcards.experiment) if ready else []
 
     return path
 

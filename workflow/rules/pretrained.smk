@@ -1,18 +1,18 @@
 """The float weights that compression starts from."""
 
+import re
 import shlex
 
 
-rule fetch_weights:
+rule fetch_model:
     input:
         **program("fetch"),
     output:
-        ensure(
-            "pretrain/download/{file}.h5",
-            sha256=lambda wildcards: DOWNLOADED[wildcards.file].sha256,
-        ),
+        "pretrain/download/{file}",
     log:
-        "logs/fetch_weights/{file}.log",
+        "logs/fetch_model/{file}.log",
+    wildcard_constraints:
+        file="|".join(map(re.escape, DOWNLOADED)),
     retries: 3
     localrule: True
     conda:
@@ -22,10 +22,10 @@ rule fetch_weights:
         runtime="30m",
     params:
         url=lambda wildcards: DOWNLOADED[wildcards.file].url,
-        sha256=lambda wildcards: DOWNLOADED[wildcards.file].sha256,
-        instead="set pretrained.source to 'file' and pretrained.path to a copy of it",
+        checksum=checksum_of,
+        instead="get a copy of it and set pretrained.source to 'file' and pretrained.path, or quantized_model.file, to that",
     shell:
-        "python {input.script} --url {params.url:q} --sha256 {params.sha256}"
+        "python {input.script} --url {params.url:q} {params.checksum}"
         " --instead {params.instead:q} --output {output:q} > {log} 2>&1"
 
 
@@ -34,6 +34,7 @@ rule make_pretrained:
         **program("pretrained"),
         data=data_manifest,
         weights=weights_of,
+        own=own_model_of,
     output:
         model="pretrain/{pretrained}_pretrained/model",
         weights="pretrain/{pretrained}_pretrained/weights",
@@ -50,14 +51,21 @@ rule make_pretrained:
         mem="4GB",
         runtime="4h",
     params:
-        model=flags_of("model"),
-        training=lambda wildcards: flags(of(wildcards).pretrained.train),
+        model=flags_of("model", leave_out=("keep_in_float",)),
+        training=float_training_of,
+        # a function of the input is no reason to run again: here these layers are only looked for
+        keep_in_float=lambda wildcards, input: flags(
+            of(wildcards).model, only=("keep_in_float",)
+        ),
+        # nor is where the weights lie
         weights=lambda wildcards, input: (
-            f"--weights {shlex.quote(str(input.weights))}" if input.weights else ""
+            f"--weights {shlex.quote(str(WEIGHTS[wildcards.pretrained].path))}"
+            if input.weights
+            else ""
         ),
         seed=lambda wildcards: of(wildcards).seed_of("pretrained"),
         folder=subpath(output.model, parent=True),
     shell:
         "python {input.script} --data {input.data} {params.weights} --seed {params.seed}"
         " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
-        " --output {params.folder} {params.model} {params.training} > {log} 2>&1"
+        " --output {params.folder} {params.model} {params.keep_in_float} {params.training} > {log} 2>&1"

@@ -23,9 +23,10 @@ rule quantise_after_training:
         runtime="1h",
     params:
         folder=subpath(output[0], parent=True),
+        keep_in_float=flags_of("model", only=("keep_in_float",)),
     shell:
         "python {input.script} --float {input.model} --data {input.data}"
-        " --output {params.folder} > {log} 2>&1"
+        " --output {params.folder} {params.keep_in_float} > {log} 2>&1"
 
 
 # With method auto, which jobs follow depends on what this one finds.

@@ -30,8 +30,9 @@ rule make_report:
         **program("report"),
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
-        layers="results/{experiment}/layers.json",
-        float_history=pretrained_file("history.csv"),
+        layers=made_here("results/{experiment}/layers.json"),
+        float_history=made_here(pretrained_file("history.csv")),
+        pretrained=made_here(pretrained_file("manifest.json")),
         history=where_trained("results/{experiment}/trained/history.csv"),
         demo=device_file("output.txt"),
         device=device_file("report.json"),
@@ -68,9 +69,12 @@ rule make_report:
     params:
         folder=subpath(output.text, parent=True),
         shipped=lambda wildcards: shipped(wildcards.experiment),
+        layers=flag_where("layers", of="layers"),
+        float_history=flag_where("float-history", of="float_history"),
+        pretrained=flag_where("pretrained", of="pretrained"),
         history=flag_where("history", of="history"),
     shell:
         "python {input.script} --experiment {wildcards.experiment} --shipped {params.shipped}"
-        " --evaluation {input.evaluation} --gate {input.gate} --layers {input.layers}"
-        " --device {input.device} --demo {input.demo} --float-history {input.float_history}"
-        " {params.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"
+        " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
+        " --device {input.device} --demo {input.demo} {params.float_history}"
+        " {params.pretrained} {params.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"

@@ -7,7 +7,7 @@ from pathlib import Path
 from qatflow.cli import entry
 from qatflow.compress.run import compress
 from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection
+from qatflow.config.model import CompressSection, ModelSection
 
 
 def main(argv: Sequence[str]) -> None:
@@ -19,6 +19,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
     parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
     parser.add_argument("--output", type=Path, required=True, help="folder to make for the trained graph")
+    add_flags(parser, ModelSection, only=("keep_in_float",))
     add_flags(parser, CompressSection)
     arguments = parser.parse_args(argv)
     compress(
@@ -29,6 +30,7 @@ def main(argv: Sequence[str]) -> None:
         arguments.output,
         arguments.seed,
         arguments.threads,
+        arguments.keep_in_float,
     )
 
 

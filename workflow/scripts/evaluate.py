@@ -11,8 +11,9 @@ from qatflow.evaluate.evaluate import evaluate
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
-    parser.add_argument("--ptq", type=Path, required=True, help="int8 .tflite quantised after training")
+    parser.add_argument("--float", type=Path, help="float .tflite, where there is one", dest="float_model")
+    parser.add_argument("--ptq", type=Path, help="int8 .tflite quantised after training, where there is one")
+    parser.add_argument("--ready", type=Path, help=".tflite that came quantised, where there is one")
     parser.add_argument("--qat", type=Path, help="int8 .tflite trained for int8, where there is one")
     parser.add_argument("--fake-quant", type=Path, help="what evaluate_fake_quant.py wrote of it")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
@@ -20,7 +21,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--repeats", type=int, default=100, help="timed runs")
     parser.add_argument("--output", type=Path, required=True, help="evaluation.json to write")
     arguments = parser.parse_args(argv)
-    models = {"float": arguments.float_model, "ptq": arguments.ptq, "qat": arguments.qat}
+    models = {
+        "float": arguments.float_model,
+        "ptq": arguments.ptq,
+        "qat": arguments.qat,
+        "ready": arguments.ready,
+    }
     models = {name: path for name, path in models.items() if path is not None}
     evaluate(models, arguments.fake_quant, arguments.data, arguments.output, arguments.threads, arguments.repeats)
 

@@ -7,21 +7,27 @@ from pathlib import Path
 from qatflow.cli import entry
 from qatflow.config.flags import add_flags, read_flags
 from qatflow.config.model import AccuracySection
-from qatflow.evaluate.gate import gate
+from qatflow.evaluate.gate import Published, gate
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
+    parser.add_argument("--float", type=Path, help="float .tflite, where there is one", dest="float_model")
     parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite that is to go to the device")
     parser.add_argument("--ptq", type=Path, help="the one quantised after training, where --int8 is a trained one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--output", type=Path, required=True, help="gate.json to write")
+    parser.add_argument("--expected-top1", type=float, help="published top-1 of the int8 model, in percent")
+    parser.add_argument("--top1-tolerance", type=float, default=0.0, help="how far below it it may be, in points")
     add_flags(parser, AccuracySection)
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, AccuracySection)
-    said = gate(arguments.float_model, arguments.int8, arguments.ptq, arguments.data, section, arguments.output)
+    expected = arguments.expected_top1
+    published = None if expected is None else Published(expected, arguments.top1_tolerance)
+    said = gate(
+        arguments.float_model, arguments.int8, arguments.ptq, arguments.data, section, arguments.output, published
+    )
     print("\n".join(["the accuracy gate is open", *said]))
 
 

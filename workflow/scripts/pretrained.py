@@ -1,4 +1,4 @@
-"""Make pretrain/<name>_pretrained/: float weights, trained here or read from a Keras .h5 file, and their top-1."""
+"""Make pretrain/<name>_pretrained/: float weights, trained here or read from a file or both, and their top-1."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,14 +7,18 @@ from pathlib import Path
 from qatflow.cli import entry
 from qatflow.config.flags import add_flags, read_flags
 from qatflow.config.model import FloatTrainingSection, ModelSection
-from qatflow.pretrained.prepare import prepare_by_training, prepare_from_file
+from qatflow.pretrained.prepare import Source, prepare
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
-    parser.add_argument("--weights", type=Path, help=".h5 file to read the weights from; without it they are trained")
+    parser.add_argument("--weights", type=Path, help="file or SavedModel folder to read the weights from")
+    parser.add_argument("--own-weights", action="store_true", help="take the weights that the model's file has")
+    parser.add_argument("--train", action="store_true", help="train the weights on the data")
+    parser.add_argument("--expected-top1", type=float, help="published top-1 of the weights, in percent")
+    parser.add_argument("--top1-tolerance", type=float, default=0.0, help="how far below it they may be, in points")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
     parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
     parser.add_argument("--work", type=Path, required=True, help="folder of the training's state")
@@ -22,14 +26,22 @@ def main(argv: Sequence[str]) -> None:
     add_flags(parser, ModelSection)
     add_flags(parser, FloatTrainingSection)
     arguments = parser.parse_args(argv)
-    model = read_flags(arguments, ModelSection)
-    if arguments.weights is not None:
-        prepare_from_file(arguments.weights, model, arguments.data, arguments.output, arguments.threads)
-    else:
-        training = read_flags(arguments, FloatTrainingSection)
-        prepare_by_training(
-            model, training, arguments.data, arguments.output, arguments.work, arguments.seed, arguments.threads
-        )
+    prepare(
+        Source(
+            arguments.weights,
+            arguments.own_weights,
+            arguments.train,
+            arguments.expected_top1,
+            arguments.top1_tolerance,
+        ),
+        read_flags(arguments, ModelSection),
+        read_flags(arguments, FloatTrainingSection),
+        arguments.data,
+        arguments.output,
+        arguments.work,
+        arguments.seed,
+        arguments.threads,
+    )
 
 
 if __name__ == "__main__":

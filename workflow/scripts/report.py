@@ -18,13 +18,14 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", required=True, help="name of the experiment")
-    parser.add_argument("--shipped", choices=["ptq", "qat"], required=True, help="which model went to the device")
+    parser.add_argument("--shipped", choices=["ptq", "qat", "ready"], required=True, help="what went to the device")
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json")
     parser.add_argument("--gate", type=Path, required=True, help="gate.json")
-    parser.add_argument("--layers", type=Path, required=True, help="layers.json of inspect_layers.py")
+    parser.add_argument("--layers", type=Path, help="layers.json of inspect_layers.py, where there is a float model")
     parser.add_argument("--device", type=Path, required=True, help="report.json of the device run")
     parser.add_argument("--demo", type=Path, required=True, help="output.txt of the device run")
-    parser.add_argument("--float-history", type=Path, required=True, help="history.csv of the float training")
+    parser.add_argument("--float-history", type=Path, help="history.csv of the float training, where there was one")
+    parser.add_argument("--pretrained", type=Path, help="manifest.json of the float weights, where there are some")
     parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
@@ -38,18 +39,23 @@ def main(argv: Sequence[str]) -> None:
         device,
         arguments.demo,
         arguments.summary,
-        inputs=[arguments.evaluation, arguments.gate, arguments.device, arguments.demo],
+        inputs=[
+            path
+            for path in (arguments.evaluation, arguments.gate, arguments.device, arguments.demo, arguments.pretrained)
+            if path is not None
+        ],
+        pretrained=arguments.pretrained,
     )
     write_text(arguments.output / "summary.txt", table.text(summary))
     histories = {"float": arguments.float_history, "int8": arguments.history}
     histories = {name: path for name, path in histories.items() if path is not None}
     learning_curves(histories, arguments.output / "learning_curves.svg")
     confusion_picture(arguments.evaluation, arguments.shipped, arguments.output / "confusion.svg")
-    layers = read_layers(arguments.layers)
+    layers = read_layers(arguments.layers) if arguments.layers is not None else []
     ranges_picture(layers, arguments.output / "ranges.svg")
     pictures = {
-        "Learning curves": arguments.output / "learning_curves.svg",
-        "Ranges of the layers": arguments.output / "ranges.svg",
+        **({"Learning curves": arguments.output / "learning_curves.svg"} if histories else {}),
+        **({"Ranges of the layers": arguments.output / "ranges.svg"} if layers else {}),
         "Confusion": arguments.output / "confusion.svg",
     }
     write_text(arguments.output / "report.html", page(summary, device, layers, pictures))

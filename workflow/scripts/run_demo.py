@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments, run, and print what the program printed on the device."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-dir", type=Path, required=True, help="folder of the int8 model")
-    parser.add_argument("--float-dir", type=Path, required=True, help="folder of the float model")
+    parser.add_argument("--float-dir", type=Path, help="folder of the float model, where there is one")
     parser.add_argument("--library", type=Path, required=True, help="the built demo, inference_lite_lib.<target>")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of the data set")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of output.txt and report.json")

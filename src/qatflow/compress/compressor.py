@@ -31,6 +31,7 @@ class Compressor:
         section: the configuration's compress section.
         config: the compress YAML.
         seed: of order, augmentation and dropout.
+        keep_in_float: layers whose name contains one of these texts stay in float, beside the YAML's skip_pattern.
     """
 
     graph: Graph
@@ -38,6 +39,12 @@ class Compressor:
     section: CompressSection
     config: CompressConfig
     seed: int
+    keep_in_float: tuple[str, ...] = ()
+
+    @property
+    def skip(self) -> tuple[str, ...]:
+        """Texts in the names of the layers that stay in float."""
+        return (*self.strategy.skip_pattern, *self.keep_in_float)
 
     @property
     def strategy(self) -> QuantizationStrategySection:
@@ -75,6 +82,7 @@ class Compressor:
             "export": self.section.export,
             "equalize_channels": self.section.equalize_channels,
             "strategy": self.strategy.model_dump(exclude=paths | cuts),
+            "keep_in_float": self.keep_in_float,
             "data": self.data.content_digest(),
         }
 
@@ -84,12 +92,14 @@ class Compressor:
         Raises:
             UserError: save_in_nodes or save_out_nodes cannot be cut at.
         """
-        kernels = quantised_kernels(self.graph, self.strategy.quantizable_op_type, self.strategy.skip_pattern)
+        kernels = quantised_kernels(self.graph, self.strategy.quantizable_op_type, self.skip)
         unit = np.ones(1, np.float32)
         quantised = replace(
             self.graph,
             weight_scales={name: WeightScale(8, unit) for name in kernels.values()},
-            activation_scales={name: ActivationScale(8, 1.0) for name in quantised_tensors(self.graph, kernels)},
+            activation_scales={
+                name: ActivationScale(8, 1.0) for name in quantised_tensors(self.graph, kernels, self.skip)
+            },
         )
         cut(quantised, self.strategy.save_in_nodes, self.strategy.save_out_nodes)
 
@@ -107,7 +117,7 @@ class Compressor:
         if said:
             print(said, flush=True)
         graph = self._prepared()
-        quantisers = Quantisers(graph, QuantSettings.of(strategy))
+        quantisers = Quantisers(graph, replace(QuantSettings.of(strategy), skip_pattern=self.skip))
         quantisation = QuantizationStrategy(strategy, quantisers, self.section.export)
         trainer = Trainer(graph, self.data, settings, folder, strategies=[quantisation], hooks=quantisers)
         history = trainer.run()
@@ -118,7 +128,7 @@ class Compressor:
         strategy = self.strategy
         if not self.section.equalize_channels or strategy.weight_quantize_type != "abs_max":
             return self.graph
-        layers = quantised_kernels(self.graph, strategy.quantizable_op_type, strategy.skip_pattern)
+        layers = quantised_kernels(self.graph, strategy.quantizable_op_type, self.skip)
         graph, changed = equalise(self.graph, layers)
         print(f"channels of {len(changed)} kernels brought to one range, for one scale a tensor", flush=True)
         return graph

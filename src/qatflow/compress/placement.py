@@ -5,14 +5,18 @@ what the device fuses into that operation (batch-norm, then ReLU or ReLU6). Padd
 conv, depthwise conv or dense layer; the sums, means and logits between them would then run in float on the device.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
+from dataclasses import dataclass
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
+    FIXED_GRID,
+    FLOAT_ONLY,
     PASS_THROUGH,
     QUANTISED_KERNEL,
     Add,
     BatchNorm,
+    Concat,
     Conv2D,
     Dense,
     DepthwiseConv2D,
@@ -39,54 +43,106 @@ def quantised_kernels(
     return {
         node.name: node.kernel
         for node in graph.nodes
-        if node.kernel is not None
-        and isinstance(node.operation, wanted)
-        and not any(text in node.name for text in skip)
+        if node.kernel is not None and isinstance(node.operation, wanted) and not _named(node.name, skip)
     }
 
 
-def quantised_tensors(graph: Graph, kernels: Collection[str]) -> set[str]:
+def quantised_tensors(graph: Graph, kernels: Collection[str], skip: Collection[str] = ()) -> set[str]:
     """Return the names of the nodes whose output tensor is quantised.
 
     Args:
         graph: the float graph.
         kernels: names of the nodes whose kernels are quantised.
+        skip: layers whose name contains one of these texts stay in float, with a kernel or without.
     """
-    return {
+    runs = _Runs(graph, frozenset(kernels), tuple(skip))
+    return {node.name for node in graph.nodes if runs.ends_a_group(node) and (runs.int8(node) or runs.feeds_int8(node))}
+
+
+def shared_scales(graph: Graph, tensors: Set[str]) -> dict[str, str]:
+    """Return, by the tensor that has no scale of its own, the concatenation that it is a part of and takes that of.
+
+    The int8 kernel of a concatenation copies, so its inputs have the scale of its output. One that nothing else reads
+    is written in that scale at once; any other is requantised on the device.
+
+    Args:
+        graph: the float graph.
+        tensors: names of the nodes whose tensors are quantised.
+    """
+    found = {}
+    for node in graph.nodes:
+        consumers = graph.consumers(node.name)
+        alone = len(consumers) == 1 and node.name not in graph.outputs and type(node.operation) not in FIXED_GRID
+        if {node.name, consumers[0].name if alone else ""} <= tensors and isinstance(consumers[0].operation, Concat):
+            found[node.name] = consumers[0].name
+    return {name: _last(found, name) for name in found}
+
+
+def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:
+    """Return the names of the nodes without a kernel that run in float, whatever is quantised around them.
+
+    Args:
+        graph: the float graph.
+        skip: texts in the names of layers that stay in float. What only moves values goes with its neighbours.
+    """
+    return frozenset(
         node.name
         for node in graph.nodes
-        if _ends_a_group(node, graph) and (_runs_int8(node, graph, kernels) or _feeds_int8(node, graph, kernels))
-    }
-
-
-def _ends_a_group(node: Node, graph: Graph) -> bool:
-    """Return whether the node's tensor is what the device sees, and not folded or fused into what follows."""
-    if isinstance(node.operation, (Softmax, *PASS_THROUGH)):
-        return False
-    consumers = graph.consumers(node.name)
-    if len(consumers) != 1:
-        return True
-    follower = consumers[0].operation
-    if isinstance(follower, BatchNorm):
-        return type(node.operation) not in QUANTISED_KERNEL
-    if isinstance(follower, Relu | Relu6):
-        return not isinstance(node.operation, (BatchNorm, Add, *QUANTISED_KERNEL))
-    return True
-
-
-def _runs_int8(node: Node, graph: Graph, kernels: Collection[str]) -> bool:
-    """Return whether the group that ends with the node runs in int8: all do but layers that were left in float."""
-    first = node
-    while isinstance(first.operation, BatchNorm | Relu | Relu6):
-        first = graph.node(first.inputs[0])
-    return first.name in kernels or type(first.operation) not in (*QUANTISED_KERNEL, Input)
-
-
-def _feeds_int8(node: Node, graph: Graph, kernels: Collection[str]) -> bool:
-    """Return whether the tensor is read, through operations that pass it on, by one that runs in int8."""
-    return any(
-        _feeds_int8(consumer, graph, kernels)
-        if isinstance(consumer.operation, PASS_THROUGH)
-        else not isinstance(consumer.operation, Softmax) and _runs_int8(consumer, graph, kernels)
-        for consumer in graph.consumers(node.name)
+        if not isinstance(node.operation, (Input, *PASS_THROUGH))
+        and (isinstance(node.operation, FLOAT_ONLY) or (node.kernel is None and _named(node.name, skip)))
     )
+
+
+def _named(name: str, patterns: Collection[str]) -> bool:
+    return any(text in name for text in patterns)
+
+
+def _last(links: dict[str, str], name: str) -> str:
+    while name in links:
+        name = links[name]
+    return name
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """What runs in int8.
+
+    Attributes:
+        graph: the float graph.
+        kernels: names of the nodes whose kernels are quantised.
+        skip: texts in the names of what stays in float.
+    """
+
+    graph: Graph
+    kernels: frozenset[str]
+    skip: tuple[str, ...]
+
+    def ends_a_group(self, node: Node) -> bool:
+        """Return whether the node's tensor is what the device sees, and not folded or fused into what follows."""
+        if isinstance(node.operation, (Softmax, *PASS_THROUGH)):
+            return False
+        consumers = self.graph.consumers(node.name)
+        if len(consumers) != 1:
+            return True
+        follower = consumers[0].operation
+        if isinstance(follower, BatchNorm):
+            return type(node.operation) not in QUANTISED_KERNEL
+        if isinstance(follower, Relu | Relu6):
+            return not isinstance(node.operation, (BatchNorm, Add, *QUANTISED_KERNEL))
+        return True
+
+    def int8(self, node: Node) -> bool:
+        """Return whether the group that ends with the node runs in int8: all do but what was left in float."""
+        first = node
+        while isinstance(first.operation, BatchNorm | Relu | Relu6):
+            first = self.graph.node(first.inputs[0])
+        if _named(first.name, self.skip) or isinstance(first.operation, FLOAT_ONLY):
+            return False
+        return first.name in self.kernels or type(first.operation) not in (*QUANTISED_KERNEL, Input)
+
+    def feeds_int8(self, node: Node) -> bool:
+        """Return whether the tensor is read, through operations that pass it on, by one that runs in int8."""
+        return any(
+            self.feeds_int8(consumer) if isinstance(consumer.operation, PASS_THROUGH) else self.int8(consumer)
+            for consumer in self.graph.consumers(node.name)
+        )

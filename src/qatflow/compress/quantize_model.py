@@ -9,13 +9,14 @@ import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig, QuantizeWrapperV2
 from tf_keras import layers
 
-from qatflow.compress.placement import quantised_kernels, quantised_tensors
+from qatflow.compress.placement import nodes_in_float, quantised_kernels, quantised_tensors, shared_scales
 from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS, ActivationQuantizer
+from qatflow.compress.quantizers.fixed_grid import FixedGrid
 from qatflow.compress.quantizers.phase import Phase
 from qatflow.compress.quantizers.weights import AbsMaxWeight
 from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
-from qatflow.graph.operations import QUANTISED_KERNEL, Dense
+from qatflow.graph.operations import FIXED_GRID, QUANTISED_KERNEL, Dense
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.training.keras_model import TrainingModel
@@ -96,7 +97,8 @@ class Quantisers:
         """Find what is to be quantised."""
         settings = self.settings
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
-        self._quantised_tensors = quantised_tensors(self.graph, self._weights)
+        self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
+        self._shared = shared_scales(self.graph, self._quantised_tensors)
 
     def layer(self, node: Node, layer: Any) -> Any:
         """Wrap a layer whose kernel is quantised."""
@@ -108,10 +110,9 @@ class Quantisers:
 
     def after(self, node: Node) -> Any | None:
         """Put a quantiser behind a node whose tensor is quantised."""
-        if node.name not in self._quantised_tensors:
+        if node.name not in self._quantised_tensors or node.name in self._shared:
             return None
-        make: Callable[..., ActivationQuantizer] = ACTIVATION_QUANTIZERS[self.settings.activation_quantize_type]
-        quantizer = make(self.settings.activation_bits, self.phase)
+        quantizer = self._quantizer(node)
         name = f"{node.name.replace('/', '_')}_tensor"
         wrapper = QuantizeWrapperV2(layers.Activation("linear", name=name), TensorConfig(quantizer))
         self._tensors[node.name] = (quantizer, wrapper)
@@ -133,12 +134,15 @@ class Quantisers:
             self.graph,
             weights=weights,
             weight_scales=weight_scales,
+            in_float=nodes_in_float(self.graph, self.settings.skip_pattern),
             activation_scales={
                 name: self._activation_scale(quantizer, wrapper._output_quantizer_vars)
                 for name, (quantizer, wrapper) in self._tensors.items()
             },
         )
-        quantised, silent = silence(reached)
+        scales = reached.activation_scales
+        shared = {name: scales[concat] for name, concat in self._shared.items()}
+        quantised, silent = silence(replace(reached, activation_scales={**scales, **shared}))
         for name, channels in silent.items():
             print(f"{name}: {len(channels)} channels are their bias alone: their kernels are set to zero", flush=True)
         return quantised
@@ -158,6 +162,13 @@ class Quantisers:
                 if not quantizer.dynamic:
                     low, high = quantizer.known(None, wrapper._output_quantizer_vars)
                     yield node.name, float(low), float(high)
+
+    def _quantizer(self, node: Node) -> ActivationQuantizer:
+        fixed = FIXED_GRID.get(type(node.operation))
+        if fixed is not None and self.settings.activation_bits == 8:
+            return FixedGrid(*fixed, self.phase)
+        make: Callable[..., ActivationQuantizer] = ACTIVATION_QUANTIZERS[self.settings.activation_quantize_type]
+        return make(self.settings.activation_bits, self.phase)
 
     def _activation_scale(self, quantizer: ActivationQuantizer, state: dict[str, Any]) -> ActivationScale:
         scale, zero_point = quantizer.grid(state) or (None, 0)

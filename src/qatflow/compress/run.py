@@ -1,5 +1,6 @@
 """From the pretrained folder and a compress YAML to results/<experiment>/trained/."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow import provenance
@@ -9,6 +10,7 @@ from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection
 from qatflow.data.manifest import read_manifest
 from qatflow.files import sha256, whole_folder, write_json
+from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import write_csv
@@ -18,7 +20,14 @@ CHECKPOINTS = "checkpoints"  # used where the YAML names no checkpoint_path: a l
 
 
 def compress(
-    pretrained: Path, data: Path, section: CompressSection, experiment: Path, output: Path, seed: int, threads: int
+    pretrained: Path,
+    data: Path,
+    section: CompressSection,
+    experiment: Path,
+    output: Path,
+    seed: int,
+    threads: int,
+    keep_in_float: Sequence[str] = (),
 ) -> None:
     """Train for int8 and write the trained graph.
 
@@ -30,10 +39,15 @@ def compress(
         output: folder to write: model, weights, history.csv, manifest.json.
         seed: of everything random.
         threads: threads of TensorFlow.
+        keep_in_float: layers whose name contains one of these texts stay in float.
+
+    Raises:
+        UserError: a layer cannot be quantised and is not named there; all such layers are listed.
     """
     config = load_compress(Path(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
-    compressor = Compressor(graph, manifest, section, config, seed)
+    compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float))
+    check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
     shape = {
         **compressor.shape(),
@@ -44,7 +58,8 @@ def compress(
         start(seed, threads)
         trained, history = compressor.run(folder)
         inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
-        made = provenance.record(inputs, {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}, seed)
+        settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
+        made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
         with whole_folder(output) as temporary:
             write(trained, temporary)

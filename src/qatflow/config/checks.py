@@ -1,28 +1,30 @@
 """What the types of the configuration cannot say: combinations, and files that must exist."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from qatflow.config.compress_model import CompressConfig
 from qatflow.config.data_checks import check_data
 from qatflow.config.model import Config
-from qatflow.config.paths import file_problem, overlap
-from qatflow.config.text_file import shown
+from qatflow.config.model_checks import check_model
+from qatflow.config.paths import file_problem
+from qatflow.config.pretrained_checks import check_pretrained
+from qatflow.config.ready_checks import check_quantized_model
 from qatflow.config.validate import Problem, problem
 from qatflow.device.cpus import find_cpu
 from qatflow.device.sysroot import CORES
 from qatflow.errors import UserError
-from qatflow.files import sha256
-from qatflow.pretrained.sources import ALPHAS, SIZES, weights_file
 
 COMPARISON = "comparison"
-HASHED_AT_ONCE = 64 * 2**20  # a larger file is hashed by its job, not before the start
 
 
 def check_config(config: Config) -> Iterator[Problem]:
     """Yield what is wrong with the combination of values, and which files are missing."""
     yield from check_data(config)
-    yield from _pretrained(config)
+    if config.quantized_model.given:
+        yield from check_quantized_model(config)
+    else:
+        yield from check_model(config)
+        yield from check_pretrained(config)
     yield from _device(config)
     yield from _demo(config)
     if config.experiment.lower() == COMPARISON:
@@ -50,77 +52,6 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
                 "compress.export",
                 "compress.config",
             )
-
-
-def _pretrained(config: Config) -> Iterator[Problem]:
-    pretrained = config.pretrained
-    if pretrained.source == "file":
-        yield from _weights_file(config)
-    elif pretrained.path is not None:
-        yield problem(
-            f"source '{pretrained.source}' takes no path: remove it, or set pretrained.source to 'file'",
-            "pretrained.path",
-            "pretrained.source",
-        )
-    if pretrained.source == "train":
-        if pretrained.sha256 is not None:
-            yield problem(
-                "source 'train' makes the weights here, so no checksum can be known: remove it",
-                "pretrained.sha256",
-                "pretrained.source",
-            )
-        if pretrained.train.warmup_epochs > pretrained.train.epochs:
-            yield problem(
-                f"must be at most pretrained.train.epochs ({pretrained.train.epochs})",
-                "pretrained.train.warmup_epochs",
-                "pretrained.train.epochs",
-            )
-    if pretrained.source == "keras-applications":
-        yield from _keras_weights(config)
-
-
-def _keras_weights(config: Config) -> Iterator[Problem]:
-    source = "pretrained.source"
-    if config.data.preprocessing.channels != 3:
-        yield problem(
-            "must be 3: keras-applications' weights are for RGB pictures", "data.preprocessing.channels", source
-        )
-    has = "keras-applications has no MobileNetV1 weights for others"
-    if config.model.alpha not in ALPHAS:
-        yield problem(f"must be one of {', '.join(map(str, sorted(ALPHAS)))}: {has}", "model.alpha", source)
-    elif config.data.preprocessing.size in SIZES:
-        try:
-            weights_file(config, Path())
-        except UserError as error:  # its checksum is not known
-            yield problem(str(error).removeprefix("pretrained.sha256: "), "pretrained.sha256", source)
-    if config.data.preprocessing.size not in SIZES:
-        yield problem(f"must be one of {', '.join(map(str, SIZES))}: {has}", "data.preprocessing.size", source)
-
-
-def _weights_file(config: Config) -> Iterator[Problem]:
-    path, expected = config.pretrained.path, config.pretrained.sha256
-    keys = ("pretrained.path", "pretrained.source")
-    folder = f"pretrain/{config.pretrained.name}_pretrained"
-    if path is None:
-        yield problem("is missing: source 'file' needs the .h5 file of the weights", *keys)
-    elif reason := file_problem(path):
-        yield problem(reason, *keys)
-    elif overlap(path, folder):
-        yield problem(
-            f"{path} lies in {folder}/, which is replaced: keep it elsewhere, or give another pretrained.name",
-            "pretrained.path",
-            "pretrained.name",
-        )
-    elif expected is not None and (found := _sha256(Path(path))) not in (None, expected):
-        yield problem(
-            f"is {expected}, but the sha256 of {shown(Path(path))} is {found}: it is another file, or damaged",
-            "pretrained.sha256",
-            *keys,
-        )
-
-
-def _sha256(path: Path) -> str | None:
-    return sha256(path) if path.stat().st_size <= HASHED_AT_ONCE else None
 
 
 def _device(config: Config) -> Iterator[Problem]:

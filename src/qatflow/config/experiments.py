@@ -205,6 +205,8 @@ def clashes(configs: Mapping[str, Config]) -> Iterator[tuple[str, Problem]]:
     for key, name_of, content in kinds:
         first: dict[str, str] = {}
         for name, config in configs.items():
+            if key == "pretrained.name" and config.quantized_model.given:
+                continue  # it makes no float weights
             folder = name_of(config)
             other = first.setdefault(folder, name)
             differing = _differing(content(configs[other]), content(config))
@@ -229,7 +231,7 @@ def _demo(config: Config) -> dict[str, Any]:
 
 def _pretrained(config: Config) -> dict[str, Any]:
     pretrained = config.pretrained.model_dump() | {"seed": config.seed_of("pretrained")}
-    return {"pretrained": pretrained, "model": config.model.model_dump(), **_data(config)}
+    return {"pretrained": pretrained, "model": config.model.model_dump(exclude={"keep_in_float"}), **_data(config)}
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any], above: str = "") -> list[str]:

@@ -14,13 +14,25 @@ from qatflow.config.model import Section
 AnySection = TypeVar("AnySection", bound=Section)
 
 
-def add_flags(parser: argparse.ArgumentParser, section: type[Section], leave_out: tuple[str, ...] = ()) -> None:
-    """Add a flag for each plain value of the section, with its description and default; a list has commas: 1,2,4."""
+def add_flags(
+    parser: argparse.ArgumentParser,
+    section: type[Section],
+    leave_out: tuple[str, ...] = (),
+    only: tuple[str, ...] | None = None,
+) -> None:
+    """Add a flag for each plain value of the section, or some of them, with its description and default.
+
+    A list of numbers has commas: 1,2,4. The flag of a list of texts is repeated for each.
+    """
     group = parser.add_argument_group(section.__name__, (section.__doc__ or "").partition("\n")[0])
     for name, field in _plain_fields(section):
-        if name in leave_out:
+        if name in leave_out or (only is not None and name not in only):
             continue
         kinds = _kinds(field)
+        if _is_texts(field):
+            about = f"{_escaped(field)} (repeat it for each)"
+            group.add_argument(_flag(name), dest=name, action="append", default=[], help=about)
+            continue
         plain: Callable[[str], Any] = _boolean if bool in kinds else str
         plain = json.loads if _is_a(dict, field) else _whole_numbers if _is_a(list, field) else plain
         plain = next((kind for kind in (int, float) if kind in kinds), plain)
@@ -31,7 +43,7 @@ def add_flags(parser: argparse.ArgumentParser, section: type[Section], leave_out
             type=_or_none(plain) if _says_none(field) else plain,
             choices=choices or None,
             default=field.get_default(call_default_factory=True),
-            help=f"{field.description} (default: %(default)s)".replace("100%", "100%%"),
+            help=f"{_escaped(field)} (default: %(default)s)",
         )
 
 
@@ -41,15 +53,20 @@ def read_flags(arguments: argparse.Namespace, section: type[AnySection]) -> AnyS
     return section.model_validate({name: given[name] for name, _ in _plain_fields(section) if name in given})
 
 
-def flags(section: Section, leave_out: tuple[str, ...] = ()) -> str:
-    """Return the flags, quoted for a shell, that `read_flags` makes the section of."""
+def flags(section: Section, leave_out: tuple[str, ...] = (), only: tuple[str, ...] | None = None) -> str:
+    """Return the flags, quoted for a shell, that `read_flags` makes the section of, or some of them."""
     fields = {name: field for name, field in _plain_fields(type(section)) if name not in leave_out}
+    fields = {name: field for name, field in fields.items() if only is None or name in only}
     values = {
         name: _text(value) if value is not None else "none" if _says_none(field) else None
         for name, field in fields.items()
         for value in [getattr(section, name)]
     }
-    return " ".join(_with_value(name, value) for name, value in values.items() if value is not None)
+    return " ".join(
+        _with_value(name, one)
+        for name, value in values.items()
+        for one in ([] if value is None else value if isinstance(value, list) else [value])
+    )
 
 
 def _with_value(name: str, value: str) -> str:
@@ -69,6 +86,15 @@ def _text(value: object) -> str:
 
 def _is_section(field: FieldInfo) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _escaped(field: FieldInfo) -> str:
+    """Return the description as argparse wants it, which formats it."""
+    return (field.description or "").replace("%", "%%")
+
+
+def _is_texts(field: FieldInfo) -> bool:
+    return _is_a(list, field) and get_args(field.annotation) != (int,)
 
 
 def _is_a(kind: type, field: FieldInfo) -> bool:

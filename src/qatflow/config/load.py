@@ -112,7 +112,7 @@ def _chosen(experiments: dict[str, Experiment], merged: Merged) -> dict[str, Exp
 
 def written_by_workflow(experiment: str) -> tuple[str, ...]:
     """Return the names in results/<experiment>/ that the rules write themselves."""
-    models = (f"{experiment}_opt", f"{experiment}_float_opt", f"{experiment}_ptq")
+    models = (f"{experiment}_opt", f"{experiment}_float_opt", f"{experiment}_ptq", f"{experiment}_ready")
     return (
         *models,
         "trained",

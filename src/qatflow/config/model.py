@@ -13,6 +13,7 @@ Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # Snakemake read
 SEEDS = 2**31
 """Seeds are below this."""
 TfdsName = Annotated[str, Field(pattern=r"^tfds:[A-Za-z0-9_./:*-]+$")]
+Function = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -96,14 +97,49 @@ class DataSection(Section):
 
 
 class ModelSection(Section):
-    """The network."""
+    """The network: one of those that are known here, or a Keras model of your own."""
 
-    architecture: Literal["MobileNetV1"] = Field("MobileNetV1", description="Name of the architecture.")
-    alpha: float = Field(0.5, gt=0, le=1.0, description="Width multiplier: the share of each layer's channels kept.")
-    dropout: float = Field(0.001, ge=0, lt=1, description="Dropout before the classifier, in training.")
+    architecture: Literal["MobileNetV1", "MobileNetV2", "ResNet50"] | None = Field(
+        None, description="Name of the architecture. null: MobileNetV1, where neither file nor function is given."
+    )
+    file: Text | None = Field(
+        None,
+        description="A Keras model of your own, saved whole by tf-keras: .h5, .keras or a SavedModel folder. Only its "
+        "description and its arrays are read; no code in it is run.",
+    )
+    function: Function | None = Field(
+        None,
+        description="A function of your own, `package.module:name`, which is called as "
+        "name(input_shape=(height, width, channels), classes=n) and returns a functional tf-keras model. Its module is "
+        "looked for in the folder in which Snakemake is started, then along PYTHONPATH. Naming it lets its code run.",
+    )
+    alpha: float | None = Field(
+        None,
+        gt=0,
+        le=2,
+        description="Width multiplier of a MobileNet: the share of each layer's channels kept. null: 0.5 for "
+        "MobileNetV1, 1 for MobileNetV2.",
+    )
+    dropout: float = Field(0.001, ge=0, lt=1, description="Dropout before MobileNetV1's classifier, in training.")
     batch_norm_momentum: float = Field(
         0.9, gt=0, lt=1, description="Decay of batch-norm's moving statistics; Keras' 0.99 is stale in short runs."
     )
+    keep_in_float: list[Text] = Field(
+        [],
+        description="Layers whose name contains one of these texts run in float, on the device too: those that cannot "
+        "be quantised, which a run lists before it trains, and any others. Beside the compress YAML's skip_pattern.",
+    )
+
+    @property
+    def network(self) -> str | None:
+        """The architecture's name; None for a model of one's own."""
+        own = self.file is not None or self.function is not None
+        return None if own else self.architecture or "MobileNetV1"
+
+    @property
+    def width(self) -> float:
+        """The width multiplier that holds."""
+        return self.alpha if self.alpha is not None else 1.0 if self.network == "MobileNetV2" else 0.5
 
 
 class FloatTrainingSection(Section):
@@ -128,17 +164,69 @@ class PretrainedSection(Section):
     """The float weights that compression starts from."""
 
     name: Name = Field("MobileNetV1", description="The weights are kept in pretrain/<name>_pretrained/.")
-    source: Literal["train", "keras-applications", "file"] = Field(
+    source: Literal["train", "model", "keras-applications", "file", "url"] = Field(
         "train",
-        description="train: trained here on the data; keras-applications: the official ImageNet weights; "
-        "file: weights of a tf-keras .h5 file.",
+        description="train: trained here on the data; model: those that model.file or model.function has; "
+        "keras-applications: the official ImageNet weights; file: a file here; url: a file that is downloaded.",
     )
-    path: Text | None = Field(None, description="The .h5 file, for source file.")
-    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of that file; checked when given.")
+    path: Text | None = Field(
+        None,
+        description="Weights for source file, as tf-keras writes them, alone or in a whole model: .h5, .keras or a "
+        "SavedModel folder. Arrays are all that is read.",
+    )
+    url: Text | None = Field(None, description="Address of an .h5 or .keras file, for source url. sha256 is required.")
+    mirror: Text | None = Field(
+        None,
+        description="keras-applications: address of a copy of Keras' folder, used in place of "
+        "https://storage.googleapis.com/tensorflow/keras-applications.",
+    )
+    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file; checked when given.")
+    fine_tune: bool = Field(
+        False,
+        description="Train the weights on the data, as `train` below says, before they are compressed. Needed where "
+        "the data have other classes than the weights, which then get a new last layer. A tenth of the learning rate "
+        "for new weights suits.",
+    )
+    expected_top1: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Published top-1 of the weights, in percent. The run stops where they are far below it on the "
+        "validation pictures, and says which normalisation of the pictures would fit. null: not checked.",
+    )
+    top1_tolerance: float = Field(
+        3.0, ge=0, le=100, description="How far below expected_top1 the weights may be, in percentage points."
+    )
     seed: int | None = Field(
         None, ge=0, lt=SEEDS, description="Seed of the float training; null: that of the configuration."
     )
     train: FloatTrainingSection = Field(default_factory=FloatTrainingSection)
+
+
+class QuantizedModelSection(Section):
+    """A model that is quantised already: it skips training and goes to optimise, build and run."""
+
+    file: Text | None = Field(
+        None, description="A quantised .tflite file, or an exported folder of ours (float/ or int8/)."
+    )
+    url: Text | None = Field(None, description="Address of a quantised .tflite file. sha256 is required.")
+    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the .tflite file; checked when given.")
+    drop_background: bool = Field(
+        False,
+        description="Cut off the model's first class, the background that TensorFlow's official classifiers have "
+        "before the classes of the data.",
+    )
+    expected_top1: float | None = Field(
+        None, ge=0, le=100, description="Published top-1, in percent; the accuracy gate compares with it."
+    )
+    top1_tolerance: float = Field(
+        3.0, ge=0, le=100, description="How far below expected_top1 it may be, in points, to go to the device."
+    )
+
+    @property
+    def given(self) -> bool:
+        """Whether there is such a model."""
+        return self.file is not None or self.url is not None
 
 
 class CompressSection(Section):
@@ -286,6 +374,7 @@ class Config(Section):
     model: ModelSection = Field(default_factory=ModelSection)
     pretrained: PretrainedSection = Field(default_factory=PretrainedSection)
     compress: CompressSection = Field(default_factory=CompressSection)
+    quantized_model: QuantizedModelSection = Field(default_factory=QuantizedModelSection)
     accuracy: AccuracySection = Field(default_factory=AccuracySection)
     device: DeviceSection = Field(default_factory=DeviceSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)

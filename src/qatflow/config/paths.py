@@ -16,6 +16,14 @@ def folder_problem(path: str) -> str:
     return _problem(path, "folder", stat.S_ISDIR, os.R_OK | os.X_OK)
 
 
+def is_folder(path: str) -> bool:
+    """Say whether there is a folder at `path`, whatever text that is."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def relative_hint(path: str) -> str:
     """Return what a relative path is relative to, for a message."""
     return "" if Path(path).is_absolute() else " (paths are relative to the folder in which Snakemake is started)"

@@ -22,6 +22,7 @@ PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$": "a name of letters, digits, - and _",
     r"^[^{}\x00-\x1f\x7f]+$": "some text without { and }",
     r"^tfds:[A-Za-z0-9_./:*-]+$": "tfds: and the name of a data set",
+    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$": "a function as package.module:name",
     r"^[0-9a-f]{64}$": "64 hexadecimal digits, in lower case",
 }
 """In words."""

@@ -191,12 +191,18 @@ class Models:
     """The models side by side.
 
     Attributes:
-        float: the float model, made by the same tool.
+        float: the float model, made by the same tool; null where the one that ships came quantised.
         int8: the model that ships.
     """
 
-    float: ModelReport
+    float: ModelReport | None
     int8: ModelReport
+
+    @property
+    def named(self) -> "dict[str, ModelReport]":
+        """The models that there are, by name, float first."""
+        both = {"float": self.float, "int8": self.int8}
+        return {name: model for name, model in both.items() if model is not None}
 
 
 @dataclass(frozen=True)
@@ -255,7 +261,7 @@ class DeviceReport:
         device: what the models ran on.
         litert_version: of the run-time there; null when unknown.
         models: the float model and the one that ships, with the same fields.
-        ratio: float against int8.
+        ratio: float against int8; null where there is no float model.
         threads_left_out: numbers of threads of device.threads above the device's cores, which were not timed.
         temperature: the device's sensors; null where none can be read.
         warnings: what the user should know before believing or shipping.
@@ -266,7 +272,7 @@ class DeviceReport:
     device: DeviceDescription
     litert_version: str | None
     models: Models
-    ratio: Ratio
+    ratio: Ratio | None
     threads_left_out: tuple[int, ...]
     temperature: tuple[Temperature, ...] | None
     warnings: tuple[str, ...]

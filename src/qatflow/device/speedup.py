@@ -13,8 +13,10 @@ FLOAT_PERCENT = 10.0
 SHORT_MS = 0.5
 
 
-def ratio(models: Models) -> Ratio:
-    """Return float divided by int8; of emulated times there is none."""
+def ratio(models: Models) -> Ratio | None:
+    """Return float divided by int8; of emulated times there is none, and nothing at all without a float model."""
+    if models.float is None:
+        return None
     both = list(zip(models.float.timing, models.int8.timing, strict=True))
     first_float, first_int8 = both[0]
     emulated = first_float.emulated or first_int8.emulated
@@ -36,6 +38,8 @@ def slower_than_float(models: Models, device: DeviceDescription) -> Iterator[str
 
     Emulated times say nothing of it.
     """
+    if models.float is None:
+        return
     pairs = [
         (float_, int8)
         for float_, int8 in zip(models.float.timing, models.int8.timing, strict=True)

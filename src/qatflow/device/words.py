@@ -46,7 +46,7 @@ def left_out(counts: Sequence[int], about: DeviceDescription) -> Iterator[str]:
 
 def times(report: DeviceReport) -> Iterator[str]:
     """Yield a line for each model and number of threads."""
-    for name, model in (("float", report.models.float), ("int8", report.models.int8)):
+    for name, model in report.models.named.items():
         for timing in model.timing:
             mark = f" ({EMULATED})" if timing.emulated else ""
             yield f"{name}, {threads(timing.threads)}: median {timing.median_ms:.3f} ms of {timing.runs} runs{mark}"

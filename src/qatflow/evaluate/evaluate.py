@@ -22,7 +22,7 @@ def evaluate(
     """Measure each model and write evaluation.json.
 
     Args:
-        models: .tflite files by what they are called in the report (`float`, `ptq`, `qat`).
+        models: .tflite files by what they are called in the report (`float`, `ptq`, `qat`, `ready`).
         fake_quant: what `evaluate_fake_quant` wrote of the trained one; None where nothing was trained.
         data: manifest.json of the data; its test split is used.
         output: file to write.

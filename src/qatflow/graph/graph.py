@@ -73,6 +73,7 @@ class Graph:
             have an entry in `weight_scales`.
         weight_scales: scale of each quantised kernel, by the weight's name.
         activation_scales: scale of each quantised tensor, by the node's name.
+        in_float: names of the nodes that run in float, whatever the scales of their tensors are for.
         aliases: other names by which nodes may be asked for, as PaddleSlim's `image` and `fc_0.tmp_2`.
     """
 
@@ -82,6 +83,7 @@ class Graph:
     weight_scales: Mapping[str, WeightScale] = field(default_factory=dict)
     activation_scales: Mapping[str, ActivationScale] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    in_float: frozenset[str] = frozenset()
 
     def node(self, name: str) -> Node:
         """Return the node of that name or alias.
@@ -128,6 +130,7 @@ class Graph:
             weight_scales={key: value for key, value in self.weight_scales.items() if key.rsplit("/", 1)[0] in names},
             activation_scales={key: value for key, value in self.activation_scales.items() if key in names},
             aliases={key: value for key, value in self.aliases.items() if value in names},
+            in_float=self.in_float & names,
         )
 
 

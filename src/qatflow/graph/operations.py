@@ -72,6 +72,53 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Multiply:
+    """Product of two tensors, of one shape or with axes of length 1 that are repeated."""
+
+
+@dataclass(frozen=True)
+class Concat:
+    """The channels of several tensors one behind the other; all else of their shapes is the same."""
+
+
+@dataclass(frozen=True)
+class LeakyRelu:
+    """x where x ≥ 0, else alpha · x."""
+
+    alpha: float
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """1 / (1 + exp(−x)). The int8 kernels write it in steps of 1/256 from 0."""
+
+
+@dataclass(frozen=True)
+class Tanh:
+    """tanh(x). The int8 kernels write it in steps of 1/128 from −1."""
+
+
+@dataclass(frozen=True)
+class Elu:
+    """x where x > 0, else exp(x) − 1. In float only."""
+
+
+@dataclass(frozen=True)
+class Gelu:
+    """x · Φ(x), with Φ's tanh approximation where `approximate`. In float only."""
+
+    approximate: bool
+
+
+@dataclass(frozen=True)
+class UpSample:
+    """Rows and columns repeated, or with `bilinear` interpolated between centres of pixels, `factors` times as many."""
+
+    factors: Pair
+    bilinear: bool
+
+
+@dataclass(frozen=True)
 class Pad:
     """Zeros around each picture: rows above and below, columns left and right."""
 
@@ -100,6 +147,13 @@ class MaxPool:
 @dataclass(frozen=True)
 class GlobalAveragePool:
     """Mean over height and width; with `keepdims` both stay as axes of length 1."""
+
+    keepdims: bool
+
+
+@dataclass(frozen=True)
+class GlobalMaxPool:
+    """Maximum over height and width; with `keepdims` both stay as axes of length 1."""
 
     keepdims: bool
 
@@ -136,11 +190,20 @@ Operation = (
     | BatchNorm
     | Relu
     | Relu6
+    | LeakyRelu
+    | Sigmoid
+    | Tanh
+    | Elu
+    | Gelu
     | Add
+    | Multiply
+    | Concat
     | Pad
+    | UpSample
     | AveragePool
     | MaxPool
     | GlobalAveragePool
+    | GlobalMaxPool
     | Reshape
     | Dropout
     | Identity
@@ -150,8 +213,9 @@ Operation = (
 OPERATIONS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
-        Input, Conv2D, DepthwiseConv2D, Dense, BatchNorm, Relu, Relu6, Add, Pad,
-        AveragePool, MaxPool, GlobalAveragePool, Reshape, Dropout, Identity, Softmax,
+        Input, Conv2D, DepthwiseConv2D, Dense, BatchNorm, Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Elu, Gelu, Add,
+        Multiply, Concat, Pad, UpSample, AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, Reshape, Dropout,
+        Identity, Softmax,
     )
 }  # fmt: skip
 
@@ -159,4 +223,11 @@ OPERATIONS: dict[str, type] = {
 QUANTISED_KERNEL: dict[type, str] = {Conv2D: "kernel", DepthwiseConv2D: "depthwise_kernel", Dense: "kernel"}
 
 # Their output keeps the scale of their input: they move or pick values and make none outside its range.
-PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool)
+PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool, GlobalMaxPool, UpSample)
+
+# Operations that run in float, whatever is quantised around them. A last softmax is float so that small probabilities
+# survive; exponentials elsewhere have no int8 form that training could see.
+FLOAT_ONLY = (Elu, Gelu, Softmax)
+
+# Step and zero point that the int8 kernels of an operation write in, whatever the values are.
+FIXED_GRID: dict[type, tuple[float, int]] = {Sigmoid: (1 / 256, -128), Tanh: (1 / 128, 0)}

@@ -3,16 +3,20 @@
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     AveragePool,
+    Concat,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     GlobalAveragePool,
+    GlobalMaxPool,
     Input,
     MaxPool,
+    Multiply,
     Pad,
     Padding,
     Pair,
     Reshape,
+    UpSample,
 )
 
 Shape = tuple[int, ...]
@@ -60,7 +64,13 @@ def _shape(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
             return source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2]
         case AveragePool() | MaxPool():
             return *_slid(source, operation.window, operation.strides, operation.padding), source[2]
-        case GlobalAveragePool():
+        case UpSample():
+            return source[0] * operation.factors[0], source[1] * operation.factors[1], source[2]
+        case Concat():
+            return *source[:-1], sum(known[name][-1] for name in node.inputs)
+        case Multiply():
+            return tuple(max(sizes) for sizes in zip(*(known[name] for name in node.inputs), strict=True))
+        case GlobalAveragePool() | GlobalMaxPool():
             return (1, 1, source[2]) if operation.keepdims else (source[2],)
         case Reshape():
             return operation.shape

@@ -74,6 +74,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
         ],
         "outputs": list(graph.outputs),
         "aliases": dict(graph.aliases),
+        "in_float": sorted(graph.in_float),
         "weight_bits": {name: scale.bits for name, scale in graph.weight_scales.items()},
         "activations": {
             name: {"bits": scale.bits, "zero_point": scale.zero_point}
@@ -120,6 +121,7 @@ def from_json(description: dict[str, Any], arrays: dict[str, np.ndarray], where:
             weight_scales=weight_scales,
             activation_scales=activation_scales,
             aliases=description["aliases"],
+            in_float=frozenset(description.get("in_float", [])),
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"{where}: damaged, {error!r} is missing or of the wrong kind; export it again") from error

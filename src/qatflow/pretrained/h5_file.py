@@ -2,23 +2,23 @@
 
 Two layouts are known: that of tf-keras' `save_weights("x.h5")` and `save("x.h5")`, which names the layers in order, and
 that of `save_weights("x.weights.h5")`, which counts them by kind. Arrays of numbers are all that is read. A whole model
-in the file (with Lambda layers, which are code) stays unread, so nothing in it can be run, and no switch is needed.
+in the file (with Lambda layers, which are code) stays unread here, so nothing in it can be run.
 """
 
 import contextlib
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import h5py
 
 from qatflow.errors import UserError
 
 ACCEPTED = (
-    "pretrained.path takes an HDF5 file of weights, as tf-keras' model.save_weights('x.h5') or model.save('x.h5') "
-    "writes it; models in other forms can carry code and are not opened"
+    "accepted are an HDF5 file as tf-keras' model.save_weights('x.h5') or model.save('x.h5') writes it, a .keras file "
+    "and a SavedModel folder of tf-keras; models in other forms can carry code and are not opened"
 )
 DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)  # all of them seen from h5py
 
@@ -29,40 +29,48 @@ class SavedLayer:
 
     Attributes:
         name: of the layer, in the file.
-        weights: float arrays in Keras' order, not read yet; valid while the file is open.
+        weights: float arrays in Keras' order, or what becomes one when it is asked for while the file is open.
     """
 
     name: str
-    weights: tuple[h5py.Dataset, ...]
+    weights: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The layers of a file that have weights, in the order of the model's.
+
+    Attributes:
+        layers: the layers.
+        whole: whether a model that is used as a layer is one of them, with all its weights; else its layers are.
+    """
+
+    layers: list[SavedLayer]
+    whole: bool
+
+
+Kind = str | tuple[str, tuple["Kind", ...]]
+"""Keras' class name of a layer in snake case; of a model used as a layer, with the kinds of its layers."""
 
 
 @contextlib.contextmanager
-def open_h5(path: Path, kinds: Sequence[str]) -> Iterator[list[SavedLayer]]:
-    """Open a file and yield its layers that have weights, in the order of the model's.
+def open_h5(path: Path, kinds: Sequence[Kind], content: BinaryIO | None = None) -> Iterator[Saved]:
+    """Open a file and yield its layers.
 
     Args:
         path: the file.
-        kinds: of each of the model's layers with weights, in order, Keras' class name in snake case; gives the order
-            where the file counts by kind. Layers that the file has beyond them come last.
+        kinds: of each of the model's layers with weights, in order; gives the order where the file counts by kind.
+            Layers that the file has beyond them come last.
+        content: the HDF5 file where it is a part of `path`.
 
     Raises:
-        UserError: there is no file, it is not HDF5, or it is damaged, or holds anything but numbers of its own.
+        UserError: it is damaged, or holds anything but numbers of its own.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder (a SavedModel?): {ACCEPTED}")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; {ACCEPTED}")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}: make it readable") from error
-    if not h5py.is_hdf5(path):
-        kind = "a zip archive (a .keras or .pt model?)" if zipfile.is_zipfile(path) else "no HDF5 file"
-        raise UserError(f"{path} is {kind}: {ACCEPTED}")
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(h5py.File(path, "r"))
-            layers = _in_order(file) if _root(file) is not None else _by_kind(file, kinds)
+            file = stack.enter_context(h5py.File(content or path, "r"))
+            whole = _root(file) is not None
+            layers = _in_order(file) if whole else _by_kind(file, kinds)
         except DAMAGE as error:
             raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error
         if not layers:
@@ -70,7 +78,7 @@ def open_h5(path: Path, kinds: Sequence[str]) -> Iterator[list[SavedLayer]]:
         for layer in layers:
             _check(path, file, layer)
         try:
-            yield layers
+            yield Saved(layers, whole)
         except OSError as error:  # of an array that is read now
             raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error
 
@@ -99,15 +107,24 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
 
 
-def _by_kind(file: h5py.File, kinds: Sequence[str]) -> list[SavedLayer]:
-    saved: dict[str, SavedLayer] = {}
-    layers = file.get("layers", {})
-    for name in sorted(layers, key=lambda name: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", name)]):
-        variables = layers[name].get("vars", {})
-        if len(variables):
-            saved[name] = SavedLayer(name, tuple(variables[str(i)] for i in range(len(variables))))
-    wanted = [kind if not kinds[:i].count(kind) else f"{kind}_{kinds[:i].count(kind)}" for i, kind in enumerate(kinds)]
-    return [saved.pop(name) for name in wanted if name in saved] + list(saved.values())
+def _by_kind(group: h5py.Group, kinds: Sequence[Kind]) -> list[SavedLayer]:
+    layers = group.get("layers", {})
+    names = sorted(layers, key=lambda name: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", name)])
+    left = {name: layers[name] for name in names}
+    found: list[SavedLayer] = []
+    counts: dict[str, int] = {}
+    for kind in kinds:
+        name, inner = kind if isinstance(kind, tuple) else (kind, None)
+        count = counts[name] = counts.get(name, -1) + 1
+        saved = left.pop(f"{name}_{count}" if count else name, None)
+        if saved is not None:
+            found += _variables(name, saved) if inner is None else _by_kind(saved, inner)
+    return [*found, *(layer for name, saved in left.items() for layer in _variables(name, saved))]
+
+
+def _variables(name: str, group: h5py.Group) -> list[SavedLayer]:
+    variables = group.get("vars", {})
+    return [SavedLayer(name, tuple(variables[str(i)] for i in range(len(variables))))] if len(variables) else []
 
 
 def _check(path: Path, file: h5py.File, layer: SavedLayer) -> None:

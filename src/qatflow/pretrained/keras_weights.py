@@ -1,39 +1,107 @@
-"""Float weights from an .h5 file of tf_keras.applications' MobileNetV1, official or one's own."""
+"""Weights from a file put into a Keras model."""
 
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from qatflow.errors import UserError
-from qatflow.graph.graph import Graph
-from qatflow.graph.operations import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Operation
-from qatflow.models.mobilenet_v1 import mobilenet_v1
-from qatflow.pretrained.fit import fit, layers_with_weights
-from qatflow.pretrained.h5_file import open_h5
-
-KERAS_KINDS: dict[type[Operation], str] = {
-    Conv2D: "conv2d",
-    DepthwiseConv2D: "depthwise_conv2d",
-    Dense: "dense",
-    BatchNorm: "batch_normalization",
-}
+from qatflow.pretrained.fit import Expected, Layer, fit
+from qatflow.pretrained.h5_file import Kind, Saved
+from qatflow.pretrained.weights_file import open_weights
 
 
-def load_h5(
-    path: Path, shape: tuple[int, int, int], classes: int, alpha: float, dropout: float, momentum: float
-) -> Graph:
-    """Return MobileNetV1 with the weights of an .h5 file; arguments as `mobilenet_v1`.
+def load_weights(model: Any, path: Path, about: str) -> None:
+    """Give a tf_keras model the weights of a file.
 
-    Only arrays are read from the file (see `h5_file`): no code that it may hold is run.
+    Only arrays are read from the file (see `weights_file`): no code that it may hold is run.
+
+    Args:
+        model: its variables are assigned, all or none.
+        path: HDF5 file, .keras file or SavedModel folder.
+        about: what the model is, for messages.
 
     Raises:
-        UserError: the file cannot be read, or does not fit the architecture.
+        UserError: the file cannot be read, or does not fit the model.
     """
-    graph = mobilenet_v1(shape, classes, alpha, dropout, momentum)
-    kinds = [KERAS_KINDS[type(node.operation)] for node in layers_with_weights(graph)]
-    with open_h5(path, kinds) as layers:
-        try:
-            return fit(graph, layers)
-        except UserError as error:
-            raise UserError(
-                f"{path}: its weights do not fit MobileNetV1 with alpha {alpha}, {'×'.join(map(str, shape))} inputs, "
-                f"{classes} classes: {error}"
-            ) from error
+    with open_weights(path, _kinds(model)) as saved:
+        _assign(model, saved, path, about)
+
+
+def load_classifier(build: Callable[[int], Any], classes: int, path: Path, about: str) -> Any:
+    """Return a model with the weights of a file, of as many classes as those have.
+
+    Args:
+        build: a number of classes to a tf_keras model with random weights.
+        classes: of the data; taken where the last layer of the file does not tell.
+        path: as `load_weights`.
+        about: what the model is, for messages, without its classes.
+
+    Raises:
+        UserError: as `load_weights`.
+    """
+    model = build(classes)
+    with open_weights(path, _kinds(model)) as saved:
+        found = _classes(saved.layers)
+        if found is not None and found != classes and len(saved.layers) == len(_with_weights(model)):
+            model, classes = build(found), found
+        _assign(model, saved, path, f"{about}, {classes} classes")
+    return model
+
+
+def _assign(model: Any, saved: Saved, path: Path, about: str) -> None:
+    own = _with_weights(model) if saved.whole else _leaves(model)
+    expected = [
+        Expected(layer.name, tuple(_role(v) for v in _saved(layer)), tuple(tuple(v.shape) for v in _saved(layer)))
+        for layer in own
+    ]
+    try:
+        found = fit(expected, saved.layers)
+    except UserError as error:
+        raise UserError(f"{path}: its weights do not fit {about}: {error}") from error
+    for layer, values in zip(own, found, strict=True):
+        for variable, value in zip(_saved(layer), values, strict=True):
+            variable.assign(value)
+
+
+def _classes(layers: Sequence[Layer]) -> int | None:
+    """Return the output channels of the last saved layer, where it has a kernel of a classifier."""
+    kernel = layers[-1].weights[0]
+    pixels = tuple(kernel.shape[:-2])
+    return int(kernel.shape[-1]) if len(kernel.shape) >= 2 and pixels in ((), (1, 1)) else None
+
+
+def _with_weights(model: Any) -> list[Any]:
+    return [layer for layer in model.layers if layer.weights]
+
+
+def _saved(layer: Any) -> list[Any]:
+    """Return a layer's variables in the order in which Keras saves them."""
+    return [*layer.trainable_weights, *layer.non_trainable_weights]
+
+
+def _leaves(model: Any) -> list[Any]:
+    """Return the layers with weights, with those of a model in place of the model."""
+    return [
+        leaf for layer in _with_weights(model) for leaf in (_leaves(layer) if hasattr(layer, "layers") else [layer])
+    ]
+
+
+def _kinds(model: Any) -> tuple[Kind, ...]:
+    return tuple(_kind(layer) for layer in _with_weights(model))
+
+
+def _kind(layer: Any) -> Kind:
+    name = _snake(type(layer).__name__)
+    return (name, _kinds(layer)) if hasattr(layer, "layers") else name
+
+
+def _snake(name: str) -> str:
+    """Return a class's name as Keras turns it into the name of a layer (tf_keras' to_snake_case)."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _role(variable: Any) -> str:
+    return str(variable.name).split(":")[0].rsplit("/", 1)[-1]

@@ -1,5 +1,6 @@
 """pretrain/<name>_pretrained/: the float graph, its measured top-1, and what made it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,68 +13,103 @@ from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.files import sha256, whole_folder, write_json
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
+from qatflow.models.own_function import source_files
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import EpochFigures, write_csv
 from qatflow.training.settings import TrainingSettings
 from qatflow.work_folder import work_folder
 
 
-def prepare_by_training(
-    model: ModelSection, training: FloatTrainingSection, data: Path, output: Path, work: Path, seed: int, threads: int
+@dataclass(frozen=True)
+class Source:
+    """Where the weights come from, and what is done with them.
+
+    Attributes:
+        weights: file or SavedModel folder to read them from; None: they are the model's own, or random.
+        own: whether the weights in model.file count, where `weights` is None.
+        train: train them on the data; else they are taken as they are.
+        expected_top1: what they must reach on the validation pictures before any training, in percent; None: anything.
+        tolerance: how far below it they may be, in percentage points.
+    """
+
+    weights: Path | None
+    own: bool
+    train: bool
+    expected_top1: float | None = None
+    tolerance: float = 0.0
+
+
+def prepare(
+    source: Source,
+    model: ModelSection,
+    training: FloatTrainingSection,
+    data: Path,
+    output: Path,
+    work: Path,
+    seed: int,
+    threads: int,
 ) -> None:
-    """Train the float model on the data and write its folder.
+    """Make the float model and write its folder.
 
     Args:
+        source: of the weights.
         model: the network.
-        training: settings of the training.
+        training: settings of the training, if there is one.
         data: manifest.json of the prepared pictures.
         output: the folder to write.
         work: root of the training's state; a killed run goes on from there.
         seed: of everything random.
         threads: threads of TensorFlow.
+
+    Raises:
+        UserError: the model cannot be made, does not fit its weights or the data, or is far below its published top-1.
     """
     manifest = read_manifest(data)
-    settings = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed)
+    start(seed, threads)
+    from qatflow.pretrained.float_graph import float_graph
+
+    loaded = source.weights is not None or source.own
+    first = float_graph(model, source.weights, source.own, manifest, source.train, seed)
+    for line in first.said:
+        print(line, flush=True)
+    about: dict[str, Any] = {
+        "source": str(source.weights or (model.file if source.own else None) or "train"),
+        "network": model.network or model.function or model.file,
+        "said": list(first.said),
+        "new_head": first.new_head,
+    }
+    settings = {**model.model_dump(exclude={"keep_in_float"}), **(training.model_dump() if source.train else {})}
+    inputs = [data, *_files(source, model)]
+    if loaded and first.new_head is None and source.expected_top1 is not None:
+        from qatflow.pretrained.expected import check_expected
+
+        about["before_training"] = check_expected(first.graph, manifest, source.expected_top1, source.tolerance)
+    if not source.train:
+        _write(first.graph, manifest, output, {**about, "provenance": provenance.record(inputs, settings)}, [])
+        return
+    from qatflow.pretrained.train import train
+
+    chosen = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed)
     shape = {
-        "model": model.model_dump(),
-        "training": settings.shaping,
+        "model": model.model_dump(exclude={"keep_in_float"}),
+        "files": [sha256(path) for path in _files(source, model)],
+        "training": chosen.shaping,
         "data": manifest.content_digest(),
         "code": code_digest("qatflow.pretrained.train"),
     }
     with work_folder(work, shape) as folder:
-        start(seed, threads)
-        from qatflow.models.mobilenet_v1 import mobilenet_v1
-        from qatflow.pretrained.train import train
-
-        first = mobilenet_v1(
-            _input_shape(manifest), manifest.classes, model.alpha, model.dropout, model.batch_norm_momentum
-        )
-        graph, history = train(first, manifest, settings, folder)
-        made = provenance.record([data], {**model.model_dump(), **training.model_dump()}, seed)
+        graph, history = train(first.graph, manifest, chosen, folder)
+        made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
-        _write(graph, manifest, output, {"source": "train", "provenance": made}, history)
+        _write(graph, manifest, output, {**about, "provenance": made}, history)
 
 
-def prepare_from_file(weights: Path, model: ModelSection, data: Path, output: Path, threads: int) -> None:
-    """Read the weights of a Keras .h5 file and write the folder.
-
-    Raises:
-        UserError: the weights do not fit the model or the data's classes.
-    """
-    start(0, threads)
-    from qatflow.pretrained.keras_weights import load_h5
-
-    manifest = read_manifest(data)
-    graph = load_h5(
-        weights, _input_shape(manifest), manifest.classes, model.alpha, model.dropout, model.batch_norm_momentum
-    )
-    made = provenance.record([data, weights], model.model_dump())
-    _write(graph, manifest, output, {"source": str(weights), "provenance": made}, [])
-
-
-def _input_shape(data: Manifest) -> tuple[int, int, int]:
-    spec = data.preprocessing
-    return spec.size, spec.size, spec.channels
+def _files(source: Source, model: ModelSection) -> list[Path]:
+    """Return the files that shape the float model, beside the data."""
+    roots = [path for path in (source.weights, Path(model.file) if model.file else None) if path is not None]
+    files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
+    code = source_files(model.function) if model.function is not None else []
+    return [*dict.fromkeys(file for file in files if file.is_file()), *code]
 
 
 def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], history: list[EpochFigures]) -> None:

@@ -3,8 +3,9 @@
 import contextlib
 import functools
 import io
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,7 +16,7 @@ Ranges = dict[str, dict[str, np.ndarray]]
 LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models: small probabilities survive
 
 
-def quantise(float_model: bytes, pictures: np.ndarray) -> bytes:
+def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[str] = ()) -> bytes:
     """Return the int8 .tflite of a float one: weights per channel, activations asymmetric.
 
     The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output and
@@ -25,6 +26,7 @@ def quantise(float_model: bytes, pictures: np.ndarray) -> bytes:
     Args:
         float_model: bytes of a float .tflite with one input, of this project's writer.
         pictures: float32 [n, height, width, channels], whose activations set the ranges.
+        keep_in_float: operators that make a tensor whose name contains one of these texts stay in float.
     """
     from ai_edge_quantizer import quantizer, recipe
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
@@ -36,6 +38,12 @@ def quantise(float_model: bytes, pictures: np.ndarray) -> bytes:
         for operation in LEFT_IN_FLOAT:
             tool.update_quantization_recipe(
                 regex=".*", operation_name=TFLOperationName[operation], algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
+        for text in keep_in_float:
+            tool.update_quantization_recipe(
+                regex=f".*{re.escape(text)}.*",
+                operation_name=TFLOperationName.ALL_SUPPORTED,
+                algorithm_key=AlgorithmName.NO_QUANTIZE,
             )
         ranges = functools.reduce(
             _wider, (tool.calibrate({SIGNATURE: [{name: picture[None]}]}, num_threads=1) for picture in pictures)

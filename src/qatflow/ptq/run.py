@@ -1,5 +1,6 @@
 """results/<experiment>/<experiment>_ptq/: the float model quantised after training, ready for the device."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow import provenance
@@ -10,17 +11,18 @@ from qatflow.ptq.quantise import quantise
 from qatflow.tflite.read import operators
 
 
-def quantise_after_training(float_model: Path, data: Path, output: Path) -> int:
+def quantise_after_training(float_model: Path, data: Path, output: Path, keep_in_float: Sequence[str] = ()) -> int:
     """Write the folder of the int8 model; return the model's bytes.
 
     Args:
         float_model: float .tflite.
         data: manifest.json of the data: calibration pictures, labels and preprocessing.
         output: folder to write; it appears whole or not at all.
+        keep_in_float: layers whose name contains one of these texts stay in float.
     """
     manifest, before = read_manifest(data), float_model.read_bytes()
     pictures = calibration(manifest)
-    content = quantise(before, pictures)
+    content = quantise(before, pictures, keep_in_float)
     after = operators(content)
     about = {
         "calibration_pictures": len(pictures),
@@ -29,7 +31,9 @@ def quantise_after_training(float_model: Path, data: Path, output: Path) -> int:
         "bytes_before": len(before),
         "bytes_after": len(content),
         "tensors": quantised_tensors(after),
-        "provenance": provenance.record([float_model, data], {"recipe": "static_wi8_ai8"}),
+        "provenance": provenance.record(
+            [float_model, data], {"recipe": "static_wi8_ai8", "keep_in_float": list(keep_in_float)}
+        ),
     }
     write_folder(output, content, manifest, about)
     return len(content)

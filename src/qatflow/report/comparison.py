@@ -18,9 +18,9 @@ class Line:
 
     Attributes:
         experiment: its name.
-        shipped: `ptq` or `qat`.
+        shipped: `ptq`, `qat` or `ready`.
         test_pictures: pictures of the test split.
-        float_top1: percent of them that the float model gets right.
+        float_top1: percent of them that the float model gets right; None where there is none, as for `drop`.
         top1: percent that the shipped model gets right.
         top1_low: lower end of its 95 % interval (Wilson).
         top1_high: upper end.
@@ -38,13 +38,13 @@ class Line:
     experiment: str
     shipped: str
     test_pictures: int
-    float_top1: float
+    float_top1: float | None
     top1: float
     top1_low: float
     top1_high: float
-    drop: float
-    drop_low: float
-    drop_high: float
+    drop: float | None
+    drop_low: float | None
+    drop_high: float | None
     bytes: int
     host_ms: float
     device: str
@@ -65,7 +65,7 @@ def line(folder: Path, device: str, training: Path | None) -> Line:
         UserError: the device's report cannot be read.
     """
     models, shipped = read_json(folder / "evaluation.json")["models"], read_json(folder / "summary.json")["shipped"]
-    drop = read_json(folder / "gate.json")["against_float"]
+    drop = read_json(folder / "gate.json")["against_float"] or {}
     report = read_report(folder / "device" / device / "report.json")
     int8, timing = models[shipped], report.models.int8.timing[0]
     low, high = wilson(round(int8["top1"] * int8["pictures"]), int8["pictures"])
@@ -73,13 +73,13 @@ def line(folder: Path, device: str, training: Path | None) -> Line:
         experiment=folder.name,
         shipped=shipped,
         test_pictures=int8["pictures"],
-        float_top1=100 * models["float"]["top1"],
+        float_top1=100 * models["float"]["top1"] if "float" in models else None,
         top1=100 * int8["top1"],
         top1_low=100 * low,
         top1_high=100 * high,
-        drop=drop["points"],
-        drop_low=drop["low"],
-        drop_high=drop["high"],
+        drop=drop.get("points"),
+        drop_low=drop.get("low"),
+        drop_high=drop.get("high"),
         bytes=int8["bytes"],
         host_ms=int8["host_ms"]["median"],
         device=report.device.name,

@@ -57,15 +57,23 @@ def cells(line: Line) -> tuple[str, ...]:
     return (
         line.experiment,
         line.shipped,
-        f"{line.float_top1:.2f}",
-        f"{line.top1:.2f}",
-        f"{line.top1_low:.2f} … {line.top1_high:.2f}",
-        f"{line.drop:.2f}",
-        f"{line.drop_low:.2f} … {line.drop_high:.2f}",
-        f"{line.bytes:,}",
-        f"{line.host_ms:.3f}",
-        "" if line.device_ms is None else f"{line.device_ms:.3f}",
-        "" if line.instructions is None else f"{line.instructions:,}",
-        "" if line.training_s is None else f"{line.training_s:.0f}",
+        _shown(line.float_top1, ".2f"),
+        _shown(line.top1, ".2f"),
+        _interval(line.top1_low, line.top1_high),
+        _shown(line.drop, ".2f"),
+        _interval(line.drop_low, line.drop_high),
+        _shown(line.bytes, ","),
+        _shown(line.host_ms, ".3f"),
+        _shown(line.device_ms, ".3f"),
+        _shown(line.instructions, ","),
+        _shown(line.training_s, ".0f"),
         line.device,
     )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.2f} … {high:.2f}"

@@ -1,6 +1,7 @@
 """What the device run found, float and int8 side by side, for table, page and summary.json."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from qatflow.device.report import DeviceReport, ModelReport, OperatorTime, Timing
@@ -17,7 +18,7 @@ class Figure:
     Attributes:
         name: what it is, with its unit, and its mark where it is emulated.
         digits: digits behind the point that are shown.
-        float_model: of the float model; None where the device does not tell.
+        float_model: of the float model; None where there is none, or the device does not tell.
         int8_model: of the int8 model.
         ratio: float divided by int8, where that says something.
     """
@@ -69,9 +70,9 @@ def cells(figure: Figure) -> tuple[str, ...]:
 
 def times(report: DeviceReport) -> Iterator[tuple[str, Timing]]:
     """Yield all that was timed, by model, float and int8 in turn."""
-    models = report.models
-    for pair in zip(models.float.timing, models.int8.timing, strict=True):
-        yield from zip(("float", "int8"), pair, strict=True)
+    models = report.models.named
+    for timings in zip(*(model.timing for model in models.values()), strict=True):
+        yield from zip(models, timings, strict=True)
 
 
 def slowest(model: ModelReport) -> list[OperatorTime]:
@@ -80,26 +81,34 @@ def slowest(model: ModelReport) -> list[OperatorTime]:
 
 
 def _figures(report: DeviceReport) -> Iterator[Figure]:
-    models, ratio = report.models, report.ratio
-    float_, int8 = models.float, models.int8
+    int8, ratio = report.models.int8, report.ratio
     mark = " (emulated)" if report.device.emulated else ""
-    yield Figure(
-        f"top-1 %, {int8.accuracy.pictures} {int8.accuracy.split} pictures", 2,
-        100 * float_.accuracy.device_top1, 100 * int8.accuracy.device_top1,
-    )  # fmt: skip
-    yield Figure("top-5 %", 2, 100 * float_.accuracy.device_top5, 100 * int8.accuracy.device_top5)
-    yield Figure("bytes", 0, float_.bytes, int8.bytes, ratio.bytes)
-    if float_.instructions is not None and int8.instructions is not None:
-        yield Figure("instructions a picture", 0, float_.instructions, int8.instructions, ratio.instructions)
-    first_float, first_int8 = float_.timing[0], int8.timing[0]
-    yield Figure(f"load, ms{mark}", 1, first_float.load_ms, first_int8.load_ms, ratio.load_ms)
-    yield Figure(f"first run, ms{mark}", 3, first_float.first_ms, first_int8.first_ms)
-    ratios = {found.threads: found.ratio for found in ratio.median_ms or ()}
-    for one, other in zip(float_.timing, int8.timing, strict=True):
-        name = f"median, {threads(one.threads)}, ms{mark}"
-        yield Figure(name, 3, one.median_ms, other.median_ms, ratios.get(one.threads))
+    ratios = {found.threads: found.ratio for found in (ratio.median_ms if ratio else None) or ()}
+
+    def figure(name: str, digits: int, of: Callable[[ModelReport], float | None], over: float | None = None) -> Figure:
+        float_ = report.models.float
+        return Figure(name, digits, None if float_ is None else of(float_), of(int8), over)
+
+    def over(name: str) -> float | None:
+        return getattr(ratio, name) if ratio else None
+
+    pictures = f"{int8.accuracy.pictures} {int8.accuracy.split} pictures"
+    yield figure(f"top-1 %, {pictures}", 2, lambda model: 100 * model.accuracy.device_top1)
+    yield figure("top-5 %", 2, lambda model: 100 * model.accuracy.device_top5)
+    yield figure("bytes", 0, lambda model: model.bytes, over("bytes"))
+    if int8.instructions is not None:
+        yield figure("instructions a picture", 0, lambda model: model.instructions, over("instructions"))
+    yield figure(f"load, ms{mark}", 1, lambda model: model.timing[0].load_ms, over("load_ms"))
+    yield figure(f"first run, ms{mark}", 3, lambda model: model.timing[0].first_ms)
+    for place, timing in enumerate(int8.timing):
+        median = functools.partial(_median, place)
+        yield figure(f"median, {threads(timing.threads)}, ms{mark}", 3, median, ratios.get(timing.threads))
     memory = f"peak memory, MB{mark}"
-    yield Figure(memory, 1, _megabytes(first_float), _megabytes(first_int8), ratio.peak_memory_bytes)
+    yield figure(memory, 1, lambda model: _megabytes(model.timing[0]), over("peak_memory_bytes"))
+
+
+def _median(place: int, model: ModelReport) -> float:
+    return model.timing[place].median_ms
 
 
 def _conditions(report: DeviceReport) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from qatflow.device.report import DeviceReport, ModelReport
+from qatflow.device.report import DeviceReport
 from qatflow.evaluate.layers import Layer
 from qatflow.report import on_device
 from qatflow.report.summary import Summary
@@ -76,7 +76,7 @@ nothing of a real device, nor how float and int8 compare there.</p>
 {% endfor %}</div>
 <h3>mobilenetv1_light_api</h3>
 <pre>{{ summary.demo }}</pre>
-<h2>Layers, the noisiest first</h2>
+{% if layers %}<h2>Layers, the noisiest first</h2>
 <p>Signal to quantisation noise that has added up to the layer's output, share of clipped values, and scales.</p>
 <table class="words">
 <tr><th>layer</th><th>SQNR dB</th><th>clipped %</th><th>scale</th><th>weight scales</th><th>operator</th></tr>
@@ -84,7 +84,7 @@ nothing of a real device, nor how float and int8 compare there.</p>
 <td>{{ "%.3f" | format(100 * layer.clipped) }}</td><td>{{ "%.3g" | format(layer.scale) }}</td>
 <td>{% if layer.weight_scale_low is not none %}{{ "%.2g" | format(layer.weight_scale_low) }} …
 {{ "%.2g" | format(layer.weight_scale_high) }}{% endif %}</td><td>{{ layer.operator }}</td></tr>
-{% endfor %}</table>
+{% endfor %}</table>{% endif %}
 {% for title, svg in pictures.items() %}<h2>{{ title }}</h2>
 {{ svg | safe }}
 {% endfor %}</body>
@@ -116,14 +116,10 @@ def page(summary: Summary, device: DeviceReport, layers: Sequence[Layer], pictur
         device_lines=[on_device.cells(figure) for figure in summary.on_device.figures],
         warmup=_runs(models.int8.timing[0].warmup),
         times=list(on_device.times(device)),
-        operators=[(name, model, on_device.slowest(model)) for name, model in _models(device)],
+        operators=[(name, model, on_device.slowest(model)) for name, model in models.named.items()],
         layers=layers[:WORST],
         pictures=drawn,
     )
-
-
-def _models(device: DeviceReport) -> list[tuple[str, ModelReport]]:
-    return [("float", device.models.float), ("int8", device.models.int8)]
 
 
 def _runs(number: int) -> str:

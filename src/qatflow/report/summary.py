@@ -11,6 +11,7 @@ from qatflow.files import read_json, write_json
 from qatflow.report.on_device import OnDevice, on_device
 
 FORMAT = 3
+NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Summary:
     Attributes:
         experiment: its name.
         test_pictures: pictures the figures are of.
-        rows: float, quantised after training, fake-quantised, and trained for int8.
-        gate: what the accuracy gate found on the validation pictures, in words, a line a comparison.
-        on_device: what the device run found, of the float model and of the one that ships.
+        rows: float, quantised after training, fake-quantised, and trained for int8; or the one that came quantised.
+        gate: what the accuracy gate found on the validation pictures, in words, a line a comparison; before it, what is
+            to be known of the float weights.
+        on_device: what the device run found, of the float model, where there is one, and of the one that ships.
         demo: what the demo printed on the device.
     """
 
@@ -64,33 +66,39 @@ def summarise(
     demo: Path,
     output: Path,
     inputs: Sequence[Path],
+    pretrained: Path | None = None,
 ) -> Summary:
     """Gather the figures and write summary.json.
 
     Args:
         experiment: name of the experiment.
-        shipped: which model went to the device: `ptq` or `qat`.
+        shipped: which model went to the device: `ptq`, `qat` or `ready`.
         evaluation: evaluation.json.
         gate: gate.json.
         device: report.json of the device run, read.
         demo: output.txt of the device run.
         output: file to write.
         inputs: all files that the figures come from.
+        pretrained: manifest.json of the float weights, which says what was done to them; None where there are none.
     """
     found = read_json(evaluation)
     models, fake_quant = found["models"], found["fake_quant"]
-    there = {"float": _device_result(device.models.float), shipped: _device_result(device.models.int8)}
-    rows = [_row("float", models["float"], there["float"]), _row("PTQ int8", models["ptq"], there.get("ptq", ""))]
-    if "qat" in models:
+    there = {shipped: _device_result(device.models.int8)}
+    if device.models.float is not None:
+        there["float"] = _device_result(device.models.float)
+    rows = [_row(name, models[key], there.get(key, "")) for key, name in NAMES.items() if key in models]
+    if shipped == "ready":
+        pass  # nothing is trained or quantised here
+    elif "qat" in models:
         rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ""))
         rows.append(_row("QAT int8", models["qat"], there.get("qat", "")))
     else:
         rows.append(Row("QAT int8", None, None, None, None, "not trained"))
     summary = Summary(
         experiment,
-        models["float"]["pictures"],
+        models[shipped]["pictures"],
         tuple(rows),
-        tuple(read_json(gate)["said"]),
+        (*(read_json(pretrained)["said"] if pretrained is not None else ()), *read_json(gate)["said"]),
         on_device(device),
         demo.read_text(encoding="utf-8"),
     )

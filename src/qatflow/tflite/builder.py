@@ -117,15 +117,20 @@ class ModelBuilder:
         model.buffers = self._buffers
         model.metadata = self._metadata
         model.signatureDefs = [_signature(inputs, outputs)]
-        builder = _AlignedBuilder(1024)
-        builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return packed(model)
 
     def _buffer(self, content: bytes) -> int:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(content, np.uint8)
         self._buffers.append(buffer)
         return len(self._buffers) - 1
+
+
+def packed(model: Any) -> bytes:
+    """Return the bytes of the file of a `ModelT`."""
+    builder = _AlignedBuilder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
 
 
 class _AlignedBuilder(flatbuffers.Builder):

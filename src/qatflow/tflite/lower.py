@@ -82,6 +82,7 @@ class Lowering:
         self.builder = ModelBuilder()
         self._float: dict[str, int] = {}
         self._int8: dict[str, int] = {}
+        self._other_grids: dict[tuple[str, Grid], int] = {}
         self._grids: dict[str, Grid] = {
             name: Grid(s.scale, s.zero_point) for name, s in graph.activation_scales.items() if s.scale is not None
         }
@@ -109,13 +110,27 @@ class Lowering:
             )
         return self._float[name]
 
-    def as_int8(self, name: str) -> int:
-        """Return the tensor in int8, quantised if need be."""
+    def as_int8(self, name: str, grid: Grid | None = None) -> int:
+        """Return the tensor in int8, quantised if need be; with `grid`, of that scale and zero point."""
         if name not in self._int8:
             source = self._float[name]
             index = self.new_int8(name, self._grids[name])
             self.builder.operator("QUANTIZE", [source], [index], schema.QuantizeOptionsT())
-        return self._int8[name]
+        return self._int8[name] if grid in (None, self._grids[name]) else self._requantised(name, grid)
+
+    def _requantised(self, name: str, grid: Grid) -> int:
+        key = (name, grid)
+        if key not in self._other_grids:
+            index = self.builder.tensor(
+                f"{name}/requantised{len(self._other_grids)}",
+                self.shape(name),
+                np.int8,
+                np.asarray([grid.scale], np.float32),
+                zero_point=grid.zero_point,
+            )
+            self.builder.operator("QUANTIZE", [self._int8[name]], [index], schema.QuantizeOptionsT(), version=2)
+            self._other_grids[key] = index
+        return self._other_grids[key]
 
     def new_float(self, name: str) -> int:
         """Add the tensor that a node makes in float32."""
@@ -139,17 +154,37 @@ class Lowering:
         return self.builder.tensor(name, data.shape, data.dtype, scale, axis, data)
 
     def simple(
-        self, node: Node, operator: str, options: Any, extra: tuple[int, ...] = (), *, int8_version: int
+        self,
+        node: Node,
+        operator: str,
+        options: Any,
+        extra: tuple[int, ...] = (),
+        *,
+        int8_version: int,
+        float_version: int = 1,
+        one_grid: bool = False,
     ) -> None:
-        """Add an operator without weights: in int8 where its tensor has a scale, or where it passes one through."""
+        """Add an operator without weights: in int8 where its tensor has a scale, or where it passes one through.
+
+        Args:
+            node: the node.
+            operator: builtin name.
+            options: of the operator.
+            extra: constants behind its inputs.
+            int8_version: of the operator in int8.
+            float_version: of the operator in float32.
+            one_grid: the kernel takes inputs of the output's scale and zero point alone; others are requantised.
+        """
         sources = [self._grids.get(name) for name in node.inputs]
         grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
-        if grid is not None and all(source is not None for source in sources):
-            inputs = [self.as_int8(name) for name in node.inputs]
+        integers = grid is not None and all(source is not None for source in sources)
+        if integers and node.name not in self.graph.in_float:
+            assert grid is not None
+            inputs = [self.as_int8(name, grid if one_grid else None) for name in node.inputs]
             self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, grid)], options, int8_version)
         else:
             inputs = [self.as_float(name) for name in node.inputs]
-            self.builder.operator(operator, [*inputs, *extra], [self.new_float(node.name)], options)
+            self.builder.operator(operator, [*inputs, *extra], [self.new_float(node.name)], options, float_version)
 
     def weighted(
         self, node: Node, operator: str, kernel: np.ndarray, axis: int, options: Any, *, int8_version: int

@@ -12,17 +12,26 @@ from qatflow.graph.graph import Node
 from qatflow.graph.operations import (
     Add,
     AveragePool,
+    Concat,
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Elu,
+    Gelu,
     GlobalAveragePool,
+    GlobalMaxPool,
     Input,
+    LeakyRelu,
     MaxPool,
+    Multiply,
     Pad,
     Relu,
     Relu6,
     Reshape,
+    Sigmoid,
     Softmax,
+    Tanh,
+    UpSample,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +93,46 @@ def _add(lowering: Lowering, node: Node) -> None:
     lowering.simple(node, "ADD", options, int8_version=2)
 
 
+def _multiply(lowering: Lowering, node: Node) -> None:
+    lowering.simple(node, "MUL", schema.MulOptionsT(), int8_version=2)
+
+
+def _concat(lowering: Lowering, node: Node) -> None:
+    options = schema.ConcatenationOptionsT()
+    options.axis = len(lowering.shape(node.name)) - 1
+    # the int8 kernel copies: what has another scale is brought to the output's beforehand
+    lowering.simple(node, "CONCATENATION", options, int8_version=2, one_grid=True)
+
+
+def _leaky_relu(lowering: Lowering, node: Node) -> None:
+    assert isinstance(node.operation, LeakyRelu)
+    options = schema.LeakyReluOptionsT()
+    options.alpha = node.operation.alpha
+    lowering.simple(node, "LEAKY_RELU", options, int8_version=2)
+
+
+def _plain(operator: str) -> Callable[[Lowering, Node], None]:
+    return lambda lowering, node: lowering.simple(node, operator, None, int8_version=2)
+
+
+def _gelu(lowering: Lowering, node: Node) -> None:
+    assert isinstance(node.operation, Gelu)
+    options = schema.GeluOptionsT()
+    options.approximate = node.operation.approximate
+    lowering.simple(node, "GELU", options, int8_version=2)
+
+
+def _up_sample(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, UpSample)
+    name = "RESIZE_BILINEAR" if operation.bilinear else "RESIZE_NEAREST_NEIGHBOR"
+    options = schema.ResizeBilinearOptionsT() if operation.bilinear else schema.ResizeNearestNeighborOptionsT()
+    options.halfPixelCenters = True
+    size = np.asarray(lowering.shape(node.name)[1:3], np.int32)
+    extra = (lowering.constant(f"{node.name}/size", size),)
+    lowering.simple(node, name, options, extra, int8_version=3, float_version=3)
+
+
 def _pad(lowering: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, Pad)
@@ -105,13 +154,16 @@ def _pool(operator: str) -> Callable[[Lowering, Node], None]:
     return lower_pool
 
 
-def _global_average_pool(lowering: Lowering, node: Node) -> None:
-    operation = node.operation
-    assert isinstance(operation, GlobalAveragePool)
-    options = schema.ReducerOptionsT()
-    options.keepDims = operation.keepdims
-    extra = (lowering.constant(f"{node.name}/axes", np.asarray([1, 2], np.int32)),)
-    lowering.simple(node, "MEAN", options, extra, int8_version=2)
+def _global_pool(operator: str) -> Callable[[Lowering, Node], None]:
+    def lower_pool(lowering: Lowering, node: Node) -> None:
+        operation = node.operation
+        assert isinstance(operation, GlobalAveragePool | GlobalMaxPool)
+        options = schema.ReducerOptionsT()
+        options.keepDims = operation.keepdims
+        extra = (lowering.constant(f"{node.name}/axes", np.asarray([1, 2], np.int32)),)
+        lowering.simple(node, operator, options, extra, int8_version=2)
+
+    return lower_pool
 
 
 def _reshape(lowering: Lowering, node: Node) -> None:
@@ -138,12 +190,21 @@ LOWER: dict[type, Callable[[Lowering, Node], None]] = {
     DepthwiseConv2D: _depthwise,
     Dense: _dense,
     Add: _add,
+    Multiply: _multiply,
+    Concat: _concat,
     Pad: _pad,
     AveragePool: _pool("AVERAGE_POOL_2D"),
     MaxPool: _pool("MAX_POOL_2D"),
-    GlobalAveragePool: _global_average_pool,
+    GlobalAveragePool: _global_pool("MEAN"),
+    GlobalMaxPool: _global_pool("REDUCE_MAX"),
     Reshape: _reshape,
     Relu: _relu,
     Relu6: _relu,
+    LeakyRelu: _leaky_relu,
+    Sigmoid: _plain("LOGISTIC"),
+    Tanh: _plain("TANH"),
+    Elu: _plain("ELU"),
+    Gelu: _gelu,
+    UpSample: _up_sample,
     Softmax: _softmax,
 }

@@ -96,7 +96,7 @@ class Model:
         return results
 
     def probabilities(self, pictures: np.ndarray, classes: int) -> np.ndarray:
-        """Return the outputs for pictures [n, …] of a classifier, [n, classes].
+        """Return the outputs for pictures, float32 [n, …], of a classifier: [n, classes] of the output's type.
 
         Raises:
             UserError: the model has not one output a class: it is cut at an inner layer, or is of other data.
@@ -107,7 +107,7 @@ class Model:
                 f"{self.name} has {found} outputs and the data {classes} classes, so no accuracy can be told: a model "
                 "that save_out_nodes ends at an inner layer can be exported and optimised (targets export, optimize)"
             )
-        return self.outputs(pictures)
+        return self.outputs(self.input.from_real(pictures))
 
     def milliseconds(self, repeats: int, warmup: int = 10) -> np.ndarray:
         """Return the time of each of `repeats` runs on an all-ones picture, in ms (float64 [repeats])."""

@@ -13,19 +13,28 @@ from qatflow.graph.operations import (
     Add,
     AveragePool,
     BatchNorm,
+    Concat,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Elu,
+    Gelu,
     GlobalAveragePool,
+    GlobalMaxPool,
     Identity,
     Input,
+    LeakyRelu,
     MaxPool,
+    Multiply,
     Pad,
     Relu,
     Relu6,
     Reshape,
+    Sigmoid,
     Softmax,
+    Tanh,
+    UpSample,
 )
 
 
@@ -128,7 +137,7 @@ def training_model(
             if isinstance(operation, BatchNorm) and freeze_batch_norm:
                 layer.trainable = False
             sources = [tensors[name] for name in node.inputs]
-            tensor = hooks.layer(node, layer)(sources if isinstance(operation, Add) else sources[0])
+            tensor = hooks.layer(node, layer)(sources if len(sources) > 1 else sources[0])
             for variable in layer.weights:
                 name = node.weight(variable.name.split(":")[0].rsplit("/", 1)[-1])
                 variable.assign(graph.weights[name])
@@ -177,6 +186,13 @@ def _plain(make: Callable[..., Any]) -> Callable[[Node, Graph], Any]:
     return lambda node, graph: make(node.operation, name=_layer_name(node))
 
 
+UP_SAMPLING = {False: "nearest", True: "bilinear"}
+
+
+def _gelu(approximate: bool) -> Callable[[Any], Any]:
+    return lambda x: tf.nn.gelu(x, approximate=approximate)
+
+
 LAYERS: dict[type, Callable[[Node, Graph], Any]] = {
     Conv2D: _conv,
     DepthwiseConv2D: _depthwise,
@@ -185,10 +201,19 @@ LAYERS: dict[type, Callable[[Node, Graph], Any]] = {
     Relu: _plain(lambda o, name: layers.ReLU(name=name)),
     Relu6: _plain(lambda o, name: layers.ReLU(6.0, name=name)),
     Add: _plain(lambda o, name: layers.Add(name=name)),
+    Multiply: _plain(lambda o, name: layers.Multiply(name=name)),
+    Concat: _plain(lambda o, name: layers.Concatenate(name=name)),
+    LeakyRelu: _plain(lambda o, name: layers.LeakyReLU(o.alpha, name=name)),
+    Sigmoid: _plain(lambda o, name: layers.Activation("sigmoid", name=name)),
+    Tanh: _plain(lambda o, name: layers.Activation("tanh", name=name)),
+    Elu: _plain(lambda o, name: layers.ELU(name=name)),
+    Gelu: _plain(lambda o, name: layers.Activation(_gelu(o.approximate), name=name)),
+    UpSample: _plain(lambda o, name: layers.UpSampling2D(o.factors, interpolation=UP_SAMPLING[o.bilinear], name=name)),
     Pad: _plain(lambda o, name: layers.ZeroPadding2D((o.rows, o.columns), name=name)),
     AveragePool: _plain(lambda o, name: layers.AveragePooling2D(o.window, o.strides, o.padding, name=name)),
     MaxPool: _plain(lambda o, name: layers.MaxPooling2D(o.window, o.strides, o.padding, name=name)),
     GlobalAveragePool: _plain(lambda o, name: layers.GlobalAveragePooling2D(keepdims=o.keepdims, name=name)),
+    GlobalMaxPool: _plain(lambda o, name: layers.GlobalMaxPooling2D(keepdims=o.keepdims, name=name)),
     Reshape: _plain(lambda o, name: layers.Reshape(o.shape, name=name)),
     Identity: _plain(lambda o, name: layers.Activation("linear", name=name)),
     Softmax: _plain(lambda o, name: layers.Softmax(name=name)),

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import tensorflow as tf
-
 from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.fake_quant import largest_magnitude
 
 
 class AbsMax(ActivationQuantizer):
@@ -22,5 +21,5 @@ class AbsMax(ActivationQuantizer):
 
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return the range of this batch."""
-        largest = tf.reduce_max(tf.abs(inputs))
+        largest = largest_magnitude(inputs)
         return -largest, largest

@@ -26,8 +26,21 @@ def weight_scale(kernel: Any, bits: int, channels: int | None) -> Any:
 
 
 def fake_quant_weight(kernel: Any, bits: int, channels: int | None) -> Any:
-    """Return the kernel on the grid of its own scale, same shape; see `weight_scale`."""
-    end = tf.stop_gradient(weight_scale(kernel, bits, channels)) * largest(bits)
+    """Return the kernel on the grid of its own scale, same shape; see `weight_scale`.
+
+    The gradient is 1 throughout: the scale is that of the largest value, so that none lies outside of the range.
+    TensorFlow's own operation would also sum up the gradients of the range's ends, which nothing needs.
+    """
+
+    @tf.custom_gradient
+    def straight_through(values: Any) -> tuple[Any, Any]:
+        return _on_grid(values, bits, channels), lambda upstream: upstream
+
+    return straight_through(kernel)
+
+
+def _on_grid(kernel: Any, bits: int, channels: int | None) -> Any:
+    end = weight_scale(kernel, bits, channels) * largest(bits)
     if channels is None:
         return tf.quantization.fake_quant_with_min_max_vars(kernel, -end[0], end[0], num_bits=bits, narrow_range=True)
     flat = tf.reshape(kernel, [-1, channels])
@@ -45,6 +58,11 @@ def weight_integers(kernel: Any, bits: int, channels: int | None) -> tuple[Any, 
     scale = weight_scale(kernel, bits, channels)
     flat = tf.reshape(fake_quant_weight(kernel, bits, channels), [-1, channels or 1])
     return tf.reshape(tf.round(flat / scale), kernel.shape), scale
+
+
+def largest_magnitude(x: Any) -> Any:
+    """Return max|x|, a float32 scalar: of both ends, which is quicker than of a tensor of magnitudes."""
+    return tf.maximum(tf.reduce_max(x), -tf.reduce_min(x))
 
 
 def activation_grid(low: Any, high: Any, bits: int, symmetric: bool) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.fake_quant import largest_magnitude
 
 RATE = 0.9
 
@@ -23,7 +24,7 @@ class MovingAverageAbsMax(ActivationQuantizer):
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Take in one batch and return the updated average of max|x|."""
         total = state["state"].assign(state["state"] * RATE + 1.0, read_value=True)
-        accum = state["accum"].assign(state["accum"] * RATE + tf.reduce_max(tf.abs(inputs)), read_value=True)
+        accum = state["accum"].assign(state["accum"] * RATE + largest_magnitude(inputs), read_value=True)
         largest = accum / total
         return -largest, largest
 

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.fake_quant import largest_magnitude
 
 WINDOW = 10_000
 
@@ -22,7 +23,7 @@ class RangeAbsMax(ActivationQuantizer):
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Take in one batch and return the largest max|x| of the window."""
         place = tf.math.floormod(state["seen"], WINDOW)
-        ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [tf.reduce_max(tf.abs(inputs))])
+        ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [largest_magnitude(inputs)])
         ring = state["ring"].assign(ring, read_value=True)
         with tf.control_dependencies([state["seen"].assign_add(1)]):
             largest = tf.reduce_max(ring)

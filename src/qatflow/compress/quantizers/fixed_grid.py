@@ -1,0 +1,31 @@
+"""A grid that the device's kernel prescribes: that of a sigmoid or a hyperbolic tangent, whatever the values are."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.phase import Phase
+
+
+class FixedGrid(ActivationQuantizer):
+    """Quantises 8-bit values on a scale and zero point that are known beforehand; there is no state."""
+
+    symmetric = False
+
+    def __init__(self, scale: float, zero_point: int, phase: Phase):
+        super().__init__(8, phase)
+        self.scale = scale
+        self.zero_point = zero_point
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Make no variables."""
+        return {}
+
+    def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the ends of the grid."""
+        return self.known(inputs, state)
+
+    def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the ends of the grid: of −128 and of 127."""
+        return tf.constant((-128 - self.zero_point) * self.scale), tf.constant((127 - self.zero_point) * self.scale)

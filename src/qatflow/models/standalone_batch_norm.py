@@ -1,0 +1,40 @@
+"""Batch-norm that no layer can take up: a depthwise convolution of one pixel, which does nothing, is put before it.
+
+Where batch-norm follows a sum, a concatenation, a pool or a layer that others read too (ResNetV2, DenseNet), it cannot
+be folded into what makes its input. Folded into an identity it runs in int8 as one more depthwise convolution.
+"""
+
+import numpy as np
+
+from qatflow.graph.edit import only_consumer
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import QUANTISED_KERNEL, BatchNorm, DepthwiseConv2D, Reshape
+from qatflow.graph.shapes import shapes
+
+
+def carried(graph: Graph) -> Graph:
+    """Return the graph in which each batch-norm follows a kernel that it can be folded into."""
+    known = shapes(graph)
+    nodes: list[Node] = []
+    weights = dict(graph.weights)
+    renamed: dict[str, str] = {}
+    for node in graph.nodes:
+        sources = tuple(renamed.get(name, name) for name in node.inputs)
+        if not isinstance(node.operation, BatchNorm) or _foldable(graph, graph.node(node.inputs[0])):
+            nodes.append(Node(node.name, node.operation, sources))
+            continue
+        channels, flat = known[node.name][-1], len(known[node.name]) == 1
+        if flat:
+            nodes.append(Node(f"{node.name}/picture", Reshape((1, 1, channels)), sources))
+            sources = (nodes[-1].name,)
+        identity = Node(f"{node.name}/identity", DepthwiseConv2D((1, 1), "valid"), sources)
+        weights[identity.weight("depthwise_kernel")] = np.ones((1, 1, channels, 1), np.float32)
+        nodes += [identity, Node(node.name, node.operation, (identity.name,))]
+        if flat:
+            nodes.append(Node(f"{node.name}/flat", Reshape((channels,)), (node.name,)))
+            renamed[node.name] = nodes[-1].name
+    return Graph(tuple(nodes), tuple(renamed.get(name, name) for name in graph.outputs), weights)
+
+
+def _foldable(graph: Graph, source: Node) -> bool:
+    return type(source.operation) in QUANTISED_KERNEL and only_consumer(graph, source) is not None

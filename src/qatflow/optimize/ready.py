@@ -1,0 +1,91 @@
+"""A model that is quantised already, made into the folder that goes to the device."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qatflow import provenance
+from qatflow.data.manifest import Manifest, read_manifest
+from qatflow.errors import UserError
+from qatflow.graph.store import load
+from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
+from qatflow.optimize.verify import verify
+from qatflow.tflite.background import without_background
+from qatflow.tflite.from_graph import convert
+from qatflow.tflite.read import WEIGHTED, operators
+from qatflow.tflite.run import Model
+
+INTEGERS = ("INT8", "UINT8")
+
+
+def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
+    """Write the folder; return the model's bytes.
+
+    Args:
+        model: a quantised .tflite file, or a folder with `model` and `weights` (float/ or int8/).
+        data: manifest.json of the data: labels and preprocessing.
+        output: folder to write; it appears whole or not at all.
+        drop_background: cut off the first class.
+
+    Raises:
+        UserError: it is no model, is not quantised, or does not take the data's pictures or give their classes.
+    """
+    manifest = read_manifest(data)
+    inputs = [model / "model", model / "weights"] if model.is_dir() else [model]
+    content = _from_graph(model) if model.is_dir() else _from_tflite(model)
+    if drop_background:
+        content = without_background(content, str(model))
+    _check_data(content, model, manifest)
+    found = operators(content)
+    about: dict[str, Any] = {
+        "source": str(model),
+        "drop_background": drop_background,
+        "operators_after": operator_counts(found),
+        "bytes_before": sum(path.stat().st_size for path in inputs),
+        "bytes_after": len(content),
+        "tensors": quantised_tensors(found),
+        "provenance": provenance.record([*inputs, data], {"drop_background": drop_background}),
+    }
+    write_folder(output, content, manifest, about)
+    return len(content)
+
+
+def _from_graph(folder: Path) -> bytes:
+    graph = load(folder)
+    if not graph.weight_scales:
+        raise UserError(f"{folder} holds a float model: quantized_model takes one with trained integers")
+    converted = convert(graph)
+    verify(converted.graph, converted.content)
+    return converted.content
+
+
+def _from_tflite(path: Path) -> bytes:
+    content = path.read_bytes()
+    if content[4:8] != b"TFL3":
+        raise UserError(f"{path} is no .tflite file")
+    try:
+        found = operators(content)
+    except Exception as error:  # whatever the flatbuffers' reader meets in a damaged file
+        raise UserError(f"{path} is damaged ({error}): fetch it anew") from error
+    weighted = [operator for operator in found if operator.name in WEIGHTED]
+    in_float = [operator.outputs[0].name for operator in weighted if operator.outputs[0].dtype not in INTEGERS]
+    if not weighted or len(in_float) == len(weighted):
+        raise UserError(f"{path} is not quantised: none of its convolutions and dense layers computes in integers")
+    if in_float:
+        print(f"{len(in_float)} of {len(weighted)} convolutions and dense layers compute in float: {in_float[0]}, …")
+    return content
+
+
+def _check_data(content: bytes, path: Path, data: Manifest) -> None:
+    model, spec = Model(content), data.preprocessing
+    if model.input.shape != (1, spec.size, spec.size, spec.channels):
+        raise UserError(
+            f"{path} takes {model.input.shape[1:]}, and the pictures of data/{data.dataset} are "
+            f"{(spec.size, spec.size, spec.channels)}: set data.preprocessing.size and channels"
+        )
+    classes = int(np.prod(model.output.shape))
+    if classes != data.classes:
+        more = classes == data.classes + 1
+        hint = "; set quantized_model.drop_background, if the first is a background class" if more else ""
+        raise UserError(f"{path} has {classes} classes, data/{data.dataset} has {data.classes}{hint}")

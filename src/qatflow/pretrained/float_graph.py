@@ -1,0 +1,110 @@
+"""The float graph that the configuration names, before any training: the network, and weights or random ones.
+
+TensorFlow must have been started.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qatflow.config.model import ModelSection
+from qatflow.data.manifest import Manifest
+from qatflow.errors import UserError
+from qatflow.graph.float_layers import check_float_layers, check_names
+from qatflow.graph.graph import Graph
+from qatflow.graph.operations import Input
+from qatflow.models.architectures import ARCHITECTURES
+from qatflow.models.from_keras import graph_of
+from qatflow.models.new_head import classes_of, with_classes
+from qatflow.models.own_file import model_of
+from qatflow.models.own_function import build
+from qatflow.pretrained.keras_weights import load_classifier, load_weights
+from qatflow.pretrained.weights_file import description
+
+
+@dataclass(frozen=True)
+class FloatGraph:
+    """A graph for the data's classes.
+
+    Attributes:
+        graph: float.
+        said: what the user is to know of it: a new last layer.
+        new_head: name of a last layer made anew; None where the weights are all from their source.
+    """
+
+    graph: Graph
+    said: tuple[str, ...]
+    new_head: str | None
+
+
+def float_graph(
+    model: ModelSection, weights: Path | None, own_weights: bool, data: Manifest, fine_tune: bool, seed: int
+) -> FloatGraph:
+    """Return the graph.
+
+    Args:
+        model: the network.
+        weights: file of its weights; None: those that it is made with.
+        own_weights: whether a model file's own weights count, where `weights` is None.
+        data: of which it is to tell the classes.
+        fine_tune: whether it is trained on the data, so that a last layer may be made anew.
+        seed: of a new last layer.
+
+    Raises:
+        UserError: the model cannot be made, does not take the data's pictures, has a layer that can neither be
+            translated nor quantised (all are listed), or has other classes than the data and is not to be trained.
+    """
+    import tf_keras
+
+    tf_keras.backend.clear_session()  # so that layer names do not depend on what was built before
+    keras = _keras_model(model, weights, own_weights, data)
+    graph = graph_of(keras, model.batch_norm_momentum)
+    _check_pictures(graph, data)
+    check_float_layers(graph, model.keep_in_float)
+    check_names(graph, model.keep_in_float)
+    classes = classes_of(graph)
+    if classes == data.classes:
+        return FloatGraph(graph, (), None)
+    if not fine_tune:
+        raise UserError(
+            f"the weights are of {classes} classes, data/{data.dataset} has {data.classes}: a new last layer has to be "
+            "trained: set pretrained.fine_tune to true, with pretrained.train.epochs and a low learning_rate"
+        )
+    changed, head = with_classes(graph, data.classes, seed)
+    said = f"the weights are of {classes} classes and the data of {data.classes}: {head} is made anew, and trained"
+    return FloatGraph(changed, (said,), head)
+
+
+def _keras_model(model: ModelSection, weights: Path | None, own_weights: bool, data: Manifest) -> Any:
+    shape = _shape(data)
+    if model.network is not None:
+        make = ARCHITECTURES[model.network]
+        if weights is None:
+            return make(shape, data.classes, model.width, model.dropout)
+        about = f"{model.network} with alpha {model.width}, {'×'.join(map(str, shape))} inputs"
+        return load_classifier(lambda n: make(shape, n, model.width, model.dropout), data.classes, weights, about)
+    if model.function is not None:
+        made = build(model.function, shape, data.classes)
+    else:
+        assert model.file is not None
+        made = model_of(description(Path(model.file)), model.file)
+        if own_weights and weights is None:
+            weights = Path(model.file)
+    if weights is not None:
+        load_weights(made, weights, f"the model of {model.function or model.file}")
+    return made
+
+
+def _shape(data: Manifest) -> tuple[int, int, int]:
+    spec = data.preprocessing
+    return spec.size, spec.size, spec.channels
+
+
+def _check_pictures(graph: Graph, data: Manifest) -> None:
+    operation = graph.node("image").operation
+    assert isinstance(operation, Input)
+    if operation.shape != _shape(data):
+        raise UserError(
+            f"the model takes pictures of {'×'.join(map(str, operation.shape))}, and those of data/{data.dataset} are "
+            f"{'×'.join(map(str, _shape(data)))}: set data.preprocessing.size and channels"
+        )

@@ -1,0 +1,35 @@
+"""A model that is quantised already: it goes to optimise, build and run."""
+
+
+rule adopt_ready_model:
+    input:
+        **program("adopt_ready_model"),
+        model=ready_files,
+        data=data_manifest,
+    output:
+        multiext(
+            "results/{experiment}/{experiment}_ready/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/adopt_ready_model/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        mem="1GB",
+        runtime="10m",
+    params:
+        # a function of the input is no reason to run again: nor is where the model lies
+        model=lambda wildcards, input: READY[wildcards.experiment].path,
+        background=lambda wildcards: (
+            "--drop-background"
+            if of(wildcards).quantized_model.drop_background
+            else ""
+        ),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python {input.script} --model {params.model:q} --data {input.data}"
+        " {params.background} --output {params.folder} > {log} 2>&1"

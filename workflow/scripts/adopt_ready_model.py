@@ -1,0 +1,24 @@
+"""Make the folder that goes to the device of a model that is quantised already."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.optimize.ready import adopt
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="quantised .tflite file, or folder of ours")
+    parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data: labels, preprocessing")
+    parser.add_argument("--drop-background", action="store_true", help="cut off the model's first class")
+    parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    arguments = parser.parse_args(argv)
+    size = adopt(arguments.model, arguments.data, arguments.output, arguments.drop_background)
+    print(f"{arguments.output}/model.tflite: {size} bytes")
+
+
+if __name__ == "__main__":
+    entry(main)
