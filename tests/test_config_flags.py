@@ -19,7 +19,9 @@ from qatflow.config.model import (
 @pytest.mark.parametrize(
     "section",
     [
+        ModelSection(),
         ModelSection(alpha=0.25, dropout=0.0),
+        CompressSection(overrides={"epoch": 3, "weight_quantize_type": "abs_max"}),
         ModelSection(function="own.net:build", keep_in_float=["a layer", "elu"]),
         FloatTrainingSection(epochs=3, augmentation="shift", weight_decay=1e-5),
         CompressSection(freeze_batch_norm=True, config="a folder/with space.yaml"),

@@ -4,7 +4,7 @@ import argparse
 import json
 import shlex
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -57,16 +57,18 @@ def flags(section: Section, leave_out: tuple[str, ...] = (), only: tuple[str, ..
     """Return the flags, quoted for a shell, that `read_flags` makes the section of, or some of them."""
     fields = {name: field for name, field in _plain_fields(type(section)) if name not in leave_out}
     fields = {name: field for name, field in fields.items() if only is None or name in only}
-    values = {
-        name: _text(value) if value is not None else "none" if _says_none(field) else None
-        for name, field in fields.items()
-        for value in [getattr(section, name)]
-    }
     return " ".join(
-        _with_value(name, one)
-        for name, value in values.items()
-        for one in ([] if value is None else value if isinstance(value, list) else [value])
+        _with_value(name, value) for name, field in fields.items() for value in _values(field, getattr(section, name))
     )
+
+
+def _values(field: FieldInfo, value: Any) -> list[str]:
+    """Return the values of a field's flag, which is given once for each."""
+    if _is_texts(field):
+        return list(value)
+    if value is None:
+        return ["none"] if _says_none(field) else []
+    return [_text(value)]
 
 
 def _with_value(name: str, value: str) -> str:
@@ -94,7 +96,10 @@ def _escaped(field: FieldInfo) -> str:
 
 
 def _is_texts(field: FieldInfo) -> bool:
-    return _is_a(list, field) and get_args(field.annotation) != (int,)
+    if not _is_a(list, field):
+        return False
+    (item,) = get_args(field.annotation)
+    return (get_args(item)[0] if get_origin(item) is Annotated else item) is str
 
 
 def _is_a(kind: type, field: FieldInfo) -> bool:
