@@ -24,6 +24,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/method.smk"
 include: "workflow/rules/strategies.smk"
+include: "workflow/rules/resources.smk"
 
 
 configfile: "config/config.yaml"
