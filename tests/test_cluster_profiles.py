@@ -10,6 +10,7 @@ import re
 import pytest
 import yaml
 
+from kubernetes_standin import kubernetes
 from workflow_helpers import PROGRAMS, ROOT, SMALL, Project, copy_project, planned
 
 pytestmark = pytest.mark.workflow
@@ -101,3 +102,23 @@ def test_a_submit_command_gets_the_resources_and_its_job_runs(project, tmp_path)
         "-V -N prepare_data -j oe -o .snakemake -l select=1:ncpus=1:mem=900mb -l walltime=60:00 "
     )
     assert (project.folder / "data/digits/manifest.json").is_file()
+
+
+def test_a_pod_runs_the_job_in_the_shared_folder(tmp_path):
+    shared = copy_project(tmp_path / "shared")
+    bare = {"PATH": f"{PROGRAMS}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    with kubernetes(tmp_path, bare) as cluster:
+        answer = Project(shared.folder, {"KUBECONFIG": str(cluster.configuration)}).snakemake(
+            "--workflow-profile", "profiles/kubernetes", "--latency-wait", "5", "--seconds-between-status-checks", "1",
+            "data", *SMALL,
+        )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (job,) = cluster.jobs
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["resources"]["requests"]["memory"] == "900M"
+    assert {"name": "qatflow", "mountPath": "/qatflow"} in container["volumeMounts"]
+    assert container["image"] == "qatflow:latest"
+    assert (shared.folder / "data/digits/manifest.json").is_file()
+    assert any((shared.folder / "data/digits").glob("*.tfrecord"))
+    assert not list((tmp_path / "workdir").iterdir())

@@ -4,10 +4,13 @@ The plugin itself rules a shared file system out and sends declared inputs and o
 state, and the shards that a data manifest names, are files that Snakemake does not know: they need the volume.
 """
 
+import shlex
 from dataclasses import replace
 
-from snakemake_executor_plugin_kubernetes import Executor, ExecutorSettings
+from snakemake_executor_plugin_kubernetes import Executor as WithoutSharedStorage
+from snakemake_executor_plugin_kubernetes import ExecutorSettings
 from snakemake_executor_plugin_kubernetes import common_settings as without_shared_storage
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -17,3 +20,11 @@ common_settings = replace(
     job_deploy_sources=False,
     auto_deploy_default_storage_provider=False,
 )
+
+
+class Executor(WithoutSharedStorage):
+    """Its pods work in the folder in which Snakemake was started."""
+
+    def get_job_exec_prefix(self, job: JobExecutorInterface) -> str:
+        """Return what a pod does before the job's command."""
+        return f"cd {shlex.quote(str(self.workflow.workdir_init))}"
