@@ -18,7 +18,7 @@ pytestmark = pytest.mark.workflow
 CLUSTERS = ("slurm", "kubernetes", "cluster-generic")
 LOCAL = {
     *("fetch_runtime", "fetch_weights", "build_mobile_light", "write_config", "export_models", "optimize_int8"),
-    *("optimize_float", "run_on_device", "make_report"),
+    *("optimize_float", "run_on_device", "gate_latency", "make_report", "compare_experiments"),
 }
 QSUB = """\
 #!/bin/bash
@@ -68,7 +68,7 @@ def test_each_key_is_explained(name):
     lines = (ROOT / f"profiles/{name}/config.yaml").read_text(encoding="utf-8").splitlines()
     shared = lines.index("# As in profiles/default.") if name != "default" else len(lines)
     for before, line in itertools.pairwise(lines[:shared]):
-        if re.match(r"[a-z]", line) and not line.startswith("set-resources"):  # said above set-threads
+        if re.match(r"[a-z]", line):
             assert before.startswith("#"), line
 
 
@@ -99,7 +99,7 @@ def test_a_submit_command_gets_the_resources_and_its_job_runs(project, tmp_path)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     (submitted,) = log.read_text().splitlines()
     assert submitted.startswith(
-        "-V -N prepare_data -j oe -o .snakemake -l select=1:ncpus=1:mem=900mb -l walltime=60:00 "
+        "-V -N prepare_data -j oe -o .snakemake -l select=1:ncpus=4:mem=4800mb -l walltime=30:00 "
     )
     assert (project.folder / "data/digits/manifest.json").is_file()
 
@@ -116,7 +116,7 @@ def test_a_pod_runs_the_job_in_the_shared_folder(tmp_path):
     (job,) = cluster.jobs
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["resources"]["requests"]["memory"] == "900M"
+    assert container["resources"]["requests"]["memory"] == "4800M"
     assert {"name": "qatflow", "mountPath": "/qatflow"} in container["volumeMounts"]
     assert container["image"] == "qatflow:latest"
     assert (shared.folder / "data/digits/manifest.json").is_file()

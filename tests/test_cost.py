@@ -7,7 +7,7 @@ import pytest
 
 from qatflow import cost
 from qatflow.config.model import Config
-from qatflow.cost import LIGHT, PREPARATION, Cost
+from qatflow.cost import LIGHT, Cost
 
 SMALL = {"train": 55_000, "validation": 5_000, "test": 10_000}
 LARGE = {"train": 197, "validation": 400, "test": 400}
@@ -45,7 +45,6 @@ MEASURED = [
     (cost.inference(large(), LARGE["validation"], models=3), 325),
     (cost.inference(small(), 200, models=5), 99),
     (cost.inference(large(), 100, models=5), 243),
-    (PREPARATION, 183),
     (LIGHT, 139),
 ]
 """A program and its peak memory, in MiB (the table in qatflow/cost.py)."""

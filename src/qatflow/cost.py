@@ -13,7 +13,6 @@ The test holds these figures against what is asked for:
     gate.py                 89                              325
     ptq.py                  99                              243
     inspect_layers.py       62                              156
-    prepare_data.py         183                             159
     others                  at most 137 (build_demo.py)     at most 139
 
 Activations, and the work on them, grow with pixels and channels, which `scale` counts.
@@ -76,8 +75,6 @@ class Cost:
 
 LIGHT = Cost(mb=140, seconds=20)
 """Programs that look at no picture but a few."""
-PREPARATION = Cost(mb=400, seconds=750)
-"""Of pictures whose number is not known yet: a million small ones; photographs are decoded one at a time."""
 
 
 def scale(config: Config) -> float:

@@ -61,8 +61,7 @@ rule gate_latency:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="500MB",
-        runtime="5m",
+        **asks(LIGHT),
     params:
         max_latency=lambda wildcards: device_of(wildcards).max_latency_ms or "none",
     shell:
