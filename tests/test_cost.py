@@ -75,6 +75,19 @@ def test_width_size_and_epochs_take_longer(section, change, longer):
     assert found == pytest.approx(longer * cost.float_training(small(), SMALL).seconds)
 
 
+@pytest.mark.parametrize(
+    ("model", "times"),
+    [
+        ({"architecture": "MobileNetV1", "alpha": 0.5}, 1),
+        ({"architecture": "MobileNetV2"}, 3),
+        ({"architecture": "ResNet50"}, 6),
+        ({"function": "mine:network"}, 6),
+    ],
+)
+def test_other_networks_are_larger(model, times):
+    assert cost.scale(Config.model_validate({"model": model})) == pytest.approx(times)
+
+
 def test_a_larger_batch_takes_more_memory():
     batch = Config.model_validate({"pretrained": {"train": {"batch_size": 1128}}})
     more = cost.float_training(batch, SMALL).mb - cost.float_training(small(), SMALL).mb
@@ -84,11 +97,6 @@ def test_a_larger_batch_takes_more_memory():
 def test_more_pictures_take_longer():
     twice = {split: 2 * count for split, count in SMALL.items()}
     assert cost.float_training(small(), twice).seconds == 2 * cost.float_training(small(), SMALL).seconds
-
-
-def test_weights_that_are_not_trained_here_are_only_looked_at():
-    read = Config.model_validate({"pretrained": {"source": "file", "path": "x.h5"}})
-    assert cost.float_training(read, SMALL).seconds == cost.float_training(small(), SMALL).seconds / 10
 
 
 def test_each_attempt_asks_for_twice_as_much_and_the_first_for_a_day_at_most():
