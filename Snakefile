@@ -10,11 +10,17 @@ min_version("9.20.0")
 
 ROOT = Path(workflow.current_basedir)
 sys.path.insert(0, str(ROOT / "src"))  # the library, also where it is not installed
-# for the programs that the rules start; the user's own places stay behind it
-PLACES = dict.fromkeys(
-    [str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+# For the programs that the rules start; the user's own places stay behind it. Set by the shell, because Snakemake drops
+# it from its own environment where a rule has one by conda.
+PLACES = os.pathsep.join(
+    dict.fromkeys(
+        [
+            str(ROOT / "src"),
+            *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
+        ]
+    )
 )
-os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, PLACES)))
+shell.prefix("set -euo pipefail; export PYTHONPATH={PLACES:q}; ")
 
 
 report: "workflow/report/workflow.rst"
@@ -24,6 +30,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/method.smk"
 include: "workflow/rules/strategies.smk"
+include: "workflow/rules/resources.smk"
 
 
 configfile: "config/config.yaml"

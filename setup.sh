@@ -149,6 +149,20 @@ install_packages() { # $1: the Python that is to make .venv, or nothing
     fi
 }
 
+install_slurm() { # for the tests on it, which root alone can run; without it they are skipped, by name
+    local wanted
+    local -a packages=() as_root=()
+    for wanted in munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client; do
+        command -v "${wanted%%:*}" >/dev/null || packages+=("${wanted#*:}")
+    done
+    if ((${#packages[@]} == 0)) || [[ -n "${QATFLOW_NO_APT:-}" ]] || ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+        return
+    fi
+    say "set-up: installing the system packages ${packages[*]}"
+    known_to_apt "${packages[@]}" || apt_get update || true
+    apt_get install "${packages[@]}" || say "set-up: apt cannot install ${packages[*]}; the tests on Slurm are skipped"
+}
+
 known_to_apt() {
     local package
     for package in "$@"; do

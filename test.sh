@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup.sh
 set_up
+install_slurm
 export PATH="$PWD/.venv/bin:$PATH"
 
 failed=()

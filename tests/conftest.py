@@ -8,7 +8,7 @@ import pytest
 
 from small_checkout import Checkout
 
-LATER = ("workflow", "tensorflow", "device", "e2e", "imagenet")
+LATER = ("workflow", "tensorflow", "device", "e2e", "conda", "slurm", "imagenet")
 """Markers in the order in which their tests run; a test with several runs with the last of them."""
 
 

@@ -4,7 +4,6 @@ The victims are real processes of a real Snakemake: the trainer, Snakemake itsel
 they are killed in the middle of is found by an audit hook (kill_points/sitecustomize.py), so that it is that point.
 """
 
-import hashlib
 import json
 import shutil
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_helpers import Project, copy_project
+from workflow_helpers import Project, artefacts, copy_project
 
 pytestmark = pytest.mark.e2e
 
@@ -89,16 +88,6 @@ def project(folder: Path) -> Project:
     (made.folder / "killed.yaml").write_text(OVERLAY)
     (made.folder / "config/compress/killed.yaml").write_text(STRATEGY)
     return made
-
-
-def artefacts(folder: Path) -> dict[str, str]:
-    """The sha256 of every file that the workflow made, but for logs and states of training."""
-    found = {}
-    for top in ("data", "pretrain", "results"):
-        for path in sorted((folder / top).rglob("*")):
-            if path.is_file() and "checkpoints_quan" not in path.parts:
-                found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
 
 
 def log_of(project: Project, program: str) -> str:

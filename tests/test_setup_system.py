@@ -131,3 +131,20 @@ def test_root_installs_them_and_reads_the_lists_only_where_they_lack(bare, apt, 
     before = apt.read_text()
     assert bare.run().stderr == ""
     assert apt.read_text() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as apt does")
+@pytest.mark.parametrize("works", [True, False])
+def test_slurm_is_installed_for_the_tests_alone_and_they_go_on_without_it(checkout, works):
+    log = checkout.folder / "apt"
+    checkout.program("apt-get", f'echo "$@" >>{log}\n{"true" if works else "exit 100"}')
+    checkout.program("apt-cache", "true")
+    assert checkout.run().returncode == 0
+    assert not log.exists() or "slurm" not in log.read_text()
+
+    (checkout.folder / ".venv/bin/pytest").symlink_to("/bin/true")
+    answer = checkout.run("tests/test_x.py", script="test.sh")
+    assert answer.returncode == 0, answer.stderr
+    assert log.read_text().endswith("--yes --no-install-recommends install munge slurmctld slurmd slurm-client\n")
+    assert ("the tests on Slurm are skipped" in answer.stderr) == (not works)
+    assert "slurm" not in checkout.run("tests/test_x.py", script="test.sh", QATFLOW_NO_APT="1").stderr

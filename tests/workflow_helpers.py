@@ -1,5 +1,6 @@
 """A copy of the project in which tests run Snakemake as a user does, and what Snakemake says it would do."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -105,6 +106,16 @@ def copy_project(folder: Path) -> Project:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     return Project(folder)
+
+
+def artefacts(folder: Path) -> dict[str, str]:
+    """The sha256 of every file that the workflow made, but for logs and states of training."""
+    found = {}
+    for top in ("data", "pretrain", "results"):
+        for path in sorted((folder / top).rglob("*")):
+            if path.is_file() and "checkpoints_quan" not in path.parts:
+                found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def planned(text: str) -> dict[str, int]:

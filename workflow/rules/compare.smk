@@ -32,8 +32,7 @@ rule compare_experiments:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="500MB",
-        runtime="10m",
+        **asks(LIGHT),
     params:
         flags=compared,
         folder=subpath(output.text, parent=True),

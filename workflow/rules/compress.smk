@@ -20,8 +20,7 @@ rule train_int8:
         "../../envs/tensorflow.yaml"
     threads: 4
     resources:
-        mem="4GB",
-        runtime="4h",
+        **asks(int8_training),
     params:
         flags=flags_of("compress", leave_out=("config", "overrides")),
         keep_in_float=flags_of("model", only=("keep_in_float",)),
@@ -35,7 +34,8 @@ rule train_int8:
         experiment=subpath(output.model, ancestor=2),
         folder=subpath(output.model, parent=True),
     shell:
-        "python {input.script} --data {input.data} --pretrained {params.pretrained}"
+        # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
+        "exec python {input.script} --data {input.data} --pretrained {params.pretrained}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
         " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder}"
         " {params.flags} {params.keep_in_float} > {log} 2>&1"

@@ -20,7 +20,7 @@ rule prepare_data:
     threads: all_cores()
     resources:
         # each process may hold one of the largest pictures that are taken
-        mem=lambda wildcards, threads: f"{1200 * threads}MB",
+        mem_mb=lambda wildcards, threads, attempt: 1200 * threads * 2 ** (attempt - 1),
         runtime=lambda wildcards: (
             "30m" if of(wildcards).data.source in ("idx", "digits") else "24h"
         ),

@@ -17,8 +17,7 @@ rule fetch_runtime:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="500MB",
-        runtime="10m",
+        **asks(LIGHT),
     shell:
         "python {input.script} --requirements {input.requirements} --machine {wildcards.machine}"
         " --output {output.library} > {log} 2>&1"
@@ -34,11 +33,11 @@ rule build_mobile_light:
         manifest=f"{LIBRARY}/manifest.json",
     log:
         "logs/build_mobile_light/{target}.{toolchain}.log",
+    localrule: True
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="1GB",
-        runtime="10m",
+        **asks(LIGHT),
     params:
         folder=subpath(output.manifest, parent=True),
     shell:

@@ -27,9 +27,8 @@ rule run_on_device:
     conda:
         "../../envs/light.yaml"
     resources:
+        **asks(LIGHT),
         adb=1,
-        mem="1GB",
-        runtime="1h",
     params:
         flags=lambda wildcards: flags(
             device_of(wildcards), leave_out=("name", "max_latency_ms", *BUILD_KEYS)
@@ -62,8 +61,7 @@ rule gate_latency:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="500MB",
-        runtime="5m",
+        **asks(LIGHT),
     params:
         max_latency=lambda wildcards: device_of(wildcards).max_latency_ms or "none",
     shell:

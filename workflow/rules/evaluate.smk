@@ -17,8 +17,7 @@ rule gate_accuracy:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="1GB",
-        runtime="1h",
+        **asks(validation_by_litert),
     params:
         flags=flags_of("accuracy"),
         ptq=flag_where("ptq", of="ptq"),
@@ -43,8 +42,7 @@ rule evaluate_fake_quant:
         "../../envs/tensorflow.yaml"
     threads: 4
     resources:
-        mem="4GB",
-        runtime="1h",
+        **asks(fake_quant_evaluation),
     params:
         model=subpath(input.model, parent=True),
     shell:
@@ -72,8 +70,7 @@ rule evaluate_tflite:
     # latency is measured here: nothing else may run beside it
     threads: all_cores()
     resources:
-        mem="2GB",
-        runtime="1h",
+        **asks(test_by_litert),
     params:
         flags=flags_of("evaluate"),
         float_model=flag_where("float", of="float_model"),
@@ -99,8 +96,7 @@ rule inspect_layers:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="1GB",
-        runtime="1h",
+        **asks(calibration_by_litert),
     shell:
         "python {input.script} --float {input.float_model} --int8 {input.int8}"
         " --data {input.data} --output {output} > {log} 2>&1"

@@ -19,11 +19,11 @@ for NUMBER, (FOLDERS, NAMES) in enumerate(EXPORT_RULES.items(), 1):
             "logs/export_models/{experiment}.log",
         wildcard_constraints:
             experiment="|".join(NAMES),
+        localrule: True
         conda:
             "../../envs/light.yaml"
         resources:
-            mem="1GB",
-            runtime="10m",
+            **asks(LIGHT),
         params:
             trained=subpath(input.model, parent=True),
             # a function of the input is no reason to run again: nor is where the YAML lies

@@ -17,11 +17,11 @@ rule optimize_int8:
         ),
     log:
         "logs/optimize_int8/{experiment}.log",
+    localrule: True
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="1GB",
-        runtime="10m",
+        **asks(LIGHT),
     params:
         folder=subpath(output[0], parent=True),
     shell:
@@ -46,3 +46,4 @@ use rule optimize_int8 as optimize_float with:
         ),
     log:
         "logs/optimize_float/{experiment}.log",
+    localrule: True  # is not taken over

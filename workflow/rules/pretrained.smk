@@ -18,8 +18,7 @@ rule fetch_model:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="200MB",
-        runtime="30m",
+        **asks(LIGHT),
     params:
         url=lambda wildcards: DOWNLOADED[wildcards.file].url,
         checksum=checksum_of,
@@ -48,8 +47,7 @@ rule make_pretrained:
         "../../envs/tensorflow.yaml"
     threads: 4
     resources:
-        mem="4GB",
-        runtime="4h",
+        **asks(float_training),
     params:
         model=flags_of("model", leave_out=("keep_in_float",)),
         training=float_training_of,
@@ -66,6 +64,7 @@ rule make_pretrained:
         seed=lambda wildcards: of(wildcards).seed_of("pretrained"),
         folder=subpath(output.model, parent=True),
     shell:
-        "python {input.script} --data {input.data} {params.weights} --seed {params.seed}"
+        # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
+        "exec python {input.script} --data {input.data} {params.weights} --seed {params.seed}"
         " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
         " --output {params.folder} {params.model} {params.keep_in_float} {params.training} > {log} 2>&1"

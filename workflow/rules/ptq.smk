@@ -19,8 +19,7 @@ rule quantise_after_training:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="2GB",
-        runtime="1h",
+        **asks(calibration_by_litert),
     params:
         folder=subpath(output[0], parent=True),
         keep_in_float=flags_of("model", only=("keep_in_float",)),
@@ -43,8 +42,7 @@ checkpoint choose_method:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="1GB",
-        runtime="1h",
+        **asks(validation_by_litert),
     params:
         # narrow: what the gate alone needs must not choose again
         max_drop=lambda wildcards: (

@@ -16,11 +16,11 @@ rule adopt_ready_model:
         ),
     log:
         "logs/adopt_ready_model/{experiment}.log",
+    localrule: True
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="1GB",
-        runtime="10m",
+        **asks(LIGHT),
     params:
         # a function of the input is no reason to run again: nor is where the model lies
         model=lambda wildcards, input: READY[wildcards.experiment].path,

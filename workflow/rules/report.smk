@@ -15,8 +15,7 @@ rule write_config:
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="200MB",
-        runtime="5m",
+        **asks(LIGHT),
     params:
         config=lambda wildcards: json.dumps(as_written(of(wildcards))),
         compress=lambda wildcards: json.dumps(resolved(COMPRESS[wildcards.experiment])),
@@ -61,11 +60,11 @@ rule make_report:
         ),
     log:
         "logs/make_report/{experiment}.log",
+    localrule: True
     conda:
         "../../envs/light.yaml"
     resources:
-        mem="500MB",
-        runtime="10m",
+        **asks(LIGHT),
     params:
         folder=subpath(output.text, parent=True),
         shipped=lambda wildcards: shipped(wildcards.experiment),
