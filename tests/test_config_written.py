@@ -60,6 +60,8 @@ def test_both_files_say_everything_fit_their_schemas_and_give_the_same_configura
     assert again.compress.config == "results/digits_quant/compress.yaml"
     expected = copy.deepcopy(resolved(config))
     expected["compress"]["config"] = again.compress.config
+    for section in ("data", "pretrained"):
+        expected[section]["seed"] = 7  # that of the configuration, written where it is used
     assert resolved(again) == expected
     assert load_compress(Path(again.compress.config)) == compress
     assert config_yaml(as_written(again)) == path.read_text()
@@ -138,7 +140,10 @@ def test_the_rule_writes_them_alone_and_given_back_there_is_nothing_to_do(projec
     assert sorted(path.name for path in Path(RESULTS).iterdir()) == written
     assert not Path("data").exists()
     config, again = (load_config([Path("config/config.yaml"), Path(SMALL[1])]), load_config([Path(WRITTEN[1])]))
-    assert again.model_copy(update={"compress": config.compress}) == config
+    for section in ("data", "pretrained"):
+        assert again.seed_of(section) == config.seed_of(section)
+    same = {name: getattr(config, name) for name in ("compress", "data", "pretrained")}
+    assert again.model_copy(update=same) == config
     assert project.plan(TARGET, *WRITTEN) == {}
     assert project.plan("all", *WRITTEN) == project.plan("all", *SMALL)
     assert "write_config" not in project.plan("all", *WRITTEN)

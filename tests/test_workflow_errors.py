@@ -140,6 +140,7 @@ def without(project: Project, programs: str, folder: Path) -> Project:
         "make",
         "cmake",
         "readelf",
+        "which",  # a plugin of Snakemake's calls it
         "g++",
         "aarch64-linux-gnu-g++",
         "qemu-aarch64-static",
