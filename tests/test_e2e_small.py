@@ -114,7 +114,8 @@ def interpreter(path: Path) -> Interpreter:
 
 
 def test_a_killed_run_leaves_no_half_output_and_goes_on_by_the_plain_command(finished):
-    configuration = [f"results/digits_quant/{name}" for name in (".config_written", "compress.yaml", "config.yaml")]
+    names = (".config_written", ".configfiles.json", "compress.yaml", "config.yaml")
+    configuration = [f"results/digits_quant/{name}" for name in names]
     assert [name for name in finished.left if name.startswith(("pretrain/", "results/"))] == configuration
     (epoch,) = re.findall(r"^resumed at epoch (\d+), step \d+ of \d+$", finished.resumed, re.MULTILINE)
     assert int(epoch) >= 1
@@ -349,7 +350,8 @@ def test_a_second_run_has_nothing_to_do_and_touches_nothing(finished):
     assert answer.returncode == 0
     assert "Nothing to be done" in answer.stdout + answer.stderr
     assert times() == before
-    assert finished.project.plan(*TARGETS, *SMALL) == {}
+    made = set(TARGETS) - {"compare"}  # of one experiment alone that is made when it is asked for
+    assert finished.project.plan(*made, *SMALL) == {}
 
 
 def test_touching_every_file_reruns_nothing(finished):
