@@ -81,7 +81,7 @@ def test_reference_kernels_agree_but_for_rounding(models, digits, name):
 def test_the_emulator_gives_equal_integers(models, digits, name, arm_bundle, tmp_path: Path):  # noqa: F811
     require("qemu-aarch64-static")
     write_folder(tmp_path / "model", models[name], digits, {})
-    settings = RunSettings(DeviceSettings("emulator", "emulator", None, "cortex-a76"), 10, 0.0, 1, 0, 1)
-    run_demo(settings, tmp_path / "model", arm_bundle, digits.folder / "manifest.json", tmp_path / "out")
-    agreement = json.loads((tmp_path / "out" / "report.json").read_text())["agreement"]
+    settings = RunSettings(DeviceSettings("emulator", "emulator", None, "cortex-a76"), 10, 0.0, (1,), 0, 1)
+    run_demo(settings, tmp_path / "model", None, arm_bundle, digits.folder / "manifest.json", tmp_path / "out")
+    agreement = json.loads((tmp_path / "out" / "report.json").read_text())["models"]["int8"]["agreement"]
     assert agreement["bit_equal"] or agreement["integer_part"]["bit_equal"]

@@ -24,8 +24,7 @@ ON_DEVICE = 6
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        yield prepared(tmp_path_factory.mktemp("data") / "imagenet", patch)
+    return prepared(tmp_path_factory.mktemp("data") / "imagenet")
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +54,12 @@ def pretrained(data, start, tmp_path_factory):
 
 
 def on_the_emulator(model: Path, data: Path, bundle: Path, output: Path, tolerance: float) -> tuple[str, dict]:
-    """What the demo printed, and the report: host and device agreed, or the run had failed."""
+    """What the demo printed, and the report of the model: host and device agreed, or the run had failed."""
     require("qemu-aarch64-static")
     device = DeviceSettings("emulator", "emulator", None, "cortex-a76")
-    settings = RunSettings(device, pictures=ON_DEVICE, tolerance=tolerance, threads=1, warmup=0, repeats=1)
-    return run_demo(settings, model, bundle, data, output), json.loads((output / "report.json").read_text())
+    settings = RunSettings(device, pictures=ON_DEVICE, tolerance=tolerance, threads=(1,), warmup=0, repeats=1)
+    text = run_demo(settings, model, None, bundle, data, output)
+    return text, json.loads((output / "report.json").read_text())["models"]["int8"]
 
 
 def test_the_weights_reproduce_the_top1_that_keras_measures(genuine, pretrained, data):
@@ -70,10 +70,10 @@ def test_the_weights_reproduce_the_top1_that_keras_measures(genuine, pretrained,
     assert about["before_training"]["top1"] > 77
 
 
-def test_a_wrong_normalisation_is_found_by_the_published_figure(data, start, tmp_path, monkeypatch):
+def test_a_wrong_normalisation_is_found_by_the_published_figure(data, start, tmp_path):
     from qatflow.pretrained.prepare import Source, prepare
 
-    other = prepared(tmp_path / "other", monkeypatch, mean=0.0, std=1.0, validation=50)
+    other = prepared(tmp_path / "other", mean=0.0, std=1.0, validation=50)
     source = Source(WEIGHTS, False, False, expected_top1=80.6, tolerance=3.0)
     with pytest.raises(UserError, match=r"80\.6 % is published .*: on 50 of them −1…1 \(data\.preproc"):
         prepare(source, MODEL, FloatTrainingSection(), other, tmp_path / "out", tmp_path / "work", 1, 2)
@@ -135,8 +135,8 @@ def test_the_official_quantised_model_is_a_ready_one_and_runs_on_the_emulator(da
     assert model.input.dtype == np.uint8
     found = accuracy(model.probabilities(pictures, 1000), labels)
     assert abs(found.top1 - 0.843) < 0.06  # twice the standard error on 250
-    # LiteRT's uint8 kernels round differently on ARM and x86: an output may be a few of its 256 steps off
-    text, report = on_the_emulator(tmp_path / "ready", data, arm_bundle, tmp_path / "device", 4.0)
+    # LiteRT's uint8 kernels round differently on ARM and x86: over the layers up to 9 of 256 steps were seen
+    text, report = on_the_emulator(tmp_path / "ready", data, arm_bundle, tmp_path / "device", 16.0)
     print(text)
     assert text.startswith("Output dim: 1000\n")
     assert report["accuracy"]["device_top1"] == report["accuracy"]["host_top1"]
