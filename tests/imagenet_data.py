@@ -25,7 +25,7 @@ def _listed(name: str) -> list[tuple[str, int]]:
 
 
 def _write_list(folder: Path, validation: int | None) -> Path:
-    """Write a list for the source csv: 200 pictures to train on, those of nips17 for validation, their first as test."""
+    """Write a list for the source csv: 200 pictures to train on; those of nips17, the first for the test."""
     folder.mkdir(parents=True)
     for name in ("imagenet_sample", "nips17"):
         (folder / name).symlink_to(FOLDER / name)
