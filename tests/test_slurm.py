@@ -1,5 +1,6 @@
 """The workflow on a real Slurm: submitted, interrupted, killed, out of time; its results are those of a local run."""
 
+import csv
 import json
 import os
 import re
@@ -40,7 +41,10 @@ SUBMIT = (
     "train_int8:slurm_extra='' if wildcards.experiment == 'late' else '--signal=TERM@120'",
     "--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1", "--latency-wait", "5",
 )  # fmt: skip
-TIMED = {"evaluation.json", "summary.json", "report.json", "output.txt", "summary.txt", "report.html"}
+TIMED = {
+    *("evaluation.json", "summary.json", "report.json", "output.txt", "summary.txt", "report.html"),
+    *("latency_gate.json", "comparison.csv", "comparison.txt", "comparison.html", "pareto.svg"),
+}
 """Files with times in them, which differ from run to run."""
 SUBMITTED = {
     *("prepare_data", "make_pretrained", "train_int8", "quantise_after_training"),
@@ -222,6 +226,12 @@ def test_the_artefacts_are_those_of_a_local_run(finished):
         )
         assert {"float", "ptq"} <= one.keys() == other.keys()
         assert [one[name]["confusion"] for name in one] == [other[name]["confusion"] for name in one]
+    compared = []
+    for run in (finished.local, finished.submitted):
+        with (run.folder / "results/comparison/comparison.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        compared.append([{key: row[key] for key in row if not key.endswith(("_ms", "_s"))} for row in rows])
+    assert compared[0] == compared[1] and len(compared[0]) == 3
 
 
 def test_slurm_leaves_nothing_in_etc(finished):
