@@ -21,17 +21,7 @@ rule compress:
 
 rule export:
     input:
-        [
-            path.format(experiment=name)
-            for name in CONFIGS
-            if name not in READY
-            for folder in exported(name).values()
-            for path in (
-                f"{folder}/model",
-                f"{folder}/weights",
-                f"{folder}/manifest.json",
-            )
-        ],
+        [path for name in CONFIGS if name not in READY for path in exported_of(name)],
     localrule: True
 
 

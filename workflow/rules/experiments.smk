@@ -135,6 +135,16 @@ def own_model_of(wildcards):
     return saved_files(Path(model.file)) if model.file else []
 
 
+def published(section):
+    """Return the flags of the top-1 that a section's model is held to, where one is given."""
+    if section.expected_top1 is None:
+        return []
+    return [
+        f"--expected-top1 {section.expected_top1}",
+        f"--top1-tolerance {section.top1_tolerance}",
+    ]
+
+
 def float_training_of(wildcards):
     """Return the flags of the float training, where there is one, and of what the weights must reach before it."""
     section, parts = of(wildcards).pretrained, []
@@ -142,10 +152,7 @@ def float_training_of(wildcards):
         parts.append(f"--train {flags(section.train)}")
     if section.source == "model":
         parts.append("--own-weights")
-    if section.expected_top1 is not None:
-        parts.append(f"--expected-top1 {section.expected_top1}")
-        parts.append(f"--top1-tolerance {section.top1_tolerance}")
-    return " ".join(parts)
+    return " ".join([*parts, *published(section)])
 
 
 def checksum_of(wildcards):
@@ -168,9 +175,7 @@ def ready_files(wildcards):
 def published_of(wildcards):
     """Return the flags of the figure that a model which is quantised already is held to."""
     section = of(wildcards).quantized_model
-    if not section.given or section.expected_top1 is None:
-        return ""
-    return f"--expected-top1 {section.expected_top1} --top1-tolerance {section.top1_tolerance}"
+    return " ".join(published(section)) if section.given else ""
 
 
 def of_each(*files):

@@ -70,19 +70,23 @@ def flag_where(name, of):
     return flag
 
 
+def training_time(experiment):
+    """Return the benchmark file of an experiment's training, where the trained model goes to the device."""
+    trained = shipped(experiment) == "qat"
+    return [f"logs/train_int8/{experiment}.jsonl"] if trained else []
+
+
 def training_times(wildcards):
-    """Return the benchmark files of the experiments whose trained model goes to the device."""
-    return [
-        f"logs/train_int8/{name}.jsonl" for name in CONFIGS if shipped(name) == "qat"
-    ]
+    """Return the benchmark files of all such experiments."""
+    return [path for name in CONFIGS for path in training_time(name)]
 
 
 def compared(wildcards):
     """Return the flags that name each experiment, its device, and how long it trained, for the comparison."""
-    times = training_times(wildcards)
     return " ".join(
-        f"--experiment results/{name} {config.device.name} "
-        + " ".join(path for path in times if Path(path).stem == name)
+        " ".join(
+            [f"--experiment results/{name}", config.device.name, *training_time(name)]
+        )
         for name, config in CONFIGS.items()
     )
 

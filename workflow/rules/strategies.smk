@@ -33,6 +33,15 @@ def exported(experiment):
     return {target.kind: str(target.folder) for target in folders}
 
 
+def exported_of(experiment):
+    """Return all files that are exported of an experiment."""
+    return [
+        f"{folder.format(experiment=experiment)}/{file}"
+        for folder in exported(experiment).values()
+        for file in ("model", "weights", "manifest.json")
+    ]
+
+
 def exported_for_device(file):
     """Return an input function for an exported file, which ends the run where the settings cannot be deployed."""
 
@@ -60,11 +69,7 @@ def exported_for_device(file):
 def exported_files(wildcards):
     """Return all that is exported of the experiments whose trained model goes to the device."""
     return [
-        f"{folder.format(experiment=name)}/{file}"
-        for name in CONFIGS
-        if shipped(name) == "qat"
-        for folder in exported(name).values()
-        for file in ("model", "weights", "manifest.json")
+        path for name in CONFIGS if shipped(name) == "qat" for path in exported_of(name)
     ]
 
 
