@@ -34,11 +34,11 @@ def large() -> Config:
 
 MEASURED = [
     (cost.float_training(small(), SMALL), 883),
-    (cost.float_training(large(), LARGE), 5407),
+    (cost.float_training(large(), LARGE), 3303),
     (cost.int8_training(small(), SMALL, epochs=4), 1081),
-    (cost.int8_training(large(), LARGE, epochs=1), 4657),
+    (cost.int8_training(large(), LARGE, epochs=1), 3782),
     (cost.fake_quant_evaluation(small(), SMALL), 785),
-    (cost.fake_quant_evaluation(large(), LARGE), 3647),
+    (cost.fake_quant_evaluation(large(), LARGE), 1918),
     (cost.inference(small(), SMALL["test"], models=3), 101),
     (cost.inference(large(), LARGE["test"], models=3), 316),
     (cost.inference(small(), SMALL["validation"], models=3), 89),

@@ -79,14 +79,11 @@ def test_activations_saturate_where_the_int8_kernels_do(tf):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
 
 
-class Variables:
-    """Stands for the Keras layer that owns a quantiser's variables."""
+def owner():
+    """A Keras layer, to own a quantiser's variables."""
+    import tf_keras
 
-    def __init__(self, tf):
-        self.tf = tf
-
-    def add_weight(self, name, shape, initializer, trainable, dtype=None):
-        return self.tf.Variable(self.tf.zeros(shape, dtype or self.tf.float32), name=name, trainable=trainable)
+    return tf_keras.layers.Layer()
 
 
 def batches(count: int) -> list[np.ndarray]:
@@ -99,7 +96,7 @@ def test_moving_average_follows_paddleslims_recursion(tf):
     from qatflow.compress.quantizers.phase import Phase
 
     quantizer = MovingAverageAbsMax(8, Phase("quantise"))
-    variables = quantizer.build(None, "x", Variables(tf))
+    variables = quantizer.build(None, "x", owner())
     state = accum = 0.0
     for batch in batches(30):
         state, accum = 0.9 * state + 1, 0.9 * accum + float(np.abs(batch).max())
@@ -118,7 +115,7 @@ def test_range_abs_max_is_the_largest_of_its_window(tf, monkeypatch):
     assert range_abs_max.WINDOW == 10_000
     monkeypatch.setattr(range_abs_max, "WINDOW", 4)
     quantizer = range_abs_max.RangeAbsMax(8, Phase("quantise"))
-    variables = quantizer.build(None, "x", Variables(tf))
+    variables = quantizer.build(None, "x", owner())
     largest: list[float] = []
     for batch in batches(20):
         largest.append(float(np.abs(batch).max()))
@@ -134,7 +131,7 @@ def test_inference_and_calibration(tf, name: str):
 
     phase = Phase("float")
     quantizer = ACTIVATION_QUANTIZERS[name](8, phase)
-    variables = quantizer.build(None, "x", Variables(tf))
+    variables = quantizer.build(None, "x", owner())
     x = tf.constant([[0.5, -2.0, 1.03]])
     np.testing.assert_array_equal(quantizer(x, True, variables), x)
     assert float(quantizer.known(None, variables)[1]) == 0, "the float phase observes nothing"
@@ -168,7 +165,7 @@ def test_moving_average_min_max_fits_both_ends_and_keeps_zero_exact(tf, shift: f
     from qatflow.compress.quantizers.phase import Phase
 
     quantizer = MovingAverageMinMax(8, Phase("quantise"))
-    variables = quantizer.build(None, "x", Variables(tf))
+    variables = quantizer.build(None, "x", owner())
     state = least = greatest = 0.0
     for batch in batches(20):
         batch = np.maximum(batch + shift, 0) if shift > 0 else batch + np.float32(shift)

@@ -6,9 +6,9 @@ The test holds these figures against what is asked for:
     program                 32 × 32, width 0.5, batch 128   224 × 224 × 3, width 1, batch 32
                             (55,000 training, 5,000         (197 training, 400 validation,
                             validation, 10,000 test)        400 test)
-    pretrained.py           883                             5407
-    compress.py             1081                            4657
-    evaluate_fake_quant.py  785                             3647
+    pretrained.py           883                             3303
+    compress.py             1081                            3782
+    evaluate_fake_quant.py  785                             1918
     evaluate.py             101                             316
     gate.py                 89                              325
     ptq.py                  99                              243
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qatflow.config.model import Config
+from qatflow.data.evaluation_batch import evaluation_batch
 
 MARGIN = 1.5
 """Of memory, over what is expected."""
@@ -40,8 +41,6 @@ TENSORFLOW_MB = 700
 LITERT_MB = 110
 IN_MEMORY_MB = 2000
 """Training keeps each split in memory up to here (`qatflow.data.pipeline.IN_MEMORY`), and has it twice at first."""
-EVALUATION_BATCH = 256
-"""Pictures a batch where a Keras model is evaluated."""
 # A picture's activations in MB, and its time in ms on two cores, at `scale` 1: in float training, in training for int8,
 # evaluated by Keras, and by LiteRT with one thread. LiteRT's pictures are decoded first.
 FLOAT_MB, FLOAT_MS = 0.87, 0.75
@@ -118,7 +117,8 @@ def training(
         picture_mb: memory of a picture's activations and gradients at `scale` 1.
         picture_ms: time of a training picture at `scale` 1.
     """
-    batch_mb = scale(config) * max(batch_size * picture_mb, EVALUATION_BATCH * FORWARD_MB)
+    evaluated = evaluation_batch(config.data.preprocessing.size)
+    batch_mb = scale(config) * max(batch_size * picture_mb, evaluated * FORWARD_MB)
     value_bytes = 1 if config.data.preprocessing.resize == "pad" else 4
     splits = (decoded_mb(config, counts[split], value_bytes) for split in ("train", "validation"))
     kept_mb = sum(2 * min(mb, IN_MEMORY_MB) for mb in splits)
@@ -143,10 +143,8 @@ def int8_training(config: Config, counts: dict[str, int], epochs: int) -> Cost:
 
 def fake_quant_evaluation(config: Config, counts: dict[str, int]) -> Cost:
     """Return what evaluating a fake-quantised Keras model on the test pictures takes."""
-    return training(
-        config, {"train": counts["test"], "validation": 0}, epochs=1, batch_size=EVALUATION_BATCH,
-        picture_mb=FORWARD_MB, picture_ms=INT8_MS,
-    )  # fmt: skip
+    batch, seen = evaluation_batch(config.data.preprocessing.size), {"train": counts["test"], "validation": 0}
+    return training(config, seen, epochs=1, batch_size=batch, picture_mb=FORWARD_MB, picture_ms=INT8_MS)
 
 
 def inference(config: Config, pictures: int, models: int) -> Cost:

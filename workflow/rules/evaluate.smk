@@ -43,11 +43,13 @@ rule evaluate_fake_quant:
     threads: 4
     resources:
         **asks(fake_quant_evaluation),
+        gpu=gpus_of,
     params:
         model=subpath(input.model, parent=True),
+        hardware=hardware_of,
     shell:
         "python {input.script} --model {params.model} --data {input.data} --threads {threads}"
-        " --output {output} > {log} 2>&1"
+        " {params.hardware} --output {output} > {log} 2>&1"
 
 
 rule evaluate_tflite:

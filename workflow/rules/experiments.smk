@@ -59,6 +59,11 @@ def flags_of(section, leave_out=(), only=None):
     return lambda wildcards: flags(getattr(of(wildcards), section), leave_out, only)
 
 
+def hardware_of(wildcards, input):
+    """Return the flags of what TensorFlow computes on: of the input too, since another machine is no reason to run again."""
+    return flags(of(wildcards).hardware)
+
+
 def data_manifest(wildcards):
     """Return the manifest of a job's data set."""
     return f"data/{of(wildcards).data.name}/manifest.json"

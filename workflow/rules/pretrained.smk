@@ -48,6 +48,7 @@ rule make_pretrained:
     threads: 4
     resources:
         **asks(float_training),
+        gpu=gpus_of,
     params:
         model=flags_of("model", leave_out=("keep_in_float",)),
         training=float_training_of,
@@ -55,6 +56,7 @@ rule make_pretrained:
         keep_in_float=lambda wildcards, input: flags(
             of(wildcards).model, only=("keep_in_float",)
         ),
+        hardware=hardware_of,
         # nor is where the weights lie
         weights=lambda wildcards, input: (
             f"--weights {shlex.quote(str(WEIGHTS[wildcards.pretrained].path))}"
@@ -67,4 +69,4 @@ rule make_pretrained:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
         "exec python {input.script} --data {input.data} {params.weights} --seed {params.seed}"
         " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
-        " --output {params.folder} {params.model} {params.keep_in_float} {params.training} > {log} 2>&1"
+        " --output {params.folder} {params.model} {params.keep_in_float} {params.training} {params.hardware} > {log} 2>&1"

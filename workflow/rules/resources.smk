@@ -26,6 +26,11 @@ def asks(expected):
     }
 
 
+def gpus_of(wildcards):
+    """Return how many GPUs a training asks for: none where it takes what is there."""
+    return of(wildcards).hardware.gpus or 0
+
+
 def float_training(wildcards, config, pictures):
     return cost.float_training(config, pictures)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from qatflow.cli import entry
 from qatflow.compress.run import compress
 from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection, ModelSection
+from qatflow.config.model import CompressSection, HardwareSection, ModelSection
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,6 +21,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to make for the trained graph")
     add_flags(parser, ModelSection, only=("keep_in_float",))
     add_flags(parser, CompressSection)
+    add_flags(parser, HardwareSection)
     arguments = parser.parse_args(argv)
     compress(
         arguments.pretrained,
@@ -31,6 +32,7 @@ def main(argv: Sequence[str]) -> None:
         arguments.seed,
         arguments.threads,
         arguments.keep_in_float,
+        read_flags(arguments, HardwareSection),
     )
 
 

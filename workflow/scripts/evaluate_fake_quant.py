@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.config.flags import add_flags, read_flags
+from qatflow.config.model import HardwareSection
 from qatflow.evaluate.fake_quant import evaluate_fake_quant
 
 
@@ -15,8 +17,15 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    add_flags(parser, HardwareSection)
     arguments = parser.parse_args(argv)
-    found = evaluate_fake_quant(arguments.model, arguments.data, arguments.output, arguments.threads)
+    found = evaluate_fake_quant(
+        arguments.model,
+        arguments.data,
+        arguments.output,
+        arguments.threads,
+        read_flags(arguments, HardwareSection),
+    )
     print(f"fake-quantised: top-1 {found.top1:.4f}, top-5 {found.top5:.4f} on {found.pictures} test pictures")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qatflow.cli import entry
 from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import FloatTrainingSection, ModelSection
+from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSection
 from qatflow.pretrained.prepare import Source, prepare
 
 
@@ -25,6 +25,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the folder to make")
     add_flags(parser, ModelSection)
     add_flags(parser, FloatTrainingSection)
+    add_flags(parser, HardwareSection)
     arguments = parser.parse_args(argv)
     prepare(
         Source(
@@ -41,6 +42,7 @@ def main(argv: Sequence[str]) -> None:
         arguments.work,
         arguments.seed,
         arguments.threads,
+        read_flags(arguments, HardwareSection),
     )
 
 

@@ -7,7 +7,7 @@ from qatflow import provenance
 from qatflow.code_digest import code_digest
 from qatflow.compress.compressor import Compressor
 from qatflow.config.compress_yaml import load_compress
-from qatflow.config.model import CompressSection
+from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import read_manifest
 from qatflow.files import sha256, whole_folder, write_json
 from qatflow.graph.float_layers import check_float_layers
@@ -28,6 +28,7 @@ def compress(
     seed: int,
     threads: int,
     keep_in_float: Sequence[str] = (),
+    hardware: HardwareSection | None = None,
 ) -> None:
     """Train for int8 and write the trained graph.
 
@@ -40,9 +41,11 @@ def compress(
         seed: of everything random.
         threads: threads of TensorFlow.
         keep_in_float: layers whose name contains one of these texts stay in float.
+        hardware: what TensorFlow computes on; None: the CPU.
 
     Raises:
-        UserError: a layer cannot be quantised and is not named there; all such layers are listed.
+        UserError: a layer cannot be quantised and is not named there; all such layers are listed. Or fewer GPUs are
+            there than are asked for, or memory does not suffice.
     """
     config = load_compress(Path(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
@@ -55,7 +58,7 @@ def compress(
         "code": code_digest("qatflow.compress.compressor"),
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
-        start(seed, threads)
+        start(seed, threads, hardware)
         trained, history = compressor.run(folder)
         inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}

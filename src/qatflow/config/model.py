@@ -14,6 +14,7 @@ SEEDS = 2**31
 """Seeds are below this."""
 TfdsName = Annotated[str, Field(pattern=r"^tfds:[A-Za-z0-9_./:*-]+$")]
 Function = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -152,6 +153,11 @@ class FloatTrainingSection(Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
     weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing of the cross entropy.")
+    precision: Precision = Field(
+        "float32",
+        description="What layers compute in; weights, statistics and the loss stay in float32. mixed_bfloat16: on GPUs "
+        "from Ampere on; mixed_float16: on those from Volta on, with a scaled loss. Slower on a CPU.",
+    )
     augmentation: Literal["none", "flip", "shift", "shift_flip", "crop_flip"] = Field(
         "flip",
         description="flip: random left-right mirror; shift: random shift by up to a sixteenth of the side; crop_flip: "
@@ -265,6 +271,11 @@ class CompressSection(Section):
     augmentation: Literal["none", "flip", "shift", "shift_flip", "crop_flip"] = Field(
         "flip", description="As in pretrained.train.augmentation."
     )
+    precision: Precision = Field(
+        "float32",
+        description="As in pretrained.train.precision, of the epochs before quantisation begins (start_epoch); "
+        "fake-quantised layers and their quantisers are in float32.",
+    )
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept in the work folder.")
     checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints within an epoch.")
 
@@ -326,6 +337,24 @@ BUILD_KEYS = ("toolchain", "aar")
 """Keys of DeviceSection that say how the demo is built, and nothing of the device."""
 
 
+class HardwareSection(Section):
+    """What TensorFlow computes on: GPUs where there are any, else the CPU."""
+
+    gpus: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="GPUs of one machine that a training uses together, and asks a cluster for; where fewer are there "
+        "it ends. null: those that are there, as CUDA_VISIBLE_DEVICES says, and a cluster is asked for none; 0: the "
+        "CPU. A kept training goes on with any number.",
+    )
+    memory_limit: int | None = Field(
+        None,
+        ge=256,
+        description="Most memory of each GPU that TensorFlow takes, in MiB. null: what it needs, when it needs it.",
+    )
+
+
 class EvaluateSection(Section):
     """Figures on the host."""
 
@@ -377,6 +406,7 @@ class Config(Section):
     quantized_model: QuantizedModelSection = Field(default_factory=QuantizedModelSection)
     accuracy: AccuracySection = Field(default_factory=AccuracySection)
     device: DeviceSection = Field(default_factory=DeviceSection)
+    hardware: HardwareSection = Field(default_factory=HardwareSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
 
     def seed_of(self, section: Literal["data", "pretrained"]) -> int:

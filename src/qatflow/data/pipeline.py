@@ -4,7 +4,6 @@ Epoch e of training is a pure function of (seed, e): order and augmentation are 
 that step k can be entered directly and a resumed run sees what an uninterrupted one would have seen.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +12,7 @@ import numpy as np
 
 from qatflow.data import augment, example, tfrecord
 from qatflow.data.augment import Augmentation
+from qatflow.data.evaluation_batch import evaluation_batch
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
 from qatflow.data.preprocess import Preprocessing, in_order, resize
@@ -135,15 +135,18 @@ def training_data(
 
 
 def evaluation_batches(
-    manifest: Manifest, split: str, *, batch_size: int, in_memory: int = IN_MEMORY
+    manifest: Manifest, split: str, *, batch_size: int | None = None, in_memory: int = IN_MEMORY
 ) -> "tf.data.Dataset":
     """Return every picture of a split once, in shard order, unchanged but for preprocessing.
+
+    `batch_size` pictures at a time; None: as many as suit their size.
 
     Open it once and iterate as often as needed: small data are decoded here, not in the iteration.
 
     Returns:
         Dataset of (float32 [n, size, size, channels], int64 [n]); n is `batch_size`, less in the last batch.
     """
+    batch_size = batch_size or evaluation_batch(manifest.preprocessing.size)
     pictures = _open(manifest, split, in_memory).batches(np.arange(manifest.splits[split].count), None, batch_size)
     return _serve(pictures, lambda images, labels: (_normalise(manifest.preprocessing, images), labels))
 
@@ -153,7 +156,8 @@ def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.
 
     options = tf.data.Options()
     options.deterministic = True
-    options.threading.private_threadpool_size = os.cpu_count() or 1  # else pictures wait behind the step's operations
+    # of its own, else pictures wait behind the step's operations
+    options.threading.private_threadpool_size = tf.config.threading.get_intra_op_parallelism_threads() or 1
     options.threading.max_intra_op_parallelism = 1  # each picture, or batch, has a thread of its own
     return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
 

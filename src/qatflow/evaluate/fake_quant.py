@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from qatflow.config.model import HardwareSection
 from qatflow.data.manifest import read_manifest
 from qatflow.files import sha256, write_json
 from qatflow.graph.store import load
@@ -10,7 +11,9 @@ from qatflow.metrics import Accuracy
 from qatflow.tensorflow_runtime import start
 
 
-def evaluate_fake_quant(exported: Path, data: Path, output: Path, threads: int) -> Accuracy:
+def evaluate_fake_quant(
+    exported: Path, data: Path, output: Path, threads: int, hardware: HardwareSection | None = None
+) -> Accuracy:
     """Evaluate output/float/ as training saw it and write the figures as JSON.
 
     Args:
@@ -18,15 +21,22 @@ def evaluate_fake_quant(exported: Path, data: Path, output: Path, threads: int) 
         data: manifest.json of the data.
         output: file to write.
         threads: threads of TensorFlow.
+        hardware: what it computes on; None: the CPU.
+
+    Raises:
+        UserError: fewer GPUs are there than are asked for.
     """
-    start(0, threads)
+    start(0, threads, hardware)
     from qatflow.compress.fake_quant_model import fake_quant_model
     from qatflow.data.pipeline import evaluation_batches
     from qatflow.training.figures import evaluator
+    from qatflow.training.replicas import Replicas
 
-    manifest = read_manifest(data)
-    evaluate = evaluator(fake_quant_model(load(exported)).keras)
-    _, top1, top5 = evaluate(evaluation_batches(manifest, "test", batch_size=256))
+    manifest, replicas = read_manifest(data), Replicas()
+    with replicas.scope():
+        model = fake_quant_model(load(exported))
+    evaluate = evaluator(model.keras, replicas)
+    _, top1, top5 = evaluate(evaluation_batches(manifest, "test"))
     found = Accuracy(manifest.splits["test"].count, top1, top5)
     write_json(output, {**asdict(found), "model_sha256": sha256(exported / "weights")})
     return found

@@ -63,7 +63,7 @@ def check_expected(graph: Graph, data: Manifest, expected: float, tolerance: flo
         UserError: they are below that; the message says which preparation of the pictures would fit.
     """
     keras = training_model(graph, seed=0, step=0).keras
-    _, share, _ = evaluator(keras)(evaluation_batches(data, "validation", batch_size=128))
+    _, share, _ = evaluator(keras)(evaluation_batches(data, "validation"))
     count, found = data.splits["validation"].count, 100 * share
     chance = 200 * float(np.sqrt(max(expected / 100 * (1 - expected / 100), 0.0) / count))
     print(f"top-1 of the weights {found:.1f} %, published {expected:g} %", flush=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from qatflow import provenance
 from qatflow.code_digest import code_digest
-from qatflow.config.model import FloatTrainingSection, ModelSection
+from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSection
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.files import sha256, whole_folder, write_json
 from qatflow.graph.graph import Graph
@@ -48,6 +48,7 @@ def prepare(
     work: Path,
     seed: int,
     threads: int,
+    hardware: HardwareSection | None = None,
 ) -> None:
     """Make the float model and write its folder.
 
@@ -60,12 +61,14 @@ def prepare(
         work: root of the training's state; a killed run goes on from there.
         seed: of everything random.
         threads: threads of TensorFlow.
+        hardware: what it computes on; None: the CPU.
 
     Raises:
-        UserError: the model cannot be made, does not fit its weights or the data, or is far below its published top-1.
+        UserError: fewer GPUs are there than are asked for, or memory does not suffice; the model cannot be made, does
+            not fit its weights or the data, or is far below its published top-1.
     """
     manifest = read_manifest(data)
-    start(seed, threads)
+    start(seed, threads, hardware)
     from qatflow.pretrained.float_graph import float_graph
 
     loaded = source.weights is not None or source.own
@@ -89,7 +92,7 @@ def prepare(
         return
     from qatflow.pretrained.train import train
 
-    chosen = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed)
+    chosen = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed, section="pretrained.train")
     shape = {
         "model": model.model_dump(exclude={"keep_in_float"}),
         "files": [sha256(path) for path in _files(source, model)],
@@ -118,7 +121,7 @@ def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], hi
     from qatflow.training.keras_model import training_model
 
     evaluate = evaluator(training_model(graph, seed=0, step=0).keras)
-    _, top1, top5 = evaluate(evaluation_batches(data, "validation", batch_size=256))
+    _, top1, top5 = evaluate(evaluation_batches(data, "validation"))
     print(f"validation top-1 {top1:.4f}, top-5 {top5:.4f}", flush=True)
     with whole_folder(output) as folder:
         write(graph, folder)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from qatflow.training.replicas import Replicas
+
 
 def cross_entropy(labels: Any, logits: Any, smoothing: float) -> Any:
     """Return the cross entropy of each picture, float32 [n].
@@ -32,20 +34,25 @@ def sums(labels: Any, logits: Any) -> Any:
 Evaluate = Callable[..., tuple[float, float, float]]
 
 
-def evaluator(keras_model: Any) -> Evaluate:
+def evaluator(keras_model: Any, replicas: Replicas | None = None) -> Evaluate:
     """Return a function from batches of (pictures, labels) to mean cross entropy, top-1 and top-5 (shares of 1).
 
     Its second argument, if any, is called before each batch, and may raise.
+
+    Args:
+        keras_model: pictures to logits.
+        replicas: that the model was made for; None: one.
     """
-    step = tf.function(
-        lambda pictures, labels: sums(labels, keras_model(pictures, training=False)),
-        autograph=False,
-        reduce_retracing=True,
-    )
+    replicas = replicas or Replicas([])
+
+    def of_batch(pictures: Any, labels: Any) -> Any:
+        return sums(labels, keras_model(pictures, training=False))
+
+    step = tf.function(replicas.summed(of_batch), autograph=False, reduce_retracing=True)
 
     def evaluate(batches: Any, before_batch: Callable[[], None] = lambda: None) -> tuple[float, float, float]:
         total = np.zeros(4)
-        for pictures, labels in batches:
+        for pictures, labels in replicas.shared(batches):
             before_batch()
             total += step(pictures, labels).numpy()
         loss, top1, top5, count = (float(value) for value in total)

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
+from qatflow.config.model import Precision
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     Add,
@@ -36,6 +37,8 @@ from qatflow.graph.operations import (
     Tanh,
     UpSample,
 )
+from qatflow.training.precision import SINGLE, computing_in
+from qatflow.training.replicas import part
 
 
 class Hooks(Protocol):
@@ -98,16 +101,27 @@ class StepDropout(layers.Layer):
         self._step = lambda: step  # hidden from Keras: the optimizer owns the variable, not this layer
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the inputs, with zeros in training."""
+        """Return the inputs, with zeros in training: of a replica those that its part of the whole batch has."""
         if not training or self.rate == 0:
             return inputs
         first, second = self.seed
         seed = tf.stack([tf.constant(first * 1000 + second, tf.int64), tf.cast(self._step(), tf.int64)])
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
+        replica, replicas = part()
+        count = tf.shape(inputs)[0]
+        ones = tf.ones([count * replicas, *inputs.shape[1:]], inputs.dtype)
+        mask = tf.nn.experimental.stateless_dropout(ones, self.rate, seed=seed)
+        return inputs * mask[replica * count : (replica + 1) * count]
 
 
 def training_model(
-    graph: Graph, *, seed: int, step: Any, freeze_batch_norm: bool = False, hooks: Hooks | None = None
+    graph: Graph,
+    *,
+    seed: int,
+    step: Any,
+    freeze_batch_norm: bool = False,
+    hooks: Hooks | None = None,
+    precision: Precision = SINGLE,
+    replicas: int = 1,
 ) -> TrainingModel:
     """Build the Keras model of a float graph with one output.
 
@@ -117,8 +131,16 @@ def training_model(
         step: variable that counts training steps.
         freeze_batch_norm: keep batch-norm's statistics, gamma and beta as they are, and use them in training.
         hooks: what a strategy puts in.
+        precision: what the layers compute in; logits are float32 in any case.
+        replicas: that share a batch; batch-norm then takes its statistics over all of them.
     """
-    tf_keras.backend.clear_session()
+    with computing_in(precision):
+        return _built(graph, seed, step, freeze_batch_norm, hooks, replicas)
+
+
+def _built(
+    graph: Graph, seed: int, step: Any, freeze_batch_norm: bool, hooks: Hooks | None, replicas: int
+) -> TrainingModel:
     hooks = hooks or NoHooks()
     tensors: dict[str, Any] = {}
     own: dict[str, Any] = {}
@@ -132,10 +154,10 @@ def training_model(
         else:
             if isinstance(operation, Dropout):
                 layer = StepDropout(operation.rate, (seed, place), step, _layer_name(node))
+            elif isinstance(operation, BatchNorm):
+                layer = _batch_norm(operation, _layer_name(node), freeze_batch_norm, replicas > 1)
             else:
                 layer = LAYERS[type(operation)](node, graph)
-            if isinstance(operation, BatchNorm) and freeze_batch_norm:
-                layer.trainable = False
             sources = [tensors[name] for name in node.inputs]
             tensor = hooks.layer(node, layer)(sources if len(sources) > 1 else sources[0])
             for variable in layer.weights:
@@ -144,7 +166,8 @@ def training_model(
                 own[name] = variable
         behind = hooks.after(node)
         tensors[node.name] = tensor if behind is None else behind(tensor)
-    return TrainingModel(graph, tf_keras.Model(first, tensors[graph.outputs[0]]), own)
+    logits = layers.Activation("linear", dtype=SINGLE, name="logits_in_float32")(tensors[graph.outputs[0]])
+    return TrainingModel(graph, tf_keras.Model(first, logits), own)
 
 
 def _layer_name(node: Node) -> str:
@@ -176,17 +199,36 @@ def _dense(node: Node, graph: Graph) -> Any:
     return layers.Dense(units, use_bias=node.weight("bias") in graph.weights, name=_layer_name(node))
 
 
-def _batch_norm(node: Node, graph: Graph) -> Any:
-    o = node.operation
-    assert isinstance(o, BatchNorm)
-    return layers.BatchNormalization(momentum=o.momentum, epsilon=o.epsilon, name=_layer_name(node))
+def _batch_norm(o: BatchNorm, name: str, frozen: bool, synchronized: bool) -> Any:
+    # of the fused operation a GPU has no deterministic gradient where the moving statistics are used
+    fused = False if frozen or synchronized else None
+    dtype = SINGLE if synchronized else None  # Keras would add the replicas' sums up in bfloat16
+    return layers.BatchNormalization(
+        momentum=o.momentum, epsilon=o.epsilon, name=name, trainable=not frozen, fused=fused,
+        synchronized=synchronized, dtype=dtype,
+    )  # fmt: skip
 
 
 def _plain(make: Callable[..., Any]) -> Callable[[Node, Graph], Any]:
     return lambda node, graph: make(node.operation, name=_layer_name(node))
 
 
-UP_SAMPLING = {False: "nearest", True: "bilinear"}
+def nearest(pictures: Any, factors: tuple[int, int]) -> Any:
+    """Return [n, height, width, channels] with every pixel repeated.
+
+    Unlike that of resizing, the gradient has a deterministic form on a GPU.
+    """
+    rows, columns = factors
+    height, width, channels = pictures.shape[1:]
+    apart = tf.reshape(pictures, [-1, height, 1, width, 1, channels])
+    repeated = tf.tile(apart, [1, 1, rows, 1, columns, 1])
+    return tf.reshape(repeated, [-1, height * rows, width * columns, channels])
+
+
+def _up_sampling(o: UpSample, name: str) -> Any:
+    if o.bilinear:
+        return layers.UpSampling2D(o.factors, interpolation="bilinear", name=name)
+    return layers.Activation(lambda pictures: nearest(pictures, o.factors), name=name)
 
 
 def _gelu(approximate: bool) -> Callable[[Any], Any]:
@@ -197,7 +239,6 @@ LAYERS: dict[type, Callable[[Node, Graph], Any]] = {
     Conv2D: _conv,
     DepthwiseConv2D: _depthwise,
     Dense: _dense,
-    BatchNorm: _batch_norm,
     Relu: _plain(lambda o, name: layers.ReLU(name=name)),
     Relu6: _plain(lambda o, name: layers.ReLU(6.0, name=name)),
     Add: _plain(lambda o, name: layers.Add(name=name)),
@@ -208,7 +249,7 @@ LAYERS: dict[type, Callable[[Node, Graph], Any]] = {
     Tanh: _plain(lambda o, name: layers.Activation("tanh", name=name)),
     Elu: _plain(lambda o, name: layers.ELU(name=name)),
     Gelu: _plain(lambda o, name: layers.Activation(_gelu(o.approximate), name=name)),
-    UpSample: _plain(lambda o, name: layers.UpSampling2D(o.factors, interpolation=UP_SAMPLING[o.bilinear], name=name)),
+    UpSample: _plain(_up_sampling),
     Pad: _plain(lambda o, name: layers.ZeroPadding2D((o.rows, o.columns), name=name)),
     AveragePool: _plain(lambda o, name: layers.AveragePooling2D(o.window, o.strides, o.padding, name=name)),
     MaxPool: _plain(lambda o, name: layers.MaxPooling2D(o.window, o.strides, o.padding, name=name)),

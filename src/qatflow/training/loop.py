@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from qatflow.config.model import Precision
 from qatflow.data.manifest import Manifest
 from qatflow.data.pipeline import evaluation_batches, training_data
 from qatflow.errors import UserError
@@ -25,12 +26,17 @@ from qatflow.training.checkpoint import Progress
 from qatflow.training.figures import cross_entropy, evaluator, sums
 from qatflow.training.history import EpochFigures, write_events
 from qatflow.training.keras_model import Hooks, TrainingModel, training_model
+from qatflow.training.memory import MAY_SAY, out_of_memory, ran_out
+from qatflow.training.precision import SINGLE, with_scaled_loss
+from qatflow.training.replicas import Replicas
 from qatflow.training.schedule import WarmupCosine
 from qatflow.training.settings import TrainingSettings
 from qatflow.training.strategy import Strategy
 from qatflow.training.termination import STATUS, TerminatedError, Termination
 
 LOG_EVERY = 50
+FLOAT = "float"
+"""The phase before any strategy has changed what the model does."""
 
 
 class Trainer:
@@ -53,6 +59,7 @@ class Trainer:
         folder: Path,
         strategies: Sequence[Strategy] = (),
         hooks: Hooks | None = None,
+        replicas: Replicas | None = None,
     ):
         """Build the model and restore the newest checkpoint.
 
@@ -63,36 +70,30 @@ class Trainer:
             folder: the run's own work folder.
             strategies: called in this order.
             hooks: what the strategies put into the model.
+            replicas: devices to train on; None: the GPUs that TensorFlow may use, or the CPU.
+
+        Raises:
+            UserError: the batch cannot be shared evenly by the devices.
         """
         self.settings = settings
         self.data = data
         self.folder = folder
         self.strategies = strategies
-        self.phase = "float"
+        self.phase = FLOAT
+        self._hooks = hooks
+        self._replicas = replicas or Replicas()
+        self._replicas.check(settings.batch_size, f"{settings.section}.batch_size")
         self._pictures = training_data(
             data, batch_size=settings.batch_size, seed=settings.seed, augmentation=settings.augmentation
         )
-        self._validation = evaluation_batches(data, "validation", batch_size=256)
+        self._validation = evaluation_batches(data, "validation")
         self.steps_per_epoch = self._pictures.steps
         self._schedule = WarmupCosine(
             settings.learning_rate,
             round(settings.warmup_epochs * self.steps_per_epoch),
             settings.epochs * self.steps_per_epoch,
         )
-        self._optimizer = tf_keras.optimizers.SGD(self._schedule, momentum=settings.momentum, nesterov=True)
-        self.model: TrainingModel = training_model(
-            graph,
-            seed=settings.seed,
-            step=self._optimizer.iterations,
-            freeze_batch_norm=settings.freeze_batch_norm,
-            hooks=hooks,
-        )
-        self._trained = self.model.keras.trainable_variables
-        kernels = {id(v) for name, v in self.model.variables.items() if name.endswith("kernel")}
-        self._decay = [settings.weight_decay if id(v) in kernels else 0.0 for v in self._trained]
-        self._optimizer.build(self._trained)
-        self._sums = tf.Variable(tf.zeros([4], tf.float64), trainable=False)  # loss, top-1, top-5, pictures
-        self._variables = [*_all_variables(self.model), *self._optimizer.variables, self._sums]
+        self._build(graph)
         progress = checkpoint.restore(folder, self._variables)
         self.epoch, self.step, self.history = progress.epoch, progress.step, list(progress.history)
         for name, notes in (progress.notes or {}).items():
@@ -104,14 +105,25 @@ class Trainer:
 
     def retrace(self) -> None:
         """Let TensorFlow trace the model anew: call it after a strategy has changed what the model does."""
-        self._train_step = tf.function(self._one_step, autograph=False, reduce_retracing=True)
-        self._evaluate = evaluator(self.model.keras)
+        step = self._replicas.summed(self._one_step)
+        self._train_step = tf.function(step, autograph=False, reduce_retracing=True)
+        self._evaluate = evaluator(self.model.keras, self._replicas)
+
+    def enter(self, phase: str) -> None:
+        """Begin a phase: in all but `float` layers compute in float32, whatever the settings' precision is."""
+        before, self.phase = self._precision, phase
+        if self._precision != before:
+            kept = [variable.numpy() for variable in self._variables]
+            self._build(self.model.graph)
+            for variable, value in zip(self._variables, kept, strict=True):
+                variable.assign(value)
+        self.retrace()
 
     def run(self) -> list[EpochFigures]:
         """Train to the last epoch and return the figures of each.
 
         Raises:
-            UserError: the loss is not a finite number.
+            UserError: the loss is not a finite number; or memory does not suffice for a step, with what would.
             SystemExit: with status 143 after SIGTERM, when the state is saved.
         """
         try:
@@ -120,6 +132,10 @@ class Trainer:
                 while self.epoch < self.settings.epochs:
                     self._run_epoch()
                 self._call(Strategy.on_compression_end)
+        except MAY_SAY as error:
+            if not ran_out(error):
+                raise
+            raise out_of_memory(self._gradients_of, self.settings, self._replicas.count) from error
         except TerminatedError:
             print(f"terminated at epoch {self.epoch}, step {self.step}; the state is saved", flush=True)
             sys.exit(STATUS)
@@ -141,7 +157,7 @@ class Trainer:
         self._call(Strategy.on_epoch_begin)
         started = time.monotonic()
         first = self.step
-        for pictures, labels in self._pictures.epoch(self.epoch, first):
+        for pictures, labels in self._replicas.shared(self._pictures.epoch(self.epoch, first)):
             self._call(Strategy.on_batch_begin)
             loss = self._train_step(pictures, labels)
             self.step += 1
@@ -172,18 +188,63 @@ class Trainer:
         self._save()
         write_events(figures, self.folder / "tensorboard")
 
-    def _one_step(self, pictures: Any, labels: Any) -> Any:
+    @property
+    def _precision(self) -> Precision:
+        return self.settings.precision if self.phase == FLOAT else SINGLE
+
+    def _build(self, graph: Graph) -> None:
+        """Make the model of a graph, for the present phase, and what goes with it."""
+        settings = self.settings
+        tf_keras.backend.clear_session()  # frees the model before
+        with self._replicas.scope():
+            sgd = tf_keras.optimizers.SGD(self._schedule, momentum=settings.momentum, nesterov=True)
+            self._optimizer = with_scaled_loss(sgd, settings.precision)
+            self.model: TrainingModel = training_model(
+                graph,
+                seed=settings.seed,
+                step=self._optimizer.iterations,
+                freeze_batch_norm=settings.freeze_batch_norm,
+                hooks=self._hooks,
+                precision=self._precision,
+                replicas=self._replicas.count,
+            )
+            self._trained = self.model.keras.trainable_variables
+            self._optimizer.build(self._trained)
+            self._sums = self._replicas.sum_variable([4])  # loss, top-1, top-5, pictures
+        kernels = {id(v) for name, v in self.model.variables.items() if name.endswith("kernel")}
+        self._decay = [settings.weight_decay if id(v) in kernels else 0.0 for v in self._trained]
+        self._variables = [*_all_variables(self.model), *self._optimizer.variables, self._sums]
+
+    def _gradients(self, pictures: Any, labels: Any) -> tuple[list[Any], Any, Any]:
+        """Return the gradients, loss and logits of a replica's part of a batch, the first two as shares of the sum."""
+        replicas = self._replicas.count
         with tf.GradientTape() as tape:
             logits = self.model.keras(pictures, training=True)
-            loss = tf.reduce_mean(cross_entropy(labels, logits, self.settings.label_smoothing))
-        gradients = tape.gradient(loss, self._trained)
+            loss = tf.reduce_mean(cross_entropy(labels, logits, self.settings.label_smoothing)) / replicas
+            scaled = self._scaled(loss)
+        gradients = tape.gradient(scaled, self._trained)
+        if scaled is not loss:
+            gradients = self._optimizer.get_unscaled_gradients(gradients)
         decayed = [
-            g if decay == 0.0 else g + decay * v
+            g if decay == 0.0 else g + decay / replicas * v
             for g, v, decay in zip(gradients, self._trained, self._decay, strict=True)
         ]
-        self._optimizer.apply_gradients(zip(decayed, self._trained, strict=True))
+        return decayed, loss, logits
+
+    def _one_step(self, pictures: Any, labels: Any) -> Any:
+        gradients, loss, logits = self._gradients(pictures, labels)
+        self._optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
         self._sums.assign_add(sums(labels, logits))
         return loss
+
+    def _gradients_of(self, count: int) -> None:
+        """Compute the gradients of so many black pictures, on each replica, and forget them."""
+        spec = self.data.preprocessing
+        pictures = tf.zeros([count, spec.size, spec.size, spec.channels])
+        tf.function(lambda: self._gradients(pictures, tf.zeros([count], tf.int64))[0], autograph=False)()
+
+    def _scaled(self, loss: Any) -> Any:
+        return self._optimizer.get_scaled_loss(loss) if self.settings.precision == "mixed_float16" else loss
 
     def _call(self, callback: Callable[[Strategy, "Trainer"], None]) -> None:
         for strategy in self.strategies:

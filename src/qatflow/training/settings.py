@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from qatflow.config.model import Precision
 from qatflow.data.augment import Augmentation
 
 
@@ -20,6 +21,8 @@ class TrainingSettings:
         augmentation: name of the data pipeline's augmentation.
         freeze_batch_norm: keep batch-norm as it is.
         seed: of order, augmentation and dropout.
+        section: of the configuration, where the settings are written.
+        precision: what layers compute in before they are quantised.
         evaluate_every: epochs between evaluations on the validation pictures; 0: never.
         checkpoint_steps: steps between checkpoints within an epoch.
         keep_checkpoints: number of checkpoints kept.
@@ -35,6 +38,8 @@ class TrainingSettings:
     augmentation: Augmentation
     freeze_batch_norm: bool
     seed: int
+    section: str = "compress"
+    precision: Precision = "float32"
     evaluate_every: int = 1
     checkpoint_steps: int = 200
     keep_checkpoints: int = 2
@@ -42,5 +47,5 @@ class TrainingSettings:
     @property
     def shaping(self) -> dict[str, object]:
         """What a kept state must agree with to be continued: all but what only says how long or how often."""
-        free = {"epochs", "evaluate_every", "checkpoint_steps", "keep_checkpoints"}
+        free = {"section", "epochs", "evaluate_every", "checkpoint_steps", "keep_checkpoints"}
         return {key: value for key, value in vars(self).items() if key not in free}

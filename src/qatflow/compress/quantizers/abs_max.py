@@ -4,6 +4,7 @@ from typing import Any
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer
 from qatflow.compress.quantizers.fake_quant import largest_magnitude
+from qatflow.training.replicas import greatest
 
 
 class AbsMax(ActivationQuantizer):
@@ -21,5 +22,5 @@ class AbsMax(ActivationQuantizer):
 
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return the range of this batch."""
-        largest = largest_magnitude(inputs)
+        largest = greatest(largest_magnitude(inputs))
         return -largest, largest

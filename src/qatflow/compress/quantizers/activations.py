@@ -1,6 +1,7 @@
 """What the activation quantisers share: when they observe, when they quantise."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -8,6 +9,12 @@ from tensorflow_model_optimization.quantization.keras import quantizers
 
 from qatflow.compress.quantizers.fake_quant import activation_grid, fake_quant
 from qatflow.compress.quantizers.phase import Phase
+
+
+def state_variable(layer: Any, name: str, shape: Sequence[int] = (), dtype: Any = tf.float32) -> Any:
+    """Return a new variable of a quantiser's, of zeros; every replica of the model has the same value in it."""
+    same = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return layer.add_weight(name, list(shape), dtype, initializer="zeros", trainable=False, aggregation=same)
 
 
 class ActivationQuantizer(quantizers.Quantizer):

@@ -84,10 +84,24 @@ def activation_grid(low: Any, high: Any, bits: int, symmetric: bool) -> tuple[An
 
 
 def fake_quant(x: Any, scale: Any, zero_point: Any, bits: int) -> Any:
-    """Return `x` on the grid (q − zero_point) · scale, q = −2^(bits−1) … 2^(bits−1)−1."""
+    """Return `x` on the grid (q − zero_point) · scale, q = −2^(bits−1) … 2^(bits−1)−1.
+
+    The gradient is 1 where the grid reaches and 0 beyond it: that of TensorFlow's own operation, which on a GPU has no
+    deterministic form since it sums up the gradients of the range's ends as well.
+    """
     scale, zero_point = tf.stop_gradient(scale), tf.stop_gradient(zero_point)
     low, high = (-(largest(bits) + 1) - zero_point) * scale, (largest(bits) - zero_point) * scale
-    return tf.quantization.fake_quant_with_min_max_vars(x, low, high, num_bits=bits)
+
+    @tf.custom_gradient
+    def straight_through(values: Any) -> tuple[Any, Any]:
+        on_grid = tf.quantization.fake_quant_with_min_max_vars(values, low, high, num_bits=bits)
+
+        def gradient(upstream: Any) -> Any:
+            return tf.where((values >= low) & (values <= high), upstream, 0.0)
+
+        return on_grid, gradient
+
+    return straight_through(x)
 
 
 def largest(bits: int) -> float:

@@ -4,8 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.activations import ActivationQuantizer, state_variable
 from qatflow.compress.quantizers.fake_quant import largest_magnitude
+from qatflow.training.replicas import greatest
 
 RATE = 0.9
 
@@ -16,15 +17,14 @@ class MovingAverageAbsMax(ActivationQuantizer):
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Make the two variables."""
-        return {
-            key: layer.add_weight(f"{name}_{key}", shape=[], initializer="zeros", trainable=False)
-            for key in ("state", "accum")
-        }
+        return {key: state_variable(layer, f"{name}_{key}") for key in ("state", "accum")}
 
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Take in one batch and return the updated average of max|x|."""
-        total = state["state"].assign(state["state"] * RATE + 1.0, read_value=True)
-        accum = state["accum"].assign(state["accum"] * RATE + largest_magnitude(inputs), read_value=True)
+        total = state["state"] * RATE + 1.0
+        accum = state["accum"] * RATE + greatest(largest_magnitude(inputs))
+        state["state"].assign(total)
+        state["accum"].assign(accum)
         largest = accum / total
         return -largest, largest
 

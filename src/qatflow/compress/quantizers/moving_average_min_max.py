@@ -4,8 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.activations import ActivationQuantizer, state_variable
 from qatflow.compress.quantizers.moving_average_abs_max import RATE
+from qatflow.training.replicas import greatest
 
 
 class MovingAverageMinMax(ActivationQuantizer):
@@ -15,17 +16,17 @@ class MovingAverageMinMax(ActivationQuantizer):
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Make the three variables."""
-        return {
-            key: layer.add_weight(f"{name}_{key}", shape=[], initializer="zeros", trainable=False)
-            for key in ("state", "least", "greatest")
-        }
+        return {key: state_variable(layer, f"{name}_{key}") for key in ("state", "least", "greatest")}
 
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Take in one batch and return the updated averages."""
-        total = state["state"].assign(state["state"] * RATE + 1.0, read_value=True)
-        least = state["least"].assign(state["least"] * RATE + tf.reduce_min(inputs), read_value=True)
-        greatest = state["greatest"].assign(state["greatest"] * RATE + tf.reduce_max(inputs), read_value=True)
-        return least / total, greatest / total
+        total = state["state"] * RATE + 1.0
+        low = state["least"] * RATE - greatest(-tf.reduce_min(inputs))
+        high = state["greatest"] * RATE + greatest(tf.reduce_max(inputs))
+        state["state"].assign(total)
+        state["least"].assign(low)
+        state["greatest"].assign(high)
+        return low / total, high / total
 
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return the averages."""

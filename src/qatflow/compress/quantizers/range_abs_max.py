@@ -4,8 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.activations import ActivationQuantizer, state_variable
 from qatflow.compress.quantizers.fake_quant import largest_magnitude
+from qatflow.training.replicas import greatest
 
 WINDOW = 10_000
 
@@ -16,17 +17,17 @@ class RangeAbsMax(ActivationQuantizer):
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Make the ring and the count of batches seen."""
         return {
-            "ring": layer.add_weight(f"{name}_ring", shape=[WINDOW], initializer="zeros", trainable=False),
-            "seen": layer.add_weight(f"{name}_seen", shape=[], initializer="zeros", dtype=tf.int64, trainable=False),
+            "ring": state_variable(layer, f"{name}_ring", [WINDOW]),
+            "seen": state_variable(layer, f"{name}_seen", dtype=tf.int64),
         }
 
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Take in one batch and return the largest max|x| of the window."""
         place = tf.math.floormod(state["seen"], WINDOW)
-        ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [largest_magnitude(inputs)])
-        ring = state["ring"].assign(ring, read_value=True)
-        with tf.control_dependencies([state["seen"].assign_add(1)]):
-            largest = tf.reduce_max(ring)
+        ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [greatest(largest_magnitude(inputs))])
+        state["ring"].assign(ring)
+        state["seen"].assign(state["seen"] + 1)
+        largest = tf.reduce_max(ring)
         return -largest, largest
 
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:

@@ -14,6 +14,8 @@ from qatflow.training.loop import Trainer
 from qatflow.training.strategy import Strategy
 
 QUANTISED = "quantised"
+INT8 = "int8"
+"""The phase in which layers are fake-quantised."""
 FAR_ABOVE = 2.0  # times the float loss: fake quantisation that starts above this seldom recovers in a short training
 Export = Literal["end_epoch", "best"]
 
@@ -42,12 +44,14 @@ class QuantizationStrategy(Strategy):
     def on_compression_begin(self, trainer: Trainer) -> None:
         """Quantise at once where the restored state is past the first quantised step."""
         if (trainer.epoch, trainer.step) > (self.section.start_epoch, 0):
+            trainer.enter(INT8)
             self._quantise(trainer)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Calibrate and begin to quantise at `start_epoch`."""
         if (trainer.epoch, trainer.step) == (self.section.start_epoch, 0):
             before, top1, _ = trainer.evaluate()
+            trainer.enter(INT8)
             self._calibrate(trainer)
             self._quantise(trainer)
             self.float_loss = before
@@ -120,5 +124,4 @@ class QuantizationStrategy(Strategy):
 
     def _quantise(self, trainer: Trainer) -> None:
         self.quantisers.phase.mode = "quantise"
-        trainer.phase = "int8"
         trainer.retrace()

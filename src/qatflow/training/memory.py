@@ -1,0 +1,60 @@
+"""What to say when a step of training does not fit into memory: the batch that does."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from qatflow.errors import UserError
+from qatflow.training.settings import TrainingSettings
+
+MAY_SAY = (tf.errors.ResourceExhaustedError, tf.errors.AbortedError)
+
+
+def ran_out(error: Exception) -> bool:
+    """Return whether TensorFlow's error says that memory does not suffice: oneDNN has words of its own for it."""
+    return isinstance(error, tf.errors.ResourceExhaustedError) or (
+        isinstance(error, tf.errors.AbortedError) and "memory" in str(error)
+    )
+
+
+def out_of_memory(gradients_of: Callable[[int], None], settings: TrainingSettings, replicas: int) -> UserError:
+    """Return the error of a training that ran out of memory, with a batch that was tried and fits.
+
+    Args:
+        gradients_of: computes the gradients of so many pictures on each device.
+        settings: of the training.
+        replicas: devices that share a batch.
+    """
+    key, whole = f"{settings.section}.batch_size", settings.batch_size
+    where = "the memory" if replicas == 1 else f"the memory of {replicas} devices"
+    part = _fitting(gradients_of, whole // replicas)
+    if part == 0:
+        found = "not even one picture a device does: take a smaller model or smaller pictures, or more memory"
+    elif part * replicas == whole:
+        found = f"though it did alone: something else took it; leave the machine to this run, or lower {key}"
+    else:
+        found = f"{part * replicas} do (tried): set {key} to {part * replicas}; what was trained so far is kept"
+    return UserError(f"a step of {whole} pictures ({key}) does not fit into {where}{_limit()}; {found}")
+
+
+def _fitting(gradients_of: Callable[[int], None], count: int) -> int:
+    """Return the first of count, count / 2, count / 4 … that fits; 0 if none does."""
+    while count > 0:
+        try:
+            gradients_of(count)
+        except MAY_SAY as error:
+            if not ran_out(error):
+                raise
+            count //= 2
+        else:
+            return count
+    return 0
+
+
+def _limit() -> str:
+    """Return how much of a GPU's memory TensorFlow may take, where that is limited."""
+    for device in tf.config.list_physical_devices("GPU"):
+        for logical in tf.config.get_logical_device_configuration(device) or ():
+            if logical.memory_limit is not None:
+                return f" (hardware.memory_limit: {logical.memory_limit} MiB)"
+    return ""
