@@ -1,7 +1,5 @@
 """A float graph with quantisers whose activation ranges are calibrated, not trained. TensorFlow must be started."""
 
-import contextlib
-import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -34,5 +32,5 @@ def calibrated(
 
 def tflite(quantisers: Quantisers, model: TrainingModel) -> bytes:
     """Return the .tflite of what the quantisers and the model have reached."""
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is the benchmark's table
-        return convert(quantisers.quantised_graph(model)).content
+    graph, _ = quantisers.quantised_graph(model)
+    return convert(graph).content

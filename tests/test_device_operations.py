@@ -42,7 +42,7 @@ def models(digits) -> dict[str, bytes]:
     quantisers.phase.mode = "calibrate"
     model.keras(pictures, training=False)
     return {
-        "trained": convert(quantisers.quantised_graph(model)).content,
+        "trained": convert(quantisers.quantised_graph(model)[0]).content,
         "quantised after training": quantise(convert(graph).content, pictures),
     }
 

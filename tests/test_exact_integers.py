@@ -66,7 +66,7 @@ def trained(request, start, tmp_path_factory):
     quantisers.phase.mode = "quantise"
     logits = model.keras(images(), training=False).numpy()
     folder = tmp_path_factory.mktemp("experiment")
-    save(quantisers.quantised_graph(model), folder / "trained")
+    save(quantisers.quantised_graph(model)[0], folder / "trained")
     strategy = QuantizationStrategySection.model_validate(
         {
             "class": "QuantizationStrategy",
@@ -232,7 +232,7 @@ def test_layers_named_by_skip_pattern_and_types_left_out_stay_in_float_on_the_de
     model.keras(images(), training=False)
     quantisers.phase.mode = "quantise"
     logits = model.keras(images(), training=False).numpy()
-    save(quantisers.quantised_graph(model), tmp_path / "float", "float")
+    save(quantisers.quantised_graph(model)[0], tmp_path / "float", "float")
     manifest = digits.folder / "manifest.json"
     optimize(tmp_path / "float" / "model", tmp_path / "float" / "weights", manifest, tmp_path / "opt")
     parsed = schema.ModelT.InitFromPackedBuf((tmp_path / "opt" / "model.tflite").read_bytes(), 0)

@@ -34,7 +34,7 @@ def run(digits, folder, export="end_epoch", graph=None, end_epoch=2, **changes):
 
     class Watch(Strategy):
         def on_epoch_end(self, trainer):
-            after.append(quantisers.quantised_graph(trainer.model).weights["conv2d/kernel"])
+            after.append(quantisers.quantised_graph(trainer.model)[0].weights["conv2d/kernel"])
 
     after: list[np.ndarray] = []
     graph = graph or network("small ResNet")
@@ -59,6 +59,18 @@ def test_the_best_epoch_is_kept_when_asked_for(digits, tmp_path):
     top1 = [figures.validation_top1 for figures in history]
     best = max(range(3), key=lambda epoch: (top1[epoch], epoch))
     np.testing.assert_array_equal(strategy.graph(tmp_path / "work").weights["conv2d/kernel"], after[best])
+
+
+def test_channels_that_int8_cannot_hold_are_said_where_the_graph_is_kept(digits, tmp_path, capsys):
+    graph = network("small ResNet")
+    (norm,) = graph.consumers("conv2d_1")
+    gamma = graph.weights[norm.weight("gamma")].copy()
+    gamma[[2, 5]] = 0
+    graph = replace(graph, weights={**graph.weights, norm.weight("gamma"): gamma})
+    strategy, *_ = run(digits, tmp_path / "work", graph=graph, epochs=1, end_epoch=0, freeze_batch_norm=True)
+    assert capsys.readouterr().out.count("conv2d_1: 2 channels are their bias alone") == 1
+    kept = strategy.graph(tmp_path / "work").weights["conv2d_1/kernel"]
+    assert np.flatnonzero(~kept.any(axis=(0, 1, 2))).tolist() == [2, 5]
 
 
 def test_training_that_ruins_a_model_is_warned_of(digits, tmp_path, capsys):

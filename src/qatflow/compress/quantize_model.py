@@ -118,8 +118,8 @@ class Quantisers:
         self._tensors[node.name] = (quantizer, wrapper)
         return wrapper
 
-    def quantised_graph(self, model: TrainingModel) -> Graph:
-        """Return the graph with the integers and scales that training has reached.
+    def quantised_graph(self, model: TrainingModel) -> tuple[Graph, dict[str, list[int]]]:
+        """Return the graph with the integers and scales that training has reached, and its silent channels by node.
 
         Kernels of channels that are nothing beside their bias are zero, since no int8 run-time could hold them.
         """
@@ -142,10 +142,7 @@ class Quantisers:
         )
         scales = reached.activation_scales
         shared = {name: scales[concat] for name, concat in self._shared.items()}
-        quantised, silent = silence(replace(reached, activation_scales={**scales, **shared}))
-        for name, channels in silent.items():
-            print(f"{name}: {len(channels)} channels are their bias alone: their kernels are set to zero", flush=True)
-        return quantised
+        return silence(replace(reached, activation_scales={**scales, **shared}))
 
     def ranges(self, model: TrainingModel) -> Iterator[tuple[str, float, float]]:
         """Yield name, least and greatest value of each quantised kernel and tensor, in the graph's order.

@@ -82,7 +82,10 @@ class QuantizationStrategy(Strategy):
             if top1 is None or top1 < self.best:
                 return
             self.best = top1
-        save(self.quantisers.quantised_graph(trainer.model), trainer.folder / QUANTISED)
+        graph, silent = self.quantisers.quantised_graph(trainer.model)
+        for name, channels in silent.items():
+            print(f"{name}: {len(channels)} channels are their bias alone: their kernels are set to zero", flush=True)
+        save(graph, trainer.folder / QUANTISED)
         print(f"epoch {trainer.epoch}: the quantised graph is kept for export", flush=True)
 
     def diagnose(self, trainer: Trainer) -> str:
