@@ -45,7 +45,8 @@ def test_every_channel_has_the_geometric_mean_of_the_ranges():
 
 def test_a_kernel_of_zeros_stays():
     graph = with_weight(small_graph(), "conv/kernel", np.zeros((3, 3, 2, 4), np.float32))
-    equal, _ = equalise(graph, LAYERS)
+    equal, changed = equalise(graph, LAYERS)
+    assert changed == ["dw", "left"]
     assert not equal.weights["conv/kernel"].any()
     np.testing.assert_array_equal(equal.weights["conv_bn/gamma"], graph.weights["conv_bn/gamma"])
 

@@ -26,19 +26,23 @@ def equalise(graph: Graph, layers: Collection[str]) -> tuple[Graph, list[str]]:
 
     Args:
         graph: float.
-        layers: names of the nodes whose kernels are to be quantised; those without batch-norm behind stay as they are.
+        layers: names of the nodes whose kernels are to be quantised; those without batch-norm behind, and those of
+            zeros alone, stay as they are.
     """
     weights = dict(graph.weights)
     changed = []
     for node in graph.nodes:
         norm = only_consumer(graph, node) if node.name in layers else None
         if norm is not None and isinstance(norm.operation, BatchNorm):
-            weights |= _equal(graph, node, norm, norm.operation.epsilon)
-            changed.append(node.name)
+            equal = _equal(graph, node, norm, norm.operation.epsilon)
+            if equal:
+                weights |= equal
+                changed.append(node.name)
     return replace(graph, weights=weights), changed
 
 
 def _equal(graph: Graph, node: Node, norm: Node, epsilon: float) -> dict[str, np.ndarray]:
+    """Return the changed weights by name; none for a kernel of zeros."""
     assert node.kernel is not None
     names = [norm.weight(role) for role in ("gamma", "moving_mean", "moving_variance")]
     kernel, gamma, mean, variance = (graph.weights[name].astype(np.float64) for name in (node.kernel, *names))
