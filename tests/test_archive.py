@@ -4,8 +4,10 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import random
 import re
+import shutil
 import stat
 import struct
 import tarfile
@@ -16,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from little_space import python, run_on_small_disk
-from qatflow.archive import extract, is_archive
+from qatflow.archive import extract, extract_once, is_archive
 from qatflow.errors import UserError
 
 FILES = {"top/a.txt": b"a", "top/deep/er/ü b.bin": random.Random(0).randbytes(100_000), "top/empty": b""}
@@ -54,6 +56,49 @@ def refused(archive: Path, reason: str, **bounds: int) -> None:
         extract(archive, archive.parent / "folder" / "out", **bounds)
     (archive.parent / "folder").rmdir()
     assert sorted(around.rglob("*")) == before
+
+
+def unpacked(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda out: None,
+    "a file is gone": lambda out: (out / "top" / "a.txt").unlink(),
+    "a file is cut": lambda out: os.truncate(out / "top" / "deep" / "er" / "ü b.bin", 99_999),
+    "a file has other bytes": lambda out: (out / "top" / "a.txt").write_bytes(b"b"),
+    "a file has moved": lambda out: (out / "top" / "a.txt").rename(out / "top" / "deep" / "a.txt"),
+    "all is gone": shutil.rmtree,
+    "killed before the mark was written": lambda out: out.with_name("out.json").unlink(),
+    "the mark is damaged": lambda out: os.truncate(out.with_name("out.json"), 20),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.zip"])
+def test_what_is_unpacked_is_kept_while_nothing_has_changed(tmp_path: Path, name: str, change: str):
+    archive, out = make(tmp_path / name, *FILES.items()), tmp_path / "work" / "out"
+    extract_once(archive, out)
+    first = os.open(out, os.O_RDONLY)  # held open, so that no other folder gets its number
+    CHANGES[change](out)
+    extract_once(archive, out)
+    assert unpacked(out) == FILES
+    assert os.path.samestat(os.fstat(first), out.stat()) == (change == "nothing")
+    os.close(first)
+
+
+def test_another_archive_of_the_name_is_unpacked_and_a_bad_one_is_not_taken_for_unpacked(tmp_path: Path):
+    archive, out = make(tmp_path / "a.tar", ("a", b"1")), tmp_path / "work" / "out"
+    extract_once(archive, out)
+    about = archive.stat()
+    make(archive, ("a", b"2"))  # as large, and as old
+    os.utime(archive, ns=(about.st_atime_ns, about.st_mtime_ns))
+    extract_once(archive, out)
+    assert unpacked(out) == {"a": b"2"}
+    archive.write_bytes(archive.read_bytes()[:700])
+    for _ in range(2):
+        with pytest.raises(UserError, match="damaged or cut off"):
+            extract_once(archive, out)
 
 
 @pytest.fixture

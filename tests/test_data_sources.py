@@ -216,7 +216,7 @@ def test_an_archive_without_splits_and_with_what_macos_adds(tmp_path: Path):
     assert [p.key for p in source.pictures] == ["cat/1.png", "dog/1.png"] and source.rejected == []
 
 
-def test_an_archive_is_unpacked_below_the_work_folder_alone_and_anew_each_time(tmp_path: Path):
+def test_an_archive_is_unpacked_below_the_work_folder_alone_and_another_in_its_place(tmp_path: Path):
     for number in (1, 2):
         shutil.rmtree(tmp_path / "photos", ignore_errors=True)
         for name in ("cat", "dog"):
@@ -224,6 +224,9 @@ def test_an_archive_is_unpacked_below_the_work_folder_alone_and_anew_each_time(t
         pack(tmp_path / "photos", tmp_path / "photos.tar")
         source = SOURCES["folder"](tmp_path / "photos.tar", tmp_path / "work")
         assert [p.key for p in source.pictures] == [f"cat/{number}.png", f"dog/{number}.png"]
+    unpacked = (tmp_path / "work" / "unpacked").stat().st_ino
+    assert SOURCES["folder"](tmp_path / "photos.tar", tmp_path / "work").pictures[:] == source.pictures[:]
+    assert (tmp_path / "work" / "unpacked").stat().st_ino == unpacked
     assert {p.name for p in tmp_path.iterdir()} == {"photos", "photos.tar", "work"}
 
 

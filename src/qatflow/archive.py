@@ -1,7 +1,9 @@
 """Unpack a tar or zip archive that may come from anywhere: below one folder, in bounds, whole or not at all."""
 
 import functools
+import json
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
@@ -12,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
 from qatflow.errors import UserError
-from qatflow.files import FULL, whole_folder
+from qatflow.files import FULL, sha256, whole_folder, write_text
 
 BLOCK = 1 << 20
 MAX_FILES = 2_000_000
@@ -75,6 +77,30 @@ def extract(archive: Path, folder: Path, *, max_bytes: int | None = None, max_fi
                     if left < 0:
                         raise UserError(f"{archive} holds more than {allowed} bytes when unpacked: {BY_HAND}")
                     file.write(block)
+
+
+def extract_once(archive: Path, folder: Path) -> None:
+    """Unpack as `extract` does, unless `folder` still holds what an earlier call unpacked from the same bytes.
+
+    `<folder>.json` beside it says what was unpacked. Whatever is gone, new or changed since has all unpacked anew.
+    """
+    mark = folder.with_name(f"{folder.name}.json")
+    digest = sha256(archive)
+    if mark.is_file() and mark.read_text(encoding="utf-8") == _mark(digest, folder):
+        return
+    mark.unlink(missing_ok=True)
+    extract(archive, folder)
+    write_text(mark, _mark(digest, folder))
+
+
+def _mark(digest: str, folder: Path) -> str:
+    """Return the archive's SHA-256, and what changes when anything in the folder does, as a line of JSON."""
+    size, newest = 0, 0
+    for here, _, names in os.walk(folder):
+        for about in (Path(here, name).lstat() for name in ("", *names)):
+            newest = max(newest, about.st_mtime_ns)
+            size += about.st_size if stat.S_ISREG(about.st_mode) else 0
+    return json.dumps({"sha256": digest, "bytes": size, "newest_ns": newest}) + "\n"
 
 
 def _make(archive: Path, entry: _Entry, root: Path) -> IO[bytes] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from qatflow.archive import extract, is_archive
+from qatflow.archive import extract_once, is_archive
 from qatflow.data.sources.files import FileSource
 from qatflow.data.sources.listing import text_of
 from qatflow.data.sources.source import Rejected, Split
@@ -87,7 +87,7 @@ class FolderSource(FileSource):
 
 
 def open_folder(path: Path | None, downloads: Path) -> FolderSource:
-    """Open the tree at `path`, which must be given; a tar or zip archive of one is unpacked in `downloads` first.
+    """Open the tree at `path`, which must be given; a tar or zip archive of one is unpacked in `downloads` first, once.
 
     Raises:
         UserError: as `FolderSource` and `archive.extract`, or `path` is no archive.
@@ -99,7 +99,7 @@ def open_folder(path: Path | None, downloads: Path) -> FolderSource:
     if not is_archive(path):
         raise UserError(f"data.path: {path} is neither a folder nor a tar or zip archive that can be read")
     unpacked = downloads / "unpacked"
-    extract(path, unpacked)
+    extract_once(path, unpacked)
     return FolderSource(_top(unpacked), f"pictures of the archive {path.name}", (path,))
 
 
