@@ -29,6 +29,7 @@ def main(argv: Sequence[str]) -> None:
         threads=tuple(section.threads),
         warmup=section.warmup,
         repeats=section.repeats,
+        count_instructions=section.count_instructions,
     )
     text = run_demo(
         settings,

@@ -43,6 +43,7 @@ class RunSettings:
         threads: numbers of threads to time with; the pictures run with the first.
         warmup: runs before timing starts.
         repeats: timed runs.
+        count_instructions: whether they are counted, where the device can.
     """
 
     device: DeviceSettings
@@ -51,6 +52,7 @@ class RunSettings:
     threads: tuple[int, ...]
     warmup: int
     repeats: int
+    count_instructions: bool = True
 
 
 def run_demo(
@@ -112,7 +114,10 @@ def _run(
         for (model, shown), tolerance in zip(pictures.items(), tolerances, strict=False)
     ]
 
-    counted = [count_instructions(device, bundle, model.name, runs=1) for model in models]
+    counted = [
+        count_instructions(device, bundle, model.name, runs=1) if settings.count_instructions else None
+        for model in models
+    ]
 
     reports = [
         _model_report(model, *right, fast, instructions)
