@@ -9,13 +9,12 @@ from ai_edge_litert import schema_py_generated as schema
 from safetensors.numpy import load_file
 
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import BatchNorm
 from small_data import prepared_digits
 from small_networks import network
+from trained_integers import assert_kept, parsed, weighted_operators
 
 pytestmark = pytest.mark.tensorflow
 
-KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 SETTINGS = [
     (name, weights, activations)
     for name, activations in (
@@ -145,23 +144,6 @@ def last_scale(graph: Graph) -> float:
     return graph.activation_scales[name].scale
 
 
-def norm_of(graph: Graph, kernel: str) -> str | None:
-    """The batch-norm behind the layer of a kernel."""
-    (consumer,) = graph.consumers(kernel.rsplit("/", 1)[0])
-    return consumer.name if isinstance(consumer.operation, BatchNorm) else None
-
-
-def weighted_operators(model) -> list:
-    """Kind, input, kernel and output of each weighted operator, read with the schema alone."""
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    tensors = model.subgraphs[0].tensors
-    return [
-        (kind, tensors[operator.inputs[0]], tensors[operator.inputs[1]], tensors[operator.outputs[0]])
-        for operator in model.subgraphs[0].operators
-        if (kind := names[model.operatorCodes[operator.opcodeIndex].builtinCode]) in KINDS
-    ]
-
-
 def test_the_optimised_model_has_the_trained_integers_and_computes_alike(trained, digits):
     from qatflow.graph.store import load
     from qatflow.optimize.optimize import optimize
@@ -171,23 +153,9 @@ def test_the_optimised_model_has_the_trained_integers_and_computes_alike(trained
     exported = folder / "output" / "float"
     optimize(exported / "model", exported / "weights", digits.folder / "manifest.json", folder / "opt")
     graph, stored = load(exported), load_file(folder / "output" / "int8" / "weights")
-    model = schema.ModelT.InitFromPackedBuf((folder / "opt" / "model.tflite").read_bytes(), 0)
-    found = weighted_operators(model)
-    assert tuple(sum(kind == wanted for kind, *_ in found) for wanted in KINDS) == COUNTS[name]
-    assert {kernel.name.decode() for _, _, kernel, _ in found} == set(kernels)
-    for kind, source, kernel, result in found:
-        assert {t.type for t in (source, kernel, result)} == {schema.TensorType.INT8}
-        weight = kernel.name.decode()
-        integers = np.asarray(model.buffers[kernel.buffer].data).view(np.int8).reshape(kernel.shape)
-        norm = norm_of(graph, weight)
-        factor = 1.0 if norm is None else stored[f"{norm}/gamma"] / np.sqrt(stored[f"{norm}/moving_variance"] + 1e-3)
-        if kind == "DEPTHWISE_CONV_2D":
-            expected = stored[weight][None, :, :, :, 0] * np.sign(factor)
-        else:
-            expected = np.moveaxis(stored[weight] * np.sign(factor), -1, 0)
-        np.testing.assert_array_equal(integers, expected, err_msg=weight)
-        scales = np.broadcast_to(stored[f"{weight}.scale"] * np.abs(factor), len(kernel.quantization.scale))
-        np.testing.assert_allclose(kernel.quantization.scale, scales, rtol=1e-6, err_msg=weight)
+    content = (folder / "opt" / "model.tflite").read_bytes()
+    assert assert_kept(content, graph, stored) == COUNTS[name]
+    assert {kernel.name.decode() for _, _, kernel, _ in weighted_operators(parsed(content))} == set(kernels)
     outputs = Model(folder / "opt" / "model.tflite").outputs(images())
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     expected = exponents / exponents.sum(axis=1, keepdims=True)
@@ -235,10 +203,9 @@ def test_layers_named_by_skip_pattern_and_types_left_out_stay_in_float_on_the_de
     save(quantisers.quantised_graph(model)[0], tmp_path / "float", "float")
     manifest = digits.folder / "manifest.json"
     optimize(tmp_path / "float" / "model", tmp_path / "float" / "weights", manifest, tmp_path / "opt")
-    parsed = schema.ModelT.InitFromPackedBuf((tmp_path / "opt" / "model.tflite").read_bytes(), 0)
     in_float = {
         kernel.name.decode().split("/")[0]
-        for _, _, kernel, _ in weighted_operators(parsed)
+        for _, _, kernel, _ in weighted_operators(parsed((tmp_path / "opt" / "model.tflite").read_bytes()))
         if kernel.type == schema.TensorType.FLOAT32
     }
     expected = {"conv1", "conv_pw_13", *(f"conv_dw_{n}" for n in range(1, 14))}
