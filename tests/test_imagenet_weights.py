@@ -57,7 +57,9 @@ def on_the_emulator(model: Path, data: Path, bundle: Path, output: Path, toleran
     """What the demo printed, and the report of the model: host and device agreed, or the run had failed."""
     require("qemu-aarch64-static")
     device = DeviceSettings("emulator", "emulator", None, "cortex-a76")
-    settings = RunSettings(device, pictures=ON_DEVICE, tolerance=tolerance, threads=(1,), warmup=0, repeats=1)
+    settings = RunSettings(
+        device, pictures=ON_DEVICE, tolerance=tolerance, threads=(1,), warmup=0, repeats=1, count_instructions=False
+    )
     text = run_demo(settings, model, None, bundle, data, output)
     return text, json.loads((output / "report.json").read_text())["models"]["int8"]
 
