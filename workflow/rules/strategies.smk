@@ -6,8 +6,8 @@ from qatflow.export.targets import targets
 
 def strategy_of(experiment):
     """Return name and settings of the quantisation strategy."""
-    (name,) = COMPRESS[experiment].compressor.strategies
-    return name, COMPRESS[experiment].strategies[name]
+    compress = COMPRESS[experiment]
+    return compress.compressor.strategies[-1], compress.quantization
 
 
 def training_part(wildcards):

@@ -19,8 +19,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--strategy", required=True, help="name of the strategy in the YAML")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
     arguments = parser.parse_args(argv)
-    strategy = load_compress(arguments.config, arguments.overrides).strategies[arguments.strategy]
-    for target in export(arguments.trained, strategy, arguments.experiment):
+    strategies = load_compress(arguments.config, arguments.overrides).quantizations()
+    for target in export(arguments.trained, strategies[arguments.strategy], arguments.experiment):
         print(f"{target.kind}: {target.folder}")
 
 

@@ -14,7 +14,6 @@ from qatflow.compress.settings import QuantSettings
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.model import CompressSection
 from qatflow.data.manifest import Manifest
-from qatflow.errors import UserError
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
 from qatflow.training.history import EpochFigures
@@ -32,6 +31,7 @@ class Compressor:
         config: the compress YAML.
         seed: of order, augmentation and dropout.
         keep_in_float: layers whose name contains one of these texts stay in float, beside the YAML's skip_pattern.
+        teacher: float graph that distillation follows; None: the graph itself, as it is now.
     """
 
     graph: Graph
@@ -40,6 +40,7 @@ class Compressor:
     config: CompressConfig
     seed: int
     keep_in_float: tuple[str, ...] = ()
+    teacher: Graph | None = None
 
     @property
     def skip(self) -> tuple[str, ...]:
@@ -48,15 +49,8 @@ class Compressor:
 
     @property
     def strategy(self) -> QuantizationStrategySection:
-        """The quantisation strategy.
-
-        Raises:
-            UserError: the YAML does not name exactly one.
-        """
-        named = self.config.compressor.strategies
-        if len(named) != 1:
-            raise UserError(f"compressor.strategies: exactly one QuantizationStrategy is run, the YAML names {named}")
-        return self.config.strategies[named[0]]
+        """The quantisation strategy, which is the last."""
+        return self.config.quantization
 
     @property
     def settings(self) -> TrainingSettings:
@@ -81,7 +75,8 @@ class Compressor:
             "settings": self.settings.shaping,
             "export": self.section.export,
             "equalize_channels": self.section.equalize_channels,
-            "strategy": self.strategy.model_dump(exclude=paths | cuts),
+            "strategies": [self.config.strategies[name].model_dump(exclude=paths | cuts) for name in self._order],
+            "distillers": {name: section.model_dump() for name, section in self.config.distillers.items()},
             "keep_in_float": self.keep_in_float,
             "data": self.data.content_digest(),
         }
@@ -109,26 +104,36 @@ class Compressor:
         TensorFlow must have been started.
         """
         from qatflow.compress.quantize_model import Quantisers
+        from qatflow.compress.strategies import Setup
         from qatflow.compress.strategies.quantization import QuantizationStrategy
         from qatflow.training.loop import Trainer
 
-        settings, strategy = self.settings, self.strategy
+        settings = self.settings
         said = warning(settings.learning_rate, settings.batch_size, settings.freeze_batch_norm)
         if said:
             print(said, flush=True)
-        graph = self._prepared()
-        quantisers = Quantisers(graph, replace(QuantSettings.of(strategy), skip_pattern=self.skip))
-        quantisation = QuantizationStrategy(strategy, quantisers, self.section.export)
-        trainer = Trainer(graph, self.data, settings, folder, strategies=[quantisation], hooks=quantisers)
-        history = trainer.run()
+        # channels of one range would say nothing of which of them matter, to what prunes before
+        first = self._order[0] in self.config.quantizations()
+        graph = self._prepared(self.graph) if first else self.graph
+        quantisers = Quantisers(graph, replace(QuantSettings.of(self.strategy), skip_pattern=self.skip))
+        prepared = None if first else self._prepared
+        setup = Setup(self.config, graph, self.teacher or graph, quantisers, self.section.export, prepared)
+        strategies = [setup.strategy(name) for name in self._order]
+        history = Trainer(graph, self.data, settings, folder, strategies, hooks=quantisers).run()
+        quantisation = strategies[-1]
+        assert isinstance(quantisation, QuantizationStrategy)
         return quantisation.graph(folder), history
 
-    def _prepared(self) -> Graph:
-        """Return the float graph as training begins with it."""
+    @property
+    def _order(self) -> list[str]:
+        return self.config.compressor.strategies
+
+    def _prepared(self, graph: Graph) -> Graph:
+        """Return the float graph as quantisation begins with it."""
         strategy = self.strategy
         if not self.section.equalize_channels or strategy.weight_quantize_type != "abs_max":
-            return self.graph
-        layers = quantised_kernels(self.graph, strategy.quantizable_op_type, self.skip)
-        graph, changed = equalise(self.graph, layers)
+            return graph
+        layers = quantised_kernels(graph, strategy.quantizable_op_type, self.skip)
+        graph, changed = equalise(graph, layers)
         print(f"channels of {len(changed)} kernels brought to one range, for one scale a tensor", flush=True)
         return graph

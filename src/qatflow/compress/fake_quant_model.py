@@ -35,6 +35,9 @@ class FixedScales:
     def __init__(self, graph: Graph):
         self.graph = graph
 
+    def begin(self, graph: Graph) -> None:
+        """Need nothing."""
+
     def layer(self, node: Node, layer: Any) -> Any:
         """Return the layer as it is: its weights are on their grid already."""
         return layer

@@ -95,7 +95,13 @@ class Quantisers:
 
     def __post_init__(self) -> None:
         """Find what is to be quantised."""
-        settings = self.settings
+        self.begin(self.graph)
+
+    def begin(self, graph: Graph) -> None:
+        """Find what is to be quantised of another graph."""
+        self.graph, settings = graph, self.settings
+        self._kernels.clear()
+        self._tensors.clear()
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
         self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
         self._shared = shared_scales(self.graph, self._quantised_tensors)

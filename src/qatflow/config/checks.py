@@ -41,8 +41,7 @@ def check_config(config: Config) -> Iterator[Problem]:
 def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
     """Yield what is wrong with the configuration together with its compress YAML."""
     last, every = compress.compressor.epoch - 1, compress.compressor.eval_epoch
-    for name in compress.compressor.strategies:
-        strategy = compress.strategies[name]
+    for strategy in compress.quantizations().values():
         epochs = range(strategy.start_epoch, strategy.end_epoch + 1)
         evaluated = [epoch for epoch in epochs if every and ((epoch + 1) % every == 0 or epoch == last)]
         if config.compress.export == "best" and not evaluated:

@@ -4,10 +4,12 @@ import itertools
 import os
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.deploy import undeployable
+from qatflow.config.distill_checks import check_distillation
 from qatflow.config.keys import Keys
 from qatflow.config.validate import Problem, nearest
 
@@ -29,7 +31,9 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     if config.compressor.init_model:
         yield Problem((("compressor", "init_model"),), "is for pruned models, which this version has not; remove it")
     yield from _names(config)
-    for name, strategy in config.strategies.items():
+    yield from _order(config)
+    yield from check_distillation(config)
+    for name, strategy in config.quantizations().items():
         yield from _epochs(config, name, strategy)
         yield from _layers(name, strategy)
         yield from _exported(name, strategy)
@@ -53,8 +57,23 @@ def _names(config: CompressConfig) -> Iterator[Problem]:
             yield Problem((("strategies", name), listed), "is defined but compressor.strategies does not list it")
     if not used:
         yield Problem((listed,), "lists no strategy: nothing would be quantised; name one of those under strategies")
-    elif len(used) > 1:
-        yield Problem((listed,), f"lists {len(used)} strategies; this version runs one QuantizationStrategy a run")
+
+
+def _order(config: CompressConfig) -> Iterator[Problem]:
+    used, listed = config.compressor.strategies, ("compressor", "strategies")
+    for name, times in Counter(used).items():
+        if times > 1:
+            yield Problem((listed,), f"lists '{name}' {times} times; a strategy is called once")
+    quantizations = [name for name in used if name in config.quantizations()]
+    if used and not quantizations and set(used) <= set(config.strategies):
+        yield Problem((listed,), "lists no QuantizationStrategy: the last one must be that, to leave an int8 model")
+    for name in quantizations[:1]:
+        if len(quantizations) > 1 or name != used[-1]:
+            yield Problem(
+                (listed, ("strategies", name)),
+                f"must have one QuantizationStrategy, '{name}', as the last: what comes after it would change the "
+                "integers that it has exported",
+            )
 
 
 def _epochs(config: CompressConfig, name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
@@ -112,7 +131,7 @@ def _exported(name: str, strategy: QuantizationStrategySection) -> Iterator[Prob
 
 def _folders(config: CompressConfig, reserved: Collection[str]) -> Iterator[Problem]:
     written: list[tuple[Keys, str]] = []
-    for name, strategy in config.strategies.items():
+    for name, strategy in config.quantizations().items():
         written += [(("strategies", name, key), path) for key in SAVE_PATHS if (path := getattr(strategy, key))]
     if config.compressor.checkpoint_path:
         written.append((("compressor", "checkpoint_path"), config.compressor.checkpoint_path))

@@ -4,10 +4,11 @@ Defaults are PaddleSlim's (`quantization_strategy.py`, 1.x), except `activation_
 `abs_max` cannot be deployed, so ours is the page's `moving_average_abs_max`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.config.distill_model import DistillationStrategySection, DistillerSection
 from qatflow.config.model import Section, Text
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
@@ -55,10 +56,39 @@ class CompressorSection(Section):
     eval_epoch: int = Field(1, ge=0, description="Evaluate after every so many epochs; 0: never.")
 
 
+StrategySection = Annotated[DistillationStrategySection | QuantizationStrategySection, Field(discriminator="class_")]
+
+
+STRATEGIES: dict[str, type[Section]] = {
+    "DistillationStrategy": DistillationStrategySection,
+    "QuantizationStrategy": QuantizationStrategySection,
+}
+"""The sections of the strategies, by class."""
+
+
+def strategy_keys() -> dict[str, list[str]]:
+    """Return the keys of a strategy by its class."""
+    return {name: list(section.model_fields) for name, section in STRATEGIES.items()}
+
+
 class CompressConfig(Section):
     """A whole compress YAML."""
 
     version: float | int = Field(1.0, description="Version of the grammar; 1.0.")
     include: list[Text] = Field([], description="Other YAML files, read first; paths relative to this file.")
-    strategies: dict[str, QuantizationStrategySection] = Field({}, description="The strategies by name.")
+    distillers: dict[str, DistillerSection] = Field({}, description="What DistillationStrategy uses, by name.")
+    strategies: dict[str, StrategySection] = Field({}, description="The strategies by name.")
     compressor: CompressorSection
+
+    def quantizations(self) -> dict[str, QuantizationStrategySection]:
+        """Return the strategies that quantise, by name."""
+        return {
+            name: strategy
+            for name, strategy in self.strategies.items()
+            if isinstance(strategy, QuantizationStrategySection)
+        }
+
+    @property
+    def quantization(self) -> QuantizationStrategySection:
+        """The last strategy, which a checked YAML has, and which says what is exported."""
+        return self.quantizations()[self.compressor.strategies[-1]]

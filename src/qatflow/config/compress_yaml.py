@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.config.compress_checks import check_compress
-from qatflow.config.compress_model import CompressConfig, CompressorSection
+from qatflow.config.compress_model import CompressConfig, CompressorSection, strategy_keys
 from qatflow.config.include import with_included
 from qatflow.config.keys import Keys
 from qatflow.config.merge import Merged, Place, Report, merge, overlaid
@@ -14,7 +14,7 @@ from qatflow.config.text_file import shown
 from qatflow.config.validate import refusal, validate
 from qatflow.config.yaml_lines import YamlFile
 
-OTHER_SECTIONS = ("pruners", "distillers", "quantizers", "controllers")
+OTHER_SECTIONS = ("pruners", "quantizers", "controllers")
 """Sections of PaddleSlim's grammar for what this version does not do."""
 
 
@@ -63,18 +63,22 @@ def read_compress(
         merged = overlaid(merged, [(keys, value, ("overrides", key)) for keys in _overridden(key, merged)])
     other = [key for key in OTHER_SECTIONS if merged.data.pop(key, None) is not None]
     merged.reports += [
-        Report(merged.place((key,)), f"{key}: this version quantises only; remove the section") for key in other
+        Report(merged.place((key,)), f"{key}: nothing here takes it; remove the section") for key in other
     ]
     config, reports = validate(CompressConfig, merged, lambda config: check_compress(config, reserved))
     return config, list(map(str, reports))
 
 
 def _overridden(key: str, merged: Merged) -> Iterator[Keys]:
-    """Yield the keys that `key` stands for: that with dots, or the one of the compressor or of every strategy."""
+    """Yield the keys that `key` stands for: that with dots, or that of the compressor, or of each strategy with it."""
     if "." in key:
         yield tuple(key.split("."))
     elif key in CompressorSection.model_fields:
         yield "compressor", key
     else:
-        strategies = merged.data.get("strategies")
-        yield from (("strategies", name, key) for name in (strategies if isinstance(strategies, dict) else ()))
+        strategies, keys = merged.data.get("strategies"), strategy_keys()
+        every = {key for of_class in keys.values() for key in of_class}
+        for name, strategy in strategies.items() if isinstance(strategies, dict) else ():
+            of_class = strategy.get("class") if isinstance(strategy, dict) else None
+            if key in keys.get(str(of_class), every):
+                yield "strategies", name, key

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qatflow.config.compress_model import CompressorSection, QuantizationStrategySection
+from qatflow.config.compress_model import CompressorSection, strategy_keys
 from qatflow.config.keys import Keys
 from qatflow.config.merge import Merged, overlaid
 from qatflow.config.model import SEEDS, Config
@@ -21,7 +21,7 @@ _SHARED = ("data", "pretrained")
 """Sections that keep the configuration's seed, so that experiments which differ in theirs share what these make."""
 _OWN = ("experiment", "experiments", "only")
 _SECTIONS = [key for key in Config.model_fields if key not in _OWN]
-_SHORT = [*QuantizationStrategySection.model_fields, *CompressorSection.model_fields]
+_SHORT = [*itertools.chain(*strategy_keys().values()), *CompressorSection.model_fields]
 """Keys of the compress YAML that need no way to them."""
 
 

@@ -26,6 +26,8 @@ PATTERNS = {
     r"^[0-9a-f]{64}$": "64 hexadecimal digits, in lower case",
 }
 """In words."""
+CLASS = "class"
+"""The key that says which section is meant, where there are several."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -38,22 +40,40 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]:
-    """Follow `keys` into the schema of `model` as far as they lead; return that part of them and the schema there."""
-    schema = json_schema(model)
-    for depth, key in enumerate(keys):
+    """Follow `keys` into the schema of `model` as far as they lead; return that part of them and the schema there.
+
+    Where sections of several classes are allowed, pydantic's locations name the class: this is left out.
+    """
+    schema, where = json_schema(model), []
+    for key in keys:
+        choices = schema.get("anyOf", schema.get("oneOf", [schema]))
+        named = next((one for one in choices if key in _classes(one)), None)
+        if named is not None:
+            schema = named
+            continue
         within = "items" if isinstance(key, int) else "additionalProperties"
-        choices = schema.get("anyOf", [schema])
         inner = next(filter(None, (one.get("properties", {}).get(key) or one.get(within) for one in choices)), None)
+        if "oneOf" in schema and key == CLASS:
+            inner = {"enum": [word for one in choices for word in _classes(one)]}
         if not isinstance(inner, dict):  # nothing, or true: any
-            return keys[:depth], schema
+            break
         schema = inner
-    return keys, schema
+        where.append(key)
+    return tuple(where), schema
+
+
+def _classes(schema: dict[str, Any]) -> list[str]:
+    """Return what the key `class` of a section says."""
+    said = schema.get("properties", {}).get(CLASS, {}).get("const")
+    return [] if said is None else [said]
 
 
 def allowed(schema: dict[str, Any]) -> str:
     """Return in words what a schema allows."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(allowed(choice) for choice in schema["anyOf"]))
+    if "oneOf" in schema:
+        return f"a mapping with class {' or '.join(tag for choice in schema['oneOf'] for tag in _classes(choice))}"
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
         *most, final = [json.dumps(value, ensure_ascii=False) for value in values]

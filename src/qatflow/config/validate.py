@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from qatflow.config.keys import Keys, dotted
 from qatflow.config.merge import Merged, Report
 from qatflow.config.scalars import kind
-from qatflow.config.schema import allowed, json_schema, schema_at
+from qatflow.config.schema import CLASS, allowed, json_schema, schema_at
 from qatflow.config.yaml_lines import Unknown
 from qatflow.errors import UserError
 
@@ -112,7 +112,16 @@ def _type_problems(
         for detail in error.errors(include_url=False, include_context=False):
             location: Keys = tuple(detail["loc"])
             if detail["type"] == "extra_forbidden":
-                keys, message = location, _unknown(model, location)
+                keys, message = (*schema_at(model, location[:-1])[0], location[-1]), _unknown(model, location)
+            elif detail["type"] == "union_tag_not_found":
+                keys, schema = schema_at(model, (*location, CLASS))
+                message = f"is missing; {allowed(schema)} is required"
+                if not whole:
+                    continue
+            elif detail["type"] == "union_tag_invalid":
+                keys, schema = schema_at(model, (*location, CLASS))
+                found = detail["input"].get(CLASS)
+                message = f"must be {allowed(schema)}; got {kind(found)}{_hint(schema, found)}"
             elif detail["type"] == "missing":
                 keys, schema = schema_at(model, location)
                 message = f"is missing; {allowed(schema)} is required. {schema.get('description', '')}".rstrip()

@@ -73,6 +73,11 @@ class TrainingData:
         """
         return -(-self.count // self.batch_size)
 
+    def positions(self, epoch: int) -> np.ndarray:
+        """Return the order of an epoch: each picture's place in the split, int64 [steps · batch_size]."""
+        order = np.random.default_rng([self.seed, epoch, _ORDER]).permutation(self.count)
+        return np.resize(order, self.steps * self.batch_size)  # which repeats from the beginning
+
     def epoch(self, epoch: int, start_step: int = 0) -> "tf.data.Dataset":
         """Return the batches of an epoch from `start_step` (both counted from 0) to its end.
 
@@ -82,11 +87,10 @@ class TrainingData:
         import tensorflow as tf
 
         total = self.steps * self.batch_size
-        order = np.random.default_rng([self.seed, epoch, _ORDER]).permutation(self.count)
         random = np.random.default_rng([self.seed, epoch, _AUGMENTATION])
         draws = augment.draw(self.augmentation, self.preprocessing.size, total, random)
         first = start_step * self.batch_size
-        positions = np.resize(order, total)[first:]  # resize repeats from the beginning
+        positions = self.positions(epoch)[first:]
         parts = None if draws.crop is None else (draws.crop[first:], draws.flip[first:])
         pictures = self._store.batches(positions, parts, self.batch_size)
         if self.augmentation in ("none", "crop_flip"):

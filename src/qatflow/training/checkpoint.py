@@ -58,22 +58,19 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
-def restore(folder: Path, variables: Sequence[Any]) -> Progress:
-    """Load the newest whole checkpoint into `variables`; without one, leave them as they are.
+def newest(folder: Path) -> tuple[Progress, list[np.ndarray]]:
+    """Return how far the newest whole checkpoint is, and the values of its variables.
 
-    Returns:
-        How far the run is; `Progress()` at the very start. A damaged checkpoint is passed over, and said.
+    `Progress()` and none at the very start. A damaged checkpoint is passed over, and said.
     """
     for path in reversed(checkpoints(folder)):
         try:
             with safe_open(path, framework="numpy") as file:
                 saved = json.loads(file.metadata()["progress"])
-                arrays = [file.get_tensor(f"{place:05d}") for place in range(len(variables))]
+                values = [file.get_tensor(name) for name in sorted(file.keys())]
         except (SafetensorError, KeyError, ValueError, OSError) as error:
             print(f"{path}: damaged ({error}); going back to the one before", flush=True)
             continue
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
         history = tuple(EpochFigures(**figures) for figures in saved.pop("history"))
-        return Progress(**saved, history=history)
-    return Progress()
+        return Progress(**saved, history=history), values
+    return Progress(), []

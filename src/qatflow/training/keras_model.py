@@ -1,6 +1,6 @@
 """A Keras model made from a graph, to be trained, and the graph made from it again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,6 +44,9 @@ from qatflow.training.replicas import part
 class Hooks(Protocol):
     """What a compression strategy puts into the model while it is built."""
 
+    def begin(self, graph: Graph) -> None:
+        """Called before the model of a graph is built: there may be another for it before."""
+
     def layer(self, node: Node, layer: Any) -> Any:
         """Return `layer`, or a wrapper around it."""
 
@@ -53,6 +56,9 @@ class Hooks(Protocol):
 
 class NoHooks:
     """The float model."""
+
+    def begin(self, graph: Graph) -> None:
+        """Need nothing."""
 
     def layer(self, node: Node, layer: Any) -> Any:
         """Return the layer as it is."""
@@ -72,11 +78,17 @@ class TrainingModel:
         keras: pictures (float32 [batch, height, width, channels]) to logits (float32 [batch, classes]); a last
             softmax is left out, since the loss takes logits.
         variables: the Keras variables by the graph's names for them (`<node>/<role>`).
+        tensors: Keras' symbol of each node's output, as the nodes behind it see it.
     """
 
     graph: Graph
     keras: Any
     variables: Mapping[str, Any]
+    tensors: Mapping[str, Any]
+
+    def with_tensors(self, names: Sequence[str]) -> Any:
+        """Return a Keras model of the same layers: pictures to logits and the outputs of some nodes, in a list."""
+        return tf_keras.Model(self.keras.inputs, [*self.keras.outputs, *(self.tensors[name] for name in names)])
 
     def weights(self) -> dict[str, Any]:
         """Return the current weights as float32 arrays, by the graph's names for them."""
@@ -142,6 +154,7 @@ def _built(
     graph: Graph, seed: int, step: Any, freeze_batch_norm: bool, hooks: Hooks | None, replicas: int
 ) -> TrainingModel:
     hooks = hooks or NoHooks()
+    hooks.begin(graph)
     tensors: dict[str, Any] = {}
     own: dict[str, Any] = {}
     first: Any = None
@@ -167,7 +180,7 @@ def _built(
         behind = hooks.after(node)
         tensors[node.name] = tensor if behind is None else behind(tensor)
     logits = layers.Activation("linear", dtype=SINGLE, name="logits_in_float32")(tensors[graph.outputs[0]])
-    return TrainingModel(graph, tf_keras.Model(first, logits), own)
+    return TrainingModel(graph, tf_keras.Model(first, logits), own, tensors)
 
 
 def _layer_name(node: Node) -> str:

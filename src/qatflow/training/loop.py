@@ -23,9 +23,10 @@ from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.training import checkpoint
 from qatflow.training.checkpoint import Progress
-from qatflow.training.figures import cross_entropy, evaluator, sums
+from qatflow.training.figures import evaluator, sums
 from qatflow.training.history import EpochFigures, write_events
 from qatflow.training.keras_model import Hooks, TrainingModel, training_model
+from qatflow.training.loss import Batch, CrossEntropy, Loss
 from qatflow.training.memory import MAY_SAY, out_of_memory, ran_out
 from qatflow.training.precision import SINGLE, with_scaled_loss
 from qatflow.training.replicas import Replicas
@@ -48,6 +49,8 @@ class Trainer:
         epoch: epoch being trained, counted from 0.
         step: steps of it already done.
         history: figures of the finished epochs.
+        loss: what a step minimises.
+        replicas: the devices.
         phase: what the strategies say of the model, for the log: `float`, `quantised`, …
     """
 
@@ -80,9 +83,10 @@ class Trainer:
         self.folder = folder
         self.strategies = strategies
         self.phase = FLOAT
+        self.loss: Loss = CrossEntropy(settings.label_smoothing)
         self._hooks = hooks
-        self._replicas = replicas or Replicas()
-        self._replicas.check(settings.batch_size, f"{settings.section}.batch_size")
+        self.replicas = replicas or Replicas()
+        self.replicas.check(settings.batch_size, f"{settings.section}.batch_size")
         self._pictures = training_data(
             data, batch_size=settings.batch_size, seed=settings.seed, augmentation=settings.augmentation
         )
@@ -93,11 +97,15 @@ class Trainer:
             round(settings.warmup_epochs * self.steps_per_epoch),
             settings.epochs * self.steps_per_epoch,
         )
-        self._build(graph)
-        progress = checkpoint.restore(folder, self._variables)
+        progress, values = checkpoint.newest(folder)
         self.epoch, self.step, self.history = progress.epoch, progress.step, list(progress.history)
         for name, notes in (progress.notes or {}).items():
             strategies[int(name)].recall(notes)
+        for strategy in strategies:
+            graph = strategy.restored(graph, folder)
+        self._build(graph)
+        for variable, value in zip(self._variables, values, strict=bool(values)):
+            variable.assign(value)
         if progress != Progress():
             print(f"resumed at epoch {self.epoch}, step {self.step} of {self.steps_per_epoch}", flush=True)
         self._termination = Termination()
@@ -105,9 +113,30 @@ class Trainer:
 
     def retrace(self) -> None:
         """Let TensorFlow trace the model anew: call it after a strategy has changed what the model does."""
-        step = self._replicas.summed(self._one_step)
+        step = self.replicas.summed(self._one_step)
         self._train_step = tf.function(step, autograph=False, reduce_retracing=True)
-        self._evaluate = evaluator(self.model.keras, self._replicas)
+        self._evaluate = evaluator(self.model.keras, self.replicas)
+        self._forward = self.model.with_tensors(self.loss.looks_at) if self.loss.looks_at else None
+
+    def minimise(self, loss: Loss | None) -> None:
+        """Train with another loss from here on; None: the cross entropy of the settings."""
+        self.loss = loss or CrossEntropy(self.settings.label_smoothing)
+        self.retrace()
+
+    def rebuild(self, graph: Graph) -> None:
+        """Go on with another graph, a thinner one, say; its weights are those to go on with.
+
+        The momentum of a weight that keeps name and shape is kept, that of others begins at zero.
+        """
+        before = self._momentum()
+        kept = [variable.numpy() for variable in self._counters()]
+        self._build(graph)
+        for variable, value in zip(self._counters(), kept, strict=True):
+            variable.assign(value)
+        for name, variable in self._momentum().items():
+            if name in before and before[name].shape == variable.shape:
+                variable.assign(before[name].numpy())
+        self.retrace()
 
     def enter(self, phase: str) -> None:
         """Begin a phase: in all but `float` layers compute in float32, whatever the settings' precision is."""
@@ -135,7 +164,7 @@ class Trainer:
         except MAY_SAY as error:
             if not ran_out(error):
                 raise
-            raise out_of_memory(self._gradients_of, self.settings, self._replicas.count) from error
+            raise out_of_memory(self._gradients_of, self.settings, self.replicas.count) from error
         except TerminatedError:
             print(f"terminated at epoch {self.epoch}, step {self.step}; the state is saved", flush=True)
             sys.exit(STATUS)
@@ -145,21 +174,31 @@ class Trainer:
         """Return the graph with the weights that training has reached, in float."""
         return replace(self.model.graph, weights=self.model.weights())
 
-    def evaluate(self) -> tuple[float, float, float]:
+    def evaluate(self, share: float = 1.0) -> tuple[float, float, float]:
         """Return mean cross entropy, top-1 and top-5 (shares of 1) over the validation pictures.
+
+        Args:
+            share: of the pictures that are looked at, in whole batches, the first of them.
 
         Raises:
             TerminatedError: SIGTERM has come in the meantime.
         """
-        return self._evaluate(self._validation, self._termination.check)
+        batches = self._validation
+        if share < 1:
+            batches = batches.take(max(1, round(share * int(batches.cardinality()))))
+        return self._evaluate(batches, self._termination.check)
+
+    def check_termination(self) -> None:
+        """Raise TerminatedError if SIGTERM has come: to be called in what takes long."""
+        self._termination.check()
 
     def _run_epoch(self) -> None:
         self._call(Strategy.on_epoch_begin)
         started = time.monotonic()
         first = self.step
-        for pictures, labels in self._replicas.shared(self._pictures.epoch(self.epoch, first)):
+        for batch in self.replicas.shared(self._batches(first)):
             self._call(Strategy.on_batch_begin)
-            loss = self._train_step(pictures, labels)
+            loss = self._train_step(*batch)
             self.step += 1
             self._call(Strategy.on_batch_end)
             if self.step % LOG_EVERY == 0:
@@ -169,6 +208,13 @@ class Trainer:
             if self.step % self.settings.checkpoint_steps == 0 and self.step < self.steps_per_epoch:
                 self._save()
         self._finish_epoch()
+
+    def _batches(self, first: int) -> Any:
+        """Return the batches of the epoch from a step on: pictures, labels, positions."""
+        positions = self._pictures.positions(self.epoch).reshape(-1, self.settings.batch_size)[first:]
+        pictures = self._pictures.epoch(self.epoch, first)
+        together = tf.data.Dataset.zip((pictures, tf.data.Dataset.from_tensor_slices(positions)))
+        return together.map(lambda batch, places: (*batch, places))
 
     def _finish_epoch(self) -> None:
         loss, top1, top5, count = (float(value) for value in self._sums.numpy())
@@ -196,7 +242,7 @@ class Trainer:
         """Make the model of a graph, for the present phase, and what goes with it."""
         settings = self.settings
         tf_keras.backend.clear_session()  # frees the model before
-        with self._replicas.scope():
+        with self.replicas.scope():
             sgd = tf_keras.optimizers.SGD(self._schedule, momentum=settings.momentum, nesterov=True)
             self._optimizer = with_scaled_loss(sgd, settings.precision)
             self.model: TrainingModel = training_model(
@@ -206,21 +252,21 @@ class Trainer:
                 freeze_batch_norm=settings.freeze_batch_norm,
                 hooks=self._hooks,
                 precision=self._precision,
-                replicas=self._replicas.count,
+                replicas=self.replicas.count,
             )
             self._trained = self.model.keras.trainable_variables
             self._optimizer.build(self._trained)
-            self._sums = self._replicas.sum_variable([4])  # loss, top-1, top-5, pictures
+            self._sums = self.replicas.sum_variable([4])  # loss, top-1, top-5, pictures
         kernels = {id(v) for name, v in self.model.variables.items() if name.endswith("kernel")}
         self._decay = [settings.weight_decay if id(v) in kernels else 0.0 for v in self._trained]
         self._variables = [*_all_variables(self.model), *self._optimizer.variables, self._sums]
 
-    def _gradients(self, pictures: Any, labels: Any) -> tuple[list[Any], Any, Any]:
+    def _gradients(self, batch: Batch) -> tuple[list[Any], Any, Any]:
         """Return the gradients, loss and logits of a replica's part of a batch, the first two as shares of the sum."""
-        replicas = self._replicas.count
+        replicas = self.replicas.count
         with tf.GradientTape() as tape:
-            logits = self.model.keras(pictures, training=True)
-            loss = tf.reduce_mean(cross_entropy(labels, logits, self.settings.label_smoothing)) / replicas
+            logits, outputs = self._outputs(batch.pictures)
+            loss = tf.reduce_mean(self.loss(batch, logits, outputs)) / replicas
             scaled = self._scaled(loss)
         gradients = tape.gradient(scaled, self._trained)
         if scaled is not loss:
@@ -231,8 +277,26 @@ class Trainer:
         ]
         return decayed, loss, logits
 
-    def _one_step(self, pictures: Any, labels: Any) -> Any:
-        gradients, loss, logits = self._gradients(pictures, labels)
+    def _outputs(self, pictures: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the logits, and the outputs of the nodes that the loss looks at, in training."""
+        if self._forward is None:
+            return self.model.keras(pictures, training=True), {}
+        logits, *outputs = self._forward(pictures, training=True)
+        return logits, dict(zip(self.loss.looks_at, outputs, strict=True))
+
+    def _momentum(self) -> dict[str, Any]:
+        """Return the optimiser's variable for each trained weight, by the weight's name."""
+        inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
+        names = {id(variable): name for name, variable in self.model.variables.items()}
+        return {names[id(v)]: momentum for v, momentum in zip(self._trained, inner.momentums, strict=True)}
+
+    def _counters(self) -> list[Any]:
+        """Return the variables that no weight has a part in: steps, the loss' scale, sums."""
+        momentum = {id(variable) for variable in self._momentum().values()}
+        return [*(v for v in self._optimizer.variables if id(v) not in momentum), self._sums]
+
+    def _one_step(self, pictures: Any, labels: Any, positions: Any) -> Any:
+        gradients, loss, logits = self._gradients(Batch(pictures, labels, positions))
         self._optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
         self._sums.assign_add(sums(labels, logits))
         return loss
@@ -240,8 +304,9 @@ class Trainer:
     def _gradients_of(self, count: int) -> None:
         """Compute the gradients of so many black pictures, on each replica, and forget them."""
         spec = self.data.preprocessing
-        pictures = tf.zeros([count, spec.size, spec.size, spec.channels])
-        tf.function(lambda: self._gradients(pictures, tf.zeros([count], tf.int64))[0], autograph=False)()
+        none = tf.zeros([count], tf.int64)
+        black = Batch(tf.zeros([count, spec.size, spec.size, spec.channels]), none, none)
+        tf.function(lambda: self._gradients(black)[0], autograph=False)()
 
     def _scaled(self, loss: Any) -> Any:
         return self._optimizer.get_scaled_loss(loss) if self.settings.precision == "mixed_float16" else loss

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from qatflow.graph.graph import Graph
 
 if TYPE_CHECKING:
     from qatflow.training.loop import Trainer
@@ -16,6 +19,15 @@ class Strategy:
     then evaluation, then on_epoch_end; on_compression_end. In a resumed run on_epoch_begin is called for the epoch that
     was interrupted, with `trainer.step` > 0.
     """
+
+    def restored(self, graph: Graph, folder: Path) -> Graph:
+        """Return the graph that the model had when the state was kept; called after `recall`, before the model is made.
+
+        Args:
+            graph: that the run begins with, or what the strategies before have made of it.
+            folder: the run's work folder.
+        """
+        return graph
 
     def on_compression_begin(self, trainer: Trainer) -> None:
         """Called once, when the state has been restored."""

@@ -1,1 +1,61 @@
-"""The compression strategies."""
+"""The compression strategies, by the sections of the compress YAML that describe them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qatflow.compress.distillers import DISTILLERS
+from qatflow.compress.quantize_model import Quantisers
+from qatflow.compress.strategies.distillation import DistillationStrategy
+from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
+from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
+from qatflow.config.distill_model import DistillationStrategySection
+from qatflow.config.model import Section
+from qatflow.graph.graph import Graph
+from qatflow.training.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What strategies are made of.
+
+    Attributes:
+        config: the compress YAML.
+        graph: float graph that training begins with.
+        teacher: float graph that distillation follows.
+        quantisers: hooks of the trainer's model.
+        export: which epoch's quantised graph is kept.
+        prepared: what is done to the float graph when quantisation begins; None: nothing.
+    """
+
+    config: CompressConfig
+    graph: Graph
+    teacher: Graph
+    quantisers: Quantisers
+    export: Export
+    prepared: Callable[[Graph], Graph] | None = None
+
+    def strategy(self, name: str) -> Strategy:
+        """Return the strategy of a name.
+
+        Raises:
+            UserError: it does not go with the graph or the teacher.
+        """
+        section = self.config.strategies[name]
+        return STRATEGIES[type(section)](self, section)
+
+
+def _distillation(setup: Setup, section: DistillationStrategySection) -> Strategy:
+    sections = {name: setup.config.distillers[name] for name in section.distillers}
+    distillers = {name: DISTILLERS[type(one)](one) for name, one in sections.items()}
+    return DistillationStrategy(section, distillers, setup.graph, setup.teacher)
+
+
+def _quantization(setup: Setup, section: QuantizationStrategySection) -> Strategy:
+    return QuantizationStrategy(section, setup.quantisers, setup.export, setup.prepared)
+
+
+STRATEGIES: dict[type[Section], Callable[[Setup, Any], Strategy]] = {
+    DistillationStrategySection: _distillation,
+    QuantizationStrategySection: _quantization,
+}

@@ -1,7 +1,7 @@
 """QuantizationStrategy: fake quantisation from `start_epoch` on, the quantised graph kept at the end of `end_epoch`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,13 @@ class QuantizationStrategy(Strategy):
     Without calibration a short run would be spent on finding the ranges, and the weights would follow wrong ones.
     """
 
-    def __init__(self, section: QuantizationStrategySection, quantisers: Quantisers, export: Export = "end_epoch"):
+    def __init__(
+        self,
+        section: QuantizationStrategySection,
+        quantisers: Quantisers,
+        export: Export = "end_epoch",
+        prepared: Callable[[Graph], Graph] | None = None,
+    ):
         """Set up the strategy.
 
         Args:
@@ -34,7 +40,9 @@ class QuantizationStrategy(Strategy):
             quantisers: the hooks with which the trainer's model was built.
             export: which epoch's graph is kept: `end_epoch`, or of those up to it the `best` on validation (of equal
                 ones the later).
+            prepared: what is done to the float graph before its ranges are calibrated; None: nothing.
         """
+        self._prepared = prepared
         self.section = section
         self.quantisers = quantisers
         self.export = export
@@ -51,6 +59,8 @@ class QuantizationStrategy(Strategy):
         """Calibrate and begin to quantise at `start_epoch`."""
         if (trainer.epoch, trainer.step) == (self.section.start_epoch, 0):
             before, top1, _ = trainer.evaluate()
+            if self._prepared is not None:
+                trainer.rebuild(self._prepared(trainer.float_graph()))
             trainer.enter(INT8)
             self._calibrate(trainer)
             self._quantise(trainer)

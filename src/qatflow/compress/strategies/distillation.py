@@ -1,0 +1,91 @@
+"""DistillationStrategy: from `start_epoch` to before `end_epoch` the student follows a teacher too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from qatflow.compress.distillers import Distiller
+from qatflow.compress.distillers.teacher import Teacher
+from qatflow.config.distill_model import DistillationStrategySection
+from qatflow.graph.graph import Graph
+from qatflow.training.loop import Trainer
+from qatflow.training.loss import Batch, Loss
+from qatflow.training.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class DistillationLoss:
+    """The loss of the labels with those of the distillers, each times its weight, added.
+
+    Attributes:
+        labels: the loss without a teacher.
+        teacher: whose outputs are followed.
+        parts: each distiller with the student's layers and the teacher's that it compares.
+    """
+
+    labels: Loss
+    teacher: Teacher
+    parts: tuple[tuple[Distiller, tuple[str, ...], tuple[str, ...]], ...]
+
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """The student's layers."""
+        return tuple(dict.fromkeys((*self.labels.looks_at, *(name for _, ours, _ in self.parts for name in ours))))
+
+    def __call__(self, batch: Batch, logits: Any, outputs: Mapping[str, Any]) -> Any:
+        """Return the loss of each picture, float32 [n]."""
+        taught = self.teacher.outputs(batch)
+        total = self.labels(batch, logits, outputs)
+        for distiller, ours, theirs in self.parts:
+            student = [tf.cast(outputs[name], tf.float32) for name in ours]
+            total += distiller.weight * distiller.loss(student, [taught[name] for name in theirs])
+        return total
+
+
+class DistillationStrategy(Strategy):
+    """PaddleSlim's strategy of the name; the labels' loss stays."""
+
+    def __init__(
+        self, section: DistillationStrategySection, distillers: Mapping[str, Distiller], student: Graph, teacher: Graph
+    ):
+        """Set up the strategy.
+
+        Args:
+            section: the YAML's settings.
+            distillers: those that it names, by name.
+            student: float graph that is trained; a strategy before this may make it thinner.
+            teacher: float graph.
+
+        Raises:
+            UserError: a layer is unknown, or outputs cannot be compared.
+        """
+        self.section = section
+        self._teacher = teacher
+        found = {name: one.resolved(name, student, teacher) for name, one in distillers.items()}
+        self._parts = tuple((distillers[name], tuple(ours), tuple(theirs)) for name, (ours, theirs) in found.items())
+        self._distillers = distillers
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Begin at `start_epoch`, also where a run is taken up within, and end at `end_epoch`."""
+        distils = isinstance(trainer.loss, DistillationLoss)
+        within = self.section.start_epoch <= trainer.epoch < self.section.end_epoch
+        if within and not distils:
+            self._begin(trainer)
+        elif distils and not within:
+            trainer.minimise(None)
+            print(f"epoch {trainer.epoch}: distillation has ended", flush=True)
+
+    def _begin(self, trainer: Trainer) -> None:
+        for name, distiller in self._distillers.items():
+            distiller.resolved(name, trainer.model.graph, self._teacher)  # a strategy may have changed the student
+        with trainer.replicas.scope():
+            teacher = Teacher(self._teacher, [name for _, _, theirs in self._parts for name in theirs])
+        kept = trainer.settings.augmentation == "none" and teacher.keep(trainer.data, trainer.check_termination)
+        trainer.minimise(DistillationLoss(trainer.loss, teacher, self._parts))
+        how = "computed once, since pictures are shown unchanged" if kept else "computed in each step"
+        print(
+            f"epoch {trainer.epoch}: distillation by {', '.join(self._distillers)}; the teacher's outputs are {how}",
+            flush=True,
+        )

@@ -1,0 +1,166 @@
+"""Distillation: the distillers' losses against NumPy, names and shapes before training, and training with a teacher."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qatflow.errors import UserError
+from small_data import prepared_digits
+from small_networks import network
+
+pytestmark = pytest.mark.tensorflow
+
+RANDOM = np.random.default_rng(5)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+def distiller(section: dict):
+    from qatflow.compress.distillers import DISTILLERS
+    from qatflow.config.compress_model import CompressConfig
+
+    config = CompressConfig.model_validate({"distillers": {"d": section}, "compressor": {"epoch": 1}})
+    return DISTILLERS[type(config.distillers["d"])](config.distillers["d"])
+
+
+def random(*shape: int) -> np.ndarray:
+    return RANDOM.normal(size=shape).astype(np.float32)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def test_soft_labels_are_the_cross_entropy_of_both_softmaxes():
+    ours, theirs = random(4, 10) * 3, random(4, 10) * 3
+    found = distiller({"class": "SoftLabelDistiller", "student_temperature": 2.0, "teacher_temperature": 4.0}).loss(
+        [ours], [theirs]
+    )
+    expected = -(softmax(theirs / 4) * np.log(softmax(ours / 2))).sum(axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_l2_is_the_mean_squared_difference_of_each_picture():
+    ours, theirs = random(3, 4, 5, 6), random(3, 4, 5, 6)
+    found = distiller({"class": "L2Distiller", "student_feature_map": "a", "teacher_feature_map": "b"}).loss(
+        [ours], [theirs]
+    )
+    np.testing.assert_allclose(found, ((ours - theirs) ** 2).mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_fsp_compares_flow_matrices_of_each_pair():
+    ours = [random(2, 4, 3, 5), random(2, 4, 3, 6), random(2, 2, 2, 7), random(2, 2, 2, 3)]
+    theirs = [random(2, 8, 8, 5), random(2, 8, 8, 6), random(2, 1, 1, 7), random(2, 1, 1, 3)]
+    section = {
+        "class": "FSPDistiller",
+        "student_pairs": [["a", "b"], ["c", "d"]],
+        "teacher_pairs": [["e", "f"], ["g", "h"]],
+    }
+    found = distiller(section).loss(ours, theirs)
+
+    def flow(a, b):
+        n, h, w, _ = a.shape
+        return a.reshape(n, h * w, -1).transpose(0, 2, 1) @ b.reshape(n, h * w, -1) / (h * w)
+
+    expected = sum(((flow(*ours[i : i + 2]) - flow(*theirs[i : i + 2])) ** 2).mean(axis=(1, 2)) for i in (0, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_unknown_layers_and_other_shapes_are_told_before_training():
+    student, teacher = network("small ResNet"), network("MobileNetV1")
+    convs = [node.name for node in student.nodes if node.name.startswith("conv2d")]
+    with pytest.raises(UserError, match=r"^distillers.d, layer of the student: .*no node 'conv2'.*conv2d"):
+        distiller({"class": "L2Distiller", "student_feature_map": "conv2", "teacher_feature_map": "conv1"}).resolved(
+            "d", student, teacher
+        )
+    with pytest.raises(
+        UserError, match=rf"^distillers.d: {convs[0]} and the teacher's conv1: .*\(32, 32, 8\) and \(16,"
+    ):
+        distiller({"class": "L2Distiller", "student_feature_map": convs[0], "teacher_feature_map": "conv1"}).resolved(
+            "d", student, teacher
+        )
+    pairs = {"student_pairs": [[convs[0], convs[-1]]], "teacher_pairs": [["conv1", "conv_dw_1"]]}
+    with pytest.raises(UserError, match=r"^distillers.d: .* need one height and width"):
+        distiller({"class": "FSPDistiller", **pairs}).resolved("d", student, teacher)
+    assert distiller({"class": "SoftLabelDistiller"}).resolved("d", student, teacher)
+
+
+def run(digits, folder, end: int, epochs: int = 2, augmentation: str = "shift", teacher=None, stop: int | None = None):
+    """Train the small ResNet; return the trainer, its history and the strategy."""
+    from qatflow.compress.strategies.distillation import DistillationStrategy
+    from qatflow.config.distill_model import DistillationStrategySection
+    from qatflow.training.loop import Trainer
+    from qatflow.training.settings import TrainingSettings
+    from qatflow.training.strategy import Strategy
+
+    class Stop(Strategy):
+        def on_batch_end(self, trainer):
+            if trainer.epoch * trainer.steps_per_epoch + trainer.step == stop:
+                raise KeyboardInterrupt
+
+    settings = TrainingSettings(
+        epochs=epochs, batch_size=128, learning_rate=0.02, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
+        label_smoothing=0.0, augmentation=augmentation, freeze_batch_norm=False, seed=3, checkpoint_steps=3,
+    )  # fmt: skip
+    student = network("small ResNet")
+    section = DistillationStrategySection.model_validate(
+        {"class": "DistillationStrategy", "distillers": ["soft"], "end_epoch": end}
+    )
+    soft = distiller({"class": "SoftLabelDistiller", "distillation_loss_weight": 5.0})
+    strategy = DistillationStrategy(section, {"soft": soft}, student, teacher or student)
+    folder.mkdir(exist_ok=True)
+    trainer = Trainer(student, digits, settings, folder, [strategy, Stop()])
+    trainer.run()
+    return trainer
+
+
+def test_a_student_follows_its_teacher_which_stays_as_it_is(digits, tmp_path, capsys):
+    from qatflow.data.pipeline import evaluation_batches
+
+    student = network("small ResNet")
+    bias = next(name for name in student.weights if name.startswith("dense") and name.endswith("bias"))
+    stubborn = replace(student, weights={**student.weights, bias: np.where(np.arange(10) == 3, 60.0, 0.0)})
+    before = {name: values.copy() for name, values in stubborn.weights.items()}
+    taught = run(digits, tmp_path / "taught", end=2, teacher=stubborn)
+    assert "epoch 0: distillation by soft; the teacher's outputs are computed in each step" in capsys.readouterr().out
+    alone = run(digits, tmp_path / "alone", end=0)
+
+    def threes(trainer) -> float:
+        shares = [
+            np.mean(trainer.model.keras(x).numpy().argmax(1) == 3) for x, _ in evaluation_batches(digits, "train")
+        ]
+        return float(np.mean(shares))
+
+    assert threes(taught) > 0.9, "which the teacher says of every picture"
+    assert threes(alone) < 0.5
+    assert all(np.array_equal(stubborn.weights[name], values) for name, values in before.items())
+
+
+def test_the_end_is_exclusive_and_a_killed_run_goes_on_to_the_same_bytes(digits, tmp_path, capsys):
+    whole = run(digits, tmp_path / "whole", end=1)
+    assert "epoch 1: distillation has ended" in capsys.readouterr().out
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, tmp_path / "killed", end=1, stop=7)
+    again = run(digits, tmp_path / "killed", end=1)
+    assert "resumed at epoch 0, step 6" in capsys.readouterr().out
+    assert again.history == whole.history
+    for name, values in whole.model.weights().items():
+        np.testing.assert_array_equal(again.model.weights()[name], values)
+
+
+def test_outputs_of_pictures_that_are_shown_unchanged_are_computed_once(digits, tmp_path, capsys, monkeypatch):
+    from qatflow.compress.distillers import teacher
+
+    kept = run(digits, tmp_path / "kept", end=2, augmentation="none")
+    assert "computed once, since pictures are shown unchanged" in capsys.readouterr().out
+    monkeypatch.setattr(teacher, "KEPT", 0)
+    anew = run(digits, tmp_path / "anew", end=2, augmentation="none")
+    assert "computed in each step" in capsys.readouterr().out
+    # the same but for the order in which a convolution adds up in batches of another size
+    for one, other in zip(kept.history, anew.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
