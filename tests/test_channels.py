@@ -10,7 +10,7 @@ from graphs import small_graph
 from qatflow.graph import operations
 from qatflow.graph.channels import EACH_BY_ITSELF, channels
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import Add, Conv2D, Dense, Input, Reshape, Softmax
+from qatflow.graph.operations import Add, Concat, Conv2D, Dense, Identity, Input, Reshape, Softmax
 
 
 def groups(graph: Graph) -> dict[str, dict[str, list[int]]]:
@@ -58,6 +58,38 @@ def test_what_is_added_to_the_pictures_stays():
     assert found.groups == ()
     assert found.fixed["conv/kernel"] == "they are those of the pictures"
     assert found.fixed["last/kernel"] == "'last' is an output of the graph"
+
+
+def joined_and_summed(second: Node, kernels: dict[str, tuple[int, ...]]) -> Graph:
+    """`a` (4 channels) and `second` joined, the sum of that and `c`, and a layer behind."""
+    conv = Conv2D((1, 1), "same")
+    nodes = (
+        Node("input", Input((4, 4, 2))),
+        Node("a", conv, ("input",)),
+        second,
+        Node("joined", Concat(), ("a", second.name)),
+        Node("c", conv, ("input",)),
+        Node("sum", Add(), ("joined", "c")),
+        Node("last", conv, ("sum",)),
+    )
+    kernels = {"a": (1, 1, 2, 4), **kernels}
+    weights = {f"{name}/kernel": np.ones(shape, np.float32) for name, shape in kernels.items()}
+    return Graph(nodes, ("last",), weights)
+
+
+def test_layers_of_which_each_is_tied_to_a_part_of_a_third_are_one_group():
+    second = Node("b", Conv2D((1, 1), "same"), ("input",))
+    graph = joined_and_summed(second, {"b": (1, 1, 2, 3), "c": (1, 1, 2, 7), "last": (1, 1, 7, 5)})
+    assert groups(graph) == {
+        "a/kernel": {"a/kernel": [0, 1, 2, 3], "b/kernel": [4, 5, 6], "c/kernel": [0, 1, 2, 3, 4, 5, 6]}
+    }
+
+
+def test_a_layer_of_which_a_part_must_stay_stays_as_a_whole():
+    second = Node("picture", Identity(), ("input",))
+    found = channels(joined_and_summed(second, {"c": (1, 1, 2, 6), "last": (1, 1, 6, 5)}))
+    assert found.groups == ()
+    assert found.fixed["a/kernel"] == found.fixed["c/kernel"] == "they are those of the pictures"
 
 
 def dense_then(*behind: Node) -> Graph:
