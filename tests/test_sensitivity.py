@@ -12,7 +12,8 @@ from chain import SIDE, chain
 from graphs import with_weight
 from numpy_network import execute
 from qatflow.compress.pruning.candidates import Candidates, candidates
-from qatflow.compress.pruning.sensitivity import measure, swept_ratios
+from qatflow.compress.pruning.sensitivity import Sensitivity, measure, swept_ratios
+from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.report.sensitivity_picture import sensitivity_picture
 
@@ -107,6 +108,14 @@ def test_what_was_measured_on_something_else_is_not_used(
     again = measure(changed, 0.3, counted, tmp_path / "s.json", about)
     assert counted.count == 7 and "measured anew" in capsys.readouterr().out
     assert again == measure(changed, 0.3, top1, tmp_path / "fresh.json", about)
+
+
+def test_what_is_known_is_not_measured(found: Candidates, tmp_path: Path):
+    counted, known = Counted(), Sensitivity((0.5,), (0.25,))
+    measured = measure(found, 0.3, counted, tmp_path / "s.json", ABOUT, {"c/kernel": known})
+    assert counted.count == 1 + 3 and measured["c/kernel"] == known and list(measured) == ["a/kernel", "c/kernel"]
+    with pytest.raises(UserError, match=r"'b/kernel' is no group .*; these are a/kernel, c/kernel"):
+        measure(found, 0.3, counted, tmp_path / "s.json", ABOUT, {"b/kernel": known})
 
 
 def test_a_finer_sweep_measures_only_what_is_new(found: Candidates, tmp_path: Path):

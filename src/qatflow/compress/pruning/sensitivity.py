@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.compress.pruning.candidates import Candidates
+from qatflow.errors import UserError
 from qatflow.files import read_json, write_json
 from qatflow.graph.graph import Graph
 from qatflow.work_folder import digest
@@ -36,7 +37,12 @@ def swept_ratios(delta_rate: float) -> list[float]:
 
 
 def measure(
-    candidates: Candidates, delta_rate: float, evaluate: Evaluate, file: Path, about: Mapping[str, Any]
+    candidates: Candidates,
+    delta_rate: float,
+    evaluate: Evaluate,
+    file: Path,
+    about: Mapping[str, Any],
+    known: Mapping[str, Sensitivity] | None = None,
 ) -> dict[str, Sensitivity]:
     """Return the sensitivity of each group, by its name.
 
@@ -49,24 +55,34 @@ def measure(
         evaluate: called with graphs of the same shapes as that of `candidates`.
         file: JSON; `groups` has PaddleSlim's form, `{name: {size, pruned_percent: […], loss: […]}}`.
         about: what else shapes a measurement, as the pictures, in plain JSON values.
+        known: of groups that are not measured.
+
+    Raises:
+        UserError: `known` has one of no group.
     """
+    known = known or {}
+    for name in known:
+        if name not in candidates.order:
+            raise UserError(
+                f"sensitivities: '{name}' is no group of layers that is pruned; these are {', '.join(candidates.order)}"
+            )
     order = {name: units.tolist() for name, units in candidates.order.items()}
     kept = _Kept(file, digest({"about": about, "weights": _content(candidates.graph), "order": order}))
-    for group in candidates.groups:
+    for group in (group for group in candidates.groups if group.name not in known):
         costs = {0: 0.0}  # by the number of units that go, so that a small group is not measured twice
         for ratio in swept_ratios(delta_rate):
             removed = candidates.removed(group.name, ratio)
-            known = kept.loss(group.name, ratio)
-            if known is None:
+            loss = kept.loss(group.name, ratio)
+            if loss is None:
                 if removed not in costs:
                     costs[removed] = kept.baseline(candidates, evaluate) - evaluate(
                         candidates.as_if_thin({group.name: ratio})
                     )
-                known = costs[removed]
-                kept.add(group.name, group.size, ratio, known)
-                print(f"sensitivity of {group.name}: {ratio:g} pruned alone costs {100 * known:.2f} points", flush=True)
-            costs[removed] = known
-    return kept.sensitivities(candidates)
+                loss = costs[removed]
+                kept.add(group.name, group.size, ratio, loss)
+                print(f"sensitivity of {group.name}: {ratio:g} pruned alone costs {100 * loss:.2f} points", flush=True)
+            costs[removed] = loss
+    return {name: known[name] if name in known else kept.sensitivity(name) for name in candidates.order}
 
 
 def _content(graph: Graph) -> str:
@@ -105,9 +121,6 @@ class _Kept:
         entry["loss"].insert(place, loss)
         write_json(self._file, self._content)
 
-    def sensitivities(self, candidates: Candidates) -> dict[str, Sensitivity]:
-        groups = self._content["groups"]
-        return {
-            group.name: Sensitivity(tuple(groups[group.name]["pruned_percent"]), tuple(groups[group.name]["loss"]))
-            for group in candidates.groups
-        }
+    def sensitivity(self, group: str) -> Sensitivity:
+        entry = self._content["groups"][group]
+        return Sensitivity(tuple(entry["pruned_percent"]), tuple(entry["loss"]))
