@@ -6,7 +6,7 @@ from typing import Literal
 
 from qatflow.compress.pruning.candidates import Candidates
 from qatflow.errors import UserError
-from qatflow.graph.counts import total
+from qatflow.graph.counts import Count, total
 from qatflow.graph.graph import Graph
 
 Measure = Literal["flops", "params"]
@@ -27,10 +27,10 @@ class Target:
 
     def removed(self, before: Graph, after: Graph) -> float:
         """Return the share that is gone."""
-        return 1 - self._size(after) / self._size(before)
+        return 1 - self.size(total(after)) / self.size(total(before))
 
-    def _size(self, graph: Graph) -> int:
-        count = total(graph)
+    def size(self, count: Count) -> int:
+        """Return what the ratio is a share of."""
         return count.multiply_adds if self.of == "flops" else count.parameters
 
 
