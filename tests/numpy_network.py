@@ -6,15 +6,18 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.operations import (
     Add,
     BatchNorm,
+    Concat,
     Conv2D,
     Dense,
     DepthwiseConv2D,
     Dropout,
     GlobalAveragePool,
     Input,
+    Multiply,
     Pad,
     Relu,
     Relu6,
+    Reshape,
     Softmax,
 )
 
@@ -65,6 +68,12 @@ def _compute(graph: Graph, node, x: np.ndarray, tensors: dict[str, np.ndarray]) 
             return _activated(x, "relu6")
         case Add():
             return _activated(x + tensors[node.inputs[1]], operation.activation)
+        case Multiply():
+            return x * tensors[node.inputs[1]]
+        case Concat():
+            return np.concatenate([tensors[name] for name in node.inputs], axis=-1)
+        case Reshape():
+            return x.reshape(len(x), *operation.shape)
         case Pad():
             return np.pad(x, [(0, 0), operation.rows, operation.columns, (0, 0)])
         case GlobalAveragePool():

@@ -1,0 +1,1 @@
+"""Filter pruning: which channels of a graph matter least, and how many may go. Pure functions of graphs."""

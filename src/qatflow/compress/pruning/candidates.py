@@ -1,0 +1,92 @@
+"""The channels that a strategy may remove, the least important first."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from qatflow.compress.pruning.criteria import CRITERIA, Criterion
+from qatflow.compress.pruning.importance import importance
+from qatflow.errors import UserError
+from qatflow.graph.channels import ChannelGroup, Channels, channels
+from qatflow.graph.graph import Graph
+from qatflow.graph.thin import Keep, as_if_thin, thin
+
+ANY = "*"
+"""In place of a kernel's name among the criteria: all that are not named."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A graph and what may be removed of it.
+
+    Attributes:
+        graph: in float.
+        channels: of the graph.
+        order: units by importance, the least first, int [units], by group; groups that are not to be pruned are not
+            in it.
+    """
+
+    graph: Graph
+    channels: Channels
+    order: Mapping[str, np.ndarray]
+
+    @property
+    def groups(self) -> list[ChannelGroup]:
+        """The groups that may be pruned, in the order of the graph."""
+        return [group for group in self.channels.groups if group.name in self.order]
+
+    def removed(self, group: str, ratio: float) -> int:
+        """Return how many units of a group go at a ratio: to the nearest, as in PaddleSlim, but never all."""
+        size = len(self.order[group])
+        return min(round(size * ratio), size - 1)
+
+    def keep(self, ratios: Mapping[str, float]) -> Keep:
+        """Return the units that stay when a share `ratios[group]` of each group goes."""
+        return {
+            group: np.sort(self.order[group][self.removed(group, ratio) :]).tolist() for group, ratio in ratios.items()
+        }
+
+    def thin(self, ratios: Mapping[str, float]) -> Graph:
+        """Return the graph without these shares of the groups' units."""
+        return thin(self.graph, self.channels, self.keep(ratios))
+
+    def as_if_thin(self, ratios: Mapping[str, float]) -> Graph:
+        """Return a graph of the same shapes that computes what `thin` would."""
+        return as_if_thin(self.graph, self.channels, self.keep(ratios))
+
+
+def candidates(graph: Graph, pruned_params: str, criterions: Mapping[str, str]) -> Candidates:
+    """Return what may be removed of a graph.
+
+    Args:
+        graph: in float.
+        pruned_params: regular expression that the beginning of a kernel's name matches (`<layer>/kernel`). A group of
+            tied layers is pruned where any of their names does, as in PaddleSlim.
+        criterions: name of the criterion by kernel; `*` for all others.
+
+    Raises:
+        UserError: no kernel, or none that can be pruned, has such a name; or a criterion is for no kernel.
+    """
+    found = channels(graph)
+    kernels = [*found.fixed, *(kernel for group in found.groups for kernel in group.unit_of)]
+    for name in criterions:
+        if name != ANY and name not in kernels:
+            near = difflib.get_close_matches(name, kernels, n=3, cutoff=0.4) or kernels[:3]
+            raise UserError(f"criterions: no kernel is called '{name}'; the nearest are {', '.join(near)}")
+    wanted = [kernel for kernel in kernels if re.match(pruned_params, kernel)]
+    groups = [group for group in found.groups if set(wanted) & set(group.unit_of) and group.size > 1]
+    if not wanted:
+        listed = ", ".join([node.kernel for node in graph.nodes if node.kernel in kernels][:6])
+        raise UserError(f"pruned_params: no kernel's name matches '{pruned_params}'; the names are {listed}, …")
+    if not groups:
+        why = "; ".join(f"{kernel}: {found.fixed.get(kernel, 'it has one channel')}" for kernel in wanted)
+        raise UserError(f"pruned_params: nothing of '{pruned_params}' can be pruned, the channels must stay: {why}")
+
+    def criterion(kernel: str) -> Criterion:
+        return CRITERIA[criterions.get(kernel, criterions.get(ANY, "l1_norm"))]
+
+    order = {group.name: np.argsort(importance(graph, group, criterion), kind="stable") for group in groups}
+    return Candidates(graph, found, order)

@@ -1,0 +1,126 @@
+"""What pruning one group of layers alone costs in accuracy: measured once, kept after each measurement."""
+
+import hashlib
+from bisect import bisect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qatflow.compress.pruning.candidates import Candidates
+from qatflow.errors import UserError
+from qatflow.files import read_json, write_json
+from qatflow.graph.graph import Graph
+from qatflow.work_folder import digest
+
+Evaluate = Callable[[Graph], float]
+"""A graph to its top-1, a share of 1."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Of one group.
+
+    Attributes:
+        ratios: shares of its units that went, ascending.
+        losses: top-1 lost by each, shares of 1; negative where it rose.
+    """
+
+    ratios: tuple[float, ...]
+    losses: tuple[float, ...]
+
+
+def swept_ratios(delta_rate: float) -> list[float]:
+    """Return delta_rate, 2 · delta_rate, … below 1."""
+    count = int(1 / delta_rate) + 1
+    return [ratio for n in range(1, count + 1) if (ratio := round(n * delta_rate, 6)) < 1]
+
+
+def measure(
+    candidates: Candidates,
+    delta_rate: float,
+    evaluate: Evaluate,
+    file: Path,
+    about: Mapping[str, Any],
+    known: Mapping[str, Sensitivity] | None = None,
+) -> dict[str, Sensitivity]:
+    """Return the sensitivity of each group, by its name.
+
+    The file is written after each evaluation, and what it holds is not measured again: a sweep that was killed goes on.
+    One that was measured on something else is begun anew, and said.
+
+    Args:
+        candidates: the groups, and the order in which their channels go.
+        delta_rate: step of the ratios.
+        evaluate: called with graphs of the same shapes as that of `candidates`.
+        file: JSON; `groups` has PaddleSlim's form, `{name: {size, pruned_percent: […], loss: […]}}`.
+        about: what else shapes a measurement, as the pictures, in plain JSON values.
+        known: of groups that are not measured.
+
+    Raises:
+        UserError: `known` has one of no group.
+    """
+    known = known or {}
+    for name in known:
+        if name not in candidates.order:
+            raise UserError(
+                f"sensitivities: '{name}' is no group of layers that is pruned; these are {', '.join(candidates.order)}"
+            )
+    order = {name: units.tolist() for name, units in candidates.order.items()}
+    kept = _Kept(file, digest({"about": about, "weights": _content(candidates.graph), "order": order}))
+    for group in (group for group in candidates.groups if group.name not in known):
+        costs = {0: 0.0}  # by the number of units that go, so that a small group is not measured twice
+        for ratio in swept_ratios(delta_rate):
+            removed = candidates.removed(group.name, ratio)
+            loss = kept.loss(group.name, ratio)
+            if loss is None:
+                if removed not in costs:
+                    costs[removed] = kept.baseline(candidates, evaluate) - evaluate(
+                        candidates.as_if_thin({group.name: ratio})
+                    )
+                loss = costs[removed]
+                kept.add(group.name, group.size, ratio, loss)
+                print(f"sensitivity of {group.name}: {ratio:g} pruned alone costs {100 * loss:.2f} points", flush=True)
+            costs[removed] = loss
+    return {name: known[name] if name in known else kept.sensitivity(name) for name in candidates.order}
+
+
+def _content(graph: Graph) -> str:
+    total = hashlib.sha256()
+    for name, values in sorted(graph.weights.items()):
+        total.update(f"{name} {values.shape}\0".encode() + values.tobytes())
+    return total.hexdigest()
+
+
+class _Kept:
+    """The file, and what it holds."""
+
+    def __init__(self, file: Path, key: str) -> None:
+        self._file = file
+        self._content: dict[str, Any] = {"digest": key, "baseline": None, "groups": {}}
+        if file.exists():
+            found = read_json(file)
+            if found["digest"] == key:
+                self._content = found
+            else:
+                print(f"{file}: measured on another model, other pictures or settings: measured anew", flush=True)
+
+    def baseline(self, candidates: Candidates, evaluate: Evaluate) -> float:
+        if self._content["baseline"] is None:
+            self._content["baseline"] = evaluate(candidates.graph)
+        return float(self._content["baseline"])
+
+    def loss(self, group: str, ratio: float) -> float | None:
+        entry = self._content["groups"].get(group, {"pruned_percent": [], "loss": []})
+        return dict(zip(entry["pruned_percent"], entry["loss"], strict=True)).get(ratio)
+
+    def add(self, group: str, size: int, ratio: float, loss: float) -> None:
+        entry = self._content["groups"].setdefault(group, {"size": size, "pruned_percent": [], "loss": []})
+        place = bisect(entry["pruned_percent"], ratio)
+        entry["pruned_percent"].insert(place, ratio)
+        entry["loss"].insert(place, loss)
+        write_json(self._file, self._content)
+
+    def sensitivity(self, group: str) -> Sensitivity:
+        entry = self._content["groups"][group]
+        return Sensitivity(tuple(entry["pruned_percent"]), tuple(entry["loss"]))

@@ -1,0 +1,207 @@
+"""Which channels of a graph come and go together.
+
+Each output channel of a convolution or dense layer is followed through the graph. What works on each channel by itself
+passes it on: batch-norm, activations, pools, padding, and depthwise convolutions, whose `multiplier` channels go with
+the one they read. Sums and products tie the channels of their inputs; a concatenation lays them one behind the other,
+and flattening repeats them for each place. What is tied goes together, or not at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Elu,
+    Gelu,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    Identity,
+    Input,
+    LeakyRelu,
+    MaxPool,
+    Multiply,
+    Pad,
+    Relu,
+    Relu6,
+    Reshape,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    UpSample,
+)
+from qatflow.graph.shapes import Shape, shapes
+
+EACH_BY_ITSELF = (
+    BatchNorm, Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Elu, Gelu, Pad, UpSample, AveragePool, MaxPool,
+    GlobalAveragePool, GlobalMaxPool, Dropout, Identity,
+)  # fmt: skip
+"""Operations whose channel c is made of channel c of their one input alone."""
+
+NEVER = -1
+"""In place of a unit's number: a channel that cannot be removed."""
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Layers whose output channels can only be removed together.
+
+    A unit is the channels that go as one: one of each layer as a rule, several where a depthwise multiplier or a
+    concatenation ties them so.
+
+    Attributes:
+        name: kernel of the first of the layers, by which the group goes.
+        size: number of units.
+        unit_of: unit of each output channel, int [channels], by the layers' kernels (conv and dense) in their order.
+    """
+
+    name: str
+    size: int
+    unit_of: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What can be removed of a graph.
+
+    Attributes:
+        groups: what can go, in the order of the graph.
+        fixed: why the channels of a kernel must stay, by the kernels that are in no group.
+        of_tensor: for each channel of each node's tensor, the place of its unit among all units (those of the first
+            group, then those of the second, …), or NEVER; int [channels], by the node's name.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    fixed: Mapping[str, str]
+    of_tensor: Mapping[str, np.ndarray]
+
+
+def channels(graph: Graph) -> Channels:
+    """Return which channels can be removed, and what goes with each.
+
+    The pictures' channels and those of the graph's outputs stay, and so does what is tied to them.
+    """
+    trace = _Trace(graph, shapes(graph))
+    for node in graph.nodes:
+        trace.add(node)
+    for name in graph.outputs:
+        trace.fix(trace.of_tensor[name], f"'{name}' is an output of the graph")
+    return trace.found()
+
+
+@dataclass
+class _Trace:
+    """Channels numbered as they appear, what ties them, and what fixes them."""
+
+    graph: Graph
+    known: dict[str, Shape]
+    count: int = 0
+    of_tensor: dict[str, np.ndarray] = field(default_factory=dict)
+    makers: dict[str, np.ndarray] = field(default_factory=dict)
+    ties: list[np.ndarray] = field(default_factory=list)
+    reasons: list[tuple[np.ndarray, str]] = field(default_factory=list)
+
+    def new(self, number: int) -> np.ndarray:
+        self.count += number
+        return np.arange(self.count - number, self.count)
+
+    def fix(self, numbers: np.ndarray, reason: str) -> None:
+        self.reasons.append((numbers, reason))
+
+    def tie(self, first: np.ndarray, second: np.ndarray) -> None:
+        self.ties.append(np.stack([first, second]))
+
+    def add(self, node: Node) -> None:
+        sources = [self.of_tensor[name] for name in node.inputs]
+        self.of_tensor[node.name] = self._made(node, sources)
+
+    def _made(self, node: Node, sources: list[np.ndarray]) -> np.ndarray:
+        number = self.known[node.name][-1]
+        match node.operation:
+            case Input():
+                made = self.new(number)
+                self.fix(made, "they are those of the pictures")
+                return made
+            case Conv2D() | Dense():
+                assert node.kernel is not None
+                self.makers[node.kernel] = self.new(number)
+                return self.makers[node.kernel]
+            case DepthwiseConv2D():
+                return np.repeat(sources[0], number // len(sources[0]))
+            case Concat():
+                return np.concatenate(sources)
+            case Add() | Multiply():
+                return self._combined(node, number, sources)
+            case Reshape():
+                return self._reshaped(node, number, sources[0])
+            case Softmax():
+                self.fix(sources[0], f"the softmax '{node.name}' is over all of them")
+                return sources[0]
+            case operation if isinstance(operation, EACH_BY_ITSELF):
+                return sources[0]
+        return self._unknown(f"what '{node.name}' ({type(node.operation).__name__}) does with them", number, sources)
+
+    def _combined(self, node: Node, number: int, sources: list[np.ndarray]) -> np.ndarray:
+        full = [source for source in sources if len(source) == number]
+        for source in sources:
+            if len(source) != number:
+                self.fix(source, f"'{node.name}' applies it to every channel")
+        for source in full[1:]:
+            self.tie(full[0], source)
+        return full[0]
+
+    def _reshaped(self, node: Node, number: int, source: np.ndarray) -> np.ndarray:
+        elements = np.broadcast_to(source, self.known[node.inputs[0]]).reshape(-1, number)
+        if (elements == elements[0]).all():
+            return elements[0].copy()
+        return self._unknown(f"'{node.name}' lays channels and places into one another, and it", number, [source])
+
+    def _unknown(self, what: str, number: int, sources: list[np.ndarray]) -> np.ndarray:
+        made = self.new(number)
+        for numbers in (*sources, made):
+            self.fix(numbers, f"{what} is not known")
+        return made
+
+    def found(self) -> Channels:
+        unit = self._joined(self.ties)
+        # the channels of a kernel belong to one group, and so does all that is tied to any of them
+        rows = [np.stack([made[:-1], made[1:]]) for made in self.makers.values()]
+        group = self._joined([*self.ties, *rows])
+        why: dict[int, str] = {}
+        for numbers, reason in self.reasons:
+            for label in np.unique(group[numbers]):
+                why.setdefault(int(label), reason)
+        members: dict[int, list[str]] = {}
+        for kernel, made in self.makers.items():
+            members.setdefault(int(group[made[0]]), []).append(kernel)
+        place = np.full(self.count, NEVER)  # of a unit among all, by its label
+        groups, first = [], 0
+        for label, kernels in members.items():
+            if label in why:
+                continue
+            labels = [unit[self.makers[kernel]] for kernel in kernels]
+            every = list(dict.fromkeys(np.concatenate(labels).tolist()))
+            place[every] = np.arange(first, first + len(every))
+            unit_of = {kernel: place[own] - first for kernel, own in zip(kernels, labels, strict=True)}
+            groups.append(ChannelGroup(kernels[0], len(every), unit_of))
+            first += len(every)
+        fixed = {kernel: why[label] for label, kernels in members.items() if label in why for kernel in kernels}
+        of_tensor = {name: place[unit[numbers]] for name, numbers in self.of_tensor.items()}
+        return Channels(tuple(groups), fixed, of_tensor)
+
+    def _joined(self, ties: list[np.ndarray]) -> np.ndarray:
+        """Return a label for each channel, the same for those that ties lead between."""
+        first, second = np.concatenate([np.empty((2, 0), int), *ties], axis=1)
+        links = coo_array((np.ones(first.size, bool), (first, second)), shape=(self.count, self.count))
+        return connected_components(links, directed=False)[1]

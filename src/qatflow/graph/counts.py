@@ -1,0 +1,49 @@
+"""What a graph costs: multiply-adds of one picture, and parameters.
+
+A multiply-add is one product and its addition, in convolutions, depthwise convolutions and dense layers; this is what
+papers give for a network (MobileNetV1 1.0/224: 569 M). PaddleSlim 1.x calls FLOPs twice that number, with biases, and
+adds one for each value that a pool's window covers and that batch-norm and ReLU write (`graph_wrapper.py`, `flops`):
+on the device these are folded into the layers before. A share of FLOPs removed is the same in both but for those.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.shapes import Shape, shapes
+
+
+@dataclass(frozen=True)
+class Count:
+    """What a node or a graph costs.
+
+    Attributes:
+        multiply_adds: of one picture.
+        parameters: elements of all its weights, batch-norm's moving statistics too: Keras' total parameters.
+    """
+
+    multiply_adds: int
+    parameters: int
+
+
+def counts(graph: Graph) -> dict[str, Count]:
+    """Return what each node costs, by its name."""
+    known = shapes(graph)
+    parameters = {node.name: 0 for node in graph.nodes}
+    for name, values in graph.weights.items():
+        parameters[name.rsplit("/", 1)[0]] += values.size
+    return {node.name: Count(_multiply_adds(graph, node, known), parameters[node.name]) for node in graph.nodes}
+
+
+def total(graph: Graph) -> Count:
+    """Return what the whole graph costs."""
+    every = counts(graph).values()
+    return Count(sum(count.multiply_adds for count in every), sum(count.parameters for count in every))
+
+
+def _multiply_adds(graph: Graph, node: Node, known: dict[str, Shape]) -> int:
+    if node.kernel is None:
+        return 0
+    kernel = graph.weights[node.kernel]
+    # each element of a kernel is used once at each place: all axes of the output but the channels
+    return kernel.size * prod(known[node.name][:-1])
