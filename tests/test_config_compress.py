@@ -141,7 +141,7 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
          "q.yaml:20: compressor.strategies.0.: 'quantisation_strategy' is not defined .*mean 'quantization_strategy'"),
         ("        - quantization_strategy", "        []", "q.yaml:3: strategies.quantization_strategy: is defined but"),
         ("        - quantization_strategy", "        []", "q.yaml:19: compressor.strategies: lists no strategy"),
-        ("        - quantization_strategy", "        [quantization_strategy, quantization_strategy]", "lists 2"),
+        ("        - quantization_strategy", "        [quantization_strategy, quantization_strategy]", "'quantization_strategy' 2"),
         ("'./output/float'", "/output/float", "q.yaml:7: .*float_model_save_path: '/output/float' leaves"),
         ("'./output/float'", "a/../../b", "q.yaml:7: .*float_model_save_path: 'a/../../b' leaves"),
         ("'./output/float'", "a/..", "q.yaml:7: .*'a/..' is the experiment's folder itself"),
@@ -150,11 +150,11 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("'./output/int8'", "./output/float/int8", "q.yaml:9: .*int8_model_save_path: .* lies within or around"),
         ("'./checkpoints_quan/'", "output", "q.yaml:18: compressor.checkpoint_path: 'output' lies within or around"),
         ("'QuantizationStrategy'", "'QuantisationStrategy'", "q.yaml:4: .*class: must be .*did you mean 'Quanti"),
-        ("'QuantizationStrategy'", "'UniformPruneStrategy'", 'q.yaml:4: .*class: must be "QuantizationStrategy"'),
+        ("'QuantizationStrategy'", "'AutoPruneStrategy'", 'q.yaml:4: .*class: must be .* or "QuantizationStrategy";'),
         ("    epoch: 10\n", "", "q.yaml:16: compressor.epoch: is missing; a whole number from 1 is required"),
         ("version: 1.0", "version: 2", "q.yaml:1: version: must be 1.0"),
         ("version: 1.0", "version: one", "q.yaml:1: version: must be a number or a whole number; got the text 'one'"),
-        ("version: 1.0", "pruners: {p: {class: StructurePruner}}", "q.yaml:1: pruners: this version quantises only"),
+        ("version: 1.0", "pruners: {p: {class: StructurePruner}}", "q.yaml:1: pruners.p: is defined but no pruning"),
         ("version: 1.0", "strategy: 1", "q.yaml:1: strategy: unknown key; .*did you mean 'strategies'"),
         ("epoch: 10", "epoch: 10\n    init_model: './pruned'", "q.yaml:18: compressor.init_model: is for pruned"),
         ("['image']", "[]", "q.yaml:14: .*save_in_nodes: names no node"),
@@ -205,16 +205,16 @@ def test_all_mistakes_come_at_once(problems):
 def test_mistakes_of_files_and_of_what_they_say_come_at_once(problems):
     Path("other.yaml").write_text("compressor: {epochs: 3}\nstrategies: {x: {class: Q}\n")
     lines = problems(
-        "include: [no.yaml, other.yaml, q.yaml]\nversion:\t1.0\n" + PAGE.partition("\n")[2] + "pruners: {}\n"
+        "include: [no.yaml, other.yaml, q.yaml]\nversion:\t1.0\n" + PAGE.partition("\n")[2] + "quantizers: {}\n"
     )
     assert [" ".join(line.split()[:5]) for line in lines] == [
         "other.yaml:1: compressor.epochs: unknown key; allowed",
-        'other.yaml:2: strategies.x.class: must be "QuantizationStrategy";',
+        'other.yaml:2: strategies.x.class: must be "DistillationStrategy",',
         "other.yaml:2: strategies: not valid YAML:",
         "q.yaml:1: include[0]: the file no.yaml",
         "q.yaml:1: include[2]: q.yaml includes this",
         "q.yaml:2: version: a tab character;",
-        "q.yaml:22: pruners: this version quantises",
+        "q.yaml:22: quantizers: nothing here takes",
     ]
 
 

@@ -167,7 +167,8 @@ experiments:
         "\"channel_wise_abs_max\"; got the text 'abs_maxx'; did you mean 'abs_max'?",
         "my.yaml:11: compressor.epochs: unknown key; allowed here: epoch, strategies, checkpoint_path, init_model, "
         "eval_epoch; did you mean 'epoch'?",
-        'my.yaml:12: strategies.none.class: is missing; "QuantizationStrategy" is required. The strategy\'s class.',
+        'my.yaml:12: strategies.none.class: is missing; "DistillationStrategy", "UniformPruneStrategy", '
+        '"SensitivePruneStrategy" or "QuantizationStrategy" is required',
     ]
 
 

@@ -76,6 +76,7 @@ class Compressor:
             "export": self.section.export,
             "equalize_channels": self.section.equalize_channels,
             "strategies": [self.config.strategies[name].model_dump(exclude=paths | cuts) for name in self._order],
+            "pruners": {name: section.model_dump() for name, section in self.config.pruners.items()},
             "distillers": {name: section.model_dump() for name, section in self.config.distillers.items()},
             "keep_in_float": self.keep_in_float,
             "data": self.data.content_digest(),
@@ -98,10 +99,14 @@ class Compressor:
         )
         cut(quantised, self.strategy.save_in_nodes, self.strategy.save_out_nodes)
 
-    def run(self, folder: Path) -> tuple[Graph, list[EpochFigures]]:
+    def run(self, folder: Path, experiment: Path = Path()) -> tuple[Graph, list[EpochFigures]]:
         """Train, going on from the state in `folder`; return the quantised graph of `end_epoch` and the history.
 
         TensorFlow must have been started.
+
+        Args:
+            folder: of the state.
+            experiment: that paths of the YAML are relative to.
         """
         from qatflow.compress.quantize_model import Quantisers
         from qatflow.compress.strategies import Setup
@@ -117,7 +122,7 @@ class Compressor:
         graph = self._prepared(self.graph) if first else self.graph
         quantisers = Quantisers(graph, replace(QuantSettings.of(self.strategy), skip_pattern=self.skip))
         prepared = None if first else self._prepared
-        setup = Setup(self.config, graph, self.teacher or graph, quantisers, self.section.export, prepared)
+        setup = Setup(self.config, graph, self.teacher or graph, quantisers, self.section.export, prepared, experiment)
         strategies = [setup.strategy(name) for name in self._order]
         history = Trainer(graph, self.data, settings, folder, strategies, hooks=quantisers).run()
         quantisation = strategies[-1]

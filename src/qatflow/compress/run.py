@@ -59,7 +59,7 @@ def compress(
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
-        trained, history = compressor.run(folder)
+        trained, history = compressor.run(folder, experiment)
         inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
         made = provenance.record(inputs, settings, seed)

@@ -11,6 +11,8 @@ from qatflow.config.compress_model import CompressConfig, QuantizationStrategySe
 from qatflow.config.deploy import undeployable
 from qatflow.config.distill_checks import check_distillation
 from qatflow.config.keys import Keys
+from qatflow.config.prune_checks import check_pruning, last_pruned
+from qatflow.config.prune_model import PruneStrategySection
 from qatflow.config.validate import Problem, nearest
 
 CHECKPOINTS = "checkpoints"
@@ -33,6 +35,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     yield from _names(config)
     yield from _order(config)
     yield from check_distillation(config)
+    yield from check_pruning(config.strategies, config.pruners, config.compressor.epoch)
     for name, strategy in config.quantizations().items():
         yield from _epochs(config, name, strategy)
         yield from _layers(name, strategy)
@@ -64,7 +67,7 @@ def _order(config: CompressConfig) -> Iterator[Problem]:
     for name, times in Counter(used).items():
         if times > 1:
             yield Problem((listed,), f"lists '{name}' {times} times; a strategy is called once")
-    quantizations = [name for name in used if name in config.quantizations()]
+    quantizations = list(dict.fromkeys(name for name in used if name in config.quantizations()))
     if used and not quantizations and set(used) <= set(config.strategies):
         yield Problem((listed,), "lists no QuantizationStrategy: the last one must be that, to leave an int8 model")
     for name in quantizations[:1]:
@@ -73,6 +76,17 @@ def _order(config: CompressConfig) -> Iterator[Problem]:
                 (listed, ("strategies", name)),
                 f"must have one QuantizationStrategy, '{name}', as the last: what comes after it would change the "
                 "integers that it has exported",
+            )
+    last = config.strategies[quantizations[-1]] if quantizations else None
+    for name in used:
+        strategy = config.strategies.get(name)
+        if not isinstance(strategy, PruneStrategySection) or not isinstance(last, QuantizationStrategySection):
+            continue
+        if last_pruned(strategy) > last.start_epoch:
+            yield Problem(
+                (("strategies", quantizations[-1], "start_epoch"), ("strategies", name)),
+                f"must be at least {last_pruned(strategy)}: '{name}' removes channels until then, which cannot be done "
+                "to quantised layers",
             )
 
 

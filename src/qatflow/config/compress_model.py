@@ -10,6 +10,11 @@ from pydantic import Field
 
 from qatflow.config.distill_model import DistillationStrategySection, DistillerSection
 from qatflow.config.model import Section, Text
+from qatflow.config.prune_model import (
+    SensitivePruneStrategySection,
+    StructurePrunerSection,
+    UniformPruneStrategySection,
+)
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
 
@@ -56,11 +61,19 @@ class CompressorSection(Section):
     eval_epoch: int = Field(1, ge=0, description="Evaluate after every so many epochs; 0: never.")
 
 
-StrategySection = Annotated[DistillationStrategySection | QuantizationStrategySection, Field(discriminator="class_")]
+StrategySection = Annotated[
+    DistillationStrategySection
+    | UniformPruneStrategySection
+    | SensitivePruneStrategySection
+    | QuantizationStrategySection,
+    Field(discriminator="class_"),
+]
 
 
 STRATEGIES: dict[str, type[Section]] = {
     "DistillationStrategy": DistillationStrategySection,
+    "UniformPruneStrategy": UniformPruneStrategySection,
+    "SensitivePruneStrategy": SensitivePruneStrategySection,
     "QuantizationStrategy": QuantizationStrategySection,
 }
 """The sections of the strategies, by class."""
@@ -76,6 +89,7 @@ class CompressConfig(Section):
 
     version: float | int = Field(1.0, description="Version of the grammar; 1.0.")
     include: list[Text] = Field([], description="Other YAML files, read first; paths relative to this file.")
+    pruners: dict[str, StructurePrunerSection] = Field({}, description="What pruning strategies use, by name.")
     distillers: dict[str, DistillerSection] = Field({}, description="What DistillationStrategy uses, by name.")
     strategies: dict[str, StrategySection] = Field({}, description="The strategies by name.")
     compressor: CompressorSection

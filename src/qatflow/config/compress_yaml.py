@@ -14,7 +14,7 @@ from qatflow.config.text_file import shown
 from qatflow.config.validate import refusal, validate
 from qatflow.config.yaml_lines import YamlFile
 
-OTHER_SECTIONS = ("pruners", "quantizers", "controllers")
+OTHER_SECTIONS = ("quantizers", "controllers")
 """Sections of PaddleSlim's grammar for what this version does not do."""
 
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from qatflow.compress.distillers import DISTILLERS
 from qatflow.compress.quantize_model import Quantisers
 from qatflow.compress.strategies.distillation import DistillationStrategy
 from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
+from qatflow.compress.strategies.sensitive_prune import SensitivePruneStrategy
+from qatflow.compress.strategies.uniform_prune import UniformPruneStrategy
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.distill_model import DistillationStrategySection
 from qatflow.config.model import Section
+from qatflow.config.prune_model import SensitivePruneStrategySection, UniformPruneStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.training.strategy import Strategy
 
@@ -25,6 +29,7 @@ class Setup:
         teacher: float graph that distillation follows.
         quantisers: hooks of the trainer's model.
         export: which epoch's quantised graph is kept.
+        experiment: folder that paths of the YAML are relative to.
         prepared: what is done to the float graph when quantisation begins; None: nothing.
     """
 
@@ -34,6 +39,7 @@ class Setup:
     quantisers: Quantisers
     export: Export
     prepared: Callable[[Graph], Graph] | None = None
+    experiment: Path = Path()
 
     def strategy(self, name: str) -> Strategy:
         """Return the strategy of a name.
@@ -55,7 +61,17 @@ def _quantization(setup: Setup, section: QuantizationStrategySection) -> Strateg
     return QuantizationStrategy(section, setup.quantisers, setup.export, setup.prepared)
 
 
+def _uniform(setup: Setup, section: UniformPruneStrategySection) -> Strategy:
+    return UniformPruneStrategy(section, setup.config.pruners[section.pruner])
+
+
+def _sensitive(setup: Setup, section: SensitivePruneStrategySection) -> Strategy:
+    return SensitivePruneStrategy(section, setup.config.pruners[section.pruner], setup.experiment)
+
+
 STRATEGIES: dict[type[Section], Callable[[Setup, Any], Strategy]] = {
     DistillationStrategySection: _distillation,
+    UniformPruneStrategySection: _uniform,
+    SensitivePruneStrategySection: _sensitive,
     QuantizationStrategySection: _quantization,
 }

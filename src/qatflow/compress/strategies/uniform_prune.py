@@ -1,0 +1,19 @@
+"""UniformPruneStrategy: before `start_epoch` every layer loses the share of its channels that reaches the target."""
+
+from qatflow.compress.pruning.candidates import Candidates
+from qatflow.compress.pruning.target import Ratios, Target
+from qatflow.compress.pruning.uniform import uniform_ratios
+from qatflow.compress.strategies.prune import PruneStrategy
+from qatflow.training.loop import Trainer
+
+
+class UniformPruneStrategy(PruneStrategy):
+    """PaddleSlim's strategy of the name."""
+
+    def due(self, trainer: Trainer) -> bool:
+        """Return whether it is `start_epoch`."""
+        return trainer.epoch == self.section.start_epoch and not self.done
+
+    def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
+        """Return the same share for all groups."""
+        return uniform_ratios(found, Target(self.section.target_ratio, self.section.target))
