@@ -141,7 +141,7 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
          "q.yaml:20: compressor.strategies.0.: 'quantisation_strategy' is not defined .*mean 'quantization_strategy'"),
         ("        - quantization_strategy", "        []", "q.yaml:3: strategies.quantization_strategy: is defined but"),
         ("        - quantization_strategy", "        []", "q.yaml:19: compressor.strategies: lists no strategy"),
-        ("        - quantization_strategy", "        [quantization_strategy, quantization_strategy]", "lists .* 2 times"),
+        ("        - quantization_strategy", "        [quantization_strategy, quantization_strategy]", "lists .* 2"),
         ("'./output/float'", "/output/float", "q.yaml:7: .*float_model_save_path: '/output/float' leaves"),
         ("'./output/float'", "a/../../b", "q.yaml:7: .*float_model_save_path: 'a/../../b' leaves"),
         ("'./output/float'", "a/..", "q.yaml:7: .*'a/..' is the experiment's folder itself"),

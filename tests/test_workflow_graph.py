@@ -201,6 +201,27 @@ def test_a_dry_run_takes_seconds_loads_no_tensorflow_and_leaves_nothing(project,
     assert seen.read_text() == "tensorflow\n"
 
 
+def test_a_teacher_is_made_beside_the_student_where_a_strategy_follows_it(project):
+    teacher = "teacher: {model: {alpha: 0.5}, pretrained: {name: large}}\n"
+    (project.folder / "teacher.yaml").write_text(
+        f"{teacher}compress: {{config: config/compress/quantization_distillation.yaml}}\n"
+    )
+    (project.folder / "unheard.yaml").write_text(teacher)
+
+    def trainings(overlay):
+        found = jobs(project.dry_run("compress", *SMALL, overlay))
+        (train,) = (job for job in found if job.rule == "train_int8")
+        return len([job for job in found if job.rule == "make_pretrained"]), {
+            path for path in train.inputs if path.startswith("pretrain/")
+        }
+
+    count, inputs = trainings("teacher.yaml")
+    folders = ("pretrain/MobileNetV1_digits_pretrained", "pretrain/large_pretrained")
+    assert count == 2
+    assert inputs == {f"{folder}/{file}" for folder in folders for file in ("model", "weights")}
+    assert trainings("unheard.yaml")[0] == 1
+
+
 def test_the_graph_is_printed_alone(project):
     answer = project.snakemake("--rulegraph")
     assert answer.returncode == 0, answer.stderr

@@ -7,6 +7,7 @@ rule train_int8:
         data=data_manifest,
         model=pretrained_file("model"),
         weights=pretrained_file("weights"),
+        teacher=teacher_files,
     output:
         model="results/{experiment}/trained/model",
         weights="results/{experiment}/trained/weights",
@@ -32,12 +33,15 @@ rule train_int8:
         # what the YAML says, not its text: a comment in it reruns nothing
         training=training_part,
         pretrained=subpath(input.model, parent=True),
+        teacher=lambda wildcards, input: (
+            f"--teacher {Path(input.teacher[0]).parent}" if input.teacher else ""
+        ),
         seed=lambda wildcards: of(wildcards).seed,
         experiment=subpath(output.model, ancestor=2),
         folder=subpath(output.model, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
-        "exec python {input.script} --data {input.data} --pretrained {params.pretrained}"
+        "exec python {input.script} --data {input.data} --pretrained {params.pretrained} {params.teacher}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
         " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder}"
         " {params.flags} {params.keep_in_float} {params.hardware} > {log} 2>&1"

@@ -9,9 +9,10 @@ from qatflow.pretrained.sources import weights_file
 OF = {
     "experiment": CONFIGS,
     "pretrained": {
-        config.pretrained.name: config
+        made.pretrained.name: made
         for config in CONFIGS.values()
         if not config.quantized_model.given
+        for made in config.float_models()
     },
     "dataset": {config.data.name: config for config in CONFIGS.values()},
 }
@@ -84,6 +85,15 @@ def device_of(wildcards):
             f"{wildcards.experiment} has no device {wildcards.device}, but {device.name}"
         )
     return device
+
+
+def teacher_files(wildcards):
+    """Return the files of the network that distillation follows, where there is one beside the float model."""
+    config, compress = of(wildcards), COMPRESS[wildcards.experiment]
+    if config.teacher is None or not compress.distils():
+        return []
+    folder = f"pretrain/{config.teacher.pretrained.name}_pretrained"
+    return [f"{folder}/model", f"{folder}/weights"]
 
 
 def device_file(file):

@@ -14,6 +14,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
+    parser.add_argument("--teacher", type=Path, help="folder of the float model that distillation follows")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
@@ -33,6 +34,7 @@ def main(argv: Sequence[str]) -> None:
         arguments.threads,
         arguments.keep_in_float,
         read_flags(arguments, HardwareSection),
+        arguments.teacher,
     )
 
 

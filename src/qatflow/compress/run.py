@@ -29,6 +29,7 @@ def compress(
     threads: int,
     keep_in_float: Sequence[str] = (),
     hardware: HardwareSection | None = None,
+    teacher: Path | None = None,
 ) -> None:
     """Train for int8 and write the trained graph.
 
@@ -42,6 +43,7 @@ def compress(
         threads: threads of TensorFlow.
         keep_in_float: layers whose name contains one of these texts stay in float.
         hardware: what TensorFlow computes on; None: the CPU.
+        teacher: folder with the float graph that distillation follows; None: the one to compress.
 
     Raises:
         UserError: a layer cannot be quantised and is not named there; all such layers are listed. Or fewer GPUs are
@@ -49,18 +51,21 @@ def compress(
     """
     config = load_compress(Path(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
-    compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float))
+    follows = None if teacher is None else load(teacher)
+    compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
     shape = {
         **compressor.shape(),
         "pretrained": sha256(pretrained / "weights"),
+        "teacher": None if teacher is None else sha256(teacher / "weights"),
         "code": code_digest("qatflow.compress.compressor"),
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
         trained, history = compressor.run(folder, experiment)
-        inputs = [data, pretrained / "model", pretrained / "weights", Path(section.config)]
+        folders = [pretrained] if teacher is None else [pretrained, teacher]
+        inputs = [data, *(folder / name for folder in folders for name in ("model", "weights")), Path(section.config)]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
         made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor

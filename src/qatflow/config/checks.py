@@ -23,8 +23,9 @@ def check_config(config: Config) -> Iterator[Problem]:
     if config.quantized_model.given:
         yield from check_quantized_model(config)
     else:
-        yield from check_model(config)
-        yield from check_pretrained(config)
+        for above, made in zip(((), ("teacher",)), config.float_models(), strict=False):
+            for found in (*check_model(made), *check_pretrained(made)):
+                yield Problem(tuple((*above, *keys) for keys in found.keys), found.message)
     yield from _device(config)
     yield from _demo(config)
     if config.experiment.lower() == COMPARISON:

@@ -102,6 +102,10 @@ class CompressConfig(Section):
             if isinstance(strategy, QuantizationStrategySection)
         }
 
+    def distils(self) -> bool:
+        """Return whether a strategy follows a teacher."""
+        return any(isinstance(strategy, DistillationStrategySection) for strategy in self.strategies.values())
+
     @property
     def quantization(self) -> QuantizationStrategySection:
         """The last strategy, which a checked YAML has, and which says what is exported."""

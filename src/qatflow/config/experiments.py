@@ -203,22 +203,30 @@ def clashes(configs: Mapping[str, Config]) -> Iterator[tuple[str, Problem]]:
         ("device.toolchain", lambda config: f"build.lite.{config.device.target}.{config.device.toolchain}", _demo),
     )
     for key, name_of, content in kinds:
-        first: dict[str, str] = {}
-        for name, config in configs.items():
-            if key == "pretrained.name" and config.quantized_model.given:
-                continue  # it makes no float weights
+        first: dict[str, tuple[str, Config]] = {}
+        for name, above, config in _making(configs, key):
             folder = name_of(config)
-            other = first.setdefault(folder, name)
-            differing = _differing(content(configs[other]), content(config))
+            other, before = first.setdefault(folder, (name, config))
+            differing = _differing(content(before), content(config))
             if differing:
                 yield (
                     name,
                     Problem(
-                        (tuple(key.split(".")), *(tuple(way.split(".")) for way in differing)),
+                        ((*above, *key.split(".")), *((*above, *way.split(".")) for way in differing)),
                         f"'{folder}' is also that of experiment {other}, with another {', '.join(differing)}: give one "
                         "of the two another name, or both the same settings",
                     ),
                 )
+
+
+def _making(configs: Mapping[str, Config], key: str) -> Iterator[tuple[str, Keys, Config]]:
+    """Yield what makes a folder of a kind: the experiment's name, the keys above its settings, and the settings."""
+    for name, config in configs.items():
+        if key != "pretrained.name":
+            yield name, (), config
+        elif not config.quantized_model.given:  # which makes no float weights
+            for above, one in zip(((), ("teacher",)), config.float_models(), strict=False):
+                yield name, above, one
 
 
 def _data(config: Config) -> dict[str, Any]:

@@ -209,6 +209,13 @@ class PretrainedSection(Section):
     train: FloatTrainingSection = Field(default_factory=FloatTrainingSection)
 
 
+class TeacherSection(Section):
+    """A larger network for a student to follow."""
+
+    model: ModelSection = Field(default_factory=ModelSection)
+    pretrained: PretrainedSection = Field(default_factory=PretrainedSection)
+
+
 class QuantizedModelSection(Section):
     """A model that is quantised already: it skips training and goes to optimise, build and run."""
 
@@ -408,11 +415,23 @@ class Config(Section):
     model: ModelSection = Field(default_factory=ModelSection)
     pretrained: PretrainedSection = Field(default_factory=PretrainedSection)
     compress: CompressSection = Field(default_factory=CompressSection)
+    teacher: TeacherSection | None = Field(
+        None,
+        description="The network that a DistillationStrategy of the compress YAML follows: sections `model` and "
+        "`pretrained`, as those of the configuration, on the same data. null: the float model itself.",
+    )
     quantized_model: QuantizedModelSection = Field(default_factory=QuantizedModelSection)
     accuracy: AccuracySection = Field(default_factory=AccuracySection)
     device: DeviceSection = Field(default_factory=DeviceSection)
     hardware: HardwareSection = Field(default_factory=HardwareSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
+
+    def float_models(self) -> "list[Config]":
+        """Return the configurations of the float models that are made: this one, and that of the teacher."""
+        if self.teacher is None:
+            return [self]
+        own = {"model": self.teacher.model, "pretrained": self.teacher.pretrained, "teacher": None}
+        return [self, self.model_copy(update=own)]
 
     def seed_of(self, section: Literal["data", "pretrained"]) -> int:
         """Return the seed of a section: its own, or that of the configuration."""

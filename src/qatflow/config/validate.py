@@ -137,7 +137,10 @@ def _type_problems(
 
 def _unknown(model: type[BaseModel], keys: Keys) -> str:
     key = str(keys[-1])
-    properties = schema_at(model, keys[:-1])[1].get("properties", {})
+    schema = schema_at(model, keys[:-1])[1]
+    properties = {
+        key: one for choice in schema.get("anyOf", [schema]) for key, one in choice.get("properties", {}).items()
+    }
     hint = nearest(key, properties)
     elsewhere = [dotted(other) for other in _all_keys(json_schema(model), ()) if other[-1] == key]
     if not hint and elsewhere:
