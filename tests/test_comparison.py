@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from qatflow.metrics import wilson
 from qatflow.report.comparison import Line, as_csv, pareto
 from qatflow.report.comparison_page import HEAD, page, text
-from qatflow.report.pareto_picture import costs, pareto_picture
+from qatflow.report.pareto_picture import panels, pareto_picture
 
 LINE = Line(
     experiment="base", shipped="qat", test_pictures=360, float_top1=97.5, top1=96.25, top1_low=93.7, top1_high=97.8,
@@ -62,18 +62,45 @@ def test_the_table_has_a_line_an_experiment_with_its_intervals():
     assert "2.250" in second
 
 
-def test_a_picture_has_a_panel_for_each_cost_that_all_have(tmp_path):
+def words(lines: list[Line]) -> list[str]:
+    return [panel.words for panel in panels(lines)]
+
+
+def test_a_picture_has_a_panel_for_each_cost_and_each_device_that_tells_its_time(tmp_path):
     emulated = [LINE, replace(LINE, experiment="other", bytes=100, top1=90.0, top1_low=88.0, top1_high=91.0)]
-    assert costs(emulated) == ["bytes", "host_ms"]
-    real = [replace(line, device_ms=time) for line, time in zip(emulated, (3.0, 2.0), strict=True)]
-    assert costs(real) == ["bytes", "host_ms", "device_ms"]
+    host = ["bytes of the .tflite file", "host latency, ms"]
+    assert words(emulated) == host
+    real = [replace(line, device="phone", device_ms=time) for line, time in zip(emulated, (3.0, 2.0), strict=True)]
+    assert words(real) == [*host, "latency on phone, ms"]
     for lines in (emulated, real, [LINE]):
         pareto_picture(lines, tmp_path / "pareto.svg")
         svg = (tmp_path / "pareto.svg").read_text()
-        assert len(re.findall(r'id="axes_\d+"', svg)) == len(costs(lines))
+        assert len(re.findall(r'id="axes_\d+"', svg)) == len(panels(lines))
         before = svg
         pareto_picture(lines, tmp_path / "pareto.svg")
         assert (tmp_path / "pareto.svg").read_text() == before
+
+
+def test_each_device_has_a_line_of_its_own_and_a_panel_and_counts_its_experiment_once(tmp_path):
+    lines = [
+        replace(LINE, experiment=name, device=device, device_ms=time)
+        for name, times in (("base", (3.0, 9.0, None)), ("small", (2.0, 5.0, None)), ("late", (None, 4.0, None)))
+        for device, time in zip(("phone", "board", "emulator"), times, strict=True)
+        if name != "late" or device == "board"
+    ]
+    bytes_, host, phone, board = panels(lines)
+    assert [line.experiment for line in bytes_.lines] == [line.experiment for line in host.lines]
+    assert [line.experiment for line in host.lines] == ["base", "small", "late"]
+    assert (phone.words, [line.device_ms for line in phone.lines]) == ("latency on phone, ms", [3.0, 2.0])
+    assert (board.words, [line.device_ms for line in board.lines]) == ("latency on board, ms", [9.0, 5.0, 4.0])
+    pareto_picture(lines, tmp_path / "pareto.svg")
+    html = page(lines, tmp_path / "pareto.svg")
+    assert "<h1>3 experiments</h1>" in html and html.count("<tr>") == 1 + len(lines)
+    assert len(text(lines).splitlines()) == 2 + len(lines)
+    rows = list(csv.DictReader(io.StringIO(as_csv(lines))))
+    assert [(row["experiment"], row["device"], row["device_ms"]) for row in rows][:4] == [
+        ("base", "phone", "3.0"), ("base", "board", "9.0"), ("base", "emulator", ""), ("small", "phone", "2.0"),
+    ]  # fmt: skip
 
 
 def test_many_experiments_are_named_only_where_unbeaten(tmp_path):

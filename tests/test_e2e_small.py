@@ -438,8 +438,9 @@ def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_e
     summary = json.loads((results / "summary.json").read_text())
     rows = {row["model"]: row for row in summary["rows"]}
     assert summary["shipped"] == "ptq"
-    assert (rows["QAT int8"]["top1"], rows["QAT int8"]["device"]) == (None, "not trained")
-    assert re.match("20 pictures, equal (bits|integers)", rows["PTQ int8"]["device"])
+    assert (rows["QAT int8"]["top1"], rows["QAT int8"]["devices"]) == (None, ["not trained"])
+    (device,) = rows["PTQ int8"]["devices"]
+    assert re.match("20 pictures, equal (bits|integers)", device)
     assert rows["PTQ int8"]["bytes"] == (results / "digits_quant_ptq/model.tflite").stat().st_size
     assert project.plan("all", *SMALL, *auto) == {}
 
@@ -468,10 +469,44 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     assert project.plan("all", *SMALL) == {"make_report": 1, "write_config": 1, "all": 1}
 
 
+def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tmp_path):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy")
+    (project.folder / "two.yaml").write_text(
+        "devices:\n  - {name: emulator}\n  - {name: little, cpu: cortex-a53, pictures: 5, threads: [1]}\n"
+    )
+    answer = project.snakemake("--cores", "2", "all", "compare", *SMALL, "two.yaml")
+    printed = answer.stdout + answer.stderr
+    assert answer.returncode == 0, printed
+    # the emulator's run is that of before
+    rules = {"run_on_device", "make_report", "gate_latency", "write_config", "compare_experiments", "compare", "all"}
+    assert planned(printed) == dict.fromkeys(rules, 1)
+    results = project.folder / "results/digits_quant"
+    reports = {
+        name: json.loads((results / f"device/{name}/report.json").read_text()) for name in ("emulator", "little")
+    }
+    assert [report["models"]["int8"]["agreement"]["pictures"] for report in reports.values()] == [20, 5]
+    counted = {name: report["models"]["int8"]["instructions"] for name, report in reports.items()}
+    assert counted["little"] > 1.5 * counted["emulator"]  # it has no dot products
+    summary = json.loads((results / "summary.json").read_text())
+    assert [found["name"] for found in summary["on_device"]] == ["emulator", "little"]
+    (int8,) = [row for row in summary["rows"] if row["model"] == "QAT int8"]
+    assert [re.match(r"(\w+): \d+ pictures, equal", device)[1] for device in int8["devices"]] == ["emulator", "little"]
+    for name, count in counted.items():
+        assert re.search(rf"^device {name} .*?^instructions a picture .* {count:,} ", printed, re.DOTALL | re.MULTILINE)
+    with (project.folder / "results/comparison/comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["device"]: int(row["instructions"]) for row in rows} == counted
+    assert len({row["top1"] for row in rows}) == len({row["experiment"] for row in rows}) == 1
+    assert project.plan("all", "compare", *SMALL, "two.yaml") == {}
+    config = results / "config.yaml"
+    assert project.plan("all", "--configfile", str(config.relative_to(project.folder))) == {}
+
+
 def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finished, tmp_path):
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")
-    with edited(project.folder / "src/qatflow/report/page.py", ("<h2>On the device</h2>", "<h2>On the phone</h2>")):
+    with edited(project.folder / "src/qatflow/report/page.py", ("<h2>On the device", "<h2>On the phone")):
         answer = project.run(*COMMAND)
     assert planned(answer.stdout + answer.stderr) == {"make_report": 1, "all": 1}
     assert "<h2>On the phone</h2>" in (project.folder / "results/digits_quant/report/report.html").read_text()

@@ -171,6 +171,33 @@ def test_each_experiments_device_gets_its_own_demo_built_once(project):
     }
 
 
+def test_each_of_several_devices_has_a_run_and_a_gate_and_one_report_has_them_all(project):
+    (project.folder / "devices.yaml").write_text(
+        "devices:\n  - {name: big}\n  - {name: little, cpu: cortex-a53}\n  - {name: board, target: linux.armv8}\n"
+        "experiments:\n  a:\n  b: {devices: [{name: other}]}\n"
+    )
+    text = project.dry_run("all", *SMALL, "devices.yaml")
+    plan = planned(text)
+    runs = dict.fromkeys(("run_on_device", "gate_latency"), 4)
+    others = {"make_report": 2, "build_mobile_light": 2, "fetch_runtime": 1, "compare_experiments": 1}
+    assert {rule: plan[rule] for rule in runs | others} == runs | others
+    found = jobs(text)
+    reports = [path for job in found if job.rule == "make_report" for path in job.inputs if "/device/" in path]
+    pairs = (("a", "big"), ("a", "little"), ("a", "board"), ("b", "other"))
+    assert {path for path in reports if path.startswith("results/")} == {
+        f"results/{name}/device/{device}/{file}" for name, device in pairs for file in ("output.txt", "report.json")
+    }
+    built = {
+        job.log: [path.split("/")[0] for path in job.inputs if path.startswith("build.")]
+        for job in found
+        if job.rule == "run_on_device"
+    }
+    for_board = {log for log, folders in built.items() if set(folders) == {"build.lite.linux.armv8.gcc"}}
+    assert for_board == {"logs/run_on_device/a.board.log"} and len(built) == 4
+    answer = project.snakemake("-n", "results/b/device/big/report.json", *SMALL, "devices.yaml")
+    assert answer.returncode == 1 and "b has no device big, but other" in answer.stdout + answer.stderr
+
+
 def test_the_default_configuration_has_the_same_graph_as_the_small_one(project):
     assert project.plan() == project.plan(*SMALL) == dict.fromkeys({*TARGETS["all"], "all"}, 1)
 

@@ -22,7 +22,7 @@ rule run_on_device:
         text="results/{experiment}/device/{device}/output.txt",
         report="results/{experiment}/device/{device}/report.json",
     log:
-        "logs/run_on_device/{experiment}_{device}.log",
+        "logs/run_on_device/{experiment}.{device}.log",
     localrule: True
     conda:
         "../../envs/light.yaml"
@@ -56,7 +56,7 @@ rule gate_latency:
     output:
         "results/{experiment}/device/{device}/latency_gate.json",
     log:
-        "logs/gate_latency/{experiment}_{device}.log",
+        "logs/gate_latency/{experiment}.{device}.log",
     localrule: True
     conda:
         "../../envs/light.yaml"

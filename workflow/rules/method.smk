@@ -82,12 +82,16 @@ def training_times(wildcards):
 
 
 def compared(wildcards):
-    """Return the flags that name each experiment, its device, and how long it trained, for the comparison."""
+    """Return the flags that name each experiment, its devices, and how long it trained, for the comparison."""
     return " ".join(
         " ".join(
-            [f"--experiment results/{name}", config.device.name, *training_time(name)]
+            [
+                f"--experiment results/{name}",
+                ",".join(DEVICES[name]),
+                *training_time(name),
+            ]
         )
-        for name, config in CONFIGS.items()
+        for name in CONFIGS
     )
 
 

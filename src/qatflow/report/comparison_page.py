@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from qatflow.report.comparison import Line
+from qatflow.report.comparison import Line, experiments
 from qatflow.report.page import STYLE, inline
 from qatflow.report.table import aligned
 
@@ -22,7 +22,7 @@ TEMPLATE = """<!DOCTYPE html>
 {{ style }}</style>
 </head>
 <body>
-<h1>{{ lines | length }} experiments</h1>
+<h1>{{ number }} experiments</h1>
 <p>Top-1 on the test pictures; drop against float on the validation pictures; latency of one picture, median. A device's
 time is left out where it is an emulator's. The lines are in the order of the configuration.</p>
 <table>
@@ -47,7 +47,7 @@ def page(lines: Sequence[Line], picture: Path) -> str:
     """Return the page, with the SVG `picture` in it."""
     template = Environment(autoescape=True, keep_trailing_newline=True).from_string(TEMPLATE)
     return template.render(
-        style=STYLE, lines=lines, head=HEAD, rows=[(line, cells(line)) for line in lines],
+        style=STYLE, number=len(experiments(lines)), head=HEAD, rows=[(line, cells(line)) for line in lines],
         picture=inline(picture.read_text(encoding="utf-8")),
     )  # fmt: skip
 
