@@ -4,21 +4,25 @@ import csv
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from device_reports import report
+from qatflow.device.report import write_report
+from qatflow.files import write_json
 from qatflow.metrics import wilson
-from qatflow.report.comparison import Line, as_csv, pareto
+from qatflow.report.comparison import Line, as_csv, lines, pareto
 from qatflow.report.comparison_page import HEAD, page, text
 from qatflow.report.pareto_picture import panels, pareto_picture
 
 LINE = Line(
     experiment="base", shipped="qat", test_pictures=360, float_top1=97.5, top1=96.25, top1_low=93.7, top1_high=97.8,
     drop=-0.5, drop_low=-1.25, drop_high=0.25, bytes=283_472, host_ms=0.0304, device="emulator", device_ms=None,
-    instructions=497_650, training_s=58.9,
+    instructions=497_650, training_s=58.9, passed=True, reason="",
 )  # fmt: skip
 
 
@@ -57,7 +61,7 @@ def test_the_table_has_a_line_an_experiment_with_its_intervals():
     assert set(rule) == {"-", " "}
     assert re.split(r"  +", first) == [
         "base", "qat", "97.50", "96.25", "93.70 … 97.80", "-0.50", "-1.25 … 0.25", "283,472", "0.030", "497,650", "59",
-        "emulator",
+        "open", "emulator",
     ]  # fmt: skip
     assert "2.250" in second
 
@@ -72,12 +76,12 @@ def test_a_picture_has_a_panel_for_each_cost_and_each_device_that_tells_its_time
     assert words(emulated) == host
     real = [replace(line, device="phone", device_ms=time) for line, time in zip(emulated, (3.0, 2.0), strict=True)]
     assert words(real) == [*host, "latency on phone, ms"]
-    for lines in (emulated, real, [LINE]):
-        pareto_picture(lines, tmp_path / "pareto.svg")
+    for shown in (emulated, real, [LINE]):
+        pareto_picture(shown, tmp_path / "pareto.svg")
         svg = (tmp_path / "pareto.svg").read_text()
-        assert len(re.findall(r'id="axes_\d+"', svg)) == len(panels(lines))
+        assert len(re.findall(r'id="axes_\d+"', svg)) == len(panels(shown))
         before = svg
-        pareto_picture(lines, tmp_path / "pareto.svg")
+        pareto_picture(shown, tmp_path / "pareto.svg")
         assert (tmp_path / "pareto.svg").read_text() == before
 
 
@@ -124,3 +128,50 @@ def test_the_page_holds_the_table_the_picture_and_a_link_to_each_report(tmp_path
         "../other/report/report.html",
     ]
     assert "93.70 … 97.80" in html
+
+
+CLOSED = replace(LINE, experiment="bad", device="", instructions=None, passed=False, reason="the gate is closed: <why>")
+
+
+def test_one_whose_gate_is_closed_is_marked_and_its_reason_stands_below(tmp_path):
+    late = replace(LINE, device="phone", device_ms=4.0, passed=False, reason="too slow")
+    *table, gap, first, second = text([CLOSED, late]).splitlines()
+    rows = [dict(zip(re.split(r"  +", table[0]), re.split(r"  +", row), strict=False)) for row in table[2:]]
+    assert (rows[0]["experiment"], "closed" in table[2], "closed" in table[3]) == ("bad", True, True)
+    assert (gap, first, second) == ("", "bad: the gate is closed: <why>", "base: too slow")
+    pareto_picture([CLOSED, late], tmp_path / "pareto.svg")
+    html = page([CLOSED, late], tmp_path / "pareto.svg")
+    assert html.count('<tr class="closed">') == 2 and "bad: the gate is closed: &lt;why&gt;" in html
+    assert "../bad/report" not in html and "../base/report/report.html" in html
+    rows = list(csv.DictReader(io.StringIO(as_csv([CLOSED, LINE]))))
+    assert [(row["passed"], row["reason"], row["device"]) for row in rows] == [
+        ("False", "the gate is closed: <why>", ""),
+        ("True", "", "emulator"),
+    ]
+
+
+def measured(folder: Path, passed: bool, **latency: bool) -> Path:
+    """Write what the stages leave of an experiment: its figures, its gate, and of devices by whether theirs is open."""
+    figures = {"pictures": 360, "top1": 0.5, "bytes": 1000, "host_ms": {"median": 0.25}}
+    write_json(folder / "evaluation.json", {"models": {"float": figures, "ptq": figures}})
+    reason = None if passed else "the accuracy gate is closed: why"
+    write_json(folder / "gate.json", {"passed": passed, "reason": reason, "against_float": None})
+    for name, opened in latency.items():
+        write_report(folder / "device" / name / "report.json", report(int8_ms=(4.0, 2.0, 2.0)))
+        found = {"passed": opened, "reason": None if opened else "the latency gate is closed: why"}
+        write_json(folder / "device" / name / "latency_gate.json", found)
+    return folder
+
+
+def test_lines_have_the_gate_of_their_device_and_a_closed_one_has_no_figures_of_devices(tmp_path):
+    found = list(lines(measured(tmp_path / "a", True, phone=True, board=False), "ptq", ["phone", "board"], None))
+    assert [(one.device, one.device_ms, one.passed, one.reason) for one in found] == [
+        ("phone", 4.0, True, ""),
+        ("board", 4.0, False, "the latency gate is closed: why"),
+    ]
+    # those of an earlier run are not its own
+    (only,) = lines(measured(tmp_path / "b", False, phone=True), "ptq", [], None)
+    assert (only.experiment, only.top1, only.bytes, only.device, only.device_ms, only.instructions) == (
+        "b", 50.0, 1000, "", None, None,
+    )  # fmt: skip
+    assert (only.passed, only.reason) == (False, "the accuracy gate is closed: why")

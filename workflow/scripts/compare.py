@@ -15,9 +15,9 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--experiment", nargs="+", action="append", required=True, metavar=("FOLDER", "DEVICES"),
-        help="results/<experiment>, its devices with commas between them, and the benchmark file of the training where "
-        "there was one",
+        "--experiment", nargs="+", action="append", required=True, metavar=("FOLDER", "KEY=VALUE"),
+        help="results/<experiment>, and of it: shipped=ptq, qat or ready; devices=NAME,NAME where its gate is open; "
+        "training=FILE, the benchmark file of the training, where there was one",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, help="folder of table, CSV, picture and page")
     arguments = parser.parse_args(argv)
@@ -29,12 +29,12 @@ def main(argv: Sequence[str]) -> None:
     write_text(output / "comparison.html", comparison_page.page(shown, output / "pareto.svg"))
 
 
-def _lines(
-    parser: argparse.ArgumentParser, folder: str, devices: str = "", training: str = "", *more: str
-) -> Iterator[Line]:
-    if not devices or more:
-        parser.error(f"--experiment {folder}: give its folder, its devices, and at most one more")
-    return lines(Path(folder), devices.split(","), Path(training) if training else None)
+def _lines(parser: argparse.ArgumentParser, folder: str, *more: str) -> Iterator[Line]:
+    said = dict(word.partition("=")[::2] for word in more)
+    if "shipped" not in said or said.keys() - {"shipped", "devices", "training"}:
+        parser.error(f"--experiment {folder}: give its folder, shipped=, and perhaps devices= and training=")
+    devices = list(filter(None, said.get("devices", "").split(",")))
+    return lines(Path(folder), said["shipped"], devices, Path(said["training"]) if "training" in said else None)
 
 
 if __name__ == "__main__":

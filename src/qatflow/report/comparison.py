@@ -29,10 +29,12 @@ class Line:
         drop_high: upper end.
         bytes: of the .tflite file.
         host_ms: median latency of one picture on the host.
-        device: what it ran on.
+        device: what it ran on; empty where the accuracy gate keeps it from all devices.
         device_ms: median latency there, at the first number of threads; None where emulated.
         instructions: executed for one picture; None where not counted.
         training_s: wall time of the training for int8, of its last start; None where there was none.
+        passed: whether the gates are open: that of accuracy, and that of latency on this device.
+        reason: why one is not, in its words.
     """
 
     experiment: str
@@ -51,22 +53,24 @@ class Line:
     device_ms: float | None
     instructions: int | None
     training_s: float | None
+    passed: bool
+    reason: str
 
 
-def lines(folder: Path, devices: Sequence[str], training: Path | None) -> Iterator[Line]:
-    """Yield an experiment's figures, a line a device.
+def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | None) -> Iterator[Line]:
+    """Yield an experiment's figures, a line a device; one without a device where its accuracy gate is closed.
 
     Args:
-        folder: results/<experiment>, with its evaluation.json, summary.json and gate.json.
-        devices: names of the devices, in whose folders there report.json is.
+        folder: results/<experiment>, with its evaluation.json and gate.json.
+        shipped: what goes to the device: `ptq`, `qat` or `ready`.
+        devices: names of the devices, in whose folders there report.json and latency_gate.json are.
         training: Snakemake's benchmark file of the training for int8; None where there was none.
 
     Raises:
         UserError: a device's report cannot be read.
     """
-    models, shipped = read_json(folder / "evaluation.json")["models"], read_json(folder / "summary.json")["shipped"]
-    drop = read_json(folder / "gate.json")["against_float"] or {}
-    int8 = models[shipped]
+    models, gate = read_json(folder / "evaluation.json")["models"], read_json(folder / "gate.json")
+    drop, int8 = gate["against_float"] or {}, models[shipped]
     low, high = wilson(round(int8["top1"] * int8["pictures"]), int8["pictures"])
     experiment = Line(
         experiment=folder.name,
@@ -85,15 +89,22 @@ def lines(folder: Path, devices: Sequence[str], training: Path | None) -> Iterat
         device_ms=None,
         instructions=None,
         training_s=None if training is None else _seconds(training),
+        passed=gate["passed"],
+        reason=gate["reason"] or "",
     )
+    if not gate["passed"]:
+        yield experiment  # what its devices measured before is of another model or another limit
+        return
     for device in devices:
         report = read_report(folder / "device" / device / "report.json")
-        timing = report.models.int8.timing[0]
+        timing, gate = report.models.int8.timing[0], read_json(folder / "device" / device / "latency_gate.json")
         yield replace(
             experiment,
             device=device,
             device_ms=None if timing.emulated else timing.median_ms,
             instructions=report.models.int8.instructions,
+            passed=gate["passed"],
+            reason=gate["reason"] or "",
         )
 
 

@@ -21,6 +21,7 @@ td:first-child, th:first-child, .words td:last-child, .words th:last-child { tex
 .words td:last-child { white-space: pre-line }
 .beside { display: flex; flex-wrap: wrap; gap: 0 2em; font-size: 85% }
 .warning { border-left: .3em solid #c60; padding-left: .7em }
+.closed { background: #fbe3d6 }
 .emulated { background: #fff3d6; padding: .3em .6em }
 svg { max-width: 100%; height: auto }
 pre { background: #f4f4f4; padding: 1em }
