@@ -78,4 +78,5 @@ use rule require_accuracy as require_latency with:
         touch(LATENCY_PASSED),
     log:
         "logs/require_latency/{experiment}.{device}.log",
-    localrule: True  # is not taken over
+    retries: 0  # these two are not taken over
+    localrule: True

@@ -30,7 +30,7 @@ checkpoint gate_accuracy:
         " {params.published} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
-# A closed gate ends here what needs it open.
+# A closed gate ends here what needs it open. To try it again would find the same.
 rule require_accuracy:
     input:
         **program("require_gate"),
@@ -39,6 +39,7 @@ rule require_accuracy:
         touch(ACCURACY_PASSED),
     log:
         "logs/require_accuracy/{experiment}.log",
+    retries: 0
     localrule: True
     conda:
         "../../envs/light.yaml"
