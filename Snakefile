@@ -44,8 +44,8 @@ include: "workflow/rules/optimize.smk"
 include: "workflow/rules/ptq.smk"
 include: "workflow/rules/ready.smk"
 include: "workflow/rules/demo.smk"
-include: "workflow/rules/device.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/device.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/collect.smk"
@@ -55,7 +55,8 @@ rule all:
     default_target: True
     input:
         rules.report.input,
-        on_each_device(*rules.gate_latency.output),
+        of_each(ACCURACY_PASSED),
+        on_each_device(LATENCY_PASSED),
         exported_files,
         comparison,
     localrule: True

@@ -18,7 +18,16 @@ pytestmark = pytest.mark.workflow
 CLUSTERS = ("slurm", "kubernetes", "cluster-generic")
 LOCAL = {
     *("fetch_runtime", "fetch_model", "build_mobile_light", "write_config", "export_models", "optimize_int8"),
-    *("optimize_float", "run_on_device", "gate_latency", "adopt_ready_model", "make_report", "compare_experiments"),
+    *(
+        "optimize_float",
+        "require_accuracy",
+        "require_latency",
+        "run_on_device",
+        "gate_latency",
+        "adopt_ready_model",
+        "make_report",
+        "compare_experiments",
+    ),
 }
 QSUB = """\
 #!/bin/bash

@@ -122,8 +122,8 @@ def test_one_is_chosen_by_only():
 
 
 UNKNOWN = (
-    "unknown key; allowed here: matrix, seed, method, data, model, pretrained, compress, quantized_model, accuracy, "
-    "device, hardware, evaluate, with dots what is below them, and keys of the compress YAML"
+    "unknown key; allowed here: matrix, seed, method, data, model, pretrained, compress, teacher, quantized_model, "
+    "accuracy, device, devices, hardware, evaluate, with dots what is below them, and keys of the compress YAML"
 )
 CPU = "; did you mean 'cpu'?"
 

@@ -71,11 +71,15 @@ def run(manifest: Path, bundle: Path, model: Path, output: Path, *flags: str) ->
 
 
 def latency_gate(output: Path, limit: float) -> subprocess.CompletedProcess[str]:
-    command = [
-        *(sys.executable, str(ROOT / "workflow" / "scripts" / "gate_latency.py"), f"--report={output}/report.json"),
+    """Measure, which succeeds, and return how asking for an open gate ends."""
+    scripts = ROOT / "workflow" / "scripts"
+    measure = [
+        *(sys.executable, str(scripts / "gate_latency.py"), f"--report={output}/report.json"),
         *(f"--max-latency-ms={limit}", f"--output={output}/latency_gate.json"),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    subprocess.run(measure, capture_output=True, timeout=60, check=True)
+    require = [sys.executable, str(scripts / "require_gate.py"), f"--gate={output}/latency_gate.json"]
+    return subprocess.run(require, capture_output=True, text=True, timeout=60, check=False)
 
 
 def error_line(answer: subprocess.CompletedProcess[str]) -> str:
@@ -202,7 +206,7 @@ def test_whole_run_over_adb(
     measured = report["models"]["int8"]["timing"][0]["median_ms"]
     closed, opened = (latency_gate(output, limit) for limit in (0.9 * measured, measured))
     assert f"int8 takes {measured:.3f} ms a picture on phone with 1 thread" in error_line(closed)
-    assert opened.returncode == 0 and (output / "latency_gate.json").exists()
+    assert opened.returncode == 0
 
     # the conditions, of a phone that tells them
     (frequency,) = device["frequency"]

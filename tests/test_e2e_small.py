@@ -31,12 +31,14 @@ COMMAND = ("snakemake", "--cores", "2", "all", *SMALL)
 BELOW_EXPORT = {
     "optimize_int8",
     "gate_accuracy",
+    "require_accuracy",
     "inspect_layers",
     "evaluate_fake_quant",
     "evaluate_tflite",
     "run_on_device",
     "make_report",
     "gate_latency",
+    "require_latency",
 }
 BELOW_FLOAT = {"optimize_float", "quantise_after_training"}
 OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt", "digits_quant_ptq")
@@ -388,17 +390,17 @@ EDITS = {
     "accuracy.max_drop": (
         "config/test.yaml",
         ("max_drop: 5", "max_drop: 6"),
-        {"gate_accuracy", "run_on_device", "make_report", "gate_latency", "write_config"},
+        {"gate_accuracy", "require_accuracy", "make_report", "write_config"},
     ),
     "device.pictures": (
         "config/test.yaml",
         ("pictures: 20", "pictures: 21"),
-        {"run_on_device", "make_report", "gate_latency", "write_config"},
+        {"run_on_device", "make_report", "gate_latency", "require_latency", "write_config"},
     ),
     "the demo's source": (
         "demo/cxx/mobile_light/timing.cc",
         "// a comment",
-        {"build_mobile_light", "run_on_device", "make_report", "gate_latency"},
+        {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency"},
     ),
     "caption of the report": ("workflow/report/table.rst", "More words.", set()),
     "page of the report": ("src/qatflow/report/page.py", "# a comment", {"make_report"}),
@@ -438,8 +440,9 @@ def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_e
     summary = json.loads((results / "summary.json").read_text())
     rows = {row["model"]: row for row in summary["rows"]}
     assert summary["shipped"] == "ptq"
-    assert (rows["QAT int8"]["top1"], rows["QAT int8"]["device"]) == (None, "not trained")
-    assert re.match("20 pictures, equal (bits|integers)", rows["PTQ int8"]["device"])
+    assert (rows["QAT int8"]["top1"], rows["QAT int8"]["devices"]) == (None, ["not trained"])
+    (device,) = rows["PTQ int8"]["devices"]
+    assert re.match("20 pictures, equal (bits|integers)", device)
     assert rows["PTQ int8"]["bytes"] == (results / "digits_quant_ptq/model.tflite").stat().st_size
     assert project.plan("all", *SMALL, *auto) == {}
 
@@ -456,8 +459,8 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     answer = project.snakemake("--cores", "2", "all", *SMALL, *board)
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
-    rules = {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "write_config", "all"}
-    assert set(planned(printed)) == rules
+    rules = {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency", "write_config"}
+    assert set(planned(printed)) == {*rules, "all"}
     library = "build.lite.linux.armv8.gcc/inference_lite_lib.linux.armv8/cxx/lib"
     assert [path.name for path in (project.folder / library).iterdir()] == ["libLiteRt.so"]  # the rest is the board's
     results = project.folder / "results/digits_quant"
@@ -468,10 +471,44 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     assert project.plan("all", *SMALL) == {"make_report": 1, "write_config": 1, "all": 1}
 
 
+def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tmp_path):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy")
+    (project.folder / "two.yaml").write_text(
+        "devices:\n  - {name: emulator}\n  - {name: little, cpu: cortex-a53, pictures: 5, threads: [1]}\n"
+    )
+    answer = project.snakemake("--cores", "2", "all", "compare", *SMALL, "two.yaml")
+    printed = answer.stdout + answer.stderr
+    assert answer.returncode == 0, printed
+    # the emulator's run is that of before
+    rules = {"run_on_device", "make_report", "gate_latency", "require_latency", "write_config", "compare_experiments"}
+    assert planned(printed) == dict.fromkeys({*rules, "compare", "all"}, 1)
+    results = project.folder / "results/digits_quant"
+    reports = {
+        name: json.loads((results / f"device/{name}/report.json").read_text()) for name in ("emulator", "little")
+    }
+    assert [report["models"]["int8"]["agreement"]["pictures"] for report in reports.values()] == [20, 5]
+    counted = {name: report["models"]["int8"]["instructions"] for name, report in reports.items()}
+    assert counted["little"] > 1.5 * counted["emulator"]  # it has no dot products
+    summary = json.loads((results / "summary.json").read_text())
+    assert [found["name"] for found in summary["on_device"]] == ["emulator", "little"]
+    (int8,) = [row for row in summary["rows"] if row["model"] == "QAT int8"]
+    assert [re.match(r"(\w+): \d+ pictures, equal", device)[1] for device in int8["devices"]] == ["emulator", "little"]
+    for name, count in counted.items():
+        assert re.search(rf"^device {name} .*?^instructions a picture .* {count:,} ", printed, re.DOTALL | re.MULTILINE)
+    with (project.folder / "results/comparison/comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["device"]: int(row["instructions"]) for row in rows} == counted
+    assert len({row["top1"] for row in rows}) == len({row["experiment"] for row in rows}) == 1
+    assert project.plan("all", "compare", *SMALL, "two.yaml") == {}
+    config = results / "config.yaml"
+    assert project.plan("all", "--configfile", str(config.relative_to(project.folder))) == {}
+
+
 def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finished, tmp_path):
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")
-    with edited(project.folder / "src/qatflow/report/page.py", ("<h2>On the device</h2>", "<h2>On the phone</h2>")):
+    with edited(project.folder / "src/qatflow/report/page.py", ("<h2>On the device", "<h2>On the phone")):
         answer = project.run(*COMMAND)
     assert planned(answer.stdout + answer.stderr) == {"make_report": 1, "all": 1}
     assert "<h2>On the phone</h2>" in (project.folder / "results/digits_quant/report/report.html").read_text()
@@ -510,3 +547,53 @@ def test_another_experiment_reruns_nothing_of_the_first_and_both_are_compared(fi
     more = project.plan("all", *SMALL, "two.yaml")
     assert set(more) == ALL - {"prepare_data", "make_pretrained", *DEMO} | {"compare_experiments", "all"}
     assert set(more.values()) == {1}
+
+
+def test_what_a_gate_keeps_from_the_device_or_crashed_keeps_no_comparison_from_the_others(finished, tmp_path):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    project = Project(tmp_path / "copy")
+    ready = "file: results/digits_quant/digits_quant_ptq/model.tflite, expected_top1: 99.9, top1_tolerance"
+    experiments = f"experiments:\n  digits_quant:\n  low: {{quantized_model: {{{ready}: 0}}}}\n"
+    (project.folder / "many.yaml").write_text(experiments + "  broken: {compress.learning_rate: 1.0e+30}\n")
+    comparison = project.folder / "results/comparison/comparison.csv"
+
+    def compared() -> list[tuple[str, ...]]:
+        with comparison.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [(row["experiment"], row["passed"], row["device"], row["reason"][:27]) for row in rows]
+
+    def run(*arguments: str) -> tuple[int, str]:
+        answer = project.snakemake("--cores", "2", *arguments, *SMALL, "many.yaml")
+        return answer.returncode, answer.stdout + answer.stderr
+
+    status, printed = run("all", "--keep-going", "--retries", "1")
+    assert status == 1 and "learning_rate" in printed
+    (closed,) = re.findall(r"^error: (the accuracy gate is closed: .*)$", printed, re.MULTILINE)
+    assert "published 99.9 %" in closed and "quantized_model.top1_tolerance 0" in closed
+    starts = re.findall(
+        r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    wildcards: experiment=(\w+)$", printed, re.MULTILINE
+    )
+    assert starts.count(("train_int8", "broken")) == 2 and starts.count(("require_accuracy", "low")) == 1
+    results = project.folder / "results/low"
+    assert (results / "evaluation.json").exists() and not (results / "device").exists()
+    assert not comparison.exists()
+
+    # what is there side by side, by one command
+    without = ("--config", "only=[digits_quant, low]")
+    status, printed = run("compare", *without)
+    assert status == 0, printed
+    opened = ("digits_quant", "True", "emulator", "")
+    assert compared() == [opened, ("low", "False", "", "the accuracy gate is closed")]
+    assert f"low: {closed}" in comparison.with_suffix(".txt").read_text().splitlines()
+    page = re.sub(r"\s+", " ", comparison.with_suffix(".html").read_text())
+    assert "../digits_quant/report/report.html" in page and "../low/report" not in page
+    assert run("compare", *without)[0] == 0
+    status, printed = run("all", *without)
+    assert status == 1 and closed in printed  # each time, though nothing is measured again
+    assert "evaluate_tflite" not in planned(printed) and "gate_accuracy" not in planned(printed)
+
+    (project.folder / "many.yaml").write_text(experiments.replace("tolerance: 0", "tolerance: 20"))
+    status, printed = run("all")
+    assert status == 0, printed
+    assert "evaluate_tflite" not in planned(printed)
+    assert compared() == [opened, ("low", "True", "emulator", "")]

@@ -9,6 +9,7 @@ from qatflow.config.model import AccuracySection
 from qatflow.data.reader import tensors
 from qatflow.errors import UserError
 from qatflow.evaluate.gate import gate
+from qatflow.gates import require_open
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Dense, Input, Reshape, Softmax
 from qatflow.ptq.choose import choose_method
@@ -73,24 +74,30 @@ def run(digits, models, tmp_path, int8, ptq=None, reference="good", **allowed) -
     """Run the gate; return gate.json."""
     section = AccuracySection(**allowed)
     paths = [models[name][0] if name else None for name in (reference, int8, ptq)]
-    said = gate(*paths, digits.folder / "manifest.json", section, tmp_path / "gate.json")
+    told = gate(*paths, digits.folder / "manifest.json", section, tmp_path / "gate.json")
     found = json.loads((tmp_path / "gate.json").read_text())
-    assert found["said"] == said
+    assert (found["said"], found["reason"], found["passed"]) == (told.said, told.reason, told.reason is None)
     return found
 
 
-def test_a_closed_gate_tells_the_figures_and_leaves_no_file(digits, models, tmp_path):
+def closed(tmp_path) -> str:
+    """Return what ends a run where the gate is closed."""
+    with pytest.raises(UserError, match=r"^the accuracy gate is closed: ") as caught:
+        require_open(tmp_path / "gate.json")
+    return str(caught.value)
+
+
+def test_a_closed_gate_tells_the_figures_and_ends_what_needs_it_open(digits, models, tmp_path):
     (good, right), (worse, less) = models["good"], models["worse"]
     points, low, high = interval(right, less)
     assert points > 5
-    with pytest.raises(UserError, match="gate is closed") as caught:
-        run(digits, models, tmp_path, "worse", max_drop=1.0)
-    told = str(caught.value)
+    found = run(digits, models, tmp_path, "worse", max_drop=1.0)
+    assert found["passed"] is False and found["against_float"]["points"] == pytest.approx(points)
+    told = closed(tmp_path)
     assert f"int8 loses {points:.2f} points" in told
     assert f"{100 * right.mean():.2f} % to {100 * less.mean():.2f} % on 180 validation pictures" in told
     assert f"{low:.2f} to {high:.2f}" in told
     assert str(worse) in told and "accuracy.max_drop 1" in told
-    assert not (tmp_path / "gate.json").exists()
     assert good.exists() and worse.exists()
 
 
@@ -108,12 +115,18 @@ def test_an_open_gate_writes_what_it_measured(digits, models, tmp_path, referenc
 def test_a_trained_model_worse_than_quantisation_after_training_does_not_go_to_the_device(digits, models, tmp_path):
     points, low, _ = interval(models["good"][1], models["worse"][1])
     assert low > 0
-    with pytest.raises(UserError, match="gate is closed") as caught:
-        run(digits, models, tmp_path, "worse", ptq="good", max_drop=None)
-    told = str(caught.value)
+    run(digits, models, tmp_path, "worse", ptq="good", max_drop=None)
+    told = closed(tmp_path)
     assert f"training for int8 loses {points:.2f} points of top-1 against quantisation after training" in told
     assert "accuracy.worse_than_ptq" in told and "method: ptq" in told
-    assert not (tmp_path / "gate.json").exists()
+
+
+def test_all_reasons_are_told_at_once_and_an_open_gate_ends_nothing(digits, models, tmp_path):
+    run(digits, models, tmp_path, "worse", ptq="good", max_drop=1.0)
+    told = closed(tmp_path)
+    assert "accuracy.max_drop 1:" in told and "accuracy.worse_than_ptq" in told and "\n" not in told
+    run(digits, models, tmp_path, "good", ptq="good", max_drop=1.0)
+    require_open(tmp_path / "gate.json")
 
 
 def test_that_is_overridden_by_the_configuration_alone_and_said(digits, models, tmp_path):

@@ -1,6 +1,9 @@
 """What table, page and summary.json say of a device run."""
 
+import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,14 +11,14 @@ from device_reports import description, report
 from qatflow.device.report import DeviceReport
 from qatflow.report.on_device import on_device
 from qatflow.report.page import page
-from qatflow.report.summary import Summary
+from qatflow.report.summary import Summary, summarise
 from qatflow.report.table import text
 
 SLOWER = report((4.0, 2.0, 2.0), (4.5, 1.0, 1.0), device=description(features=("fp",)))
 
 
-def summary(found: DeviceReport) -> Summary:
-    return Summary("e", 360, (), (), on_device(found), "Output dim: 10\n")
+def summary(*found: DeviceReport) -> Summary:
+    return Summary("e", 360, (), (), tuple(on_device(one, "Output dim: 10\n") for one in found))
 
 
 def lines(found: DeviceReport) -> list[list[str]]:
@@ -27,7 +30,7 @@ def lines(found: DeviceReport) -> list[list[str]]:
 
 
 def on_page(found: DeviceReport) -> str:
-    return re.sub(r"\s+", " ", page(summary(found), found, [], {}))
+    return re.sub(r"\s+", " ", page(summary(found), [found], [], {}))
 
 
 def test_float_and_int8_stand_side_by_side_with_their_ratio() -> None:
@@ -78,6 +81,53 @@ def test_the_page_has_all_statistics_and_the_slowest_operators_of_both() -> None
 
 
 def test_the_figures_are_kept_as_numbers() -> None:
-    found = on_device(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0)))
+    found = on_device(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0)), "")
     medians = [one for one in found.figures if one.name.startswith("median")]
     assert [(one.float_model, one.int8_model, one.ratio) for one in medians] == [(8, 4, 2), (5, 2, 2.5), (3, 2, 1.5)]
+
+
+def test_several_devices_follow_one_another_each_with_its_name_and_figures() -> None:
+    phone, board = report(int8_ms=(4.0, 2.0, 2.0)), report(int8_ms=(9.0, 5.0, 3.0))
+    board = replace(board, device=replace(board.device, name="board"))
+    printed = text(summary(phone, board))
+    first, second = printed.split("\ndevice board (")
+    assert "device phone (" in first
+    for part, median in ((first, "4.000"), (second, "9.000")):
+        assert re.search(rf"^median, 1 thread, ms .* {median} ", part, re.MULTILINE)
+        assert part.count("Output dim: 10") == 1
+    shown = page(summary(phone, board), [phone, board], [], {})
+    assert re.findall(r"<h2>(.+)</h2>", shown) == ["On the device phone", "On the device board"]
+    tables = shown.split("<h2>")
+    assert "<td>4.000</td>" in tables[1] and "<td>4.000</td>" not in tables[2] and "<td>9.000</td>" in tables[2]
+
+
+def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> None:
+    measured = {"pictures": 360, "top1": 0.5, "top5": 0.9, "bytes": 1000, "host_ms": {"median": 0.25}}
+    models = {"float": measured, "ptq": measured}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"models": models, "fake_quant": None}))
+    (tmp_path / "gate.json").write_text(json.dumps({"said": []}))
+    phone = report()
+    board = replace(phone, device=replace(phone.device, name="board"))
+
+    def rows(*reports: DeviceReport) -> list[list[str]]:
+        found = summarise(
+            "e", "ptq", tmp_path / "evaluation.json", tmp_path / "gate.json", [(one, "") for one in reports],
+            tmp_path / "summary.json", [],
+        )  # fmt: skip
+        kept = json.loads((tmp_path / "summary.json").read_text())
+        assert [row["devices"] for row in kept["rows"]] == [list(row.devices) for row in found.rows]
+        assert [one["name"] for one in kept["on_device"]] == [one.device.name for one in reports]
+        table = text(found).splitlines()[4:]
+        return [re.split(r"  +", line) for line in table[: table.index("")]]
+
+    (float_, *_) = rows(phone)
+    said = float_[-1]
+    assert "pictures, " in said and "phone" not in said
+    figures = ["50.00", "90.00", "1,000", "0.250"]
+    assert rows(phone, board) == [
+        ["float", *figures, f"phone: {said}"],
+        ["", f"board: {said}"],
+        ["PTQ int8", *figures, f"phone: {rows(phone)[1][-1]}"],
+        ["", f"board: {rows(phone)[1][-1]}"],
+        ["QAT int8", "not trained"],
+    ]

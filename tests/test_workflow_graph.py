@@ -53,7 +53,9 @@ PART_OF = {
     "build_mobile_light": "device",
     "run_on_device": "device",
     "gate_latency": "device",
+    "require_latency": "device",
     "gate_accuracy": "evaluate",
+    "require_accuracy": "evaluate",
     "evaluate_fake_quant": "evaluate",
     "evaluate_tflite": "evaluate",
     "inspect_layers": "evaluate",
@@ -171,6 +173,33 @@ def test_each_experiments_device_gets_its_own_demo_built_once(project):
     }
 
 
+def test_each_of_several_devices_has_a_run_and_a_gate_and_one_report_has_them_all(project):
+    (project.folder / "devices.yaml").write_text(
+        "devices:\n  - {name: big}\n  - {name: little, cpu: cortex-a53}\n  - {name: board, target: linux.armv8}\n"
+        "experiments:\n  a:\n  b: {devices: [{name: other}]}\n"
+    )
+    text = project.dry_run("all", *SMALL, "devices.yaml")
+    plan = planned(text)
+    runs = dict.fromkeys(("run_on_device", "gate_latency"), 4)
+    others = {"make_report": 2, "build_mobile_light": 2, "fetch_runtime": 1, "compare_experiments": 1}
+    assert {rule: plan[rule] for rule in runs | others} == runs | others
+    found = jobs(text)
+    reports = [path for job in found if job.rule == "make_report" for path in job.inputs if "/device/" in path]
+    pairs = (("a", "big"), ("a", "little"), ("a", "board"), ("b", "other"))
+    assert {path for path in reports if path.startswith("results/")} == {
+        f"results/{name}/device/{device}/{file}" for name, device in pairs for file in ("output.txt", "report.json")
+    }
+    built = {
+        job.log: [path.split("/")[0] for path in job.inputs if path.startswith("build.")]
+        for job in found
+        if job.rule == "run_on_device"
+    }
+    for_board = {log for log, folders in built.items() if set(folders) == {"build.lite.linux.armv8.gcc"}}
+    assert for_board == {"logs/run_on_device/a.board.log"} and len(built) == 4
+    answer = project.snakemake("-n", "results/b/device/big/report.json", *SMALL, "devices.yaml")
+    assert answer.returncode == 1 and "b has no device big, but other" in answer.stdout + answer.stderr
+
+
 def test_the_default_configuration_has_the_same_graph_as_the_small_one(project):
     assert project.plan() == project.plan(*SMALL) == dict.fromkeys({*TARGETS["all"], "all"}, 1)
 
@@ -238,7 +267,8 @@ def test_the_graph_is_printed_alone(project):
         ("optimize_float", "quantise_after_training"),
         ("quantise_after_training", "gate_accuracy"),
         ("quantise_after_training", "evaluate_tflite"),
-        ("gate_accuracy", "run_on_device"),
+        ("gate_accuracy", "require_accuracy"),
+        ("require_accuracy", "run_on_device"),
         ("build_mobile_light", "run_on_device"),
         ("fetch_runtime", "build_mobile_light"),
         ("optimize_float", "evaluate_tflite"),
@@ -247,8 +277,9 @@ def test_the_graph_is_printed_alone(project):
         ("run_on_device", "make_report"),
         ("optimize_float", "run_on_device"),
         ("run_on_device", "gate_latency"),
-        ("make_report", "gate_latency"),
-        ("gate_latency", "all"),
+        ("gate_latency", "require_latency"),
+        ("make_report", "require_latency"),
+        ("require_latency", "all"),
         ("make_report", "all"),
     } <= arrows
     assert not any(first == "export_models" and then in ("train_int8", "make_pretrained") for first, then in arrows)

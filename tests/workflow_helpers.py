@@ -21,11 +21,11 @@ EXPORT = COMPRESS | {"export_models"}
 OPTIMIZE = EXPORT | {"optimize_int8"}
 DEMO = {"fetch_runtime", "build_mobile_light"}
 PTQ = PRETRAINED | {"optimize_float", "quantise_after_training"}
-DEVICE = OPTIMIZE | PTQ | DEMO | {"gate_accuracy", "run_on_device"}
+DEVICE = OPTIMIZE | PTQ | DEMO | {"gate_accuracy", "require_accuracy", "run_on_device"}
 EVALUATE = OPTIMIZE | PTQ | {"evaluate_fake_quant", "evaluate_tflite"}
 INSPECT = OPTIMIZE | {"optimize_float", "inspect_layers"}
 REPORT = DEVICE | EVALUATE | INSPECT | {"make_report", "write_config"}
-ALL = REPORT | {"gate_latency"}
+ALL = REPORT | {"gate_latency", "require_latency"}
 TARGETS = {
     "data": DATA,
     "pretrained": PRETRAINED,
@@ -37,13 +37,13 @@ TARGETS = {
     "evaluate": EVALUATE,
     "inspect": INSPECT,
     "report": REPORT,
-    "compare": REPORT - {"write_config"} | {"compare_experiments"},
+    "compare": EVALUATE | {"gate_accuracy", "compare_experiments"},  # and the devices' runs where the gate is open
     "all": ALL,
 }
 """The rules that each named target needs, of an experiment whose float weights are trained here."""
 READY = DATA | DEMO | {
-    "adopt_ready_model", "gate_accuracy", "run_on_device", "evaluate_tflite", "make_report", "write_config",
-    "gate_latency",
+    "adopt_ready_model", "gate_accuracy", "require_accuracy", "run_on_device", "evaluate_tflite", "make_report",
+    "write_config", "gate_latency", "require_latency",
 }  # fmt: skip
 """The rules of a whole run with a model that is quantised already."""
 WITHOUT_TRAINING = ALL - {"train_int8", "export_models", "optimize_int8", "evaluate_fake_quant"}

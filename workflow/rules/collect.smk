@@ -55,6 +55,7 @@ rule build_demo:
 
 rule run_demo:
     input:
+        of_each(ACCURACY_PASSED),
         on_each_device(*rules.run_on_device.output),
     localrule: True
 

@@ -69,8 +69,8 @@ def check_tools(jobs):
     from qatflow.device.interface import DeviceSettings
 
     jobs = list(jobs)
-    devices = [
-        of(job.wildcards).device for job in jobs if job.rule.name == "run_on_device"
+    needed = [
+        device_of(job.wildcards) for job in jobs if job.rule.name == "run_on_device"
     ]
     try:
         for job in jobs:
@@ -78,7 +78,7 @@ def check_tools(jobs):
                 target, toolchain = job.wildcards.target, job.wildcards.toolchain
                 check_build(target, toolchain, DEMOS[target, toolchain].aar)
         for type, name, serial, cpu, target in {
-            (d.type, d.name, d.serial, d.cpu, d.target) for d in devices
+            (d.type, d.name, d.serial, d.cpu, d.target) for d in needed
         }:
             check_device(DeviceSettings(type, name, serial, cpu, target=target))
     except UserError as error:

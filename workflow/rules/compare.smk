@@ -1,17 +1,16 @@
-"""All experiments side by side."""
+"""All experiments side by side, also those that a gate keeps from the device or from passing."""
 
 
 rule compare_experiments:
     input:
         **program("compare"),
         evaluations=of_each("results/{experiment}/evaluation.json"),
-        summaries=of_each("results/{experiment}/summary.json"),
-        gates=of_each("results/{experiment}/gate.json"),
-        devices=[
-            path
-            for path in on_each_device(*rules.run_on_device.output)
-            if path.endswith("report.json")
-        ],
+        gates=of_each(*rules.gate_accuracy.output),
+        devices=on_device_where_open(
+            rules.run_on_device.output.report, *rules.gate_latency.output
+        ),
+        # the page leads to them
+        reports=on_device_where_open("results/{experiment}/summary.json"),
         training=training_times,
     output:
         text="results/comparison/comparison.txt",

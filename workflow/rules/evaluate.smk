@@ -1,7 +1,9 @@
 """The accuracy gate, and the figures on the test pictures: TensorFlow for the fake-quantised graph, else LiteRT."""
 
 
-rule gate_accuracy:
+# It measures alone: a model that may not go to the device is compared with the others all the same. What follows for an
+# experiment depends on what it finds.
+checkpoint gate_accuracy:
     input:
         **program("gate"),
         float_model=made_here(
@@ -26,6 +28,25 @@ rule gate_accuracy:
     shell:
         "python {input.script} {params.float_model} --int8 {input.int8} {params.ptq}"
         " {params.published} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
+
+
+# A closed gate ends here what needs it open. To try it again would find the same.
+rule require_accuracy:
+    input:
+        **program("require_gate"),
+        gate="results/{experiment}/gate.json",
+    output:
+        touch(ACCURACY_PASSED),
+    log:
+        "logs/require_accuracy/{experiment}.log",
+    retries: 0
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **asks(LIGHT),
+    shell:
+        "python {input.script} --gate {input.gate} > {log} 2>&1"
 
 
 rule evaluate_fake_quant:

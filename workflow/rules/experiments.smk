@@ -1,5 +1,6 @@
 """Which experiment a job belongs to, and what it takes from that one's configuration."""
 
+from qatflow.config.devices import devices
 from qatflow.device.targets import find_target
 from qatflow.models.own_function import source_files
 from qatflow.optimize.ready_source import ready_file
@@ -26,10 +27,16 @@ READY = {
     for name, config in CONFIGS.items()
     if config.quantized_model.given
 }
+# The devices of each experiment, by name.
+DEVICES = {
+    name: {device.section.name: device.section for device in devices(config)}
+    for name, config in CONFIGS.items()
+}
 # The demos that are wanted, by target and toolchain, each with a device that it is for.
 DEMOS = {
-    (config.device.target, config.device.toolchain): config.device
-    for config in CONFIGS.values()
+    (device.target, device.toolchain): device
+    for of_experiment in DEVICES.values()
+    for device in of_experiment.values()
 }
 DOWNLOADED = {}
 for file in [*WEIGHTS.values(), *READY.values()]:
@@ -44,7 +51,9 @@ wildcard_constraints:
     dataset="|".join(OF["dataset"]),
     pretrained="|".join(OF["pretrained"]),
     experiment="|".join(CONFIGS),
-    device="|".join({config.device.name for config in CONFIGS.values()}),
+    device="|".join(
+        {name for of_experiment in DEVICES.values() for name in of_experiment}
+    ),
     target="|".join({target.replace(".", "[.]") for target, _ in DEMOS}),
     toolchain="|".join({toolchain for _, toolchain in DEMOS}),
 
@@ -79,12 +88,12 @@ def pretrained_file(file):
 
 def device_of(wildcards):
     """Return the device of a job."""
-    device = of(wildcards).device
-    if device.name != wildcards.device:
+    found = DEVICES[wildcards.experiment]
+    if wildcards.device not in found:
         raise WorkflowError(
-            f"{wildcards.experiment} has no device {wildcards.device}, but {device.name}"
+            f"{wildcards.experiment} has no device {wildcards.device}, but {', '.join(found)}"
         )
-    return device
+    return found[wildcards.device]
 
 
 def teacher_files(wildcards):
@@ -96,10 +105,10 @@ def teacher_files(wildcards):
     return [f"{folder}/model", f"{folder}/weights"]
 
 
-def device_file(file):
-    """Return an input function for a file that an experiment's run on its device leaves."""
-    return (
-        lambda wildcards: f"results/{wildcards.experiment}/device/{of(wildcards).device.name}/{file}"
+def on_its_devices(*files):
+    """Return an input function for files that an experiment's runs on its devices leave."""
+    return lambda wildcards: expand(
+        files, experiment=wildcards.experiment, device=DEVICES[wildcards.experiment]
     )
 
 
@@ -107,7 +116,7 @@ def demo_file(file):
     """Return an input function for a file of the demo that is built for a job's device."""
 
     def path(wildcards):
-        device = of(wildcards).device
+        device = device_of(wildcards)
         folder = LIBRARY.format(target=device.target, toolchain=device.toolchain)
         return f"{folder}/{file}"
 
@@ -204,9 +213,9 @@ def of_each_made_here(*files):
 
 
 def on_each_device(*files):
-    """Return files of each experiment's run on its device."""
+    """Return files of each experiment's runs on its devices."""
     return [
-        file.format(experiment=name, device=config.device.name)
-        for name, config in CONFIGS.items()
-        for file in files
+        path
+        for name in CONFIGS
+        for path in expand(files, experiment=name, device=DEVICES[name])
     ]

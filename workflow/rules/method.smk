@@ -1,5 +1,9 @@
 """Which model goes to the device, and what is needed only where it is a trained one."""
 
+# What a gate that is open leaves, beside the file with what it measured.
+ACCURACY_PASSED = "results/{experiment}/.gate_passed"
+LATENCY_PASSED = "results/{experiment}/device/{device}/.gate_passed"
+
 
 def shipped(experiment):
     """Return which model goes to the device, `ready`, `ptq` or `qat`; with method auto, once choose_method has run."""
@@ -81,13 +85,33 @@ def training_times(wildcards):
     return [path for name in CONFIGS for path in training_time(name)]
 
 
+def gate_is_open(experiment):
+    """Return whether an experiment's model may go to the device, once gate_accuracy has run."""
+    found = checkpoints.gate_accuracy.get(experiment=experiment).output[0]
+    return json.loads(Path(found).read_text())["passed"]
+
+
+def on_device_where_open(*files):
+    """Return an input function for files of the runs on the devices, of the experiments whose gate is open."""
+    return lambda wildcards: [
+        path
+        for name in CONFIGS
+        if gate_is_open(name)
+        for path in dict.fromkeys(expand(files, experiment=name, device=DEVICES[name]))
+    ]
+
+
 def compared(wildcards):
-    """Return the flags that name each experiment, its device, and how long it trained, for the comparison."""
+    """Return the flags that name each experiment, its devices, and how long it trained, for the comparison."""
     return " ".join(
         " ".join(
-            [f"--experiment results/{name}", config.device.name, *training_time(name)]
+            [
+                f"--experiment results/{name} shipped={shipped(name)}",
+                *([f"devices={','.join(DEVICES[name])}"] if gate_is_open(name) else []),
+                *(f"training={path}" for path in training_time(name)),
+            ]
         )
-        for name, config in CONFIGS.items()
+        for name in CONFIGS
     )
 
 

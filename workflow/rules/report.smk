@@ -29,12 +29,13 @@ rule make_report:
         **program("report"),
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
+        passed=ancient(ACCURACY_PASSED),
         layers=made_here("results/{experiment}/layers.json"),
         float_history=made_here(pretrained_file("history.csv")),
         pretrained=made_here(pretrained_file("manifest.json")),
         history=where_trained("results/{experiment}/trained/history.csv"),
-        demo=device_file("output.txt"),
-        device=device_file("report.json"),
+        demos=on_its_devices(rules.run_on_device.output.text),
+        devices=on_its_devices(rules.run_on_device.output.report),
     output:
         summary="results/{experiment}/summary.json",
         text="results/{experiment}/report/summary.txt",
@@ -75,5 +76,5 @@ rule make_report:
     shell:
         "python {input.script} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
-        " --device {input.device} --demo {input.demo} {params.float_history}"
+        " --devices {input.devices} --demos {input.demos} {params.float_history}"
         " {params.pretrained} {params.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"

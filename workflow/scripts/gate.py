@@ -1,4 +1,4 @@
-"""The accuracy gate: fail when int8 loses more than is allowed, against float or quantisation after training."""
+"""The accuracy gate: measure whether int8 loses more than is allowed, against float or quantisation after training."""
 
 import argparse
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ def main(argv: Sequence[str]) -> None:
     section = read_flags(arguments, AccuracySection)
     expected = arguments.expected_top1
     published = None if expected is None else Published(expected, arguments.top1_tolerance)
-    said = gate(
+    found = gate(
         arguments.float_model, arguments.int8, arguments.ptq, arguments.data, section, arguments.output, published
     )
-    print("\n".join(["the accuracy gate is open", *said]))
+    print("\n".join([found.reason or "the accuracy gate is open", *found.said]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The latency gate: fail when the int8 model takes longer on the device than is allowed."""
+"""The latency gate: whether the int8 model takes longer on the device than is allowed."""
 
 import argparse
 from collections.abc import Sequence

@@ -22,28 +22,25 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json")
     parser.add_argument("--gate", type=Path, required=True, help="gate.json")
     parser.add_argument("--layers", type=Path, help="layers.json of inspect_layers.py, where there is a float model")
-    parser.add_argument("--device", type=Path, required=True, help="report.json of the device run")
-    parser.add_argument("--demo", type=Path, required=True, help="output.txt of the device run")
+    parser.add_argument("--devices", type=Path, nargs="+", required=True, help="report.json of each device run")
+    parser.add_argument("--demos", type=Path, nargs="+", required=True, help="output.txt of each, in the same order")
     parser.add_argument("--float-history", type=Path, help="history.csv of the float training, where there was one")
     parser.add_argument("--pretrained", type=Path, help="manifest.json of the float weights, where there are some")
     parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
     arguments = parser.parse_args(argv)
-    device = read_report(arguments.device)
+    devices = [read_report(path) for path in arguments.devices]
+    demos = [path.read_text(encoding="utf-8") for path in arguments.demos]
+    inputs = [arguments.evaluation, arguments.gate, *arguments.devices, *arguments.demos]
     summary = summarise(
         arguments.experiment,
         arguments.shipped,
         arguments.evaluation,
         arguments.gate,
-        device,
-        arguments.demo,
+        list(zip(devices, demos, strict=True)),
         arguments.summary,
-        inputs=[
-            path
-            for path in (arguments.evaluation, arguments.gate, arguments.device, arguments.demo, arguments.pretrained)
-            if path is not None
-        ],
+        inputs=[*inputs, *filter(None, [arguments.pretrained])],
         pretrained=arguments.pretrained,
     )
     write_text(arguments.output / "summary.txt", table.text(summary))
@@ -58,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
         **({"Ranges of the layers": arguments.output / "ranges.svg"} if layers else {}),
         "Confusion": arguments.output / "confusion.svg",
     }
-    write_text(arguments.output / "report.html", page(summary, device, layers, pictures))
+    write_text(arguments.output / "report.html", page(summary, devices, layers, pictures))
 
 
 if __name__ == "__main__":

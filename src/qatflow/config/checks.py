@@ -4,15 +4,12 @@ from collections.abc import Iterator
 
 from qatflow.config.compress_model import CompressConfig
 from qatflow.config.data_checks import check_data
+from qatflow.config.device_checks import check_devices
 from qatflow.config.model import Config
 from qatflow.config.model_checks import check_model
-from qatflow.config.paths import file_problem
 from qatflow.config.pretrained_checks import check_pretrained
 from qatflow.config.ready_checks import check_quantized_model
 from qatflow.config.validate import Problem, problem
-from qatflow.device.cpus import find_cpu
-from qatflow.device.sysroot import CORES
-from qatflow.errors import UserError
 
 COMPARISON = "comparison"
 
@@ -26,8 +23,7 @@ def check_config(config: Config) -> Iterator[Problem]:
         for above, made in zip(((), ("teacher",)), config.float_models(), strict=False):
             for found in (*check_model(made), *check_pretrained(made)):
                 yield Problem(tuple((*above, *keys) for keys in found.keys), found.message)
-    yield from _device(config)
-    yield from _demo(config)
+    yield from check_devices(config)
     if config.experiment.lower() == COMPARISON:
         yield problem("is the name of the folder with the comparison of all experiments: choose another", "experiment")
     if config.method == "auto" and config.accuracy.max_drop is None:
@@ -52,64 +48,3 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
                 "compress.export",
                 "compress.config",
             )
-
-
-def _device(config: Config) -> Iterator[Problem]:
-    if config.device.type == "adb" and config.device.serial is None:
-        yield problem(
-            "is missing: type 'adb' needs the serial number that `adb devices` prints", "device.serial", "device.type"
-        )
-    if config.device.type == "emulator" and config.device.serial is not None:
-        yield problem("is for type 'adb': remove it, or set device.type to 'adb'", "device.serial", "device.type")
-    if config.device.type == "emulator":
-        try:
-            find_cpu(config.device.cpu)
-        except UserError as error:
-            yield problem(str(error), "device.cpu", "device.type")
-    if config.device.type == "emulator" and config.device.max_latency_ms is not None:
-        yield problem(
-            "is for type 'adb': emulated times say nothing of a real device. Remove it, or set device.type to 'adb'",
-            "device.max_latency_ms",
-            "device.type",
-        )
-    threads = config.device.threads
-    if config.device.type == "emulator" and threads[0] > CORES:
-        yield problem(
-            f"begins with {threads[0]}, and the emulator has {CORES} cores: begin with no more",
-            "device.threads",
-            "device.type",
-        )
-    if doubled := sorted({number for number in threads if threads.count(number) > 1}):
-        yield problem(f"has {', '.join(map(str, doubled))} more than once", "device.threads")
-
-
-def _demo(config: Config) -> Iterator[Problem]:
-    device = config.device
-    target, toolchain, kind, aar = "device.target", "device.toolchain", "device.type", "device.aar"
-    if device.toolchain == "clang" and device.target != "android.armv8":
-        yield problem("'clang' is the Android NDK's, which builds for target 'android.armv8' alone", toolchain, target)
-    elif device.toolchain == "clang" and device.type == "emulator":
-        yield problem(
-            "programs of 'clang' need Android's own libraries, which the emulator does not have: set it to 'gcc', or "
-            "device.type to 'adb'",
-            toolchain,
-            kind,
-        )
-    if device.target == "linux.x86_64" and device.type == "emulator":
-        yield problem(
-            "the emulator runs arm64 programs: choose another target, or set device.type to 'adb'", target, kind
-        )
-    if device.toolchain == "gcc" and device.aar is not None:
-        yield problem("is for toolchain 'clang': remove it, or set device.toolchain to 'clang'", aar, toolchain)
-    elif device.toolchain == "clang" and device.aar is None:
-        yield problem(
-            "is missing: toolchain 'clang' needs LiteRT for Android, litert-<version>.aar (Maven: "
-            "com.google.ai.edge.litert:litert)",
-            aar,
-            toolchain,
-        )
-    elif device.aar is not None:
-        if reason := file_problem(device.aar):
-            yield problem(reason, aar)
-        elif not device.aar.endswith(".aar"):
-            yield problem(f"{device.aar} is no .aar, the kind of archive that Android projects use", aar)

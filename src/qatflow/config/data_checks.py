@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qatflow.archive import is_archive
+from qatflow.config.devices import devices
 from qatflow.config.idx_headers import FASHION_MNIST, IdxCounts, idx_counts, missing_idx
 from qatflow.config.model import Config
 from qatflow.config.paths import file_problem, folder_problem, overlap
@@ -162,10 +163,9 @@ def _calibration(config: Config, left: int, *keys: str) -> Iterator[Problem]:
 
 def _device(config: Config) -> Iterator[Problem]:
     validation = config.data.validation
-    if config.device.pictures > validation:
-        yield problem(
-            f"must be at most {validation:,}, the number of validation pictures",
-            "device.pictures",
-            "data.validation",
-            "data.source",
-        )
+    for device in devices(config):
+        if device.section.pictures > validation:
+            yield Problem(
+                (device.keys("pictures"), ("data", "validation"), ("data", "source")),
+                f"must be at most {validation:,}, the number of validation pictures",
+            )

@@ -3,10 +3,11 @@
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qatflow.config.compress_model import CompressorSection, strategy_keys
+from qatflow.config.devices import devices
 from qatflow.config.keys import Keys
 from qatflow.config.merge import Merged, overlaid
 from qatflow.config.model import SEEDS, Config
@@ -196,50 +197,67 @@ def _same_names(found: Iterable[Expanded]) -> Iterator[Problem]:
 
 
 def clashes(configs: Mapping[str, Config]) -> Iterator[tuple[str, Problem]]:
-    """Yield, with the experiment's name, what several would write into one folder with different settings."""
-    kinds = (
-        ("data.name", lambda config: config.data.name, _data),
-        ("pretrained.name", lambda config: config.pretrained.name, _pretrained),
-        ("device.toolchain", lambda config: f"build.lite.{config.device.target}.{config.device.toolchain}", _demo),
-    )
-    for key, name_of, content in kinds:
-        first: dict[str, tuple[str, Config]] = {}
-        for name, above, config in _making(configs, key):
-            folder = name_of(config)
-            other, before = first.setdefault(folder, (name, config))
-            differing = _differing(content(before), content(config))
-            if differing:
+    """Yield, with the experiment's name, what would be written into one folder with different settings."""
+    for made_by in (_data, _pretrained, _demos):
+        first: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        for name, config in configs.items():
+            for made in made_by(config):
+                other, content = first.setdefault(made.folder, (name, made.content))
+                differing = _differing(content, made.content)
+                if not differing:
+                    continue
+                whose = "another of its devices" if other == name else f"experiment {other}"
+                ways = (made.said.get(way, tuple(way.split("."))) for way in differing)
                 yield (
                     name,
                     Problem(
-                        ((*above, *key.split(".")), *((*above, *way.split(".")) for way in differing)),
-                        f"'{folder}' is also that of experiment {other}, with another {', '.join(differing)}: give one "
-                        "of the two another name, or both the same settings",
+                        (made.key, *ways),
+                        f"'{made.folder}' is also that of {whose}, with another {', '.join(differing)}: give one of "
+                        "the two another name, or both the same settings",
                     ),
                 )
 
 
-def _making(configs: Mapping[str, Config], key: str) -> Iterator[tuple[str, Keys, Config]]:
-    """Yield what makes a folder of a kind: the experiment's name, the keys above its settings, and the settings."""
-    for name, config in configs.items():
-        if key != "pretrained.name":
-            yield name, (), config
-        elif not config.quantized_model.given:  # which makes no float weights
-            for above, one in zip(((), ("teacher",)), config.float_models(), strict=False):
-                yield name, above, one
+@dataclass(frozen=True)
+class Made:
+    """A folder that experiments may share.
+
+    Attributes:
+        folder: its name.
+        key: the key that names it.
+        content: the settings that it is made with, by key.
+        said: where they are said, by dotted key, where that is elsewhere.
+    """
+
+    folder: str
+    key: Keys
+    content: Mapping[str, Any]
+    said: Mapping[str, Keys] = field(default_factory=dict)
 
 
-def _data(config: Config) -> dict[str, Any]:
+def _data(config: Config) -> Iterator[Made]:
+    yield Made(config.data.name, ("data", "name"), _data_settings(config))
+
+
+def _data_settings(config: Config) -> dict[str, Any]:
     return {"data": config.data.model_dump() | {"seed": config.seed_of("data")}}
 
 
-def _demo(config: Config) -> dict[str, Any]:
-    return {"device": {"aar": config.device.aar}}
+def _pretrained(config: Config) -> Iterator[Made]:
+    if config.quantized_model.given:
+        return  # it makes no float weights
+    for above, one in zip(((), ("teacher",)), config.float_models(), strict=False):
+        pretrained = one.pretrained.model_dump() | {"seed": one.seed_of("pretrained")}
+        model = one.model.model_dump(exclude={"keep_in_float"})
+        content = {"pretrained": pretrained, "model": model, **_data_settings(one)}
+        yield Made(one.pretrained.name, (*above, "pretrained", "name"), content)
 
 
-def _pretrained(config: Config) -> dict[str, Any]:
-    pretrained = config.pretrained.model_dump() | {"seed": config.seed_of("pretrained")}
-    return {"pretrained": pretrained, "model": config.model.model_dump(exclude={"keep_in_float"}), **_data(config)}
+def _demos(config: Config) -> Iterator[Made]:
+    for device in devices(config):
+        folder = f"build.lite.{device.section.target}.{device.section.toolchain}"
+        content = {"device": {"aar": device.section.aar}}
+        yield Made(folder, device.own("toolchain"), content, {"device.aar": device.keys("aar")})
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any], above: str = "") -> list[str]:

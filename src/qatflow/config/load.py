@@ -119,6 +119,7 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
         "device",
         "report",
         "gate.json",
+        ".gate_passed",
         "config.yaml",
         "compress.yaml",
         ".config_written",

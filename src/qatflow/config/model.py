@@ -423,6 +423,11 @@ class Config(Section):
     quantized_model: QuantizedModelSection = Field(default_factory=QuantizedModelSection)
     accuracy: AccuracySection = Field(default_factory=AccuracySection)
     device: DeviceSection = Field(default_factory=DeviceSection)
+    devices: list[DeviceSection] = Field(
+        [],
+        description="Several devices instead of one, each with the keys of `device` and a name of its own; what one "
+        "does not say is as `device` says, but for name and serial.",
+    )
     hardware: HardwareSection = Field(default_factory=HardwareSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
 

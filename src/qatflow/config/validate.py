@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import difflib
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -174,21 +173,34 @@ def _leaves(value: Any, above: Keys) -> Iterator[tuple[Keys, Any]]:
 
 
 def _without(data: dict[str, Any], bad: list[Keys]) -> dict[str, Any]:
-    """Return a copy of `data` without the values at `bad`; a list with a bad item goes as a whole."""
+    """Return a copy of `data` without the values at `bad`."""
     kept = copy.deepcopy(data)
-    for keys in bad:
+    for keys in map(_left_out, bad):
         inner: Any = kept
         for key in keys[:-1]:
-            if not isinstance(inner.get(key), dict):
+            above, inner = inner, _at(inner, key)
+            if not isinstance(inner, dict | list):
+                inner = above
                 break
-            inner = inner[key]
         else:
             key = keys[-1]
-        inner.pop(key, None)
+        if isinstance(inner, dict):
+            inner.pop(key, None)
     return kept
+
+
+def _at(value: dict[str | int, Any] | list[Any], key: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if isinstance(key, int) and key < len(value) else None
+
+
+def _left_out(bad: Keys) -> Keys:
+    """Return what goes when the value at `bad` does: a list with a bad item as a whole."""
+    length = max((place for place, key in enumerate(bad, 1) if isinstance(key, str)), default=0)
+    return bad[:length]
 
 
 def _concerns(found: Problem, bad: list[Keys]) -> bool:
     """Say whether `found` depends on a value that was left out."""
-    left_out = [tuple(itertools.takewhile(lambda key: isinstance(key, str), keys)) for keys in bad]
-    return any(keys[: len(wrong)] == wrong for keys in found.keys for wrong in left_out)
+    return any(keys[: len(wrong)] == wrong for keys in found.keys for wrong in map(_left_out, bad))

@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from qatflow.config.compress_model import CompressConfig
+from qatflow.config.devices import devices
 from qatflow.config.model import Config
 from qatflow.config.resolved import resolved
 from qatflow.config.scalars import plain_scalar
@@ -32,6 +33,8 @@ def as_written(config: Config) -> dict[str, Any]:
     values = resolved(config)
     for section in ("data", "pretrained"):
         values[section]["seed"] = config.seed_of(section)  # whatever the experiment's own seed is
+    if config.devices:
+        values["devices"] = [resolved(device.section) for device in devices(config)]
     values["compress"] |= {"config": written_compress(config.experiment), "overrides": {}}
     return values
 

@@ -1,10 +1,10 @@
-"""Several experiments side by side: one line each, with intervals, and as CSV."""
+"""Several experiments side by side: one line for each and each of its devices, with intervals, and as CSV."""
 
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from qatflow.device.report import read_report
@@ -14,7 +14,7 @@ from qatflow.metrics import wilson
 
 @dataclass(frozen=True)
 class Line:
-    """An experiment's figures; of the model that ships, unless another is named.
+    """An experiment's figures, and those of one of its devices; of the model that ships, unless another is named.
 
     Attributes:
         experiment: its name.
@@ -29,10 +29,12 @@ class Line:
         drop_high: upper end.
         bytes: of the .tflite file.
         host_ms: median latency of one picture on the host.
-        device: what it ran on.
+        device: what it ran on; empty where the accuracy gate keeps it from all devices.
         device_ms: median latency there, at the first number of threads; None where emulated.
         instructions: executed for one picture; None where not counted.
         training_s: wall time of the training for int8, of its last start; None where there was none.
+        passed: whether the gates are open: that of accuracy, and that of latency on this device.
+        reason: why one is not, in its words.
     """
 
     experiment: str
@@ -51,25 +53,26 @@ class Line:
     device_ms: float | None
     instructions: int | None
     training_s: float | None
+    passed: bool
+    reason: str
 
 
-def line(folder: Path, device: str, training: Path | None) -> Line:
-    """Return an experiment's figures.
+def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | None) -> Iterator[Line]:
+    """Yield an experiment's figures, a line a device; one without a device where its accuracy gate is closed.
 
     Args:
-        folder: results/<experiment>, with its evaluation.json, summary.json and gate.json.
-        device: name of the device, in whose folder there report.json is.
+        folder: results/<experiment>, with its evaluation.json and gate.json.
+        shipped: what goes to the device: `ptq`, `qat` or `ready`.
+        devices: names of the devices, in whose folders there report.json and latency_gate.json are.
         training: Snakemake's benchmark file of the training for int8; None where there was none.
 
     Raises:
-        UserError: the device's report cannot be read.
+        UserError: a device's report cannot be read.
     """
-    models, shipped = read_json(folder / "evaluation.json")["models"], read_json(folder / "summary.json")["shipped"]
-    drop = read_json(folder / "gate.json")["against_float"] or {}
-    report = read_report(folder / "device" / device / "report.json")
-    int8, timing = models[shipped], report.models.int8.timing[0]
+    models, gate = read_json(folder / "evaluation.json")["models"], read_json(folder / "gate.json")
+    drop, int8 = gate["against_float"] or {}, models[shipped]
     low, high = wilson(round(int8["top1"] * int8["pictures"]), int8["pictures"])
-    return Line(
+    experiment = Line(
         experiment=folder.name,
         shipped=shipped,
         test_pictures=int8["pictures"],
@@ -82,11 +85,27 @@ def line(folder: Path, device: str, training: Path | None) -> Line:
         drop_high=drop.get("high"),
         bytes=int8["bytes"],
         host_ms=int8["host_ms"]["median"],
-        device=report.device.name,
-        device_ms=None if timing.emulated else timing.median_ms,
-        instructions=report.models.int8.instructions,
+        device="",
+        device_ms=None,
+        instructions=None,
         training_s=None if training is None else _seconds(training),
+        passed=gate["passed"],
+        reason=gate["reason"] or "",
     )
+    if not gate["passed"]:
+        yield experiment  # what its devices measured before is of another model or another limit
+        return
+    for device in devices:
+        report = read_report(folder / "device" / device / "report.json")
+        timing, gate = report.models.int8.timing[0], read_json(folder / "device" / device / "latency_gate.json")
+        yield replace(
+            experiment,
+            device=device,
+            device_ms=None if timing.emulated else timing.median_ms,
+            instructions=report.models.int8.instructions,
+            passed=gate["passed"],
+            reason=gate["reason"] or "",
+        )
 
 
 def as_csv(lines: Sequence[Line]) -> str:
@@ -96,6 +115,11 @@ def as_csv(lines: Sequence[Line]) -> str:
     writer.writeheader()
     writer.writerows(asdict(one) for one in lines)
     return text.getvalue()
+
+
+def experiments(lines: Sequence[Line]) -> list[Line]:
+    """Return the first line of each experiment, for what does not depend on the device."""
+    return list({one.experiment: one for one in reversed(lines)}.values())[::-1]
 
 
 def pareto(lines: Sequence[Line], cost: str) -> list[Line]:

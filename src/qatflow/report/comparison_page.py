@@ -1,17 +1,17 @@
 """The comparison as a table of text, and as one HTML file that needs no other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jinja2 import Environment
 
-from qatflow.report.comparison import Line
+from qatflow.report.comparison import Line, experiments
 from qatflow.report.page import STYLE, inline
 from qatflow.report.table import aligned
 
 HEAD = (
     "experiment", "ships", "float top-1 %", "top-1 %", "95 % interval", "drop, points", "95 % interval", "bytes",
-    "host ms", "device ms", "instructions", "training s", "device",
+    "host ms", "device ms", "instructions", "training s", "gate", "device",
 )  # fmt: skip
 TEMPLATE = """<!DOCTYPE html>
 <html lang="en">
@@ -22,16 +22,19 @@ TEMPLATE = """<!DOCTYPE html>
 {{ style }}</style>
 </head>
 <body>
-<h1>{{ lines | length }} experiments</h1>
+<h1>{{ number }} experiments</h1>
 <p>Top-1 on the test pictures; drop against float on the validation pictures; latency of one picture, median. A device's
-time is left out where it is an emulator's. The lines are in the order of the configuration.</p>
+time is left out where it is an emulator's. The lines are in the order of the configuration. Why a gate is
+closed stands below the table; a model that its accuracy keeps from the devices has no figures of them.</p>
 <table>
 <tr>{% for cell in head %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for line, row in rows %}<tr>
-<td><a href="../{{ line.experiment }}/report/report.html">{{ row[0] }}</a></td>
+{% for line, row in rows %}<tr{% if not line.passed %} class="closed"{% endif %}>
+<td>{% if line.device %}<a href="../{{ line.experiment }}/report/report.html">{{ row[0] }}</a>{% else %}{{ row[0] }}
+{%- endif %}</td>
 {%- for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
-<h2>Accuracy against cost</h2>
+{% for line in closed %}<p class="warning">{{ line }}</p>
+{% endfor %}<h2>Accuracy against cost</h2>
 {{ picture | safe }}
 </body>
 </html>
@@ -39,16 +42,25 @@ time is left out where it is an emulator's. The lines are in the order of the co
 
 
 def text(lines: Sequence[Line]) -> str:
-    """Return the table as plain text."""
-    return "\n".join(aligned([HEAD, *(cells(line) for line in lines)], left=(0, 1, len(HEAD) - 1))) + "\n"
+    """Return the table as plain text, and below it why gates are closed."""
+    table = aligned([HEAD, *(cells(line) for line in lines)], left=(0, 1, len(HEAD) - 2, len(HEAD) - 1))
+    closed = list(reasons(lines))
+    return "\n".join([*table, *([""] if closed else []), *closed]) + "\n"
+
+
+def reasons(lines: Sequence[Line]) -> Iterator[str]:
+    """Yield why gates are closed, with the experiment's name."""
+    for line in lines:
+        if not line.passed:
+            yield f"{line.experiment}: {line.reason}"
 
 
 def page(lines: Sequence[Line], picture: Path) -> str:
     """Return the page, with the SVG `picture` in it."""
     template = Environment(autoescape=True, keep_trailing_newline=True).from_string(TEMPLATE)
     return template.render(
-        style=STYLE, lines=lines, head=HEAD, rows=[(line, cells(line)) for line in lines],
-        picture=inline(picture.read_text(encoding="utf-8")),
+        style=STYLE, number=len(experiments(lines)), head=HEAD, rows=[(line, cells(line)) for line in lines],
+        closed=list(reasons(lines)), picture=inline(picture.read_text(encoding="utf-8")),
     )  # fmt: skip
 
 
@@ -67,6 +79,7 @@ def cells(line: Line) -> tuple[str, ...]:
         _shown(line.device_ms, ".3f"),
         _shown(line.instructions, ","),
         _shown(line.training_s, ".0f"),
+        "open" if line.passed else "closed",
         line.device,
     )
 

@@ -1,4 +1,4 @@
-"""What the device run found, float and int8 side by side, for table, page and summary.json."""
+"""What a device run found, float and int8 side by side, for table, page and summary.json."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -32,32 +32,38 @@ class Figure:
 
 @dataclass(frozen=True)
 class OnDevice:
-    """What the device run found.
+    """What a device run found.
 
     Attributes:
+        name: of the device, as the configuration calls it.
         device: what the models ran on, in words.
         emulated: whether its times say nothing of real devices.
         figures: both models side by side.
         conditions: frequency limits and temperature, in words; empty where the device does not tell.
         warnings: what the user should know before believing or shipping.
+        demo: what the program printed there.
     """
 
+    name: str
     device: str
     emulated: bool
     figures: tuple[Figure, ...]
     conditions: tuple[str, ...]
     warnings: tuple[str, ...]
+    demo: str
 
 
-def on_device(report: DeviceReport) -> OnDevice:
-    """Return what a device run found."""
+def on_device(report: DeviceReport, demo: str) -> OnDevice:
+    """Return what a device run found; `demo` is what the program printed there."""
     about = report.device
     return OnDevice(
+        about.name,
         device(about),
         about.emulated,
         tuple(_figures(report)),
         tuple(_conditions(report)),
         report.warnings,
+        demo,
     )
 
 

@@ -18,8 +18,10 @@ body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1e
 table { border-collapse: collapse }
 td, th { border: 1px solid #999; padding: .3em .6em; text-align: right }
 td:first-child, th:first-child, .words td:last-child, .words th:last-child { text-align: left }
+.words td:last-child { white-space: pre-line }
 .beside { display: flex; flex-wrap: wrap; gap: 0 2em; font-size: 85% }
 .warning { border-left: .3em solid #c60; padding-left: .7em }
+.closed { background: #fbe3d6 }
 .emulated { background: #fff3d6; padding: .3em .6em }
 svg { max-width: 100%; height: auto }
 pre { background: #f4f4f4; padding: 1em }
@@ -40,7 +42,7 @@ TEMPLATE = """<!DOCTYPE html>
 {% for line in lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
-<h2>On the device</h2>
+{% for found, device, mark in devices %}<h2>On the device{% if devices | length > 1 %} {{ found.name }}{% endif %}</h2>
 <p>{{ found.device }}; LiteRT {{ device.litert_version or "of an unknown version" }}{% if device.device.abis %}; ABIs
 {{ device.device.abis | join(", ") }}{% endif %}</p>
 {% if found.emulated %}<p class="emulated">Emulated: times and memory are those of an emulator on this machine. They say
@@ -48,35 +50,37 @@ nothing of a real device, nor how float and int8 compare there.</p>
 {% endif %}{% for warning in found.warnings %}<p class="warning">Warning: {{ warning }}</p>
 {% endfor %}<table>
 <tr>{% for cell in device_head %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for line in device_lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% for line in found.figures | map("device_cells") %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <ul>
 {% for line in found.conditions %}<li>{{ line }}</li>
 {% endfor %}<li>CPU features: {{ device.device.features | join(" ") or "not told" }}</li>
 </ul>
 <h3>Times{{ mark }}</h3>
-<p>One picture, in ms, as the program on the device measures it, after {{ warmup }} for warm-up.</p>
+<p>One picture, in ms, as the program on the device measures it, after
+{{ device.models.int8.timing[0].warmup | runs }} for warm-up.</p>
 <table>
 <tr><th>model</th><th>threads</th><th>runs</th><th>first</th><th>min</th><th>mean</th><th>median</th><th>p90</th>
 <th>max</th><th>standard deviation</th></tr>
-{% for name, time in times %}<tr><td>{{ name }}</td><td>{{ time.threads }}</td><td>{{ time.runs }}</td>{% for value in
-(time.first_ms, time.min_ms, time.mean_ms, time.median_ms, time.p90_ms, time.max_ms, time.stddev_ms) %}
+{% for name, time in device | times %}<tr><td>{{ name }}</td><td>{{ time.threads }}</td><td>{{ time.runs }}</td>
+{%- for value in (time.first_ms, time.min_ms, time.mean_ms, time.median_ms, time.p90_ms,
+time.max_ms, time.stddev_ms) %}
 <td>{{ "%.3f" | format(value) }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <h3>Slowest operators{{ mark }}</h3>
 <div class="beside">
-{% for name, model, slow in operators %}<div>
+{% for name, model in device.models.named.items() %}<div>
 <p>{{ name }}, {{ model.profile.operators | length }} operators</p>
 <table class="words">
 <tr><th>number</th><th>mean ms</th><th>%</th><th>operator</th></tr>
-{% for operator in slow %}<tr><td>{{ operator.index }}</td><td>{{ "%.3f" | format(operator.mean_ms) }}</td>
+{% for operator in model | slowest %}<tr><td>{{ operator.index }}</td><td>{{ "%.3f" | format(operator.mean_ms) }}</td>
 <td>{{ "%.1f" | format(operator.percent) }}</td><td>{{ operator.kernel }}</td></tr>
 {% endfor %}</table>
 </div>
 {% endfor %}</div>
 <h3>mobilenetv1_light_api</h3>
-<pre>{{ summary.demo }}</pre>
-{% if layers %}<h2>Layers, the noisiest first</h2>
+<pre>{{ found.demo }}</pre>
+{% endfor %}{% if layers %}<h2>Layers, the noisiest first</h2>
 <p>Signal to quantisation noise that has added up to the layer's output, share of clipped values, and scales.</p>
 <table class="words">
 <tr><th>layer</th><th>SQNR dB</th><th>clipped %</th><th>scale</th><th>weight scales</th><th>operator</th></tr>
@@ -92,31 +96,35 @@ nothing of a real device, nor how float and int8 compare there.</p>
 """
 
 
-def page(summary: Summary, device: DeviceReport, layers: Sequence[Layer], pictures: Mapping[str, Path]) -> str:
+def page(
+    summary: Summary, devices: Sequence[DeviceReport], layers: Sequence[Layer], pictures: Mapping[str, Path]
+) -> str:
     """Return the page.
 
     Args:
         summary: the figures.
-        device: report.json of the device run.
+        devices: report.json of each device run, in the order of the summary's.
         layers: what `inspect` found, the noisiest first; the first ten are shown.
         pictures: SVG files by title; they are put into the page.
     """
-    template = Environment(autoescape=True, keep_trailing_newline=True).from_string(TEMPLATE)
+    environment = Environment(autoescape=True, keep_trailing_newline=True)
+    environment.filters |= {
+        "device_cells": on_device.cells,
+        "runs": _runs,
+        "slowest": on_device.slowest,
+        "times": on_device.times,
+    }
     drawn = {title: inline(path.read_text(encoding="utf-8")) for title, path in pictures.items()}
-    models = device.models
-    return template.render(
+    return environment.from_string(TEMPLATE).render(
         style=STYLE,
         summary=summary,
         head=HEAD,
         lines=[cells(row) for row in summary.rows],
-        found=summary.on_device,
-        device=device,
-        mark=" (emulated)" if device.device.emulated else "",
+        devices=[
+            (found, report, " (emulated)" if found.emulated else "")
+            for found, report in zip(summary.on_device, devices, strict=True)
+        ],
         device_head=on_device.HEAD,
-        device_lines=[on_device.cells(figure) for figure in summary.on_device.figures],
-        warmup=_runs(models.int8.timing[0].warmup),
-        times=list(on_device.times(device)),
-        operators=[(name, model, on_device.slowest(model)) for name, model in models.named.items()],
         layers=layers[:WORST],
         pictures=drawn,
     )

@@ -1,49 +1,72 @@
 """Top-1 against what it costs, for several experiments: each a point with its interval, the unbeaten ones joined."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from qatflow.report.comparison import Line, pareto
+from qatflow.report.comparison import Line, experiments, pareto
 from qatflow.report.pictures import save
 
-COSTS = {"bytes": "bytes of the .tflite file", "host_ms": "host latency, ms", "device_ms": "device latency, ms"}
 NAMED = 12
 """Above as many points only the unbeaten ones are named."""
 
 
-def costs(lines: Sequence[Line]) -> list[str]:
-    """Return the costs that all experiments have a figure of."""
-    return [cost for cost in COSTS if all(getattr(line, cost) is not None for line in lines)]
+@dataclass(frozen=True)
+class Panel:
+    """Top-1 against one cost.
+
+    Attributes:
+        cost: the field of a line that has it.
+        words: what it is, with its unit.
+        lines: a point each.
+    """
+
+    cost: str
+    words: str
+    lines: Sequence[Line]
+
+
+def panels(lines: Sequence[Line]) -> list[Panel]:
+    """Return the panels: bytes and the host's latency of each experiment, and latency on each device that tells it."""
+    once = experiments(lines)
+    found = [Panel("bytes", "bytes of the .tflite file", once), Panel("host_ms", "host latency, ms", once)]
+    for device in dict.fromkeys(line.device for line in lines):
+        timed = [line for line in lines if line.device == device and line.device_ms is not None]
+        if timed:
+            found.append(Panel("device_ms", f"latency on {device}, ms", timed))
+    return found
 
 
 def pareto_picture(lines: Sequence[Line], output: Path) -> None:
-    """Draw the picture as SVG, a panel a cost.
+    """Draw the picture as SVG.
 
     Args:
-        lines: the experiments, at least one.
+        lines: those of the experiments, at least one.
         output: file to write.
     """
-    shown = costs(lines)
+    shown = panels(lines)
     figure = Figure(figsize=(5.2 * len(shown), 4.2), layout="constrained")
-    for axes, cost in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        front = pareto(lines, cost)
-        places = [getattr(line, cost) for line in lines]
-        below = [line.top1 - line.top1_low for line in lines]
-        above = [line.top1_high - line.top1 for line in lines]
+    for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        front = pareto(panel.lines, panel.cost)
+        top1 = [line.top1 for line in panel.lines]
+        below = [line.top1 - line.top1_low for line in panel.lines]
+        above = [line.top1_high - line.top1 for line in panel.lines]
         axes.errorbar(
-            places, [line.top1 for line in lines], yerr=[below, above], fmt="o", color="#4477aa", ecolor="#aabbcc"
-        )
+            [getattr(line, panel.cost) for line in panel.lines], top1, yerr=[below, above],
+            fmt="o", color="#4477aa", ecolor="#aabbcc",
+        )  # fmt: skip
         axes.plot(
-            [getattr(line, cost) for line in front], [line.top1 for line in front],
+            [getattr(line, panel.cost) for line in front], [line.top1 for line in front],
             color="#aa7744", drawstyle="steps-post", label="unbeaten",
         )  # fmt: skip
-        for line in lines if len(lines) <= NAMED else front:
+        for line in panel.lines if len(panel.lines) <= NAMED else front:
             axes.annotate(
-                line.experiment, (getattr(line, cost), line.top1), xytext=(4, 4), textcoords="offset points", fontsize=7
-            )
-        axes.set(xlabel=COSTS[cost], ylabel="top-1 of the shipped model, %")
+                line.experiment, (getattr(line, panel.cost), line.top1), xytext=(4, 4), textcoords="offset points",
+                fontsize=7,
+            )  # fmt: skip
+        axes.set(xlabel=panel.words, ylabel="top-1 of the shipped model, %")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     save(figure, output)

@@ -1,9 +1,10 @@
 """The table a run ends with, as text."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from qatflow.device.words import EMULATED
 from qatflow.report import on_device
+from qatflow.report.on_device import OnDevice
 from qatflow.report.summary import Row, Summary
 
 HEAD = ("model", "top-1 %", "top-5 %", "bytes", "host ms", "device")
@@ -11,26 +12,41 @@ HEAD = ("model", "top-1 %", "top-5 %", "bytes", "host ms", "device")
 
 def text(summary: Summary) -> str:
     """Return the tables and the demo's own output as plain text."""
-    found = summary.on_device
     return "\n".join(
         [
             f"{summary.experiment}: {summary.test_pictures} test pictures",
             "",
-            *aligned([HEAD, *(cells(row) for row in summary.rows)], left=(0, len(HEAD) - 1)),
+            *aligned([HEAD, *_lines(summary.rows)], left=(0, len(HEAD) - 1)),
             "",
             *summary.gate,
-            "",
-            f"device {found.device}{f'; times are {EMULATED}' if found.emulated else ''}",
-            "",
-            *aligned([on_device.HEAD, *(on_device.cells(figure) for figure in found.figures)], left=(0,)),
-            "",
-            *(line for line in (*found.conditions, *(f"warning: {text}" for text in found.warnings))),
-            *([""] if found.conditions or found.warnings else []),
-            "mobilenetv1_light_api on the device:",
-            summary.demo.rstrip(),
+            *(line for found in summary.on_device for line in _device(found)),
             "",
         ]
     )
+
+
+def _lines(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of the table, one more for each further device."""
+    for row in rows:
+        *others, devices = cells(row)
+        first, *more = devices.split("\n")
+        yield (*others, first)
+        for device in more:
+            yield (*[""] * len(others), device)
+
+
+def _device(found: OnDevice) -> list[str]:
+    return [
+        "",
+        f"device {found.device}{f'; times are {EMULATED}' if found.emulated else ''}",
+        "",
+        *aligned([on_device.HEAD, *(on_device.cells(figure) for figure in found.figures)], left=(0,)),
+        "",
+        *(line for line in (*found.conditions, *(f"warning: {text}" for text in found.warnings))),
+        *([""] if found.conditions or found.warnings else []),
+        "mobilenetv1_light_api on the device:",
+        found.demo.rstrip(),
+    ]
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -41,7 +57,7 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.top5 is None else f"{100 * row.top5:.2f}",
         "" if row.bytes is None else f"{row.bytes:,}",
         "" if row.host_ms is None else f"{row.host_ms:.3f}",
-        row.device,
+        "\n".join(row.devices),
     )
 
 

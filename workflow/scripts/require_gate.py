@@ -1,0 +1,19 @@
+"""End the run where a gate is closed: what it measured, and why it is closed, is in its file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.cli import entry
+from qatflow.gates import require_open
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the arguments and call the library."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gate", type=Path, required=True, help="gate.json or latency_gate.json")
+    require_open(parser.parse_args(argv).gate)
+
+
+if __name__ == "__main__":
+    entry(main)
