@@ -217,7 +217,9 @@ def test_of_several_wrong_values_each_is_named(name, data, count):
     for keys in wrong:
         at(values, keys[:-1])[keys[-1]] = [[{}]]  # right for no key
     told = {line.split(": ")[1].partition("[")[0] for line in valid.refusal(dump(values))}
-    assert told == {".".join(keys) for keys in wrong}
+    # what a strategy of an unknown class may have is not known
+    unknown = [keys[:-1] for keys in wrong if keys[-1] == "class"]
+    assert told == {".".join(keys) for keys in wrong if keys[:-1] not in unknown or keys[-1] == "class"}
 
 
 def leaves(node: Any, above: Keys) -> Iterator[tuple[Keys, Any]]:
