@@ -61,6 +61,16 @@ def test_a_dry_run_plans_what_the_default_profile_plans(project, name):
         assert extra["train_int8"] == "'--signal=TERM@120'"
 
 
+def test_gpus_are_asked_for_by_what_trains(project):
+    (project.folder / "gpus.yaml").write_text("hardware: {gpus: 2}\n")
+    for overlays, expected in ((("gpus.yaml",), "2"), ((), "0")):
+        text = project.dry_run("--workflow-profile", "profiles/slurm", "all", *SMALL, *overlays)
+        blocks = re.split(r"^(?:local)?(?:rule|checkpoint) ", text, flags=re.MULTILINE)[1:]
+        asked = {block.partition(":")[0]: re.search(r"\bgpu=(\d+)", block) for block in blocks}
+        found = {rule: gpus[1] for rule, gpus in asked.items() if gpus}
+        assert found == dict.fromkeys(("make_pretrained", "train_int8", "evaluate_fake_quant"), expected)
+
+
 @pytest.mark.parametrize("name", CLUSTERS)
 def test_a_cluster_s_profile_repeats_the_default_one_which_it_replaces(name):
     found = profile(name)

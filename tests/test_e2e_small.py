@@ -362,6 +362,11 @@ def test_touching_every_file_reruns_nothing(finished):
     assert finished.plan() == set()
 
 
+def test_another_machine_is_no_reason_to_train_again(finished):
+    (finished.project.folder / "gpus.yaml").write_text("hardware: {gpus: 2, memory_limit: 4096}\n")
+    assert set(finished.project.plan("all", *SMALL, "gpus.yaml")) <= {"write_config", "all"}
+
+
 @pytest.mark.parametrize("options", ["-a", "-r"])
 def test_a_copy_of_the_folder_reruns_nothing(finished, tmp_path, options):
     subprocess.run(["cp", options, str(finished.project.folder), str(tmp_path / "copy")], check=True)
