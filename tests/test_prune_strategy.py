@@ -77,11 +77,12 @@ def compressed(digits, graph, folder, prune: dict, **changes):
     section = CompressSection(augmentation="none", learning_rate=0.02, checkpoint_steps=4, **changes)
     (folder / "work").mkdir(parents=True, exist_ok=True)
     compressor = Compressor(graph, digits, section, config, seed=3)
-    trained, history = compressor.run(folder / "work", folder)
-    save(trained, folder / "trained")
+    made = compressor.run(folder / "work", folder)
+    save(made.graph, folder / "trained")
     files = {path.name: path.read_bytes() for path in sorted((folder / "trained").iterdir())}
     files |= {path.name: path.read_bytes() for path in sorted(folder.glob("sensitivities*"))}
-    return trained, history, files
+    files["pruning"] = json.dumps(made.pruning).encode()
+    return made.graph, made.history, files
 
 
 @pytest.fixture(scope="module")

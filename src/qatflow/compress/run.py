@@ -38,7 +38,8 @@ def compress(
         data: manifest.json of the prepared pictures.
         section: the configuration's compress section; `section.config` is the compress YAML.
         experiment: folder of the experiment, to which the YAML's checkpoint_path is relative.
-        output: folder to write: model, weights, history.csv, manifest.json.
+        output: folder to write: model, weights, history.csv, manifest.json (which says what pruning has
+            made, layer by layer).
         seed: of everything random.
         threads: threads of TensorFlow.
         keep_in_float: layers whose name contains one of these texts stay in float.
@@ -63,14 +64,15 @@ def compress(
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
-        trained, history = compressor.run(folder, experiment)
+        compressed = compressor.run(folder, experiment)
         folders = [pretrained] if teacher is None else [pretrained, teacher]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights")), Path(section.config)]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
         made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
         with whole_folder(output) as temporary:
-            write(trained, temporary)
-            write_csv(history, temporary / "history.csv")
+            write(compressed.graph, temporary)
+            write_csv(compressed.history, temporary / "history.csv")
             files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
-            write_json(temporary / "manifest.json", {"sha256": files, "provenance": made})
+            about = {"sha256": files, "pruning": compressed.pruning, "provenance": made}
+            write_json(temporary / "manifest.json", about)
