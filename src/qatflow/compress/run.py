@@ -6,6 +6,7 @@ from pathlib import Path
 from qatflow import provenance
 from qatflow.code_digest import code_digest
 from qatflow.compress.compressor import Compressor
+from qatflow.compress.init_model import initial_graph
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import read_manifest
@@ -47,12 +48,16 @@ def compress(
         teacher: folder with the float graph that distillation follows; None: the one to compress.
 
     Raises:
-        UserError: a layer cannot be quantised and is not named there; all such layers are listed. Or fewer GPUs are
-            there than are asked for, or memory does not suffice.
+        UserError: the YAML's init_model is no graph, or one for other data; or a layer cannot be quantised and is not
+            named there, all such layers are listed. Or fewer GPUs are there than are asked for, or memory does not
+            suffice.
     """
     config = load_compress(Path(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
     follows = None if teacher is None else load(teacher)
+    begins = None if config.compressor.init_model is None else Path(config.compressor.init_model)
+    if begins is not None:
+        follows, graph = follows or graph, initial_graph(begins, graph)
     compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
@@ -60,12 +65,13 @@ def compress(
         **compressor.shape(),
         "pretrained": sha256(pretrained / "weights"),
         "teacher": None if teacher is None else sha256(teacher / "weights"),
+        **({} if begins is None else _shape_of(begins)),
         "code": code_digest("qatflow.compress.compressor"),
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
         compressed = compressor.run(folder, experiment)
-        folders = [pretrained] if teacher is None else [pretrained, teacher]
+        folders = [pretrained, *filter(None, [teacher, begins])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights")), Path(section.config)]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
         made = provenance.record(inputs, settings, seed)
@@ -76,3 +82,8 @@ def compress(
             files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
             about = {"sha256": files, "pruning": compressed.pruning, "provenance": made}
             write_json(temporary / "manifest.json", about)
+
+
+def _shape_of(init_model: Path) -> dict[str, object]:
+    files = [sha256(init_model / name) for name in ("model", "weights")]
+    return {"init_model": [*files, code_digest("qatflow.compress.init_model")]}
