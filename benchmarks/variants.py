@@ -83,7 +83,7 @@ def _stock_tfmot(case: Case) -> bytes:
 
 
 def _ours(case: Case, weights: str, activations: str) -> bytes:
-    graph, _ = case.compressor(case.experiment.quantised_as(weights, activations)).run(case.scratch)
+    graph = case.compressor(case.experiment.quantised_as(weights, activations)).run(case.scratch).graph
     return convert(graph).content
 
 

@@ -156,7 +156,7 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("version: 1.0", "version: one", "q.yaml:1: version: must be a number or a whole number; got the text 'one'"),
         ("version: 1.0", "pruners: {p: {class: StructurePruner}}", "q.yaml:1: pruners.p: is defined but no pruning"),
         ("version: 1.0", "strategy: 1", "q.yaml:1: strategy: unknown key; .*did you mean 'strategies'"),
-        ("epoch: 10", "epoch: 10\n    init_model: './pruned'", "q.yaml:18: compressor.init_model: is for pruned"),
+        ("epoch: 10", "epoch: 10\n    init_model: './pruned'", "q.yaml:18: compressor.init_model: the folder ./prun"),
         ("['image']", "[]", "q.yaml:14: .*save_in_nodes: names no node"),
         ("['image']", "image", "q.yaml:14: .*save_in_nodes: must be a list, each item some text .* or null; got"),
         ("['image']", "['{image}']", r"q.yaml:14: .*save_in_nodes\[0\]: must be some text without { and }"),
@@ -262,3 +262,37 @@ def test_a_cycle_through_several_files_is_refused(problems, tmp_path):
     assert problems("include: [a.yaml]\n" + PAGE) == [
         "b.yaml:3: include[0]: q.yaml includes this file again: a cycle; remove one of the two"
     ]
+
+
+def test_init_model_is_a_folder_with_a_graph_or_what_an_experiment_trains(load, problems):
+    text = PAGE.replace("epoch: 10", "epoch: 10\n    init_model: 'thin'")
+    Path("thin").mkdir()
+    assert problems(text) == [
+        "q.yaml:18: compressor.init_model: the file thin/model does not exist (paths are relative to the folder in "
+        "which Snakemake is started); a model's folder has the files model and weights"
+    ]
+    for name in ("model", "weights"):
+        Path("thin", name).touch()
+    assert load(text).compressor.init_model == "thin"
+    assert load(text.replace("'thin'", "./results/other/trained/")).compressor.init_model
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("../s.data", "'../s.data' leaves the experiment's folder; give one within it"),
+        ("./output/int8/s.data", "'output/int8/s.data' lies within or around"),
+        ("kept/s.data", ""),
+    ],
+)
+def test_a_sensitivities_file_lies_in_the_experiment_s_folder_beside_the_others(load, problems, file, told):
+    prune = f"class: SensitivePruneStrategy, pruner: p, sensitivities_file: {file}"
+    text = PAGE.replace(
+        "strategies:\n", f"pruners: {{p: {{class: StructurePruner}}}}\nstrategies:\n    s: {{{prune}}}\n", 1
+    )
+    text = text.replace("        - quantization_strategy", "        - s\n        - quantization_strategy")
+    if told:
+        (line,) = problems(text)
+        assert told in line and "s.sensitivities_file" in line
+    else:
+        assert load(text)

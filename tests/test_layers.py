@@ -13,11 +13,9 @@ from test_tflite import quantised
 
 
 @pytest.fixture
-def models(tmp_path):
+def models():
     graph = quantised(small_graph(), per_channel=True)
-    for name, one in (("float", small_graph()), ("int8", graph)):
-        (tmp_path / f"{name}.tflite").write_bytes(convert(one).content)
-    return tmp_path / "float.tflite", tmp_path / "int8.tflite", graph
+    return convert(small_graph()).content, convert(graph).content, graph
 
 
 def test_noise_scales_and_ranges_are_those_of_numpy(models):
@@ -46,7 +44,7 @@ def test_the_noisiest_layer_comes_first(models):
     assert table(layers).splitlines()[1].startswith(layers[0].name)
 
 
-def test_models_of_different_networks_are_refused(models, tmp_path):
+def test_models_of_different_networks_are_refused(models):
     from dataclasses import replace
 
     from qatflow.graph.graph import Graph
@@ -55,6 +53,16 @@ def test_models_of_different_networks_are_refused(models, tmp_path):
     nodes = tuple(replace(n, name=f"x_{n.name}", inputs=tuple(f"x_{i}" for i in n.inputs)) for n in graph.nodes)
     weights = {f"x_{name}": values for name, values in graph.weights.items()}
     other = Graph(nodes, ("x_probabilities",), weights)
-    (tmp_path / "other.tflite").write_bytes(convert(other).content)
     with pytest.raises(UserError, match="share no tensor"):
-        inspect_layers(tmp_path / "other.tflite", models[1], pictures(1))
+        inspect_layers(convert(other).content, models[1], pictures(1))
+
+
+def test_a_quantised_graph_s_real_values_are_a_reference_without_the_noise_of_weights(models):
+    float_model, int8_model, graph = models
+    reference = convert(graph.in_real_values()).content
+    images = pictures(16)
+    own = {layer.name: layer.sqnr_db for layer in inspect_layers(reference, int8_model, images)}
+    whole = {layer.name: layer.sqnr_db for layer in inspect_layers(float_model, int8_model, images)}
+    assert own.keys() == whole.keys()
+    assert own["input"] == pytest.approx(whole["input"]), "before any weight"
+    assert own["conv"] > whole["conv"]

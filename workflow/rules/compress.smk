@@ -8,6 +8,7 @@ rule train_int8:
         model=pretrained_file("model"),
         weights=pretrained_file("weights"),
         teacher=teacher_files,
+        init_model=init_model_files,
     output:
         model="results/{experiment}/trained/model",
         weights="results/{experiment}/trained/weights",

@@ -109,7 +109,7 @@ rule evaluate_tflite:
 rule inspect_layers:
     input:
         **program("inspect_layers"),
-        float_model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        float_model=float_of_its_shape,
         int8=shipped_file("model.tflite"),
         data=data_manifest,
     output:

@@ -105,6 +105,16 @@ def teacher_files(wildcards):
     return [f"{folder}/model", f"{folder}/weights"]
 
 
+def init_model_files(wildcards):
+    """Return the files of the graph that training begins with, where that is not the float model."""
+    folder = COMPRESS[wildcards.experiment].compressor.init_model
+    if folder is None:
+        return []
+    # the same name as that of the rule which makes it
+    folder = os.path.normpath(folder)
+    return [f"{folder}/model", f"{folder}/weights"]
+
+
 def on_its_devices(*files):
     """Return an input function for files that an experiment's runs on its devices leave."""
     return lambda wildcards: expand(

@@ -65,6 +65,18 @@ def where_trained(*files):
     return paths
 
 
+def float_of_its_shape(wildcards):
+    """Return the float model that the shipped one is held to layer by layer: a thinner network to its own real values."""
+    name = wildcards.experiment
+    if shipped(name) == "qat" and COMPRESS[name].thins():
+        return expand(
+            "results/{experiment}/trained/{file}",
+            experiment=name,
+            file=["model", "weights"],
+        )
+    return f"results/{name}/{name}_float_opt/model.tflite"
+
+
 def flag_where(name, of):
     """Return a params function for the flag `--name`, given only where the input `of` is there."""
 

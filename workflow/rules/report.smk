@@ -34,6 +34,7 @@ rule make_report:
         float_history=made_here(pretrained_file("history.csv")),
         pretrained=made_here(pretrained_file("manifest.json")),
         history=where_trained("results/{experiment}/trained/history.csv"),
+        trained=where_trained("results/{experiment}/trained/manifest.json"),
         demos=on_its_devices(rules.run_on_device.output.text),
         devices=on_its_devices(rules.run_on_device.output.report),
     output:
@@ -73,8 +74,9 @@ rule make_report:
         float_history=flag_where("float-history", of="float_history"),
         pretrained=flag_where("pretrained", of="pretrained"),
         history=flag_where("history", of="history"),
+        trained=flag_where("trained", of="trained"),
     shell:
         "python {input.script} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
         " --devices {input.devices} --demos {input.demos} {params.float_history}"
-        " {params.pretrained} {params.history} --summary {output.summary} --output {params.folder} > {log} 2>&1"
+        " {params.pretrained} {params.history} {params.trained} --summary {output.summary} --output {params.folder} > {log} 2>&1"

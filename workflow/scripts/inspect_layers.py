@@ -10,19 +10,31 @@ from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.evaluate.layers import inspect_layers, table
 from qatflow.files import write_json
+from qatflow.graph.store import load_files
+from qatflow.tflite.from_graph import convert
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
+    parser.add_argument(
+        "--float",
+        type=Path,
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        dest="float_model",
+        help="float .tflite; or of a quantised graph its two files, model and weights, whose real values are taken",
+    )
     parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite of the same network")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--pictures", type=int, default=50, help="validation pictures to look at (50)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args(argv)
     pictures, _ = tensors(read_manifest(arguments.data), "validation", arguments.pictures)
-    layers = inspect_layers(arguments.float_model, arguments.int8, pictures)
+    model, *weights = arguments.float_model
+    content = convert(load_files(model, *weights).in_real_values()).content if weights else model.read_bytes()
+    layers = inspect_layers(content, arguments.int8.read_bytes(), pictures)
     write_json(arguments.output, {"pictures": len(pictures), "layers": [asdict(layer) for layer in layers]})
     print(table(layers))
 

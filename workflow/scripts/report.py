@@ -1,6 +1,7 @@
 """Gather an experiment's figures: summary.json, the table, learning curves and the confusion picture."""
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from qatflow.files import write_text
 from qatflow.report import table
 from qatflow.report.page import page
 from qatflow.report.pictures import confusion_picture, learning_curves, ranges_picture
+from qatflow.report.pruning import sensitivity_pictures
 from qatflow.report.summary import summarise
 
 
@@ -27,6 +29,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--float-history", type=Path, help="history.csv of the float training, where there was one")
     parser.add_argument("--pretrained", type=Path, help="manifest.json of the float weights, where there are some")
     parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
+    parser.add_argument("--trained", type=Path, help="manifest.json of the trained graph, where there is one")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
     arguments = parser.parse_args(argv)
@@ -40,8 +43,9 @@ def main(argv: Sequence[str]) -> None:
         arguments.gate,
         list(zip(devices, demos, strict=True)),
         arguments.summary,
-        inputs=[*inputs, *filter(None, [arguments.pretrained])],
+        inputs=[*inputs, *filter(None, [arguments.pretrained, arguments.trained])],
         pretrained=arguments.pretrained,
+        trained=arguments.trained,
     )
     write_text(arguments.output / "summary.txt", table.text(summary))
     histories = {"float": arguments.float_history, "int8": arguments.history}
@@ -55,7 +59,9 @@ def main(argv: Sequence[str]) -> None:
         **({"Ranges of the layers": arguments.output / "ranges.svg"} if layers else {}),
         "Confusion": arguments.output / "confusion.svg",
     }
-    write_text(arguments.output / "report.html", page(summary, devices, layers, pictures))
+    with tempfile.TemporaryDirectory() as folder:  # only the page has them: most experiments have none
+        pictures |= sensitivity_pictures(summary.pruning, Path(folder))
+        write_text(arguments.output / "report.html", page(summary, devices, layers, pictures))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,21 @@ from qatflow.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
+class Compressed:
+    """What a compression run has come to.
+
+    Attributes:
+        graph: quantised, with the integers and scales of training.
+        history: figures of each epoch.
+        pruning: what each removal of channels has made, in their order, as `PruneStrategy.done`.
+    """
+
+    graph: Graph
+    history: list[EpochFigures]
+    pruning: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Compressor:
     """One compression run, set up and not yet begun.
 
@@ -99,8 +114,8 @@ class Compressor:
         )
         cut(quantised, self.strategy.save_in_nodes, self.strategy.save_out_nodes)
 
-    def run(self, folder: Path, experiment: Path = Path()) -> tuple[Graph, list[EpochFigures]]:
-        """Train, going on from the state in `folder`; return the quantised graph of `end_epoch` and the history.
+    def run(self, folder: Path, experiment: Path = Path()) -> Compressed:
+        """Train, going on from the state in `folder`, and return what is to be kept.
 
         TensorFlow must have been started.
 
@@ -110,6 +125,7 @@ class Compressor:
         """
         from qatflow.compress.quantize_model import Quantisers
         from qatflow.compress.strategies import Setup
+        from qatflow.compress.strategies.prune import PruneStrategy
         from qatflow.compress.strategies.quantization import QuantizationStrategy
         from qatflow.training.loop import Trainer
 
@@ -127,7 +143,8 @@ class Compressor:
         history = Trainer(graph, self.data, settings, folder, strategies, hooks=quantisers).run()
         quantisation = strategies[-1]
         assert isinstance(quantisation, QuantizationStrategy)
-        return quantisation.graph(folder), history
+        pruning = [one for strategy in strategies if isinstance(strategy, PruneStrategy) for one in strategy.done]
+        return Compressed(quantisation.graph(folder), history, sorted(pruning, key=lambda one: one["epoch"]))
 
     @property
     def _order(self) -> list[str]:

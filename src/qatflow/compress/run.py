@@ -6,6 +6,7 @@ from pathlib import Path
 from qatflow import provenance
 from qatflow.code_digest import code_digest
 from qatflow.compress.compressor import Compressor
+from qatflow.compress.init_model import initial_graph
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import read_manifest
@@ -38,7 +39,8 @@ def compress(
         data: manifest.json of the prepared pictures.
         section: the configuration's compress section; `section.config` is the compress YAML.
         experiment: folder of the experiment, to which the YAML's checkpoint_path is relative.
-        output: folder to write: model, weights, history.csv, manifest.json.
+        output: folder to write: model, weights, history.csv, manifest.json (which says what pruning has
+            made, layer by layer).
         seed: of everything random.
         threads: threads of TensorFlow.
         keep_in_float: layers whose name contains one of these texts stay in float.
@@ -46,12 +48,16 @@ def compress(
         teacher: folder with the float graph that distillation follows; None: the one to compress.
 
     Raises:
-        UserError: a layer cannot be quantised and is not named there; all such layers are listed. Or fewer GPUs are
-            there than are asked for, or memory does not suffice.
+        UserError: the YAML's init_model is no graph, or one for other data; or a layer cannot be quantised and is not
+            named there, all such layers are listed. Or fewer GPUs are there than are asked for, or memory does not
+            suffice.
     """
     config = load_compress(Path(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
     follows = None if teacher is None else load(teacher)
+    begins = None if config.compressor.init_model is None else Path(config.compressor.init_model)
+    if begins is not None:
+        follows, graph = follows or graph, initial_graph(begins, graph)
     compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
@@ -59,18 +65,25 @@ def compress(
         **compressor.shape(),
         "pretrained": sha256(pretrained / "weights"),
         "teacher": None if teacher is None else sha256(teacher / "weights"),
+        **({} if begins is None else _shape_of(begins)),
         "code": code_digest("qatflow.compress.compressor"),
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
-        trained, history = compressor.run(folder, experiment)
-        folders = [pretrained] if teacher is None else [pretrained, teacher]
+        compressed = compressor.run(folder, experiment)
+        folders = [pretrained, *filter(None, [teacher, begins])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights")), Path(section.config)]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
         made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
         with whole_folder(output) as temporary:
-            write(trained, temporary)
-            write_csv(history, temporary / "history.csv")
+            write(compressed.graph, temporary)
+            write_csv(compressed.history, temporary / "history.csv")
             files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
-            write_json(temporary / "manifest.json", {"sha256": files, "provenance": made})
+            about = {"sha256": files, "pruning": compressed.pruning, "provenance": made}
+            write_json(temporary / "manifest.json", about)
+
+
+def _shape_of(init_model: Path) -> dict[str, object]:
+    files = [sha256(init_model / name) for name in ("model", "weights")]
+    return {"init_model": [*files, code_digest("qatflow.compress.init_model")]}

@@ -11,13 +11,16 @@ from qatflow.config.compress_model import CompressConfig, QuantizationStrategySe
 from qatflow.config.deploy import undeployable
 from qatflow.config.distill_checks import check_distillation
 from qatflow.config.keys import Keys
+from qatflow.config.paths import file_problem, folder_problem
 from qatflow.config.prune_checks import check_pruning, last_pruned
-from qatflow.config.prune_model import PruneStrategySection
+from qatflow.config.prune_model import PruneStrategySection, SensitivePruneStrategySection
 from qatflow.config.validate import Problem, nearest
 
 CHECKPOINTS = "checkpoints"
 """Where training keeps its state when the YAML names no checkpoint_path."""
 LONGEST_NAME = 255  # bytes, of most file systems
+GRAPH = ("model", "weights")
+"""The files of a graph's folder."""
 SAVE_PATHS = ("float_model_save_path", "int8_model_save_path", "mobile_model_save_path")
 
 
@@ -30,8 +33,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     """
     if config.version != 1:
         yield Problem((("version",),), f"must be 1.0, the only version of the grammar; got {config.version:g}")
-    if config.compressor.init_model:
-        yield Problem((("compressor", "init_model"),), "is for pruned models, which this version has not; remove it")
+    yield from _init_model(config)
     yield from _names(config)
     yield from _order(config)
     yield from check_distillation(config)
@@ -41,6 +43,21 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
         yield from _layers(name, strategy)
         yield from _exported(name, strategy)
     yield from _folders(config, reserved)
+
+
+def trained_by(folder: str) -> str | None:
+    """Return the experiment that leaves its trained graph in `folder`; None where no experiment does."""
+    found = re.fullmatch(r"results/([^/]+)/trained", posixpath.normpath(folder))
+    return found and found[1]
+
+
+def _init_model(config: CompressConfig) -> Iterator[Problem]:
+    folder = config.compressor.init_model
+    if folder is None or trained_by(folder):  # that may still have to be made
+        return
+    reason = folder_problem(folder) or next(filter(None, (file_problem(f"{folder}/{name}") for name in GRAPH)), "")
+    if reason:
+        yield Problem((("compressor", "init_model"),), f"{reason}; a model's folder has the files model and weights")
 
 
 def _names(config: CompressConfig) -> Iterator[Problem]:
@@ -147,6 +164,9 @@ def _folders(config: CompressConfig, reserved: Collection[str]) -> Iterator[Prob
     written: list[tuple[Keys, str]] = []
     for name, strategy in config.quantizations().items():
         written += [(("strategies", name, key), path) for key in SAVE_PATHS if (path := getattr(strategy, key))]
+    for name, pruning in config.strategies.items():
+        if isinstance(pruning, SensitivePruneStrategySection):
+            written.append((("strategies", name, "sensitivities_file"), pruning.sensitivities_file))
     if config.compressor.checkpoint_path:
         written.append((("compressor", "checkpoint_path"), config.compressor.checkpoint_path))
     else:
@@ -169,9 +189,9 @@ def _folder(path: str, reserved: Collection[str]) -> str:
     """Return why the workflow cannot write to `path`, or nothing."""
     first, *_ = names = posixpath.normpath(path).split("/")
     if path.startswith("/") or first == "..":
-        return f"'{path}' leaves the experiment's folder; give a folder within it, like ./output/x"
+        return f"'{path}' leaves the experiment's folder; give one within it, like ./output/x"
     if first == ".":
-        return f"'{path}' is the experiment's folder itself; give a folder within it"
+        return f"'{path}' is the experiment's folder itself; give one within it"
     if found := re.search(r"[^\w./+-]", path):
         return f"'{path}' holds {found[0]!r}; a path here has letters, digits and . _ + - / only"
     if max(len(os.fsencode(name)) for name in names) > LONGEST_NAME:

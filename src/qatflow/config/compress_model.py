@@ -11,6 +11,7 @@ from pydantic import Field
 from qatflow.config.distill_model import DistillationStrategySection, DistillerSection
 from qatflow.config.model import Section, Text
 from qatflow.config.prune_model import (
+    PruneStrategySection,
     SensitivePruneStrategySection,
     StructurePrunerSection,
     UniformPruneStrategySection,
@@ -57,7 +58,12 @@ class CompressorSection(Section):
     epoch: int = Field(ge=1, description="Epochs in all.")
     strategies: list[Text] = Field([], description="Names of the strategies, in the order in which they are called.")
     checkpoint_path: Text | None = Field(None, description="Folder of the checkpoints, within the experiment's folder.")
-    init_model: str | None = Field(None, description="Reserved for pruned models; must be empty.")
+    init_model: Text | None = Field(
+        None,
+        description="Folder with a graph that training begins with, in place of the float weights, as seen from where "
+        "Snakemake is started: results/<experiment>/trained of a model that was pruned there, whose integers become "
+        "real values again, or a float model's. The float weights stay what int8 is compared with, and the teacher.",
+    )
     eval_epoch: int = Field(1, ge=0, description="Evaluate after every so many epochs; 0: never.")
 
 
@@ -101,6 +107,11 @@ class CompressConfig(Section):
             for name, strategy in self.strategies.items()
             if isinstance(strategy, QuantizationStrategySection)
         }
+
+    def thins(self) -> bool:
+        """Say whether layers may have other shapes than those of the float model."""
+        prunes = any(isinstance(strategy, PruneStrategySection) for strategy in self.strategies.values())
+        return prunes or self.compressor.init_model is not None
 
     def distils(self) -> bool:
         """Return whether a strategy follows a teacher."""

@@ -1,12 +1,13 @@
 """Read the configuration and report all that is wrong with it, before any job starts."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qatflow.config.checks import check_config, check_together
+from qatflow.config.compress_checks import trained_by
 from qatflow.config.compress_model import CompressConfig
 from qatflow.config.compress_yaml import read_compress
 from qatflow.config.experiments import Expanded, clashes, expand
@@ -14,7 +15,7 @@ from qatflow.config.include import with_included
 from qatflow.config.merge import Merged, Report, merge
 from qatflow.config.model import Config
 from qatflow.config.paths import file_problem
-from qatflow.config.validate import nearest, problem, refusal, report, validate
+from qatflow.config.validate import Problem, nearest, problem, refusal, report, validate
 from qatflow.config.yaml_lines import YamlFile, read_yaml
 from qatflow.errors import UserError
 
@@ -91,7 +92,22 @@ def _together(expanded: Sequence[Expanded], experiments: Mapping[str, Experiment
     """Return what is wrong with the experiments side by side."""
     merged = {one.name: one.merged for one in expanded}
     configs = {name: experiment.config for name, experiment in experiments.items()}
-    return [report(merged[name], found) for name, found in clashes(configs)]
+    begun = [(name, found) for name in configs for found in _init_model(name, experiments)]
+    return [report(merged[name], found) for name, found in [*clashes(configs), *begun]]
+
+
+def _init_model(name: str, experiments: Mapping[str, Experiment]) -> Iterator[Problem]:
+    """Yield what is wrong with a compressor.init_model that an experiment leaves."""
+    folder = experiments[name].compress.compressor.init_model
+    other = trained_by(folder) if folder else None
+    if folder is None or other is None:
+        return
+    said = f"compressor.init_model in {experiments[name].config.compress.config} is {folder}, which "
+    if other == name:
+        yield problem(f"{said}this very training makes; name another", "compress.config")
+    elif other not in experiments and file_problem(f"{folder}/model"):
+        there = f"there are {', '.join(experiments)}{nearest(other, experiments)}"
+        yield problem(f"{said}no experiment here makes and which is not there; {there}", "compress.config")
 
 
 def _chosen(experiments: dict[str, Experiment], merged: Merged) -> dict[str, Experiment]:

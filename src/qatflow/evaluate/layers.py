@@ -44,24 +44,24 @@ class Layer:
     sqnr_db: float
 
 
-def inspect_layers(float_model: Path, int8_model: Path, pictures: np.ndarray) -> list[Layer]:
+def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) -> list[Layer]:
     """Return the layers of an int8 model, the noisiest first.
 
     Args:
-        float_model: float .tflite of the same network, whose tensors have the same names.
+        float_model: float .tflite of the same network, whose tensors have the same names and shapes.
         int8_model: int8 .tflite.
         pictures: float32 [n, height, width, channels].
 
     Raises:
         UserError: the two models share no tensor.
     """
-    found = operators(int8_model.read_bytes())
+    found = operators(int8_model)
     made = {operator.outputs[0].name: operator for operator in found if operator.outputs[0].dtype == "INT8"}
     reference, quantised = _Tensors(float_model), _Tensors(int8_model)
     pairs = {name: name.removesuffix(QUANTISED_INPUT) for name in made}
     pairs = {name: other for name, other in pairs.items() if other in reference.index}
     if not pairs:
-        raise UserError(f"{float_model} and {int8_model} share no tensor: are they of one network?")
+        raise UserError("the float and the int8 model share no tensor: are they of one network?")
     sums = {name: _Sums() for name in pairs}
     for picture in pictures:
         reference.run(picture)
@@ -91,11 +91,11 @@ def table(layers: Iterable[Layer]) -> str:
 class _Tensors:
     """A model whose every tensor can be read after a run: LiteRT's reference kernels, one thread."""
 
-    def __init__(self, path: Path):
+    def __init__(self, content: bytes):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         self._interpreter: Any = Interpreter(
-            str(path),
+            model_content=content,
             experimental_preserve_all_tensors=True,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )

@@ -118,6 +118,11 @@ class Graph:
         scale = self.weight_scales.get(name)
         return values if scale is None else values.astype(np.float32) * along_channels(scale.scale, values)
 
+    def in_real_values(self) -> "Graph":
+        """Return the float graph whose weights are what the integers stand for."""
+        weights = {name: self.real_weight(name) for name in self.weights}
+        return replace(self, weights=weights, weight_scales={}, activation_scales={}, in_float=frozenset())
+
     def with_nodes(self, nodes: Iterable[Node], outputs: tuple[str, ...] | None = None) -> "Graph":
         """Return the graph with these nodes, and without the weights, scales and aliases of nodes that are gone."""
         kept = tuple(nodes)

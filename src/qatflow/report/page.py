@@ -9,6 +9,7 @@ from jinja2 import Environment
 from qatflow.device.report import DeviceReport
 from qatflow.evaluate.layers import Layer
 from qatflow.report import on_device
+from qatflow.report.pruning import whole
 from qatflow.report.summary import Summary
 from qatflow.report.table import HEAD, cells
 
@@ -42,7 +43,21 @@ TEMPLATE = """<!DOCTYPE html>
 {% for line in lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
-{% for found, device, mark in devices %}<h2>On the device{% if devices | length > 1 %} {{ found.name }}{% endif %}</h2>
+{% if summary.pruning %}<h2>Filter pruning</h2>
+<ul>
+{% for step in summary.pruning %}<li>{{ step.text() }}</li>
+{% endfor %}</ul>
+<table class="words">
+<tr><th>layer</th><th>channels</th><th>left</th><th>multiply-adds</th><th>left</th><th>parameters</th><th>left</th>
+<th>its channels</th></tr>
+{% for layer in pruned %}<tr><td>{{ layer.layer }}</td><td>{{ layer.channels_before }}</td>
+<td>{{ layer.channels_after }}</td><td>{{ "{:,}".format(layer.before.multiply_adds) }}</td>
+<td>{{ "{:,}".format(layer.after.multiply_adds) }}</td><td>{{ "{:,}".format(layer.before.parameters) }}</td>
+<td>{{ "{:,}".format(layer.after.parameters) }}</td>
+<td>{{ layer.fixed or layer.group or "those that it reads" }}</td></tr>
+{% endfor %}</table>
+{% endif %}
+{%- for found, device, mark in devices %}<h2>On the device{% if devices | length > 1 %} {{ found.name }}{% endif %}</h2>
 <p>{{ found.device }}; LiteRT {{ device.litert_version or "of an unknown version" }}{% if device.device.abis %}; ABIs
 {{ device.device.abis | join(", ") }}{% endif %}</p>
 {% if found.emulated %}<p class="emulated">Emulated: times and memory are those of an emulator on this machine. They say
@@ -125,6 +140,7 @@ def page(
             for found, report in zip(summary.on_device, devices, strict=True)
         ],
         device_head=on_device.HEAD,
+        pruned=whole(summary.pruning),
         layers=layers[:WORST],
         pictures=drawn,
     )

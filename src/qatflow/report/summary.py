@@ -9,6 +9,7 @@ from qatflow.device.report import DeviceReport, ModelReport
 from qatflow.device.words import agreement
 from qatflow.files import read_json, write_json
 from qatflow.report.on_device import OnDevice, on_device
+from qatflow.report.pruning import Pruning, read_pruning
 
 FORMAT = 4
 NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
@@ -47,6 +48,7 @@ class Summary:
         gate: what the accuracy gate found on the validation pictures, in words, a line a comparison; before it, what is
             to be known of the float weights.
         on_device: what each device run found, of the float model, where there is one, and of the one that ships.
+        pruning: what filter pruning has made of the network, step by step.
     """
 
     experiment: str
@@ -54,6 +56,7 @@ class Summary:
     rows: tuple[Row, ...]
     gate: tuple[str, ...]
     on_device: tuple[OnDevice, ...]
+    pruning: tuple[Pruning, ...] = ()
 
 
 def summarise(
@@ -65,6 +68,7 @@ def summarise(
     output: Path,
     inputs: Sequence[Path],
     pretrained: Path | None = None,
+    trained: Path | None = None,
 ) -> Summary:
     """Gather the figures and write summary.json.
 
@@ -77,6 +81,7 @@ def summarise(
         output: file to write.
         inputs: all files that the figures come from.
         pretrained: manifest.json of the float weights, which says what was done to them; None where there are none.
+        trained: manifest.json of the trained graph, which says what pruning made of it; None where none was trained.
     """
     found = read_json(evaluation)
     models, fake_quant = found["models"], found["fake_quant"]
@@ -96,6 +101,7 @@ def summarise(
         tuple(rows),
         (*(read_json(pretrained)["said"] if pretrained is not None else ()), *read_json(gate)["said"]),
         tuple(on_device(run, demo) for run, demo in devices),
+        read_pruning(trained) if trained is not None else (),
     )
     made = provenance.record(inputs, {"shipped": shipped})
     write_json(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})

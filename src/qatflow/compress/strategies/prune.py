@@ -22,7 +22,8 @@ class PruneStrategy(Strategy):
     """Base of the two. The pruned graph takes the place of the trainer's, so that all after it sees a thinner network.
 
     Attributes:
-        done: what each pruning has made, as `PruningReport.to_json`, with what it cost.
+        done: what each pruning has made, as `PruningReport.to_json`, with its epoch, the metric before and after it,
+            and the sensitivities that it went by.
     """
 
     def __init__(self, section: PruneStrategySection, pruner: StructurePrunerSection):
@@ -43,6 +44,10 @@ class PruneStrategy(Strategy):
     @abstractmethod
     def due(self, trainer: Trainer) -> bool:
         """Return whether channels are to go before this epoch, whose first step has not been taken."""
+
+    def details(self) -> Mapping[str, Any]:
+        """Return what else is to be reported of the pruning whose `ratios` have just been asked for."""
+        return {"sensitivities": {}}
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Remove channels, where it is time."""
@@ -76,7 +81,8 @@ class PruneStrategy(Strategy):
         before = self._metric(trainer)
         trainer.rebuild(thinner)
         after = self._metric(trainer)
-        self.done.append({"epoch": trainer.epoch, "metric_before": before, "metric_after": after, **report.to_json()})
+        measured = {"metric": self.section.metric_name, "metric_before": before, "metric_after": after}
+        self.done.append({"epoch": trainer.epoch, **measured, **self.details(), **report.to_json()})
         save(thinner, self._kept(trainer.folder))
         print(f"epoch {trainer.epoch}: {report.text()}", flush=True)
         print(

@@ -35,6 +35,7 @@ class SensitivePruneStrategy(PruneStrategy):
         super().__init__(section, pruner)
         self.settings = section
         self.experiment = experiment
+        self._measured: dict[str, Sensitivity] = {}
 
     def due(self, trainer: Trainer) -> bool:
         """Return whether it is `start_epoch`, or the metric has settled, or `end_epoch` allows no delay."""
@@ -47,7 +48,7 @@ class SensitivePruneStrategy(PruneStrategy):
 
     def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
         """Return the shares by which all groups cost the same."""
-        sensitivities = measure(
+        self._measured = measure(
             found,
             self.settings.delta_rate,
             lambda graph: self._tried(trainer, graph),
@@ -55,7 +56,16 @@ class SensitivePruneStrategy(PruneStrategy):
             {"data": trainer.data.content_digest(), "metric": self.settings.metric_name, "of": self.settings.eval_rate},
             {} if self.done else self._known(),
         )
-        return sensitive_ratios(found, sensitivities, self._target(found))
+        return sensitive_ratios(found, self._measured, self._target(found))
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the sensitivities, in the form of the compress YAML."""
+        measured = self._measured.items()
+        return {
+            "sensitivities": {
+                name: {"pruned_percent": list(one.ratios), "loss": list(one.losses)} for name, one in measured
+            }
+        }
 
     def _target(self, found: Candidates) -> Target:
         """Return what this step has to remove of what is left, whatever those before it have reached."""

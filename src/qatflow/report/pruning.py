@@ -1,0 +1,103 @@
+"""What filter pruning has made of a network, as trained/manifest.json says: in words, a table and pictures."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qatflow.compress.pruning.report import PrunedLayer
+from qatflow.compress.pruning.sensitivity import Sensitivity
+from qatflow.files import read_json
+from qatflow.graph.counts import Count
+from qatflow.report.sensitivity_picture import sensitivity_picture
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """One removal of channels.
+
+    Attributes:
+        epoch: before which channels went.
+        metric: accuracy on the validation pictures, by PaddleSlim's name.
+        metric_before: a share of 1.
+        metric_after: the same, before any training of the thinner network.
+        before: multiply-adds and parameters of the network.
+        after: what is left of them.
+        ratios: share of its channels that went, by group of layers.
+        layers: every layer with a kernel.
+        sensitivities: by group; none where all groups lost the same share.
+    """
+
+    epoch: int
+    metric: str
+    metric_before: float
+    metric_after: float
+    before: Count
+    after: Count
+    ratios: Mapping[str, float]
+    layers: tuple[PrunedLayer, ...]
+    sensitivities: Mapping[str, Sensitivity]
+
+    def text(self) -> str:
+        """Return the whole in one sentence."""
+        adds, parameters = (
+            f"{_millions(getattr(self.before, of))} → {_millions(getattr(self.after, of))} "
+            f"(−{100 * (1 - getattr(self.after, of) / getattr(self.before, of)):.1f} %)"
+            for of in ("multiply_adds", "parameters")
+        )
+        return (
+            f"pruned before epoch {self.epoch}: multiply-adds {adds}, parameters {parameters}; {self.metric} on the "
+            f"validation pictures {100 * self.metric_before:.2f} → {100 * self.metric_after:.2f} %, before training"
+        )
+
+
+def read_pruning(manifest: Path) -> tuple[Pruning, ...]:
+    """Return what manifest.json beside a trained graph says, in the order in which it was done."""
+    return tuple(map(_pruning, read_json(manifest)["pruning"]))
+
+
+def whole(steps: Sequence[Pruning]) -> tuple[PrunedLayer, ...]:
+    """Return each layer before the first step and after the last."""
+    if not steps:
+        return ()
+    last = {layer.layer: layer for layer in steps[-1].layers}
+    return tuple(
+        replace(first, channels_after=last[first.layer].channels_after, after=last[first.layer].after)
+        for first in steps[0].layers
+    )
+
+
+def sensitivity_pictures(steps: Sequence[Pruning], folder: Path) -> dict[str, Path]:
+    """Draw the sensitivities of each step that has some; return the SVG files in `folder` by their titles."""
+    return {title: path for step in steps for title, path in _drawn(step, folder)}
+
+
+def _drawn(step: Pruning, folder: Path) -> Iterator[tuple[str, Path]]:
+    # those that the compress YAML gives may be of other ratios than those measured: a picture has one row of them
+    for number, ratios in enumerate(Counter(one.ratios for one in step.sensitivities.values())):
+        path = folder / f"sensitivities-{step.epoch}-{number}.svg"
+        of_ratios = {name: one for name, one in step.sensitivities.items() if one.ratios == ratios}
+        sensitivity_picture(of_ratios, step.ratios, path)
+        yield f"Sensitivities before epoch {step.epoch}{f', given ({number})' if number else ''}", path
+
+
+def _pruning(found: Mapping[str, Any]) -> Pruning:
+    given = {
+        **found,
+        "before": Count(**found["before"]),
+        "after": Count(**found["after"]),
+        "layers": tuple(
+            PrunedLayer(**{**layer, "before": Count(**layer["before"]), "after": Count(**layer["after"])})
+            for layer in found["layers"]
+        ),
+        "sensitivities": {
+            name: Sensitivity(tuple(one["pruned_percent"]), tuple(one["loss"]))
+            for name, one in found["sensitivities"].items()
+        },
+    }
+    return Pruning(**given)
+
+
+def _millions(number: int) -> str:
+    return f"{number / 1e6:.3g} M"

@@ -1,0 +1,125 @@
+"""Each preset of config/compress on small data, as experiments of one run: an int8 model on the device, bit for bit."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from qatflow.export.mobile import load_any
+from qatflow.graph.counts import total
+from qatflow.graph.store import load
+from trained_integers import assert_kept
+from workflow_helpers import SMALL, Project, copy_project
+
+pytestmark = pytest.mark.e2e
+
+
+def quantised(first: int, last: int, **more: Any) -> dict[str, Any]:
+    """What makes a preset short: the epochs of quantisation, the last of them the last of all; and more keys."""
+    strategy = "strategies.quantization_strategy"
+    return {"epoch": last + 1, f"{strategy}.start_epoch": first, f"{strategy}.end_epoch": last, **more}
+
+
+PRESETS = {
+    "filter_pruning_uniform": quantised(2, 2),
+    "filter_pruning_sensitive": quantised(
+        2, 2, delta_rate=0.4, eval_rate=0.5, **{"strategies.sensitive_pruning_strategy.end_epoch": 1}
+    ),
+    "quantization_pruning": quantised(1, 2),
+    "distillation": quantised(1, 1, **{"strategies.distillation_strategy.end_epoch": 1}),
+    "quantization_distillation": quantised(0, 0, **{"strategies.distillation_strategy.end_epoch": 1}),
+}
+PRUNED = [name for name in PRESETS if "pruning" in name]
+UNMEASURED = {"count_instructions": False, "threads": [1], "warmup": 0, "repeats": 1, "pictures": 10}
+"""Of the device section: what costs time in the emulator and is tested elsewhere."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_project(tmp_path_factory.mktemp("presets"))
+    listed = {
+        name: {"compress.config": f"config/compress/{name}.yaml", "compress.overrides": short}
+        for name, short in PRESETS.items()
+    }
+    # the small network forgets much in so few epochs: that each ships is asked for here, not how good it is
+    sections = {
+        "pretrained": {"train": {"epochs": 8}},
+        "compress": {"learning_rate": 0.02},
+        "accuracy": {"max_drop": 60, "worse_than_ptq": "allow"},
+        "device": UNMEASURED,
+        "evaluate": {"repeats": 1},
+        "experiments": listed,
+    }
+    (project.folder / "presets.yaml").write_text(json.dumps(sections))
+    answer = project.snakemake("--cores", "2", "all", *SMALL, "presets.yaml")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return project
+
+
+def test_every_preset_is_there():
+    there = {path.stem for path in (Path(__file__).parent.parent / "config/compress").glob("*.yaml")}
+    assert there - {"quantization", "test"} == set(PRESETS)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_ends_in_an_int8_model_whose_integers_the_device_has(finished, preset):
+    results = finished.folder / "results" / preset
+    exported = load_any(results / "output/int8")
+    content = (results / f"{preset}_opt/model.tflite").read_bytes()
+    assert sum(assert_kept(content, exported, load_file(results / "output/int8/weights"))) == 28
+    report = json.loads((results / "device/emulator/report.json").read_text())
+    agreement = report["models"]["int8"]["agreement"]
+    assert agreement["integer_part"]["bit_equal"] and agreement["pictures"] == 10
+    rows = {row["model"]: row for row in json.loads((results / "summary.json").read_text())["rows"]}
+    assert rows["QAT int8"]["top1"] > 0.3, "three times what guessing gives"
+
+
+@pytest.mark.parametrize("preset", PRUNED)
+def test_a_pruned_model_has_half_of_the_multiply_adds(finished, preset):
+    whole = load(finished.folder / "pretrain/MobileNetV1_digits_pretrained")
+    results = finished.folder / "results" / preset
+    thin = load(results / "trained")
+    assert total(thin).multiply_adds / total(whole).multiply_adds == pytest.approx(0.5, abs=0.03)
+    size = (results / f"{preset}_opt/model.tflite").stat().st_size
+    assert size < 0.8 * (results / f"{preset}_ptq/model.tflite").stat().st_size
+    page = (results / "report/report.html").read_text()
+    assert "<h2>Filter pruning</h2>" in page
+    assert ("<h2>Sensitivities before epoch 0</h2>" in page) == (preset == "filter_pruning_sensitive")
+    if preset == "filter_pruning_sensitive":
+        kept = json.loads((results / "sensitivities.data").read_text())
+        assert all(group["pruned_percent"] == [0.4, 0.8] for group in kept["groups"].values())
+
+
+def test_another_run_has_nothing_to_do(finished):
+    assert finished.plan("all", *SMALL, "presets.yaml") == {}
+
+
+def test_a_training_begins_with_a_pruned_model(finished):
+    """The last of all, since it adds an experiment."""
+    sections = json.loads((finished.folder / "presets.yaml").read_text())
+    thin = "results/filter_pruning_uniform/trained"
+    again = {"compress.config": "config/compress/test.yaml", "compress.overrides": {"init_model": thin}}
+    sections["experiments"]["again"] = again
+    (finished.folder / "again.yaml").write_text(json.dumps(sections))
+    asked = ("compress", *SMALL, "again.yaml", "--config", "only=again")
+    assert finished.plan(*asked) == {"train_int8": 1, "compress": 1}
+    answer = finished.snakemake("--cores", "2", *asked)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    first, second = (load(finished.folder / f"results/{name}/trained") for name in ("filter_pruning_uniform", "again"))
+    assert {name: values.shape for name, values in second.weights.items()} == {
+        name: values.shape for name, values in first.weights.items()
+    }
+    log = (finished.folder / "logs/train_int8/again.log").read_text()
+    (top1,) = re.findall(r"validation top-1 ([\d.]+) in float", log)
+    with (finished.folder / thin / "history.csv").open(newline="") as file:
+        *_, last = csv.DictReader(file)
+    assert float(top1) == pytest.approx(float(last["validation_top1"]), abs=0.05), "it goes on from there"
+    assert finished.plan(*asked) == {}
+    (finished.folder / thin / "weights").write_bytes(
+        (finished.folder / "results/quantization_pruning/trained/weights").read_bytes()
+    )
+    assert finished.plan(*asked).get("train_int8"), "the graph is an input"
