@@ -251,6 +251,14 @@ def test_a_teacher_is_made_beside_the_student_where_a_strategy_follows_it(projec
     assert trainings("unheard.yaml")[0] == 1
 
 
+@pytest.mark.parametrize(("preset", "held"), [("quantization", True), ("filter_pruning_uniform", False)])
+def test_a_thinner_network_is_not_held_to_the_larger_one_quantised_after_training(project, preset, held):
+    (project.folder / "preset.yaml").write_text(f"compress: {{config: config/compress/{preset}.yaml}}\n")
+    found = jobs(project.dry_run("all", *SMALL, "preset.yaml"))
+    (gate,) = (job for job in found if job.rule == "gate_accuracy")
+    assert any("_ptq/" in path for path in gate.inputs) == held
+
+
 def test_the_graph_is_printed_alone(project):
     answer = project.snakemake("--rulegraph")
     assert answer.returncode == 0, answer.stderr

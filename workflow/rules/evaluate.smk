@@ -10,7 +10,7 @@ checkpoint gate_accuracy:
             "results/{experiment}/{experiment}_float_opt/model.tflite"
         ),
         int8=shipped_file("model.tflite"),
-        ptq=where_trained("results/{experiment}/{experiment}_ptq/model.tflite"),
+        ptq=rival,
         data=data_manifest,
     output:
         "results/{experiment}/gate.json",

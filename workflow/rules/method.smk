@@ -65,6 +65,13 @@ def where_trained(*files):
     return paths
 
 
+def rival(wildcards):
+    """Return the model quantised after training that a trained one must not be worse than: none of a thinner network."""
+    if COMPRESS[wildcards.experiment].thins():
+        return []
+    return where_trained("results/{experiment}/{experiment}_ptq/model.tflite")(wildcards)
+
+
 def float_of_its_shape(wildcards):
     """Return the float model that the shipped one is held to layer by layer: a thinner network to its own real values."""
     name = wildcards.experiment
