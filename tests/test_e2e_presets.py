@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     sections = {
         "pretrained": {"train": {"epochs": 8}},
         "compress": {"learning_rate": 0.02},
-        "accuracy": {"max_drop": 60},
+        "accuracy": {"max_drop": 60, "worse_than_ptq": "allow"},
         "device": UNMEASURED,
         "evaluate": {"repeats": 1},
         "experiments": listed,

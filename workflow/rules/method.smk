@@ -69,7 +69,9 @@ def rival(wildcards):
     """Return the model quantised after training that a trained one must not be worse than: none of a thinner network."""
     if COMPRESS[wildcards.experiment].thins():
         return []
-    return where_trained("results/{experiment}/{experiment}_ptq/model.tflite")(wildcards)
+    return where_trained("results/{experiment}/{experiment}_ptq/model.tflite")(
+        wildcards
+    )
 
 
 def float_of_its_shape(wildcards):
