@@ -88,7 +88,7 @@ def test_presets(name, kinds):
             "q.yaml:10: strategies.sparse.schedule: must be constant with m_by_n",
         ),
         ("schedule: constant", "schedule: linear", "q.yaml:10: strategies.sparse.schedule"),
-        ("pruned_params: .*", "pruned_params: conv(", "q.yaml:11: strategies.sparse.pruned_params: .*no regular"),
+        ("pruned_params: .*", "pruned_params: conv(", "q.yaml:11: strategies.sparse.pruned_params: "),
         (
             "start_epoch: 1\n        end",
             "start_epoch: 3\n        end",
@@ -127,21 +127,17 @@ def test_refusals(tmp_path, old, new, expected):
 
 def test_there_is_one_clustering(tmp_path):
     more = YAML.replace("    int8:\n", "    more: {class: ClusteringStrategy}\n    int8:\n", 1)
-    with pytest.raises(UserError, match="q.yaml:17: strategies.more: there may be one ClusteringStrategy, and 'clust"):
+    with pytest.raises(UserError, match=r"q.yaml:17: strategies.more: there may be one ClusteringStrategy, and 'clust"):
         load(tmp_path, more.replace("clustered, int8]", "clustered, more, int8]"))
 
 
 def test_sparsity_ends_before_clusters_are_fixed(tmp_path):
-    text = YAML.replace("end_epoch: 3", "end_epoch: 2").replace(
-        "end_epoch: 2\n        target", "end_epoch: 3\n        target"
-    )
-    with pytest.raises(UserError, match="q.yaml:7: .*at most end_epoch of 'clustered' .2.: clusters that are fixed"):
+    text = YAML.replace("end_epoch: 3", "end_epoch: 2").replace("end_epoch: 2\n        t", "end_epoch: 3\n        t")
+    with pytest.raises(UserError, match=r"q.yaml:7: .*at most end_epoch of 'clustered' .2.: clusters that are fixed"):
         load(tmp_path, text)
 
 
 def test_a_schedule_rises(tmp_path):
     text = YAML.replace("schedule: constant", "schedule: polynomial\n        initial_sparsity: 0.6")
-    with pytest.raises(
-        UserError, match="q.yaml:11: strategies.sparse.initial_sparsity: must be at most target_sparsity"
-    ):
+    with pytest.raises(UserError, match=r"q.yaml:11: strategies.sparse.initial_sparsity: must be at most"):
         load(tmp_path, text)

@@ -52,10 +52,10 @@ class SparsityStrategy(Strategy):
             lambda: self._step, pruned, self._schedule(trainer), (1, 1), "AVG", self.section.m_by_n and self._m_by_n
         )
 
-        def mask() -> None:
+        def hold() -> None:
             self._pruning.weight_mask_op()
 
-        self._mask = tf.function(mask, autograph=False)
+        self._hold = tf.function(hold, autograph=False)
         return list(self._masks.values())
 
     def on_batch_begin(self, trainer: Trainer) -> None:
@@ -73,7 +73,7 @@ class SparsityStrategy(Strategy):
         """Set to zero what the step has moved away from it."""
         if self._steps(trainer) > self._window(trainer)[0]:
             with trainer.replicas.scope():
-                self._mask()
+                self._hold()
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Say how many weights are zero."""
