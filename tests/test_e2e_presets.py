@@ -31,6 +31,8 @@ PRESETS = {
     ),
     "quantization_pruning": quantised(1, 2),
     "distillation": quantised(1, 1, **{"strategies.distillation_strategy.end_epoch": 1}),
+    "sparsity": quantised(1, 2, **{"strategies.sparsity_strategy.end_epoch": 1}),
+    "clustering": quantised(1, 2, **{"strategies.clustering_strategy.end_epoch": 1}),
     "quantization_distillation": quantised(0, 0, **{"strategies.distillation_strategy.end_epoch": 1}),
 }
 PRUNED = [name for name in PRESETS if "pruning" in name]

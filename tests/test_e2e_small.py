@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,6 +175,8 @@ def test_the_figures_are_those_measured_and_plausible(finished):
         assert rows[name]["top5"] == measured["top5"]
         assert 0.8 < measured["top1"] <= measured["top5"] <= 1
         assert rows[name]["bytes"] == measured["bytes"] == (finished.results / folder / "model.tflite").stat().st_size
+        packed = len(zlib.compress((finished.results / folder / "model.tflite").read_bytes(), 9))
+        assert rows[name]["compressed_bytes"] == measured["compressed_bytes"] == packed < measured["bytes"]
         assert 0 < rows[name]["host_ms"] == measured["host_ms"]["median"] < 1000
     assert rows["fake-quantised"]["top1"] == evaluation["fake_quant"]["top1"]
     assert abs(rows["QAT int8"]["top1"] - rows["fake-quantised"]["top1"]) < 0.03

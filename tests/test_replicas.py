@@ -92,6 +92,21 @@ def test_batch_norm_sees_the_whole_batch_and_mixed_precision_ends_where_quantisa
     assert "resumed at epoch 1, step 3" in said
 
 
+def test_masks_and_clusters_are_the_same_on_every_device(manifest, tmp_path):
+    same = {"frozen": True, "rate": 1e-5, "sparse": True}
+    runs = {
+        "one": {"devices": 1, **same},
+        "two": {"devices": 2, "until": 13, **same},
+        "two (resumed)": {"devices": 2, **same},
+    }
+    found, said = trained(manifest, tmp_path, runs)
+    assert "resumed at epoch 1, step 3" in said
+    assert_same(found["two"], found["one"], 1e-4)
+    for key in ("zeros", "values"):
+        assert found["two"][key] == found["one"][key]
+    assert max(found["two"]["values"].values()) <= 16
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_one_that_can():
     from qatflow.errors import UserError
     from qatflow.training.replicas import Replicas

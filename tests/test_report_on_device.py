@@ -102,7 +102,8 @@ def test_several_devices_follow_one_another_each_with_its_name_and_figures() -> 
 
 
 def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> None:
-    measured = {"pictures": 360, "top1": 0.5, "top5": 0.9, "bytes": 1000, "host_ms": {"median": 0.25}}
+    size = {"bytes": 1000, "compressed_bytes": 800}
+    measured = {"pictures": 360, "top1": 0.5, "top5": 0.9, **size, "host_ms": {"median": 0.25}}
     models = {"float": measured, "ptq": measured}
     (tmp_path / "evaluation.json").write_text(json.dumps({"models": models, "fake_quant": None}))
     (tmp_path / "gate.json").write_text(json.dumps({"said": []}))

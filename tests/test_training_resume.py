@@ -41,7 +41,7 @@ def graph_and_settings():
     from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.training.settings import TrainingSettings
 
-    tf_keras.backend.clear_session()  # which counts the layers that have no name
+    tf_keras.backend.clear_session()  # names count from 1, whatever was built before
     tf_keras.utils.set_random_seed(3)
     graph = graph_of(mobilenet_v1((32, 32, 1), 10, 0.25, dropout=0.2), momentum=0.9)
     settings = TrainingSettings(

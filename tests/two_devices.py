@@ -26,6 +26,7 @@ class Run:
         frozen: whether batch-norm is kept as it is.
         activations: activation_quantize_type.
         precision: of the float epoch.
+        sparse: whether half of the weights go, and the others are clustered, before the epoch that is quantised.
         until: step, counted over the epochs, after which it saves its state and ends; 0: the last.
     """
 
@@ -35,6 +36,7 @@ class Run:
     frozen: bool = False
     activations: str = "moving_average_abs_max"
     precision: str = "float32"
+    sparse: bool = False
     until: int = 0
 
 
@@ -56,9 +58,13 @@ def main(manifest: str, runs: str) -> None:
 
 def train(manifest: Path, run: Run) -> None:
     from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.quantizers.clustered import Clusters
     from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.strategies.clustering import ClusteringStrategy
     from qatflow.compress.strategies.quantization import QuantizationStrategy
+    from qatflow.compress.strategies.sparsity import SparsityStrategy
     from qatflow.config.compress_model import QuantizationStrategySection
+    from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
     from qatflow.data.manifest import read_manifest
     from qatflow.training.loop import Trainer
     from qatflow.training.replicas import Replicas
@@ -87,14 +93,24 @@ def train(manifest: Path, run: Run) -> None:
     section = QuantizationStrategySection.model_validate(
         {"class": "QuantizationStrategy", "start_epoch": START, "end_epoch": EPOCHS - 1}
     )
-    quantisers = Quantisers(graph, QuantSettings(8, 8, "channel_wise_abs_max", run.activations))
+    weights = "abs_max" if run.sparse else "channel_wise_abs_max"
+    clustering = ClusteringStrategySection.model_validate({"class": "ClusteringStrategy"})
+    quantisers = Quantisers(
+        graph,
+        QuantSettings(8, 8, weights, run.activations),
+        clusters=Clusters(clustering) if run.sparse else None,
+    )
     strategy = QuantizationStrategy(section, quantisers)
+    before: list[Strategy] = []
+    if run.sparse:
+        sparsity = SparsityStrategySection.model_validate({"class": "SparsityStrategy", "schedule": "polynomial"})
+        before = [SparsityStrategy(sparsity, graph), ClusteringStrategy(quantisers, graph)]
     work = Path(run.folder)
     work.mkdir(exist_ok=True)
     replicas = Replicas(["CPU:0", "CPU:1"] if run.devices == 2 else [])
     try:
         history = Trainer(
-            graph, read_manifest(manifest), settings, work, [strategy, Watch()], quantisers, replicas
+            graph, read_manifest(manifest), settings, work, [*before, strategy, Watch()], quantisers, replicas
         ).run()
     except Ended:
         return
@@ -104,6 +120,8 @@ def train(manifest: Path, run: Run) -> None:
         "weight_scales": {name: scale.scale.tolist() for name, scale in trained.weight_scales.items()},
         "losses": [[figures.train_loss, figures.validation_loss] for figures in history],
         "seen": seen,
+        "zeros": {name: int((trained.weights[name] == 0).sum()) for name in trained.weight_scales},
+        "values": {name: len(set(trained.weights[name].flat)) for name in trained.weight_scales},
     }
     (work / "found.json").write_text(json.dumps(found))
 

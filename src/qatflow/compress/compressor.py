@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from qatflow.compress.equalise import equalise
+from qatflow.compress.kernels import matching_kernels
 from qatflow.compress.learning_rate import default_rate, warning
 from qatflow.compress.placement import quantised_kernels, quantised_tensors
+from qatflow.compress.positive_gammas import with_positive_gammas
 from qatflow.compress.settings import QuantSettings
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.model import CompressSection
@@ -124,6 +126,7 @@ class Compressor:
             experiment: that paths of the YAML are relative to.
         """
         from qatflow.compress.quantize_model import Quantisers
+        from qatflow.compress.quantizers.clustered import Clusters
         from qatflow.compress.strategies import Setup
         from qatflow.compress.strategies.prune import PruneStrategy
         from qatflow.compress.strategies.quantization import QuantizationStrategy
@@ -134,9 +137,14 @@ class Compressor:
         if said:
             print(said, flush=True)
         # channels of one range would say nothing of which of them matter, to what prunes before
-        first = self._order[0] in self.config.quantizations()
+        clustering = self.config.clustering
+        first = self.config.strategies[self._order[0]] in (self.strategy, clustering)
         graph = self._prepared(self.graph) if first else self.graph
-        quantisers = Quantisers(graph, replace(QuantSettings.of(self.strategy), skip_pattern=self.skip))
+        quantisers = Quantisers(
+            graph,
+            replace(QuantSettings.of(self.strategy), skip_pattern=self.skip),
+            clusters=Clusters(clustering) if clustering is not None else None,
+        )
         prepared = None if first else self._prepared
         setup = Setup(self.config, graph, self.teacher or graph, quantisers, self.section.export, prepared, experiment)
         strategies = [setup.strategy(name) for name in self._order]
@@ -151,8 +159,11 @@ class Compressor:
         return self.config.compressor.strategies
 
     def _prepared(self, graph: Graph) -> Graph:
-        """Return the float graph as quantisation begins with it."""
-        strategy = self.strategy
+        """Return the float graph as quantisation, or clustering before it, begins with it."""
+        strategy, clustering = self.strategy, self.config.clustering
+        if clustering is not None:
+            kernels = matching_kernels(graph, clustering.clustered_params, "clustered_params")
+            graph = with_positive_gammas(graph, kernels)
         if not self.section.equalize_channels or strategy.weight_quantize_type != "abs_max":
             return graph
         layers = quantised_kernels(graph, strategy.quantizable_op_type, self.skip)

@@ -3,7 +3,8 @@
 A batch-normalised layer computes the same function when a channel of its kernel is multiplied by f, its moving mean by
 f and its moving variance by f². So the ranges of the channels, which one scale must cover together, are free: made
 equal, each channel gets as many steps as with a scale of its own. (Nagel et al. 2019, arXiv:1906.04721, §4.1, equalise
-between layers, through the ReLU; batch-norm makes it exact within one, and at ReLU6 too.)
+between layers, through the ReLU; batch-norm makes it exact within one, and at ReLU6 too.) Where kernels are clustered
+it is done before their clusters are found, which a factor a channel would multiply.
 """
 
 from collections.abc import Collection

@@ -9,8 +9,10 @@ import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig, QuantizeWrapperV2
 from tf_keras import layers
 
+from qatflow.compress.kernels import matching_kernels
 from qatflow.compress.placement import nodes_in_float, quantised_kernels, quantised_tensors, shared_scales
 from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS, ActivationQuantizer
+from qatflow.compress.quantizers.clustered import ClusteredWeight, Clusters
 from qatflow.compress.quantizers.fixed_grid import FixedGrid
 from qatflow.compress.quantizers.phase import Phase
 from qatflow.compress.quantizers.weights import AbsMaxWeight
@@ -25,11 +27,11 @@ from qatflow.training.keras_model import TrainingModel
 class KernelConfig(QuantizeConfig):
     """tfmot's description of a layer whose kernel alone is quantised."""
 
-    def __init__(self, role: str, quantizer: AbsMaxWeight):
+    def __init__(self, role: str, quantizer: AbsMaxWeight | ClusteredWeight):
         self.role = role
         self.quantizer = quantizer
 
-    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, AbsMaxWeight]]:
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, AbsMaxWeight | ClusteredWeight]]:
         """Return the kernel and its quantiser."""
         return [(getattr(layer, self.role), self.quantizer)]
 
@@ -85,12 +87,14 @@ class Quantisers:
         graph: the float graph.
         settings: bits and types.
         phase: what the quantisers are doing, shared by all.
+        clusters: how kernels are clustered before they are quantised; None: they are not.
     """
 
     graph: Graph
     settings: QuantSettings
     phase: Phase = field(default_factory=Phase)
-    _kernels: dict[str, AbsMaxWeight] = field(default_factory=dict)
+    clusters: Clusters | None = None
+    _kernels: dict[str, AbsMaxWeight | ClusteredWeight] = field(default_factory=dict)
     _tensors: dict[str, tuple[ActivationQuantizer, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,13 +108,19 @@ class Quantisers:
         self._tensors.clear()
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
         self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
+        pattern = self.clusters.section.clustered_params if self.clusters is not None else None
+        self._clustered = matching_kernels(graph, pattern, "clustered_params") if pattern is not None else []
         self._shared = shared_scales(self.graph, self._quantised_tensors)
 
     def layer(self, node: Node, layer: Any) -> Any:
-        """Wrap a layer whose kernel is quantised."""
-        if node.name not in self._weights:
+        """Wrap a layer whose kernel is quantised or clustered."""
+        quantizer: AbsMaxWeight | ClusteredWeight | None = None
+        if node.name in self._weights:
+            quantizer = AbsMaxWeight(self.settings.weight_bits, self._channels(node), self.phase)
+        if self.clusters is not None and node.kernel in self._clustered:
+            quantizer = ClusteredWeight(self.clusters, quantizer)
+        if quantizer is None:
             return layer
-        quantizer = AbsMaxWeight(self.settings.weight_bits, self._channels(node), self.phase)
         self._kernels[node.name] = quantizer
         return QuantizeWrapperV2(layer, KernelConfig(QUANTISED_KERNEL[type(node.operation)], quantizer))
 
@@ -136,6 +146,11 @@ class Quantisers:
             integers, scale = self._kernels[name].integers(weights[weight])
             weights[weight] = np.asarray(integers).astype(integer_type(bits))
             weight_scales[weight] = WeightScale(bits, np.asarray(scale))
+        weights |= {
+            kernel: np.asarray(quantizer.clustered(weights[kernel]))
+            for kernel, quantizer in self._clusters()
+            if kernel not in weight_scales
+        }
         reached = replace(
             self.graph,
             weights=weights,
@@ -149,6 +164,16 @@ class Quantisers:
         scales = reached.activation_scales
         shared = {name: scales[concat] for name, concat in self._shared.items()}
         return silence(replace(reached, activation_scales={**scales, **shared}))
+
+    def begin_clusters(self, model: TrainingModel) -> None:
+        """Find the clusters of the kernels as they are now."""
+        for kernel, quantizer in self._clusters():
+            quantizer.begin(model.variables[kernel].numpy())
+
+    def fix_clusters(self, model: TrainingModel) -> None:
+        """Keep each weight in the cluster that it is in now."""
+        for kernel, quantizer in self._clusters():
+            quantizer.fix(model.variables[kernel].numpy())
 
     def ranges(self, model: TrainingModel) -> Iterator[tuple[str, float, float]]:
         """Yield name, least and greatest value of each quantised kernel and tensor, in the graph's order.
@@ -165,6 +190,13 @@ class Quantisers:
                 if not quantizer.dynamic:
                     low, high = quantizer.known(None, wrapper._output_quantizer_vars)
                     yield node.name, float(low), float(high)
+
+    def _clusters(self) -> Iterator[tuple[str, ClusteredWeight]]:
+        """Yield the clustered kernels with their quantisers."""
+        for name, quantizer in self._kernels.items():
+            kernel = self.graph.node(name).kernel
+            if isinstance(quantizer, ClusteredWeight) and kernel is not None:
+                yield kernel, quantizer
 
     def _quantizer(self, node: Node) -> ActivationQuantizer:
         fixed = FIXED_GRID.get(type(node.operation))

@@ -16,6 +16,7 @@ from qatflow.config.prune_model import (
     StructurePrunerSection,
     UniformPruneStrategySection,
 )
+from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
 
@@ -71,6 +72,8 @@ StrategySection = Annotated[
     DistillationStrategySection
     | UniformPruneStrategySection
     | SensitivePruneStrategySection
+    | SparsityStrategySection
+    | ClusteringStrategySection
     | QuantizationStrategySection,
     Field(discriminator="class_"),
 ]
@@ -80,6 +83,8 @@ STRATEGIES: dict[str, type[Section]] = {
     "DistillationStrategy": DistillationStrategySection,
     "UniformPruneStrategy": UniformPruneStrategySection,
     "SensitivePruneStrategy": SensitivePruneStrategySection,
+    "SparsityStrategy": SparsityStrategySection,
+    "ClusteringStrategy": ClusteringStrategySection,
     "QuantizationStrategy": QuantizationStrategySection,
 }
 """The sections of the strategies, by class."""
@@ -116,6 +121,12 @@ class CompressConfig(Section):
     def distils(self) -> bool:
         """Return whether a strategy follows a teacher."""
         return any(isinstance(strategy, DistillationStrategySection) for strategy in self.strategies.values())
+
+    @property
+    def clustering(self) -> ClusteringStrategySection | None:
+        """The strategy that clusters kernels; None where there is none."""
+        found = (one for one in self.strategies.values() if isinstance(one, ClusteringStrategySection))
+        return next(found, None)
 
     @property
     def quantization(self) -> QuantizationStrategySection:

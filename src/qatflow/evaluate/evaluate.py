@@ -1,5 +1,6 @@
 """Float and int8 .tflite models on the full test set and on the host's clock, with LiteRT alone."""
 
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def _measure(
     return {
         **asdict(accuracy(outputs, labels)),
         "bytes": path.stat().st_size,
+        "compressed_bytes": len(zlib.compress(path.read_bytes(), 9)),
         "host_ms": {
             "median": float(np.median(times)),
             "mean": float(times.mean()),

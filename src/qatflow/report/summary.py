@@ -24,6 +24,7 @@ class Row:
         top1: share of the test pictures, 0…1; None where there is no such model.
         top5: the same for the five best classes.
         bytes: of the .tflite file; None where there is no file for the device.
+        compressed_bytes: of the file as a download or an app package has it, by deflate at its best level (9).
         host_ms: median latency of one picture on the host, in ms.
         devices: what each device run found, in words, with the device's name where there are several; of a model that
             is not there, that it was not trained.
@@ -33,6 +34,7 @@ class Row:
     top1: float | None
     top5: float | None
     bytes: int | None
+    compressed_bytes: int | None
     host_ms: float | None
     devices: tuple[str, ...]
 
@@ -91,10 +93,10 @@ def summarise(
     if shipped == "ready":
         pass  # nothing is trained or quantised here
     elif "qat" in models:
-        rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, ()))
+        rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, None, ()))
         rows.append(_row("QAT int8", models["qat"], there.get("qat", ())))
     else:
-        rows.append(Row("QAT int8", None, None, None, None, ("not trained",)))
+        rows.append(Row("QAT int8", None, None, None, None, None, ("not trained",)))
     summary = Summary(
         experiment,
         models[shipped]["pictures"],
@@ -109,7 +111,8 @@ def summarise(
 
 
 def _row(name: str, measured: dict, devices: tuple[str, ...]) -> Row:
-    return Row(name, measured["top1"], measured["top5"], measured["bytes"], measured["host_ms"]["median"], devices)
+    size, packed = measured["bytes"], measured["compressed_bytes"]
+    return Row(name, measured["top1"], measured["top5"], size, packed, measured["host_ms"]["median"], devices)
 
 
 def _device_results(models: Mapping[str, ModelReport | None]) -> tuple[str, ...]:

@@ -257,9 +257,10 @@ class Trainer:
             self._trained = self.model.keras.trainable_variables
             self._optimizer.build(self._trained)
             self._sums = self.replicas.sum_variable([4])  # loss, top-1, top-5, pictures
+            own = [variable for strategy in self.strategies for variable in strategy.built(self)]
         kernels = {id(v) for name, v in self.model.variables.items() if name.endswith("kernel")}
         self._decay = [settings.weight_decay if id(v) in kernels else 0.0 for v in self._trained]
-        self._variables = [*_all_variables(self.model), *self._optimizer.variables, self._sums]
+        self._variables = [*_all_variables(self.model), *self._optimizer.variables, *own, self._sums]
 
     def _gradients(self, batch: Batch) -> tuple[list[Any], Any, Any]:
         """Return the gradients, loss and logits of a replica's part of a batch, the first two as shares of the sum."""
@@ -268,7 +269,8 @@ class Trainer:
             logits, outputs = self._outputs(batch.pictures)
             loss = tf.reduce_mean(self.loss(batch, logits, outputs)) / replicas
             scaled = self._scaled(loss)
-        gradients = tape.gradient(scaled, self._trained)
+        # what a strategy will train later has no part in the loss yet
+        gradients = tape.gradient(scaled, self._trained, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         if scaled is not loss:
             gradients = self._optimizer.get_unscaled_gradients(gradients)
         decayed = [
@@ -288,7 +290,7 @@ class Trainer:
         """Return the optimiser's variable for each trained weight, by the weight's name."""
         inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
         names = {id(variable): name for name, variable in self.model.variables.items()}
-        return {names[id(v)]: momentum for v, momentum in zip(self._trained, inner.momentums, strict=True)}
+        return {names.get(id(v), v.name): momentum for v, momentum in zip(self._trained, inner.momentums, strict=True)}
 
     def _counters(self) -> list[Any]:
         """Return the variables that no weight has a part in: steps, the loss' scale, sums."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,13 @@ class Strategy:
             folder: the run's work folder.
         """
         return graph
+
+    def built(self, trainer: Trainer) -> Sequence[Any]:
+        """Return variables that belong to the training's state; called whenever the trainer has made its model.
+
+        Within the scope of the trainer's devices. There must be as many, of the same shapes, for the same graph.
+        """
+        return ()
 
     def on_compression_begin(self, trainer: Trainer) -> None:
         """Called once, when the state has been restored."""

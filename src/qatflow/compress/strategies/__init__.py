@@ -7,14 +7,17 @@ from typing import Any
 
 from qatflow.compress.distillers import DISTILLERS
 from qatflow.compress.quantize_model import Quantisers
+from qatflow.compress.strategies.clustering import ClusteringStrategy
 from qatflow.compress.strategies.distillation import DistillationStrategy
 from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
 from qatflow.compress.strategies.sensitive_prune import SensitivePruneStrategy
+from qatflow.compress.strategies.sparsity import SparsityStrategy
 from qatflow.compress.strategies.uniform_prune import UniformPruneStrategy
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.distill_model import DistillationStrategySection
 from qatflow.config.model import Section
 from qatflow.config.prune_model import SensitivePruneStrategySection, UniformPruneStrategySection
+from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.training.strategy import Strategy
 
@@ -30,7 +33,7 @@ class Setup:
         quantisers: hooks of the trainer's model.
         export: which epoch's quantised graph is kept.
         experiment: folder that paths of the YAML are relative to.
-        prepared: what is done to the float graph when quantisation begins; None: nothing.
+        prepared: what is done to the float graph when quantisation, or clustering before it, begins; None: nothing.
     """
 
     config: CompressConfig
@@ -58,7 +61,9 @@ def _distillation(setup: Setup, section: DistillationStrategySection) -> Strateg
 
 
 def _quantization(setup: Setup, section: QuantizationStrategySection) -> Strategy:
-    return QuantizationStrategy(section, setup.quantisers, setup.export, setup.prepared)
+    # channels that are scaled one by one would have other values than their clusters
+    prepared = setup.prepared if setup.quantisers.clusters is None else None
+    return QuantizationStrategy(section, setup.quantisers, setup.export, prepared)
 
 
 def _uniform(setup: Setup, section: UniformPruneStrategySection) -> Strategy:
@@ -69,9 +74,19 @@ def _sensitive(setup: Setup, section: SensitivePruneStrategySection) -> Strategy
     return SensitivePruneStrategy(section, setup.config.pruners[section.pruner], setup.experiment)
 
 
+def _sparsity(setup: Setup, section: SparsityStrategySection) -> Strategy:
+    return SparsityStrategy(section, setup.graph)
+
+
+def _clustering(setup: Setup, section: ClusteringStrategySection) -> Strategy:
+    return ClusteringStrategy(setup.quantisers, setup.graph, setup.prepared)
+
+
 STRATEGIES: dict[type[Section], Callable[[Setup, Any], Strategy]] = {
     DistillationStrategySection: _distillation,
     UniformPruneStrategySection: _uniform,
     SensitivePruneStrategySection: _sensitive,
+    SparsityStrategySection: _sparsity,
+    ClusteringStrategySection: _clustering,
     QuantizationStrategySection: _quantization,
 }

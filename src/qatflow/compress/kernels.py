@@ -1,0 +1,24 @@
+"""Kernels of a graph by a pattern of the compress YAML."""
+
+import re
+
+from qatflow.errors import UserError
+from qatflow.graph.graph import Graph
+
+
+def matching_kernels(graph: Graph, pattern: str, key: str) -> list[str]:
+    """Return the names of the kernels whose beginning a regular expression matches, in the graph's order.
+
+    Args:
+        graph: in float.
+        pattern: the expression.
+        key: that it is written under, for the error.
+
+    Raises:
+        UserError: it matches none.
+    """
+    kernels = [node.kernel for node in graph.nodes if node.kernel is not None]
+    found = [kernel for kernel in kernels if re.match(pattern, kernel)]
+    if not found:
+        raise UserError(f"{key}: no kernel's name matches '{pattern}'; the names are {', '.join(kernels[:6])}, …")
+    return found

@@ -1,0 +1,68 @@
+"""ClusteringStrategy: from `start_epoch` on each kernel has few different values, up to the integers of int8."""
+
+from collections.abc import Callable
+
+from qatflow.compress.kernels import matching_kernels
+from qatflow.compress.quantize_model import Quantisers
+from qatflow.compress.quantizers.clustered import Clusters
+from qatflow.graph.graph import Graph
+from qatflow.training.loop import Trainer
+from qatflow.training.strategy import Strategy
+
+CLUSTERED = "clustered"
+"""The phase in which kernels are clustered, and not yet quantised."""
+
+
+class ClusteringStrategy(Strategy):
+    """Beyond PaddleSlim. tfmot finds the clusters and trains them; quantisation, which comes last, has them too."""
+
+    def __init__(self, quantisers: Quantisers, graph: Graph, prepared: Callable[[Graph], Graph] | None = None):
+        """Set up the strategy.
+
+        Args:
+            quantisers: the hooks with which the trainer's model was built; they have clusters.
+            graph: float graph that training begins with.
+            prepared: what is done to the float graph before clusters are found; None: nothing.
+
+        Raises:
+            UserError: no kernel matches the pattern.
+        """
+        assert quantisers.clusters is not None
+        self.clusters: Clusters = quantisers.clusters
+        self.section = self.clusters.section
+        self._quantisers = quantisers
+        self._prepared = prepared
+        matching_kernels(graph, self.section.clustered_params, "clustered_params")
+
+    def on_compression_begin(self, trainer: Trainer) -> None:
+        """Cluster at once where the restored state is past the first clustered step."""
+        if (trainer.epoch, trainer.step) > (self.section.start_epoch, 0):
+            self._enter(trainer, fixed=trainer.epoch > self.section.end_epoch)
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Find the clusters and begin at `start_epoch`."""
+        if (trainer.epoch, trainer.step) != (self.section.start_epoch, 0):
+            return
+        if self._prepared is not None:
+            trainer.rebuild(self._prepared(trainer.float_graph()))
+        _, top1, _ = trainer.evaluate()
+        self._quantisers.begin_clusters(trainer.model)
+        self._enter(trainer, fixed=False)
+        _, clustered, _ = trainer.evaluate()
+        print(
+            f"epoch {trainer.epoch}: validation top-1 {top1:.4f} before clustering, {clustered:.4f} with "
+            f"{self.section.number_of_clusters} values a kernel",
+            flush=True,
+        )
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Fix which weight is in which cluster at `end_epoch`."""
+        if trainer.epoch == self.section.end_epoch:
+            self._quantisers.fix_clusters(trainer.model)
+            self.clusters.mode = "fixed"
+            trainer.retrace()
+            print(f"epoch {trainer.epoch}: no weight goes to another cluster from here on", flush=True)
+
+    def _enter(self, trainer: Trainer, fixed: bool) -> None:
+        self.clusters.mode = "fixed" if fixed else "nearest"
+        trainer.enter(CLUSTERED)
