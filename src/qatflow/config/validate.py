@@ -126,6 +126,8 @@ def _type_problems(
                 message = f"is missing; {allowed(schema)} is required. {schema.get('description', '')}".rstrip()
                 if not whole:
                     continue
+            elif detail["type"] == "value_error":  # what a type of ours has to say
+                keys, message = schema_at(model, location)[0], detail["msg"].removeprefix("Value error, ")
             else:
                 keys, schema = schema_at(model, location)  # a location may end in the name of a type of a union
                 message = f"must be {allowed(schema)}; got {kind(detail['input'])}{_hint(schema, detail['input'])}"
