@@ -38,7 +38,8 @@ def compressed(
     assert list(check_compress(config, ())) == []
     settings = CompressSection.model_validate({"learning_rate": 0.01, "checkpoint_steps": 4, **section})
     folder.mkdir(exist_ok=True)
-    return Compressor(graph or network("small ResNet"), digits, settings, config, seed=3).run(folder)
+    made = Compressor(graph or network("small ResNet"), digits, settings, config, seed=3).run(folder)
+    return made.graph, made.history
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:

@@ -29,7 +29,7 @@ rule make_report:
         **program("report"),
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
-        passed=ancient(ACCURACY_PASSED),
+        passed=ACCURACY_PASSED,
         layers=made_here("results/{experiment}/layers.json"),
         float_history=made_here(pretrained_file("history.csv")),
         pretrained=made_here(pretrained_file("manifest.json")),
