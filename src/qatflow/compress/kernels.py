@@ -1,6 +1,7 @@
 """Kernels of a graph by a pattern of the compress YAML."""
 
 import re
+from collections.abc import Sequence
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
@@ -17,7 +18,11 @@ def matching_kernels(graph: Graph, pattern: str, key: str) -> list[str]:
     Raises:
         UserError: it matches none.
     """
-    kernels = [node.kernel for node in graph.nodes if node.kernel is not None]
+    return matching([node.kernel for node in graph.nodes if node.kernel is not None], pattern, key)
+
+
+def matching(kernels: Sequence[str], pattern: str, key: str) -> list[str]:
+    """Return those of some kernels' names whose beginning a regular expression matches; see `matching_kernels`."""
     found = [kernel for kernel in kernels if re.match(pattern, kernel)]
     if not found:
         raise UserError(f"{key}: no kernel's name matches '{pattern}'; the names are {', '.join(kernels[:6])}, …")

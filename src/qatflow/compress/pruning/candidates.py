@@ -1,12 +1,12 @@
 """The channels that a strategy may remove, the least important first."""
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from qatflow.compress.kernels import matching
 from qatflow.compress.pruning.criteria import CRITERIA, Criterion
 from qatflow.compress.pruning.importance import importance
 from qatflow.errors import UserError
@@ -76,11 +76,9 @@ def candidates(graph: Graph, pruned_params: str, criterions: Mapping[str, str]) 
         if name != ANY and name not in kernels:
             near = difflib.get_close_matches(name, kernels, n=3, cutoff=0.4) or kernels[:3]
             raise UserError(f"criterions: no kernel is called '{name}'; the nearest are {', '.join(near)}")
-    wanted = [kernel for kernel in kernels if re.match(pruned_params, kernel)]
+    # in the graph's order, as the message lists them
+    wanted = matching([node.kernel for node in graph.nodes if node.kernel in kernels], pruned_params, "pruned_params")
     groups = [group for group in found.groups if set(wanted) & set(group.unit_of) and group.size > 1]
-    if not wanted:
-        listed = ", ".join([node.kernel for node in graph.nodes if node.kernel in kernels][:6])
-        raise UserError(f"pruned_params: no kernel's name matches '{pruned_params}'; the names are {listed}, …")
     if not groups:
         why = "; ".join(f"{kernel}: {found.fixed.get(kernel, 'it has one channel')}" for kernel in wanted)
         raise UserError(f"pruned_params: nothing of '{pruned_params}' can be pruned, the channels must stay: {why}")
