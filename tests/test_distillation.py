@@ -164,3 +164,32 @@ def test_outputs_of_pictures_that_are_shown_unchanged_are_computed_once(digits, 
     # the same but for the order in which a convolution adds up in batches of another size
     for one, other in zip(kept.history, anew.history, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_one_distillation_may_follow_another_whichever_is_listed_first(digits, tmp_path, capsys, order):
+    from qatflow.compress.strategies.distillation import DistillationStrategy
+    from qatflow.config.distill_model import DistillationStrategySection
+    from qatflow.training.loop import Trainer
+    from qatflow.training.settings import TrainingSettings
+
+    settings = TrainingSettings(
+        epochs=3, batch_size=128, learning_rate=0.02, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
+        label_smoothing=0.0, augmentation="shift", freeze_batch_norm=False, seed=3,
+    )  # fmt: skip
+    student = network("small ResNet")
+
+    def strategy(epoch: int) -> DistillationStrategy:
+        section = DistillationStrategySection.model_validate(
+            {"class": "DistillationStrategy", "distillers": [f"d{epoch}"], "start_epoch": epoch, "end_epoch": epoch + 1}
+        )
+        return DistillationStrategy(
+            section, {f"d{epoch}": distiller({"class": "SoftLabelDistiller"})}, student, student
+        )
+
+    strategies = [strategy(epoch) for epoch in order]
+    Trainer(student, digits, settings, tmp_path, strategies).run()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "distillation" in line]
+    begun = [line.partition(";")[0] for line in lines if "distillation by" in line]
+    assert begun == ["epoch 0: distillation by d0", "epoch 1: distillation by d1"]
+    assert lines[-1] == "epoch 2: distillation has ended"

@@ -118,9 +118,9 @@ class Trainer:
         self._evaluate = evaluator(self.model.keras, self.replicas)
         self._forward = self.model.with_tensors(self.loss.looks_at) if self.loss.looks_at else None
 
-    def minimise(self, loss: Loss | None) -> None:
-        """Train with another loss from here on; None: the cross entropy of the settings."""
-        self.loss = loss or CrossEntropy(self.settings.label_smoothing)
+    def minimise(self, loss: Loss) -> None:
+        """Train with another loss from here on."""
+        self.loss = loss
         self.retrace()
 
     def rebuild(self, graph: Graph) -> None:

@@ -1,7 +1,7 @@
 """DistillationStrategy: from `start_epoch` to before `end_epoch` the student follows a teacher too."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -66,16 +66,19 @@ class DistillationStrategy(Strategy):
         found = {name: one.resolved(name, student, teacher) for name, one in distillers.items()}
         self._parts = tuple((distillers[name], tuple(ours), tuple(theirs)) for name, (ours, theirs) in found.items())
         self._distillers = distillers
+        self._loss: DistillationLoss | None = None
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        """Begin at `start_epoch`, also where a run is taken up within, and end at `end_epoch`."""
-        distils = isinstance(trainer.loss, DistillationLoss)
-        within = self.section.start_epoch <= trainer.epoch < self.section.end_epoch
-        if within and not distils:
+        """Begin at `start_epoch`, also where a run is taken up within."""
+        if self._loss is None and self.section.start_epoch <= trainer.epoch < self.section.end_epoch:
             self._begin(trainer)
-        elif distils and not within:
-            trainer.minimise(None)
-            print(f"epoch {trainer.epoch}: distillation has ended", flush=True)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """End before `end_epoch`: at the end of an epoch, so that another strategy may begin at that, in any order."""
+        if self._loss is not None and trainer.epoch + 1 == self.section.end_epoch:
+            trainer.minimise(_without(trainer.loss, self._loss))
+            self._loss = None
+            print(f"epoch {trainer.epoch + 1}: distillation has ended", flush=True)
 
     def _begin(self, trainer: Trainer) -> None:
         for name, distiller in self._distillers.items():
@@ -83,9 +86,18 @@ class DistillationStrategy(Strategy):
         with trainer.replicas.scope():
             teacher = Teacher(self._teacher, [name for _, _, theirs in self._parts for name in theirs])
         kept = trainer.settings.augmentation == "none" and teacher.keep(trainer.data, trainer.check_termination)
-        trainer.minimise(DistillationLoss(trainer.loss, teacher, self._parts))
+        self._loss = DistillationLoss(trainer.loss, teacher, self._parts)
+        trainer.minimise(self._loss)
         how = "computed once, since pictures are shown unchanged" if kept else "computed in each step"
         print(
             f"epoch {trainer.epoch}: distillation by {', '.join(self._distillers)}; the teacher's outputs are {how}",
             flush=True,
         )
+
+
+def _without(loss: Loss, own: DistillationLoss) -> Loss:
+    """Return a loss without one of the distillations that it is made of."""
+    if loss is own:
+        return own.labels
+    assert isinstance(loss, DistillationLoss)
+    return replace(loss, labels=_without(loss.labels, own))
