@@ -9,6 +9,9 @@ from graphs import small_graph, with_weight
 from qatflow.compress.pruning.candidates import candidates
 from qatflow.compress.pruning.criteria import CRITERIA
 from qatflow.errors import UserError
+from qatflow.graph.counts import total
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import Concat, Conv2D, Dense, GlobalAveragePool, Input, Multiply, Softmax
 
 FILTERS = np.random.default_rng(0).normal(0, 1, (7, 12))
 
@@ -103,3 +106,40 @@ def test_what_can_match_nothing_says_what_there_is():
 def test_a_share_is_rounded_to_whole_channels_and_one_stays():
     found = candidates(chain(), ".*", {})
     assert [found.removed("a/kernel", ratio) for ratio in (0, 0.01, 0.03, 0.5, 0.99, 1)] == [0, 0, 1, 12, 23, 23]
+
+
+def gated_branches() -> Graph:
+    """Branches of 4 and 3 channels, laid side by side and multiplied by a gate of 7; the second's filters are tiny."""
+    same = Conv2D((1, 1), "same")
+    nodes = (
+        Node("input", Input((4, 4, 2))),
+        Node("large", same, ("input",)),
+        Node("tiny", same, ("input",)),
+        Node("joined", Concat(), ("large", "tiny")),
+        Node("gate", same, ("input",)),
+        Node("gated", Multiply(), ("joined", "gate")),
+        Node("means", GlobalAveragePool(keepdims=False), ("gated",)),
+        Node("logits", Dense(), ("means",)),
+        Node("probabilities", Softmax(), ("logits",)),
+    )
+    random = np.random.default_rng(2)
+    shapes = {"large": (1, 1, 2, 4), "tiny": (1, 1, 2, 3), "gate": (1, 1, 2, 7), "logits": (7, 3)}
+    weights = {f"{name}/kernel": random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    weights |= {f"{name}/bias": np.zeros(shape[-1], np.float32) for name, shape in shapes.items()}
+    weights["gate/kernel"] = weights["gate/kernel"] * np.float32([1, 1, 1, 1, 1e-6, 2e-6, 1e-6])
+    weights["tiny/kernel"] = np.full((1, 1, 2, 3), 1e-6, np.float32)
+    return Graph(nodes, ("probabilities",), weights)
+
+
+def test_a_layer_of_which_all_channels_would_go_first_keeps_its_best():
+    graph = gated_branches()
+    found = candidates(graph, ".*", {"*": "l1_norm"})
+    (group,) = found.groups
+    assert group.size == 7
+    for ratio in (0.45, 0.6, 1.0):
+        keep = found.keep({group.name: ratio})[group.name]
+        assert set(keep) & {4, 5, 6} == {5}, "what the gate has most of"
+        assert len(keep) == max(7 - round(7 * ratio), 2), "one of each branch at least"
+        thin = found.thin({group.name: ratio})
+        assert thin.weights["tiny/kernel"].shape == (1, 1, 2, 1)
+        assert total(thin).parameters == sum(values.size for values in thin.weights.values())

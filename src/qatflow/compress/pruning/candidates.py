@@ -25,13 +25,16 @@ class Candidates:
     Attributes:
         graph: in float.
         channels: of the graph.
-        order: units by importance, the least first, int [units], by group; groups that are not to be pruned are not
-            in it.
+        order: units in the order in which they go, int [units], by group; groups that are not to be pruned are not in
+            it. By importance, the least first, but behind all others those that stay.
+        stay: how many units stay whatever the ratio, by group: the most important one of each layer, which would be
+            without channels else.
     """
 
     graph: Graph
     channels: Channels
     order: Mapping[str, np.ndarray]
+    stay: Mapping[str, int]
 
     @property
     def groups(self) -> list[ChannelGroup]:
@@ -39,9 +42,9 @@ class Candidates:
         return [group for group in self.channels.groups if group.name in self.order]
 
     def removed(self, group: str, ratio: float) -> int:
-        """Return how many units of a group go at a ratio: to the nearest, as in PaddleSlim, but never all."""
+        """Return how many units of a group go at a ratio: to the nearest, as in PaddleSlim, but of no layer all."""
         size = len(self.order[group])
-        return min(round(size * ratio), size - 1)
+        return min(round(size * ratio), size - self.stay[group])
 
     def keep(self, ratios: Mapping[str, float]) -> Keep:
         """Return the units that stay when a share `ratios[group]` of each group goes."""
@@ -86,5 +89,21 @@ def candidates(graph: Graph, pruned_params: str, criterions: Mapping[str, str]) 
     def criterion(kernel: str) -> Criterion:
         return CRITERIA[criterions.get(kernel, criterions.get(ANY, "l1_norm"))]
 
-    order = {group.name: np.argsort(importance(graph, group, criterion), kind="stable") for group in groups}
-    return Candidates(graph, found, order)
+    order, stay = {}, {}
+    for group in groups:
+        ranked = np.argsort(importance(graph, group, criterion), kind="stable")
+        best = _best_of_each_layer(group, ranked)
+        order[group.name] = np.concatenate([ranked[~np.isin(ranked, best)], ranked[np.isin(ranked, best)]])
+        stay[group.name] = len(best)
+    return Candidates(graph, found, order, stay)
+
+
+def _best_of_each_layer(group: ChannelGroup, ranked: np.ndarray) -> np.ndarray:
+    """Return the units that stay: layers that a concatenation lays side by side may each have a part of them alone.
+
+    Args:
+        group: of tied layers.
+        ranked: its units, the most important last, int [units].
+    """
+    rank = np.argsort(ranked)
+    return np.unique([units[np.argmax(rank[units])] for units in group.unit_of.values()])
