@@ -1,5 +1,6 @@
 """The Compressor on the small ResNet and the digits, with strategies as a compress YAML has them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,19 @@ class KilledError(Exception):
 
 
 def compressed(
-    digits: Manifest, folder: Path, strategies: dict[str, dict], epochs: int, graph: Graph | None = None, **section: Any
+    digits: Manifest,
+    folder: Path,
+    strategies: dict[str, dict],
+    epochs: int,
+    graph: Graph | None = None,
+    teacher: Graph | None = None,
+    distillers: Mapping[str, dict] | None = None,
+    **section: Any,
 ) -> tuple[Graph, list[EpochFigures]]:
-    """Train with the strategies, in this order, the last for int8; return the quantised graph and the history."""
+    """Train with the strategies, in this order, the last for int8; return the quantised graph and the history.
+
+    Those that prune name the pruner `p`, those that distil the distillers.
+    """
     from qatflow.compress.compressor import Compressor
     from qatflow.config.compress_checks import check_compress
     from qatflow.config.compress_model import CompressConfig
@@ -29,8 +40,11 @@ def compressed(
 
     quantisation = {"class": "QuantizationStrategy", "float_model_save_path": "out", "end_epoch": epochs - 1}
     *others, last = strategies
+    pruners = {"p": {"class": "StructurePruner"}} if any("pruner" in one for one in strategies.values()) else {}
     config = CompressConfig.model_validate(
         {
+            "pruners": pruners,
+            "distillers": distillers or {},
             "strategies": {**{n: strategies[n] for n in others}, last: {**quantisation, **strategies[last]}},
             "compressor": {"epoch": epochs, "strategies": list(strategies)},
         }
@@ -38,7 +52,8 @@ def compressed(
     assert list(check_compress(config, ())) == []
     settings = CompressSection.model_validate({"learning_rate": 0.01, "checkpoint_steps": 4, **section})
     folder.mkdir(exist_ok=True)
-    made = Compressor(graph or network("small ResNet"), digits, settings, config, seed=3).run(folder)
+    graph = graph or network("small ResNet")
+    made = Compressor(graph, digits, settings, config, seed=3, teacher=teacher).run(folder)
     return made.graph, made.history
 
 

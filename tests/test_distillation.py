@@ -193,3 +193,58 @@ def test_one_distillation_may_follow_another_whichever_is_listed_first(digits, t
     begun = [line.partition(";")[0] for line in lines if "distillation by" in line]
     assert begun == ["epoch 0: distillation by d0", "epoch 1: distillation by d1"]
     assert lines[-1] == "epoch 2: distillation has ended"
+
+
+def test_a_mobilenet_follows_features_and_flows_of_a_resnet50_to_int8(digits, tmp_path, capsys):
+    """Two architectures, layers by the names that each has: the student's come nearer to the teacher's."""
+    import tf_keras
+
+    from compression import compressed, device_kernels
+    from qatflow.data.reader import tensors
+    from qatflow.models.from_keras import graph_of
+    from qatflow.training.keras_model import training_model
+
+    tf_keras.backend.clear_session()
+    tf_keras.utils.set_random_seed(4)
+    student = graph_of(tf_keras.applications.MobileNet((32, 32, 1), alpha=0.5, weights=None, classes=10), momentum=0.8)
+    teacher = graph_of(tf_keras.applications.ResNet50(input_shape=(32, 32, 1), weights=None, classes=10))
+    feature = ("conv_pw_4_relu", "conv3_block1_1_relu")  # 4 × 4 × 128
+    pairs = (("conv_pw_2_relu", "conv_pw_3_relu"), ("conv2_block1_1_relu", "conv2_block2_1_relu"))  # 8 × 8 × 64
+    distillers = {
+        "features": {
+            "class": "L2Distiller", "student_feature_map": feature[0], "teacher_feature_map": feature[1],
+            "distillation_loss_weight": 300.0,
+        },
+        "flows": {
+            "class": "FSPDistiller", "student_pairs": [list(pairs[0])], "teacher_pairs": [list(pairs[1])],
+            "distillation_loss_weight": 300.0,
+        },
+    }  # fmt: skip
+    distil = {"class": "DistillationStrategy", "distillers": list(distillers), "end_epoch": 1}
+    int8 = {"class": "QuantizationStrategy"}
+    shown = {"augmentation": "none", "learning_rate": 0.02}
+    taught, _ = compressed(
+        digits, tmp_path / "taught", {"distil": distil, "int8": int8}, 1, student, teacher, distillers, **shown
+    )
+    assert "computed once, since pictures are shown unchanged" in capsys.readouterr().out
+    alone, _ = compressed(digits, tmp_path / "alone", {"int8": int8}, 1, student, **shown)
+    inputs = tensors(digits, "validation")[0]
+
+    def outputs(graph, names):
+        real = {name: graph.real_weight(name) for name in graph.weights}
+        model = training_model(
+            replace(graph, weights=real, weight_scales={}, activation_scales={}), seed=0, step=0
+        ).with_tensors(names)
+        return [x.numpy() for x in model(inputs, training=False)[1:]]
+
+    def flow(first, second):
+        n, h, w, _ = first.shape
+        return first.reshape(n, h * w, -1).transpose(0, 2, 1) @ second.reshape(n, h * w, -1) / (h * w)
+
+    theirs = outputs(teacher, (feature[1], *pairs[1]))
+    (near, flow_near), (far, flow_far) = (
+        (np.mean((ours[0] - theirs[0]) ** 2), np.mean((flow(*ours[1:]) - flow(*theirs[1:])) ** 2))
+        for ours in (outputs(graph, (feature[0], *pairs[0])) for graph in (taught, alone))
+    )
+    assert near < 0.7 * far and flow_near < 0.7 * flow_far
+    assert len(device_kernels(taught, digits, tmp_path)) == 28

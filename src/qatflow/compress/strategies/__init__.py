@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.compress.distillers import DISTILLERS
+from qatflow.compress.distillers.thinner import check_thinner
 from qatflow.compress.quantize_model import Quantisers
 from qatflow.compress.strategies.clustering import ClusteringStrategy
 from qatflow.compress.strategies.distillation import DistillationStrategy
@@ -16,7 +17,11 @@ from qatflow.compress.strategies.uniform_prune import UniformPruneStrategy
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.distill_model import DistillationStrategySection
 from qatflow.config.model import Section
-from qatflow.config.prune_model import SensitivePruneStrategySection, UniformPruneStrategySection
+from qatflow.config.prune_model import (
+    PruneStrategySection,
+    SensitivePruneStrategySection,
+    UniformPruneStrategySection,
+)
 from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.training.strategy import Strategy
@@ -57,6 +62,9 @@ class Setup:
 def _distillation(setup: Setup, section: DistillationStrategySection) -> Strategy:
     sections = {name: setup.config.distillers[name] for name in section.distillers}
     distillers = {name: DISTILLERS[type(one)](one) for name, one in sections.items()}
+    for pruning in setup.config.strategies.values():
+        if isinstance(pruning, PruneStrategySection) and pruning.start_epoch < section.end_epoch:
+            check_thinner(distillers, setup.graph, setup.teacher, pruning.pruned_params)
     return DistillationStrategy(section, distillers, setup.graph, setup.teacher)
 
 
