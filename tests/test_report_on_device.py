@@ -124,7 +124,7 @@ def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> No
     (float_, *_) = rows(phone)
     said = float_[-1]
     assert "pictures, " in said and "phone" not in said
-    figures = ["50.00", "90.00", "1,000", "0.250"]
+    figures = ["50.00", "90.00", "1,000", "800", "0.250"]
     assert rows(phone, board) == [
         ["float", *figures, f"phone: {said}"],
         ["", f"board: {said}"],

@@ -7,7 +7,7 @@ from qatflow.report import on_device
 from qatflow.report.on_device import OnDevice
 from qatflow.report.summary import Row, Summary
 
-HEAD = ("model", "top-1 %", "top-5 %", "bytes", "host ms", "device")
+HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "host ms", "device")
 
 
 def text(summary: Summary) -> str:
@@ -57,6 +57,7 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.top1 is None else f"{100 * row.top1:.2f}",
         "" if row.top5 is None else f"{100 * row.top5:.2f}",
         "" if row.bytes is None else f"{row.bytes:,}",
+        "" if row.compressed_bytes is None else f"{row.compressed_bytes:,}",
         "" if row.host_ms is None else f"{row.host_ms:.3f}",
         "\n".join(row.devices),
     )
