@@ -111,7 +111,16 @@ def test_where_proc_shows_other_processes_nothing_is_taken_for_over() -> None:
     assert len({parts(told)[0], parts(owner.mark("0"))[0], "000000000000"}) == 3
 
 
-@pytest.mark.parametrize("name", ["", "0a1b2c3d4e5f", "x-1-2-3-4", f"{owner.mark('0')}-x", "0123456789ab-1-2-x-0"])
+NO_MARKS = {
+    "empty": "",
+    "one part": "0a1b2c3d4e5f",
+    "no machine": "x-1-2-3-4",
+    "a part too many": f"{owner.mark('0')}-x",
+    "no number": "0123456789ab-1-2-x-0",
+}
+
+
+@pytest.mark.parametrize("name", NO_MARKS.values(), ids=NO_MARKS)
 def test_what_has_another_kind_of_name_is_not_over(name: str) -> None:
     assert not owner.is_over(name)
 
