@@ -1,15 +1,19 @@
 """Built demos for the tests of the device side, made once a session."""
 
+import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from qatflow.device.build import build
 from qatflow.device.runtime import fetch_runtime
 from qatflow.device.targets import find_target
 from qatflow.errors import UserError
+from qatflow.files import whole_folder
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "demo" / "cxx" / "mobile_light"
@@ -22,43 +26,52 @@ def require(*commands: str) -> None:
         pytest.skip(f"not installed: {' '.join(missing)}")
 
 
-_made: dict[str, Path] = {}  # a fixture imported by several modules runs once for each of them
+def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made once: for all modules that import its fixture, and all processes that run tests."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / f"once-{name}"
+    with FileLock(shared / f"once-{name}.lock"):
+        if not folder.is_dir():
+            with whole_folder(folder) as temporary:
+                make(temporary)
+    return folder
 
 
 @pytest.fixture(scope="session")
 def host_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo for this machine."""
     require("g++", "cmake", "make")
-    if "host" not in _made:
-        folder = tmp_path_factory.mktemp("host")
+
+    def make(folder: Path) -> None:
         fetch_runtime(LOCK, "x86_64", folder / "libLiteRt.so")
         build(SOURCES, find_target("linux.x86_64", "gcc"), folder / "libLiteRt.so", folder / "bundle")
-        _made["host"] = folder / "bundle"
-    return _made["host"]
+
+    return _once(tmp_path_factory, "host", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
 def arm_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """libLiteRt.so for aarch64."""
-    if "runtime" not in _made:
-        path = tmp_path_factory.mktemp("runtime") / "libLiteRt.so"
-        try:
-            fetch_runtime(LOCK, "aarch64", path)
-        except UserError as error:
-            pytest.skip(f"the aarch64 wheel of LiteRT cannot be had: {error}")
-        _made["runtime"] = path
-    return _made["runtime"]
+    try:
+        folder = _once(
+            tmp_path_factory, "runtime", lambda folder: fetch_runtime(LOCK, "aarch64", folder / "libLiteRt.so")
+        )
+    except UserError as error:
+        pytest.skip(f"the aarch64 wheel of LiteRT cannot be had: {error}")
+    return folder / "libLiteRt.so"
 
 
 @pytest.fixture(scope="session")
 def arm_bundle(arm_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo for android.armv8."""
     require("aarch64-linux-gnu-g++", "cmake", "make")
-    if "arm" not in _made:
-        bundle = tmp_path_factory.mktemp("arm") / "inference_lite_lib.android.armv8"
-        build(SOURCES, find_target("android.armv8", "gcc"), arm_runtime, bundle)
-        _made["arm"] = bundle
-    return _made["arm"]
+    name = "inference_lite_lib.android.armv8"
+
+    def make(folder: Path) -> None:
+        build(SOURCES, find_target("android.armv8", "gcc"), arm_runtime, folder / name)
+
+    return _once(tmp_path_factory, "arm", make) / name
 
 
 def call(program: Path, *flags: str) -> subprocess.CompletedProcess[str]:
