@@ -92,9 +92,11 @@ def test_sources_that_do_not_compile_leave_nothing(tmp_path: Path) -> None:
         copy = tmp_path / "sources" / file.relative_to(SOURCES)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
-    (tmp_path / "sources" / "timing.cc").write_text("int unused(int value) { int shadow; return value; }\n")
+    (tmp_path / "sources" / "stb_image.cc").write_text("")  # it takes longest, and nothing is linked here
+    broken = tmp_path / "sources" / "mobilenetv1_light_api.cc"  # the first of the others
+    broken.write_text("int unused(int value) { int shadow; return value; }\n")
     fetch_runtime(LOCK, "x86_64", tmp_path / "libLiteRt.so")
-    with pytest.raises(UserError, match=r"timing\.cc:1.*error: unused variable"):
+    with pytest.raises(UserError, match=r"mobilenetv1_light_api\.cc:1.*error: unused variable"):
         build(tmp_path / "sources", HOST, tmp_path / "libLiteRt.so", tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
