@@ -14,7 +14,7 @@ rule run_on_device:
         float_preprocessing=made_here(
             "results/{experiment}/{experiment}_float_opt/preprocessing.json"
         ),
-        passed=ACCURACY_PASSED,
+        passed=accuracy_passed,
         program=demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
         library=demo_file("manifest.json"),
         data=data_manifest,
