@@ -3,7 +3,8 @@ divide its CPU any more.
 
     python two_devices.py MANIFEST RUNS.json
 
-RUNS.json holds a list of `Run` as objects. Each leaves what it found in found.json in its folder.
+RUNS.json holds a list of `Run` as objects. Each leaves what it found in found.json in its folder; what it prints stands
+behind a line of its own.
 """
 
 import json
@@ -53,6 +54,7 @@ def main(manifest: str, runs: str) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     for fields in json.loads(Path(runs).read_text()):
+        print("== a run", flush=True)
         train(Path(manifest), Run(**fields))
 
 
