@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -112,17 +113,30 @@ def expected_accuracy(manifest: Path, model: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_report_tells_agreement_accuracy_and_times_of_both_models(
-    manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
-) -> None:  # fmt: skip
-    model, output = write_model(tmp_path / "model"), tmp_path / "device"
-    answer = run(manifest, arm_bundle, model, output, "--threads=2,1,4", "--warmup=2")
+@dataclass(frozen=True)
+class Ran:
+    """A run on the emulator: the int8 model's folder, that of the results, and what was printed."""
+
+    model: Path
+    output: Path
+    answer: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def emulated(manifest: Path, arm_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:  # noqa: F811
+    folder = tmp_path_factory.mktemp("emulated")
+    model, output = write_model(folder / "model"), folder / "device"
+    return Ran(model, output, run(manifest, arm_bundle, model, output, "--threads=2,1,4", "--warmup=2"))
+
+
+def test_report_tells_agreement_accuracy_and_times_of_both_models(manifest: Path, emulated: Ran) -> None:
+    model, output, answer = emulated.model, emulated.output, emulated.answer
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == (output / "output.txt").read_text()
     assert answer.stdout.startswith("Output dim: 10\nOutput[0]: 0.")
 
     report = report_of(output)
-    for name, folder in (("float", tmp_path / "float"), ("int8", model)):
+    for name, folder in (("float", model.parent / "float"), ("int8", model)):
         found, file = report["models"][name], folder / "model.tflite"
         assert found["accuracy"] == expected_accuracy(manifest, file)
         assert (found["sha256"], found["bytes"]) == (sha256(file), file.stat().st_size)
@@ -148,12 +162,8 @@ def test_report_tells_agreement_accuracy_and_times_of_both_models(
     )  # fmt: skip
 
 
-def test_emulated_times_are_marked_and_never_compared(
-    manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
-) -> None:  # fmt: skip
-    model, output = write_model(tmp_path / "model"), tmp_path / "device"
-    answer = run(manifest, arm_bundle, model, output)
-    report = report_of(output)
+def test_emulated_times_are_marked_and_never_compared(emulated: Ran) -> None:
+    report = report_of(emulated.output)
     size, count = (
         report["models"]["float"][name] / report["models"]["int8"][name] for name in ("bytes", "instructions")
     )
@@ -161,7 +171,7 @@ def test_emulated_times_are_marked_and_never_compared(
         "bytes": size, "median_ms": None, "load_ms": None, "peak_memory_bytes": None, "instructions": count,
     }  # fmt: skip
     assert report["warnings"] == [] and report["temperature"] is None
-    told = [line for line in answer.stderr.splitlines() if " ms " in line]
+    told = [line for line in emulated.answer.stderr.splitlines() if " ms " in line]
     assert len(told) == 6 and all("emulated" in line for line in told)
 
 
