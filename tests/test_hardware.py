@@ -79,7 +79,7 @@ def test_threads_given_to_a_job_are_those_that_tensorflow_computes_with(manifest
     """The threads between operations are named, those within them are called as the program is."""
     command = float_training(manifest, tmp_path, "--epochs", "100", "--threads", str(count))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    timer = threading.Timer(120, process.kill)
+    timer = threading.Timer(600, process.kill)
     timer.start()
     try:
         assert process.stdout is not None
