@@ -101,7 +101,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_range_that_blew_up(
 
 
 def test_a_model_that_fake_quantisation_breaks_is_warned_of(digits, tmp_path, capsys):
-    run(digits, tmp_path / "float", epochs=1, end_epoch=0)
+    run(digits, tmp_path / "float", end_epoch=0)
     assert "warning" not in capsys.readouterr().out
     from qatflow.training.loop import Trainer
 
@@ -118,6 +118,5 @@ def test_a_model_that_fake_quantisation_breaks_is_warned_of(digits, tmp_path, ca
         weights[conv] = weights[conv] * factor
         for role, power in (("moving_mean", 1), ("moving_variance", 2)):
             weights[norm.weight(role)] = weights[norm.weight(role)] * factor**power
-    broken = replace(graph, weights=weights)
-    run(digits, tmp_path / "work", graph=broken, learning_rate=1e-6, epochs=1, end_epoch=0)
+    run(digits, tmp_path / "work", graph=replace(graph, weights=weights), learning_rate=1e-6)
     assert "warning: fake quantisation alone raises the loss" in capsys.readouterr().out
