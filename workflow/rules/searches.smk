@@ -79,4 +79,4 @@ def best_found(wildcards):
     """Return what a job's search has found, where the compress YAML searches."""
     if wildcards.experiment not in SEARCHES:
         return []
-    return f"results/{wildcards.experiment}/search/best/best.json"
+    return [f"results/{wildcards.experiment}/search/best/best.json"]

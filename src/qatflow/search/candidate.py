@@ -76,8 +76,3 @@ def read_outcomes(files: Sequence[Path]) -> list[Outcome]:
     """Return the outcomes in the files of evaluated candidates, by the candidates' numbers."""
     found = [Outcome.of(read_json(path)) for path in files]
     return sorted(found, key=lambda outcome: outcome.candidate.number)
-
-
-def best_of(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return the outcome with the largest reward; of equal ones the first."""
-    return max(outcomes, key=lambda outcome: (outcome.reward, -outcome.candidate.number))

@@ -4,14 +4,13 @@ import csv
 import io
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from qatflow.files import whole_folder, write_json, write_text
-from qatflow.search.candidate import Outcome, best_of, read_outcomes
+from qatflow.files import whole_folder, write_text
+from qatflow.search.candidate import Outcome, read_outcomes
+from qatflow.search.found import found_of, write_found
 from qatflow.search.rounds import read_round
 
-FORMAT = 1
 COLUMNS = (
     "candidate", "round", "metric", "reward", "best_reward", "multiply_adds", "parameters", "latency_ms", "tokens",
 )  # fmt: skip
@@ -28,25 +27,18 @@ def conclude(strategy: str, metric: str, rounds: Sequence[Path], folders: Sequen
         output: folder to write: `best.json` (what the best candidate is, and every outcome), `history.csv` (one line a
             candidate), `model` and `weights` (of the best, as it was evaluated).
     """
-    found = [read_round(path) for path in rounds]
-    round_of = {one.number: place for place, this in enumerate(found, 1) for one in this.candidates}
+    read = [read_round(path) for path in rounds]
+    round_of = {one.number: place for place, this in enumerate(read, 1) for one in this.candidates}
     by_number = {outcome.candidate.number: (outcome, folder) for folder in folders for outcome in _outcome(folder)}
     outcomes = [by_number[number][0] for number in sorted(by_number)]
-    best = best_of(outcomes)
+    search = found_of(strategy, metric, read[0].whole, outcomes)
+    number = search.best.candidate.number
     with whole_folder(output) as temporary:
         for name in ("model", "weights"):
-            shutil.copyfile(by_number[best.candidate.number][1] / name, temporary / name)
-        about = {
-            "format_version": FORMAT,
-            "strategy": strategy,
-            "metric_name": metric,
-            "whole": asdict(found[0].whole),
-            "best": best.to_json(),
-            "outcomes": [{**one.to_json(), "round": round_of[one.candidate.number]} for one in outcomes],
-        }
-        write_json(temporary / "best.json", about)
+            shutil.copyfile(by_number[number][1] / name, temporary / name)
+        write_found(search, temporary / "best.json")
         write_text(temporary / "history.csv", _history(outcomes, round_of))
-    print(f"best of {len(outcomes)}: candidate {best.candidate.number}, {metric} {best.metric:.4f}", flush=True)
+    print(search.text(), flush=True)
 
 
 def _outcome(folder: Path) -> list[Outcome]:

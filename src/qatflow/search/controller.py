@@ -7,7 +7,7 @@ the last one drawn then, whether it keeps them or not.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,25 +68,38 @@ class SAController:
         """Return the temperature at the candidate of a number, counted from 1."""
         return self.init_temperature * self.reduce_rate**iteration
 
-    def propose(self, state: State, count: int, allowed: Callable[[Tokens], bool]) -> list[Tokens]:
+    def propose(
+        self,
+        state: State,
+        count: int,
+        allowed: Callable[[Tokens], bool],
+        network: Callable[[Tokens], Hashable] = lambda tokens: tokens,
+    ) -> list[Tokens]:
         """Return the next candidates, all drawn from the tokens that the state goes on from.
 
         Args:
             state: after the candidates before.
-            count: how many; no two are the same.
+            count: how many; no two are the same network.
             allowed: whether tokens keep the limits.
+            network: what is the same for tokens that stand for the same network.
 
         Raises:
             UserError: so many that keep the limits were not found.
         """
+
+        def wanted(tokens: Tokens) -> bool:
+            return network(tokens) not in known and allowed(tokens)
+
         found: list[Tokens] = []
+        tried = {network(tokens) for tokens in state.tried}
         for place in range(count):
             number = state.iteration + place + 1
             first = not state.tried and not found
-            known = {*state.tried, *found}
-            tokens = state.tokens if first and allowed(state.tokens) else self._drawn(state, number, allowed, known)
+            known = {*tried, *map(network, found)}
+            tokens = state.tokens if first and allowed(state.tokens) else self._drawn(state, number, wanted)
             if tokens is None:  # all that is near has been tried: what it came to is known, and may be gone on from
-                tokens = self._drawn(state, number, allowed, set(found))
+                known = set(map(network, found))
+                tokens = self._drawn(state, number, wanted)
             if tokens is None:
                 raise UserError(
                     f"candidate {number}: none that keeps the limits was found in {self.max_iter_number} draws with "
@@ -123,13 +136,13 @@ class SAController:
         chance = math.exp((reward - current) / temperature)
         return bool(np.random.default_rng([self.seed, ACCEPT, iteration]).random() <= chance)
 
-    def _drawn(self, state: State, number: int, allowed: Callable[[Tokens], bool], known: set[Tokens]) -> Tokens | None:
+    def _drawn(self, state: State, number: int, wanted: Callable[[Tokens], bool]) -> Tokens | None:
         random = np.random.default_rng([self.seed, DRAW, number])
         places = [place for place, values in enumerate(self.range_table) if values > 1]
         for changed in range(1, len(places) + 1):
             for _ in range(self.max_iter_number):
                 tokens = self._changed(state.tokens, random.choice(places, changed, replace=False), random)
-                if tokens not in known and allowed(tokens):
+                if wanted(tokens):
                     return tokens
         return None
 

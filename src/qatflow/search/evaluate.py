@@ -1,5 +1,6 @@
 """A candidate trained for a while, and evaluated on the validation pictures: a job of its own."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
             write(trained, temporary)
             files = {name: sha256(temporary / name) for name in ("model", "weights")}
             write_json(temporary / "outcome.json", {**outcome.to_json(), "sha256": files, "provenance": made})
+        shutil.rmtree(folder)  # the state of each candidate would be as large as several networks
 
 
 def _trained(graph: Graph, data: Manifest, settings: TrainingSettings, folder: Path) -> tuple[Graph, dict[str, float]]:

@@ -40,7 +40,7 @@ def propose(setup: Setup, count: int, before: Path | None, outcomes: Sequence[Pa
     else:
         found = [(outcome.candidate.tokens, outcome.reward) for outcome in read_outcomes(outcomes)]
         state = controller.update(read_round(before).state, found)
-    tokens = controller.propose(state, count, lambda tokens: not space.refused(tokens))
+    tokens = controller.propose(state, count, lambda tokens: not space.refused(tokens), space.network)
     candidates = tuple(
         Candidate(number, one, space.size(one), space.described(one))
         for number, one in enumerate(tokens, state.iteration + 1)

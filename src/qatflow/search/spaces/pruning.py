@@ -79,6 +79,10 @@ class PruningSpace:
             f"max_ratio ({section.max_ratio:g})"
         )
 
+    def network(self, tokens: Tokens) -> Tokens:
+        """Return how many units of each group go: in a layer of few channels several ratios remove as many."""
+        return tuple(self._found.removed(name, ratio) for name, ratio in self.ratios(tokens).items())
+
     def described(self, tokens: Tokens) -> Mapping[str, Any]:
         """Return the ratios by group."""
         return {"ratios": self.ratios(tokens)}

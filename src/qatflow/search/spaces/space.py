@@ -52,6 +52,10 @@ class Space(Protocol):
         """Return why tokens do not keep the search's limits; an empty text where they do."""
         ...
 
+    def network(self, tokens: Tokens) -> Tokens:
+        """Return what is the same for tokens that stand for the same network: it is not evaluated twice."""
+        ...
+
     def described(self, tokens: Tokens) -> Mapping[str, Any]:
         """Return what tokens stand for, as plain JSON values."""
         ...
