@@ -73,7 +73,7 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
         outcome = Outcome(candidate, metric, 0.0 if refused else metric)
         print(f"candidate {number}: {section.metric_name} {metric:.4f}{f'; {refused}' if refused else ''}", flush=True)
         told = {"retrain_epoch": section.retrain_epoch, "metric_name": section.metric_name, **settings.shaping}
-        made = provenance.record([how.data, candidates], told, setup.seed)
+        made = provenance.record([how.data, candidates, *setup.inputs], told, setup.seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
         with whole_folder(output) as temporary:
             write(trained, temporary)

@@ -26,6 +26,9 @@ def setup(
         UserError: the YAML has problems, or a folder holds no graph.
     """
     config, graph = load_compress(compress, overrides), load(pretrained)
+    folders = [pretrained]
     if config.compressor.init_model is not None:
-        graph = initial_graph(Path(config.compressor.init_model), graph)
-    return Setup(config, graph, seed, latency)
+        folders.append(Path(config.compressor.init_model))
+        graph = initial_graph(folders[-1], graph)
+    files = [compress, *(folder / name for folder in folders for name in ("model", "weights"))]
+    return Setup(config, graph, seed, latency, (*files, *([] if latency is None else [latency])))

@@ -19,12 +19,14 @@ class Setup:
         graph: float graph that training would begin with.
         seed: of weights that a space makes.
         latency: latency table of the device; None where the search needs none.
+        inputs: files that all this was read from.
     """
 
     config: CompressConfig
     graph: Graph
     seed: int = 1
     latency: Path | None = None
+    inputs: tuple[Path, ...] = ()
 
 
 class Space(Protocol):
