@@ -143,10 +143,14 @@ def test_another_run_has_nothing_to_do(finished):
     ],
 )
 def test_a_search_is_made_again_for_what_shapes_it_alone(finished, key, value, again):
-    sections = json.loads((finished.folder / "presets.yaml").read_text())
+    written = (finished.folder / "presets.yaml").read_text()
+    sections = json.loads(written)
     sections["experiments"]["auto_prune"]["compress.overrides"][f"strategies.{key}"] = value
-    (finished.folder / "changed.yaml").write_text(json.dumps(sections))
-    plan = finished.plan("results/auto_prune/search/best/best.json", *SMALL, "changed.yaml")
+    try:
+        (finished.folder / "presets.yaml").write_text(json.dumps(sections))
+        plan = finished.plan("results/auto_prune/search/best/best.json", *SMALL, "presets.yaml")
+    finally:
+        (finished.folder / "presets.yaml").write_text(written)
     assert {rule: plan.get(rule) for rule in again} == again
     assert bool(plan) == bool(again)
 
@@ -155,9 +159,9 @@ def test_a_longer_search_that_is_killed_evaluates_the_unfinished_candidates_alon
     """Behind those that look at the shorter one."""
     sections = json.loads((finished.folder / "presets.yaml").read_text())
     sections["experiments"]["auto_prune"]["compress.overrides"]["search_steps"] = 4
-    (finished.folder / "longer.yaml").write_text(json.dumps(sections))
+    (finished.folder / "presets.yaml").write_text(json.dumps(sections))
     search = finished.folder / "results/auto_prune/search"
-    asked = ("results/auto_prune/search/best/best.json", *SMALL, "longer.yaml")
+    asked = ("results/auto_prune/search/best/best.json", *SMALL, "presets.yaml")
     logs = [finished.folder / f"logs/evaluate_candidate/auto_prune.2.{number}.log" for number in (3, 4)]
     before = outcomes(search)
     assert finished.plan(*asked) == {"propose_candidates": 1, "evaluate_candidate": 2, "conclude_search": 1}
