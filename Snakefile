@@ -30,6 +30,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/method.smk"
 include: "workflow/rules/strategies.smk"
+include: "workflow/rules/searches.smk"
 include: "workflow/rules/resources.smk"
 
 
@@ -38,6 +39,7 @@ configfile: "config/config.yaml"
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrained.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/compress.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/optimize.smk"

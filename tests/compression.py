@@ -27,11 +27,13 @@ def compressed(
     graph: Graph | None = None,
     teacher: Graph | None = None,
     distillers: Mapping[str, dict] | None = None,
+    searched: Mapping[str, float] | None = None,
     **section: Any,
 ) -> tuple[Graph, list[EpochFigures]]:
     """Train with the strategies, in this order, the last for int8; return the quantised graph and the history.
 
-    Those that prune name the pruner `p`, those that distil the distillers.
+    Those that prune name the pruner `p`, those that search the controller `c`, which has found `searched`; those that
+    distil the distillers.
     """
     from qatflow.compress.compressor import Compressor
     from qatflow.config.compress_checks import check_compress
@@ -41,9 +43,11 @@ def compressed(
     quantisation = {"class": "QuantizationStrategy", "float_model_save_path": "out", "end_epoch": epochs - 1}
     *others, last = strategies
     pruners = {"p": {"class": "StructurePruner"}} if any("pruner" in one for one in strategies.values()) else {}
+    controllers = {"c": {"class": "SAController"}} if any("controller" in one for one in strategies.values()) else {}
     config = CompressConfig.model_validate(
         {
             "pruners": pruners,
+            "controllers": controllers,
             "distillers": distillers or {},
             "strategies": {**{n: strategies[n] for n in others}, last: {**quantisation, **strategies[last]}},
             "compressor": {"epoch": epochs, "strategies": list(strategies)},
@@ -53,7 +57,7 @@ def compressed(
     settings = CompressSection.model_validate({"learning_rate": 0.01, "checkpoint_steps": 4, **section})
     folder.mkdir(exist_ok=True)
     graph = graph or network("small ResNet")
-    made = Compressor(graph, digits, settings, config, seed=3, teacher=teacher).run(folder)
+    made = Compressor(graph, digits, settings, config, seed=3, teacher=teacher, searched=searched).run(folder)
     return made.graph, made.history
 
 

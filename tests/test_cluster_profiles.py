@@ -27,6 +27,8 @@ LOCAL = {
         "adopt_ready_model",
         "make_report",
         "compare_experiments",
+        "propose_candidates",
+        "conclude_search",
     ),
 }
 QSUB = """\
@@ -62,13 +64,16 @@ def test_a_dry_run_plans_what_the_default_profile_plans(project, name):
 
 
 def test_gpus_are_asked_for_by_what_trains(project):
-    (project.folder / "gpus.yaml").write_text("hardware: {gpus: 2}\n")
-    for overlays, expected in ((("gpus.yaml",), "2"), ((), "0")):
+    search = "compress: {config: config/compress/auto_prune.yaml}\n"
+    (project.folder / "search.yaml").write_text(search)
+    (project.folder / "gpus.yaml").write_text(search + "hardware: {gpus: 2}\n")
+    for overlays, expected in ((("gpus.yaml",), "2"), (("search.yaml",), "0")):
         text = project.dry_run("--workflow-profile", "profiles/slurm", "all", *SMALL, *overlays)
         blocks = re.split(r"^(?:local)?(?:rule|checkpoint) ", text, flags=re.MULTILINE)[1:]
         asked = {block.partition(":")[0]: re.search(r"\bgpu=(\d+)", block) for block in blocks}
         found = {rule: gpus[1] for rule, gpus in asked.items() if gpus}
-        assert found == dict.fromkeys(("make_pretrained", "train_int8", "evaluate_fake_quant"), expected)
+        trains = ("make_pretrained", "evaluate_candidate", "train_int8", "evaluate_fake_quant")
+        assert found == dict.fromkeys(trains, expected)
 
 
 @pytest.mark.parametrize("name", CLUSTERS)

@@ -150,7 +150,7 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("'./output/int8'", "./output/float/int8", "q.yaml:9: .*int8_model_save_path: .* lies within or around"),
         ("'./checkpoints_quan/'", "output", "q.yaml:18: compressor.checkpoint_path: 'output' lies within or around"),
         ("'QuantizationStrategy'", "'QuantisationStrategy'", "q.yaml:4: .*class: must be .*did you mean 'Quanti"),
-        ("'QuantizationStrategy'", "'AutoPruneStrategy'", 'q.yaml:4: .*class: must be .* or "QuantizationStrategy";'),
+        ("'QuantizationStrategy'", "'OneShotStrategy'", 'q.yaml:4: .*class: must be .* or "QuantizationStrategy";'),
         ("    epoch: 10\n", "", "q.yaml:16: compressor.epoch: is missing; a whole number from 1 is required"),
         ("version: 1.0", "version: 2", "q.yaml:1: version: must be 1.0"),
         ("version: 1.0", "version: one", "q.yaml:1: version: must be a number or a whole number; got the text 'one'"),

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import re
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ PRESETS = {
         2, 2, delta_rate=0.4, eval_rate=0.5, **{"strategies.sensitive_pruning_strategy.end_epoch": 1}
     ),
     "quantization_pruning": quantised(1, 2),
+    "auto_prune": quantised(2, 2, search_steps=2, parallel=2, retrain_epoch=0),
     "distillation": quantised(1, 1, **{"strategies.distillation_strategy.end_epoch": 1}),
     "sparsity": quantised(1, 2, **{"strategies.sparsity_strategy.end_epoch": 1}),
     "clustering": quantised(1, 2, **{"strategies.clustering_strategy.end_epoch": 1}),
@@ -97,8 +102,89 @@ def test_a_pruned_model_has_half_of_the_multiply_adds(finished, preset):
         assert all(group["pruned_percent"] == [0.4, 0.8] for group in kept["groups"].values())
 
 
+def outcomes(search: Path) -> dict[int, dict[str, Any]]:
+    """What each candidate of a search came to, by its number, with the bytes of its file."""
+    contents = [path.read_bytes() for path in search.glob("round_*/candidate_*/outcome.json")]
+    files = [(json.loads(content), content) for content in contents]
+    return {found["number"]: {**found, "bytes": content} for found, content in files}
+
+
+def test_the_best_candidate_of_a_search_is_what_is_trained(finished):
+    results = finished.folder / "results/auto_prune"
+    whole = total(load(finished.folder / "pretrain/MobileNetV1_digits_pretrained")).multiply_adds
+    tried = outcomes(results / "search")
+    assert set(tried) == {1, 2}
+    assert all(0.45 <= 1 - one["size"]["multiply_adds"] / whole <= 0.55 for one in tried.values())
+    best = json.loads((results / "search/best/best.json").read_text())["best"]
+    assert best["reward"] == max(one["reward"] for one in tried.values())
+    assert total(load(results / "trained")).multiply_adds == best["size"]["multiply_adds"]
+    manifest = json.loads((results / "trained/manifest.json").read_text())
+    assert manifest["pruning"][0]["ratios"] == best["about"]["ratios"]
+    assert "results/auto_prune/search/best/best.json" in manifest["provenance"]["inputs"]
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["search"]["best"]["candidate"]["number"] == best["number"]
+    page = (results / "report/report.html").read_text()
+    assert "<h2>Search</h2>" in page and "<h2>Candidates of the search</h2>" in page
+    assert "<h2>Search</h2>" not in (finished.folder / "results/sparsity/report/report.html").read_text()
+    assert "AutoPruneStrategy tried 2 candidates" in (results / "report/summary.txt").read_text()
+
+
 def test_another_run_has_nothing_to_do(finished):
     assert finished.plan("all", *SMALL, "presets.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "again"),
+    [
+        ("quantization_strategy.weight_quantize_type", "channel_wise_abs_max", {}),
+        ("auto_pruning_strategy.start_epoch", 1, {}),
+        ("auto_pruning_strategy.max_ratio", 0.54, {"propose_candidates": 1}),
+        ("auto_pruning_strategy.retrain_epoch", 1, {"evaluate_candidate": 2, "conclude_search": 1}),
+    ],
+)
+def test_a_search_is_made_again_for_what_shapes_it_alone(finished, key, value, again):
+    written = (finished.folder / "presets.yaml").read_text()
+    sections = json.loads(written)
+    sections["experiments"]["auto_prune"]["compress.overrides"][f"strategies.{key}"] = value
+    try:
+        (finished.folder / "presets.yaml").write_text(json.dumps(sections))
+        plan = finished.plan("results/auto_prune/search/best/best.json", *SMALL, "presets.yaml")
+    finally:
+        (finished.folder / "presets.yaml").write_text(written)
+    assert {rule: plan.get(rule) for rule in again} == again
+    assert bool(plan) == bool(again)
+
+
+def test_a_longer_search_that_is_killed_evaluates_the_unfinished_candidates_alone(finished):
+    """Behind those that look at the shorter one."""
+    sections = json.loads((finished.folder / "presets.yaml").read_text())
+    sections["experiments"]["auto_prune"]["compress.overrides"]["search_steps"] = 4
+    (finished.folder / "presets.yaml").write_text(json.dumps(sections))
+    search = finished.folder / "results/auto_prune/search"
+    asked = ("results/auto_prune/search/best/best.json", *SMALL, "presets.yaml")
+    logs = [finished.folder / f"logs/evaluate_candidate/auto_prune.2.{number}.log" for number in (3, 4)]
+    before = outcomes(search)
+    assert finished.plan(*asked) == {"propose_candidates": 1, "evaluate_candidate": 2, "conclude_search": 1}
+    run = finished.start("snakemake", "--cores", "2", *asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 300
+        while not all(log.exists() for log in logs):  # each takes both cores: the first is done when the second begins
+            assert run.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    half = outcomes(search)
+    assert len(half) == 3
+    assert finished.plan(*asked) == {"evaluate_candidate": 1, "conclude_search": 1}
+    answer = finished.snakemake("--cores", "2", *asked)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    after = outcomes(search)
+    assert set(after) == {1, 2, 3, 4}
+    assert {number: after[number]["bytes"] for number in half} == {n: one["bytes"] for n, one in half.items()}
+    assert {number: after[number]["bytes"] for number in before} == {n: one["bytes"] for n, one in before.items()}
+    *_, last = (search / "best/history.csv").read_text().splitlines()
+    assert float(last.split(",")[4]) == max(one["reward"] for one in after.values())
 
 
 def test_a_training_begins_with_a_pruned_model(finished):

@@ -1,5 +1,6 @@
 """The graph of jobs, by dry runs of the real Snakefile: what each target needs, and what each job depends on."""
 
+import json
 import modulefinder
 import re
 import subprocess
@@ -36,7 +37,19 @@ class Watch:
 sys.meta_path.insert(0, Watch())
 """
 
-PARTS = ["config", "data", "pretrained", "compress", "export", "optimize", "ptq", "device", "evaluate", "report"]
+PARTS = [
+    "config",
+    "data",
+    "pretrained",
+    "compress",
+    "search",
+    "export",
+    "optimize",
+    "ptq",
+    "device",
+    "evaluate",
+    "report",
+]
 """The library's packages, in the order of the stages."""
 
 PART_OF = {
@@ -45,6 +58,9 @@ PART_OF = {
     "quantise_after_training": "ptq",
     "choose_method": "ptq",
     "train_int8": "compress",
+    "propose_candidates": "search",
+    "evaluate_candidate": "search",
+    "conclude_search": "search",
     "export_models": "export",
     "optimize_int8": "optimize",
     "optimize_float": "optimize",
@@ -72,7 +88,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def every_job(project: Project) -> dict[str, Job]:
-    plans = (("all",), ("all", "--config", "method=auto"), ("all", *ready(project)), ("compare",))
+    searching(project, search_steps=1)
+    auto = ("all", "--config", "method=auto")
+    plans = (("all",), auto, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 
@@ -81,6 +99,12 @@ def ready(project: Project) -> tuple[str, str]:
     """Arguments that name a quantised model."""
     (project.folder / "ready.tflite").write_bytes(b"a model")
     return "--config", "quantized_model={file: ready.tflite}"
+
+
+def searching(project: Project, **overrides: object) -> None:
+    """Write an overlay that searches."""
+    compress = {"config": "config/compress/auto_prune.yaml", "overrides": overrides}
+    (project.folder / "search.yaml").write_text(json.dumps({"compress": compress}))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -249,6 +273,31 @@ def test_a_teacher_is_made_beside_the_student_where_a_strategy_follows_it(projec
     assert count == 2
     assert inputs == {f"{folder}/{file}" for folder in folders for file in ("model", "weights")}
     assert trainings("unheard.yaml")[0] == 1
+
+
+def test_a_search_is_rounds_of_candidates_each_a_job_known_before_anything_runs(project):
+    searching(project, search_steps=5, parallel=2)
+    text = project.dry_run("compress", *SMALL, "search.yaml")
+    expected = dict.fromkeys({*TARGETS["compress"], "conclude_search", "compress"}, 1)
+    assert planned(text) == expected | {"propose_candidates": 3, "evaluate_candidate": 5}
+    found, folder = jobs(text), "results/digits_quant/search"
+    proposals = {
+        job.log: {path for path in job.inputs if path.startswith(folder)} for job in found if "propose" in job.rule
+    }
+    assert proposals["logs/propose_candidates/digits_quant.1.log"] == set()
+    assert proposals["logs/propose_candidates/digits_quant.3.log"] == {
+        f"{folder}/round_2/{file}"
+        for file in ("candidates.json", "candidate_3/outcome.json", "candidate_4/outcome.json")
+    }
+    (conclusion,) = (job for job in found if job.rule == "conclude_search")
+    outcomes = [path for path in conclusion.inputs if path.endswith("outcome.json")]
+    assert outcomes == [f"{folder}/round_{(n + 1) // 2}/candidate_{n}/outcome.json" for n in range(1, 6)]
+    (train,) = (job for job in found if job.rule == "train_int8")
+    assert [path for path in train.inputs if path.startswith("results")] == [f"{folder}/best/best.json"]
+    wanted = {"propose_candidates", "evaluate_candidate", "conclude_search"}
+    assert not wanted & set(project.plan("all", *SMALL, "search.yaml", "--config", "method=ptq"))
+    answer = project.snakemake("-n", f"{folder}/round_4/candidates.json", *SMALL, "search.yaml")
+    assert answer.returncode == 1 and "searches in 3 rounds, there is no 4" in answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize(("preset", "held"), [("quantization", True), ("filter_pruning_uniform", False)])

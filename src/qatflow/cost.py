@@ -141,6 +141,18 @@ def int8_training(config: Config, counts: dict[str, int], epochs: int) -> Cost:
     )
 
 
+def candidate_evaluation(config: Config, counts: dict[str, int], epochs: int) -> Cost:
+    """Return what evaluate_candidate takes with that many epochs, counted as one more for the evaluation."""
+    return training(
+        config,
+        counts,
+        epochs=epochs + 1,
+        batch_size=config.compress.batch_size,
+        picture_mb=FLOAT_MB,
+        picture_ms=FLOAT_MS,
+    )
+
+
 def fake_quant_evaluation(config: Config, counts: dict[str, int]) -> Cost:
     """Return what evaluating a fake-quantised Keras model on the test pictures takes."""
     batch, seen = evaluation_batch(config.data.preprocessing.size), {"train": counts["test"], "validation": 0}

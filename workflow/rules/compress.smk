@@ -9,6 +9,7 @@ rule train_int8:
         weights=pretrained_file("weights"),
         teacher=teacher_files,
         init_model=init_model_files,
+        search=best_found,
     output:
         model="results/{experiment}/trained/model",
         weights="results/{experiment}/trained/weights",
@@ -37,12 +38,13 @@ rule train_int8:
         teacher=lambda wildcards, input: (
             f"--teacher {Path(input.teacher[0]).parent}" if input.teacher else ""
         ),
+        search=flag_where("search", of="search"),
         seed=lambda wildcards: of(wildcards).seed,
         experiment=subpath(output.model, ancestor=2),
         folder=subpath(output.model, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
-        "exec python {input.script} --data {input.data} --pretrained {params.pretrained} {params.teacher}"
+        "exec python {input.script} --data {input.data} --pretrained {params.pretrained} {params.teacher} {params.search}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
         " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder}"
         " {params.flags} {params.keep_in_float} {params.hardware} > {log} 2>&1"

@@ -35,6 +35,7 @@ rule make_report:
         pretrained=made_here(pretrained_file("manifest.json")),
         history=where_trained("results/{experiment}/trained/history.csv"),
         trained=where_trained("results/{experiment}/trained/manifest.json"),
+        search=lambda wildcards: where_trained(*best_found(wildcards))(wildcards),
         demos=on_its_devices(rules.run_on_device.output.text),
         devices=on_its_devices(rules.run_on_device.output.report),
     output:
@@ -75,8 +76,10 @@ rule make_report:
         pretrained=flag_where("pretrained", of="pretrained"),
         history=flag_where("history", of="history"),
         trained=flag_where("trained", of="trained"),
+        search=flag_where("search", of="search"),
     shell:
         "python {input.script} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
         " --devices {input.devices} --demos {input.demos} {params.float_history}"
-        " {params.pretrained} {params.history} {params.trained} --summary {output.summary} --output {params.folder} > {log} 2>&1"
+        " {params.pretrained} {params.history} {params.trained} {params.search}"
+        " --summary {output.summary} --output {params.folder} > {log} 2>&1"

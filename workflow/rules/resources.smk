@@ -40,6 +40,11 @@ def int8_training(wildcards, config, pictures):
     return cost.int8_training(config, pictures, epochs)
 
 
+def candidate_evaluation(wildcards, config, pictures):
+    epochs = SEARCHES[wildcards.experiment].retrain_epoch
+    return cost.candidate_evaluation(config, pictures, epochs)
+
+
 def fake_quant_evaluation(wildcards, config, pictures):
     return cost.fake_quant_evaluation(config, pictures)
 

@@ -15,6 +15,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
     parser.add_argument("--teacher", type=Path, help="folder of the float model that distillation follows")
+    parser.add_argument("--search", type=Path, help="best.json of the search, where the YAML has one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
@@ -35,6 +36,7 @@ def main(argv: Sequence[str]) -> None:
         arguments.keep_in_float,
         read_flags(arguments, HardwareSection),
         arguments.teacher,
+        arguments.search,
     )
 
 

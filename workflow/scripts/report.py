@@ -13,6 +13,7 @@ from qatflow.report import table
 from qatflow.report.page import page
 from qatflow.report.pictures import confusion_picture, learning_curves, ranges_picture
 from qatflow.report.pruning import sensitivity_pictures
+from qatflow.report.search_picture import search_picture
 from qatflow.report.summary import summarise
 
 
@@ -30,6 +31,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--pretrained", type=Path, help="manifest.json of the float weights, where there are some")
     parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
     parser.add_argument("--trained", type=Path, help="manifest.json of the trained graph, where there is one")
+    parser.add_argument("--search", type=Path, help="best.json of the search before training, where there was one")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
     arguments = parser.parse_args(argv)
@@ -43,9 +45,10 @@ def main(argv: Sequence[str]) -> None:
         arguments.gate,
         list(zip(devices, demos, strict=True)),
         arguments.summary,
-        inputs=[*inputs, *filter(None, [arguments.pretrained, arguments.trained])],
+        inputs=[*inputs, *filter(None, [arguments.pretrained, arguments.trained, arguments.search])],
         pretrained=arguments.pretrained,
         trained=arguments.trained,
+        search=arguments.search,
     )
     write_text(arguments.output / "summary.txt", table.text(summary))
     histories = {"float": arguments.float_history, "int8": arguments.history}
@@ -61,6 +64,9 @@ def main(argv: Sequence[str]) -> None:
     }
     with tempfile.TemporaryDirectory() as folder:  # only the page has them: most experiments have none
         pictures |= sensitivity_pictures(summary.pruning, Path(folder))
+        if summary.search is not None:
+            search_picture(summary.search, Path(folder, "search.svg"))
+            pictures["Candidates of the search"] = Path(folder, "search.svg")
         write_text(arguments.output / "report.html", page(summary, devices, layers, pictures))
 
 

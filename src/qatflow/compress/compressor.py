@@ -9,10 +9,11 @@ import numpy as np
 
 from qatflow.compress.equalise import equalise
 from qatflow.compress.kernels import matching_kernels
-from qatflow.compress.learning_rate import default_rate, warning
+from qatflow.compress.learning_rate import warning
 from qatflow.compress.placement import quantised_kernels, quantised_tensors
 from qatflow.compress.positive_gammas import with_positive_gammas
 from qatflow.compress.settings import QuantSettings
+from qatflow.compress.training_settings import training_settings
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.model import CompressSection
 from qatflow.data.manifest import Manifest
@@ -49,6 +50,7 @@ class Compressor:
         seed: of order, augmentation and dropout.
         keep_in_float: layers whose name contains one of these texts stay in float, beside the YAML's skip_pattern.
         teacher: float graph that distillation follows; None: the graph itself, as it is now.
+        searched: share of each group's channels that goes, as a search has found it; None where none was made.
     """
 
     graph: Graph
@@ -58,6 +60,7 @@ class Compressor:
     seed: int
     keep_in_float: tuple[str, ...] = ()
     teacher: Graph | None = None
+    searched: Mapping[str, float] | None = None
 
     @property
     def skip(self) -> tuple[str, ...]:
@@ -72,17 +75,8 @@ class Compressor:
     @property
     def settings(self) -> TrainingSettings:
         """The settings of the training loop."""
-        section = self.section
-        rate = section.learning_rate or default_rate(section.batch_size, section.freeze_batch_norm)
-        return TrainingSettings(
-            **section.model_dump(exclude={"config", "overrides", "export", "learning_rate", "equalize_channels"}),
-            learning_rate=rate,
-            epochs=self.config.compressor.epoch,
-            warmup_epochs=0.0,
-            label_smoothing=0.0,
-            seed=self.seed,
-            evaluate_every=self.config.compressor.eval_epoch,
-        )
+        compressor = self.config.compressor
+        return training_settings(self.section, compressor.epoch, self.seed, compressor.eval_epoch)
 
     def shape(self) -> Mapping[str, Any]:
         """Return what a kept state must agree with, as plain JSON values: all but the number of epochs."""
@@ -95,6 +89,7 @@ class Compressor:
             "strategies": [self.config.strategies[name].model_dump(exclude=paths | cuts) for name in self._order],
             "pruners": {name: section.model_dump() for name, section in self.config.pruners.items()},
             "distillers": {name: section.model_dump() for name, section in self.config.distillers.items()},
+            "searched": None if self.searched is None else dict(self.searched),
             "keep_in_float": self.keep_in_float,
             "data": self.data.content_digest(),
         }
@@ -146,7 +141,16 @@ class Compressor:
             clusters=Clusters(clustering) if clustering is not None else None,
         )
         prepared = None if first else self._prepared
-        setup = Setup(self.config, graph, self.teacher or graph, quantisers, self.section.export, prepared, experiment)
+        setup = Setup(
+            self.config,
+            graph,
+            self.teacher or graph,
+            quantisers,
+            self.section.export,
+            prepared,
+            experiment,
+            self.searched,
+        )
         strategies = [setup.strategy(name) for name in self._order]
         history = Trainer(graph, self.data, settings, folder, strategies, hooks=quantisers).run()
         quantisation = strategies[-1]

@@ -7,6 +7,7 @@ from qatflow import provenance
 from qatflow.code_digest import code_digest
 from qatflow.compress.compressor import Compressor
 from qatflow.compress.init_model import initial_graph
+from qatflow.compress.pruning.searched import searched_ratios
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import read_manifest
@@ -31,6 +32,7 @@ def compress(
     keep_in_float: Sequence[str] = (),
     hardware: HardwareSection | None = None,
     teacher: Path | None = None,
+    search: Path | None = None,
 ) -> None:
     """Train for int8 and write the trained graph.
 
@@ -46,6 +48,7 @@ def compress(
         keep_in_float: layers whose name contains one of these texts stay in float.
         hardware: what TensorFlow computes on; None: the CPU.
         teacher: folder with the float graph that distillation follows; None: the one to compress.
+        search: best.json of the YAML's search; None where it has none.
 
     Raises:
         UserError: the YAML's init_model is no graph, or one for other data; or a layer cannot be quantised and is not
@@ -58,7 +61,8 @@ def compress(
     begins = None if config.compressor.init_model is None else Path(config.compressor.init_model)
     if begins is not None:
         follows, graph = follows or graph, initial_graph(begins, graph)
-    compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows)
+    ratios = None if search is None else searched_ratios(search)
+    compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows, ratios)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
     shape = {
@@ -73,6 +77,7 @@ def compress(
         compressed = compressor.run(folder, experiment)
         folders = [pretrained, *filter(None, [teacher, begins])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights")), Path(section.config)]
+        inputs += [] if search is None else [search]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
         made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor

@@ -14,6 +14,7 @@ from qatflow.config.keys import Keys
 from qatflow.config.paths import file_problem, folder_problem
 from qatflow.config.prune_checks import check_pruning, last_pruned
 from qatflow.config.prune_model import PruneStrategySection, SensitivePruneStrategySection
+from qatflow.config.search_checks import check_search
 from qatflow.config.sparsity_checks import check_sparsity
 from qatflow.config.validate import Problem, nearest
 
@@ -39,6 +40,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     yield from _order(config)
     yield from check_distillation(config)
     yield from check_pruning(config.strategies, config.pruners, config.compressor.epoch)
+    yield from check_search(config)
     yield from check_sparsity(config)
     for name, strategy in config.quantizations().items():
         yield from _epochs(config, name, strategy)

@@ -16,6 +16,7 @@ from qatflow.config.prune_model import (
     StructurePrunerSection,
     UniformPruneStrategySection,
 )
+from qatflow.config.search_model import AutoPruneStrategySection, SAControllerSection, SearchStrategySection
 from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
@@ -72,6 +73,7 @@ StrategySection = Annotated[
     DistillationStrategySection
     | UniformPruneStrategySection
     | SensitivePruneStrategySection
+    | AutoPruneStrategySection
     | SparsityStrategySection
     | ClusteringStrategySection
     | QuantizationStrategySection,
@@ -83,6 +85,7 @@ STRATEGIES: dict[str, type[Section]] = {
     "DistillationStrategy": DistillationStrategySection,
     "UniformPruneStrategy": UniformPruneStrategySection,
     "SensitivePruneStrategy": SensitivePruneStrategySection,
+    "AutoPruneStrategy": AutoPruneStrategySection,
     "SparsityStrategy": SparsityStrategySection,
     "ClusteringStrategy": ClusteringStrategySection,
     "QuantizationStrategy": QuantizationStrategySection,
@@ -101,6 +104,7 @@ class CompressConfig(Section):
     version: float | int = Field(1.0, description="Version of the grammar; 1.0.")
     include: list[Text] = Field([], description="Other YAML files, read first; paths relative to this file.")
     pruners: dict[str, StructurePrunerSection] = Field({}, description="What pruning strategies use, by name.")
+    controllers: dict[str, SAControllerSection] = Field({}, description="What strategies search by, by name.")
     distillers: dict[str, DistillerSection] = Field({}, description="What DistillationStrategy uses, by name.")
     strategies: dict[str, StrategySection] = Field({}, description="The strategies by name.")
     compressor: CompressorSection
@@ -121,6 +125,12 @@ class CompressConfig(Section):
     def distils(self) -> bool:
         """Return whether a strategy follows a teacher."""
         return any(isinstance(strategy, DistillationStrategySection) for strategy in self.strategies.values())
+
+    @property
+    def search(self) -> SearchStrategySection | None:
+        """The strategy that searches; None where there is none."""
+        found = (one for one in self.strategies.values() if isinstance(one, SearchStrategySection))
+        return next(found, None)
 
     @property
     def clustering(self) -> ClusteringStrategySection | None:

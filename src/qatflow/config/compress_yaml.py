@@ -14,8 +14,8 @@ from qatflow.config.text_file import shown
 from qatflow.config.validate import refusal, validate
 from qatflow.config.yaml_lines import YamlFile
 
-OTHER_SECTIONS = ("quantizers", "controllers")
-"""Sections of PaddleSlim's grammar for what this version does not do."""
+OTHER_SECTIONS = ("quantizers",)
+"""Sections of PaddleSlim's grammar for what nothing here takes."""
 
 
 def load_compress(path: Path, overrides: Mapping[str, Any] | None = None) -> CompressConfig:

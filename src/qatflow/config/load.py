@@ -131,6 +131,7 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
     models = (f"{experiment}_opt", f"{experiment}_float_opt", f"{experiment}_ptq", f"{experiment}_ready")
     return (
         *models,
+        "search",
         "trained",
         "device",
         "report",

@@ -1,4 +1,6 @@
-"""The sections of a compress YAML for filter pruning: PaddleSlim's pruners and the two strategies that use them.
+"""The sections of a compress YAML for filter pruning: PaddleSlim's pruners and the strategies that use them.
+
+The strategy that searches its ratios is in `search_model`.
 
 Keys and defaults are PaddleSlim's (`prune_strategy.py`, `pruner.py`, 1.x), except `pruned_params`: its default
 `conv.*_weights` names no kernel here. `target` and `geometric_median` are beyond PaddleSlim.
@@ -41,14 +43,10 @@ class StructurePrunerSection(Section):
 
 
 class PruneStrategySection(Section):
-    """What both strategies have."""
+    """What all strategies have that prune filters."""
 
     pruner: Text = Field(description="Name of a pruner under pruners.")
     start_epoch: int = Field(0, ge=0, description="Channels are removed before this epoch, counted from 0.")
-    target_ratio: float = Field(0.5, gt=0, lt=1, description="Share that is removed, of 1.")
-    target: Literal["flops", "params"] = Field(
-        "flops", description="What target_ratio is a share of: multiply-adds, as in PaddleSlim, or parameters."
-    )
     metric_name: Literal["acc_top1", "acc_top5"] = Field(
         "acc_top1", description="Accuracy on the validation pictures that is printed, and that sensitivities are of."
     )
@@ -59,7 +57,16 @@ class PruneStrategySection(Section):
     )
 
 
-class UniformPruneStrategySection(PruneStrategySection):
+class TargetedPruneStrategySection(PruneStrategySection):
+    """What the strategies have that remove a given share."""
+
+    target_ratio: float = Field(0.5, gt=0, lt=1, description="Share that is removed, of 1.")
+    target: Literal["flops", "params"] = Field(
+        "flops", description="What target_ratio is a share of: multiply-adds, as in PaddleSlim, or parameters."
+    )
+
+
+class UniformPruneStrategySection(TargetedPruneStrategySection):
     """One strategy of class UniformPruneStrategy: all layers lose the same share of their channels."""
 
     class_: Literal["UniformPruneStrategy"] = Field(alias="class", description="The strategy's class.")
@@ -74,7 +81,7 @@ class SensitivitySection(Section):
     loss: list[float] = Field(min_length=1, description="Accuracy lost by each, of 1.")
 
 
-class SensitivePruneStrategySection(PruneStrategySection):
+class SensitivePruneStrategySection(TargetedPruneStrategySection):
     """One strategy of class SensitivePruneStrategy: layers whose pruning costs less accuracy lose more channels."""
 
     class_: Literal["SensitivePruneStrategy"] = Field(alias="class", description="The strategy's class.")

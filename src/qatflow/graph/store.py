@@ -4,6 +4,7 @@ Integers are stored as int8 or int16, or as float32 of integer value (PaddleSlim
 them as `<weight>.scale` and `<node>.scale`, float32. Neither file can carry code.
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +41,14 @@ def write(graph: Graph, folder: Path, integers: IntegersAs = "integer") -> None:
     write_json(folder / "model", to_json(graph))
     with whole_file(folder / "weights") as temporary:
         temporary.write_bytes(serialize(tensors(graph, integers)))
+
+
+def graph_digest(graph: Graph) -> str:
+    """Return the hexadecimal SHA-256 of a graph: its nodes, and each weight's name, shape and values."""
+    found = hashlib.sha256(json.dumps(to_json(graph), sort_keys=True).encode())
+    for name, values in sorted(graph.weights.items()):
+        found.update(f"{name} {values.shape}\0".encode() + values.tobytes())
+    return found.hexdigest()
 
 
 def load(folder: Path) -> Graph:

@@ -12,8 +12,11 @@ from qatflow.report import on_device
 from qatflow.report.pruning import whole
 from qatflow.report.summary import Summary
 from qatflow.report.table import HEAD, cells
+from qatflow.search.candidate import Outcome
+from qatflow.search.found import Found
 
 WORST = 10
+LEADERS = 10
 STYLE = """\
 body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse }
@@ -43,7 +46,20 @@ TEMPLATE = """<!DOCTYPE html>
 {% for line in lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
-{% if summary.pruning %}<h2>Filter pruning</h2>
+{% if summary.search %}<h2>Search</h2>
+<p>{{ summary.search.text() }}.</p>
+<table>
+<tr><th>candidate</th><th>{{ summary.search.metric_name }} %</th><th>multiply-adds</th><th>parameters</th>
+{%- if summary.search.best.candidate.size.latency_ms is not none %}<th>latency ms</th>{% endif %}<th>tokens</th></tr>
+{% for one in leaders %}<tr><td>{{ one.candidate.number }}</td><td>{{ "%.2f" | format(100 * one.metric) }}</td>
+<td>{{ "{:,}".format(one.candidate.size.multiply_adds) }}</td>
+<td>{{ "{:,}".format(one.candidate.size.parameters) }}</td>
+{%- if one.candidate.size.latency_ms is not none %}
+<td>{{ "%.3f" | format(one.candidate.size.latency_ms) }}</td>{% endif %}
+<td>{{ one.candidate.tokens | join(" ") }}</td></tr>
+{% endfor %}</table>
+{% endif %}
+{%- if summary.pruning %}<h2>Filter pruning</h2>
 <ul>
 {% for step in summary.pruning %}<li>{{ step.text() }}</li>
 {% endfor %}</ul>
@@ -140,10 +156,16 @@ def page(
             for found, report in zip(summary.on_device, devices, strict=True)
         ],
         device_head=on_device.HEAD,
+        leaders=leaders(summary.search) if summary.search else [],
         pruned=whole(summary.pruning),
         layers=layers[:WORST],
         pictures=drawn,
     )
+
+
+def leaders(search: Found) -> list[Outcome]:
+    """Return the candidates that did best, the best first."""
+    return sorted(search.outcomes, key=lambda outcome: (-outcome.reward, outcome.candidate.number))[:LEADERS]
 
 
 def _runs(number: int) -> str:

@@ -10,6 +10,7 @@ from qatflow.device.words import agreement
 from qatflow.files import read_json, write_json
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.pruning import Pruning, read_pruning
+from qatflow.search.found import Found, read_found
 
 FORMAT = 4
 NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
@@ -51,6 +52,7 @@ class Summary:
             to be known of the float weights.
         on_device: what each device run found, of the float model, where there is one, and of the one that ships.
         pruning: what filter pruning has made of the network, step by step.
+        search: what a search before training has found; None where there was none.
     """
 
     experiment: str
@@ -59,6 +61,7 @@ class Summary:
     gate: tuple[str, ...]
     on_device: tuple[OnDevice, ...]
     pruning: tuple[Pruning, ...] = ()
+    search: Found | None = None
 
 
 def summarise(
@@ -71,6 +74,7 @@ def summarise(
     inputs: Sequence[Path],
     pretrained: Path | None = None,
     trained: Path | None = None,
+    search: Path | None = None,
 ) -> Summary:
     """Gather the figures and write summary.json.
 
@@ -84,6 +88,7 @@ def summarise(
         inputs: all files that the figures come from.
         pretrained: manifest.json of the float weights, which says what was done to them; None where there are none.
         trained: manifest.json of the trained graph, which says what pruning made of it; None where none was trained.
+        search: best.json of the search before training; None where there was none.
     """
     found = read_json(evaluation)
     models, fake_quant = found["models"], found["fake_quant"]
@@ -104,6 +109,7 @@ def summarise(
         (*(read_json(pretrained)["said"] if pretrained is not None else ()), *read_json(gate)["said"]),
         tuple(on_device(run, demo) for run, demo in devices),
         read_pruning(trained) if trained is not None else (),
+        read_found(search) if search is not None else None,
     )
     made = provenance.record(inputs, {"shipped": shipped})
     write_json(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})

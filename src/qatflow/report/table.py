@@ -19,6 +19,7 @@ def text(summary: Summary) -> str:
             *aligned([HEAD, *_lines(summary.rows)], left=(0, len(HEAD) - 1)),
             "",
             *summary.gate,
+            *([summary.search.text()] if summary.search else []),
             *(step.text() for step in summary.pruning),
             *(line for found in summary.on_device for line in _device(found)),
             "",

@@ -1,6 +1,5 @@
 """What pruning one group of layers alone costs in accuracy: measured once, kept after each measurement."""
 
-import hashlib
 from bisect import bisect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from qatflow.compress.pruning.candidates import Candidates
 from qatflow.errors import UserError
 from qatflow.files import read_json, write_json
 from qatflow.graph.graph import Graph
+from qatflow.graph.store import graph_digest
 from qatflow.work_folder import digest
 
 Evaluate = Callable[[Graph], float]
@@ -67,7 +67,7 @@ def measure(
                 f"sensitivities: '{name}' is no group of layers that is pruned; these are {', '.join(candidates.order)}"
             )
     order = {name: units.tolist() for name, units in candidates.order.items()}
-    kept = _Kept(file, digest({"about": about, "weights": _content(candidates.graph), "order": order}))
+    kept = _Kept(file, digest({"about": about, "graph": graph_digest(candidates.graph), "order": order}))
     for group in (group for group in candidates.groups if group.name not in known):
         costs = {0: 0.0}  # by the number of units that go, so that a small group is not measured twice
         for ratio in swept_ratios(delta_rate):
@@ -83,13 +83,6 @@ def measure(
                 print(f"sensitivity of {group.name}: {ratio:g} pruned alone costs {100 * loss:.2f} points", flush=True)
             costs[removed] = loss
     return {name: known[name] if name in known else kept.sensitivity(name) for name in candidates.order}
-
-
-def _content(graph: Graph) -> str:
-    total = hashlib.sha256()
-    for name, values in sorted(graph.weights.items()):
-        total.update(f"{name} {values.shape}\0".encode() + values.tobytes())
-    return total.hexdigest()
 
 
 class _Kept:

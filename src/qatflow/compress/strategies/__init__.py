@@ -1,6 +1,6 @@
 """The compression strategies, by the sections of the compress YAML that describe them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from qatflow.compress.distillers import DISTILLERS
 from qatflow.compress.distillers.thinner import check_thinner
 from qatflow.compress.quantize_model import Quantisers
+from qatflow.compress.strategies.auto_prune import AutoPruneStrategy
 from qatflow.compress.strategies.clustering import ClusteringStrategy
 from qatflow.compress.strategies.distillation import DistillationStrategy
 from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
@@ -22,6 +23,7 @@ from qatflow.config.prune_model import (
     SensitivePruneStrategySection,
     UniformPruneStrategySection,
 )
+from qatflow.config.search_model import AutoPruneStrategySection
 from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.training.strategy import Strategy
@@ -38,6 +40,7 @@ class Setup:
         quantisers: hooks of the trainer's model.
         export: which epoch's quantised graph is kept.
         experiment: folder that paths of the YAML are relative to.
+        searched: share of each group's channels that goes, as a search has found it.
         prepared: what is done to the float graph when quantisation, or clustering before it, begins; None: nothing.
     """
 
@@ -48,6 +51,7 @@ class Setup:
     export: Export
     prepared: Callable[[Graph], Graph] | None = None
     experiment: Path = Path()
+    searched: Mapping[str, float] | None = None
 
     def strategy(self, name: str) -> Strategy:
         """Return the strategy of a name.
@@ -82,6 +86,10 @@ def _sensitive(setup: Setup, section: SensitivePruneStrategySection) -> Strategy
     return SensitivePruneStrategy(section, setup.config.pruners[section.pruner], setup.experiment)
 
 
+def _auto(setup: Setup, section: AutoPruneStrategySection) -> Strategy:
+    return AutoPruneStrategy(section, setup.config.pruners[section.pruner], setup.searched)
+
+
 def _sparsity(setup: Setup, section: SparsityStrategySection) -> Strategy:
     return SparsityStrategy(section, setup.graph)
 
@@ -94,6 +102,7 @@ STRATEGIES: dict[type[Section], Callable[[Setup, Any], Strategy]] = {
     DistillationStrategySection: _distillation,
     UniformPruneStrategySection: _uniform,
     SensitivePruneStrategySection: _sensitive,
+    AutoPruneStrategySection: _auto,
     SparsityStrategySection: _sparsity,
     ClusteringStrategySection: _clustering,
     QuantizationStrategySection: _quantization,

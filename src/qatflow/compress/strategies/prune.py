@@ -19,7 +19,7 @@ METRICS = {"acc_top1": 1, "acc_top5": 2}
 
 
 class PruneStrategy(Strategy):
-    """Base of the two. The pruned graph takes the place of the trainer's, so that all after it sees a thinner network.
+    """Base of the strategies that prune. Their graph takes the trainer's place: all after it sees a thinner network.
 
     Attributes:
         done: what each pruning has made, as `PruningReport.to_json`, with its epoch, the metric before and after it,

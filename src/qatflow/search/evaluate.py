@@ -1,0 +1,92 @@
+"""A candidate trained for a while, and evaluated on the validation pictures: a job of its own."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from qatflow import provenance
+from qatflow.code_digest import code_digest
+from qatflow.compress.training_settings import training_settings
+from qatflow.config.model import CompressSection, HardwareSection
+from qatflow.data.manifest import Manifest, read_manifest
+from qatflow.files import sha256, whole_folder, write_json
+from qatflow.graph.graph import Graph
+from qatflow.graph.store import graph_digest, write
+from qatflow.search.candidate import Outcome
+from qatflow.search.rounds import read_round
+from qatflow.search.spaces import Setup, space_of
+from qatflow.tensorflow_runtime import start
+from qatflow.training.settings import TrainingSettings
+from qatflow.work_folder import work_folder
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How candidates are evaluated.
+
+    Attributes:
+        data: manifest.json of the prepared pictures.
+        section: the configuration's compress section, whose settings of training hold.
+        threads: threads of TensorFlow.
+        hardware: what TensorFlow computes on; None: the CPU.
+    """
+
+    data: Path
+    section: CompressSection
+    threads: int
+    hardware: HardwareSection | None = None
+
+
+def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work: Path, output: Path) -> None:
+    """Write what a candidate comes to, and its network.
+
+    Args:
+        setup: what is searched over.
+        candidates: candidates.json of its round.
+        number: the candidate's.
+        how: it is evaluated.
+        work: root of the training's state; a killed run goes on from there.
+        output: folder to write: outcome.json, and the network as `model` and `weights`.
+
+    Raises:
+        UserError: the training fails, or fewer GPUs are there than are asked for.
+    """
+    section = setup.config.search
+    assert section is not None
+    candidate, data = read_round(candidates).candidate(number), read_manifest(how.data)
+    space = space_of(setup)
+    graph = space.graph(candidate.tokens)
+    settings = training_settings(how.section, section.retrain_epoch, setup.seed, evaluate_every=0)
+    shape = {
+        "tokens": candidate.tokens,
+        "model": graph_digest(graph),
+        "settings": settings.shaping,
+        "epochs": settings.epochs,
+        "data": data.content_digest(),
+        "code": code_digest("qatflow.training.loop"),
+    }
+    with work_folder(work, shape, "training this candidate") as folder:
+        start(setup.seed, how.threads, how.hardware)
+        trained, top = _trained(graph, data, settings, folder)
+        metric = top[section.metric_name]
+        refused = space.refused(candidate.tokens)
+        outcome = Outcome(candidate, metric, 0.0 if refused else metric)
+        print(f"candidate {number}: {section.metric_name} {metric:.4f}{f'; {refused}' if refused else ''}", flush=True)
+        told = {"retrain_epoch": section.retrain_epoch, "metric_name": section.metric_name, **settings.shaping}
+        made = provenance.record([how.data, candidates, *setup.inputs], told, setup.seed)
+        # under the lock: a trainer left over from a killed run must not write beside its successor
+        with whole_folder(output) as temporary:
+            write(trained, temporary)
+            files = {name: sha256(temporary / name) for name in ("model", "weights")}
+            write_json(temporary / "outcome.json", {**outcome.to_json(), "sha256": files, "provenance": made})
+        shutil.rmtree(folder)  # the state of each candidate would be as large as several networks
+
+
+def _trained(graph: Graph, data: Manifest, settings: TrainingSettings, folder: Path) -> tuple[Graph, dict[str, float]]:
+    """Return the graph as it is after its epochs, and its accuracies by PaddleSlim's names, shares of 1."""
+    from qatflow.training.loop import Trainer
+
+    trainer = Trainer(graph, data, settings, folder)
+    trainer.run()
+    _, top1, top5 = trainer.evaluate()
+    return trainer.float_graph(), {"acc_top1": top1, "acc_top5": top5}

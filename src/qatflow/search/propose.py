@@ -1,0 +1,61 @@
+"""The candidates of a round, from the outcomes of the one before."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qatflow.errors import UserError
+from qatflow.graph.counts import total
+from qatflow.search.candidate import Candidate, Size, Tokens, read_outcomes
+from qatflow.search.controller import SAController, State
+from qatflow.search.rounds import Round, read_round, write_round
+from qatflow.search.spaces import Setup, Space, space_of
+
+
+def propose(setup: Setup, count: int, before: Path | None, outcomes: Sequence[Path], output: Path) -> None:
+    """Write candidates.json of a round.
+
+    Args:
+        setup: what is searched over.
+        count: candidates to propose.
+        before: candidates.json of the round before; None: this is the first.
+        outcomes: outcome.json of each of its candidates.
+        output: file to write.
+
+    Raises:
+        UserError: no candidates that keep the limits are found, or the settings do not go with the graph.
+    """
+    section = setup.config.search
+    assert section is not None
+    space = space_of(setup)
+    chosen = setup.config.controllers[section.controller]
+    controller = SAController(
+        space.range_table,
+        chosen.reduce_rate,
+        chosen.init_temperature,
+        chosen.max_iter_number,
+        setup.seed if chosen.seed is None else chosen.seed,
+    )
+    if before is None:
+        state = State(_first(space, section.init_tokens))
+    else:
+        found = [(outcome.candidate.tokens, outcome.reward) for outcome in read_outcomes(outcomes)]
+        state = controller.update(read_round(before).state, found)
+    tokens = controller.propose(state, count, lambda tokens: not space.refused(tokens), space.network)
+    candidates = tuple(
+        Candidate(number, one, space.size(one), space.described(one))
+        for number, one in enumerate(tokens, state.iteration + 1)
+    )
+    whole = total(setup.graph)
+    write_round(Round(state, Size(whole.multiply_adds, whole.parameters), candidates), output)
+    for candidate in candidates:
+        print(f"candidate {candidate.number}: {candidate.tokens}, {candidate.size}", flush=True)
+
+
+def _first(space: Space, given: Sequence[int] | None) -> Tokens:
+    if given is None:
+        return space.initial
+    tokens = tuple(given)
+    reason = space.refused(tokens)
+    if reason:
+        raise UserError(f"init_tokens: {reason}; leave the key out for tokens that do")
+    return tokens

@@ -1,0 +1,48 @@
+"""A round of a search as candidates.json: the state that it begins with, and what is to be tried in it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from qatflow.errors import UserError
+from qatflow.files import read_json, write_json
+from qatflow.search.candidate import Candidate, Size
+from qatflow.search.controller import State
+
+
+@dataclass(frozen=True)
+class Round:
+    """Candidates that are evaluated side by side.
+
+    Attributes:
+        state: from which they were drawn.
+        whole: size of the network that the search began with.
+        candidates: to be tried.
+    """
+
+    state: State
+    whole: Size
+    candidates: tuple[Candidate, ...]
+
+    def candidate(self, number: int) -> Candidate:
+        """Return the candidate of a number.
+
+        Raises:
+            UserError: the round has none.
+        """
+        for candidate in self.candidates:
+            if candidate.number == number:
+                return candidate
+        there = ", ".join(str(candidate.number) for candidate in self.candidates)
+        raise UserError(f"there is no candidate {number} in this round, but {there}")
+
+
+def write_round(this: Round, path: Path) -> None:
+    """Write candidates.json."""
+    candidates = [asdict(candidate) for candidate in this.candidates]
+    write_json(path, {"state": this.state.to_json(), "whole": asdict(this.whole), "candidates": candidates})
+
+
+def read_round(path: Path) -> Round:
+    """Read what `write_round` wrote."""
+    found = read_json(path)
+    return Round(State.of(found["state"]), Size(**found["whole"]), tuple(map(Candidate.of, found["candidates"])))

@@ -1,0 +1,24 @@
+"""What can be searched over, by the sections of the compress YAML."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qatflow.config.model import Section
+from qatflow.config.search_model import AutoPruneStrategySection
+from qatflow.search.spaces.pruning import PruningSpace
+from qatflow.search.spaces.space import Setup, Space
+
+SPACES: dict[type[Section], Callable[[Setup, Any], Space]] = {
+    AutoPruneStrategySection: PruningSpace,
+}
+
+
+def space_of(setup: Setup) -> Space:
+    """Return the space of the YAML's strategy that searches.
+
+    Raises:
+        UserError: its settings do not go with the graph.
+    """
+    section = setup.config.search
+    assert section is not None
+    return SPACES[type(section)](setup, section)

@@ -1,0 +1,63 @@
+"""What a search is over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from qatflow.config.compress_model import CompressConfig
+from qatflow.graph.graph import Graph
+from qatflow.search.candidate import Size, Tokens
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What spaces are made of.
+
+    Attributes:
+        config: the compress YAML.
+        graph: float graph that training would begin with.
+        seed: of weights that a space makes.
+        latency: latency table of the device; None where the search needs none.
+        inputs: files that all this was read from.
+    """
+
+    config: CompressConfig
+    graph: Graph
+    seed: int = 1
+    latency: Path | None = None
+    inputs: tuple[Path, ...] = ()
+
+
+class Space(Protocol):
+    """The networks among which the best is searched. Pure functions of tokens; TensorFlow is not needed."""
+
+    @property
+    def range_table(self) -> tuple[int, ...]:
+        """Number of values of each token."""
+        ...
+
+    @property
+    def initial(self) -> Tokens:
+        """The tokens that the search begins with, where the YAML gives none."""
+        ...
+
+    def graph(self, tokens: Tokens) -> Graph:
+        """Return the network of some tokens, in float, with the weights that its training begins with."""
+        ...
+
+    def size(self, tokens: Tokens) -> Size:
+        """Return what that costs."""
+        ...
+
+    def refused(self, tokens: Tokens) -> str:
+        """Return why tokens do not keep the search's limits; an empty text where they do."""
+        ...
+
+    def network(self, tokens: Tokens) -> Tokens:
+        """Return what is the same for tokens that stand for the same network: it is not evaluated twice."""
+        ...
+
+    def described(self, tokens: Tokens) -> Mapping[str, Any]:
+        """Return what tokens stand for, as plain JSON values."""
+        ...

@@ -1,0 +1,34 @@
+"""The network that a search begins with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qatflow.compress.init_model import initial_graph
+from qatflow.config.compress_yaml import load_compress
+from qatflow.graph.store import load
+from qatflow.search.spaces import Setup
+
+
+def setup(
+    compress: Path, overrides: Mapping[str, Any], pretrained: Path, seed: int, latency: Path | None = None
+) -> Setup:
+    """Return what the search's space is made of.
+
+    Args:
+        compress: the compress YAML.
+        overrides: of its values.
+        pretrained: folder with the float graph; the YAML's init_model takes its place.
+        seed: of the experiment.
+        latency: latency table, where the search needs one.
+
+    Raises:
+        UserError: the YAML has problems, or a folder holds no graph.
+    """
+    config, graph = load_compress(compress, overrides), load(pretrained)
+    folders = [pretrained]
+    if config.compressor.init_model is not None:
+        folders.append(Path(config.compressor.init_model))
+        graph = initial_graph(folders[-1], graph)
+    files = [compress, *(folder / name for folder in folders for name in ("model", "weights"))]
+    return Setup(config, graph, seed, latency, (*files, *([] if latency is None else [latency])))

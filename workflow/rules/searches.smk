@@ -1,0 +1,82 @@
+"""What the compress YAMLs say of searches: their rounds and candidates are known before anything runs."""
+
+# The strategies that search, by experiment.
+SEARCHES = {
+    name: compress.search
+    for name, compress in COMPRESS.items()
+    if compress.search is not None
+}
+ROUND = "results/{experiment}/search/round_{round}"
+# No training of a candidate shapes, or is shaped by, what is done with the best: so neither is run again for the other.
+NOT_SEARCHED = ("start_epoch", "end_epoch")
+PROPOSED_ONLY = (
+    *("controller", "search_steps", "parallel", "init_tokens"),
+    *("min_ratio", "max_ratio", "uniform_range"),
+)
+EVALUATED_ONLY = ("retrain_epoch", "metric_name", "search_steps")
+
+
+wildcard_constraints:
+    round=r"[1-9]\d*",
+    candidate=r"[1-9]\d*",
+
+
+def search_part(leave_out, sections):
+    """Return a params function for what the compress YAML says of a search, as JSON, without some keys of its strategy."""
+
+    def part(wildcards):
+        compress = COMPRESS[wildcards.experiment]
+        value = resolved(compress)
+        strategy = resolved(compress.search)
+        for key in (*NOT_SEARCHED, *leave_out):
+            strategy.pop(key, None)
+        return json.dumps([strategy, *(value[section] for section in sections)])
+
+    return part
+
+
+def candidates_of(wildcards):
+    """Return the numbers of the candidates of a job's round."""
+    rounds = SEARCHES[wildcards.experiment].rounds
+    if int(wildcards.round) > len(rounds):
+        raise WorkflowError(
+            f"{wildcards.experiment} searches in {len(rounds)} rounds, there is no {wildcards.round}"
+        )
+    return rounds[int(wildcards.round) - 1]
+
+
+def round_before(wildcards):
+    """Return candidates.json of the round before, and what each of its candidates came to: nothing for the first."""
+    before = int(wildcards.round) - 1
+    if not before:
+        return {}
+    folder = ROUND.format(experiment=wildcards.experiment, round=before)
+    numbers = SEARCHES[wildcards.experiment].rounds[before - 1]
+    return {
+        "before": f"{folder}/candidates.json",
+        "outcomes": [f"{folder}/candidate_{n}/outcome.json" for n in numbers],
+    }
+
+
+def all_rounds(wildcards):
+    """Return candidates.json of each round of a search."""
+    rounds = SEARCHES[wildcards.experiment].rounds
+    folder = ROUND.format(experiment=wildcards.experiment, round="{round}")
+    return expand(f"{folder}/candidates.json", round=range(1, len(rounds) + 1))
+
+
+def all_candidates(wildcards):
+    """Return the files of all candidates of a search."""
+    return [
+        f"{ROUND.format(experiment=wildcards.experiment, round=place)}/candidate_{number}/{file}"
+        for place, numbers in enumerate(SEARCHES[wildcards.experiment].rounds, 1)
+        for number in numbers
+        for file in ("outcome.json", "model", "weights")
+    ]
+
+
+def best_found(wildcards):
+    """Return what a job's search has found, where the compress YAML searches."""
+    if wildcards.experiment not in SEARCHES:
+        return []
+    return [f"results/{wildcards.experiment}/search/best/best.json"]
