@@ -50,12 +50,13 @@ TEMPLATE = """<!DOCTYPE html>
 <p>{{ summary.search.text() }}.</p>
 <table>
 <tr><th>candidate</th><th>{{ summary.search.metric_name }} %</th><th>multiply-adds</th><th>parameters</th>
-{%- if summary.search.best.candidate.size.latency_ms is not none %}<th>latency ms</th>{% endif %}<th>tokens</th></tr>
+{%- if summary.search.best.candidate.size.latency is not none %}
+<th>latency, {{ summary.search.best.candidate.size.latency_unit }}</th>{% endif %}<th>tokens</th></tr>
 {% for one in leaders %}<tr><td>{{ one.candidate.number }}</td><td>{{ "%.2f" | format(100 * one.metric) }}</td>
 <td>{{ "{:,}".format(one.candidate.size.multiply_adds) }}</td>
 <td>{{ "{:,}".format(one.candidate.size.parameters) }}</td>
-{%- if one.candidate.size.latency_ms is not none %}
-<td>{{ "%.3f" | format(one.candidate.size.latency_ms) }}</td>{% endif %}
+{%- if one.candidate.size.latency is not none %}
+<td>{{ "%.6g" | format(one.candidate.size.latency) }}</td>{% endif %}
 <td>{{ one.candidate.tokens | join(" ") }}</td></tr>
 {% endfor %}</table>
 {% endif %}
