@@ -29,6 +29,7 @@ LOCAL = {
         "compare_experiments",
         "propose_candidates",
         "conclude_search",
+        "measure_latency",
     ),
 }
 QSUB = """\

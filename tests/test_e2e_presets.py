@@ -28,6 +28,8 @@ def quantised(first: int, last: int, **more: Any) -> dict[str, Any]:
     return {"epoch": last + 1, f"{strategy}.start_epoch": first, f"{strategy}.end_epoch": last, **more}
 
 
+LIGHT_NAS = {"searched_params": "conv_pw_(9|12)/|conv_dw_(2|4)/", "target_flops": 790_000}
+"""Few layers, and fewer multiply-adds than the float model's 797,824."""
 PRESETS = {
     "quantization": quantised(0, 0),
     "filter_pruning_uniform": quantised(2, 2),
@@ -36,6 +38,9 @@ PRESETS = {
     ),
     "quantization_pruning": quantised(1, 2),
     "auto_prune": quantised(2, 2, search_steps=2, parallel=2, retrain_epoch=0),
+    "light_nas": quantised(
+        2, 2, search_steps=4, parallel=2, retrain_epoch=2, widths=[0.5, 1.0], kernel_sizes=[3, 5], **LIGHT_NAS
+    ),
     "distillation": quantised(1, 1, **{"strategies.distillation_strategy.end_epoch": 1}),
     "sparsity": quantised(1, 2, **{"strategies.sparsity_strategy.end_epoch": 1}),
     "clustering": quantised(1, 2, **{"strategies.clustering_strategy.end_epoch": 1}),
@@ -53,6 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
         name: {"compress.config": f"config/compress/{name}.yaml", "compress.overrides": short}
         for name, short in PRESETS.items()
     }
+    listed["light_nas"]["compress.learning_rate"] = 0.05  # as high as that of float training: its weights are new
     # the small network forgets much in so few epochs: that each ships is asked for here, not how good it is
     sections = {
         "pretrained": {"train": {"epochs": 8}},
@@ -127,6 +133,26 @@ def test_the_best_candidate_of_a_search_is_what_is_trained(finished):
     assert "<h2>Search</h2>" in page and "<h2>Candidates of the search</h2>" in page
     assert "<h2>Search</h2>" not in (finished.folder / "results/sparsity/report/report.html").read_text()
     assert "AutoPruneStrategy tried 2 candidates" in (results / "report/summary.txt").read_text()
+
+
+def test_the_best_network_of_a_search_is_the_one_that_is_trained(finished):
+    results = finished.folder / "results/light_nas"
+    tried = outcomes(results / "search")
+    assert set(tried) == {1, 2, 3, 4}
+    for number, one in tried.items():
+        (folder,) = (results / "search").glob(f"round_*/candidate_{number}")
+        assert total(load(folder)).multiply_adds == one["size"]["multiply_adds"] <= LIGHT_NAS["target_flops"]
+        assert one["reward"] == one["metric"]
+    best = json.loads((results / "search/best/best.json").read_text())["best"]
+    assert best["reward"] == max(one["reward"] for one in tried.values())
+    shapes = {name: values.shape for name, values in load(results / "search/best").weights.items()}
+    assert {name: values.shape for name, values in load(results / "trained").weights.items()} == shapes
+    about = best["about"]
+    assert {name: shapes[name][-1] for name in about["channels"]} == about["channels"]
+    assert {name: shapes[name][0] for name in about["windows"]} == about["windows"]
+    manifest = json.loads((results / "trained/manifest.json").read_text())
+    assert "results/light_nas/search/best/weights" in manifest["provenance"]["inputs"]
+    assert "LightNASStrategy tried 4 candidates" in (results / "report/summary.txt").read_text()
 
 
 def test_another_run_has_nothing_to_do(finished):

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,14 @@ from qatflow.search.found import Found, found_of, read_found, write_found
 REWARDS = (0.5, 0.75, 0.75, 0.25, *[0.1] * 10)
 
 
-def search(latency: float | None = None) -> Found:
+def search(latency: float | None = None, about: dict[str, Any] | None = None) -> Found:
     outcomes = [
         Outcome(
             Candidate(
-                n, (n, 2), Size(1_000_000 - 1000 * n, 50_000 - n, latency and latency + n), {"ratios": {"a": 0.1}}
+                n,
+                (n, 2),
+                Size(1_000_000 - 1000 * n, 50_000 - n, latency and latency + n, latency and "ms"),
+                about or {"ratios": {"a": 0.1}},
             ),
             reward,
             reward,
@@ -61,8 +65,8 @@ def test_table_and_page_have_the_best_and_those_that_did_well(tmp_path: Path):
 
 def test_a_latency_that_is_known_is_told(tmp_path: Path):
     found = search(latency=1.5)
-    assert text(told(found)).count("3.500 ms by the latency table") == 1
-    assert "<th>latency ms</th>" in page(told(found), [report()], [], {})
+    assert text(told(found)).count("3.5 ms by the latency table") == 1
+    assert "<th>latency, ms</th>" in page(told(found), [report()], [], {})
     for name, one in (("with", found), ("without", search())):
         search_picture(one, tmp_path / name)
     drawn = [(tmp_path / name).read_text().count("latency by the table, ms") for name in ("with", "without")]
@@ -74,3 +78,15 @@ def test_a_latency_that_is_known_is_told(tmp_path: Path):
 @pytest.mark.parametrize("where", [text, lambda summary: page(summary, [report()], [], {})])
 def test_without_a_search_nothing_is_said_of_it(where):
     assert "search" not in where(told(None)).lower()
+
+
+def test_the_network_found_is_told_in_words_and_its_latency_beside_the_measured_one():
+    found = search(latency=1.5, about={"channels": {"conv/kernel": 6}, "windows": {"dw/depthwise_kernel": 5}})
+    lines = text(told(found)).splitlines()
+    assert "the network found: conv 6 channels, dw 5 × 5" in lines
+    median = report().models.int8.timing[0].median_ms
+    (line,) = [line for line in lines if line.startswith("its latency")]
+    share = 100 * (3.5 / median - 1)
+    assert line == f"its latency by the table 3.5 ms, measured on {report().device.name} {median:.6g} ({share:+.1f} %)"
+    assert "<p>the network found: conv 6 channels, dw 5 × 5.</p>" in page(told(found), [report()], [], {})
+    assert "the network found" not in text(told(search()))

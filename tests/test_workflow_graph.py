@@ -61,6 +61,7 @@ PART_OF = {
     "propose_candidates": "search",
     "evaluate_candidate": "search",
     "conclude_search": "search",
+    "measure_latency": "device",
     "export_models": "export",
     "optimize_int8": "optimize",
     "optimize_float": "optimize",
@@ -88,7 +89,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def every_job(project: Project) -> dict[str, Job]:
-    searching(project, search_steps=1)
+    searching(project, "light_nas", search_steps=1, target_latency=1e9)
     auto = ("all", "--config", "method=auto")
     plans = (("all",), auto, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
@@ -101,9 +102,9 @@ def ready(project: Project) -> tuple[str, str]:
     return "--config", "quantized_model={file: ready.tflite}"
 
 
-def searching(project: Project, **overrides: object) -> None:
+def searching(project: Project, preset: str = "auto_prune", **overrides: object) -> None:
     """Write an overlay that searches."""
-    compress = {"config": "config/compress/auto_prune.yaml", "overrides": overrides}
+    compress = {"config": f"config/compress/{preset}.yaml", "overrides": overrides}
     (project.folder / "search.yaml").write_text(json.dumps({"compress": compress}))
 
 
@@ -300,7 +301,25 @@ def test_a_search_is_rounds_of_candidates_each_a_job_known_before_anything_runs(
     assert answer.returncode == 1 and "searches in 3 rounds, there is no 4" in answer.stdout + answer.stderr
 
 
-@pytest.mark.parametrize(("preset", "held"), [("quantization", True), ("filter_pruning_uniform", False)])
+def test_a_limit_of_latency_is_kept_by_a_table_measured_on_the_first_device(project):
+    searching(project, "light_nas", search_steps=2, parallel=2)
+    assert "measure_latency" not in project.plan("compress", *SMALL, "search.yaml")
+    searching(project, "light_nas", search_steps=2, parallel=2, target_latency=1e6)
+    text = project.dry_run("compress", *SMALL, "search.yaml")
+    assert planned(text)["measure_latency"] == planned(text)["build_mobile_light"] == 1
+    found, folder = jobs(text), "results/digits_quant/search"
+    for rule in ("propose_candidates", "evaluate_candidate"):
+        assert all(f"{folder}/latency_table.json" in job.inputs for job in found if job.rule == rule)
+    (train,) = (job for job in found if job.rule == "train_int8")
+    assert {f"{folder}/best/{file}" for file in ("best.json", "model", "weights")} <= set(train.inputs)
+    uncounted = ("--config", "device={count_instructions: false}")
+    answer = project.snakemake("-n", "compress", *SMALL, "search.yaml", *uncounted)
+    assert answer.returncode == 1 and "count_instructions: must be true" in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("preset", "held"), [("quantization", True), ("filter_pruning_uniform", False), ("light_nas", False)]
+)
 def test_a_thinner_network_is_not_held_to_the_larger_one_quantised_after_training(project, preset, held):
     (project.folder / "preset.yaml").write_text(f"compress: {{config: config/compress/{preset}.yaml}}\n")
     found = jobs(project.dry_run("all", *SMALL, "preset.yaml"))

@@ -69,8 +69,11 @@ def check_tools(jobs):
     from qatflow.device.interface import DeviceSettings
 
     jobs = list(jobs)
+    device_for = {"run_on_device": device_of, "measure_latency": first_device}
     needed = [
-        device_of(job.wildcards) for job in jobs if job.rule.name == "run_on_device"
+        device_for[job.rule.name](job.wildcards)
+        for job in jobs
+        if job.rule.name in device_for
     ]
     try:
         for job in jobs:

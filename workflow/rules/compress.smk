@@ -10,6 +10,7 @@ rule train_int8:
         teacher=teacher_files,
         init_model=init_model_files,
         search=best_found,
+        network=best_network,
     output:
         model="results/{experiment}/trained/model",
         weights="results/{experiment}/trained/weights",

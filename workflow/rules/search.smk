@@ -1,6 +1,39 @@
 """A search before training: rounds of candidates, each evaluated by a job of its own, side by side where there is room."""
 
 
+rule measure_latency:
+    input:
+        **program("measure_latency"),
+        model=pretrained_file("model"),
+        weights=pretrained_file("weights"),
+        program=first_demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
+        library=first_demo_file("manifest.json"),
+    output:
+        LATENCY_TABLE,
+    log:
+        "logs/measure_latency/{experiment}.log",
+    # a phone hangs on this machine, not on a cluster's
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **asks(LIGHT),
+        adb=1,
+    params:
+        # a function of the input is no reason to run again: nor is where the YAML lies
+        config=lambda wildcards, input: of(wildcards).compress.config,
+        overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
+        operators=operators_part,
+        keep_in_float=flags_of("model", only=("keep_in_float",)),
+        device=lambda wildcards: flags(first_device(wildcards), only=MEASURED_WITH),
+        pretrained=subpath(input.model, parent=True),
+        library=subpath(input.library, parent=True),
+    shell:
+        "python {input.script} --config {params.config:q} --overrides {params.overrides:q}"
+        " --pretrained {params.pretrained} --library {params.library} {params.device} {params.keep_in_float}"
+        " --work work/latency/{wildcards.experiment} --output {output} > {log} 2>&1"
+
+
 rule propose_candidates:
     input:
         unpack(round_before),
@@ -8,6 +41,7 @@ rule propose_candidates:
         model=pretrained_file("model"),
         weights=pretrained_file("weights"),
         init_model=init_model_files,
+        latency=latency_table,
     output:
         "results/{experiment}/search/round_{round}/candidates.json",
     log:
@@ -25,6 +59,8 @@ rule propose_candidates:
         number=lambda wildcards: len(candidates_of(wildcards)),
         seed=lambda wildcards: of(wildcards).seed,
         pretrained=subpath(input.model, parent=True),
+        keep_in_float=flags_of("model", only=("keep_in_float",)),
+        latency=flag_where("latency", of="latency"),
         before=lambda wildcards, input: (
             f"--before {input.before} --outcomes {' '.join(input.outcomes)}"
             if "before" in input.keys()
@@ -32,7 +68,7 @@ rule propose_candidates:
         ),
     shell:
         "python {input.script} --config {params.config:q} --overrides {params.overrides:q}"
-        " --pretrained {params.pretrained} --seed {params.seed} --count {params.number} {params.before}"
+        " --pretrained {params.pretrained} {params.latency} {params.keep_in_float} --seed {params.seed} --count {params.number} {params.before}"
         " --output {output} > {log} 2>&1"
 
 
@@ -44,6 +80,7 @@ rule evaluate_candidate:
         model=pretrained_file("model"),
         weights=pretrained_file("weights"),
         init_model=init_model_files,
+        latency=latency_table,
     output:
         outcome="results/{experiment}/search/round_{round}/candidate_{candidate}/outcome.json",
         model="results/{experiment}/search/round_{round}/candidate_{candidate}/model",
@@ -69,11 +106,13 @@ rule evaluate_candidate:
         search=search_part(PROPOSED_ONLY, ("pruners",)),
         seed=lambda wildcards: of(wildcards).seed,
         pretrained=subpath(input.model, parent=True),
+        keep_in_float=flags_of("model", only=("keep_in_float",)),
+        latency=flag_where("latency", of="latency"),
         folder=subpath(output.outcome, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
         "exec python {input.script} --config {params.config:q} --overrides {params.overrides:q}"
-        " --pretrained {params.pretrained} --data {input.data} --seed {params.seed} --threads {threads}"
+        " --pretrained {params.pretrained} {params.latency} {params.keep_in_float} --data {input.data} --seed {params.seed} --threads {threads}"
         " --candidates {input.candidates} --number {wildcards.candidate}"
         " --work work/search/{wildcards.experiment}/candidate_{wildcards.candidate}"
         " --output {params.folder} {params.flags} {params.hardware} > {log} 2>&1"

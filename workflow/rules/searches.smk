@@ -12,6 +12,13 @@ NOT_SEARCHED = ("start_epoch", "end_epoch")
 PROPOSED_ONLY = (
     *("controller", "search_steps", "parallel", "init_tokens"),
     *("min_ratio", "max_ratio", "uniform_range"),
+    *("target_flops", "target_latency"),
+)
+LATENCY_TABLE = "results/{experiment}/search/latency_table.json"
+# Of the device section: what the times of an operator depend on.
+MEASURED_WITH = (
+    *("type", "name", "serial", "cpu", "target"),
+    *("threads", "warmup", "repeats", "keep"),
 )
 EVALUATED_ONLY = ("retrain_epoch", "metric_name", "search_steps")
 
@@ -80,3 +87,48 @@ def best_found(wildcards):
     if wildcards.experiment not in SEARCHES:
         return []
     return [f"results/{wildcards.experiment}/search/best/best.json"]
+
+
+def best_network(wildcards):
+    """Return the files of the network that a job's search has found, where it is that which is trained on."""
+    if COMPRESS[wildcards.experiment].light_nas is None:
+        return []
+    folder = f"results/{wildcards.experiment}/search/best"
+    return [f"{folder}/model", f"{folder}/weights"]
+
+
+def latency_table(wildcards):
+    """Return the table of latencies, where a job's search limits the latency."""
+    strategy = COMPRESS[wildcards.experiment].light_nas
+    if strategy is None or not strategy.target_latency:
+        return []
+    return [LATENCY_TABLE.format(experiment=wildcards.experiment)]
+
+
+def first_device(wildcards):
+    """Return the device that a search's latencies are measured on: the experiment's first."""
+    return next(iter(DEVICES[wildcards.experiment].values()))
+
+
+def first_demo_file(file):
+    """Return an input function for a file of the demo that is built for that device."""
+
+    def path(wildcards):
+        device = first_device(wildcards)
+        folder = LIBRARY.format(target=device.target, toolchain=device.toolchain)
+        return f"{folder}/{file}"
+
+    return path
+
+
+def operators_part(wildcards):
+    """Return what the compress YAML says of the operators that a search's networks can have, as JSON."""
+    compress = COMPRESS[wildcards.experiment]
+    searched = ("searched_params", "widths", "kernel_sizes")
+    quantised = ("weight_quantize_type", "quantizable_op_type", "skip_pattern")
+    return json.dumps(
+        [
+            {key: resolved(compress.light_nas)[key] for key in searched},
+            {key: resolved(compress.quantization)[key] for key in quantised},
+        ]
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qatflow.cli import entry
 from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection, HardwareSection
+from qatflow.config.model import CompressSection, HardwareSection, ModelSection
 from qatflow.search.evaluate import Evaluation, evaluate
 from qatflow.search.start import setup
 
@@ -15,6 +15,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
+    parser.add_argument("--latency", type=Path, help="latency_table.json, where the search limits the latency")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
     parser.add_argument("--candidates", type=Path, required=True, help="candidates.json of the round")
     parser.add_argument("--number", type=int, required=True, help="which of them")
@@ -22,11 +23,19 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
     parser.add_argument("--work", type=Path, required=True, help="folder for the training's state")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    add_flags(parser, ModelSection, only=("keep_in_float",))
     add_flags(parser, CompressSection, leave_out=("export", "equalize_channels"))
     add_flags(parser, HardwareSection)
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, CompressSection)
-    begun = setup(Path(section.config), section.overrides, arguments.pretrained, arguments.seed)
+    begun = setup(
+        Path(section.config),
+        section.overrides,
+        arguments.pretrained,
+        arguments.seed,
+        arguments.latency,
+        arguments.keep_in_float,
+    )
     how = Evaluation(arguments.data, section, arguments.threads, read_flags(arguments, HardwareSection))
     evaluate(begun, arguments.candidates, arguments.number, how, arguments.work, arguments.output)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qatflow.cli import entry
 from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection
+from qatflow.config.model import CompressSection, ModelSection
 from qatflow.search.propose import propose
 from qatflow.search.start import setup
 
@@ -15,15 +15,24 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
+    parser.add_argument("--latency", type=Path, help="latency_table.json, where the search limits the latency")
     parser.add_argument("--seed", type=int, default=1, help="seed of the experiment")
     parser.add_argument("--count", type=int, required=True, help="candidates to propose")
     parser.add_argument("--before", type=Path, help="candidates.json of the round before; none: this is the first")
     parser.add_argument("--outcomes", type=Path, nargs="+", default=[], help="outcome.json of each of its candidates")
     parser.add_argument("--output", type=Path, required=True, help="candidates.json to write")
+    add_flags(parser, ModelSection, only=("keep_in_float",))
     add_flags(parser, CompressSection, only=("config", "overrides"))
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, CompressSection)
-    begun = setup(Path(section.config), section.overrides, arguments.pretrained, arguments.seed)
+    begun = setup(
+        Path(section.config),
+        section.overrides,
+        arguments.pretrained,
+        arguments.seed,
+        arguments.latency,
+        arguments.keep_in_float,
+    )
     propose(begun, arguments.count, arguments.before, arguments.outcomes, arguments.output)
 
 

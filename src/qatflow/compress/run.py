@@ -8,9 +8,11 @@ from qatflow.code_digest import code_digest
 from qatflow.compress.compressor import Compressor
 from qatflow.compress.init_model import initial_graph
 from qatflow.compress.pruning.searched import searched_ratios
+from qatflow.config.compress_model import CompressConfig
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import read_manifest
+from qatflow.errors import UserError
 from qatflow.files import sha256, whole_folder, write_json
 from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
@@ -61,7 +63,10 @@ def compress(
     begins = None if config.compressor.init_model is None else Path(config.compressor.init_model)
     if begins is not None:
         follows, graph = follows or graph, initial_graph(begins, graph)
-    ratios = None if search is None else searched_ratios(search)
+    network = _network(config, search)
+    if network is not None:
+        follows, graph = follows or graph, load(network)
+    ratios = None if search is None or network is not None else searched_ratios(search)
     compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows, ratios)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
@@ -70,12 +75,13 @@ def compress(
         "pretrained": sha256(pretrained / "weights"),
         "teacher": None if teacher is None else sha256(teacher / "weights"),
         **({} if begins is None else _shape_of(begins)),
+        **({} if network is None else {"network": sha256(network / "weights")}),
         "code": code_digest("qatflow.compress.compressor"),
     }
     with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
         compressed = compressor.run(folder, experiment)
-        folders = [pretrained, *filter(None, [teacher, begins])]
+        folders = [pretrained, *filter(None, [teacher, begins, network])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights")), Path(section.config)]
         inputs += [] if search is None else [search]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
@@ -87,6 +93,15 @@ def compress(
             files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
             about = {"sha256": files, "pruning": compressed.pruning, "provenance": made}
             write_json(temporary / "manifest.json", about)
+
+
+def _network(config: CompressConfig, search: Path | None) -> Path | None:
+    """Return the folder of the network that LightNASStrategy has found; None where the YAML has no such search."""
+    if config.light_nas is None:
+        return None
+    if search is None:
+        raise UserError("LightNASStrategy: no search was made; give compress.py its best.json (--search)")
+    return search.parent
 
 
 def _shape_of(init_model: Path) -> dict[str, object]:

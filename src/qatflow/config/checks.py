@@ -9,6 +9,7 @@ from qatflow.config.model import Config
 from qatflow.config.model_checks import check_model
 from qatflow.config.pretrained_checks import check_pretrained
 from qatflow.config.ready_checks import check_quantized_model
+from qatflow.config.search_checks import check_light_nas
 from qatflow.config.validate import Problem, problem
 
 COMPARISON = "comparison"
@@ -37,6 +38,7 @@ def check_config(config: Config) -> Iterator[Problem]:
 
 def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
     """Yield what is wrong with the configuration together with its compress YAML."""
+    yield from check_light_nas(config, compress)
     last, every = compress.compressor.epoch - 1, compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         epochs = range(strategy.start_epoch, strategy.end_epoch + 1)

@@ -16,7 +16,12 @@ from qatflow.config.prune_model import (
     StructurePrunerSection,
     UniformPruneStrategySection,
 )
-from qatflow.config.search_model import AutoPruneStrategySection, SAControllerSection, SearchStrategySection
+from qatflow.config.search_model import (
+    AutoPruneStrategySection,
+    LightNASStrategySection,
+    SAControllerSection,
+    SearchStrategySection,
+)
 from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
@@ -74,6 +79,7 @@ StrategySection = Annotated[
     | UniformPruneStrategySection
     | SensitivePruneStrategySection
     | AutoPruneStrategySection
+    | LightNASStrategySection
     | SparsityStrategySection
     | ClusteringStrategySection
     | QuantizationStrategySection,
@@ -86,6 +92,7 @@ STRATEGIES: dict[str, type[Section]] = {
     "UniformPruneStrategy": UniformPruneStrategySection,
     "SensitivePruneStrategy": SensitivePruneStrategySection,
     "AutoPruneStrategy": AutoPruneStrategySection,
+    "LightNASStrategy": LightNASStrategySection,
     "SparsityStrategy": SparsityStrategySection,
     "ClusteringStrategy": ClusteringStrategySection,
     "QuantizationStrategy": QuantizationStrategySection,
@@ -120,7 +127,7 @@ class CompressConfig(Section):
     def thins(self) -> bool:
         """Say whether layers may have other shapes than those of the float model."""
         prunes = any(isinstance(strategy, PruneStrategySection) for strategy in self.strategies.values())
-        return prunes or self.compressor.init_model is not None
+        return prunes or self.compressor.init_model is not None or self.light_nas is not None
 
     def distils(self) -> bool:
         """Return whether a strategy follows a teacher."""
@@ -131,6 +138,11 @@ class CompressConfig(Section):
         """The strategy that searches; None where there is none."""
         found = (one for one in self.strategies.values() if isinstance(one, SearchStrategySection))
         return next(found, None)
+
+    @property
+    def light_nas(self) -> LightNASStrategySection | None:
+        """The strategy that searches for another network to train; None where there is none."""
+        return self.search if isinstance(self.search, LightNASStrategySection) else None
 
     @property
     def clustering(self) -> ClusteringStrategySection | None:

@@ -3,9 +3,18 @@
 from collections.abc import Iterator
 
 from qatflow.config.compress_model import CompressConfig
+from qatflow.config.deploy import undeployable
+from qatflow.config.devices import devices
+from qatflow.config.distill_model import SoftLabelDistillerSection
 from qatflow.config.keys import Keys
-from qatflow.config.search_model import RATIO_STEP, AutoPruneStrategySection, SearchStrategySection
-from qatflow.config.validate import Problem, nearest
+from qatflow.config.model import Config
+from qatflow.config.search_model import (
+    RATIO_STEP,
+    AutoPruneStrategySection,
+    LightNASStrategySection,
+    SearchStrategySection,
+)
+from qatflow.config.validate import Problem, nearest, problem
 
 
 def check_search(config: CompressConfig) -> Iterator[Problem]:
@@ -15,6 +24,8 @@ def check_search(config: CompressConfig) -> Iterator[Problem]:
         yield from _controller(name, strategy, config)
         if isinstance(strategy, AutoPruneStrategySection):
             yield from _ratios(name, strategy)
+        elif isinstance(strategy, LightNASStrategySection):
+            yield from _light_nas(name, strategy, config)
     for name in list(searching)[1:]:
         first = next(iter(searching))
         yield Problem(
@@ -52,3 +63,56 @@ def _ratios(name: str, strategy: AutoPruneStrategySection) -> Iterator[Problem]:
                 ((*section, "init_tokens", place), (*section, "uniform_range")),
                 f"must be at most {largest}: a token is a ratio in steps of {RATIO_STEP:g}, below uniform_range",
             )
+
+
+def _light_nas(name: str, strategy: LightNASStrategySection, config: CompressConfig) -> Iterator[Problem]:
+    section: Keys = ("strategies", name)
+    for key, values in (("widths", strategy.widths), ("kernel_sizes", strategy.kernel_sizes)):
+        for place, value in enumerate(values):
+            if value in values[:place]:
+                yield Problem(((*section, key, place),), f"{value:g} is listed already: each counts once")
+    for place, size in enumerate(strategy.kernel_sizes):
+        if size % 2 == 0:
+            yield Problem(((*section, "kernel_sizes", place),), f"must be odd, so that a kernel has a middle: {size}")
+    if max(len(strategy.widths), len(strategy.kernel_sizes)) < 2:
+        yield Problem(
+            ((*section, "widths"), (*section, "kernel_sizes")),
+            "leaves nothing to search, kernel_sizes neither: list two values in one of them at least",
+        )
+    if config.compressor.init_model is not None:
+        yield Problem(
+            (("compressor", "init_model"), section),
+            "gives weights to begin with, and the networks that LightNASStrategy finds have weights of their own: "
+            "remove the one or the other",
+        )
+    for distiller, kind in config.distillers.items():
+        if not isinstance(kind, SoftLabelDistillerSection):
+            yield Problem(
+                (("distillers", distiller), section),
+                "compares tensors inside of the networks, whose widths LightNASStrategy changes: distil by "
+                "SoftLabelDistiller",
+            )
+
+
+def check_light_nas(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield what is wrong with the configuration together with a LightNASStrategy."""
+    strategy = compress.light_nas
+    if strategy is None:
+        return
+    yaml = f"LightNASStrategy in {config.compress.config}"
+    if config.compress.freeze_batch_norm:
+        yield problem(
+            f"must be false: {yaml} trains networks from new weights, whose batch-norm has no statistics yet",
+            "compress.freeze_batch_norm",
+            "compress.config",
+        )
+    if not strategy.target_latency:
+        return
+    first = devices(config)[0]
+    if first.section.type == "emulator" and not first.section.count_instructions:
+        yield Problem(
+            (first.keys("count_instructions"), ("compress", "config")),
+            f"must be true: target_latency of {yaml} is in instructions, counted on device {first.section.name}",
+        )
+    for key, reason in undeployable(compress.quantization).items():
+        yield problem(f"target_latency of {yaml} is that of an int8 model, but {key}: {reason}", "compress.config")

@@ -1,7 +1,8 @@
 """The sections of a compress YAML for searches: PaddleSlim's controllers, and the strategies that search by them.
 
-Keys and defaults are PaddleSlim's (`controller.py`, `auto_prune_strategy.py`, 1.x), but for `pruned_params` and the
-name of the metric. `seed`, `search_steps` and `parallel` are beyond PaddleSlim, whose searches end with the epochs.
+Keys and defaults are PaddleSlim's (`controller.py`, `auto_prune_strategy.py`, `light_nas_strategy.py`, 1.x), but for
+`pruned_params` and the name of the metric. `seed`, `search_steps` and `parallel` are beyond PaddleSlim, whose searches
+end with the epochs.
 """
 
 from typing import Annotated, Literal
@@ -86,3 +87,46 @@ class AutoPruneStrategySection(SearchStrategySection, PruneStrategySection):
     def token_values(self) -> int:
         """How many ratios a group of layers may have: 0, 0.01, … below uniform_range, or below 1."""
         return round((self.uniform_range or 1.0) / RATIO_STEP)
+
+
+class LightNASStrategySection(SearchStrategySection):
+    """One strategy of class LightNASStrategy: networks of other widths and windows are searched, by training them.
+
+    PaddleSlim's `server_ip`, `server_port`, `is_server`, `max_client_num` and `key` have no place: each candidate is a
+    job of Snakemake's, on this machine or a cluster.
+    """
+
+    class_: Literal["LightNASStrategy"] = Field(alias="class", description="The strategy's class.")
+    end_epoch: int = Field(
+        1000,
+        ge=0,
+        description="PaddleSlim's key, without effect: the search ends by search_steps, before the first epoch.",
+    )
+    target_flops: int = Field(
+        629_145_600,
+        ge=0,
+        description="Multiply-adds of one picture that a candidate may have, at most; 0: any number.",
+    )
+    target_latency: float = Field(
+        0.0,
+        ge=0,
+        description="Latency that a candidate's int8 model may have, at most, by a table of operators measured on the "
+        "experiment's first device: instructions of one inference in the emulator, ms with adb; 0: any, and nothing "
+        "is measured.",
+    )
+    retrain_epoch: int = Field(1, ge=1, description="Epochs that each candidate is trained in float, from new weights.")
+    searched_params: Text = Field(
+        ".*",
+        description="Regular expression that the beginning of a kernel's name, <layer>/kernel, matches where its "
+        "layer's width or window is searched.",
+    )
+    widths: list[Annotated[float, Field(gt=0, le=16)]] = Field(
+        [0.5, 0.75, 1.0, 1.25],
+        min_length=1,
+        description="Numbers of channels that a group of tied layers may have, as multiples of those it has, to the "
+        "nearest whole number. [1.0]: widths stay.",
+    )
+    kernel_sizes: list[Annotated[int, Field(ge=3, le=31)]] = Field(
+        [3, 5],
+        description="Height and width that the kernel of a depthwise convolution may have, odd. []: they stay.",
+    )

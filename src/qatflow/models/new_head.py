@@ -6,6 +6,7 @@ import numpy as np
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.initial import glorot_uniform
 from qatflow.graph.operations import PASS_THROUGH, Conv2D, Dense, Reshape, Softmax
 from qatflow.graph.shapes import shapes
 
@@ -46,11 +47,9 @@ def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
             f"the model ends in {head.name} ({type(head.operation).__name__}): a new last layer can be made in place "
             "of a dense layer or a 1×1 convolution alone"
         )
-    inputs = kernel.shape[-2]
-    limit = np.sqrt(6 / (inputs + classes))
     shape = (*kernel.shape[:-1], classes)
     weights = dict(graph.weights)
-    weights[head.weight("kernel")] = np.random.default_rng(seed).uniform(-limit, limit, shape).astype(np.float32)
+    weights[head.weight("kernel")] = glorot_uniform(shape, np.random.default_rng(seed))
     if head.weight("bias") in weights:
         weights[head.weight("bias")] = np.zeros(classes, np.float32)
     reshaped = {

@@ -10,6 +10,7 @@ from qatflow.device.report import DeviceReport
 from qatflow.evaluate.layers import Layer
 from qatflow.report import on_device
 from qatflow.report.pruning import whole
+from qatflow.report.searched_network import searched_network
 from qatflow.report.summary import Summary
 from qatflow.report.table import HEAD, cells
 from qatflow.search.candidate import Outcome
@@ -48,14 +49,16 @@ TEMPLATE = """<!DOCTYPE html>
 <p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
 {% if summary.search %}<h2>Search</h2>
 <p>{{ summary.search.text() }}.</p>
-<table>
+{% for line in network %}<p>{{ line }}.</p>
+{% endfor %}<table>
 <tr><th>candidate</th><th>{{ summary.search.metric_name }} %</th><th>multiply-adds</th><th>parameters</th>
-{%- if summary.search.best.candidate.size.latency_ms is not none %}<th>latency ms</th>{% endif %}<th>tokens</th></tr>
+{%- if summary.search.best.candidate.size.latency is not none %}
+<th>latency, {{ summary.search.best.candidate.size.latency_unit }}</th>{% endif %}<th>tokens</th></tr>
 {% for one in leaders %}<tr><td>{{ one.candidate.number }}</td><td>{{ "%.2f" | format(100 * one.metric) }}</td>
 <td>{{ "{:,}".format(one.candidate.size.multiply_adds) }}</td>
 <td>{{ "{:,}".format(one.candidate.size.parameters) }}</td>
-{%- if one.candidate.size.latency_ms is not none %}
-<td>{{ "%.3f" | format(one.candidate.size.latency_ms) }}</td>{% endif %}
+{%- if one.candidate.size.latency is not none %}
+<td>{{ "%.6g" | format(one.candidate.size.latency) }}</td>{% endif %}
 <td>{{ one.candidate.tokens | join(" ") }}</td></tr>
 {% endfor %}</table>
 {% endif %}
@@ -157,6 +160,7 @@ def page(
         ],
         device_head=on_device.HEAD,
         leaders=leaders(summary.search) if summary.search else [],
+        network=list(searched_network(summary.search, summary.on_device)) if summary.search else [],
         pruned=whole(summary.pruning),
         layers=layers[:WORST],
         pictures=drawn,

@@ -18,9 +18,11 @@ def search_picture(found: Found, output: Path) -> None:
         output: SVG file to write.
     """
     costs = {"multiply-adds, M": [one.candidate.size.multiply_adds / 1e6 for one in found.outcomes]}
-    latencies = [one.candidate.size.latency_ms for one in found.outcomes]
+    latencies = [one.candidate.size.latency for one in found.outcomes]
     if None not in latencies:
-        costs["latency by the table, ms"] = [latency for latency in latencies if latency is not None]
+        costs[f"latency by the table, {found.best.candidate.size.latency_unit}"] = [
+            latency for latency in latencies if latency is not None
+        ]
     numbers = [one.candidate.number for one in found.outcomes]
     rewards = [100 * one.reward for one in found.outcomes]
     so_far = [max(rewards[: place + 1]) for place in range(len(rewards))]

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from qatflow.device.words import EMULATED
 from qatflow.report import on_device
 from qatflow.report.on_device import OnDevice
+from qatflow.report.searched_network import searched_network
 from qatflow.report.summary import Row, Summary
 
 HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "host ms", "device")
@@ -20,6 +21,7 @@ def text(summary: Summary) -> str:
             "",
             *summary.gate,
             *([summary.search.text()] if summary.search else []),
+            *(searched_network(summary.search, summary.on_device) if summary.search else ()),
             *(step.text() for step in summary.pruning),
             *(line for found in summary.on_device for line in _device(found)),
             "",

@@ -18,12 +18,14 @@ class Size:
     Attributes:
         multiply_adds: of one picture.
         parameters: elements of all its weights.
-        latency_ms: of one picture, as a latency table has it; None where the search knows none.
+        latency: of one picture by the latency table; None where the search has none.
+        latency_unit: of that: `instructions` or `ms`.
     """
 
     multiply_adds: int
     parameters: int
-    latency_ms: float | None = None
+    latency: float | None = None
+    latency_unit: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from qatflow.search.found import found_of, write_found
 from qatflow.search.rounds import read_round
 
 COLUMNS = (
-    "candidate", "round", "metric", "reward", "best_reward", "multiply_adds", "parameters", "latency_ms", "tokens",
+    "candidate", "round", "metric", "reward", "best_reward", "multiply_adds", "parameters", "latency", "tokens",
 )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def _history(outcomes: Sequence[Outcome], round_of: dict[int, int]) -> str:
     for outcome in outcomes:
         candidate, size = outcome.candidate, outcome.candidate.size
         best = max(best, outcome.reward)
-        latency = "" if size.latency_ms is None else size.latency_ms
+        latency = "" if size.latency is None else size.latency
         writer.writerow(
             [
                 candidate.number, round_of[candidate.number], outcome.metric, outcome.reward, best, size.multiply_adds,

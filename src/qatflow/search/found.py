@@ -31,7 +31,7 @@ class Found:
     def text(self) -> str:
         """Return the whole in one sentence."""
         first, size = self.outcomes[0], self.best.candidate.size
-        latency = "" if size.latency_ms is None else f", {size.latency_ms:.3f} ms by the latency table"
+        latency = "" if size.latency is None else f", {size.latency:.6g} {size.latency_unit} by the latency table"
         gone = 100 * (1 - size.multiply_adds / self.whole.multiply_adds)
         return (
             f"{self.strategy} tried {len(self.outcomes)} candidates: the best is number {self.best.candidate.number}, "

@@ -1,6 +1,6 @@
 """The network that a search begins with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,12 @@ from qatflow.search.spaces import Setup
 
 
 def setup(
-    compress: Path, overrides: Mapping[str, Any], pretrained: Path, seed: int, latency: Path | None = None
+    compress: Path,
+    overrides: Mapping[str, Any],
+    pretrained: Path,
+    seed: int,
+    latency: Path | None = None,
+    keep_in_float: Sequence[str] = (),
 ) -> Setup:
     """Return what the search's space is made of.
 
@@ -21,6 +26,7 @@ def setup(
         pretrained: folder with the float graph; the YAML's init_model takes its place.
         seed: of the experiment.
         latency: latency table, where the search needs one.
+        keep_in_float: layers whose name contains one of these texts stay in float.
 
     Raises:
         UserError: the YAML has problems, or a folder holds no graph.
@@ -31,4 +37,5 @@ def setup(
         folders.append(Path(config.compressor.init_model))
         graph = initial_graph(folders[-1], graph)
     files = [compress, *(folder / name for folder in folders for name in ("model", "weights"))]
-    return Setup(config, graph, seed, latency, (*files, *([] if latency is None else [latency])))
+    read = (*files, *([] if latency is None else [latency]))
+    return Setup(config, graph, seed, latency, read, tuple(keep_in_float))

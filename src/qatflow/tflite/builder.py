@@ -116,7 +116,7 @@ class ModelBuilder:
         model.subgraphs = [subgraph]
         model.buffers = self._buffers
         model.metadata = self._metadata
-        model.signatureDefs = [_signature(inputs, outputs)]
+        model.signatureDefs = [signature(inputs, outputs)]
         return packed(model)
 
     def _buffer(self, content: bytes) -> int:
@@ -148,12 +148,13 @@ def _operator_code(code: int, version: int) -> Any:
     return entry
 
 
-def _signature(inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> Any:
-    signature = schema.SignatureDefT()
-    signature.signatureKey = SIGNATURE
-    signature.inputs = [_tensor_map(*entry) for entry in inputs]
-    signature.outputs = [_tensor_map(*entry) for entry in outputs]
-    return signature
+def signature(inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> Any:
+    """Return a `SignatureDefT`: what LiteRT knows inputs and outputs by; arguments as `ModelBuilder.pack`."""
+    made = schema.SignatureDefT()
+    made.signatureKey = SIGNATURE
+    made.inputs = [_tensor_map(*entry) for entry in inputs]
+    made.outputs = [_tensor_map(*entry) for entry in outputs]
+    return made
 
 
 def _tensor_map(name: str, index: int) -> Any:

@@ -11,6 +11,7 @@ from qatflow.compress.quantize_model import Quantisers
 from qatflow.compress.strategies.auto_prune import AutoPruneStrategy
 from qatflow.compress.strategies.clustering import ClusteringStrategy
 from qatflow.compress.strategies.distillation import DistillationStrategy
+from qatflow.compress.strategies.light_nas import LightNASStrategy
 from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
 from qatflow.compress.strategies.sensitive_prune import SensitivePruneStrategy
 from qatflow.compress.strategies.sparsity import SparsityStrategy
@@ -23,7 +24,7 @@ from qatflow.config.prune_model import (
     SensitivePruneStrategySection,
     UniformPruneStrategySection,
 )
-from qatflow.config.search_model import AutoPruneStrategySection
+from qatflow.config.search_model import AutoPruneStrategySection, LightNASStrategySection
 from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.training.strategy import Strategy
@@ -90,6 +91,10 @@ def _auto(setup: Setup, section: AutoPruneStrategySection) -> Strategy:
     return AutoPruneStrategy(section, setup.config.pruners[section.pruner], setup.searched)
 
 
+def _light_nas(setup: Setup, section: LightNASStrategySection) -> Strategy:
+    return LightNASStrategy()
+
+
 def _sparsity(setup: Setup, section: SparsityStrategySection) -> Strategy:
     return SparsityStrategy(section, setup.graph)
 
@@ -103,6 +108,7 @@ STRATEGIES: dict[type[Section], Callable[[Setup, Any], Strategy]] = {
     UniformPruneStrategySection: _uniform,
     SensitivePruneStrategySection: _sensitive,
     AutoPruneStrategySection: _auto,
+    LightNASStrategySection: _light_nas,
     SparsityStrategySection: _sparsity,
     ClusteringStrategySection: _clustering,
     QuantizationStrategySection: _quantization,

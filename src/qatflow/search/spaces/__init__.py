@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from qatflow.config.model import Section
-from qatflow.config.search_model import AutoPruneStrategySection
+from qatflow.config.search_model import AutoPruneStrategySection, LightNASStrategySection
+from qatflow.search.spaces.light_nas import LightNASSpace
 from qatflow.search.spaces.pruning import PruningSpace
 from qatflow.search.spaces.space import Setup, Space
 
 SPACES: dict[type[Section], Callable[[Setup, Any], Space]] = {
     AutoPruneStrategySection: PruningSpace,
+    LightNASStrategySection: LightNASSpace,
 }
 
 

@@ -20,6 +20,7 @@ class Setup:
         seed: of weights that a space makes.
         latency: latency table of the device; None where the search needs none.
         inputs: files that all this was read from.
+        keep_in_float: texts in the names of layers that stay in float, beside the YAML's skip_pattern.
     """
 
     config: CompressConfig
@@ -27,6 +28,7 @@ class Setup:
     seed: int = 1
     latency: Path | None = None
     inputs: tuple[Path, ...] = ()
+    keep_in_float: tuple[str, ...] = ()
 
 
 class Space(Protocol):

@@ -1,0 +1,184 @@
+"""A graph of the same layers with other numbers of channels and other windows, to be trained from the beginning.
+
+Channels that are tied (`graph/channels.py`) get their new number together, more or fewer. The window of a depthwise
+convolution changes with the zeros around its pictures, so that every tensor keeps its height and width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from qatflow.graph.channels import NEVER, Channels
+from qatflow.graph.consistent import VECTORS, check_consistent
+from qatflow.graph.edit import only_consumer
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.initial import glorot_uniform
+from qatflow.graph.operations import Dense, DepthwiseConv2D, Pad, Pair, Reshape
+
+ONES = ("gamma", "moving_variance")
+"""Roles of the vectors that begin with ones; the others begin with zeros."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is to have another size.
+
+    Attributes:
+        channels: number of units of a group of channels, by the group's name; others keep theirs.
+        windows: height and width of a depthwise kernel, by the kernel's name; others keep theirs.
+    """
+
+    channels: Mapping[str, int] = field(default_factory=dict)
+    windows: Mapping[str, int] = field(default_factory=dict)
+
+
+def fixed_channels(found: Channels) -> dict[str, str]:
+    """Return why channels cannot get another number, by kernel: those that `found` fixes, and more.
+
+    Where a tensor has some channels of a group more often than others, what a new number would be in it is not known.
+    """
+    reasons = dict(found.fixed)
+    first = 0
+    for group in found.groups:
+        for name, places in found.of_tensor.items():
+            times = np.bincount(places[(places >= first) & (places < first + group.size)] - first, minlength=group.size)
+            if times.any() and np.ptp(times):
+                reasons |= dict.fromkeys(group.unit_of, f"'{name}' has some of the channels tied to them, and not all")
+                break
+        first += group.size
+    return reasons
+
+
+def fixed_windows(graph: Graph) -> dict[str, str]:
+    """Return why the window of a depthwise kernel must stay, by its name; those that can change are not in it."""
+    reasons = {}
+    for node in graph.nodes:
+        if isinstance(node.operation, DepthwiseConv2D):
+            assert node.kernel is not None
+            reason = _fixed_window(graph, node, graph.weights[node.kernel].shape)
+            if reason:
+                reasons[node.kernel] = reason
+    return reasons
+
+
+def resized(graph: Graph, found: Channels, sizes: Sizes, seed: int) -> Graph:
+    """Return the graph in these sizes, with new weights in every layer.
+
+    Kernels are drawn as Keras draws them, biases are zero, batch-norm begins with nothing to do. The same sizes and
+    seed give the same weights. A depthwise convolution of single pixels, which scales or does nothing, keeps its
+    weights (ones, where it has other channels).
+
+    Args:
+        graph: in float.
+        found: its channels.
+        sizes: at least 1, windows odd; none of what `fixed_channels` and `fixed_windows` give.
+        seed: of the kernels.
+
+    Raises:
+        ValueError: the graph is quantised, or `sizes` are not of this graph.
+    """
+    _check(graph, found, sizes)
+    numbers = _numbers(found, sizes.channels)
+    pads: dict[str, Pad] = {}
+    for node in graph.nodes:
+        if node.kernel is not None and node.kernel in sizes.windows:
+            pads |= _padded(graph, node, sizes.windows[node.kernel])
+    nodes, weights = [], {}
+    for node in graph.nodes:
+        if node.kernel is not None:
+            weights[node.kernel] = _kernel(graph, node, numbers, sizes.windows.get(node.kernel), seed)
+        for role in VECTORS:
+            name = node.weight(role)
+            if name in graph.weights:
+                fresh = (np.ones if role in ONES else np.zeros)(numbers[node.name], np.float32)
+                keeps = _scales(graph, node) and fresh.shape == graph.weights[name].shape
+                weights[name] = graph.weights[name] if keeps else fresh
+        if isinstance(node.operation, Reshape):
+            node = replace(node, operation=Reshape((*node.operation.shape[:-1], numbers[node.name])))
+        nodes.append(replace(node, operation=pads.get(node.name, node.operation)))
+    changed = replace(graph, nodes=tuple(nodes), weights=weights)
+    check_consistent(changed)
+    return changed
+
+
+def _check(graph: Graph, found: Channels, sizes: Sizes) -> None:
+    if graph.weight_scales:
+        raise ValueError("a quantised graph has no other sizes: quantisation comes last")
+    names = {group.name for group in found.groups}
+    reasons = fixed_channels(found)
+    for name, number in sizes.channels.items():
+        if name not in names or name in reasons:
+            raise ValueError(f"{name}: {reasons.get(name, 'no group of this graph has that name')}")
+        if number < 1:
+            raise ValueError(f"{name}: {number} channels, at least one must be")
+    windows = {node.kernel for node in graph.nodes if isinstance(node.operation, DepthwiseConv2D)}
+    reasons = fixed_windows(graph)
+    for name, window in sizes.windows.items():
+        if name not in windows or name in reasons:
+            raise ValueError(f"{name}: {reasons.get(name, 'no depthwise kernel of this graph has that name')}")
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f"{name}: a window of {window}, it must be odd")
+
+
+def _numbers(found: Channels, channels: Mapping[str, int]) -> dict[str, int]:
+    """Return the new number of channels of each node's tensor."""
+    # how many new channels stand for an old one: its group's new number over its old one
+    share = np.concatenate(
+        [*(np.full(group.size, channels.get(group.name, group.size) / group.size) for group in found.groups), [1.0]]
+    )
+    assert NEVER == -1
+    return {name: round(float(share[places].sum())) for name, places in found.of_tensor.items()}
+
+
+def _kernel(graph: Graph, node: Node, numbers: Mapping[str, int], window: int | None, seed: int) -> np.ndarray:
+    assert node.kernel is not None
+    old = graph.weights[node.kernel]
+    reads, makes = numbers[node.inputs[0]], numbers[node.name]
+    if isinstance(node.operation, Dense):
+        shape: tuple[int, ...] = (reads, makes)
+    elif node.is_depthwise:
+        shape = (*((window, window) if window else old.shape[:2]), reads, old.shape[3])
+    else:
+        shape = (*old.shape[:2], reads, makes)
+    if _scales(graph, node):
+        return old if shape == old.shape else np.ones(shape, np.float32)
+    # a stream of each kernel's own: what another layer has does not change it
+    return glorot_uniform(shape, np.random.default_rng([seed, *node.kernel.encode()]))
+
+
+def _scales(graph: Graph, node: Node) -> bool:
+    """Return whether the node is a depthwise convolution of single pixels."""
+    return node.is_depthwise and graph.weights[node.kernel or ""].shape[:2] == (1, 1)
+
+
+def _fixed_window(graph: Graph, node: Node, shape: tuple[int, ...]) -> str:
+    assert isinstance(node.operation, DepthwiseConv2D)
+    if shape[:2] == (1, 1):
+        return "it is of single pixels"
+    if shape[0] != shape[1] or shape[0] % 2 == 0:
+        return f"it is {shape[0]} × {shape[1]}, and an odd square is what can change"
+    before = graph.node(node.inputs[0])
+    if node.operation.padding == "valid" and not (
+        isinstance(before.operation, Pad) and only_consumer(graph, before) is not None
+    ):
+        return "no zeros are put around the pictures before it"
+    return ""
+
+
+def _padded(graph: Graph, node: Node, window: int) -> dict[str, Pad]:
+    """Return the zeros that belong to another window, by the node that puts them there; none where it pads itself."""
+    assert isinstance(node.operation, DepthwiseConv2D)
+    if node.operation.padding == "same":
+        return {}
+    pad = graph.node(node.inputs[0])
+    assert isinstance(pad.operation, Pad)
+    more = [(window - graph.weights[node.kernel or ""].shape[0]) // 2 * step for step in node.operation.dilations]
+    rows, columns = _more(pad.operation.rows, more[0]), _more(pad.operation.columns, more[1])
+    if min(*rows, *columns) < 0:
+        raise ValueError(f"{node.kernel}: a window of {window} leaves fewer than no zeros in '{pad.name}'")
+    return {pad.name: Pad(rows, columns)}
+
+
+def _more(zeros: Pair, more: int) -> Pair:
+    return zeros[0] + more, zeros[1] + more

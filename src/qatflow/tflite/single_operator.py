@@ -1,0 +1,122 @@
+"""The operators of a .tflite model, each as a model of its own: what a table of latencies is measured with."""
+
+import json
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from qatflow.tflite.builder import packed, signature
+from qatflow.tflite.read import OPERATOR_NAMES, TYPE_NAMES
+
+NUMPY_TYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT32: np.int32,
+}
+
+
+@dataclass(frozen=True)
+class SingleOperator:
+    """An operator as it stands in a model.
+
+    Attributes:
+        output: name of the tensor it makes.
+        key: what its time depends on, as text: kind, version, options, and the types and shapes of its tensors; of
+            constants that are not weights (axes, amounts of padding) their values too.
+    """
+
+    output: str
+    key: str
+    _model: Any
+    _place: int
+
+    def model(self) -> bytes:
+        """Return a .tflite model of this operator alone, of one input and one output, of the same types and scales.
+
+        A second tensor that it reads is a constant, of zeros.
+        """
+        source = self._model.subgraphs[0]
+        operator = copy(source.operators[self._place])
+        tensors: list[Any] = []
+        buffers: list[Any] = [schema.BufferT()]
+        places: list[int] = []
+        given = -1
+        for index in map(int, operator.inputs):
+            if index < 0:
+                places.append(-1)
+                continue
+            tensor = copy(source.tensors[index])
+            data = self._model.buffers[tensor.buffer].data
+            if data is None and given >= 0:
+                data = np.zeros(tuple(tensor.shape), NUMPY_TYPES[tensor.type]).view(np.uint8).reshape(-1)
+            tensor.buffer = 0
+            places.append(len(tensors))
+            if data is None:
+                given = places[-1]
+            else:
+                tensor.buffer = len(buffers)
+                buffers.append(schema.BufferT())
+                buffers[-1].data = data
+            tensors.append(tensor)
+        made = copy(source.tensors[int(operator.outputs[0])])
+        made.buffer = 0
+        tensors.append(made)
+        code = self._model.operatorCodes[operator.opcodeIndex]
+        operator.opcodeIndex = 0
+        operator.inputs = np.asarray(places, np.int32)
+        operator.outputs = np.asarray([len(tensors) - 1], np.int32)
+        return _model(code, operator, tensors, buffers, given)
+
+
+def single_operators(content: bytes) -> Iterator[SingleOperator]:
+    """Yield the operators of a model, in order of execution; each has one output, and reads at least one tensor."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    for place, operator in enumerate(subgraph.operators):
+        output = subgraph.tensors[int(operator.outputs[0])]
+        yield SingleOperator(output.name.decode(), _key(model, operator), model, place)
+
+
+def _key(model: Any, operator: Any) -> str:
+    code = model.operatorCodes[operator.opcodeIndex]
+    tensors = model.subgraphs[0].tensors
+    options = {} if operator.builtinOptions is None else vars(operator.builtinOptions)
+    about = {
+        "operator": OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)],
+        "version": code.version,
+        "options": {name: np.asarray(value).tolist() for name, value in sorted(options.items())},
+        "inputs": [_form(model, tensors[index]) if index >= 0 else None for index in operator.inputs],
+        "outputs": [_form(model, tensors[index]) for index in operator.outputs],
+    }
+    return json.dumps(about)
+
+
+def _form(model: Any, tensor: Any) -> list[Any]:
+    data = model.buffers[tensor.buffer].data
+    form: list[Any] = [TYPE_NAMES[tensor.type], [int(size) for size in tensor.shape]]
+    quantization = tensor.quantization
+    if quantization is not None and quantization.scale is not None and len(quantization.scale) > 1:
+        form.append("a scale a channel")
+    elif data is not None and quantization is None and tensor.type == schema.TensorType.INT32:
+        form.append(np.asarray(data).view(np.int32).tolist())
+    return form
+
+
+def _model(code: Any, operator: Any, tensors: list[Any], buffers: list[Any], given: int) -> bytes:
+    subgraph = schema.SubGraphT()
+    subgraph.name = "main"
+    subgraph.tensors, subgraph.operators = tensors, [operator]
+    subgraph.inputs = np.asarray([given], np.int32)
+    subgraph.outputs = operator.outputs
+    model = schema.ModelT()
+    model.version = 3
+    model.description = "qatflow: one operator"
+    model.operatorCodes, model.subgraphs, model.buffers = [code], [subgraph], buffers
+    # as whole models have it: LiteRT does more at each run where there is one
+    names = [(tensors[place].name.decode(), place) for place in (given, len(tensors) - 1)]
+    model.signatureDefs = [signature(names[:1], names[1:])]
+    return packed(model)
