@@ -31,14 +31,14 @@ def random_graph(pictures: np.ndarray) -> Graph:
     """Return the float graph: Keras' initial kernels, random gamma and beta, the statistics that the pictures give.
 
     Args:
-        pictures: float32 [n, 224, 224, 3].
+        pictures: float32 [n, height, width, 3].
     """
     from qatflow.models.from_keras import graph_of
     from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.training.keras_model import training_model
 
     # momentum 0: the moving statistics become those of the one batch
-    graph = graph_of(mobilenet_v1(SHAPE, CLASSES, MODEL.width, MODEL.dropout), momentum=0.0)
+    graph = graph_of(mobilenet_v1(pictures.shape[1:], CLASSES, MODEL.width, MODEL.dropout), momentum=0.0)
     random = np.random.default_rng(SEED)
     drawn = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5)}
     weights = {

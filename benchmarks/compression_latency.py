@@ -1,0 +1,29 @@
+"""Host latency for the compression benchmark, of a large MobileNetV1 in int8, whole and pruned."""
+
+import numpy as np
+
+from qatflow.compress.pruning.candidates import candidates
+from qatflow.compress.pruning.target import Target
+from qatflow.compress.pruning.uniform import uniform_ratios
+from qatflow.graph.counts import total
+from size_and_latency import SEED, latencies, random_graph
+
+SHAPE, PICTURES, SHARE = (96, 96, 3), 8, 0.5
+TYPES = ("abs_max", "moving_average_abs_max")
+
+
+def large(rounds: int, repeats: int) -> dict[str, tuple[float, float]]:
+    """Return ms and millions of multiply-adds of int8 MobileNetV1 1.0 at 96 × 96, whole and with half of them."""
+    from calibrated import calibrated, tflite
+    from qatflow.compress.settings import QuantSettings
+    from qatflow.tensorflow_runtime import start
+
+    start(SEED, threads=2)
+    pictures = np.random.default_rng(SEED).uniform(-1, 1, (PICTURES, *SHAPE)).astype(np.float32)
+    whole = random_graph(pictures)
+    found = candidates(whole, ".*", {"*": "l1_norm"})
+    graphs = {"int8": whole, "int8, pruned −50 %": found.thin(uniform_ratios(found, Target(SHARE, "flops")).by_group)}
+    settings = QuantSettings(8, 8, *TYPES)
+    made = {name: tflite(*calibrated(graph, settings, [pictures])) for name, graph in graphs.items()}
+    times = latencies(made, rounds, repeats)
+    return {name: (times[name], total(graph).multiply_adds / 1e6) for name, graph in graphs.items()}
