@@ -188,8 +188,9 @@ def test_the_run_ends_with_the_table_the_demos_output_and_the_reports_path(finis
     assert list(rows) == ["float", "PTQ int8", "fake-quantised", "QAT int8"]
     for name in ("float", "PTQ int8", "QAT int8"):
         row = rows[name]
-        line = rf"^{name} +{100 * row['top1']:.2f} +{100 * row['top5']:.2f} +{row['bytes']:,} +{row['host_ms']:.3f}"
-        assert re.search(line, finished.printed, re.MULTILINE)
+        shares, sizes = (100 * row["top1"], 100 * row["top5"]), (row["bytes"], row["compressed_bytes"])
+        cells = (*(f"{share:.2f}" for share in shares), *(f"{size:,}" for size in sizes), f"{row['host_ms']:.3f}")
+        assert re.search(f"^{name} +{' +'.join(cells)}", finished.printed, re.MULTILINE)
     demo = (finished.results / "device/emulator/output.txt").read_text().strip()
     assert demo.startswith("Output dim: 10\nOutput[0]: ")
     assert demo in finished.printed
