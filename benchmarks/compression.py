@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     parser.add_argument("--float-epochs", type=int, default=4)
-    parser.add_argument("--compress-epochs", type=int, default=2)
+    parser.add_argument("--compress-epochs", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="make no models: measure and print what is there")
     parser.add_argument("--rounds", type=int, default=10, help="of latency: in each, every model is timed in turn")
     parser.add_argument("--repeats", type=int, default=20, help="timed runs of a model in a round")
