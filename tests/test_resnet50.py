@@ -124,7 +124,9 @@ def test_it_computes_what_training_saw(trained, digits):
     found, expected = (scores - scores.mean(axis=1, keepdims=True) for scores in (found, expected))
     # roundings that fall to the other side add up over 53 random layers, to 0.13; one wrong layer gives 0.6 and more
     assert np.std(found - expected) < 0.25 * np.std(expected)
-    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.9
+    # logits of a random network saturate, so training may see several best classes: the one found is near the best
+    short = expected.max(axis=1) - expected[np.arange(len(expected)), found.argmax(axis=1)]
+    assert (short < 0.25 * np.std(expected)).mean() >= 0.9  # with another picture's outputs it is 0.7
 
 
 def test_the_emulator_gives_the_integers_of_the_host(trained, digits, arm_bundle, tmp_path):  # noqa: F811
