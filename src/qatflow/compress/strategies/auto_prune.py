@@ -32,10 +32,6 @@ class AutoPruneStrategy(PruneStrategy):
             raise UserError("AutoPruneStrategy: no search was made; give compress.py its best.json (--search)")
         self.searched = searched
 
-    def due(self, trainer: Trainer) -> bool:
-        """Return whether it is `start_epoch`."""
-        return trainer.epoch == self.section.start_epoch and not self.done
-
     def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
         """Return the shares that were found.
 

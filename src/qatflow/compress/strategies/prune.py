@@ -41,9 +41,9 @@ class PruneStrategy(Strategy):
     def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
         """Return which share of each group goes now."""
 
-    @abstractmethod
     def due(self, trainer: Trainer) -> bool:
-        """Return whether channels are to go before this epoch, whose first step has not been taken."""
+        """Return whether channels are to go before this epoch, before its first step: where it is `start_epoch`."""
+        return trainer.epoch == self.section.start_epoch and not self.done
 
     def details(self) -> Mapping[str, Any]:
         """Return what else is to be reported of the pruning whose `ratios` have just been asked for."""

@@ -21,10 +21,6 @@ class UniformPruneStrategy(PruneStrategy):
         super().__init__(section, pruner)
         self.target = Target(section.target_ratio, section.target)
 
-    def due(self, trainer: Trainer) -> bool:
-        """Return whether it is `start_epoch`."""
-        return trainer.epoch == self.section.start_epoch and not self.done
-
     def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
         """Return the same share for all groups."""
         return uniform_ratios(found, self.target)
