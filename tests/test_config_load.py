@@ -159,7 +159,7 @@ def test_unreadable_files_and_what_the_others_say_wrong_are_all_listed(folder):
 
 
 def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
-    Path("q.yaml").write_text(Path("config/compress/quantization.yaml").read_text().replace("epoch: 4", "epoch: 3"))
+    Path("q.yaml").write_text(Path("config/compress/quantization.yaml").read_text().replace("epoch: 2", "epoch: 1"))
     Path("my.yaml").write_bytes(
         b"sead: 1\nseed:\t2\ndata:\n  source: foldr\n  validation: &v 10\n  test: *v\n  shards: 1\n  shards: 2000\n"
         b"  path: caf\xe9\nmodel:\n  alpha: !!float 2\n  dropout: 99999999999999999999\nevaluate: {threads: '1e-3'}\n"
@@ -480,14 +480,14 @@ def test_a_compress_yaml_that_cannot_be_read_is_named_with_the_key_that_names_it
         ("end_epoch: 3", 1, True),
         ("end_epoch: 1", 3, False),  # of epochs 0 and 1 none is evaluated: the third and the last are
         ("end_epoch: 2", 3, True),
-        ("start_epoch: 3", 3, True),  # the last is evaluated in any case
+        ("start_epoch: 3, end_epoch: 3", 3, True),  # the last is evaluated in any case
         ("start_epoch: 1, end_epoch: 2", 4, False),
     ],
 )
 def test_the_best_epoch_can_only_be_had_where_one_is_evaluated(problems, settings, eval_epoch, fits):
     Path("mine.yaml").write_text(
         "include: [config/compress/quantization.yaml]\nstrategies:\n  quantization_strategy: {" + settings + "}\n"
-        f"compressor: {{eval_epoch: {eval_epoch}}}\n"
+        f"compressor: {{epoch: 4, eval_epoch: {eval_epoch}}}\n"
     )
     assert problems("compress: {config: mine.yaml}") == []
     told = [line.split(" an ")[0] for line in problems("compress: {config: mine.yaml, export: best}")]

@@ -97,9 +97,9 @@ def test_what_no_device_runs_is_trained_and_exported_but_refused_for_the_device(
         pytest.param(
             {
                 "my.yaml": "compress:\n  config: config/compress/my.yaml\n",
-                "config/compress/my.yaml": "include: [quantization.yaml]\ncompressor:\n  epoch: 3\n",
+                "config/compress/my.yaml": "include: [quantization.yaml]\ncompressor:\n  epoch: 1\n",
             },
-            "config/compress/my.yaml:3: strategies.quantization_strategy.end_epoch: epoch 3 is never reached*",
+            "config/compress/my.yaml:3: strategies.quantization_strategy.end_epoch: epoch 1 is never reached*",
             id="end_epoch not below epoch",
         ),
         pytest.param(

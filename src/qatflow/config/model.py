@@ -146,7 +146,7 @@ class ModelSection(Section):
 class FloatTrainingSection(Section):
     """Float training, where the pretrained weights are made here."""
 
-    epochs: int = Field(10, ge=1, description="Passes over the training pictures.")
+    epochs: int = Field(6, ge=1, description="Passes over the training pictures.")
     batch_size: int = Field(128, ge=1, description="Pictures a step.")
     learning_rate: float = Field(0.1, gt=0, description="Peak learning rate; warm-up, then cosine decay to zero.")
     warmup_epochs: float = Field(0.5, ge=0, description="Epochs over which the learning rate rises from zero.")
