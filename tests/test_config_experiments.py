@@ -168,8 +168,8 @@ experiments:
         "my.yaml:11: compressor.epochs: unknown key; allowed here: epoch, strategies, checkpoint_path, init_model, "
         "eval_epoch; did you mean 'epoch'?",
         'my.yaml:12: strategies.none.class: is missing; "DistillationStrategy", "UniformPruneStrategy", '
-        '"SensitivePruneStrategy", "AutoPruneStrategy", "LightNASStrategy", "SparsityStrategy", "ClusteringStrategy" or '
-        '"QuantizationStrategy" is required',
+        '"SensitivePruneStrategy", "AutoPruneStrategy", "LightNASStrategy", "SparsityStrategy", '
+        '"ClusteringStrategy" or "QuantizationStrategy" is required',
     ]
 
 

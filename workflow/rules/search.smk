@@ -25,7 +25,7 @@ rule measure_latency:
         overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
         operators=operators_part,
         keep_in_float=flags_of("model", only=("keep_in_float",)),
-        device=lambda wildcards: flags(first_device(wildcards), only=MEASURED_WITH),
+        device=lambda wildcards: flags(first_device(wildcards), only=LATENCY_KEYS),
         pretrained=subpath(input.model, parent=True),
         library=subpath(input.library, parent=True),
     shell:

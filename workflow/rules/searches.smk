@@ -15,11 +15,6 @@ PROPOSED_ONLY = (
     *("target_flops", "target_latency"),
 )
 LATENCY_TABLE = "results/{experiment}/search/latency_table.json"
-# Of the device section: what the times of an operator depend on.
-MEASURED_WITH = (
-    *("type", "name", "serial", "cpu", "target"),
-    *("threads", "warmup", "repeats", "keep"),
-)
 EVALUATED_ONLY = ("retrain_epoch", "metric_name", "search_steps")
 
 

@@ -28,14 +28,7 @@ def main(argv: Sequence[str]) -> None:
     add_flags(parser, HardwareSection)
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, CompressSection)
-    begun = setup(
-        Path(section.config),
-        section.overrides,
-        arguments.pretrained,
-        arguments.seed,
-        arguments.latency,
-        arguments.keep_in_float,
-    )
+    begun = setup(section, arguments.pretrained, arguments.seed, arguments.latency, arguments.keep_in_float)
     how = Evaluation(arguments.data, section, arguments.threads, read_flags(arguments, HardwareSection))
     evaluate(begun, arguments.candidates, arguments.number, how, arguments.work, arguments.output)
 

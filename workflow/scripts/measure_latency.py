@@ -6,14 +6,12 @@ from pathlib import Path
 
 from qatflow.cli import entry
 from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection, DeviceSection, ModelSection
+from qatflow.config.model import LATENCY_KEYS, CompressSection, DeviceSection, ModelSection
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.measure_latency import LatencySettings, measure
 from qatflow.search.operators import operators_of
 from qatflow.search.start import setup
 from qatflow.tflite.latency_table import write_table
-
-DEVICE = ("type", "name", "serial", "cpu", "target", "threads", "warmup", "repeats", "keep")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -26,16 +24,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="latency_table.json to write")
     add_flags(parser, ModelSection, only=("keep_in_float",))
     add_flags(parser, CompressSection, only=("config", "overrides"))
-    add_flags(parser, DeviceSection, only=DEVICE)
+    add_flags(parser, DeviceSection, only=LATENCY_KEYS)
     arguments = parser.parse_args(argv)
-    section, device = read_flags(arguments, CompressSection), read_flags(arguments, DeviceSection)
-    begun = setup(
-        Path(section.config),
-        section.overrides,
-        arguments.pretrained,
-        arguments.seed,
-        keep_in_float=arguments.keep_in_float,
-    )
+    compress, device = read_flags(arguments, CompressSection), read_flags(arguments, DeviceSection)
+    begun = setup(compress, arguments.pretrained, arguments.seed, keep_in_float=arguments.keep_in_float)
     settings = LatencySettings(
         DeviceSettings(device.type, device.name, device.serial, device.cpu, device.keep, device.target),
         "instructions" if device.type == "emulator" else "ms",

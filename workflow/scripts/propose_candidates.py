@@ -24,15 +24,8 @@ def main(argv: Sequence[str]) -> None:
     add_flags(parser, ModelSection, only=("keep_in_float",))
     add_flags(parser, CompressSection, only=("config", "overrides"))
     arguments = parser.parse_args(argv)
-    section = read_flags(arguments, CompressSection)
-    begun = setup(
-        Path(section.config),
-        section.overrides,
-        arguments.pretrained,
-        arguments.seed,
-        arguments.latency,
-        arguments.keep_in_float,
-    )
+    compress = read_flags(arguments, CompressSection)
+    begun = setup(compress, arguments.pretrained, arguments.seed, arguments.latency, arguments.keep_in_float)
     propose(begun, arguments.count, arguments.before, arguments.outcomes, arguments.output)
 
 

@@ -347,6 +347,8 @@ class DeviceSection(Section):
 
 BUILD_KEYS = ("toolchain", "aar")
 """Keys of DeviceSection that say how the demo is built, and nothing of the device."""
+LATENCY_KEYS = ("type", "name", "serial", "cpu", "target", "threads", "warmup", "repeats", "keep")
+"""Keys of DeviceSection that the measured latency of an operator depends on."""
 
 
 class HardwareSection(Section):

@@ -1,18 +1,17 @@
 """The network that a search begins with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from qatflow.compress.init_model import initial_graph
 from qatflow.config.compress_yaml import load_compress
+from qatflow.config.model import CompressSection
 from qatflow.graph.store import load
 from qatflow.search.spaces import Setup
 
 
 def setup(
-    compress: Path,
-    overrides: Mapping[str, Any],
+    section: CompressSection,
     pretrained: Path,
     seed: int,
     latency: Path | None = None,
@@ -21,8 +20,7 @@ def setup(
     """Return what the search's space is made of.
 
     Args:
-        compress: the compress YAML.
-        overrides: of its values.
+        section: names the compress YAML and what is set in place of its values.
         pretrained: folder with the float graph; the YAML's init_model takes its place.
         seed: of the experiment.
         latency: latency table, where the search needs one.
@@ -31,11 +29,12 @@ def setup(
     Raises:
         UserError: the YAML has problems, or a folder holds no graph.
     """
-    config, graph = load_compress(compress, overrides), load(pretrained)
+    written = Path(section.config)
+    config, graph = load_compress(written, section.overrides), load(pretrained)
     folders = [pretrained]
     if config.compressor.init_model is not None:
         folders.append(Path(config.compressor.init_model))
         graph = initial_graph(folders[-1], graph)
-    files = [compress, *(folder / name for folder in folders for name in ("model", "weights"))]
+    files = [written, *(folder / name for folder in folders for name in ("model", "weights"))]
     read = (*files, *([] if latency is None else [latency]))
     return Setup(config, graph, seed, latency, read, tuple(keep_in_float))
