@@ -37,6 +37,7 @@ MEASURED = [
     (cost.float_training(large(), LARGE), 3303),
     (cost.int8_training(small(), SMALL, epochs=2), 1081),
     (cost.int8_training(large(), LARGE, epochs=1), 3782),
+    (cost.candidate_evaluation(small(), {"train": 40_000, "validation": 20_000}, epochs=1), 943),
     (cost.fake_quant_evaluation(small(), SMALL), 785),
     (cost.fake_quant_evaluation(large(), LARGE), 1918),
     (cost.inference(small(), SMALL["test"], models=3), 101),

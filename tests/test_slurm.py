@@ -22,17 +22,34 @@ pytestmark = [
     pytest.mark.skipif(slurm_cluster.impossible() is not None, reason=f"no Slurm: {slurm_cluster.impossible()}"),
 ]
 
+LIMIT = 240_000
+"""Instructions of a candidate's int8 model: the float model's has 245,462 by the table."""
+EXPERIMENTS = ("killed", "late", "untrained", "searched")
 OVERLAY = """\
 pretrained: {name: cluster, train: {epochs: 2}}
-compress: {checkpoint_steps: 2, overrides: {epoch: 5, end_epoch: 4}}
+compress: {checkpoint_steps: 2}
 accuracy: {max_drop: null, worse_than_ptq: allow}
 device: {pictures: 3}
 evaluate: {repeats: 3}
 experiments:
-  killed: {}
-  late: {activation_quantize_type: range_abs_max}
+  killed: {epoch: 5, end_epoch: 4}
+  late: {epoch: 5, end_epoch: 4, activation_quantize_type: range_abs_max}
   untrained: {method: ptq}
-"""
+  searched:
+    compress.config: config/compress/light_nas.yaml
+    compress.learning_rate: 0.05
+    strategies.quantization_strategy.start_epoch: 0
+    strategies.quantization_strategy.end_epoch: 0
+    epoch: 1
+    search_steps: 2
+    parallel: 2
+    retrain_epoch: 3
+    searched_params: conv_pw_(9|12)/
+    widths: [0.5, 0.75, 1.0]
+    kernel_sizes: []
+    target_flops: 0
+    target_latency: %d
+""" % LIMIT
 FILES = ("--configfile", "config/test.yaml", "cluster.yaml")
 LOCAL = ("snakemake", "--cores", "all", "all", *FILES)  # as many threads as a job gets on this node
 # A test waits for its jobs by the second; a user, for hours. The job that is late is not warned.
@@ -49,13 +66,14 @@ TIMED = {
 SUBMITTED = {
     *("prepare_data", "make_pretrained", "train_int8", "quantise_after_training"),
     *("gate_accuracy", "inspect_layers", "evaluate_fake_quant", "evaluate_tflite"),
+    "evaluate_candidate",
 }
 """The rules that look at pictures by the thousand; the others are local."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Both runs of the three experiments.
+    """Both runs of the four experiments.
 
     Attributes:
         local: the project that ran on this machine.
@@ -214,12 +232,27 @@ def test_each_attempt_asks_for_twice_the_memory_and_time_of_the_one_before(finis
     assert int(jobs[2]["TimeLimit"]) == 4 * int(jobs[0]["TimeLimit"])  # the second's was changed while it ran
 
 
+def test_candidates_of_a_search_are_evaluated_side_by_side(finished):
+    (one,), (other,) = (jobs for name, jobs in finished.jobs.items() if name.startswith("evaluate_candidate/"))
+    assert one["StartTime"] < other["EndTime"] and other["StartTime"] < one["EndTime"]
+
+
+def test_a_search_keeps_a_limit_of_measured_instructions_and_foretells_those_of_the_trained_model(finished):
+    results = finished.submitted.folder / "results/searched"
+    found = json.loads((results / "search/best/best.json").read_text())
+    assert len(found["outcomes"]) == 2
+    assert found["whole"]["latency"] > LIMIT >= max(one["size"]["latency"] for one in found["outcomes"])
+    report = json.loads((results / "device/emulator/report.json").read_text())
+    counted = report["models"]["int8"]["instructions"]
+    assert found["best"]["size"]["latency"] == pytest.approx(counted, rel=0.1)
+
+
 def test_the_artefacts_are_those_of_a_local_run(finished):
     there, here = artefacts(finished.local.folder), artefacts(finished.submitted.folder)
     assert there.keys() == here.keys()
     assert sum(name.endswith(("model", "weights", "model.tflite")) for name in there) > 20
     assert {name for name in there if there[name] != here[name] and Path(name).name not in TIMED} == set()
-    for experiment in ("killed", "late", "untrained"):
+    for experiment in EXPERIMENTS:
         one, other = (
             json.loads((run.folder / f"results/{experiment}/evaluation.json").read_text())["models"]
             for run in (finished.local, finished.submitted)
@@ -231,7 +264,7 @@ def test_the_artefacts_are_those_of_a_local_run(finished):
         with (run.folder / "results/comparison/comparison.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         compared.append([{key: row[key] for key in row if not key.endswith(("_ms", "_s"))} for row in rows])
-    assert compared[0] == compared[1] and len(compared[0]) == 3
+    assert compared[0] == compared[1] and len(compared[0]) == len(EXPERIMENTS)
 
 
 def test_slurm_leaves_nothing_in_etc(finished):

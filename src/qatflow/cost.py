@@ -8,6 +8,7 @@ The test holds these figures against what is asked for:
                             validation, 10,000 test)        400 test)
     pretrained.py           883                             3303
     compress.py             1081                            3782
+    evaluate_candidate.py   943 (40,000, 20,000)            -
     evaluate_fake_quant.py  785                             1918
     evaluate.py             101                             316
     gate.py                 89                              325
