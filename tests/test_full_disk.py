@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from workflow_helpers import PROGRAMS, SMALL, copy_project, environment
 pytestmark = pytest.mark.e2e
 
 COMMAND = f"{PROGRAMS}/snakemake --cores 2 pretrained {' '.join(SMALL)} short.yaml"
+SHORT = """\
+model: {function: "few_layers:narrow_mobilenet", alpha: null}
+pretrained: {train: {epochs: 3}}
+"""
 SCRIPT = f"""
-mkdir work && mount -t tmpfs -o size=4m tmpfs work
+mkdir work && mount -t tmpfs -o size=900k tmpfs work
 {COMMAND} > first.txt 2>&1; echo $? > first.status
 ls -A work/pretrained/MobileNetV1_digits/*/ > first.left; cp logs/make_pretrained/MobileNetV1_digits.log first.log
 mount -o remount,size=400m work
@@ -30,7 +35,8 @@ def weights(folder: Path) -> str:
 def test_a_full_disk_is_one_message_and_the_next_run_goes_on_to_the_same_bytes(tmp_path: Path):
     projects = {name: copy_project(tmp_path / name) for name in ("full", "roomy")}
     for project in projects.values():
-        (project.folder / "short.yaml").write_text("pretrained: {train: {epochs: 3}}\n")
+        (project.folder / "short.yaml").write_text(SHORT)
+        shutil.copy(Path(__file__).parent / "few_layers.py", project.folder)
     folder = projects["full"].folder
     subprocess.run([*UNSHARE, "sh", "-c", SCRIPT], cwd=folder, env=environment(), check=True)
     read = {name: (folder / name).read_text() for name in (

@@ -28,7 +28,8 @@ def manifest(tmp_path_factory):
 def float_training(manifest: Path, work: Path, *flags: str) -> list[str | Path]:
     script = ROOT / "workflow" / "scripts" / "pretrained.py"
     paths = ["--data", manifest, "--work", work / "work", "--output", work / "made"]
-    return [sys.executable, script, *paths, "--train", "--alpha", "0.25", *flags]
+    network = ["--function", "few_layers:narrow_mobilenet", "--alpha", "None"]
+    return [sys.executable, script, *paths, "--train", *network, *flags]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,10 @@ from workflow_helpers import Project, artefacts, copy_project
 pytestmark = pytest.mark.e2e
 
 HOOK = Path(__file__).parent / "kill_points" / "sitecustomize.py"
+NETWORK = Path(__file__).parent / "few_layers.py"
 OVERLAY = """\
 experiment: killed
+model: {function: "few_layers:build", alpha: null}
 pretrained: {name: killed, train: {epochs: 2}}
 compress: {config: config/compress/killed.yaml, checkpoint_steps: 4}
 """
@@ -86,6 +88,7 @@ POINTS = [
 def project(folder: Path) -> Project:
     made = copy_project(folder)
     (made.folder / "killed.yaml").write_text(OVERLAY)
+    shutil.copy(NETWORK, made.folder)
     (made.folder / "config/compress/killed.yaml").write_text(STRATEGY)
     return made
 
