@@ -1,4 +1,4 @@
-"""Networks of few layers, as functions of a user's own: a training that is begun often is built and traced each time."""
+"""Networks of few layers, as functions of a user's own: what is begun often is built and traced each time."""
 
 from typing import Any
 
@@ -13,9 +13,7 @@ def narrow_mobilenet(input_shape: tuple[int, int, int], classes: int) -> Any:
     return _separable(input_shape, classes, 16, ((32, 1), (64, 2), (128, 2), (256, 1)))
 
 
-def _separable(
-    input_shape: tuple[int, int, int], classes: int, first: int, blocks: tuple[tuple[int, int], ...]
-) -> Any:
+def _separable(input_shape: tuple[int, int, int], classes: int, first: int, blocks: tuple[tuple[int, int], ...]) -> Any:
     import tf_keras
     from tf_keras import layers
 

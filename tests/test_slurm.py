@@ -25,16 +25,16 @@ pytestmark = [
 LIMIT = 240_000
 """Instructions of a candidate's int8 model: the float model's has 245,462 by the table."""
 EXPERIMENTS = ("killed", "late", "untrained", "searched")
-OVERLAY = """\
-pretrained: {name: cluster, train: {epochs: 2}}
-compress: {checkpoint_steps: 2}
-accuracy: {max_drop: null, worse_than_ptq: allow}
-device: {pictures: 3}
-evaluate: {repeats: 3}
+OVERLAY = f"""\
+pretrained: {{name: cluster, train: {{epochs: 2}}}}
+compress: {{checkpoint_steps: 2}}
+accuracy: {{max_drop: null, worse_than_ptq: allow}}
+device: {{pictures: 3}}
+evaluate: {{repeats: 3}}
 experiments:
-  killed: {epoch: 5, end_epoch: 4}
-  late: {epoch: 5, end_epoch: 4, activation_quantize_type: range_abs_max}
-  untrained: {method: ptq}
+  killed: {{epoch: 5, end_epoch: 4}}
+  late: {{epoch: 5, end_epoch: 4, activation_quantize_type: range_abs_max}}
+  untrained: {{method: ptq}}
   searched:
     compress.config: config/compress/light_nas.yaml
     compress.learning_rate: 0.05
@@ -48,8 +48,8 @@ experiments:
     widths: [0.5, 0.75, 1.0]
     kernel_sizes: []
     target_flops: 0
-    target_latency: %d
-""" % LIMIT
+    target_latency: {LIMIT}
+"""
 FILES = ("--configfile", "config/test.yaml", "cluster.yaml")
 LOCAL = ("snakemake", "--cores", "all", "all", *FILES)  # as many threads as a job gets on this node
 # A test waits for its jobs by the second; a user, for hours. The job that is late is not warned.
