@@ -28,7 +28,7 @@ def manifest(tmp_path_factory):
 def float_training(manifest: Path, work: Path, *flags: str) -> list[str | Path]:
     script = ROOT / "workflow" / "scripts" / "pretrained.py"
     paths = ["--data", manifest, "--work", work / "work", "--output", work / "made"]
-    network = ["--function", "few_layers:narrow_mobilenet", "--alpha", "None"]
+    network = ["--function", "few_layers:narrow_mobilenet"]  # found in the folder in which the program starts
     return [sys.executable, script, *paths, "--train", *network, *flags]
 
 
@@ -48,7 +48,7 @@ def float_training(manifest: Path, work: Path, *flags: str) -> list[str | Path]:
 def test_without_a_gpu_one_line_says_so_and_everything_runs(manifest, tmp_path, environment, flags, said):
     done = subprocess.run(
         float_training(manifest, tmp_path, "--epochs", "1", *flags),
-        capture_output=True, text=True, env={**os.environ, **environment},
+        cwd=TESTS, capture_output=True, text=True, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("computing on") == 1 and said in done.stdout
@@ -57,7 +57,8 @@ def test_without_a_gpu_one_line_says_so_and_everything_runs(manifest, tmp_path, 
 
 def test_more_gpus_than_there_are_is_an_error(manifest, tmp_path):
     command = float_training(manifest, tmp_path, "--epochs", "1", "--gpus", "2")
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": "0"})
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: hardware.gpus: 2 GPUs are wanted, 0 found (CUDA_VISIBLE_DEVICES is '0'); set ")
@@ -79,7 +80,7 @@ def busy_threads(process: subprocess.Popen) -> Counter[str]:
 def test_threads_given_to_a_job_are_those_that_tensorflow_computes_with(manifest, tmp_path, count):
     """The threads between operations are named, those within them are called as the program is."""
     command = float_training(manifest, tmp_path, "--epochs", "100", "--threads", str(count))
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     timer = threading.Timer(600, process.kill)
     timer.start()
     try:
