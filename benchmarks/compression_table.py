@@ -7,7 +7,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from compression_variants import DISTILLED, FLOAT, HALF, QAT, VALIDATION, Budget, name, weights_name
+from compression_variants import (
+    DISTILLED,
+    FLOAT,
+    HALF,
+    PRUNING_RATE,
+    QAT,
+    SPARSITY_RATE,
+    VALIDATION,
+    Budget,
+    name,
+    weights_name,
+)
 from heading import heading
 from qatflow.graph.counts import Count, total
 from qatflow.graph.store import load
@@ -98,6 +109,8 @@ def page(
         f"* Fashion-MNIST, {60_000 - VALIDATION:,} pictures to train with, MobileNetV1 0.5 at 32 × 32",
         f"* {budget.all} epochs for each row: {budget.float_epochs} in float, {budget.compress_epochs} of compression, "
         "quantised in the last at the latest; the float row has all in float, and is the teacher of distillation",
+        f"* learning rates of compression: the default, but {PRUNING_RATE} where channels go and {SPARSITY_RATE} where "
+        "weights become zero: what is left has much to learn again",
         "* top-1: of the .tflite file on the 10,000 test pictures; its standard error is 0.29 points",
         "* parameters: all weights of the trained graph; bytes: of the .tflite file, and deflated as a download is",
         f"* host: LiteRT on this machine, one thread, median of {runs}",
