@@ -36,6 +36,13 @@ compressor:
 """The example of the Paddle-Lite page, to the letter."""
 
 
+@pytest.mark.parametrize("preset", sorted((ROOT / "config/compress").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_preset_is_valid_as_it_stands_and_exports_its_last_epoch(preset):
+    config = load_compress(preset)
+    (quantization,) = config.quantizations().values()
+    assert quantization.end_epoch == config.compressor.epoch - 1
+
+
 @pytest.fixture
 def load(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
