@@ -47,7 +47,7 @@ experiments:
     search_steps: 2
     parallel: 2
     retrain_epoch: 3
-    searched_params: conv_pw_(2|3)/
+    searched_params: conv_pw_3/
     widths: [0.5, 0.75, 1.0]
     kernel_sizes: []
     target_flops: 0
