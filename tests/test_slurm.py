@@ -156,7 +156,7 @@ def strike(submitted: Project, cluster: Slurm, process: "subprocess.Popen[str]")
     """
     in_second_epoch, resumed = r"^epoch 1 ", r"^resumed at .*^epoch \d"
     left = [("killed", in_second_epoch, 0), ("late", in_second_epoch, 1), ("killed", resumed, 2)]
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 1200
     while left:
         assert process.poll() is None and time.monotonic() < deadline, f"did not come to {left}"
         time.sleep(0.05)
@@ -186,8 +186,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cluster: Slurm) -> Finish
         process = submitted.start(*SUBMIT, "all", *FILES, stdout=here, stderr=subprocess.STDOUT)
         try:
             strike(submitted, cluster, process)
-            process.wait(600)
-            beside.wait(300)
+            process.wait(1200)
+            beside.wait(600)
         finally:
             for each in (process, beside):
                 if each.poll() is None:
