@@ -165,7 +165,7 @@ def own_model_of(wildcards):
     """Return the files of a model of the user's own: those it is saved in, or its function's code."""
     model = of(wildcards).model
     if model.function:
-        return [str(path) for path in source_files(model.function)]
+        return [os.path.relpath(path) for path in source_files(model.function)]
     return saved_files(Path(model.file)) if model.file else []
 
 

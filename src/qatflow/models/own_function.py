@@ -16,8 +16,7 @@ from qatflow.errors import UserError
 def source_files(function: str) -> list[Path]:
     """Return the module of `package.module:name` and the modules it imports from the same place, sorted.
 
-    Nothing is imported: the files are found by their names and read. Paths are relative to the folder in which this
-    runs, where the files are below it.
+    Nothing is imported: the files are found by their names and read.
 
     Raises:
         UserError: there is no such module, it cannot be read, or it has no such name; the nearest are listed.
@@ -62,7 +61,7 @@ def build(function: str, shape: tuple[int, int, int], classes: int) -> Any:
 
     source_files(function)  # the message where there is none
     module, _, name = function.partition(":")
-    sys.path[:0] = [str(place.absolute()) for place in _places()]
+    sys.path[:0] = [str(place) for place in _places()]
     try:
         made = getattr(importlib.import_module(module), name)(input_shape=shape, classes=classes)
     except Exception as error:
@@ -80,7 +79,7 @@ def build(function: str, shape: tuple[int, int, int], classes: int) -> Any:
 
 def _places() -> list[Path]:
     along = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
-    return [Path(), *map(Path, along)]
+    return [Path.cwd(), *map(Path, along)]
 
 
 def _file(place: Path, module: str) -> Path | None:
