@@ -5,6 +5,7 @@ import json
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
+from qatflow.cli import print_anywhere
 from qatflow.code_digest import imported_modules
 from qatflow.config.flags import flags
 from qatflow.config.load import load_experiments
@@ -18,6 +19,7 @@ from qatflow.errors import UserError
 DEFAULT = [Path("config/config.yaml")]
 FILES = [Path(file) for file in workflow.overwrite_configfiles]
 
+print_anywhere()
 try:
     EXPERIMENTS = load_experiments([*DEFAULT, *FILES], workflow.config_settings.config)
     for experiment in EXPERIMENTS.values():
@@ -99,5 +101,5 @@ def show_summaries(jobs):
     for job in jobs:
         if job.rule.name == "make_report":
             folder = Path(job.output.summary).parent / "report"
-            print(f"\n{(folder / 'summary.txt').read_text()}")
+            print(f"\n{(folder / 'summary.txt').read_text(encoding='utf-8')}")
             print(f"report: {folder / 'report.html'}", flush=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.config.flags import within
 from qatflow.device.build import build
 from qatflow.device.targets import find_target
 
@@ -19,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--runtime", type=Path, required=True, help="libLiteRt.so of the target; clang: LiteRT's .aar")
     parser.add_argument("--output", type=Path, required=True, help="folder inference_lite_lib.<target> to make")
     parser.add_argument("--sources", type=Path, default=SOURCES, help="the demo's sources")
-    parser.add_argument("--jobs", type=int, default=1, help="compilers that run at once (1)")
+    parser.add_argument("--jobs", type=within(int, 1), default=1, help="compilers that run at once (1)")
     arguments = parser.parse_args(argv)
     target = find_target(arguments.target, arguments.toolchain)
     build(arguments.sources, target, arguments.runtime, arguments.output, arguments.jobs)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from qatflow.cli import entry
 from qatflow.compress.run import compress
-from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection, HardwareSection, ModelSection
+from qatflow.config.flags import add_flags, read_flags, within
+from qatflow.config.model import SEEDS, CompressSection, HardwareSection, ModelSection
 
 
 def main(argv: Sequence[str]) -> None:
@@ -18,8 +18,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--search", type=Path, help="best.json of the search, where the YAML has one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
-    parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
-    parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
+    parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of everything random")
+    parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--output", type=Path, required=True, help="folder to make for the trained graph")
     add_flags(parser, ModelSection, only=("keep_in_float",))
     add_flags(parser, CompressSection)

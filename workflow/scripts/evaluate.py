@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.config.flags import add_flags
+from qatflow.config.model import EvaluateSection
 from qatflow.evaluate.evaluate import evaluate
 
 
@@ -17,9 +19,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--qat", type=Path, help="int8 .tflite trained for int8, where there is one")
     parser.add_argument("--fake-quant", type=Path, help="what evaluate_fake_quant.py wrote of it")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
-    parser.add_argument("--threads", type=int, default=1, help="threads of LiteRT")
-    parser.add_argument("--repeats", type=int, default=100, help="timed runs")
     parser.add_argument("--output", type=Path, required=True, help="evaluation.json to write")
+    add_flags(parser, EvaluateSection)
     arguments = parser.parse_args(argv)
     models = {
         "float": arguments.float_model,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection, HardwareSection, ModelSection
+from qatflow.config.flags import add_flags, read_flags, within
+from qatflow.config.model import SEEDS, CompressSection, HardwareSection, ModelSection
 from qatflow.search.evaluate import Evaluation, evaluate
 from qatflow.search.start import setup
 
@@ -18,9 +18,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--latency", type=Path, help="latency_table.json, where the search limits the latency")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
     parser.add_argument("--candidates", type=Path, required=True, help="candidates.json of the round")
-    parser.add_argument("--number", type=int, required=True, help="which of them")
-    parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
-    parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
+    parser.add_argument("--number", type=within(int, 1), required=True, help="which of them")
+    parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of everything random")
+    parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--work", type=Path, required=True, help="folder for the training's state")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     add_flags(parser, ModelSection, only=("keep_in_float",))

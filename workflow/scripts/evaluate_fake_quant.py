@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags
+from qatflow.config.flags import add_flags, read_flags, within
 from qatflow.config.model import HardwareSection
 from qatflow.evaluate.fake_quant import evaluate_fake_quant
 
@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="the folder float/ or int8/")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
-    parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
+    parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     add_flags(parser, HardwareSection)
     arguments = parser.parse_args(argv)

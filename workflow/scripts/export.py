@@ -1,12 +1,12 @@
 """Write the trained graph as float/, int8/ and mobile/, as the compress YAML's save paths say."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
 from qatflow.config.compress_yaml import load_compress
+from qatflow.config.flags import json_object
 from qatflow.export.export import export
 
 
@@ -15,7 +15,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trained", type=Path, required=True, help="folder of the trained graph")
     parser.add_argument("--config", type=Path, required=True, help="compress YAML")
-    parser.add_argument("--overrides", type=json.loads, default={}, help="JSON: values in place of the YAML's, by key")
+    parser.add_argument("--overrides", type=json_object, default={}, help="JSON: values in place of the YAML's, by key")
     parser.add_argument("--strategy", required=True, help="name of the strategy in the YAML")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
     arguments = parser.parse_args(argv)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags
+from qatflow.config.flags import add_flags, read_flags, within
 from qatflow.config.model import AccuracySection
 from qatflow.evaluate.gate import Published, gate
 
@@ -18,8 +18,12 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--ptq", type=Path, help="the one quantised after training, where --int8 is a trained one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--output", type=Path, required=True, help="gate.json to write")
-    parser.add_argument("--expected-top1", type=float, help="published top-1 of the int8 model, in percent")
-    parser.add_argument("--top1-tolerance", type=float, default=0.0, help="how far below it it may be, in points")
+    parser.add_argument(
+        "--expected-top1", type=within(float, 0, 100), help="published top-1 of the int8 model, in percent"
+    )
+    parser.add_argument(
+        "--top1-tolerance", type=within(float, 0, 100), default=0.0, help="how far below it it may be, in points"
+    )
     add_flags(parser, AccuracySection)
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, AccuracySection)

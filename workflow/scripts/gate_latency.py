@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.config.flags import within
 from qatflow.device.latency_gate import gate_latency
 
 
@@ -21,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _limit(text: str) -> float | None:
-    return None if text == "none" else float(text)
+    return None if text == "none" else within(float, 0)(text)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.config.flags import within
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.evaluate.layers import inspect_layers, table
@@ -28,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite of the same network")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
-    parser.add_argument("--pictures", type=int, default=50, help="validation pictures to look at (50)")
+    parser.add_argument("--pictures", type=within(int, 1), default=50, help="validation pictures to look at (50)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args(argv)
     pictures, _ = tensors(read_manifest(arguments.data), "validation", arguments.pictures)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import LATENCY_KEYS, CompressSection, DeviceSection, ModelSection
+from qatflow.config.flags import add_flags, read_flags, within
+from qatflow.config.model import LATENCY_KEYS, SEEDS, CompressSection, DeviceSection, ModelSection
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.measure_latency import LatencySettings, measure
 from qatflow.search.operators import operators_of
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the experiment")
+    parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of the experiment")
     parser.add_argument("--library", type=Path, required=True, help="the built demo, inference_lite_lib.<target>")
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps what is measured")
     parser.add_argument("--output", type=Path, required=True, help="latency_table.json to write")

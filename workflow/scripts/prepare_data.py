@@ -1,12 +1,13 @@
 """Turn a source of labelled pictures into TFRecord shards, labels, a calibration list and a manifest."""
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.config.flags import json_object, within
+from qatflow.config.model import SEEDS
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.sources import SOURCES
@@ -19,20 +20,28 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--name", required=True, help="name of the data set")
     parser.add_argument("--source", required=True, help=f"{', '.join(sorted(SOURCES))}, or tfds:NAME")
     parser.add_argument("--path", type=Path, help="folder or file of the source; default: the source's own")
-    parser.add_argument("--validation", type=int, default=5000, help="pictures set aside where the source has none")
-    parser.add_argument("--test", type=int, default=360, help="pictures set aside where the source has none")
+    parser.add_argument(
+        "--validation", type=within(int, 1), default=5000, help="pictures set aside where the source has none"
+    )
+    parser.add_argument("--test", type=within(int, 1), default=360, help="pictures set aside where the source has none")
     parser.add_argument("--test-from", choices=SPLITS[:2], default="train", help="split they are set aside from")
-    parser.add_argument("--calibration", type=int, default=200, help="training pictures on the calibration list")
-    parser.add_argument("--shards", type=int, default=4, help="files of the training split; others in proportion")
-    parser.add_argument("--max-rejected", type=float, default=0.01, help="share of rejected pictures that is borne")
+    parser.add_argument(
+        "--calibration", type=within(int, 1), default=200, help="training pictures on the calibration list"
+    )
+    parser.add_argument(
+        "--shards", type=within(int, 1, 1024), default=4, help="files of the training split; others in proportion"
+    )
+    parser.add_argument(
+        "--max-rejected", type=within(float, 0, 1), default=0.01, help="share of rejected pictures that is borne"
+    )
     parser.add_argument(
         "--convert", choices=("True", "False"), default="True", help="whether odd pictures become PNG, or are rejected"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1)
     parser.add_argument(
-        "--preprocessing", type=json.loads, required=True, help="JSON: size, resize, channels, mean, std, …"
+        "--preprocessing", type=json_object, required=True, help="JSON: size, resize, channels, mean, std, …"
     )
-    parser.add_argument("--cores", type=int, default=1, help="processes that read pictures")
+    parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that read pictures")
     parser.add_argument("--output", type=Path, required=True, help="folder to write; replaced whole")
     arguments = vars(parser.parse_args(argv))
     output, cores = arguments.pop("output"), arguments.pop("cores")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSection
+from qatflow.config.flags import add_flags, read_flags, within
+from qatflow.config.model import SEEDS, FloatTrainingSection, HardwareSection, ModelSection
 from qatflow.pretrained.prepare import Source, prepare
 
 
@@ -17,10 +17,14 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--weights", type=Path, help="file or SavedModel folder to read the weights from")
     parser.add_argument("--own-weights", action="store_true", help="take the weights that the model's file has")
     parser.add_argument("--train", action="store_true", help="train the weights on the data")
-    parser.add_argument("--expected-top1", type=float, help="published top-1 of the weights, in percent")
-    parser.add_argument("--top1-tolerance", type=float, default=0.0, help="how far below it they may be, in points")
-    parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
-    parser.add_argument("--threads", type=int, default=2, help="threads TensorFlow uses")
+    parser.add_argument(
+        "--expected-top1", type=within(float, 0, 100), help="published top-1 of the weights, in percent"
+    )
+    parser.add_argument(
+        "--top1-tolerance", type=within(float, 0, 100), default=0.0, help="how far below it they may be, in points"
+    )
+    parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of everything random")
+    parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--work", type=Path, required=True, help="folder of the training's state")
     parser.add_argument("--output", type=Path, required=True, help="the folder to make")
     add_flags(parser, ModelSection)

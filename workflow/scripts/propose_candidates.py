@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import CompressSection, ModelSection
+from qatflow.config.flags import add_flags, read_flags, within
+from qatflow.config.model import SEEDS, CompressSection, ModelSection
 from qatflow.search.propose import propose
 from qatflow.search.start import setup
 
@@ -16,8 +16,8 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
     parser.add_argument("--latency", type=Path, help="latency_table.json, where the search limits the latency")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the experiment")
-    parser.add_argument("--count", type=int, required=True, help="candidates to propose")
+    parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of the experiment")
+    parser.add_argument("--count", type=within(int, 1), required=True, help="candidates to propose")
     parser.add_argument("--before", type=Path, help="candidates.json of the round before; none: this is the first")
     parser.add_argument("--outcomes", type=Path, nargs="+", default=[], help="outcome.json of each of its candidates")
     parser.add_argument("--output", type=Path, required=True, help="candidates.json to write")

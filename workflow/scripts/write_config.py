@@ -1,11 +1,11 @@
 """Write the resolved configuration and compress YAML beside the results; they give the same run again."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.cli import entry
+from qatflow.config.flags import json_object
 from qatflow.config.written import compress_yaml, config_yaml
 from qatflow.files import write_text
 
@@ -13,8 +13,8 @@ from qatflow.files import write_text
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=json.loads, required=True, help="the resolved configuration, as JSON")
-    parser.add_argument("--compress", type=json.loads, required=True, help="the resolved compress YAML, as JSON")
+    parser.add_argument("--config", type=json_object, required=True, help="the resolved configuration, as JSON")
+    parser.add_argument("--compress", type=json_object, required=True, help="the resolved compress YAML, as JSON")
     parser.add_argument("--config-yaml", type=Path, required=True, help="config.yaml to write")
     parser.add_argument("--compress-yaml", type=Path, required=True, help="compress.yaml to write")
     arguments = parser.parse_args(argv)

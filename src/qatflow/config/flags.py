@@ -1,15 +1,18 @@
 """A section of the configuration as command-line flags: `--learning-rate 0.1`, and back."""
 
 import argparse
+import contextlib
 import json
+import math
 import shlex
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from qatflow.config.model import Section
+from qatflow.config.schema import allowed, json_schema
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -31,20 +34,45 @@ def add_flags(
         kinds = _kinds(field)
         if _is_texts(field):
             about = f"{_escaped(field)} (repeat it for each)"
-            group.add_argument(_flag(name), dest=name, action="append", default=[], help=about)
+            item = _within(section, name, lambda text: [text])
+            group.add_argument(_flag(name), dest=name, type=_first(item), action="append", default=[], help=about)
             continue
         plain: Callable[[str], Any] = _boolean if bool in kinds else str
-        plain = json.loads if _is_a(dict, field) else _whole_numbers if _is_a(list, field) else plain
+        plain = json_object if _is_a(dict, field) else _whole_numbers if _is_a(list, field) else plain
         plain = next((kind for kind in (int, float) if kind in kinds), plain)
         choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
         group.add_argument(
             _flag(name),
             dest=name,
-            type=_or_none(plain) if _says_none(field) else plain,
+            type=_within(section, name, _or_none(plain) if _says_none(field) else plain),
             choices=choices or None,
             default=field.get_default(call_default_factory=True),
             help=f"{_escaped(field)} (default: %(default)s)",
         )
+
+
+def within(kind: type[int] | type[float], low: float, high: float | None = None) -> Callable[[str], Any]:
+    """Return a `type` for argparse's flags that are of no section: a number from `low` to `high`, both included."""
+    schema = {"type": "integer" if kind is int else "number", "minimum": low}
+    words = allowed(schema if high is None else {**schema, "maximum": high})
+
+    def read(text: str) -> int | float:
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if low <= value and (high is None or value <= high) and math.isfinite(value):
+                return value
+        raise argparse.ArgumentTypeError(f"must be {words}; got {text!r}")
+
+    return read
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the mapping that a flag's text is as JSON, as a `type` for argparse."""
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, dict):
+            return value
+    raise argparse.ArgumentTypeError(f"must be a mapping as JSON; got {text!r}")
 
 
 def read_flags(arguments: argparse.Namespace, section: type[AnySection]) -> AnySection:
@@ -118,6 +146,26 @@ def _flag(name: str) -> str:
 def _says_none(field: FieldInfo) -> bool:
     """Return whether None must be said, by the text `none`: it is allowed, and the default is something else."""
     return type(None) in _kinds(field) and field.get_default(call_default_factory=True) is not None
+
+
+def _within(section: type[Section], name: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return what reads a flag's text and checks the value by its field; argparse names the flag in the error."""
+    field = section.model_fields[name]
+    bounded: Any = Annotated[field.annotation, field]
+    adapter: TypeAdapter[Any] = TypeAdapter(bounded, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+    def read(text: str) -> Any:
+        try:
+            return adapter.validate_python(kind(text))
+        except ValueError:  # of the text, or a ValidationError
+            words = allowed(json_schema(section)["properties"][name])
+            raise argparse.ArgumentTypeError(f"must be {words}; got {text!r}") from None
+
+    return read
+
+
+def _first(of: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: of(text)[0]
 
 
 def _or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -5,6 +5,7 @@ may pass (a cable that was touched, a device that is offline for a moment) is tr
 """
 
 import contextlib
+import re
 import secrets
 import shlex
 import sys
@@ -15,7 +16,7 @@ from typing import TypeVar
 from qatflow.device import adb_scripts as scripts
 from qatflow.device import owner, retry
 from qatflow.device.adb_client import AdbClient
-from qatflow.device.adb_errors import explain
+from qatflow.device.adb_errors import explain, shown
 from qatflow.device.adb_scripts import HOME
 from qatflow.device.conditions import frequencies, temperatures
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
@@ -26,6 +27,7 @@ from qatflow.files import sha256, whole_file
 T = TypeVar("T")
 ANSWER_SECONDS = 30.0
 SLOWEST_BYTES_PER_SECOND = 2e5
+SUM_AND_SIZE = re.compile(r"([0-9a-f]{64})\s.*?(\d{1,15})", re.DOTALL)  # what sha256sum and wc -c print
 
 
 class AdbDevice:
@@ -122,8 +124,11 @@ class AdbDevice:
         def attempt() -> None:
             asked = self._check(
                 self._client.shell(f"sha256sum < {quoted} && wc -c < {quoted}"), f"reading {name} (was it written?)"
-            ).stdout.split()
-            expected, size = asked[0], int(asked[-1])
+            ).stdout
+            answered = SUM_AND_SIZE.fullmatch(asked.strip())
+            if answered is None:
+                raise self._client.error(f"reading {name}: its shell answered '{shown(asked)}', not sum and size")
+            expected, size = answered[1], int(answered[2])
             with whole_file(local) as temporary:
                 limit = self._answer + size / SLOWEST_BYTES_PER_SECOND
                 self._client.command("pull", place, str(temporary), timeout=limit)
@@ -168,6 +173,13 @@ class AdbDevice:
     def _describe(self) -> DeviceDescription:
         answer = self._persist(lambda: self._check(self._client.shell(scripts.DESCRIBE), "asking what the device is"))
         said = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+        if not said.keys() >= scripts.DESCRIBED or not said["machine"]:
+            text = shown(answer.stdout.strip())
+            answered = f"'{text}'" if text else "nothing"
+            raise self._client.error(
+                f"the device did not say what it is: its shell answered {answered}: "
+                f"restart the device, and check that `adb -s {self._client.serial} shell uname -m` prints its processor"
+            )
         abis = (said["abis"] or said["abi"]).split(",")
         runs_aarch64 = "arm64-v8a" in abis or (abis == [""] and said["machine"] == "aarch64")
         return DeviceDescription(
@@ -179,7 +191,7 @@ class AdbDevice:
             abis=tuple(filter(None, abis)),
             cpu=said["soc"] or None,
             features=tuple(said["features"].partition(":")[2].split()),
-            cores=int(said["cores"]) if said["cores"].isdecimal() else 1,
+            cores=int(said["cores"]) if re.fullmatch(r"\d{1,4}", said["cores"]) else 1,
             governor=said["governor"] or None,
             frequency=frequencies(answer.stdout),
             emulated="1" in said["virtual"],  # an Android virtual device

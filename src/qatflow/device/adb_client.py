@@ -8,10 +8,11 @@ failed, and 0 for every command on devices before Android 7. So a command's stat
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 
-from qatflow.device.adb_errors import CONNECT, Trouble, trouble
+from qatflow.device.adb_errors import CONNECT, Trouble, shown, trouble
 from qatflow.device.bound import bound
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.retry import PassingError
@@ -51,7 +52,7 @@ class AdbClient:
         elif answer.returncode != 0:
             raise self._failure(trouble(said))
         elif said.splitlines()[-1:] != ["device"]:
-            raise self.error(f"it is in the state {said!r}: start it as usual, until `adb devices` says device")
+            raise self.error(f"it is in the state '{shown(said)}': start it as usual, until `adb devices` says device")
         self._seen = True
 
     def command(self, *arguments: str, timeout: float | None = None) -> str:
@@ -78,7 +79,7 @@ class AdbClient:
             ["-s", self.serial, "shell", f'( {script}\n) </dev/null; echo "{marker}=$?"'], timeout or self.answer
         )
         stdout = answer.stdout.replace("\r\n", "\n")
-        found = re.search(rf"{marker}=(\d+)\n?\Z", stdout)
+        found = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", stdout)
         if found is None:
             said = answer.stderr.strip()
             lost = Trouble(
@@ -109,7 +110,7 @@ class AdbClient:
         if shutil.which(self._adb[0]) is None:
             raise DeviceError(f"there is no {self._adb[0]}: run `apt-get install adb`")
         try:
-            return subprocess.run(
+            answer = subprocess.run(
                 bound([*self._adb, *arguments]),
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
                 timeout=timeout, check=False,
@@ -120,3 +121,9 @@ class AdbClient:
                 f"no answer to `adb {what}` within {timeout:.0f} s: wake and unlock the device, "
                 "or restart it, and run again (if `adb devices` gives no answer either: `adb kill-server`)"
             ) from None
+        if answer.returncode < 0:
+            raise self.error(
+                f"adb was killed by signal {-answer.returncode} ({signal.strsignal(-answer.returncode) or 'unknown'}): "
+                "run again; if adb itself crashes each time, install it again"
+            )
+        return answer

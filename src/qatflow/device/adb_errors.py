@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Passing = Literal["yes", "once seen", "no"]
+LONGEST = 500
+"""Characters of a device's text that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,15 @@ def trouble(message: str) -> Trouble:
     for line in lines:
         for part, advice, passing in KNOWN:
             if part in line.lower():
-                return Trouble(line, advice, passing)
-    return Trouble(next((line for line in lines if "error" in line), lines[-1] if lines else "no message"), "", "no")
+                return Trouble(shown(line), advice, passing)
+    line = next((line for line in lines if "error" in line), lines[-1] if lines else "")
+    return Trouble(shown(line) or "no message", "", "no")
+
+
+def shown(text: str) -> str:
+    """Return a device's text as a message shows it: of bounded length, and with nothing that a terminal obeys."""
+    cut = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:LONGEST])
+    return f"{cut}… ({len(text):,} characters)" if len(text) > LONGEST else cut
 
 
 def explain(message: str) -> str:

@@ -1,5 +1,6 @@
 """Scripts for the device's own shell (toybox and mksh on Android, busybox elsewhere)."""
 
+import re
 from pathlib import PurePosixPath
 from shlex import quote
 
@@ -30,6 +31,8 @@ for p in /sys/devices/system/cpu/cpufreq/policy*; do
 done
 echo features=$(grep -m1 '^Features' /proc/cpuinfo 2>/dev/null)
 """
+DESCRIBED = frozenset(re.findall(r"^echo (\w+)=", DESCRIBE, re.MULTILINE))
+"""What a device says of itself whatever it is: the value may be empty."""
 # Android keeps most kernel sensors from its shell, but tells those of its thermal service from version 10 on.
 TEMPERATURES = """\
 found=

@@ -7,7 +7,7 @@ from qatflow.device.interface import CpuFrequency, DeviceDescription
 
 PLAUSIBLE_CELSIUS = (-40.0, 150.0)
 FREQUENCY = re.compile(r"^frequency=(.*)\|(.*)\|(.*)\|(.*)\|(.*)$", re.MULTILINE)
-ZONE = re.compile(r"^zone=(.*)\|(-?\d+)\s*$", re.MULTILINE)
+ZONE = re.compile(r"^zone=(.*)\|(-?\d{1,9})\s*$", re.MULTILINE)
 HAL = "Current temperatures from HAL:"
 HAL_TEMPERATURE = re.compile(r"^\s*Temperature\{(?=.*\bmValue=(-?[\d.]+))(?=.*\bmName=([^,}]+)).*\}\s*$")
 
@@ -57,4 +57,4 @@ def held_back(device: DeviceDescription) -> Iterator[str]:
 
 
 def _khz(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if re.fullmatch(r"\d{1,12}", text) else None

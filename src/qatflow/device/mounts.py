@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-FREE = re.compile(r"(\d+)\s+\d+%\s")
+FREE = re.compile(r"(\d{1,15})\s+\d+%\s")
 
 
 def mount_options(mounts: str, folder: str) -> Collection[str]:
