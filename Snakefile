@@ -32,6 +32,7 @@ include: "workflow/rules/method.smk"
 include: "workflow/rules/strategies.smk"
 include: "workflow/rules/searches.smk"
 include: "workflow/rules/resources.smk"
+include: "workflow/rules/interrupt.smk"
 
 
 configfile: "config/config.yaml"
@@ -68,6 +69,7 @@ onstart:
     lock_folder()
     record_owners()
     check_tools(workflow.dag.needrun_jobs())
+    prepare_for_interrupt()
 
 
 onsuccess:

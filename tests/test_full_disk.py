@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from little_space import UNSHARE, may_mount
+from little_space import UNSHARE, may_mount, python, run_on_small_disk
 from workflow_helpers import PROGRAMS, SMALL, copy_project, environment
 
 pytestmark = pytest.mark.e2e
@@ -55,3 +55,46 @@ def test_a_full_disk_is_one_message_and_the_next_run_goes_on_to_the_same_bytes(t
     answer = projects["roomy"].run(*COMMAND.split())
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert weights(folder) == weights(projects["roomy"].folder)
+
+
+EVENTS = """
+from pathlib import Path
+from qatflow.tensorflow_runtime import start
+start(seed=0, threads=1)
+from qatflow.training.history import EpochFigures, write_events
+folder = Path({disk!r}) / "tensorboard"
+folder.mkdir()
+write_events(EpochFigures(0, "int8", 0.1, 0.1, 0.1, 0.1, None, None, None), folder)
+print("the first event is written", flush=True)
+try:
+    (folder.parent / "full").write_bytes(b"x" * 65536)
+except OSError:
+    pass
+write_events(EpochFigures(1, "int8", 0.1, 0.1, 0.1, 0.1, None, None, None), folder)
+"""
+
+
+@pytest.mark.skipif(not may_mount(), reason="no file system may be mounted here, not even in a namespace of its own")
+def test_a_disk_that_is_full_for_tensorboards_events_is_no_lack_of_memory(tmp_path: Path):
+    disk = tmp_path / "disk"
+    ran, _ = run_on_small_disk(disk, 32, *python(EVENTS.format(disk=str(disk))))
+    assert ran.stdout == "the first event is written\n"
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == (
+        f"error: cannot write {disk}/tensorboard: No space left on device: make room on its disk, or name another place"
+    )
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.tensorflow
+def test_only_a_resource_that_is_no_disk_is_taken_for_memory():
+    import tensorflow as tf
+
+    from qatflow.training.memory import ran_out
+
+    def exhausted(text: str) -> Exception:
+        return tf.errors.ResourceExhaustedError(None, None, text)
+
+    assert ran_out(exhausted("OOM when allocating tensor with shape[30000,32,32,64]"))
+    assert not ran_out(exhausted("work/x/tensorboard/events.out.tfevents.1.v2; No space left on device"))
+    assert not ran_out(exhausted("work/x/tensorboard/events.out.tfevents.1.v2; Disk quota exceeded"))

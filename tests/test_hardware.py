@@ -52,7 +52,27 @@ def test_without_a_gpu_one_line_says_so_and_everything_runs(manifest, tmp_path, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("computing on") == 1 and said in done.stdout
+    assert "cuInit" not in done.stderr and "E0000" not in done.stderr
     assert (tmp_path / "made" / "weights").exists()
+
+
+def test_of_standard_error_only_the_lines_of_a_missing_driver_are_left_out():
+    program = (
+        "import os\nfrom qatflow.tensorflow_runtime import _without_lines\nos.write(2, b'before\\n')\n"
+        "with _without_lines('cuInit'):\n    os.write(2, b'E0000 failed call to cuInit: 303\\nE0000 another\\n')\n"
+        "    os.system('echo from a child >&2')\nos.write(2, b'behind\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "before\nE0000 another\nfrom a child\nbehind\n"
+
+
+@pytest.mark.parametrize(("device", "shown"), [("nvidia0", True), ("nvidiactl", True), ("kfd", True), ("null", False)])
+def test_where_a_driver_is_there_nothing_is_left_out(tmp_path, monkeypatch, device, shown):
+    from qatflow import tensorflow_runtime
+
+    (tmp_path / device).touch()
+    monkeypatch.setattr(tensorflow_runtime, "DEVICES", tmp_path)
+    assert tensorflow_runtime._has_driver() == shown
 
 
 def test_more_gpus_than_there_are_is_an_error(manifest, tmp_path):

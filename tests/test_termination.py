@@ -1,4 +1,4 @@
-"""SIGTERM while a trainer evaluates, calibrates, or is within a step that does not end: what is saved, and how soon."""
+"""SIGTERM or SIGINT while a trainer evaluates, calibrates, or is within a step that does not end: what is saved."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qatflow.training.termination import PATIENCE, position_in
 from small_data import prepared_digits
 from small_networks import network
 from test_quantization_strategy import SETTINGS
@@ -24,8 +25,8 @@ def digits(tmp_path_factory):
     return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
 
 
-def train(digits, folder: Path, terminate_at: tuple[str, int] | None = None):
-    """Train for int8 from epoch 1 on; with `terminate_at` send SIGTERM at the n-th batch of that kind.
+def train(digits, folder: Path, terminate_at: tuple[str, int] | None = None, by: int = signal.SIGTERM):
+    """Train for int8 from epoch 1 on; with `terminate_at` send a signal at the n-th batch of that kind.
 
     Kinds: `evaluation` after an epoch, `calibration`: the evaluation before calibration.
     """
@@ -39,7 +40,7 @@ def train(digits, folder: Path, terminate_at: tuple[str, int] | None = None):
         def evaluate(self):
             kind = "evaluation" if self.step else "calibration"
             if (kind, self.epoch) == terminate_at:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), by)
             return super().evaluate()
 
     graph = network("small ResNet")
@@ -58,15 +59,23 @@ def uninterrupted(digits, tmp_path_factory):
     return train(digits, tmp_path_factory.mktemp("whole") / "work")
 
 
-@pytest.mark.parametrize("at", [("evaluation", 0), ("calibration", 1), ("evaluation", 1)], ids=str)
-def test_sigterm_in_an_evaluation_ends_at_once_and_the_run_goes_on_to_the_same_bytes(
-    digits, uninterrupted, tmp_path, capsys, at
+@pytest.mark.parametrize(
+    ("at", "by", "status", "said"),
+    [
+        (("evaluation", 0), signal.SIGTERM, 143, "terminated at epoch 0, step 10"),
+        (("calibration", 1), signal.SIGINT, 130, "interrupted at epoch 1, step 0"),
+        (("evaluation", 1), signal.SIGTERM, 143, "terminated at epoch 1, step 10"),
+    ],
+    ids=str,
+)
+def test_a_signal_in_an_evaluation_ends_it_at_once_and_the_run_goes_on_to_the_same_bytes(
+    digits, uninterrupted, tmp_path, capsys, at, by, status, said
 ):
     with pytest.raises(SystemExit) as ended:
-        train(digits, tmp_path / "work", at)
-    assert ended.value.code == 143
+        train(digits, tmp_path / "work", at, by)
+    assert ended.value.code == status
     printed = capsys.readouterr().out
-    assert "the state is saved" in printed
+    assert f"{said}; the state is saved" in printed
     assert len(re.findall(r"^epoch \d+ \(", printed, re.MULTILINE)) == (1 if at[1] else 0), (
         "it is not evaluated to the end"
     )
@@ -78,16 +87,23 @@ def test_sigterm_in_an_evaluation_ends_at_once_and_the_run_goes_on_to_the_same_b
         np.testing.assert_array_equal(graph.weights[name], values, err_msg=name)
 
 
-def test_a_step_that_does_not_end_is_given_up():
+@pytest.mark.parametrize(("by", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_step_that_does_not_end_is_given_up(by, status):
     program = (
-        "import time\nfrom qatflow.training.termination import Termination\n"
-        "with Termination() as termination:\n    print('in', flush=True)\n    time.sleep(60)\n"
+        "import time\nfrom qatflow.training import termination\ntermination.PATIENCE = 0.5\n"
+        "with termination.Termination() as it:\n    it.saved = 'epoch 2, step 7'\n"
+        "    print('in', flush=True)\n    time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "in\n"
     began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(by)
     printed, _ = process.communicate(timeout=30)
-    assert process.returncode == 143
+    assert process.returncode == status
     assert time.monotonic() - began < 10
-    assert "the state of the last checkpoint stands" in printed
+    assert "the state of the last checkpoint stands: the same command goes on from epoch 2, step 7" in printed
+    assert position_in(printed) == "epoch 2, step 7"
+
+
+def test_a_cluster_that_kills_after_ten_seconds_finds_the_process_gone():
+    assert PATIENCE < 10

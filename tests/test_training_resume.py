@@ -148,6 +148,33 @@ def test_checkpoints_are_kept_to_a_number_and_a_damaged_one_is_passed_over(start
     assert (trainer.epoch, trainer.step) == (0, 8)
 
 
+def test_a_checkpoint_is_due_by_time_too_in_the_first_epoch_as_later(start, digits, tmp_path):
+    from qatflow.training import checkpoint
+    from qatflow.training.loop import Trainer
+    from qatflow.training.strategy import Strategy
+
+    now, lost, kept = [0.0], [], []
+
+    class TakesTime(Strategy):
+        """A step takes 25 s; before each it is noted what a kill at that moment would cost."""
+
+        def on_batch_begin(self, trainer: Trainer) -> None:
+            names = [path.name for path in checkpoint.checkpoints(tmp_path)]
+            kept.extend(name for name in names if name not in kept)
+            behind = [epoch * STEPS + step for epoch, step in (map(int, name[11:24].split("-")) for name in kept)]
+            lost.append(25.0 * (trainer.epoch * STEPS + trainer.step - max(behind, default=0)))
+            now[0] += 25.0
+
+    graph, settings = graph_and_settings()
+    settings = replace(settings, epochs=2, checkpoint_steps=200, checkpoint_seconds=60.0)
+    Trainer(graph, digits, settings, tmp_path, [TakesTime()], clock=lambda: now[0]).run()
+    assert len(lost) == 2 * STEPS
+    assert max(lost) < 60.0
+    assert kept[:4] == [f"checkpoint-{at}.safetensors" for at in (
+        "00000-0000003", "00000-0000006", "00000-0000009", "00001-0000000",
+    )]  # fmt: skip
+
+
 def test_a_second_trainer_in_one_folder_waits_until_the_first_has_ended(tmp_path, capsys):
     from qatflow.work_folder import work_folder
 

@@ -125,8 +125,28 @@ def _told(path: Path, only: Container[int] | None = None) -> Iterator[None]:
     except OSError as error:
         if only is not None and error.errno not in only:
             raise
-        way_out = "make room on its disk, or name another place" if error.errno in FULL else "name another place"
-        raise UserError(f"cannot write {path}: {error.strerror or error}: {way_out}") from error
+        full = error.errno in FULL
+        raise cannot_write(path, error.strerror or str(error), full=full) from error
+
+
+def cannot_write(path: Path, reason: str, *, full: bool) -> UserError:
+    """Return the error of a file that cannot be written.
+
+    Args:
+        path: of the file, or of its folder.
+        reason: the operating system's words.
+        full: whether the disk is full, or a quota or a limit of file size is reached.
+    """
+    way_out = "make room on its disk, or name another place" if full else "name another place"
+    return UserError(f"cannot write {path}: {reason}: {way_out}")
+
+
+def full_disk(text: str) -> str | None:
+    """Return the operating system's words for a full disk that `text` has in it; None where it has none.
+
+    For libraries that report errors of writing in texts of their own.
+    """
+    return next((words for words in map(os.strerror, FULL) if words in text), None)
 
 
 def _replaceable(path: Path) -> Path | None:

@@ -1,6 +1,9 @@
 """How TensorFlow is started: quiet, with Keras 2, seeded, deterministic, and with the threads and GPUs it was given."""
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,11 @@ from qatflow.config.model import HardwareSection
 from qatflow.errors import UserError
 
 DRIVER = Path("/dev/nvidia0")
+DEVICES = Path("/dev")
+DRIVERS = ("nvidia*", "dxg", "kfd")
+"""Among them, what a GPU's driver shows: NVIDIA's, that of Windows' subsystem for Linux, AMD's."""
+WITHOUT_DRIVER = "failed call to cuInit"
+"""What TensorFlow reports as an error where there is no driver, which is the usual case."""
 
 
 def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> None:
@@ -37,7 +45,8 @@ def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> N
 
 def _gpus(tf: Any, hardware: HardwareSection) -> list[Any]:
     """Return the GPUs that are used, with their memory set up; hide the others."""
-    found = tf.config.list_physical_devices("GPU")  # of those that CUDA_VISIBLE_DEVICES lets through
+    with contextlib.nullcontext() if _has_driver() else _without_lines(WITHOUT_DRIVER):
+        found = tf.config.list_physical_devices("GPU")  # of those that CUDA_VISIBLE_DEVICES lets through
     if hardware.gpus is not None and hardware.gpus > len(found):
         raise UserError(
             f"hardware.gpus: {hardware.gpus} GPUs are wanted, {len(found)} found{_hidden()}{_without_libraries()}; "
@@ -52,6 +61,28 @@ def _gpus(tf: Any, hardware: HardwareSection) -> list[Any]:
             limit = tf.config.LogicalDeviceConfiguration(memory_limit=hardware.memory_limit)
             tf.config.set_logical_device_configuration(device, [limit])
     return list(used)
+
+
+def _has_driver() -> bool:
+    return any(found for pattern in DRIVERS for found in DEVICES.glob(pattern))
+
+
+@contextlib.contextmanager
+def _without_lines(text: str) -> Iterator[None]:
+    """Keep lines with `text` in them from standard error, also those that C++ writes; the others come at the end."""
+    sys.stderr.flush()
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as caught:
+        real = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+            caught.seek(0)
+            for line in caught:
+                if text.encode() not in line:
+                    os.write(2, line)
 
 
 def _said(tf: Any, used: list[Any], hardware: HardwareSection, threads: int) -> str:

@@ -1,7 +1,8 @@
 """Kills at a chosen point. Put on a program's path, Python imports it before the program; see test_kill_points.py.
 
 KILL_POINT is JSON: `program`: part of the command line of the process that watches; `before` or `after`: regular
-expression of the path that a file or folder is renamed to; `victims`: of `trainer` and `snakemake`; `signal`; `mark`:
+expression of the path that a file or folder is renamed to; `victims`: of `trainer` and `snakemake`, or `group`: all
+processes of the terminal, as Ctrl-C has it; `signal`; `mark`:
 file to write when it happens; `delay`: seconds after the renaming, with `after`; `outlives`: seconds that a trainer
 who is no victim takes over the step in which Snakemake was killed.
 """
@@ -34,6 +35,9 @@ def strike() -> None:
     """Kill the victims."""
     parent = snakemake()
     Path(POINT["mark"]).write_text(str(os.getpid()))
+    if "group" in POINT["victims"]:
+        os.killpg(0, POINT["signal"])
+        return
     if "snakemake" in POINT["victims"]:
         os.kill(parent, signal.SIGKILL)
     if "trainer" in POINT["victims"]:

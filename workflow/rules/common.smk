@@ -9,7 +9,7 @@ from qatflow.cli import print_anywhere
 from qatflow.code_digest import imported_modules
 from qatflow.config.flags import flags
 from qatflow.config.load import load_experiments
-from qatflow.config.model import BUILD_KEYS, LATENCY_KEYS
+from qatflow.config.model import BUILD_KEYS, LATENCY_KEYS, STATE_KEYS
 from qatflow.config.owner import check_owner, record_owner
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written

@@ -27,9 +27,10 @@ rule train_int8:
         **asks(int8_training),
         gpu=gpus_of,
     params:
-        flags=flags_of("compress", leave_out=("config", "overrides")),
+        flags=flags_of("compress", leave_out=("config", "overrides", *STATE_KEYS)),
         keep_in_float=flags_of("model", only=("keep_in_float",)),
         hardware=hardware_of,
+        state=state_of,
         # a function of the input is no reason to run again: nor is where the YAML lies
         config=lambda wildcards, input: of(wildcards).compress.config,
         overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
@@ -48,4 +49,4 @@ rule train_int8:
         "exec python {input.script} --data {input.data} --pretrained {params.pretrained} {params.teacher} {params.search}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
         " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder}"
-        " {params.flags} {params.keep_in_float} {params.hardware} > {log} 2>&1"
+        " {params.flags} {params.state} {params.keep_in_float} {params.hardware} > {log} 2>&1"

@@ -74,6 +74,11 @@ def hardware_of(wildcards, input):
     return flags(of(wildcards).hardware)
 
 
+def state_of(wildcards, input):
+    """Return the flags of how the state of training for int8 is kept: of the input too, since it changes no result."""
+    return flags(of(wildcards).compress, only=STATE_KEYS)
+
+
 def data_manifest(wildcards):
     """Return the manifest of a job's data set."""
     return f"data/{of(wildcards).data.name}/manifest.json"
@@ -183,10 +188,15 @@ def float_training_of(wildcards):
     """Return the flags of the float training, where there is one, and of what the weights must reach before it."""
     section, parts = of(wildcards).pretrained, []
     if section.source == "train" or section.fine_tune:
-        parts.append(f"--train {flags(section.train)}")
+        parts.append(f"--train {flags(section.train, leave_out=STATE_KEYS)}")
     if section.source == "model":
         parts.append("--own-weights")
     return " ".join([*parts, *published(section)])
+
+
+def float_state_of(wildcards, input):
+    """Return the flags of how the state of float training is kept."""
+    return flags(of(wildcards).pretrained.train, only=STATE_KEYS)
 
 
 def checksum_of(wildcards):

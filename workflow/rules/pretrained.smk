@@ -57,6 +57,7 @@ rule make_pretrained:
             of(wildcards).model, only=("keep_in_float",)
         ),
         hardware=hardware_of,
+        state=float_state_of,
         # nor is where the weights lie
         weights=lambda wildcards, input: (
             f"--weights {shlex.quote(str(WEIGHTS[wildcards.pretrained].path))}"
@@ -69,4 +70,4 @@ rule make_pretrained:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
         "exec python {input.script} --data {input.data} {params.weights} --seed {params.seed}"
         " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
-        " --output {params.folder} {params.model} {params.keep_in_float} {params.training} {params.hardware} > {log} 2>&1"
+        " --output {params.folder} {params.model} {params.keep_in_float} {params.training} {params.state} {params.hardware} > {log} 2>&1"

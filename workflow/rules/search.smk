@@ -98,9 +98,16 @@ rule evaluate_candidate:
     params:
         flags=flags_of(
             "compress",
-            leave_out=("config", "overrides", "export", "equalize_channels"),
+            leave_out=(
+                "config",
+                "overrides",
+                "export",
+                "equalize_channels",
+                *STATE_KEYS,
+            ),
         ),
         hardware=hardware_of,
+        state=state_of,
         config=lambda wildcards, input: of(wildcards).compress.config,
         overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
         search=search_part(PROPOSED_ONLY, ("pruners",)),
@@ -115,7 +122,7 @@ rule evaluate_candidate:
         " --pretrained {params.pretrained} {params.latency} {params.keep_in_float} --data {input.data} --seed {params.seed} --threads {threads}"
         " --candidates {input.candidates} --number {wildcards.candidate}"
         " --work work/search/{wildcards.experiment}/candidate_{wildcards.candidate}"
-        " --output {params.folder} {params.flags} {params.hardware} > {log} 2>&1"
+        " --output {params.folder} {params.flags} {params.state} {params.hardware} > {log} 2>&1"
 
 
 rule conclude_search:

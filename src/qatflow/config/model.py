@@ -15,6 +15,13 @@ SEEDS = 2**31
 TfdsName = Annotated[str, Field(pattern=r"^tfds:[A-Za-z0-9_./:*-]+$")]
 Function = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+CHECKPOINT_STEPS = "Steps between checkpoints within an epoch."
+CHECKPOINT_SECONDS = (
+    "Seconds after which the next step ends with a checkpoint, whatever checkpoint_steps says: a kill costs no more "
+    "training than this."
+)
+STATE_KEYS = ("keep_checkpoints", "checkpoint_steps", "checkpoint_seconds")
+"""Keys of a training that say how its state is kept, and change no result."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -164,6 +171,8 @@ class FloatTrainingSection(Section):
         "a random part of the picture (0.08 to 1 of its area, 3/4 to 4/3 as wide as high), and mirror, as "
         "PaddleSlim's ImageNet reader; not with resize pad.",
     )
+    checkpoint_steps: int = Field(200, ge=1, description=CHECKPOINT_STEPS)
+    checkpoint_seconds: float = Field(60.0, gt=0, description=CHECKPOINT_SECONDS)
 
 
 class PretrainedSection(Section):
@@ -284,7 +293,8 @@ class CompressSection(Section):
         "fake-quantised layers and their quantisers are in float32.",
     )
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept in the work folder.")
-    checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints within an epoch.")
+    checkpoint_steps: int = Field(200, ge=1, description=CHECKPOINT_STEPS)
+    checkpoint_seconds: float = Field(60.0, gt=0, description=CHECKPOINT_SECONDS)
 
 
 class DeviceSection(Section):

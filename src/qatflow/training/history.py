@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from qatflow.files import write_text
+from qatflow.files import cannot_write, full_disk, write_text
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,20 @@ def write_csv(history: Sequence[EpochFigures], path: Path) -> None:
 
 
 def write_events(figures: EpochFigures, folder: Path) -> None:
-    """Add an epoch to the TensorBoard events in `folder`."""
+    """Add an epoch to the TensorBoard events in `folder`.
+
+    Raises:
+        UserError: they cannot be written, or the disk is full.
+    """
     import tensorflow as tf
 
-    writer = tf.summary.create_file_writer(str(folder))
-    with writer.as_default(step=figures.epoch):
-        for name, value in asdict(figures).items():
-            if isinstance(value, float):
-                tf.summary.scalar(name.replace("_", "/", 1), value)
-    writer.close()
+    try:
+        writer = tf.summary.create_file_writer(str(folder))
+        with writer.as_default(step=figures.epoch):
+            for name, value in asdict(figures).items():
+                if isinstance(value, float):
+                    tf.summary.scalar(name.replace("_", "/", 1), value)
+        writer.close()
+    except tf.errors.OpError as error:  # a full disk is a ResourceExhaustedError to TensorFlow, as is a full memory
+        full = full_disk(str(error))
+        raise cannot_write(folder, full or str(error.message), full=full is not None) from error

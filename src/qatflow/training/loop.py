@@ -33,7 +33,7 @@ from qatflow.training.replicas import Replicas
 from qatflow.training.schedule import WarmupCosine
 from qatflow.training.settings import TrainingSettings
 from qatflow.training.strategy import Strategy
-from qatflow.training.termination import STATUS, TerminatedError, Termination
+from qatflow.training.termination import TerminatedError, Termination
 
 LOG_EVERY = 50
 FLOAT = "float"
@@ -63,6 +63,7 @@ class Trainer:
         strategies: Sequence[Strategy] = (),
         hooks: Hooks | None = None,
         replicas: Replicas | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ):
         """Build the model and restore the newest checkpoint.
 
@@ -74,6 +75,7 @@ class Trainer:
             strategies: called in this order.
             hooks: what the strategies put into the model.
             replicas: devices to train on; None: the GPUs that TensorFlow may use, or the CPU.
+            clock: seconds from any beginning, for checkpoints by time.
 
         Raises:
             UserError: the batch cannot be shared evenly by the devices.
@@ -108,7 +110,10 @@ class Trainer:
             variable.assign(value)
         if progress != Progress():
             print(f"resumed at epoch {self.epoch}, step {self.step} of {self.steps_per_epoch}", flush=True)
+        self._clock = clock
+        self._saved_at = clock()
         self._termination = Termination()
+        self._termination.saved = self._position() if values else ""
         self.retrace()
 
     def retrace(self) -> None:
@@ -153,8 +158,9 @@ class Trainer:
 
         Raises:
             UserError: the loss is not a finite number; or memory does not suffice for a step, with what would.
-            SystemExit: with status 143 after SIGTERM, when the state is saved.
+            SystemExit: with status 143 after SIGTERM and 130 after SIGINT, when the state is saved.
         """
+        self._saved_at = self._clock()
         try:
             with self._termination:
                 self._call(Strategy.on_compression_begin)
@@ -165,9 +171,12 @@ class Trainer:
             if not ran_out(error):
                 raise
             raise out_of_memory(self._gradients_of, self.settings, self.replicas.count) from error
-        except TerminatedError:
-            print(f"terminated at epoch {self.epoch}, step {self.step}; the state is saved", flush=True)
-            sys.exit(STATUS)
+        except TerminatedError as ended:
+            print(
+                f"{ended.word} at {self._position()}; the state is saved: the same command goes on from there",
+                flush=True,
+            )
+            sys.exit(ended.status)
         return self.history
 
     def float_graph(self) -> Graph:
@@ -181,7 +190,7 @@ class Trainer:
             share: of the pictures that are looked at, in whole batches, the first of them.
 
         Raises:
-            TerminatedError: SIGTERM has come in the meantime.
+            TerminatedError: SIGTERM or SIGINT has come in the meantime.
         """
         batches = self._validation
         if share < 1:
@@ -189,7 +198,7 @@ class Trainer:
         return self._evaluate(batches, self._termination.check)
 
     def check_termination(self) -> None:
-        """Raise TerminatedError if SIGTERM has come: to be called in what takes long."""
+        """Raise TerminatedError if SIGTERM or SIGINT has come: to be called in what takes long."""
         self._termination.check()
 
     def _run_epoch(self) -> None:
@@ -205,9 +214,15 @@ class Trainer:
                 self._log(float(loss), (self.step - first) / (time.monotonic() - started))
             with self._saved_if_terminated():
                 self._termination.check()
-            if self.step % self.settings.checkpoint_steps == 0 and self.step < self.steps_per_epoch:
+            if self.step < self.steps_per_epoch and self._checkpoint_is_due():
                 self._save()
         self._finish_epoch()
+
+    def _checkpoint_is_due(self) -> bool:
+        settings = self.settings
+        return (
+            self.step % settings.checkpoint_steps == 0 or self._clock() - self._saved_at >= settings.checkpoint_seconds
+        )
 
     def _batches(self, first: int) -> Any:
         """Return the batches of the epoch from a step on: pictures, labels, positions."""
@@ -321,6 +336,11 @@ class Trainer:
         notes = {str(place): dict(strategy.notes()) for place, strategy in enumerate(self.strategies)}
         progress = Progress(self.epoch, self.step, tuple(self.history), notes)
         checkpoint.save(self.folder, self._variables, progress, self.settings.keep_checkpoints)
+        self._saved_at = self._clock()
+        self._termination.saved = self._position()
+
+    def _position(self) -> str:
+        return f"epoch {self.epoch}, step {self.step}"
 
     @contextlib.contextmanager
     def _saved_if_terminated(self) -> Iterator[None]:

@@ -5,13 +5,19 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from qatflow.errors import UserError
+from qatflow.files import full_disk
 from qatflow.training.settings import TrainingSettings
 
 MAY_SAY = (tf.errors.ResourceExhaustedError, tf.errors.AbortedError)
 
 
 def ran_out(error: Exception) -> bool:
-    """Return whether TensorFlow's error says that memory does not suffice: oneDNN has words of its own for it."""
+    """Return whether TensorFlow's error says that memory does not suffice: oneDNN has words of its own for it.
+
+    A full disk is a ResourceExhaustedError too, with the operating system's words in it.
+    """
+    if full_disk(str(error)):
+        return False
     return isinstance(error, tf.errors.ResourceExhaustedError) or (
         isinstance(error, tf.errors.AbortedError) and "memory" in str(error)
     )

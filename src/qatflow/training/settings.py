@@ -25,6 +25,7 @@ class TrainingSettings:
         precision: what layers compute in before they are quantised.
         evaluate_every: epochs between evaluations on the validation pictures; 0: never.
         checkpoint_steps: steps between checkpoints within an epoch.
+        checkpoint_seconds: seconds after which one is due, whatever the steps.
         keep_checkpoints: number of checkpoints kept.
     """
 
@@ -42,10 +43,11 @@ class TrainingSettings:
     precision: Precision = "float32"
     evaluate_every: int = 1
     checkpoint_steps: int = 200
+    checkpoint_seconds: float = 60.0
     keep_checkpoints: int = 2
 
     @property
     def shaping(self) -> dict[str, object]:
         """What a kept state must agree with to be continued: all but what only says how long or how often."""
-        free = {"section", "epochs", "evaluate_every", "checkpoint_steps", "keep_checkpoints"}
+        free = {"section", "epochs", "evaluate_every", "checkpoint_steps", "checkpoint_seconds", "keep_checkpoints"}
         return {key: value for key, value in vars(self).items() if key not in free}
