@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pictures import class_folders
 from qatflow.config.load import load_config, written_by_workflow
 from qatflow.config.model import Config
 from qatflow.config.resolved import resolved
@@ -98,7 +99,7 @@ seed: -1
 data:
   source: foldr
   max_rejected: high
-  preprocessing: {channels: 3}
+  preprocessing: {channels: 3, mean: [1, 2], std: [1, 2]}
 alpha: 0.5
 model: {alpha: 1e-3, dropout: 1}
 pretrained: {source: file}
@@ -213,7 +214,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("data: {path: data/a}", "data/a lacks train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-"),
         ("data: {validation: 60000}", "data.validation: takes all of the 60,000 training pictures"),
         ("device: {pictures: 5001}", "device.pictures: must be at most 5,000, the number of validation pictures"),
-        ("data: {preprocessing: {channels: 3}}", "data.preprocessing.mean: must have one value a channel"),
+        ("data: {preprocessing: {channels: 3, mean: [1, 2]}}", "data.preprocessing.mean: must have one value for all"),
         ("data: {preprocessing: {std: [0]}}", "data.preprocessing.std: divides the pixels: each value must be above 0"),
         ("data: {preprocessing: {size: 31}}", "size: must be a whole number from 32 to 512; got 31"),
         ("data: {preprocessing: {channels: true}}", "channels: must be 1 or 3; got true"),
@@ -381,7 +382,7 @@ def idx_files(folder: Path) -> None:
 def test_what_exists_and_fits_together_is_accepted(problems, text):
     Path("a.h5").write_bytes(b"weights")
     Path("litert-2.aar").write_bytes(b"looked into where it is needed")
-    Path("pictures").mkdir()
+    class_folders(Path("pictures"), per_class=1)
     with zipfile.ZipFile("pictures.zip", "w") as archive:
         archive.writestr("cats/1.png", "")
     idx_files(Path("small"))

@@ -103,9 +103,40 @@ def test_a_label_that_leaves_others_out_stops_with_its_line(tmp_path: Path):
     assert reasons(opened("lists", tmp_path)) == {
         "train_list.txt:3: c.png": "its label 30 is out of range: there are 2 classes, from 0"
     }
-    (tmp_path / "labels.txt").write_text("one\ntwo\none\n")
-    with pytest.raises(UserError, match=r"labels\.txt:3: the class name 'one' is empty or used twice"):
+    (tmp_path / "labels.txt").write_text("one\n\nthree\n")
+    with pytest.raises(UserError, match=r"labels\.txt:2: the class name is empty"):
         opened("lists", tmp_path)
+
+
+def test_two_classes_may_have_one_name_where_labels_are_numbers(tmp_path: Path):
+    """ImageNet's usual list of classes has two cranes, a bird and a machine."""
+    (tmp_path / "labels.txt").write_text("crane\ntench\ncrane\n")
+    write_lists(tmp_path, train="a.png 0\nb.png 1\nc.png 2\n")
+    source = opened("lists", tmp_path)
+    assert source.labels == ("crane", "tench", "crane") and [p.label for p in source.pictures] == [0, 1, 2]
+    rows = ("path,label,split", "a.png,0,train", "b.png,2,train", "c.png,crane,val", "d.png,tench,val")
+    source = opened("csv", write_csv(tmp_path / "list.csv", *rows))
+    assert [p.label for p in source.pictures] == [0, 2, 1]  # a name of two classes is none's
+    assert list(reasons(source)) == ["list.csv:4: c.png"]
+    with pytest.raises(UserError, match=r"labels\.txt:3: the class name 'crane' is that of line 1 too: "):
+        opened("csv", write_csv(tmp_path / "list.csv", "path,label", "a.png,crane", "b.png,tench"))
+
+
+def test_paths_of_windows_are_read_or_refused_with_the_line_to_write(tmp_path: Path):
+    pictures(tmp_path, "cat/a.png", "dog/b 1.png", "odd\\name.png")
+    write_lists(tmp_path, train="cat\\a.png 0\r\ndog\\b 1.png 1\r\nodd\\name.png 1\ngone\\c.png 1\n")
+    source = opened("lists", tmp_path)
+    assert [p.key for p in source.pictures] == ["cat/a.png", "dog/b 1.png", "odd\\name.png", "gone\\c.png"]
+    assert [source.encoded(i).width for i in range(3)] == [9, 9, 9]
+    assert source.warnings == ["2 paths are written with \\ as on Windows; they are read with / instead"]
+    write_lists(tmp_path, train="cat/a.png 0\nC:\\Users\\me\\set\\dog\\b 1.png 1\n")
+    with pytest.raises(
+        UserError, match=r"train_list\.txt:2: C:.* a path of Windows, with a drive: write dog/b 1\.png$"
+    ):
+        opened("lists", tmp_path)
+    write_csv(tmp_path / "list.csv", "path,label", "D:/set/x.png,cat", "cat/a.png,dog")
+    with pytest.raises(UserError, match=r"list\.csv:2: D:/set/x\.png is a path of Windows.* write it relative to "):
+        opened("csv", tmp_path / "list.csv")
 
 
 def test_lists_that_are_missing_or_hold_one_class_are_told(tmp_path: Path):

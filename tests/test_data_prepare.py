@@ -219,7 +219,7 @@ def test_a_sources_own_splits_are_taken_as_they_are(tmp_path: Path):
 
 def test_pictures_too_large_to_pad_stop_preparation(tmp_path: Path):
     spec = Preprocessing(24, "pad", 3, (127.5,), (127.5,))
-    with pytest.raises(UserError, match=r"(?s)20 of 20 pictures.*\d\d\.jpg: 30×20 pixels do not fit the 24×24"):
+    with pytest.raises(UserError, match=r"20 of the 20 pictures looked at first .*, such as cat/00\.jpg \(30×20\)"):
         prepare(photo_settings(photos(tmp_path / "photos"), preprocessing=spec), tmp_path / "out")
 
 

@@ -245,7 +245,8 @@ def test_the_configuration_takes_an_archive_for_a_folder_and_nothing_else(tmp_pa
         config = Config.model_validate({"data": {"source": source, "path": str(path)}})
         return [problem.message for problem in check_config(config)]
 
-    save(tmp_path / "photos" / "cat" / "1.png")
+    for name in ("cat", "dog"):
+        save(tmp_path / "photos" / name / "1.png")
     archive = pack(tmp_path / "photos", tmp_path / "photos.tar.gz")
     assert problems("folder", archive) == problems("folder", tmp_path / "photos") == []
     assert len(problems("idx", archive)) == 1

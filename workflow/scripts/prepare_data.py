@@ -10,8 +10,8 @@ from qatflow.config.flags import json_object, within
 from qatflow.config.model import SEEDS
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
+from qatflow.data.source_files import SPLITS
 from qatflow.data.sources import SOURCES
-from qatflow.data.sources.source import SPLITS
 
 
 def main(argv: Sequence[str]) -> None:

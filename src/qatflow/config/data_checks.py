@@ -9,6 +9,7 @@ from qatflow.config.idx_headers import FASHION_MNIST, IdxCounts, idx_counts, mis
 from qatflow.config.model import Config
 from qatflow.config.paths import file_problem, folder_problem, overlap
 from qatflow.config.validate import Problem, problem
+from qatflow.data import class_folders
 from qatflow.data.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
 
 NEEDED = {
@@ -35,9 +36,10 @@ def _preprocessing(config: Config) -> Iterator[Problem]:
     preprocessing = config.data.preprocessing
     section = "data.preprocessing"
     for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
-        if len(values) != preprocessing.channels:
+        if len(values) not in (1, preprocessing.channels):
             yield problem(
-                f"must have one value a channel, and {section}.channels is {preprocessing.channels}; got {len(values)}",
+                f"must have one value for all channels or one per channel, and {section}.channels is "
+                f"{preprocessing.channels}; got {len(values)}",
                 f"{section}.{name}",
                 f"{section}.channels",
             )
@@ -96,6 +98,8 @@ def _path(config: Config) -> Iterator[Problem]:
             "data.path",
             "data.name",
         )
+    elif data.source == "folder" and Path(data.path).is_dir() and (reason := _not_classes(Path(data.path))):
+        yield problem(reason, *keys)
     elif data.source == "idx" and (missing := missing_idx(Path(data.path))):
         yield problem(f"the folder {data.path} lacks {', '.join(missing)} (each as it is or with .gz)", *keys)
 
@@ -107,6 +111,14 @@ def _unreadable(source: str, path: str) -> str:
     if source == "folder" and not file_problem(path) and is_archive(Path(path)):
         return ""
     return folder_problem(path)
+
+
+def _not_classes(root: Path) -> str:
+    """Return why the folder does not hold one folder per class, or nothing; a folder in it may not be readable."""
+    try:
+        return class_folders.problem(root)
+    except OSError as error:
+        return f"{error.filename} cannot be listed: {error.strerror}: make it readable, or remove it"
 
 
 def _digits(config: Config) -> Iterator[Problem]:

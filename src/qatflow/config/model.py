@@ -52,8 +52,13 @@ class PreprocessingSection(Section):
     order: Literal["rgb", "bgr"] = Field(
         "rgb", description="Order of the channels; bgr for weights that came from Caffe, as Keras' ResNet50."
     )
-    mean: list[float] = Field([127.5], description="Subtracted from each channel, in their order, in units of 0…255.")
-    std: list[float] = Field([127.5], description="Divides each channel, in their order, in units of 0…255.")
+    mean: list[float] = Field(
+        [127.5],
+        description="Subtracted from each channel, in their order, in units of 0…255; one value serves all channels.",
+    )
+    std: list[float] = Field(
+        [127.5], description="Divides each channel, in their order, in units of 0…255; one value serves all channels."
+    )
 
 
 class DataSection(Section):

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 
 def file_problem(path: str) -> str:
@@ -29,6 +29,17 @@ def relative_hint(path: str) -> str:
     return "" if Path(path).is_absolute() else " (paths are relative to the folder in which Snakemake is started)"
 
 
+def windows_hint(path: str) -> str:
+    """Return how to write a path of Windows here, for a message; nothing for other paths."""
+    if "\\" not in path and not PureWindowsPath(path).drive:
+        return ""
+    given = PureWindowsPath(path)
+    here = given.as_posix()
+    if given.drive.endswith(":"):  # where the Windows Subsystem for Linux mounts the drives
+        here = f"/mnt/{given.drive[0].lower()}/{given.as_posix()[len(given.drive) :].lstrip('/')}"
+    return f"; it is written as on Windows: here it may be {here}"
+
+
 def overlap(one: str, other: str) -> bool:
     """Say whether the folders are the same or one lies within the other."""
     first, second = os.path.realpath(one), os.path.realpath(other)
@@ -39,7 +50,7 @@ def _problem(path: str, what: str, is_one: Callable[[int], bool], access: int) -
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:
-        return f"the {what} {path} does not exist{relative_hint(path)}"
+        return f"the {what} {path} does not exist{windows_hint(path) or relative_hint(path)}"
     except OSError as error:
         return f"the {what} {path} cannot be read: {error.strerror}"
     except ValueError:

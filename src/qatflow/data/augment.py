@@ -23,7 +23,8 @@ class Draws:
     Attributes:
         shift: int32 [n, 2], pixels down and to the right; negative for up and left.
         flip: bool [n], whether the picture is mirrored left-right.
-        crop: float64 [n, 4] in 0…1, of which `crop_box` makes the part of the picture that is seen; of `crop_flip` alone.
+        crop: float64 [n, 4] in 0…1, from which `crop_box` makes the part of the picture that is seen;
+            `crop_flip` alone.
     """
 
     shift: np.ndarray

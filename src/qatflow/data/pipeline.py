@@ -133,7 +133,9 @@ def training_data(
     """
     count = manifest.splits[split].count
     if augmentation == "crop_flip" and manifest.preprocessing.resize == "pad":
-        raise UserError("augmentation: crop_flip resizes the pictures: set data.preprocessing.resize to stretch or crop")
+        raise UserError(
+            "augmentation: crop_flip resizes the pictures: set data.preprocessing.resize to stretch or crop"
+        )
     store = _open(manifest, split, -1 if augmentation == "crop_flip" else in_memory)
     return TrainingData(manifest.preprocessing, count, batch_size, seed, augmentation, store)
 
@@ -252,9 +254,7 @@ class _InShards:
         picture, label = self._decoded(position)
         return np.ascontiguousarray(resize(self._spec, picture)), label
 
-    def _part(
-        self, position: int, crop: np.ndarray | None = None, flip: bool = False
-    ) -> tuple[np.ndarray, np.int64]:
+    def _part(self, position: int, crop: np.ndarray | None = None, flip: bool = False) -> tuple[np.ndarray, np.int64]:
         picture, label = self._decoded(position)
         if crop is not None:
             top, left, height, width = augment.crop_box(crop, *picture.shape[:2])

@@ -13,6 +13,7 @@ import numpy as np
 
 from qatflow import provenance
 from qatflow.code_digest import code_digest
+from qatflow.data.first_look import look
 from qatflow.data.manifest import FILE as MANIFEST
 from qatflow.data.manifest import File, Manifest
 from qatflow.data.manifest import Split as SplitFiles
@@ -20,8 +21,9 @@ from qatflow.data.preprocess import Preprocessing
 from qatflow.data.progress import Progress
 from qatflow.data.rejections import check_left, check_share, kept_list, table
 from qatflow.data.shards import Elsewhere, Maker, Task, Written
+from qatflow.data.source_files import SPLITS, Split
 from qatflow.data.sources import open_source
-from qatflow.data.sources.source import SPLITS, Source, Split
+from qatflow.data.sources.source import Source
 from qatflow.data.split import balanced, split
 from qatflow.data.workers import run_all
 from qatflow.errors import UserError
@@ -95,6 +97,7 @@ def prepare(settings: Settings, output: Path, cores: int = 1) -> Manifest:
     )
     if not min(map(len, parts.values())):
         raise UserError(f"data: no picture for {', '.join(s for s in SPLITS if not len(parts[s]))}: ask for at least 1")
+    look(source, parts["train"], settings)
     state = _state_folder(output)
     with work_folder(state, _shape(settings, source), "preparing data") as work:
         folder = work / "data"
@@ -163,7 +166,9 @@ def _finish(
 ) -> Manifest:
     """Check what was left out, and write all files but the shards; `output` is where the folder will be."""
     labels = source.pictures.labels
-    splits: dict[str, SplitFiles] = {name: _summary(shards, labels, len(source.labels)) for name, shards in written.items()}
+    splits: dict[str, SplitFiles] = {
+        name: _summary(shards, labels, len(source.labels)) for name, shards in written.items()
+    }
     rejected = [*source.rejected, *(r for shards in written.values() for w in shards for r in w.rejected)]
     check_share(rejected, len(source.pictures) + len(source.rejected), settings.max_rejected, output)
     train = set(np.unique(labels[parts["train"]]).tolist())

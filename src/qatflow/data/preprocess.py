@@ -12,7 +12,6 @@ import numpy as np
 
 from qatflow.errors import UserError
 
-
 Resize = Literal["pad", "stretch", "crop"]
 Order = Literal["rgb", "bgr"]
 
@@ -28,8 +27,8 @@ class Preprocessing:
             `crop` resizes in the same way, keeping the proportions, until the short side is `resize_short`, and cuts
             the square out of the middle (the odd row or column is cut off below or right). Any shape will do.
         channels: 1 (grey) or 3 (RGB); decoding yields this many.
-        mean: subtracted from each channel, in units of 0…255; one value, or one a channel.
-        std: divides each channel, in units of 0…255; one value, or one a channel.
+        mean: subtracted from each channel, in units of 0…255; one value per channel. A single one given is for all.
+        std: divides each channel, in units of 0…255; one value per channel. A single one given is for all.
             The value is (pixel − mean) · (1 / std), each step in float32.
         resize_short: the short side before `crop` cuts, in pixels, at least `size`; None: 256 for 224, and in
             proportion. Of `crop` alone.
@@ -68,6 +67,7 @@ class Preprocessing:
                     f"preprocessing.{name}: {list(values)}: give one number, or one for each of the "
                     f"{self.channels} channels"
                 )
+            object.__setattr__(self, name, tuple(values) if len(values) > 1 else tuple(values) * self.channels)
         if min(self.std) <= 0:
             raise UserError(f"preprocessing.std: {list(self.std)}: each must be above 0")
 
@@ -79,7 +79,9 @@ class Preprocessing:
     def to_json(self) -> dict[str, Any]:
         """Return the plain JSON form; what only `crop` and BGR need is left out without them."""
         value = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
-        return {key: part for key, part in value.items() if (key, part) not in (("resize_short", None), ("order", "rgb"))}
+        return {
+            key: part for key, part in value.items() if (key, part) not in (("resize_short", None), ("order", "rgb"))
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Preprocessing":

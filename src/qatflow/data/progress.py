@@ -35,7 +35,12 @@ class Progress:
             return
         rate = (done - self._said) / elapsed
         line = tqdm.format_meter(
-            done, self._total, elapsed, rate=rate or None, unit=f" {self._unit}", bar_format=LINE.replace("{unit}", self._unit)
+            done,
+            self._total,
+            elapsed,
+            rate=rate or None,
+            unit=f" {self._unit}",
+            bar_format=LINE.replace("{unit}", self._unit),
         )
         print(line, file=self._stream, flush=True)
         self._said, self._said_at = done, self._said_at + elapsed

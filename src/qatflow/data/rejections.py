@@ -56,7 +56,8 @@ def check_left(
     if lost:
         more = f"; and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
         raise UserError(
-            f"data: {'; '.join(lost[:SHOWN])}{more}: mend them, or remove the class; the reasons are in {_keep(rejected, output)}"
+            f"data: {'; '.join(lost[:SHOWN])}{more}: mend them, or remove the class; the reasons are in "
+            f"{_keep(rejected, output)}"
         )
 
 

@@ -155,7 +155,8 @@ class Maker:
         encoded = self.source.encoded(place)
         if encoded.converted and not self.convert:
             raise RejectedError(
-                "its own bytes cannot be kept (no JPEG or PNG of 8 bits, grey or RGB, upright), and data.convert is false"
+                "its own bytes cannot be kept (no JPEG or PNG of 8 bits, grey or RGB, upright), and data.convert is "
+                "false"
             )
         if (reason := misfit(self.preprocessing, encoded.height, encoded.width)) is not None:
             raise RejectedError(reason)

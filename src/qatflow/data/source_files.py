@@ -2,6 +2,10 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 NAMES = "labels.txt"  # names of the classes, a line each, in the order of their numbers
 LISTS = ("train_list.txt", "val_list.txt", "test_list.txt")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from qatflow.data.source_files import SPLITS, Split
 from qatflow.data.sources.listing import Listing
-from qatflow.data.sources.source import SPLITS, Split
 from qatflow.errors import UserError
 
 # Each use of the seed has a stream of its own, so that changing one split leaves the others' order alone.

@@ -23,9 +23,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _in_worker: tuple[Job, Any] | None = None
 
 
-def run_all(
-    tasks: Sequence[Task], job: Job[Task, Result], cores: int, show: Callable[[int], None]
-) -> list[Result]:
+def run_all(tasks: Sequence[Task], job: Job[Task, Result], cores: int, show: Callable[[int], None]) -> list[Result]:
     """Return the result of each task, in order; the processes share this one's memory, and end with it.
 
     Args:

@@ -24,6 +24,7 @@ class DigitsSource:
     licence = "CC-BY-4.0 (UCI, Optical Recognition of Handwritten Digits; E. Alpaydin, C. Kaynak, 1998)"
     inputs: tuple[Path, ...] = ()
     rejected: Sequence[Rejected] = ()
+    warnings: Sequence[str] = ()
 
     def __init__(self) -> None:
         from sklearn.datasets import load_digits

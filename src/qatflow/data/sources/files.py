@@ -28,6 +28,7 @@ class FileSource:
         self.inputs = inputs
         self.pictures = Listing()
         self.rejected: list[Rejected] = []
+        self.warnings: list[str] = []
         self._root = root
 
     def encoded(self, index: int) -> Encoded:
@@ -56,7 +57,9 @@ def _content(path: Path) -> bytes:
     """Return a file's bytes; reading anything else, as a FIFO or a disk, might never end."""
     about = path.stat()
     if stat.S_ISDIR(about.st_mode):
-        raise RejectedError("a link to a folder, which is not followed" if path.is_symlink() else "a folder, not a file")
+        raise RejectedError(
+            "a link to a folder, which is not followed" if path.is_symlink() else "a folder, not a file"
+        )
     if not stat.S_ISREG(about.st_mode):
         raise RejectedError("neither a file nor a folder")
     if about.st_size > LARGEST_FILE:

@@ -1,25 +1,26 @@
 """`folder`: one folder a class, with or without train/, val/ (or validation/) and test/ above them; or its archive."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
 
 from qatflow.archive import extract_once, is_archive
+from qatflow.data.class_folders import SPLIT_FOLDERS, doubts, files, folders, has_splits, is_clutter, problem
+from qatflow.data.source_files import Split
 from qatflow.data.sources.files import FileSource
 from qatflow.data.sources.listing import text_of
-from qatflow.data.sources.source import Rejected, Split
+from qatflow.data.sources.source import Rejected
 from qatflow.errors import UserError
 
-SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 class FolderSource(FileSource):
     """A tree of pictures: `<root>/<class>/…` or `<root>/{train,val,test}/<class>/…`, at any depth below the class.
 
     The classes are the folders (of training, where there are splits) in the order of their names. Every file counts
-    as a picture but those whose name begins with a dot; a file that is none, or lies outside the class folders under
-    a picture's name, is rejected, and so is a class folder without a file. The files' own bytes are kept (see
+    as a picture except clutter (`class_folders.is_clutter`); a file that is none, or lies outside the class folders
+    under a picture's name, is rejected, and so is a class folder without a file. The files' own bytes are kept (see
     `picture.stored` for the exceptions). Links to files are followed, links to folders below a class are not.
 
     Args:
@@ -45,38 +46,37 @@ class FolderSource(FileSource):
     def _list_all(self) -> tuple[str, ...]:
         """List every picture, and return the classes."""
         root = self._root
+        if reason := problem(root):
+            raise UserError(f"data.path: {reason}")
         splits = {name: split for name, split in SPLIT_FOLDERS.items() if (root / name).is_dir()}
-        has_splits = "train" in splits and bool(_folders(root / "train"))
-        training = _folders(root / "train" if has_splits else root)
-        labels = tuple(text_of(folder.name) for folder in training if any(_files(folder)))
-        if len(labels) < 2:
-            raise UserError(
-                f"data.path: {root} holds {len(labels)} class folders with pictures: at least two are needed, directly "
-                "in it or in its train/"
-            )
-        if not has_splits:
+        split = has_splits(root)
+        training = folders(root / "train" if split else root)
+        labels = tuple(text_of(folder.name) for folder in training if any(files(folder)))
+        self.warnings += doubts(root)
+        if not split:
             self._list(root, "train", labels)
             return labels
         self._reject(_loose(root), "lies outside train/, val/ and test/")
-        for other in _folders(root):
+        for other in folders(root):
             if other.name not in SPLIT_FOLDERS:
-                self._reject(_files(other), "lies outside train/, val/ and test/")
-        for name, split in splits.items():
-            self._list(root / name, split, labels)
+                self._reject(files(other), "lies outside train/, val/ and test/")
+        for name, its_split in splits.items():
+            self._list(root / name, its_split, labels)
         return labels
 
     def _list(self, part: Path, split: Split, labels: tuple[str, ...]) -> None:
         numbers = {name: number for number, name in enumerate(labels)}
         self._reject(_loose(part), "lies in no class folder")
-        for folder in _folders(part):
-            files = list(_files(folder))
+        for folder in folders(part):
+            pictures = list(files(folder))
             label = numbers.get(text_of(folder.name))
-            if not files:
+            if not pictures:
                 self.rejected.append(Rejected(f"{self._key(folder)}/", "a class folder without a picture"))
+                self.warnings.append(f"the folder {self._key(folder)}/ holds no picture: {_without(split)}")
             elif label is None:
-                self._reject(files, f"its class {text_of(folder.name)!r} has no folder in train/")
+                self._reject(pictures, f"its class {text_of(folder.name)!r} has no folder in train/")
             else:
-                for file in files:
+                for file in pictures:
                     self.pictures.add(os.fsencode(file.relative_to(self._root).as_posix()), label, split)
 
     def _reject(self, paths: Iterable[Path], reason: str) -> None:
@@ -105,38 +105,17 @@ def open_folder(path: Path | None, downloads: Path) -> FolderSource:
 
 def _top(unpacked: Path) -> Path:
     """Return the folder below which the classes or splits are: many archives hold one folder with all in it."""
-    while len(inside := _folders(unpacked)) == 1 and inside[0].name not in SPLIT_FOLDERS and not _loose(unpacked):
+    while len(inside := folders(unpacked)) == 1 and inside[0].name not in SPLIT_FOLDERS and not _loose(unpacked):
         unpacked = inside[0]
     return unpacked
 
 
-def _folders(parent: Path) -> list[Path]:
-    """Return the folders in a folder, sorted; without hidden ones, and what macOS adds to zip archives."""
-    return sorted(
-        entry
-        for entry in parent.iterdir()
-        if entry.is_dir()
-        and not entry.name.startswith(".")
-        and not (entry.name == "__MACOSX" and not any(_files(entry)))
-    )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield all that is no folder below a folder, links to folders too, sorted by path, hidden ones left out."""
-    for here, folders, names in os.walk(folder, onerror=_raise):
-        links = [name for name in folders if (Path(here) / name).is_symlink()]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names + links):
-            if not name.startswith("."):
-                yield Path(here) / name
+def _without(split: Split) -> str:
+    return "it makes no class" if split == "train" else f"{split} has none of this class"
 
 
 def _loose(folder: Path) -> list[Path]:
     """Return what lies directly in a folder and is a picture by its name, or is neither file nor folder."""
     kinds = Image.registered_extensions()
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith(".") and not entry.is_dir())
+    entries = (entry for entry in folder.iterdir() if not is_clutter(entry.name) and not entry.is_dir())
     return sorted(entry for entry in entries if entry.suffix.lower() in kinds or not entry.is_file())
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.data.picture import Encoded, encode
+from qatflow.data.source_files import Split
 from qatflow.data.sources.listing import Listing
-from qatflow.data.sources.source import Rejected, Split
+from qatflow.data.sources.source import Rejected
 from qatflow.errors import UserError
 from qatflow.fetch import fetch
 
@@ -57,6 +58,7 @@ class IdxSource:
     """
 
     rejected: Sequence[Rejected] = ()
+    warnings: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
         self.pictures = Listing()

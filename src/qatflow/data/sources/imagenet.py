@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qatflow.data.class_folders import is_clutter
 from qatflow.data.source_files import KIT, MAP, META, NUMBERS, TRAIN, VALIDATION, WORDNET_IDS
 from qatflow.data.sources.files import FileSource
 from qatflow.data.sources.listing import text_of
@@ -51,7 +52,9 @@ def _list(source: FileSource, root: Path) -> None:
     folders = _wordnet_folders(train)
     if len(folders) < 2:
         packed = any(train.glob("n*.tar"))
-        way_out = "unpack each n….tar there into a folder of its name" if packed else "unpack the training pictures there"
+        way_out = (
+            "unpack each n….tar there into a folder of its name" if packed else "unpack the training pictures there"
+        )
         raise UserError(f"data.path: {train} holds {len(folders)} folders named by WordNet ids: {way_out}")
     numbers = _numbers(root)
     source.labels = tuple(sorted(set(numbers.values()) or folders))
@@ -75,13 +78,14 @@ def _wordnet_folders(folder: Path) -> list[str]:
 
 
 def _add_folder(source: FileSource, root: Path, folder: str, wordnet_id: str, split: Any) -> None:
-    names = sorted(name for name in os.listdir(root / folder) if not name.startswith("."))  # noqa: PTH208
+    names = sorted(name for name in os.listdir(root / folder) if not is_clutter(name))  # noqa: PTH208
     if wordnet_id not in source.labels:
         reason = f"its class {wordnet_id} is none of the classes"
         source.rejected += [Rejected(text_of(f"{folder}/{name}"), reason) for name in names]
         return
     if not names:
         source.rejected.append(Rejected(f"{folder}/", "a class folder without a picture"))
+        source.warnings.append(f"the folder {folder}/ holds no picture")
     label = source.labels.index(wordnet_id)
     for name in names:
         source.pictures.add(os.fsencode(f"{folder}/{name}"), label, split)
@@ -90,15 +94,17 @@ def _add_folder(source: FileSource, root: Path, folder: str, wordnet_id: str, sp
 def _reject_others(source: FileSource, root: Path, folder: Path, known: list[str]) -> None:
     """List what lies beside the class folders; archives are what they were unpacked from."""
     for entry in sorted(folder.iterdir()):
-        if entry.name not in known and not entry.name.startswith(".") and entry.suffix != ".tar":
-            reason = "lies in no folder named by a WordNet id" if entry.is_file() else "a folder not named by a WordNet id"
+        if entry.name not in known and not is_clutter(entry.name) and entry.suffix != ".tar":
+            reason = (
+                "lies in no folder named by a WordNet id" if entry.is_file() else "a folder not named by a WordNet id"
+            )
             source.rejected.append(Rejected(text_of(entry.relative_to(root).as_posix()), reason))
 
 
 def _add_flat(source: FileSource, root: Path, truth: Mapping[int, str]) -> None:
     labels = {wordnet_id: label for label, wordnet_id in enumerate(source.labels)}
     for name in sorted(os.listdir(root / VALIDATION)):  # noqa: PTH208
-        if name.startswith("."):
+        if is_clutter(name):
             continue
         number = PICTURE_NUMBER.search(name)
         wordnet_id = truth.get(int(number[1])) if number else None
@@ -124,8 +130,8 @@ def _truth(root: Path, numbers: Mapping[int, str]) -> dict[int, str]:
         )
     if not numbers:
         raise UserError(
-            f"data.path: {path} has numbers in the order of ILSVRC2012_ID, which is not that of the WordNet ids; which is "
-            f"which is told by {META} or {MAP} of the development kit: put one of them into {path.parent}"
+            f"data.path: {path} has numbers in the order of ILSVRC2012_ID, which is not that of the WordNet ids; "
+            f"{META} or {MAP} of the development kit says which is which: put one of them into {path.parent}"
         )
     truth = {}
     for line, text in enumerate(_lines(path), start=1):
@@ -168,7 +174,9 @@ def _find(root: Path, name: str) -> Path | None:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text("ascii", "backslashreplace").split("\n")[: None if not path.read_bytes().endswith(b"\n") else -1]
+    return path.read_text("ascii", "backslashreplace").split("\n")[
+        : None if not path.read_bytes().endswith(b"\n") else -1
+    ]
 
 
 def _checked(path: Path, line: int, wordnet_id: str) -> str:

@@ -1,13 +1,19 @@
 """Lists of files with labels: which number each label has, and what cannot be used of them."""
 
+import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qatflow.data.source_files import Split
 from qatflow.data.sources.files import FileSource
 from qatflow.data.sources.listing import key_of
-from qatflow.data.sources.source import Rejected, Split
+from qatflow.data.sources.source import Rejected
 from qatflow.errors import UserError
+
+DRIVE = re.compile(rb"[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +52,17 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
     for entry in entries():
         if isinstance(entry, Entry) and entry.split == "train":
             first.setdefault(entry.label, entry.where)
-    named = _named(names)
     numbered = all(label.isdecimal() for label in first)
+    named = _named(names, unique=not numbered)
     if len(first) < 2:
         raise UserError(f"data.path: the list of training pictures has {len(first)} classes: at least two are needed")
     if named is None and numbered:
         named = _all_numbers(first, names)
     source.labels = named or tuple(sorted(first))
-    numbers = {name: number for number, name in enumerate(source.labels)}
+    twice = Counter(source.labels)  # a name of two classes finds neither
+    numbers = {name: number for number, name in enumerate(source.labels) if twice[name] == 1}
     known = f"{names.name} does not name it" if named is not None else "no training picture has it"
+    backslashes = 0
     for entry in entries():
         if isinstance(entry, Rejected):
             source.rejected.append(entry)
@@ -66,27 +74,76 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
         elif number < 0:
             source.rejected.append(Rejected(_key(entry), f"its label {entry.label!r} is none of the classes: {known}"))
         else:
-            source.pictures.add(entry.path, number, entry.split)
+            path = from_windows(entry.path, names.parent, entry.where)
+            backslashes += path != entry.path
+            source.pictures.add(path, number, entry.split)
+    if backslashes:
+        source.warnings.append(f"{backslashes} paths are written with \\ as on Windows; they are read with / instead")
+
+
+def from_windows(path: bytes, root: Path, where: str) -> bytes:
+    """Return the path of a picture with `/`, where it is written with Windows' `\\` and only so is a file there.
+
+    Args:
+        path: as it is written in a list, relative to `root` or absolute.
+        root: the folder of the list.
+        where: file and line, for the message.
+
+    Raises:
+        UserError: it begins with a drive (`C:`), which no path here does; the message has the path to write.
+    """
+    if b"\\" not in path and not DRIVE.match(path):
+        return path
+    if _is_file(root, path):
+        return path
+    parts = path.replace(b"\\", b"/").split(b"/")
+    if not DRIVE.match(path):
+        other = b"/".join(parts)
+        return other if _is_file(root, other) else path
+    ends = (b"/".join(parts[first:]) for first in range(1, len(parts)))
+    found = next((end for end in ends if _is_file(root, end)), None)
+    better = f"write {key_of(found)}" if found else f"write it relative to {root}, with /, as class/picture.jpg"
+    raise UserError(f"data.path: {where}: {key_of(path)} is a path of Windows, with a drive: {better}")
+
+
+def _is_file(root: Path, path: bytes) -> bool:
+    try:
+        return (root / os.fsdecode(path)).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _key(entry: Entry) -> str:
     return f"{entry.where}: {key_of(entry.path)}"
 
 
-def _named(names: Path) -> tuple[str, ...] | None:
-    """Return the class names, a line each; None where there is no such file."""
+def _named(names: Path, unique: bool) -> tuple[str, ...] | None:
+    """Return the class names, a line each; None where there is no such file.
+
+    Labels that are numbers find their class by its line, so two classes may then have one name: the usual list of
+    ImageNet's classes has two cranes.
+    """
     try:
         lines = names.read_text("utf-8-sig").split("\n")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"data.path: {names} cannot be read ({error}): it must be UTF-8, a class name a line") from error
+        raise UserError(
+            f"data.path: {names} cannot be read ({error}): it must be UTF-8, a class name a line"
+        ) from error
     lines = [line.strip() for line in lines]
     while lines and not lines[-1]:
         lines.pop()
-    twice = next((name for i, name in enumerate(lines) if not name or name in lines[:i]), None)
-    if twice is not None:
-        raise UserError(f"data.path: {names}:{len(lines) - lines[::-1].index(twice)}: the class name {twice!r} is empty or used twice")
+    known: dict[str, int] = {}
+    for number, name in enumerate(lines, start=1):
+        if not name:
+            raise UserError(f"data.path: {names}:{number}: the class name is empty: write a name on each line")
+        if unique and name in known:
+            raise UserError(
+                f"data.path: {names}:{number}: the class name {name!r} is that of line {known[name]} too: labels that "
+                "are names need one name per class; labels that are numbers do not"
+            )
+        known.setdefault(name, number)
     return tuple(lines)
 
 
@@ -96,7 +153,7 @@ def _all_numbers(first: dict[str, str], names: Path) -> tuple[str, ...]:
     if len(found) != largest + 1:
         missing = next(number for number in range(largest) if number not in found)
         raise UserError(
-            f"data.path: {found[largest]}: the label {largest}, but no training picture has the label {missing}: mend it, "
-            f"or name all classes in {names}, a name a line, from number 0 on"
+            f"data.path: {found[largest]}: the label {largest}, but no training picture has the label {missing}: mend "
+            f"it, or name all classes in {names}, a name a line, from number 0 on"
         )
     return tuple(str(number) for number in range(largest + 1))

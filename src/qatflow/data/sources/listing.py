@@ -9,7 +9,8 @@ from typing import overload
 
 import numpy as np
 
-from qatflow.data.sources.source import SPLITS, Picture, Split
+from qatflow.data.source_files import SPLITS, Split
+from qatflow.data.sources.source import Picture
 
 
 class Listing(Sequence[Picture]):

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from qatflow.data.picture import Encoded
+from qatflow.data.source_files import Split
 
 if TYPE_CHECKING:
     from qatflow.data.sources.listing import Listing
-
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,10 @@ class Source(Protocol):
     @property
     def rejected(self) -> Sequence[Rejected]:
         """What was found to be unusable while listing; not among `pictures`."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the user should look at, a sentence each: it may be meant."""
 
     def encoded(self, index: int) -> Encoded:
         """Return `pictures[index]` in its stored form; raises `picture.RejectedError` with the reason."""

@@ -15,9 +15,9 @@ from typing import Any
 
 from qatflow.data import example, tfrecord
 from qatflow.data.picture import Encoded, stored
-from qatflow.data.source_files import TFDS, TFDS_MISSING, tfds_installed
+from qatflow.data.source_files import TFDS, TFDS_MISSING, Split, tfds_installed
 from qatflow.data.sources.listing import Listing
-from qatflow.data.sources.source import Rejected, Split
+from qatflow.data.sources.source import Rejected
 from qatflow.errors import UserError
 
 SPLIT_NAMES: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -41,6 +41,7 @@ class TfdsSource:
         self.inputs: tuple[Path, ...] = ()
         self.pictures = Listing()
         self.rejected: list[Rejected] = []
+        self.warnings: tuple[str, ...] = ()
         self._picture_key = about["picture_key"]
         self._files: list[Path] = []
         self._file_of, self._offsets = array("H"), array("Q")
@@ -72,7 +73,11 @@ class TfdsSource:
         try:
             features = example.features(data)
             label = features[key].int64_list.value[0]
-            if self._picture_key in features and features[self._picture_key].bytes_list.value and label < len(self.labels):
+            if (
+                self._picture_key in features
+                and features[self._picture_key].bytes_list.value
+                and label < len(self.labels)
+            ):
                 return label
         except (IndexError, KeyError):
             pass
@@ -115,7 +120,9 @@ def describe(name: str, path: str | None) -> dict[str, Any]:
     features, keys = info.features, info.supervised_keys
     if not keys or not isinstance(keys[0], str) or not isinstance(keys[1], str):
         raise UserError("the data set does not say which feature is the input and which the label")
-    if not isinstance(features[keys[0]], tfds.features.Image) or not isinstance(features[keys[1]], tfds.features.ClassLabel):
+    if not isinstance(features[keys[0]], tfds.features.Image) or not isinstance(
+        features[keys[1]], tfds.features.ClassLabel
+    ):
         raise UserError(f"{keys[0]!r} and {keys[1]!r} are no picture and no class, which is what is needed")
     builder.download_and_prepare()
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:

@@ -1,0 +1,78 @@
+"""What a look at a source shows before its pictures are read: the classes, and what would end the reading later."""
+
+from typing import Protocol
+
+import numpy as np
+
+from qatflow.data.picture import RejectedError
+from qatflow.data.preprocess import Preprocessing, misfit
+from qatflow.data.sources.source import Source
+from qatflow.errors import UserError
+
+LOOKED_AT = 32
+"""Pictures that are opened, evenly over the list."""
+NAMED = 10
+"""Classes that are named."""
+
+
+class Limits(Protocol):
+    """What the pictures are held to: `prepare.Settings`."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is done to each picture."""
+
+    @property
+    def max_rejected(self) -> float:
+        """Share of rejected pictures above which preparation stops."""
+
+
+def look(source: Source, train: np.ndarray, limits: Limits) -> None:
+    """Print the classes and what may be wrong with them; end where reading all pictures could only fail.
+
+    Args:
+        source: of the pictures.
+        train: places of the training pictures.
+        limits: what the pictures are held to.
+
+    Raises:
+        UserError: most of the pictures looked at do not fit into the square.
+    """
+    count = len(source.labels)
+    names = ", ".join(source.labels[:NAMED]) + (", …" if count > NAMED else "")
+    print(f"{count} classes: {names}; {len(source.pictures)} pictures", flush=True)
+    for warning in [*source.warnings, *_without_pictures(source, train)]:
+        print(f"warning: {warning}", flush=True)
+    _check_sizes(source, limits)
+
+
+def _without_pictures(source: Source, train: np.ndarray) -> list[str]:
+    present = np.zeros(len(source.labels), bool)
+    present[np.unique(source.pictures.labels[train])] = True
+    missing = [name for name, there in zip(source.labels, present, strict=True) if not there]
+    if not missing:
+        return []
+    names = ", ".join(missing[:NAMED]) + (", …" if len(missing) > NAMED else "")
+    return [f"{len(missing)} of {len(source.labels)} classes have no training picture: {names}"]
+
+
+def _check_sizes(source: Source, limits: Limits) -> None:
+    spec = limits.preprocessing
+    if spec.resize != "pad":
+        return
+    seen, large = 0, []
+    for place in np.unique(np.linspace(0, len(source.pictures) - 1, LOOKED_AT).astype(int)):
+        try:
+            picture = source.encoded(int(place))
+        except RejectedError:
+            continue  # listed with its reason when it is read
+        seen += 1
+        if misfit(spec, picture.height, picture.width) is not None:
+            large.append(f"{source.pictures[int(place)].key} ({picture.width}×{picture.height})")
+    if len(large) > seen * max(limits.max_rejected, 0.5):
+        raise UserError(
+            f"{len(large)} of the {seen} pictures looked at first are larger than {spec.size}×{spec.size}, such as "
+            f"{large[0]}, and data.preprocessing.resize `pad` does not shrink them. Write `resize: crop` (the square "
+            "in the middle) or `resize: stretch` (the whole picture, distorted) under data.preprocessing, or a larger "
+            "`size`"
+        )
