@@ -91,6 +91,29 @@ def test_a_wrong_command_line_value_is_named_as_such(problems):
     ]
 
 
+@pytest.mark.parametrize("text", ['"\\ud800": 1', 'data: {"\\ud800": 1}', 'experiments: {a: {"\\ud800": 1}}'])
+def test_a_key_with_half_of_a_character_is_refused_by_line_wherever_it_stands(problems, text):
+    (line,) = problems(f"seed: 1\n{text}\n")
+    assert re.match(r"my\.yaml:2: .*\\ud800: a key cannot have '\\ud800', which is half of a character", line)
+    half = "\\ud800: a key cannot have '\\ud800', which is half of a character; remove it"
+    assert problems("seed: 1", **{"\ud800": 1}) == [f"--config: {half}"]
+    assert problems("seed: 1", data={"shards": 1, "\ud800": 1}) == [f"--config: data.{half}"]
+    assert problems("seed: 1", compress={"overrides": {"\ud800": 1}}) == [f"--config: compress.overrides.{half}"]
+    Path("half.yaml").write_text(
+        Path("config/compress/quantization.yaml").read_text() + text.replace("data", "pruners")
+    )
+    assert re.match(r"half\.yaml:\d+: .*a key cannot have '\\ud800'", problems("compress: {config: half.yaml}")[0])
+
+
+def test_a_key_that_is_no_text_is_read_as_the_text_that_stands_there(problems):
+    assert problems("1: 2\nnull: 1\ndata: {true: 1}\n'': 1\n")[0].startswith("my.yaml:1: 1: unknown key")
+    lines = problems("1: 2\nnull: 1\ndata: {true: 1}\n'': 1\n", data={1: 2, None: 1})
+    named = ["my.yaml:1: 1", "my.yaml:2: null", "my.yaml:3: data.true", "my.yaml:4: ''"]
+    assert [line.partition(": unknown key")[0] for line in lines] == [*named, "--config: data.1", "--config: data.None"]
+    with pytest.raises(UserError, match="--config: 1: unknown key"):
+        load_config([DEFAULT], {1: 2})  # type: ignore[dict-item]
+
+
 def test_all_problems_of_all_kinds_come_at_once_in_the_order_of_lines(problems, folder):
     lines = problems(
         """\

@@ -124,8 +124,9 @@ def told(path: Path) -> list[str]:
         ("a: 2020-13-45\n", ["1: a: '2020-13-45' means something else in YAML 1.1; write it in quotes"]),
         ("a: =\n", ["1: a: '=' means something else"]),
         ("a: " + "[" * 5000, ["1: a.*: nested more than 20 levels deep"]),
-        ("\n".join(f"k{i}: 1" for i in range(5000)), ["2001: k2000: more than 2000 keys"]),
-        ("a: 1\n" * 5000, [*[f"{i}: a: duplicate key" for i in range(2, 2002)], "2001: a: more than 2000 keys"]),
+        ("\n".join(f"k{i}: 1" for i in range(25000)), ["20001: k20000: more than 20,000 keys"]),
+        ("a: 1\n" * 25000, [*[f"{i}: a: duplicate key" for i in range(2, 20002)], "20001: a: more than 20,000 keys"]),
+        ('"\\ud800": 1\na: {"x\\udfff": {}, b: 1}\n', ["1: \ud800: a key cannot have '.ud800'", "2: a.x\udfff: a key"]),
     ],
 )
 def test_what_is_no_plain_configuration_is_refused_with_line_and_key(write, content, messages):

@@ -46,7 +46,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
         yield from _epochs(config, name, strategy)
         yield from _layers(name, strategy)
         yield from _exported(name, strategy)
-    yield from _folders(config, reserved)
+    yield from check_folders(config, reserved)
 
 
 def trained_by(folder: str) -> str | None:
@@ -164,7 +164,8 @@ def _exported(name: str, strategy: QuantizationStrategySection) -> Iterator[Prob
             yield Problem(((*section, key),), "names no node; name one, or leave the key out for the model's own")
 
 
-def _folders(config: CompressConfig, reserved: Collection[str]) -> Iterator[Problem]:
+def check_folders(config: CompressConfig, reserved: Collection[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the folders that are written; arguments as those of `check_compress`."""
     written: list[tuple[Keys, str]] = []
     for name, strategy in config.quantizations().items():
         written += [(("strategies", name, key), path) for key in SAVE_PATHS if (path := getattr(strategy, key))]

@@ -102,7 +102,9 @@ STRATEGIES: dict[str, type[Section]] = {
 
 def strategy_keys() -> dict[str, list[str]]:
     """Return the keys of a strategy by its class."""
-    return {name: list(section.model_fields) for name, section in STRATEGIES.items()}
+    return {
+        name: [one.alias or key for key, one in section.model_fields.items()] for name, section in STRATEGIES.items()
+    }
 
 
 class CompressConfig(Section):

@@ -1,18 +1,18 @@
 """Read a compress YAML: PaddleSlim's grammar, with all mistakes reported instead of ignored."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+import functools
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from qatflow.config.compress_checks import check_compress
-from qatflow.config.compress_model import CompressConfig, CompressorSection, strategy_keys
+from qatflow.config.compress_checks import check_compress, check_folders
+from qatflow.config.compress_model import CompressConfig
 from qatflow.config.include import with_included
-from qatflow.config.keys import Keys
-from qatflow.config.merge import Merged, Place, Report, merge, overlaid
+from qatflow.config.merge import Merged, Place, Report, merge
+from qatflow.config.overrides import overridden
 from qatflow.config.text_file import shown
 from qatflow.config.validate import refusal, validate
-from qatflow.config.yaml_lines import YamlFile
 
 OTHER_SECTIONS = ("quantizers",)
 """Sections of PaddleSlim's grammar for what nothing here takes."""
@@ -32,53 +32,58 @@ def load_compress(path: Path, overrides: Mapping[str, Any] | None = None) -> Com
         UserError: with all problems, one a line: `file:line: dotted.key: what is wrong, what is allowed`.
     """
     place = Place(0, 0, "compress.overrides")
-    config, reports = read_compress(path, {key: (value, place) for key, value in (overrides or {}).items()})
+    config, reports = Recipes().read(path, {key: (value, place) for key, value in (overrides or {}).items()})
     if config is None or reports:
         raise refusal(f"the compress YAML {shown(path)}", reports)
     return config
 
 
-def read_compress(
-    path: Path,
-    overrides: Mapping[str, tuple[Any, Place]],
-    reserved: Collection[str] = (),
-    read: Callable[[Path], list[YamlFile]] = with_included,
-) -> tuple[CompressConfig | None, list[str]]:
-    """Return the typed compress YAML and the lines of all problems; the first is to be used only without the second.
+class Recipes:
+    """Reads compress YAMLs with overrides: what several experiments have alike, once."""
 
-    Args:
-        path: the file.
-        overrides: values by key, in place of the file's, and where each is written.
-        reserved: folders within the experiment's folder that the workflow itself writes.
-        read: reads the file and those that it includes.
+    def __init__(self) -> None:
+        self._merged = functools.cache(_merged)
+        self._typed: dict[str, CompressConfig] = {}
+
+    def read(
+        self, path: Path, overrides: Mapping[str, tuple[Any, Place]], reserved: Collection[str] = ()
+    ) -> tuple[CompressConfig | None, list[str]]:
+        """Return the typed compress YAML and the lines of all problems; it is to be used only without these.
+
+        Args:
+            path: the file.
+            overrides: values by key, in place of the file's, and where each is written.
+            reserved: folders within the experiment's folder that the workflow itself writes.
+
+        Raises:
+            UserError: the file itself cannot be read.
+        """
+        alike = json.dumps([str(path), {key: value for key, (value, _) in overrides.items()}], default=repr)
+        config = self._typed.get(alike)
+        if config is not None and not any(check_folders(config, reserved)):
+            return config, []
+        config, lines = self._read(path, overrides, reserved)
+        if config is not None and not lines:
+            self._typed[alike] = config
+        return config, lines
+
+    def _read(
+        self, path: Path, overrides: Mapping[str, tuple[Any, Place]], reserved: Collection[str]
+    ) -> tuple[CompressConfig | None, list[str]]:
+        merged = overridden(self._merged(path), overrides, shown(path))
+        config, reports = validate(CompressConfig, merged, lambda config: check_compress(config, reserved))
+        return config, list(map(str, reports))
+
+
+def _merged(path: Path) -> Merged:
+    """Return what the file at `path` and those that it includes come to.
 
     Raises:
         UserError: the file itself cannot be read.
     """
-    merged = merge(read(path))
+    merged = merge(with_included(path))
     merged.data.pop("include", None)
-    for key, (value, place) in overrides.items():
-        last = replace(place, source=merged.last.source + 1)  # named before the file that it overrides
-        merged.places |= {("overrides", key): last}
-        merged = overlaid(merged, [(keys, value, ("overrides", key)) for keys in _overridden(key, merged)])
-    other = [key for key in OTHER_SECTIONS if merged.data.pop(key, None) is not None]
-    merged.reports += [
-        Report(merged.place((key,)), f"{key}: nothing here takes it; remove the section") for key in other
-    ]
-    config, reports = validate(CompressConfig, merged, lambda config: check_compress(config, reserved))
-    return config, list(map(str, reports))
-
-
-def _overridden(key: str, merged: Merged) -> Iterator[Keys]:
-    """Yield the keys that `key` stands for: that with dots, or that of the compressor, or of each strategy with it."""
-    if "." in key:
-        yield tuple(key.split("."))
-    elif key in CompressorSection.model_fields:
-        yield "compressor", key
-    else:
-        strategies, keys = merged.data.get("strategies"), strategy_keys()
-        every = {key for of_class in keys.values() for key in of_class}
-        for name, strategy in strategies.items() if isinstance(strategies, dict) else ():
-            of_class = strategy.get("class") if isinstance(strategy, dict) else None
-            if key in keys.get(str(of_class), every):
-                yield "strategies", name, key
+    for key in OTHER_SECTIONS:
+        if merged.data.pop(key, None) is not None:
+            merged.reports.append(Report(merged.place((key,)), f"{key}: nothing here takes it; remove the section"))
+    return merged

@@ -1,18 +1,20 @@
 """Many experiments in one configuration: each the whole of it with some keys of its own, a matrix multiplied out."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qatflow.config.compress_model import CompressorSection, strategy_keys
 from qatflow.config.devices import devices
-from qatflow.config.keys import Keys
-from qatflow.config.merge import Merged, overlaid
+from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
+from qatflow.config.merge import Merged, Place, overlaid
 from qatflow.config.model import SEEDS, Config
+from qatflow.config.overrides import SECTIONS, short_keys
 from qatflow.config.scalars import kind
 from qatflow.config.validate import Problem, nearest
+from qatflow.config.yaml_lines import Unknown
 
 MATRIX = "matrix"
 MOST = 2000
@@ -22,7 +24,7 @@ _SHARED = ("data", "pretrained")
 """Sections that keep the configuration's seed, so that experiments which differ in theirs share what these make."""
 _OWN = ("experiment", "experiments", "only")
 _SECTIONS = [key for key in Config.model_fields if key not in _OWN]
-_SHORT = [*itertools.chain(*strategy_keys().values()), *CompressorSection.model_fields]
+_SHORT = short_keys()
 """Keys of the compress YAML that need no way to them."""
 
 
@@ -68,20 +70,25 @@ def expand(merged: Merged) -> tuple[list[Expanded], list[Problem]]:
         return [Expanded(str(merged.data.get("experiment")), (), merged)], []
     base = overlaid(merged, [(keys, value, keys) for keys, value in _shared_seeds(merged)])
     base.data |= {"experiments": {}, "only": None}
+    base.places = {keys: place for keys, place in base.places.items() if keys[0] != "experiments"}
     found: list[Expanded] = []
     problems: list[Problem] = []
+    count = 0
     for name, said in listed.items():
         where: Keys = ("experiments", name)
         if not _NAME.fullmatch(name):
             problems.append(Problem((where,), f"must be a name of letters, digits, - and _; got {kind(name)}"))
+        elif isinstance(said, Unknown):
+            continue  # its reader has refused it
         elif said is not None and not isinstance(said, dict):
             problems.append(Problem((where,), f"must be a mapping of keys to values; got {kind(said)}"))
         else:
             values, axes, wrong = _read(where, said or {})
             problems += wrong
-            found += _multiplied(base, name, where, values, axes)
-        if len(found) > MOST:
-            return [], [*problems, Problem((where,), f"with this one there are more than {MOST:,} experiments")]
+            count += math.prod(map(len, axes))
+            if count > MOST:
+                return [], [*problems, Problem((where,), f"with this one there are more than {MOST:,} experiments")]
+            found += _multiplied(base, merged.places, name, where, values, axes)
     return found, [*problems, *_same_names(found)]
 
 
@@ -101,14 +108,16 @@ def _read(where: Keys, said: Mapping[str, Any]) -> tuple[list[Value], list[list[
     axes: list[list[Value]] = []
     problems: list[Problem] = []
     matrix = said.get(MATRIX, {})
-    if not isinstance(matrix, dict):
+    if not isinstance(matrix, dict | Unknown):
         problems.append(Problem(((*where, MATRIX),), f"must be a mapping of keys to lists; got {_kind(matrix)}"))
-        matrix = {}
+    matrix = matrix if isinstance(matrix, dict) else {}
     listed = {(*where, MATRIX, key): value for key, value in matrix.items()}
     if isinstance(said.get("seed"), list):
         listed[*where, "seed"] = said["seed"]
     for way, several in listed.items():
         keys = _keys(str(way[-1]))
+        if isinstance(several, Unknown):
+            continue  # its reader has refused it
         if keys is None:
             problems.append(_unknown(way))
         elif not isinstance(several, list) or not several:
@@ -127,7 +136,22 @@ def _read(where: Keys, said: Mapping[str, Any]) -> tuple[list[Value], list[list[
             problems.append(_unknown((*where, key)))
         else:
             values.append(Value((*where, key), keys, value))
-    return values, axes, problems
+    return values, axes, [*problems, *_said_twice([*values, *(axis[0] for axis in axes)])]
+
+
+def _said_twice(values: Iterable[Value]) -> Iterator[Problem]:
+    """Yield what an experiment says of one key in two ways, of which one would be without effect."""
+    setters = Setters()
+    for value in values:
+        leaves = [(*value.keys, *way) for way in leaf_ways(value.value)]
+        if other := next(filter(None, map(setters.other, leaves)), None):
+            yield Problem((_axis_keys(value),), f"sets what {other} sets: leave one of the two out")
+        setters.add(leaves, dotted(_axis_keys(value)))
+
+
+def _axis_keys(value: Value) -> Keys:
+    """Return where a value is said; of a list of them, where the list is."""
+    return value.said[:-1] if isinstance(value.said[-1], int) else value.said
 
 
 def _kind(value: Any) -> str:
@@ -139,7 +163,7 @@ def _keys(key: str) -> Keys | None:
     first = key.split(".")[0]
     if first in _SECTIONS:
         return tuple(key.split("."))
-    if first in ("strategies", "compressor") or key in _SHORT:
+    if first in SECTIONS or key in _SHORT:
         return "compress", "overrides", key
     return None
 
@@ -155,12 +179,13 @@ def _unknown(way: Keys) -> Problem:
 
 
 def _multiplied(
-    base: Merged, name: str, where: Keys, values: list[Value], axes: list[list[Value]]
+    base: Merged, places: dict[Keys, Place], name: str, where: Keys, values: list[Value], axes: list[list[Value]]
 ) -> Iterator[Expanded]:
+    common = overlaid(base, [(value.keys, value.value, value.said) for value in values], places)
     for chosen in itertools.product(*axes):
         full = "_".join([name, *(str(_part(str(_axis(value)), value.value)) for value in chosen)])
-        own = [Value(where, ("experiment",), full), *values, *chosen]
-        merged = overlaid(base, [(value.keys, value.value, value.said) for value in own])
+        own = [Value(where, ("experiment",), full), *chosen]
+        merged = overlaid(common, [(value.keys, value.value, value.said) for value in own], places)
         yield Expanded(full, where, merged)
 
 

@@ -28,7 +28,7 @@ def with_included(path: Path) -> list[YamlFile]:
 
 def _read(path: Path, including: tuple[str, ...], files: list[YamlFile]) -> None:
     file = read_yaml(path)
-    file = replace(file, data=_none_is_null(file.data))
+    file = replace(file, data=none_is_null(file.data))
     chain = (*including, _real(path))
     names = file.data.get("include", [])
     mistakes: list[Mistake] = []
@@ -72,9 +72,10 @@ def _real(path: Path) -> str:
         return str(path)
 
 
-def _none_is_null(value: Any) -> Any:
+def none_is_null(value: Any) -> Any:
+    """Return a value with null in place of the text `none`, in any case."""
     if isinstance(value, dict):
-        return {key: _none_is_null(inner) for key, inner in value.items()}
+        return {key: none_is_null(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_none_is_null(inner) for inner in value]
+        return [none_is_null(inner) for inner in value]
     return None if isinstance(value, str) and value.lower() == "none" else value

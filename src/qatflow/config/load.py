@@ -1,7 +1,6 @@
 """Read the configuration and report all that is wrong with it, before any job starts."""
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,12 @@ from typing import Any
 from qatflow.config.checks import check_config, check_together
 from qatflow.config.compress_checks import trained_by
 from qatflow.config.compress_model import CompressConfig
-from qatflow.config.compress_yaml import read_compress
+from qatflow.config.compress_yaml import Recipes
 from qatflow.config.experiments import Expanded, clashes, expand
-from qatflow.config.include import with_included
 from qatflow.config.merge import Merged, Report, merge
 from qatflow.config.model import Config
 from qatflow.config.paths import file_problem
-from qatflow.config.validate import Problem, nearest, problem, refusal, report, validate
+from qatflow.config.validate import Known, Problem, nearest, problem, refusal, report, validate
 from qatflow.config.yaml_lines import YamlFile, read_yaml
 from qatflow.errors import UserError
 
@@ -72,12 +70,12 @@ def load_experiments(files: Sequence[Path], overrides: Mapping[str, Any] | None 
     reports = {report(merged, found): None for found in wrong}
     lines: dict[str, None] = {}
     experiments: dict[str, Experiment] = {}
-    read = functools.cache(with_included)  # many experiments have one YAML
+    known, recipes = Known(), Recipes()  # many experiments have one YAML
     for one in expanded:
-        config, found = validate(Config, one.merged, check_config)
+        config, found = validate(Config, one.merged, check_config, known)
         reports |= dict.fromkeys(found)
         if config is not None and (one.merged.whole or ("compress", "config") in one.merged.places):
-            compress, told = _compress(config, one.merged, read)
+            compress, told = _compress(config, one.merged, recipes)
             lines |= dict.fromkeys(told)
             if compress is not None:
                 experiments[config.experiment] = Experiment(config, compress)
@@ -149,18 +147,14 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
     )
 
 
-def _compress(
-    config: Config, merged: Merged, read: Callable[[Path], list[YamlFile]]
-) -> tuple[CompressConfig | None, list[str]]:
+def _compress(config: Config, merged: Merged, recipes: Recipes) -> tuple[CompressConfig | None, list[str]]:
     """Return the compress YAML that a configuration names, and what is wrong with it, alone and together with that."""
     path = config.compress.config
     overrides = {
         key: (value, merged.place(("compress", "overrides", key))) for key, value in config.compress.overrides.items()
     }
     try:
-        compress, lines = read_compress(
-            Path(path), overrides, reserved=written_by_workflow(config.experiment), read=read
-        )
+        compress, lines = recipes.read(Path(path), overrides, written_by_workflow(config.experiment))
     except UserError as error:
         reason = file_problem(path) or str(error)
         return None, [f"{merged.place(('compress', 'config'))}: compress.config: {reason}"]

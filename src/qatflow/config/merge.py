@@ -1,14 +1,13 @@
 """Overlays: several YAML files as one configuration, each value with the place it comes from."""
 
-import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qatflow.config.keys import Keys, dotted
+from qatflow.config.keys import Keys, all_ways, dotted
 from qatflow.config.scalars import plain_scalar
 from qatflow.config.text_file import shown
-from qatflow.config.yaml_lines import MAX_DEPTH, Unknown, YamlFile
+from qatflow.config.yaml_lines import MAX_DEPTH, Unknown, YamlFile, no_key
 
 
 @dataclass(frozen=True, order=True)
@@ -77,65 +76,74 @@ def merge(files: Iterable[YamlFile], overrides: Mapping[str, Any] | None = None)
     """Merge `files` in their order, then `overrides` as Snakemake's `--config` gives them."""
     merged = Merged()
     for source, file in enumerate(files):
-        places = {keys: Place(source, line, shown(file.path)) for keys, line in file.lines.items()}
+        name = shown(file.path)
+        places = {keys: Place(source, line, name) for keys, line in file.lines.items()}
         _update(merged, merged.data, file.data, places, ())
-        merged.last = Place(source, 1, shown(file.path))
-        merged.reports += [Report(Place(source, found.line, shown(file.path)), found.text) for found in file.mistakes]
+        merged.last = Place(source, 1, name)
+        merged.reports += [Report(Place(source, found.line, name), found.text) for found in file.mistakes]
         merged.whole &= file.whole
     if overrides:
         place = Place(merged.last.source + 1, 0, "--config")
         # Snakemake leaves numbers within nested values as text
         data: dict[str, Any] = {}
-        for key, value in overrides.items():
+        for key, value in {str(key): value for key, value in overrides.items()}.items():
             try:
-                data[key] = value if isinstance(value, str) else _typed(value, (key,))
+                data[key] = value if isinstance(value, str) and not no_key(key) else _typed({key: value}, ())[key]
             except ValueError as error:
                 data[key] = Unknown.VALUE
                 merged.reports.append(Report(place, str(error)))
-        _update(merged, merged.data, data, dict.fromkeys(_ways(data, ()), place), ())
+        _update(merged, merged.data, data, dict.fromkeys(all_ways(data), place), ())
     return merged
 
 
-def overlaid(merged: Merged, values: Iterable[tuple[Keys, Any, Keys]]) -> Merged:
-    """Return a copy of `merged` with `values` over it.
+def overlaid(
+    merged: Merged, values: Iterable[tuple[Keys, Any, Keys]], places: dict[Keys, Place] | None = None
+) -> Merged:
+    """Return `merged` with `values` over it; what they leave as it is, is shared.
 
     Args:
         merged: stays as it is.
-        values: of each, the key it goes to, the value, and the key in `merged` that it is written at.
+        values: of each, the key it goes to, the value, and the key that it is written at.
+        places: where those keys are written; None: as in `merged`.
     """
-    new = Merged(copy.deepcopy(merged.data), dict(merged.places), merged.last, list(merged.reports), merged.whole)
+    new = Merged(dict(merged.data), dict(merged.places), merged.last, list(merged.reports), merged.whole)
+    written_in = merged if places is None else replace(merged, places=places)
     for keys, value, written in values:
-        place = merged.place(written)
-        places = {keys[:length]: place for length in range(1, len(keys))}
-        places |= {(*keys, *way): place for way in [(), *_ways(value, ())]}
-        known = {old: at for old, at in merged.places.items() if old[: len(written)] == written}
-        places |= {(*keys, *old[len(written) :]): at for old, at in known.items()}
+        place = written_in.place(written)
+        above = {keys[:length]: place for length in range(1, len(keys))}
+        below = {(*keys, *way): written_in.places.get((*written, *way), place) for way in [(), *all_ways(value)]}
         nested = value
         for key in reversed(keys):
             nested = {key: nested}
-        _update(new, new.data, nested, places, ())
+        _update(new, new.data, nested, above | below, ())
     return new
 
 
 def _update(
     merged: Merged, base: dict[str, Any], overlay: Mapping[str, Any], places: Mapping[Keys, Place], above: Keys
 ) -> None:
+    """Put `overlay` over `base`, a mapping of nobody else's; those below are copied before they are changed."""
     for key, value in overlay.items():
         keys = (*above, key)
-        if isinstance(base.get(key), dict) and isinstance(value, dict):
+        old = base.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
             merged.places[keys] = places[keys]
+            base[key] = dict(old)
             _update(merged, base[key], value, places, keys)
             continue
-        for old in [old for old in merged.places if old[: len(keys)] == keys]:
-            del merged.places[old]
-        base[key] = copy.deepcopy(value)
-        merged.places.update({new: place for new, place in places.items() if new[: len(keys)] == keys})
+        for way in all_ways(old):
+            merged.places.pop((*keys, *way), None)
+        base[key] = value
+        merged.places |= {new: places[new] for new in (keys, *((*keys, *way) for way in all_ways(value)))}
 
 
 def _typed(value: Any, keys: Keys) -> Any:
     if len(keys) > MAX_DEPTH:
         raise ValueError(f"{dotted(keys[:1])}: nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
+        for key in map(str, value):
+            if reason := no_key(key):
+                raise ValueError(f"{dotted((*keys, key))}: {reason}")
         return {str(key): _typed(inner, (*keys, str(key))) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_typed(inner, (*keys, index)) for index, inner in enumerate(value)]
@@ -145,10 +153,3 @@ def _typed(value: Any, keys: Keys) -> Any:
         return plain_scalar(value)
     except ValueError as error:
         raise ValueError(f"{dotted(keys)}: {error}") from None
-
-
-def _ways(value: Any, above: Keys) -> Iterable[Keys]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield (*above, key)
-        yield from _ways(inner, (*above, key))

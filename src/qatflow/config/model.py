@@ -265,7 +265,8 @@ class CompressSection(Section):
     overrides: dict[Text, Any] = Field(
         {},
         description="Keys of that YAML with values in place of its own: with dots from its top, or the last part alone "
-        "(weight_quantize_type: channel_wise_abs_max), which is that of every strategy or of the compressor.",
+        "(weight_quantize_type: channel_wise_abs_max), which is that of the compressor or of every strategy that has "
+        "it. A key that nothing in the YAML can have is an error.",
     )
     export: Literal["end_epoch", "best"] = Field(
         "end_epoch",

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,24 +53,55 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"; did you mean '{lowered[near[0]]}'?" if near else ""
 
 
-def validate(model: type[M], merged: Merged, checks: Callable[[M], Iterable[Problem]]) -> tuple[M | None, list[Report]]:
+class Known:
+    """Sections that were found valid, by the mapping that they were made of: many experiments share most of theirs."""
+
+    def __init__(self) -> None:
+        self._sections: dict[int, tuple[dict[str, Any], BaseModel]] = {}
+
+    def put_in(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `data` with the sections in place of their mappings."""
+        return {key: self._sections.get(id(value), (None, value))[1] for key, value in data.items()}
+
+    def remember(self, data: Mapping[str, Any], model: BaseModel) -> None:
+        """Keep the sections of `model`, which was made of `data`; the mappings too, so that their ids stay theirs."""
+        for key, value in data.items():
+            section = getattr(model, key, None)
+            if isinstance(value, dict) and isinstance(section, BaseModel):
+                self._sections[id(value)] = value, section
+
+
+def validate(
+    model: type[M], merged: Merged, checks: Callable[[M], Iterable[Problem]], known: Known | None = None
+) -> tuple[M | None, list[Report]]:
     """Check `merged` against `model`, then by `checks` what the types cannot say.
 
     Wrong values are reported and left out, so that `checks` see the rest; what they say about a left-out value is
     not reported. Where a source was not read to its end, what is missing or does not go together is not reported.
 
+    Args:
+        model: the type.
+        merged: the values.
+        checks: of the typed model.
+        known: sections that need no second look; those found valid are added.
+
     Returns:
         The typed model, and all problems. The model is None where required keys are missing. It is to be used only
         if there are no problems.
     """
-    refused = [keys for keys, value in _leaves(merged.data, ()) if isinstance(value, Unknown)]
-    problems = list(_type_problems(model, _without(merged.data, refused), refused, merged.whole))
+    known = known or Known()
+    data = known.put_in(merged.data)
+    refused = [keys for keys, value in _leaves(data, ()) if isinstance(value, Unknown)]
+    value, wrong = _typed(model, _without(data, refused), refused, merged.whole)
+    problems = list(wrong)
     bad = refused + [found.keys[0] for found in problems]
-    value: M | None = None
-    with contextlib.suppress(ValidationError):  # what remains is that required keys are missing; reported above
-        value = model.model_validate(_without(merged.data, bad))
-        if merged.whole:
-            problems += [found for found in checks(value) if not _concerns(found, bad)]
+    if bad:
+        with contextlib.suppress(ValidationError):  # what remains is that required keys are missing; reported above
+            value = model.model_validate(_without(data, bad))
+    elif value is not None:
+        known.remember(merged.data, value)
+    if value is not None and merged.whole:
+        problems += [found for found in checks(value) if not _concerns(found, bad)]
     return value, sorted({*merged.reports, *(report(merged, found) for found in problems)})
 
 
@@ -95,45 +126,57 @@ def _text(found: Problem) -> str:
     return f"{key}: {found.message}" + (f" (with {', '.join(unnamed)})" if unnamed else "")
 
 
-def _type_problems(
-    model: type[BaseModel], data: dict[str, Any], refused: Iterable[Keys], whole: bool
-) -> Iterator[Problem]:
-    seen = set(refused)
-    for keys, value in _leaves(data, ()):
-        where, schema = schema_at(model, keys)
-        # Literal[1] takes True for 1
-        if isinstance(value, bool) and where == keys and "boolean" not in str(schema.get("type", "boolean")):
-            seen.add(keys)
-            yield Problem((keys,), f"must be {allowed(schema)}; got {kind(value)}")
+def _typed(
+    model: type[M], data: dict[str, Any], refused: Iterable[Keys], whole: bool
+) -> tuple[M | None, Iterable[Problem]]:
+    """Return the typed model, or None and what is wrong with its types."""
+    # Literal[1] takes True for 1
+    booleans = [(keys, value) for keys, value in _leaves(data, ()) if isinstance(value, bool)]
+    wrong = [found for keys, value in booleans if (found := _no_boolean(model, keys, value))]
     try:
-        model.model_validate(data)
+        value = model.model_validate(data)
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_context=False):
-            location: Keys = tuple(detail["loc"])
-            if detail["type"] == "extra_forbidden":
-                keys, message = (*schema_at(model, location[:-1])[0], location[-1]), _unknown(model, location)
-            elif detail["type"] == "union_tag_not_found":
-                keys, schema = schema_at(model, (*location, CLASS))
-                message = f"is missing; {allowed(schema)} is required"
-                if not whole:
-                    continue
-            elif detail["type"] == "union_tag_invalid":
-                keys, schema = schema_at(model, (*location, CLASS))
-                found = detail["input"].get(CLASS)
-                message = f"must be {allowed(schema)}; got {kind(found)}{_hint(schema, found)}"
-            elif detail["type"] == "missing":
-                keys, schema = schema_at(model, location)
-                message = f"is missing; {allowed(schema)} is required. {schema.get('description', '')}".rstrip()
-                if not whole:
-                    continue
-            elif detail["type"] == "value_error":  # what a type of ours has to say
-                keys, message = schema_at(model, location)[0], detail["msg"].removeprefix("Value error, ")
-            else:
-                keys, schema = schema_at(model, location)  # a location may end in the name of a type of a union
-                message = f"must be {allowed(schema)}; got {kind(detail['input'])}{_hint(schema, detail['input'])}"
-            if keys not in seen:
-                seen.add(keys)
-                yield Problem((keys,), message)
+        seen = {*refused, *(found.keys[0] for found in wrong)}
+        return None, [*wrong, *_type_problems(model, error, seen, whole)]
+    return (None if wrong else value), wrong
+
+
+def _no_boolean(model: type[BaseModel], keys: Keys, value: bool) -> Problem | None:
+    where, schema = schema_at(model, keys)
+    if where != keys or "boolean" in str(schema.get("type", "boolean")):
+        return None
+    return Problem((keys,), f"must be {allowed(schema)}; got {kind(value)}")
+
+
+def _type_problems(model: type[BaseModel], error: ValidationError, seen: set[Keys], whole: bool) -> Iterator[Problem]:
+    for detail in error.errors(include_url=False, include_context=False):
+        location: Keys = tuple(detail["loc"])
+        if location[-1:] == ("[key]",):
+            keys, message = location[:-1], "this cannot be a key; a key is some text without { and }"
+        elif detail["type"] == "extra_forbidden":
+            keys, message = (*schema_at(model, location[:-1])[0], location[-1]), _unknown(model, location)
+        elif detail["type"] == "union_tag_not_found":
+            keys, schema = schema_at(model, (*location, CLASS))
+            message = f"is missing; {allowed(schema)} is required"
+            if not whole:
+                continue
+        elif detail["type"] == "union_tag_invalid":
+            keys, schema = schema_at(model, (*location, CLASS))
+            found = detail["input"].get(CLASS)
+            message = f"must be {allowed(schema)}; got {kind(found)}{_hint(schema, found)}"
+        elif detail["type"] == "missing":
+            keys, schema = schema_at(model, location)
+            message = f"is missing; {allowed(schema)} is required. {schema.get('description', '')}".rstrip()
+            if not whole:
+                continue
+        elif detail["type"] == "value_error":  # what a type of ours has to say
+            keys, message = schema_at(model, location)[0], detail["msg"].removeprefix("Value error, ")
+        else:
+            keys, schema = schema_at(model, location)  # a location may end in the name of a type of a union
+            message = f"must be {allowed(schema)}; got {kind(detail['input'])}{_hint(schema, detail['input'])}"
+        if keys not in seen:
+            seen.add(keys)
+            yield Problem((keys,), message)
 
 
 def _unknown(model: type[BaseModel], keys: Keys) -> str:
@@ -176,6 +219,8 @@ def _leaves(value: Any, above: Keys) -> Iterator[tuple[Keys, Any]]:
 
 def _without(data: dict[str, Any], bad: list[Keys]) -> dict[str, Any]:
     """Return a copy of `data` without the values at `bad`."""
+    if not bad:
+        return data
     kept = copy.deepcopy(data)
     for keys in map(_left_out, bad):
         inner: Any = kept

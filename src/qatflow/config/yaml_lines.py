@@ -15,15 +15,16 @@ from typing import Any
 import yaml
 
 from qatflow.config.key_lines import KeyLines
-from qatflow.config.keys import Keys, dotted
+from qatflow.config.keys import Keys, all_ways, dotted
 from qatflow.config.scalars import kind, plain_scalar
 from qatflow.config.text_file import REPLACED, read_text
 
 MAX_DEPTH = 20
-MAX_KEYS = 2000
+MAX_KEYS = 20_000
 MAX_TABS = 20
 TAB = "a tab character; indent and separate with spaces"
 _INDENTED = re.compile(r"\s*\t")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Unknown(enum.Enum):
@@ -96,6 +97,12 @@ def read_yaml(path: Path) -> YamlFile:
     return YamlFile(path, reader.data, reader.lines, tuple(mistakes), whole)
 
 
+def no_key(text: str) -> str:
+    """Return why `text` cannot be a key, or nothing."""
+    half = _HALF.search(text)  # as "\\ud800" in quotes gives it
+    return f"a key cannot have {half[0]!r}, which is half of a character; remove it" if half else ""
+
+
 class _RefusedError(Exception):
     """Something after which reading cannot go on."""
 
@@ -142,7 +149,7 @@ class _Reader:
             raise _RefusedError(line, f"nested more than {MAX_DEPTH} levels deep")
         self.read += 1
         if self.read > MAX_KEYS:
-            raise _RefusedError(line, f"more than {MAX_KEYS} keys; this is no configuration file")
+            raise _RefusedError(line, f"more than {MAX_KEYS:,} keys; this is no configuration file")
         if isinstance(event, yaml.AliasEvent):
             self._refuse(line, keys, f"the alias *{event.anchor}; write the value out")
             return False
@@ -186,13 +193,16 @@ class _Reader:
             inner = (*keys, event.value)
             if event.anchor is not None:
                 self._refuse(line, inner, f"the anchor &{event.anchor}; write values out where they are used")
+            reason = no_key(event.value)
+            if reason:
+                self._refuse(line, inner, reason)
             if inner in self.lines:
                 self._refuse(line, inner, f"duplicate key; line {self.lines[inner]} has it already")
-                for old in [old for old in self.lines if old[: len(inner)] == inner]:
-                    del self.lines[old]
+                for way in all_ways(values.get(event.value)):
+                    self.lines.pop((*inner, *way), None)
             self.lines[inner] = line
             self._value(next(events), events, inner, values, event.value)
-            if self.damaged and REPLACED in event.value:
+            if reason or (self.damaged and REPLACED in event.value):
                 del values[event.value]
 
     def _sequence(self, events: Iterator[yaml.Event], keys: Keys) -> list[Any]:
