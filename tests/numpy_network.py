@@ -11,14 +11,21 @@ from qatflow.graph.operations import (
     Dense,
     DepthwiseConv2D,
     Dropout,
+    Elu,
     GlobalAveragePool,
+    GlobalMaxPool,
+    Identity,
     Input,
+    LeakyRelu,
+    MaxPool,
     Multiply,
     Pad,
     Relu,
     Relu6,
     Reshape,
+    Sigmoid,
     Softmax,
+    UpSample,
 )
 
 
@@ -31,7 +38,8 @@ def execute(graph: Graph, pictures: np.ndarray, fake_quant: bool = False) -> dic
         scale = graph.activation_scales.get(node.name)
         if fake_quant and scale is not None:
             largest = 2 ** (scale.bits - 1) - 1
-            value = np.clip(np.rint(value / scale.scale), -largest - 1, largest) * scale.scale
+            steps = np.rint(value / scale.scale) + scale.zero_point
+            value = (np.clip(steps, -largest - 1, largest) - scale.zero_point) * scale.scale
         tensors[node.name] = value
     return tensors
 
@@ -50,7 +58,7 @@ def _compute(graph: Graph, node, x: np.ndarray, tensors: dict[str, np.ndarray]) 
 
     bias = weight("bias") if node.weight("bias") in graph.weights else 0.0
     match operation:
-        case Input() | Dropout():
+        case Input() | Dropout() | Identity():
             return x
         case Conv2D():
             return _activated(_slide(x, weight("kernel"), operation, depthwise=False) + bias, operation.activation)
@@ -78,6 +86,18 @@ def _compute(graph: Graph, node, x: np.ndarray, tensors: dict[str, np.ndarray]) 
             return np.pad(x, [(0, 0), operation.rows, operation.columns, (0, 0)])
         case GlobalAveragePool():
             return x.mean(axis=(1, 2), keepdims=operation.keepdims)
+        case GlobalMaxPool():
+            return x.max(axis=(1, 2), keepdims=operation.keepdims)
+        case MaxPool(window=(2, 2), strides=(2, 2), padding="valid"):
+            return np.max([x[:, r::2, c::2] for r in (0, 1) for c in (0, 1)], axis=0)
+        case UpSample(factors=(rows, columns), bilinear=False):
+            return x.repeat(rows, axis=1).repeat(columns, axis=2)
+        case Elu():
+            return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+        case LeakyRelu():
+            return np.where(x > 0, x, operation.alpha * x)
+        case Sigmoid():
+            return 1 / (1 + np.exp(-x))
         case Softmax():
             powers = np.exp(x - x.max(axis=-1, keepdims=True))
             return powers / powers.sum(axis=-1, keepdims=True)

@@ -73,6 +73,27 @@ def test_channels_that_int8_cannot_hold_are_said_where_the_graph_is_kept(digits,
     assert np.flatnonzero(~kept.any(axis=(0, 1, 2))).tolist() == [2, 5]
 
 
+def test_a_layer_that_is_zero_for_all_pictures_is_named_and_its_model_runs(digits, tmp_path, capsys):
+    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.run import Model
+
+    graph = network("small ResNet")
+    dead = {"conv2d_1": "re_lu", "conv2d": "conv2d/relu"}
+    norm = graph.consumers("conv2d_1")[0].weight("beta")
+    weights = {**graph.weights, "conv2d/bias": np.full(8, -50, np.float32), norm: np.full(8, -50, np.float32)}
+    strategy, *_ = run(
+        digits, tmp_path / "work", graph=replace(graph, weights=weights), epochs=1, end_epoch=0, learning_rate=1e-6
+    )
+    said = capsys.readouterr().out
+    kept = strategy.graph(tmp_path / "work")
+    for kernel, name in dead.items():
+        assert said.count(f"warning: {name} is zero, or nearly, for all pictures: its scale is") == 1
+        # what fake quantisation rounded to in training is what is kept
+        assert kept.activation_scales[name].scale == strategy.quantisers.least[name] > 1e-8 / 127, kernel
+    assert strategy.notes()["least"] == strategy.quantisers.least
+    assert np.isfinite(Model(convert(kept).content).outputs(np.ones((1, 32, 32, 1), np.float32))).all()
+
+
 def test_training_that_ruins_a_model_is_warned_of(digits, tmp_path, capsys):
     _, history, _ = run(digits, tmp_path / "gentle", learning_rate=1e-5, epochs=1, end_epoch=0)
     assert "warning" not in capsys.readouterr().out

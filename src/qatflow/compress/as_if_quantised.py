@@ -1,26 +1,32 @@
 """A float graph with scales where training would put them: the shape of its int8 model before there is one."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from qatflow.compress.placement import nodes_in_float, quantised_kernels, quantised_tensors, shared_scales
-from qatflow.compress.settings import QuantSettings
-from qatflow.graph.graph import ActivationScale, Graph, WeightScale
+from qatflow.compress.settings import SMALLEST, QuantSettings
+from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
+from qatflow.graph.kernel_bounds import held
 from qatflow.graph.operations import FIXED_GRID, Dense
+from qatflow.graph.silent_channels import silence
 
 RANGE = 8.0
 """In place of every tensor's greatest value, which only training finds."""
+Ranges = Mapping[str, tuple[float, float]]
 
 
-def as_if_quantised(graph: Graph, settings: QuantSettings) -> Graph:
+def as_if_quantised(graph: Graph, settings: QuantSettings, ranges: Ranges | None = None) -> Graph:
     """Return the graph with integers for its kernels, and scales, where training for int8 would put them.
 
-    Operators and types are those of the int8 model; what it computes is of no use.
+    Operators and types are those of the int8 model. With ranges it computes what that would before any training;
+    without, what it computes is of no use.
 
     Args:
         graph: in float.
         settings: how it is to be quantised.
+        ranges: least and greatest value of each quantised tensor, by its node's name.
     """
     kernels = quantised_kernels(graph, settings.quantizable_op_type, settings.skip_pattern)
     tensors = quantised_tensors(graph, kernels, settings.skip_pattern)
@@ -29,16 +35,32 @@ def as_if_quantised(graph: Graph, settings: QuantSettings) -> Graph:
         node = graph.node(name)
         by_channel = settings.weight_quantize_type == "channel_wise_abs_max" and not isinstance(node.operation, Dense)
         channels = int(np.prod(weights[kernel].shape[-2:] if node.is_depthwise else weights[kernel].shape[-1:]))
-        # any range: integers and scales have no part in what is executed
-        weights[kernel] = np.clip(np.rint(weights[kernel] * 127), -127, 127).astype(np.int8)
-        scales[kernel] = WeightScale(8, np.full(channels if by_channel else 1, 1 / 127, np.float32))
-    fixed = {name: FIXED_GRID.get(type(graph.node(name).operation), (RANGE / 127, 0)) for name in tensors}
-    activations = {name: ActivationScale(8, scale, zero_point) for name, (scale, zero_point) in fixed.items()}
+        largest = np.abs(weights[kernel]).reshape(-1, channels if by_channel else 1).max(axis=0)
+        scale = (np.maximum(largest, SMALLEST) / 127).astype(np.float32)
+        integers = np.rint(weights[kernel] / along_channels(scale, weights[kernel]))
+        weights[kernel] = np.clip(integers, -127, 127).astype(np.int8)
+        scales[kernel] = WeightScale(8, scale)
+    symmetric = settings.activation_quantize_type != "moving_average_min_max"
+    activations = {}
+    for name in sorted(tensors):
+        low, high = (-RANGE, RANGE) if ranges is None else ranges[name]
+        grid = FIXED_GRID.get(type(graph.node(name).operation)) or _grid(low, high, symmetric)
+        activations[name] = ActivationScale(8, *grid)
     shared = {name: activations[concat] for name, concat in shared_scales(graph, tensors).items()}
-    return replace(
+    quantised = replace(
         graph,
         weights=weights,
         weight_scales=scales,
         activation_scales={**activations, **shared},
         in_float=nodes_in_float(graph, settings.skip_pattern),
     )
+    return silence(held(quantised)[0])[0]
+
+
+def _grid(low: float, high: float, symmetric: bool) -> tuple[float, int]:
+    """Return scale and zero point of a range: the formulas of `quantizers/fake_quant.py`, without TensorFlow."""
+    if symmetric:
+        return float(np.float32(max(-low, high, SMALLEST) / 127)), 0
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = float(np.float32(max(high - low, SMALLEST) / 255))
+    return scale, round(-low / scale) - 128

@@ -20,11 +20,15 @@ from qatflow.graph.operations import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Dropout,
+    Identity,
     Input,
     Relu,
     Relu6,
-    Softmax,
 )
+
+UNSEEN = (Dropout, Identity)
+"""Operations that are gone before anything runs on the device: what stands around them is fused as if they were not."""
 
 OPERATION_TYPES: dict[str, type] = {"conv2d": Conv2D, "depthwise_conv2d": DepthwiseConv2D, "mul": Dense}
 
@@ -119,22 +123,25 @@ class _Runs:
 
     def ends_a_group(self, node: Node) -> bool:
         """Return whether the node's tensor is what the device sees, and not folded or fused into what follows."""
-        if isinstance(node.operation, (Softmax, *PASS_THROUGH)):
+        if isinstance(node.operation, PASS_THROUGH):
             return False
-        consumers = self.graph.consumers(node.name)
-        if len(consumers) != 1:
+        readers = self.readers(node)
+        if len(readers) != 1:
             return True
-        follower = consumers[0].operation
+        follower = readers[0].operation
         if isinstance(follower, BatchNorm):
             return type(node.operation) not in QUANTISED_KERNEL
         if isinstance(follower, Relu | Relu6):
-            return not isinstance(node.operation, (BatchNorm, Add, *QUANTISED_KERNEL))
+            fused = isinstance(node.operation, (BatchNorm, Add, *QUANTISED_KERNEL))
+            return not fused or _named(readers[0].name, self.skip)
         return True
 
     def int8(self, node: Node) -> bool:
         """Return whether the group that ends with the node runs in int8: all do but what was left in float."""
         first = node
-        while isinstance(first.operation, BatchNorm | Relu | Relu6):
+        while isinstance(first.operation, (BatchNorm, Relu, Relu6, *UNSEEN)):
+            if isinstance(first.operation, Relu | Relu6) and _named(first.name, self.skip):
+                return False
             first = self.graph.node(first.inputs[0])
         if _named(first.name, self.skip) or isinstance(first.operation, FLOAT_ONLY):
             return False
@@ -146,3 +153,10 @@ class _Runs:
             self.feeds_int8(consumer) if isinstance(consumer.operation, PASS_THROUGH) else self.int8(consumer)
             for consumer in self.graph.consumers(node.name)
         )
+
+    def readers(self, node: Node) -> list[Node]:
+        """Return the nodes that read the node's tensor on the device."""
+        found = []
+        for consumer in self.graph.consumers(node.name):
+            found += self.readers(consumer) if isinstance(consumer.operation, UNSEEN) else [consumer]
+        return found

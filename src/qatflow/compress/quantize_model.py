@@ -18,6 +18,7 @@ from qatflow.compress.quantizers.phase import Phase
 from qatflow.compress.quantizers.weights import AbsMaxWeight
 from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
+from qatflow.graph.kernel_bounds import held
 from qatflow.graph.operations import FIXED_GRID, QUANTISED_KERNEL, Dense
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
@@ -88,12 +89,14 @@ class Quantisers:
         settings: bits and types.
         phase: what the quantisers are doing, shared by all.
         clusters: how kernels are clustered before they are quantised; None: they are not.
+        least: scale that the device's kernels need at least, by the node whose range alone asks for less.
     """
 
     graph: Graph
     settings: QuantSettings
     phase: Phase = field(default_factory=Phase)
     clusters: Clusters | None = None
+    least: dict[str, float] = field(default_factory=dict)
     _kernels: dict[str, AbsMaxWeight | ClusteredWeight] = field(default_factory=dict)
     _tensors: dict[str, tuple[ActivationQuantizer, Any]] = field(default_factory=dict)
 
@@ -129,6 +132,7 @@ class Quantisers:
         if node.name not in self._quantised_tensors or node.name in self._shared:
             return None
         quantizer = self._quantizer(node)
+        quantizer.least = self.least.get(node.name, 0.0)
         name = f"{node.name.replace('/', '_')}_tensor"
         wrapper = QuantizeWrapperV2(layers.Activation("linear", name=name), TensorConfig(quantizer))
         self._tensors[node.name] = (quantizer, wrapper)
@@ -137,8 +141,24 @@ class Quantisers:
     def quantised_graph(self, model: TrainingModel) -> tuple[Graph, dict[str, list[int]]]:
         """Return the graph with the integers and scales that training has reached, and its silent channels by node.
 
-        Kernels of channels that are nothing beside their bias are zero, since no int8 run-time could hold them.
+        Kernels of channels that are nothing beside their bias are zero, and scales that are nothing beside those of a
+        tensor's inputs are raised, since no int8 run-time could hold them.
         """
+        return silence(held(self._reached(model))[0])
+
+    def hold(self, model: TrainingModel) -> dict[str, tuple[float, float]]:
+        """Quantise on no smaller scales than the device's kernels can hold, from the next trace on.
+
+        Returns:
+            The scales raised: before and after, by node.
+        """
+        _, raised = held(self._reached(model))
+        self.least |= {name: scale for name, (_, scale) in raised.items() if name in self._tensors}
+        for name, (quantizer, _) in self._tensors.items():
+            quantizer.least = self.least.get(name, 0.0)
+        return raised
+
+    def _reached(self, model: TrainingModel) -> Graph:
         weights = model.weights()
         weight_scales: dict[str, WeightScale] = {}
         bits = self.settings.weight_bits
@@ -163,7 +183,7 @@ class Quantisers:
         )
         scales = reached.activation_scales
         shared = {name: scales[concat] for name, concat in self._shared.items()}
-        return silence(replace(reached, activation_scales={**scales, **shared}))
+        return replace(reached, activation_scales={**scales, **shared})
 
     def begin_clusters(self, model: TrainingModel) -> None:
         """Find the clusters of the kernels as they are now."""

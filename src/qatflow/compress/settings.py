@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from qatflow.compress.placement import OPERATION_TYPES
 from qatflow.config.compress_model import QuantizationStrategySection
 
+SMALLEST = 1e-8
+"""Least max|x| (or greatest less least value) that a scale is made of: a tensor of zeros still needs a grid."""
+
 
 @dataclass(frozen=True)
 class QuantSettings:

@@ -10,6 +10,7 @@ import numpy as np
 from qatflow.errors import UserError
 from qatflow.files import read_json
 from qatflow.tflite.read import WEIGHTED, Operator, operators
+from qatflow.tflite.tensors import Tensors
 
 QUANTISED_INPUT = "/int8"  # what lowering adds to the name of a float tensor's int8 form
 
@@ -57,7 +58,7 @@ def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) 
     """
     found = operators(int8_model)
     made = {operator.outputs[0].name: operator for operator in found if operator.outputs[0].dtype == "INT8"}
-    reference, quantised = _Tensors(float_model), _Tensors(int8_model)
+    reference, quantised = Tensors(float_model), Tensors(int8_model)
     pairs = {name: name.removesuffix(QUANTISED_INPUT) for name in made}
     pairs = {name: other for name, other in pairs.items() if other in reference.index}
     if not pairs:
@@ -86,29 +87,6 @@ def table(layers: Iterable[Layer]) -> str:
         for layer in layers
     ]
     return "\n".join(lines)
-
-
-class _Tensors:
-    """A model whose every tensor can be read after a run: LiteRT's reference kernels, one thread."""
-
-    def __init__(self, content: bytes):
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self._interpreter: Any = Interpreter(
-            model_content=content,
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        self._interpreter.allocate_tensors()
-        self.index = {details["name"]: details["index"] for details in self._interpreter.get_tensor_details()}
-
-    def run(self, picture: np.ndarray) -> None:
-        self._interpreter.set_tensor(self._interpreter.get_input_details()[0]["index"], picture[None])
-        self._interpreter.invoke()
-
-    def value(self, name: str) -> np.ndarray:
-        found: np.ndarray = self._interpreter.get_tensor(self.index[name])
-        return found
 
 
 class _Sums:

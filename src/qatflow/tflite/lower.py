@@ -82,6 +82,7 @@ class Lowering:
         self.builder = ModelBuilder()
         self._float: dict[str, int] = {}
         self._int8: dict[str, int] = {}
+        self._rounded: dict[str, int] = {}
         self._other_grids: dict[tuple[str, Grid], int] = {}
         self._grids: dict[str, Grid] = {
             name: Grid(s.scale, s.zero_point) for name, s in graph.activation_scales.items() if s.scale is not None
@@ -102,13 +103,14 @@ class Lowering:
         return (1, *self.shapes[name])
 
     def as_float(self, name: str) -> int:
-        """Return the tensor in float32, dequantised if need be."""
-        if name not in self._float:
-            self._float[name] = self.builder.tensor(f"{name}/float", self.shape(name), np.float32)
-            self.builder.operator(
-                "DEQUANTIZE", [self._int8[name]], [self._float[name]], schema.DequantizeOptionsT(), version=2
-            )
-        return self._float[name]
+        """Return the tensor in float32; where it has a scale, the rounded values that its readers had in training."""
+        if name not in self._grids:
+            return self._float[name]
+        if name not in self._rounded:
+            source = self.as_int8(name)
+            self._rounded[name] = self.builder.tensor(f"{name}/float", self.shape(name), np.float32)
+            self.builder.operator("DEQUANTIZE", [source], [self._rounded[name]], schema.DequantizeOptionsT(), version=2)
+        return self._rounded[name]
 
     def as_int8(self, name: str, grid: Grid | None = None) -> int:
         """Return the tensor in int8, quantised if need be; with `grid`, of that scale and zero point."""

@@ -23,6 +23,7 @@ class ActivationQuantizer(quantizers.Quantizer):
     Attributes:
         symmetric: the grid has its zero point at 0, as PaddleSlim's types have; else it fits both ends of the range.
         dynamic: the range is found anew for each input, also in inference.
+        least: scale that the device's kernels need at least, float32; 0 where they take any.
     """
 
     symmetric = True
@@ -31,6 +32,7 @@ class ActivationQuantizer(quantizers.Quantizer):
     def __init__(self, bits: int, phase: Phase):
         self.bits = bits
         self.phase = phase
+        self.least = 0.0
 
     @abstractmethod
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
@@ -49,14 +51,14 @@ class ActivationQuantizer(quantizers.Quantizer):
             with tf.control_dependencies(self.observe(inputs, weights)):
                 return tf.identity(inputs)
         low, high = self.observe(inputs, weights) if training else self.known(inputs, weights)
-        scale, zero_point = activation_grid(low, high, self.bits, self.symmetric)
+        scale, zero_point = activation_grid(low, high, self.bits, self.symmetric, self.least)
         return fake_quant(inputs, scale, zero_point, self.bits)
 
     def grid(self, state: dict[str, Any]) -> tuple[float, int] | None:
         """Return scale and zero point that training settled on; None where there are none."""
         if self.dynamic:
             return None
-        scale, zero_point = activation_grid(*self.known(None, state), self.bits, self.symmetric)
+        scale, zero_point = activation_grid(*self.known(None, state), self.bits, self.symmetric, self.least)
         return float(scale), int(zero_point)
 
     def get_config(self) -> dict[str, Any]:

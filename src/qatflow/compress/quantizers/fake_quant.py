@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-SMALLEST = 1e-8  # of max|x|: a tensor of zeros still needs a grid
+from qatflow.compress.settings import SMALLEST
 
 
 def weight_scale(kernel: Any, bits: int, channels: int | None) -> Any:
@@ -65,7 +65,7 @@ def largest_magnitude(x: Any) -> Any:
     return tf.maximum(tf.reduce_max(x), -tf.reduce_min(x))
 
 
-def activation_grid(low: Any, high: Any, bits: int, symmetric: bool) -> tuple[Any, Any]:
+def activation_grid(low: Any, high: Any, bits: int, symmetric: bool, least: float = 0.0) -> tuple[Any, Any]:
     """Return the grid for activations of a range: scale (float32 scalar) and zero point (float32, integer value).
 
     Args:
@@ -75,12 +75,15 @@ def activation_grid(low: Any, high: Any, bits: int, symmetric: bool) -> tuple[An
         symmetric: zero point 0 and scale max|x| / (2^(bits−1) − 1). Else the range is widened to hold 0, scale is
             (high − low) / (2^bits − 1), and the zero point is the integer nearest to where 0 falls, so that 0 is exact
             (Jacob et al. 2018, arXiv:1712.05877, §3).
+        least: scale that the device's kernels need at least (`graph/kernel_bounds.py`); the zero point stays.
     """
     if symmetric:
-        return tf.maximum(tf.maximum(-low, high), SMALLEST) / largest(bits), tf.zeros([])
-    low, high = tf.minimum(low, 0.0), tf.maximum(high, 0.0)
-    scale = tf.maximum(high - low, SMALLEST) / (2.0**bits - 1.0)
-    return scale, tf.round(-low / scale) - (largest(bits) + 1.0)
+        scale, zero_point = tf.maximum(tf.maximum(-low, high), SMALLEST) / largest(bits), tf.zeros([])
+    else:
+        low, high = tf.minimum(low, 0.0), tf.maximum(high, 0.0)
+        scale = tf.maximum(high - low, SMALLEST) / (2.0**bits - 1.0)
+        zero_point = tf.round(-low / scale) - (largest(bits) + 1.0)
+    return (tf.maximum(scale, least) if least else scale), zero_point
 
 
 def fake_quant(x: Any, scale: Any, zero_point: Any, bits: int) -> Any:

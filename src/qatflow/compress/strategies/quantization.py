@@ -63,6 +63,7 @@ class QuantizationStrategy(Strategy):
                 trainer.rebuild(self._prepared(trainer.float_graph()))
             trainer.enter(INT8)
             self._calibrate(trainer)
+            self._hold(trainer)
             self._quantise(trainer)
             self.float_loss = before
             after, quantised_top1, _ = trainer.evaluate()
@@ -82,6 +83,8 @@ class QuantizationStrategy(Strategy):
         """Keep the quantised graph of `end_epoch`, or of the best epoch up to it; training goes on."""
         section = self.section
         self._warn_of_ruin(trainer)
+        if trainer.epoch >= section.start_epoch and self._hold(trainer):
+            trainer.retrace()
         if not section.start_epoch <= trainer.epoch <= section.end_epoch:
             return
         if self.export == "end_epoch":
@@ -107,11 +110,12 @@ class QuantizationStrategy(Strategy):
 
     def notes(self) -> Mapping[str, Any]:
         """Remember how good the best epoch was, and the float model."""
-        return {"best": self.best, "float_loss": self.float_loss}
+        return {"best": self.best, "float_loss": self.float_loss, "least": dict(self.quantisers.least)}
 
     def recall(self, notes: Mapping[str, Any]) -> None:
         """Take back what `notes` returned."""
         self.best, self.float_loss = notes["best"], notes["float_loss"]
+        self.quantisers.least.update(notes["least"])
 
     def graph(self, folder: Path) -> Graph:
         """Return the quantised graph kept in a work folder."""
@@ -134,6 +138,17 @@ class QuantizationStrategy(Strategy):
         for first in range(0, len(pictures), size):
             trainer.model.keras(pictures[first : first + size], training=False)
         print(f"epoch {trainer.epoch}: activation ranges calibrated on {len(pictures)} pictures", flush=True)
+
+    def _hold(self, trainer: Trainer) -> bool:
+        """Raise the scales that no int8 kernel can write, and say so; return whether there are any."""
+        raised = self.quantisers.hold(trainer.model)
+        for name, (before, after) in raised.items():
+            print(
+                f"warning: {name} is zero, or nearly, for all pictures: its scale is {after:.3g} instead of "
+                f"{before:.3g}, the least that int8 kernels can write it in; the layer tells the network nothing",
+                flush=True,
+            )
+        return bool(raised)
 
     def _quantise(self, trainer: Trainer) -> None:
         self.quantisers.phase.mode = "quantise"

@@ -1,0 +1,49 @@
+"""The ranges of a float graph's tensors over pictures, without TensorFlow: by LiteRT, of its float model."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from qatflow.errors import UserError
+from qatflow.graph.graph import ActivationScale, Graph
+from qatflow.graph.passes import run_all
+from qatflow.tflite.lower import lower
+from qatflow.tflite.tensors import Tensors
+
+
+def float_ranges(graph: Graph, tensors: Collection[str], pictures: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Return least and greatest value of some tensors, by their nodes' names.
+
+    Args:
+        graph: float.
+        tensors: names of the nodes, each of which ends what the device computes as one.
+        pictures: float32 [n, height, width, channels].
+
+    Raises:
+        UserError: the run-time has no kernel for an operation (all such nodes are listed), or a tensor holds values
+            that are no finite numbers.
+    """
+    # a scale for each tensor, whose object tells what the passes have called it
+    marks = {name: ActivationScale(8, 1.0) for name in tensors}
+    folded, _ = run_all(replace(graph, activation_scales=marks))
+    names = {id(mark): name for name, mark in folded.activation_scales.items()}
+    model = Tensors(lower(replace(folded, activation_scales={}), "qatflow"))
+    found: dict[str, tuple[float, float]] = {}
+    for picture in pictures:
+        model.run(picture)
+        for node in graph.nodes:
+            if node.name in marks:
+                values = model.value(names[id(marks[node.name])])
+                _check(node.name, values)
+                low, high = found.get(node.name, (np.inf, -np.inf))
+                found[node.name] = min(low, float(values.min())), max(high, float(values.max()))
+    return found
+
+
+def _check(name: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"{name} makes values that are no finite numbers, in float and for pictures of the data: look at the "
+            "weights up to there"
+        )
