@@ -120,7 +120,7 @@ devices:
         "data.source)",
         "my.yaml:10: devices[3].name: 'One' is the name of devices[0] too, but for capital letters: each needs one of "
         "its own",
-        "my.yaml:10: devices[3].pictures: must be a whole number from 1; got the text 'many'",
+        "my.yaml:10: devices[3].pictures: must be a whole number from 1 to 100,000,000; got the text 'many'",
         "my.yaml:10: devices[3].target: the emulator runs arm64 programs: choose another target, or set "
         "devices[3].type to 'adb'",
         "my.yaml:11: devices[4].aar: the file none.aar does not exist (paths are relative to the folder in which "

@@ -153,7 +153,7 @@ experiments:
         "my.yaml:1: seed: must be a whole number from 0, below 2,147,483,648; got -1",
         "my.yaml:3: experiments.one: must be a mapping of keys to values; got 3",
         "my.yaml:4: experiments.a b: must be a name of letters, digits, - and _; got the text 'a b'",
-        "my.yaml:6: model.alpha: must be a number above 0, at most 2 or null; got 2.75",
+        "my.yaml:6: model.alpha: must be a number from 0.03125 to 2 or null; got 2.75",
         f"my.yaml:7: experiments.two.sead: {UNKNOWN}; did you mean 'seed'?",
         "my.yaml:8: device.cpuu: unknown key; allowed here: " + ", ".join(DeviceSection.model_fields) + CPU,
         f"my.yaml:9: experiments.two.experiment: {UNKNOWN}",
@@ -213,7 +213,7 @@ def test_two_thousand_experiments_are_checked_in_two_seconds_of_processor_time()
     seeds = ", ".join(map(str, range(500)))
     text = f"experiments:\n  m: {{matrix: {{seed: [{seeds}], epoch: [2, 3], compress.batch_size: [8, 16]}}}}\n"
     assert seconds_to_check(text, 2000) < 2
-    one = "  e{0}: {{seed: {0}, model.alpha: 0.{1:04}, pretrained.name: w{0}, epoch: {1}}}\n"
+    one = "  e{0}: {{seed: {0}, model.alpha: 0.1{1:04}, pretrained.name: w{0}, epoch: {1}}}\n"
     text = "experiments:\n" + "".join(one.format(n, n + 2) for n in range(1500))
     assert seconds_to_check(text, 1500) < 2
 

@@ -124,7 +124,7 @@ data:
   max_rejected: high
   preprocessing: {channels: 3, mean: [1, 2], std: [1, 2]}
 alpha: 0.5
-model: {alpha: 1e-3, dropout: 1}
+model: {alpha: 1e-1, dropout: 1}
 pretrained: {source: file}
 compress:
   freeze_batch_norm: yes
@@ -176,7 +176,7 @@ def test_unreadable_files_and_what_the_others_say_wrong_are_all_listed(folder):
         "huge.yaml: larger than 1,000,000 bytes",
         "tab.yaml:1: seed: a tab character",
         "tab.yaml:2: sead: unknown key",
-        "half.yaml:1: device.warmup: must be a whole number from 0",
+        "half.yaml:1: device.warmup: must be a whole number from 0 to 100,000",
         "half.yaml:3: model: not valid YAML: expected the node content, but found '<stream end>'",
         "--config: seed: must be a whole number from 0, below 2,147,483,648",
     ]
@@ -238,7 +238,10 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("data: {validation: 60000}", "data.validation: takes all of the 60,000 training pictures"),
         ("device: {pictures: 5001}", "device.pictures: must be at most 5,000, the number of validation pictures"),
         ("data: {preprocessing: {channels: 3, mean: [1, 2]}}", "data.preprocessing.mean: must have one value for all"),
-        ("data: {preprocessing: {std: [0]}}", "data.preprocessing.std: divides the pixels: each value must be above 0"),
+        (
+            "data: {preprocessing: {std: [0]}}",
+            "data.preprocessing.std[0]: must be a number from 0.01 to 100,000; got 0",
+        ),
         ("data: {preprocessing: {size: 31}}", "size: must be a whole number from 32 to 512; got 31"),
         ("data: {preprocessing: {channels: true}}", "channels: must be 1 or 3; got true"),
         ("data: {source: digits}", "data.validation: validation (5000) and test (360) take all of the 1797 digits"),
@@ -333,7 +336,10 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ),
         ("device: {aar: litert-2.aar}", "device.aar: is for toolchain 'clang': remove it, or set device.toolchain to"),
         ("device: {max_latency_ms: 5}", "device.max_latency_ms: is for type 'adb': emulated times say nothing of a"),
-        ("device: {max_latency_ms: 0}", "device.max_latency_ms: must be a number above 0 or null; got 0"),
+        (
+            "device: {max_latency_ms: 0}",
+            "device.max_latency_ms: must be a number from 0.001 to 3,600,000 or null; got 0",
+        ),
         ("device: {threads: 2}", "device.threads: must be a list of at least one, each item a whole number"),
         (
             "device: {threads: [8, 1]}",
@@ -351,7 +357,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("experiment: ../x", "experiment: must be a name of letters, digits, - and _; got the text '../x'"),
         ('experiment: "x\\n"', "experiment: must be a name of letters"),
         ("model: [1]", "my.yaml:1: model: must be a mapping with keys from architecture, file, function, alpha"),
-        ("compress: {learning_rate: .inf}", "must be a number above 0 or null; got the text '.inf'"),
+        ("compress: {learning_rate: .inf}", "must be a number from 1e-08 to 100 or null; got the text '.inf'"),
         ("seed: '1'", "seed: must be a whole number from 0, below 2,147,483,648; got the text '1'"),
     ],
 )

@@ -63,9 +63,9 @@ def test_a_number_out_of_range_is_one_line_with_the_flag(path, monkeypatch, caps
 @pytest.mark.parametrize(
     ("flag", "allowed"),
     [
-        ("--pictures=0", "a whole number from 1"),
+        ("--pictures=0", "a whole number from 1 to 100,000,000"),
         ("--threads=65", "a list of at least one, each item a whole number from 1 to 64"),
-        ("--tolerance=-1", "a number from 0"),
+        ("--tolerance=-1", "a number from 0 to 1,000,000"),
         ("--cpu={x}", "some text without { and }"),
         ("--serial=", "some text without { and } or null"),
         ("--name=a/b", "a name of letters, digits, - and _"),

@@ -83,7 +83,7 @@ def test_what_no_device_runs_is_trained_and_exported_but_refused_for_the_device(
         ),
         pytest.param(
             {"my.yaml": "data:\n  validation: many\n"},
-            "my.yaml:2: data.validation: must be a whole number from 1; got the text 'many'",
+            "my.yaml:2: data.validation: must be a whole number from 1 to 100,000,000; got the text 'many'",
             id="wrong type",
         ),
         pytest.param(

@@ -39,14 +39,20 @@ def check_config(config: Config) -> Iterator[Problem]:
 def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
     """Yield what is wrong with the configuration together with its compress YAML."""
     yield from check_light_nas(config, compress)
-    last, every = compress.compressor.epoch - 1, compress.compressor.eval_epoch
+    every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
-        epochs = range(strategy.start_epoch, strategy.end_epoch + 1)
-        evaluated = [epoch for epoch in epochs if every and ((epoch + 1) % every == 0 or epoch == last)]
-        if config.compress.export == "best" and not evaluated:
+        if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
             yield problem(
                 f"'best' needs an epoch that is evaluated, from start_epoch {strategy.start_epoch} to end_epoch "
                 f"{strategy.end_epoch}; with compressor.eval_epoch {every} in {config.compress.config} there is none",
                 "compress.export",
                 "compress.config",
             )
+
+
+def _is_evaluated(compress: CompressConfig, first: int, last: int) -> bool:
+    """Say whether an epoch from `first` to `last` is evaluated: every eval_epoch-th, and the very last."""
+    every, final = compress.compressor.eval_epoch, compress.compressor.epoch - 1
+    if not every or first > last:
+        return False
+    return first <= final <= last or (last + 1) // every > first // every

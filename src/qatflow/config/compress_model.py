@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.config import bounds
 from qatflow.config.distill_model import DistillationStrategySection, DistillerSection
 from qatflow.config.model import Section, Text
 from qatflow.config.prune_model import (
@@ -31,8 +32,12 @@ class QuantizationStrategySection(Section):
     """One strategy of class QuantizationStrategy."""
 
     class_: Literal["QuantizationStrategy"] = Field(alias="class", description="The strategy's class.")
-    start_epoch: int = Field(0, ge=0, description="First epoch with fake quantisation, counted from 0.")
-    end_epoch: int = Field(0, ge=0, description="The state at the end of this epoch is exported; training goes on.")
+    start_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="First epoch with fake quantisation, counted from 0."
+    )
+    end_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="The state at the end of this epoch is exported; training goes on."
+    )
     float_model_save_path: Text | None = Field(None, description="Integer-valued float32 weights. None: not written.")
     int8_model_save_path: Text | None = Field(None, description="int8 weights. None: not written.")
     mobile_model_save_path: Text | None = Field(None, description="A .tflite for older run-times. None: not written.")
@@ -62,7 +67,7 @@ class QuantizationStrategySection(Section):
 class CompressorSection(Section):
     """The training loop."""
 
-    epoch: int = Field(ge=1, description="Epochs in all.")
+    epoch: int = Field(ge=1, le=bounds.EPOCHS, description="Epochs in all.")
     strategies: list[Text] = Field([], description="Names of the strategies, in the order in which they are called.")
     checkpoint_path: Text | None = Field(None, description="Folder of the checkpoints, within the experiment's folder.")
     init_model: Text | None = Field(
@@ -71,7 +76,7 @@ class CompressorSection(Section):
         "Snakemake is started: results/<experiment>/trained of a model that was pruned there, whose integers become "
         "real values again, or a float model's. The float weights stay what int8 is compared with, and the teacher.",
     )
-    eval_epoch: int = Field(1, ge=0, description="Evaluate after every so many epochs; 0: never.")
+    eval_epoch: int = Field(1, ge=0, le=bounds.EPOCHS, description="Evaluate after every so many epochs; 0: never.")
 
 
 StrategySection = Annotated[
@@ -110,7 +115,9 @@ def strategy_keys() -> dict[str, list[str]]:
 class CompressConfig(Section):
     """A whole compress YAML."""
 
-    version: float | int = Field(1.0, description="Version of the grammar; 1.0.")
+    version: Annotated[float, Field(ge=0, le=100)] | Annotated[int, Field(ge=0, le=100)] = Field(
+        1.0, description="Version of the grammar; 1.0."
+    )
     include: list[Text] = Field([], description="Other YAML files, read first; paths relative to this file.")
     pruners: dict[str, StructurePrunerSection] = Field({}, description="What pruning strategies use, by name.")
     controllers: dict[str, SAControllerSection] = Field({}, description="What strategies search by, by name.")

@@ -68,8 +68,6 @@ def _preprocessing(config: Config) -> Iterator[Problem]:
                 key,
                 f"{section}.resize",
             )
-    if any(value <= 0 for value in preprocessing.std):
-        yield problem("divides the pixels: each value must be above 0", f"{section}.std")
 
 
 def _path(config: Config) -> Iterator[Problem]:

@@ -8,9 +8,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.config import bounds
 from qatflow.config.model import Section, Text
 
-Weight = Annotated[float, Field(gt=0, description="Of the distiller's loss, which is added to the others.")]
+Weight = Annotated[
+    float,
+    Field(
+        ge=bounds.LEAST_WEIGHT,
+        le=bounds.LARGEST_WEIGHT,
+        description="Of the distiller's loss, which is added to the others.",
+    ),
+]
 Pairs = Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], Field(min_length=1)]
 
 
@@ -20,8 +28,12 @@ class SoftLabelDistillerSection(Section):
     class_: Literal["SoftLabelDistiller"] = Field(alias="class", description="The distiller's class.")
     student_feature_map: Text | None = Field(None, description="Layer of the student; null: its logits.")
     teacher_feature_map: Text | None = Field(None, description="Layer of the teacher; null: its logits.")
-    student_temperature: float = Field(1.0, gt=0, description="Divides the student's logits.")
-    teacher_temperature: float = Field(1.0, gt=0, description="Divides the teacher's logits.")
+    student_temperature: float = Field(
+        1.0, ge=bounds.LEAST_TEMPERATURE, le=bounds.LARGEST_TEMPERATURE, description="Divides the student's logits."
+    )
+    teacher_temperature: float = Field(
+        1.0, ge=bounds.LEAST_TEMPERATURE, le=bounds.LARGEST_TEMPERATURE, description="Divides the teacher's logits."
+    )
     distillation_loss_weight: Weight = 1.0
 
 
@@ -55,9 +67,12 @@ class DistillationStrategySection(Section):
 
     class_: Literal["DistillationStrategy"] = Field(alias="class", description="The strategy's class.")
     distillers: list[Text] = Field(min_length=1, description="Names of distillers under distillers.")
-    start_epoch: int = Field(0, ge=0, description="First epoch with the distillers' losses, counted from 0.")
+    start_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="First epoch with the distillers' losses, counted from 0."
+    )
     end_epoch: int = Field(
         0,
         ge=0,
+        le=bounds.EPOCHS,
         description="First epoch without them: exclusive, as in PaddleSlim; that of QuantizationStrategy is inclusive.",
     )

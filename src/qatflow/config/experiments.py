@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qatflow.config.bounds import SEEDS
 from qatflow.config.devices import devices
 from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
 from qatflow.config.merge import Merged, Place, overlaid
-from qatflow.config.model import SEEDS, Config
+from qatflow.config.model import Config
 from qatflow.config.overrides import SECTIONS, short_keys
 from qatflow.config.scalars import kind
 from qatflow.config.validate import Problem, nearest

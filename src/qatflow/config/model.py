@@ -8,12 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from qatflow.config import bounds
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]  # a file name with _float_opt behind it
 Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # Snakemake reads {x} as a wildcard
-SEEDS = 2**31
+SEEDS = bounds.SEEDS
 """Seeds are below this."""
 TfdsName = Annotated[str, Field(pattern=r"^tfds:[A-Za-z0-9_./:*-]+$")]
 Function = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
+Mean = Annotated[float, Field(ge=-bounds.PIXELS, le=bounds.PIXELS)]
+Deviation = Annotated[float, Field(ge=bounds.LEAST_STD, le=bounds.LARGEST_STD)]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 CHECKPOINT_STEPS = "Steps between checkpoints within an epoch."
 CHECKPOINT_SECONDS = (
@@ -52,11 +56,11 @@ class PreprocessingSection(Section):
     order: Literal["rgb", "bgr"] = Field(
         "rgb", description="Order of the channels; bgr for weights that came from Caffe, as Keras' ResNet50."
     )
-    mean: list[float] = Field(
+    mean: list[Mean] = Field(
         [127.5],
         description="Subtracted from each channel, in their order, in units of 0…255; one value serves all channels.",
     )
-    std: list[float] = Field(
+    std: list[Deviation] = Field(
         [127.5], description="Divides each channel, in their order, in units of 0…255; one value serves all channels."
     )
 
@@ -80,15 +84,25 @@ class DataSection(Section):
         "four files are downloaded from their usual address and checked by sha256. digits needs none.",
     )
     validation: int = Field(
-        5000, ge=1, description="Training pictures set aside to choose epochs by, where the source has none of its own."
+        5000,
+        ge=1,
+        le=bounds.PICTURES,
+        description="Training pictures set aside to choose epochs by, where the source has none of its own.",
     )
-    test: int = Field(360, ge=1, description="Pictures set aside as test set where the source has none of its own.")
+    test: int = Field(
+        360,
+        ge=1,
+        le=bounds.PICTURES,
+        description="Pictures set aside as test set where the source has none of its own.",
+    )
     test_from: Literal["train", "validation"] = Field(
         "train",
         description="Where they are set aside from; validation for a source that has a validation set, when the "
         "weights have seen all of training.",
     )
-    calibration: int = Field(200, ge=1, description="Training pictures whose activations set the first ranges.")
+    calibration: int = Field(
+        200, ge=1, le=bounds.PICTURES, description="Training pictures whose activations set the first ranges."
+    )
     shards: int = Field(
         4,
         ge=1,
@@ -105,7 +119,9 @@ class DataSection(Section):
         "palette, 16 bits, alpha, turned by EXIF, other formats) are kept as lossless PNG of their pixels,"
         " or with false rejected.",
     )
-    seed: int | None = Field(None, ge=0, lt=SEEDS, description="Seed of the splits; null: that of the configuration.")
+    seed: int | None = Field(
+        None, ge=0, lt=bounds.SEEDS, description="Seed of the splits; null: that of the configuration."
+    )
     preprocessing: PreprocessingSection = Field(default_factory=PreprocessingSection)
 
 
@@ -128,7 +144,7 @@ class ModelSection(Section):
     )
     alpha: float | None = Field(
         None,
-        gt=0,
+        ge=bounds.LEAST_WIDTH,
         le=2,
         description="Width multiplier of a MobileNet: the share of each layer's channels kept. null: 0.5 for "
         "MobileNetV1, 1 for MobileNetV2.",
@@ -158,12 +174,19 @@ class ModelSection(Section):
 class FloatTrainingSection(Section):
     """Float training, where the pretrained weights are made here."""
 
-    epochs: int = Field(6, ge=1, description="Passes over the training pictures.")
-    batch_size: int = Field(128, ge=1, description="Pictures a step.")
-    learning_rate: float = Field(0.1, gt=0, description="Peak learning rate; warm-up, then cosine decay to zero.")
-    warmup_epochs: float = Field(0.5, ge=0, description="Epochs over which the learning rate rises from zero.")
+    epochs: int = Field(6, ge=1, le=bounds.EPOCHS, description="Passes over the training pictures.")
+    batch_size: int = Field(128, ge=1, le=bounds.BATCH, description="Pictures a step.")
+    learning_rate: float = Field(
+        0.1,
+        ge=bounds.LEAST_RATE,
+        le=bounds.LARGEST_RATE,
+        description="Peak learning rate; warm-up, then cosine decay to zero.",
+    )
+    warmup_epochs: float = Field(
+        0.5, ge=0, le=bounds.EPOCHS, description="Epochs over which the learning rate rises from zero."
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
-    weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
+    weight_decay: float = Field(1.0e-4, ge=0, le=bounds.LARGEST_DECAY, description="L2 factor on the kernels.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing of the cross entropy.")
     precision: Precision = Field(
         "float32",
@@ -176,8 +199,8 @@ class FloatTrainingSection(Section):
         "a random part of the picture (0.08 to 1 of its area, 3/4 to 4/3 as wide as high), and mirror, as "
         "PaddleSlim's ImageNet reader; not with resize pad.",
     )
-    checkpoint_steps: int = Field(200, ge=1, description=CHECKPOINT_STEPS)
-    checkpoint_seconds: float = Field(60.0, gt=0, description=CHECKPOINT_SECONDS)
+    checkpoint_steps: int = Field(200, ge=1, le=bounds.STEPS, description=CHECKPOINT_STEPS)
+    checkpoint_seconds: float = Field(60.0, ge=0.001, le=bounds.LONGEST_SECONDS, description=CHECKPOINT_SECONDS)
 
 
 class PretrainedSection(Section):
@@ -218,7 +241,7 @@ class PretrainedSection(Section):
         3.0, ge=0, le=100, description="How far below expected_top1 the weights may be, in percentage points."
     )
     seed: int | None = Field(
-        None, ge=0, lt=SEEDS, description="Seed of the float training; null: that of the configuration."
+        None, ge=0, lt=bounds.SEEDS, description="Seed of the float training; null: that of the configuration."
     )
     train: FloatTrainingSection = Field(default_factory=FloatTrainingSection)
 
@@ -273,15 +296,16 @@ class CompressSection(Section):
         description="Which epoch's model is exported: the YAML's end_epoch, or of those up to it the one that did best "
         "on the validation pictures.",
     )
-    batch_size: int = Field(128, ge=1, description="Pictures a step.")
+    batch_size: int = Field(128, ge=1, le=bounds.BATCH, description="Pictures a step.")
     learning_rate: float | None = Field(
         None,
-        gt=0,
+        ge=bounds.LEAST_RATE,
+        le=bounds.LARGEST_RATE,
         description="Learning rate at the first step; cosine decay to zero. null: in proportion to the batch, 0.005 at "
         "128 pictures; with freeze_batch_norm 3e-6 at 25.",
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum of SGD.")
-    weight_decay: float = Field(1.0e-4, ge=0, description="L2 factor on the kernels.")
+    weight_decay: float = Field(1.0e-4, ge=0, le=bounds.LARGEST_DECAY, description="L2 factor on the kernels.")
     equalize_channels: bool = Field(
         True,
         description="With weight_quantize_type abs_max: first bring the channels of each kernel to one range, which "
@@ -298,9 +322,9 @@ class CompressSection(Section):
         description="As in pretrained.train.precision, of the epochs before quantisation begins (start_epoch); "
         "fake-quantised layers and their quantisers are in float32.",
     )
-    keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept in the work folder.")
-    checkpoint_steps: int = Field(200, ge=1, description=CHECKPOINT_STEPS)
-    checkpoint_seconds: float = Field(60.0, gt=0, description=CHECKPOINT_SECONDS)
+    keep_checkpoints: int = Field(2, ge=1, le=bounds.CHECKPOINTS, description="Checkpoints kept in the work folder.")
+    checkpoint_steps: int = Field(200, ge=1, le=bounds.STEPS, description=CHECKPOINT_STEPS)
+    checkpoint_seconds: float = Field(60.0, ge=0.001, le=bounds.LONGEST_SECONDS, description=CHECKPOINT_SECONDS)
 
 
 class DeviceSection(Section):
@@ -326,11 +350,15 @@ class DeviceSection(Section):
         None, description="clang: the archive of LiteRT for Android, litert-<version>.aar. Required there."
     )
     pictures: int = Field(
-        200, ge=1, description="Validation pictures that run on the device and are compared with the host."
+        200,
+        ge=1,
+        le=bounds.PICTURES,
+        description="Validation pictures that run on the device and are compared with the host.",
     )
     tolerance: float = Field(
         0.0,
         ge=0,
+        le=bounds.DIFFERENCE,
         description="Largest difference of an output from the host's. 0: all that is computed in integers has equal "
         "bits, and a float softmax behind it is within 1e-6.",
     )
@@ -340,8 +368,8 @@ class DeviceSection(Section):
         description="Numbers of threads of the run-time to time with. The pictures, the times of the operators and the "
         "latency gate have the first; what the device has no cores for is left out, and said.",
     )
-    warmup: int = Field(1, ge=0, description="Runs before timing starts.")
-    repeats: int = Field(10, ge=1, description="Timed runs.")
+    warmup: int = Field(1, ge=0, le=bounds.RUNS, description="Runs before timing starts.")
+    repeats: int = Field(10, ge=1, le=bounds.RUNS, description="Timed runs.")
     count_instructions: bool = Field(
         True,
         description="emulator: whether the instructions of one inference are counted, which stand for times there. "
@@ -349,7 +377,8 @@ class DeviceSection(Section):
     )
     max_latency_ms: float | None = Field(
         None,
-        gt=0,
+        ge=bounds.LEAST_MS,
+        le=bounds.LARGEST_MS,
         description="adb: longest median time of a picture, in ms, that the int8 model may take at the first number of "
         "threads; more ends the run, with everything kept. null: any. Emulated times say nothing, so not for type "
         "'emulator'.",
@@ -381,6 +410,7 @@ class HardwareSection(Section):
     memory_limit: int | None = Field(
         None,
         ge=256,
+        le=bounds.GPU_MIB,
         description="Most memory of each GPU that TensorFlow takes, in MiB. null: what it needs, when it needs it.",
     )
 
@@ -389,7 +419,7 @@ class EvaluateSection(Section):
     """Figures on the host."""
 
     threads: int = Field(1, ge=1, le=64, description="Threads of LiteRT when latency is measured.")
-    repeats: int = Field(100, ge=1, description="Timed runs of one picture.")
+    repeats: int = Field(100, ge=1, le=bounds.RUNS, description="Timed runs of one picture.")
 
 
 class AccuracySection(Section):
@@ -422,7 +452,7 @@ class Config(Section):
         "mobilenet_v1_quant",
         description="Results are kept in results/<experiment>/; the optimised model in <experiment>_opt/ there.",
     )
-    seed: int = Field(1, ge=0, lt=SEEDS, description="Seed of everything random.")
+    seed: int = Field(1, ge=0, lt=bounds.SEEDS, description="Seed of everything random.")
     method: Literal["ptq", "qat", "auto"] = Field(
         "qat",
         description="What makes the int8 model that goes to the device. qat: training for int8, as the compress "

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from qatflow.config import bounds
 from qatflow.config.model import Section, Text
 
 CriterionName = Literal["l1_norm", "geometric_median"]
@@ -24,7 +25,8 @@ def _expression(pattern: str) -> str:
     return pattern
 
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=bounds.LEAST_SHARE, lt=1)]
+Loss = Annotated[float, Field(ge=-1, le=1)]
 Expression = Annotated[Text, AfterValidator(_expression)]
 
 
@@ -46,7 +48,9 @@ class PruneStrategySection(Section):
     """What all strategies have that prune filters."""
 
     pruner: Text = Field(description="Name of a pruner under pruners.")
-    start_epoch: int = Field(0, ge=0, description="Channels are removed before this epoch, counted from 0.")
+    start_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="Channels are removed before this epoch, counted from 0."
+    )
     metric_name: Literal["acc_top1", "acc_top5"] = Field(
         "acc_top1", description="Accuracy on the validation pictures that is printed, and that sensitivities are of."
     )
@@ -60,7 +64,7 @@ class PruneStrategySection(Section):
 class TargetedPruneStrategySection(PruneStrategySection):
     """What the strategies have that remove a given share."""
 
-    target_ratio: float = Field(0.5, gt=0, lt=1, description="Share that is removed, of 1.")
+    target_ratio: float = Field(0.5, ge=bounds.LEAST_SHARE, lt=1, description="Share that is removed, of 1.")
     target: Literal["flops", "params"] = Field(
         "flops", description="What target_ratio is a share of: multiply-adds, as in PaddleSlim, or parameters."
     )
@@ -70,15 +74,17 @@ class UniformPruneStrategySection(TargetedPruneStrategySection):
     """One strategy of class UniformPruneStrategy: all layers lose the same share of their channels."""
 
     class_: Literal["UniformPruneStrategy"] = Field(alias="class", description="The strategy's class.")
-    end_epoch: int = Field(0, ge=0, description="PaddleSlim's key, without effect: training goes on to the last epoch.")
+    end_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="PaddleSlim's key, without effect: training goes on to the last epoch."
+    )
 
 
 class SensitivitySection(Section):
     """What pruning one layer costs, in the form of the sensitivities file."""
 
-    size: int | None = Field(None, ge=1, description="Channels of the layer; not needed.")
+    size: int | None = Field(None, ge=1, le=bounds.CHANNELS, description="Channels of the layer; not needed.")
     pruned_percent: list[Share] = Field(min_length=1, description="Shares of its channels that went, ascending, of 1.")
-    loss: list[float] = Field(min_length=1, description="Accuracy lost by each, of 1.")
+    loss: list[Loss] = Field(min_length=1, description="Accuracy lost by each, of 1.")
 
 
 class SensitivePruneStrategySection(TargetedPruneStrategySection):
@@ -86,7 +92,10 @@ class SensitivePruneStrategySection(TargetedPruneStrategySection):
 
     class_: Literal["SensitivePruneStrategy"] = Field(alias="class", description="The strategy's class.")
     end_epoch: int = Field(
-        0, ge=0, description="With num_steps above 1, the last steps are taken by this epoch, converged or not."
+        0,
+        ge=0,
+        le=bounds.EPOCHS,
+        description="With num_steps above 1, the last steps are taken by this epoch, converged or not.",
     )
     delta_rate: float = Field(
         0.2,
@@ -110,5 +119,8 @@ class SensitivePruneStrategySection(TargetedPruneStrategySection):
         description="Steps to the target, each removing the same share of what is left.",
     )
     eval_rate: float | None = Field(
-        None, gt=0, le=1, description="Share of the validation pictures that sensitivities are measured on; null: all."
+        None,
+        ge=bounds.LEAST_SHARE,
+        le=1,
+        description="Share of the validation pictures that sensitivities are measured on; null: all.",
     )

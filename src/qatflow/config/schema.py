@@ -108,7 +108,7 @@ def _range(schema: dict[str, Any]) -> str:
 
 
 def _number(value: int | float) -> str:
-    return f"{value:g}" if isinstance(value, float) else f"{value:,}"
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.config import bounds
 from qatflow.config.model import Section
 from qatflow.config.prune_model import Expression
 
@@ -19,11 +20,18 @@ class SparsityStrategySection(Section):
     """One strategy of class SparsityStrategy: the weights of least magnitude become zero, and stay zero in int8."""
 
     class_: Literal["SparsityStrategy"] = Field(alias="class", description="The strategy's class.")
-    start_epoch: int = Field(0, ge=0, description="Weights are removed from the first step of this epoch on.")
-    end_epoch: int = Field(
-        0, ge=0, description="By the end of this epoch, inclusive, target_sparsity is reached; zeros stay from then on."
+    start_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="Weights are removed from the first step of this epoch on."
     )
-    target_sparsity: float = Field(0.5, gt=0, lt=1, description="Share of each kernel that is zero in the end.")
+    end_epoch: int = Field(
+        0,
+        ge=0,
+        le=bounds.EPOCHS,
+        description="By the end of this epoch, inclusive, target_sparsity is reached; zeros stay from then on.",
+    )
+    target_sparsity: float = Field(
+        0.5, ge=bounds.LEAST_SHARE, lt=1, description="Share of each kernel that is zero in the end."
+    )
     m_by_n: Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=2, max_length=2)] | None = Field(
         None,
         description="[2, 4]: of any 4 consecutive input channels 2 are zero, from the first step of start_epoch on. "
@@ -36,7 +44,10 @@ class SparsityStrategySection(Section):
     )
     initial_sparsity: float = Field(0.0, ge=0, lt=1, description="Where the schedule polynomial begins.")
     frequency: int = Field(
-        100, ge=1, description="Steps from one choice of weights to the next; a tenth of the steps there are, if fewer."
+        100,
+        ge=1,
+        le=bounds.STEPS,
+        description="Steps from one choice of weights to the next; a tenth of the steps there are, if fewer.",
     )
     pruned_params: Expression = Field(
         KERNELS, description="Regular expression that the beginning of a kernel's name (`<layer>/kernel`) matches."
@@ -47,10 +58,13 @@ class ClusteringStrategySection(Section):
     """One strategy of class ClusteringStrategy: each kernel has few different values, in int8 too."""
 
     class_: Literal["ClusteringStrategy"] = Field(alias="class", description="The strategy's class.")
-    start_epoch: int = Field(0, ge=0, description="Kernels are clustered from the first step of this epoch on.")
+    start_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="Kernels are clustered from the first step of this epoch on."
+    )
     end_epoch: int = Field(
         0,
         ge=0,
+        le=bounds.EPOCHS,
         description="Up to the end of this epoch, inclusive, weights may go to another cluster; the clusters' values "
         "are trained to the last.",
     )
