@@ -9,6 +9,7 @@ from collections.abc import Collection, Set
 from dataclasses import dataclass
 
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.head import head_of
 from qatflow.graph.operations import (
     FIXED_GRID,
     FLOAT_ONLY,
@@ -59,7 +60,7 @@ def quantised_tensors(graph: Graph, kernels: Collection[str], skip: Collection[s
         kernels: names of the nodes whose kernels are quantised.
         skip: layers whose name contains one of these texts stay in float, with a kernel or without.
     """
-    runs = _Runs(graph, frozenset(kernels), tuple(skip))
+    runs = _Runs(graph, frozenset(kernels), tuple(skip), head_of(graph).activation)
     return {node.name for node in graph.nodes if runs.ends_a_group(node) and (runs.int8(node) or runs.feeds_int8(node))}
 
 
@@ -89,11 +90,16 @@ def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:
         graph: the float graph.
         skip: texts in the names of layers that stay in float. What only moves values goes with its neighbours.
     """
+    last = head_of(graph).activation
     return frozenset(
         node.name
         for node in graph.nodes
         if not isinstance(node.operation, (Input, *PASS_THROUGH))
-        and (isinstance(node.operation, FLOAT_ONLY) or (node.kernel is None and _named(node.name, skip)))
+        and (
+            isinstance(node.operation, FLOAT_ONLY)
+            or node.name == last
+            or (node.kernel is None and _named(node.name, skip))
+        )
     )
 
 
@@ -115,11 +121,13 @@ class _Runs:
         graph: the float graph.
         kernels: names of the nodes whose kernels are quantised.
         skip: texts in the names of what stays in float.
+        last: name of the last softmax or of the last sigmoids, which stay in float; None where there are none.
     """
 
     graph: Graph
     kernels: frozenset[str]
     skip: tuple[str, ...]
+    last: str | None
 
     def ends_a_group(self, node: Node) -> bool:
         """Return whether the node's tensor is what the device sees, and not folded or fused into what follows."""
@@ -143,7 +151,7 @@ class _Runs:
             if isinstance(first.operation, Relu | Relu6) and _named(first.name, self.skip):
                 return False
             first = self.graph.node(first.inputs[0])
-        if _named(first.name, self.skip) or isinstance(first.operation, FLOAT_ONLY):
+        if first.name == self.last or _named(first.name, self.skip) or isinstance(first.operation, FLOAT_ONLY):
             return False
         return first.name in self.kernels or type(first.operation) not in (*QUANTISED_KERNEL, Input)
 

@@ -35,7 +35,7 @@ def evaluate_fake_quant(
     manifest, replicas = read_manifest(data), Replicas()
     with replicas.scope():
         model = fake_quant_model(load(exported))
-    evaluate = evaluator(model.keras, replicas)
+    evaluate = evaluator(model, replicas)
     _, top1, top5 = evaluate(evaluation_batches(manifest, "test"))
     found = Accuracy(manifest.splits["test"].count, top1, top5)
     write_json(output, {**asdict(found), "model_sha256": sha256(exported / "weights")})

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import FLOAT_ONLY, Softmax
+from qatflow.graph.head import head_of
+from qatflow.graph.operations import FLOAT_ONLY
 
 
 def float_layers(graph: Graph) -> dict[str, str]:
     """Return the kind of each operation that has no int8 form, by its node's name; a last softmax is not counted."""
+    last = head_of(graph).activation
     return {
         node.name: type(node.operation).__name__
         for node in graph.nodes
-        if isinstance(node.operation, FLOAT_ONLY)
-        and not (isinstance(node.operation, Softmax) and node.name in graph.outputs)
+        if isinstance(node.operation, FLOAT_ONLY) and node.name != last
     }
 
 

@@ -1,11 +1,13 @@
 """A classifier's last layer made anew, for data with other classes than its weights."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.head import LOOKED_THROUGH, head_of
 from qatflow.graph.initial import glorot_uniform
 from qatflow.graph.operations import PASS_THROUGH, Conv2D, Dense, Reshape, Softmax
 from qatflow.graph.shapes import shapes
@@ -26,19 +28,24 @@ def classes_of(graph: Graph) -> int:
 def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
     """Return the graph with a new last layer for so many classes, and that layer's name; all else stays.
 
-    The kernel is drawn as Keras draws it (Glorot and Bengio 2010, uniform), the bias is zero.
+    The kernel is drawn as Keras draws it (Glorot and Bengio 2010, uniform), the bias is zero. In front of sigmoids it
+    is −log(classes − 1), so that each class begins with the probability 1 / classes (Lin et al. 2017,
+    arXiv:1708.02002, §4.1) in place of one half. A single sigmoid becomes a softmax.
 
     Args:
-        graph: float; ends in a dense layer or a 1 × 1 convolution, with what passes values on and a softmax behind it.
-        classes: wanted.
+        graph: float; ends in a dense layer or a 1 × 1 convolution, with what passes values on and a softmax or sigmoids
+            behind it.
+        classes: wanted, at least 2.
         seed: of the new kernel.
 
     Raises:
         UserError: the graph ends otherwise.
     """
+    last = head_of(graph)
+    single = last.kind == "sigmoid" and classes_of(graph) == 1
     behind: list[Node] = []
     head = graph.node(graph.outputs[0])
-    while isinstance(head.operation, (Softmax, *PASS_THROUGH)):
+    while head.name == last.activation or isinstance(head.operation, PASS_THROUGH):
         behind.append(head)
         head = graph.node(head.inputs[0])
     kernel = graph.weights.get(head.kernel or "")
@@ -51,11 +58,55 @@ def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
     weights = dict(graph.weights)
     weights[head.weight("kernel")] = glorot_uniform(shape, np.random.default_rng(seed))
     if head.weight("bias") in weights:
-        weights[head.weight("bias")] = np.zeros(classes, np.float32)
-    reshaped = {
+        prior = -np.log(classes - 1) if last.kind == "sigmoid" and not single else 0.0
+        weights[head.weight("bias")] = np.full(classes, prior, np.float32)
+    changed = replace(graph, weights=weights)
+    softmax = last.activation if single else None
+    return _wider(changed, behind, classes, softmax), head.name
+
+
+def in_pairs(graph: Graph) -> Graph:
+    """Return a classifier of one value as one of two, which computes the same.
+
+    With z the one logit, the logits of the two are −z/2 and z/2: their softmax is 1 − σ(z) and σ(z). So the one value
+    is the probability of the second class, as Keras has it. A sigmoid becomes a softmax; a model that ends in the
+    logit ends in the two logits.
+
+    Args:
+        graph: float; ends in one sigmoid, or in one logit.
+    """
+    last = head_of(graph)
+    behind: list[Node] = []
+    node = graph.node(graph.outputs[0])
+    while node.name == last.activation or isinstance(node.operation, LOOKED_THROUGH):
+        behind.append(node)
+        node = graph.node(node.inputs[0])
+    halves = np.asarray([-0.5, 0.5], np.float32)
+    weights, nodes = dict(graph.weights), list(graph.nodes)
+    if isinstance(node.operation, Dense | Conv2D) and graph.consumers(node.name) == behind[-1:]:
+        for role in ("kernel", "bias"):
+            if node.weight(role) in weights:
+                weights[node.weight(role)] = weights[node.weight(role)] * halves
+        return _wider(replace(graph, weights=weights), behind, 2, last.activation)
+    pair = Node(f"{node.name}/pair", Dense(), (node.name,))
+    weights[pair.weight("kernel")] = halves[None]
+    place = nodes.index(node) + 1
+    nodes[place:place] = [pair]
+    first = behind[-1].name if behind else None
+    nodes = [replace(one, inputs=(pair.name,)) if one.name == first else one for one in nodes]
+    outputs = graph.outputs if behind else (pair.name,)
+    aliases = {alias: outputs[0] if name == graph.outputs[0] else name for alias, name in graph.aliases.items()}
+    changed = replace(graph, nodes=tuple(nodes), outputs=outputs, weights=weights, aliases=aliases)
+    return _wider(changed, [changed.node(one.name) for one in behind], 2, last.activation)
+
+
+def _wider(graph: Graph, behind: Sequence[Node], classes: int, softmax: str | None) -> Graph:
+    """Return the graph whose last reshapes have so many channels; the node `softmax` becomes a softmax."""
+    changed = {
         node.name: replace(node, operation=Reshape((*node.operation.shape[:-1], classes)))
         for node in behind
         if isinstance(node.operation, Reshape)
     }
-    changed = replace(graph, weights=weights)
-    return changed.with_nodes(reshaped.get(node.name, node) for node in graph.nodes), head.name
+    if softmax is not None:
+        changed[softmax] = replace(graph.node(softmax), operation=Softmax())
+    return graph.with_nodes(changed.get(node.name, node) for node in graph.nodes)

@@ -62,8 +62,8 @@ def check_expected(graph: Graph, data: Manifest, expected: float, tolerance: flo
     Raises:
         UserError: they are below that; the message says which preparation of the pictures would fit.
     """
-    keras = training_model(graph, seed=0, step=0).keras
-    _, share, _ = evaluator(keras)(evaluation_batches(data, "validation"))
+    model = training_model(graph, seed=0, step=0)
+    _, share, _ = evaluator(model)(evaluation_batches(data, "validation"))
     count, found = data.splits["validation"].count, 100 * share
     chance = 200 * float(np.sqrt(max(expected / 100 * (1 - expected / 100), 0.0) / count))
     print(f"top-1 of the weights {found:.1f} %, published {expected:g} %", flush=True)
@@ -72,7 +72,7 @@ def check_expected(graph: Graph, data: Manifest, expected: float, tolerance: flo
     raise UserError(
         f"the weights have top-1 {found:.1f} % on the {count} validation pictures, and {expected:g} % is published "
         f"(pretrained.expected_top1; {tolerance:g} points and {chance:.1f} of chance are allowed): "
-        f"{diagnosis(lambda x: np.asarray(keras(x, training=False)), data, expected)}"
+        f"{diagnosis(lambda x: np.asarray(model.keras(x, training=False)), data, expected)}"
     )
 
 

@@ -12,10 +12,11 @@ from qatflow.data.manifest import Manifest
 from qatflow.errors import UserError
 from qatflow.graph.float_layers import check_float_layers, check_names
 from qatflow.graph.graph import Graph
+from qatflow.graph.head import Head, classifier_head
 from qatflow.graph.operations import Input
 from qatflow.models.architectures import ARCHITECTURES
 from qatflow.models.from_keras import graph_of
-from qatflow.models.new_head import classes_of, with_classes
+from qatflow.models.new_head import classes_of, in_pairs, with_classes
 from qatflow.models.own_file import model_of
 from qatflow.models.own_function import build
 from qatflow.pretrained.keras_weights import load_classifier, load_weights
@@ -28,7 +29,7 @@ class FloatGraph:
 
     Attributes:
         graph: float.
-        said: what the user is to know of it: a new last layer.
+        said: what the user is to know of it: what it ends in, or a new last layer.
         new_head: name of a last layer made anew; None where the weights are all from their source.
     """
 
@@ -52,7 +53,8 @@ def float_graph(
 
     Raises:
         UserError: the model cannot be made, does not take the data's pictures, has a layer that can neither be
-            translated nor quantised (all are listed), or has other classes than the data and is not to be trained.
+            translated nor quantised (all are listed), ends in what is no classifier's end, or has other classes than
+            the data and is not to be trained.
     """
     import tf_keras
 
@@ -60,19 +62,61 @@ def float_graph(
     keras = _keras_model(model, weights, own_weights, data)
     graph = graph_of(keras, model.batch_norm_momentum)
     _check_pictures(graph, data)
+    head, _ = classifier_head(graph)
     check_float_layers(graph, model.keep_in_float)
     check_names(graph, model.keep_in_float)
     classes = classes_of(graph)
+    binary = classes == 1 and head.kind != "softmax"
+    if binary and data.classes == 2:
+        return FloatGraph(in_pairs(graph), (_two_values(head, data),), None)
     if classes == data.classes:
-        return FloatGraph(graph, (), None)
+        return FloatGraph(graph, _said(head), None)
+    if binary and not (fine_tune and (own_weights or weights is not None)):
+        raise UserError(_one_value(head, data))
     if not fine_tune:
         raise UserError(
             f"the weights are of {classes} classes, data/{data.dataset} has {data.classes}: a new last layer has to be "
             "trained: set pretrained.fine_tune to true, with pretrained.train.epochs and a low learning_rate"
         )
-    changed, head = with_classes(graph, data.classes, seed)
-    said = f"the weights are of {classes} classes and the data of {data.classes}: {head} is made anew, and trained"
-    return FloatGraph(changed, (said,), head)
+    changed, made = with_classes(graph, data.classes, seed)
+    of = "two classes (one value)" if binary else f"{classes} classes"
+    said = f"the weights are of {of} and the data of {data.classes}: {made} is made anew, and trained"
+    return FloatGraph(changed, (said, *_said(classifier_head(changed)[0])), made)
+
+
+def _said(head: Head) -> tuple[str, ...]:
+    """Return what the user is to know of the model's end; nothing of a softmax."""
+    match head.kind:
+        case "sigmoid":
+            return (
+                f"the model ends in sigmoids ({head.end}): the loss is the binary cross entropy, summed over the "
+                "classes; the class of a picture is that of the largest value",
+            )
+        case "logits":
+            return (f"the model ends in {head.end}, without an activation: its values are taken for logits",)
+    return ()
+
+
+def _one(head: Head) -> str:
+    what = "one sigmoid" if head.kind == "sigmoid" else "one value without an activation, a logit"
+    return f"the model ends in {what} ({head.end}), so it is a binary classifier"
+
+
+def _two_values(head: Head, data: Manifest) -> str:
+    first, second = data.labels
+    made = "a softmax of two values" if head.kind == "sigmoid" else "two logits"
+    return (
+        f"{_one(head)}: it becomes {made} that computes the same; the sigmoid's p is the probability of class 1, "
+        f"{second}, and 1 − p that of class 0, {first}"
+    )
+
+
+def _one_value(head: Head, data: Manifest) -> str:
+    return (
+        f"{_one(head)}, and data/{data.dataset} has {data.classes} classes: end it in "
+        f'Dense({data.classes}, activation="softmax"); where its weights come from a file, a new last layer can be '
+        "trained: set pretrained.fine_tune to true"
+    )
 
 
 def _keras_model(model: ModelSection, weights: Path | None, own_weights: bool, data: Manifest) -> Any:

@@ -120,7 +120,7 @@ def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], hi
     from qatflow.training.figures import evaluator
     from qatflow.training.keras_model import training_model
 
-    evaluate = evaluator(training_model(graph, seed=0, step=0).keras)
+    evaluate = evaluator(training_model(graph, seed=0, step=0))
     _, top1, top5 = evaluate(evaluation_batches(data, "validation"))
     print(f"validation top-1 {top1:.4f}, top-5 {top5:.4f}", flush=True)
     with whole_folder(output) as folder:

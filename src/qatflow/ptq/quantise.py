@@ -10,18 +10,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from qatflow.tflite.builder import SIGNATURE
-from qatflow.tflite.read import inputs
+from qatflow.tflite.read import inputs, probabilities_end
 
 Ranges = dict[str, dict[str, np.ndarray]]
-LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models: small probabilities survive
+LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models, and sigmoids at the end: small values survive
 
 
 def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[str] = ()) -> bytes:
     """Return the int8 .tflite of a float one: weights per channel, activations asymmetric.
 
-    The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output and
-    softmax left in float32. An activation's range is from the least to the greatest value of all pictures; the tool's
-    own moving average over them forgets all but the last twenty or so, and clips the rest. Tensors keep their names.
+    The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output,
+    softmax and sigmoids at the end left in float32. An activation's range is from the least to the greatest value of
+    all pictures; the tool's own moving average over them forgets all but the last twenty or so, and clips the rest.
+    Tensors keep their names.
 
     Args:
         float_model: bytes of a float .tflite with one input, of this project's writer.
@@ -39,9 +40,12 @@ def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[s
             tool.update_quantization_recipe(
                 regex=".*", operation_name=TFLOperationName[operation], algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-        for text in keep_in_float:
+        for pattern in (
+            *(f".*{re.escape(text)}.*" for text in keep_in_float),
+            *(f"^{re.escape(name)};" for name in probabilities_end(float_model)),
+        ):
             tool.update_quantization_recipe(
-                regex=f".*{re.escape(text)}.*",
+                regex=pattern,
                 operation_name=TFLOperationName.ALL_SUPPORTED,
                 algorithm_key=AlgorithmName.NO_QUANTIZE,
             )

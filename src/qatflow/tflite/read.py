@@ -69,6 +69,27 @@ def inputs(content: bytes) -> list[Tensor]:
     return [_tensor(subgraph.tensors[index], model) for index in subgraph.inputs]
 
 
+def probabilities_end(content: bytes) -> list[str]:
+    """Return the names of what a model of one output ends in: a softmax or sigmoids, and the reshapes behind.
+
+    The list is empty where it ends in something else.
+    """
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    made_by = {int(index): operator for operator in subgraph.operators for index in operator.outputs}
+    place, found = int(subgraph.outputs[0]), []
+    while place in made_by:
+        code = model.operatorCodes[made_by[place].opcodeIndex]
+        kind = OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        found.append(str(subgraph.tensors[place].name, "utf-8"))
+        if kind in ("SOFTMAX", "LOGISTIC"):
+            return found
+        if kind != "RESHAPE":
+            break
+        place = int(made_by[place].inputs[0])
+    return []
+
+
 def _names(enum: type) -> Mapping[int, str]:
     return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
 

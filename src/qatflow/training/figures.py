@@ -6,25 +6,40 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from qatflow.graph.head import Kind, classifier_head
+from qatflow.training.keras_model import TrainingModel
 from qatflow.training.replicas import Replicas
 
 
-def cross_entropy(labels: Any, logits: Any, smoothing: float) -> Any:
+def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: Kind = "softmax") -> Any:
     """Return the cross entropy of each picture, float32 [n].
+
+    For sigmoids it is −Σ (t · log σ(z) + (1 − t) · log(1 − σ(z))) over the classes, with t = 1 for the label's. It is
+    the sum (Keras' BinaryCrossentropy is the mean), so that a logit's gradient is σ(z) − t as that of a softmax is
+    p − t, and learning rates keep their meaning.
 
     Args:
         labels: int64 [n].
         logits: float32 [n, classes].
         smoothing: share of the target spread over all classes.
+        kind: what the logits lead to.
     """
     classes = logits.shape[-1]
     target = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
+    if kind == "sigmoid":
+        return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target, logits), axis=-1)
     return tf.nn.softmax_cross_entropy_with_logits(target, logits)
 
 
-def sums(labels: Any, logits: Any) -> Any:
-    """Return loss, top-1 hits, top-5 hits and number of pictures of a batch, float64 [4]."""
-    loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0))
+def sums(labels: Any, logits: Any, kind: Kind = "softmax") -> Any:
+    """Return loss, top-1 hits, top-5 hits and number of pictures of a batch, float64 [4].
+
+    Args:
+        labels: int64 [n].
+        logits: float32 [n, classes]; sigmoids and a softmax rank them as they are.
+        kind: what they lead to.
+    """
+    loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0, kind))
     top1 = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, -1), tf.cast(labels, tf.int64)), tf.float32))
     top5 = tf.reduce_sum(tf.cast(tf.math.in_top_k(tf.cast(labels, tf.int32), logits, 5), tf.float32))
     count = tf.cast(tf.shape(logits)[0], tf.float32)
@@ -34,19 +49,23 @@ def sums(labels: Any, logits: Any) -> Any:
 Evaluate = Callable[..., tuple[float, float, float]]
 
 
-def evaluator(keras_model: Any, replicas: Replicas | None = None) -> Evaluate:
+def evaluator(model: TrainingModel, replicas: Replicas | None = None) -> Evaluate:
     """Return a function from batches of (pictures, labels) to mean cross entropy, top-1 and top-5 (shares of 1).
 
     Its second argument, if any, is called before each batch, and may raise.
 
     Args:
-        keras_model: pictures to logits.
+        model: of a classifier.
         replicas: that the model was made for; None: one.
+
+    Raises:
+        UserError: it ends in what is no classifier's end.
     """
     replicas = replicas or Replicas([])
+    _, kind = classifier_head(model.graph)
 
     def of_batch(pictures: Any, labels: Any) -> Any:
-        return sums(labels, keras_model(pictures, training=False))
+        return sums(labels, model.keras(pictures, training=False), kind)
 
     step = tf.function(replicas.summed(of_batch), autograph=False, reduce_retracing=True)
 

@@ -11,7 +11,10 @@ from qatflow.files import cannot_write, full_disk, write_text
 
 @dataclass(frozen=True)
 class EpochFigures:
-    """One epoch. Loss is the mean cross entropy; top-1 and top-5 are shares of 1; None where nothing was evaluated."""
+    """One epoch. Loss is the mean cross entropy, for sigmoids the binary one summed over the classes.
+
+    top-1 and top-5 are shares of 1; None where nothing was evaluated.
+    """
 
     epoch: int
     phase: str

@@ -10,6 +10,7 @@ from tf_keras import layers
 
 from qatflow.config.model import Precision
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.head import head_of
 from qatflow.graph.operations import (
     Add,
     AveragePool,
@@ -76,7 +77,7 @@ class TrainingModel:
     Attributes:
         graph: the graph it was made from.
         keras: pictures (float32 [batch, height, width, channels]) to logits (float32 [batch, classes]); a last
-            softmax is left out, since the loss takes logits.
+            softmax, or last sigmoids, are left out, since the loss takes logits.
         variables: the Keras variables by the graph's names for them (`<node>/<role>`).
         tensors: Keras' symbol of each node's output, as the nodes behind it see it.
     """
@@ -156,13 +157,14 @@ def _built(
     hooks = hooks or NoHooks()
     hooks.begin(graph)
     tensors: dict[str, Any] = {}
+    left_out = head_of(graph).left_out
     own: dict[str, Any] = {}
     first: Any = None
     for place, node in enumerate(graph.nodes):
         operation = node.operation
         if isinstance(operation, Input):
             tensor = first = layers.Input(operation.shape, name=node.name)
-        elif isinstance(operation, Softmax) and node.name in graph.outputs:
+        elif node.name in left_out:
             tensor = tensors[node.inputs[0]]
         else:
             if isinstance(operation, Dropout):

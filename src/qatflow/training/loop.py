@@ -21,6 +21,7 @@ from qatflow.data.manifest import Manifest
 from qatflow.data.pipeline import evaluation_batches, training_data
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
+from qatflow.graph.head import classifier_head
 from qatflow.training import checkpoint
 from qatflow.training.checkpoint import Progress
 from qatflow.training.figures import evaluator, sums
@@ -78,14 +79,15 @@ class Trainer:
             clock: seconds from any beginning, for checkpoints by time.
 
         Raises:
-            UserError: the batch cannot be shared evenly by the devices.
+            UserError: the batch cannot be shared evenly by the devices, or the graph ends in what is no classifier's.
         """
+        _, self._kind = classifier_head(graph)
         self.settings = settings
         self.data = data
         self.folder = folder
         self.strategies = strategies
         self.phase = FLOAT
-        self.loss: Loss = CrossEntropy(settings.label_smoothing)
+        self.loss: Loss = CrossEntropy(settings.label_smoothing, self._kind)
         self._hooks = hooks
         self.replicas = replicas or Replicas()
         self.replicas.check(settings.batch_size, f"{settings.section}.batch_size")
@@ -120,7 +122,7 @@ class Trainer:
         """Let TensorFlow trace the model anew: call it after a strategy has changed what the model does."""
         step = self.replicas.summed(self._one_step)
         self._train_step = tf.function(step, autograph=False, reduce_retracing=True)
-        self._evaluate = evaluator(self.model.keras, self.replicas)
+        self._evaluate = evaluator(self.model, self.replicas)
         self._forward = self.model.with_tensors(self.loss.looks_at) if self.loss.looks_at else None
 
     def minimise(self, loss: Loss) -> None:
@@ -315,7 +317,7 @@ class Trainer:
     def _one_step(self, pictures: Any, labels: Any, positions: Any) -> Any:
         gradients, loss, logits = self._gradients(Batch(pictures, labels, positions))
         self._optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
-        self._sums.assign_add(sums(labels, logits))
+        self._sums.assign_add(sums(labels, logits, self._kind))
         return loss
 
     def _gradients_of(self, count: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from qatflow.graph.head import Kind
 from qatflow.training.figures import cross_entropy
 
 
@@ -44,11 +45,13 @@ class CrossEntropy:
 
     Attributes:
         smoothing: share of the target spread over all classes.
+        kind: what the logits lead to.
     """
 
     smoothing: float
+    kind: Kind = "softmax"
     looks_at: tuple[str, ...] = ()
 
     def __call__(self, batch: Batch, logits: Any, outputs: Mapping[str, Any]) -> Any:
         """Return the cross entropy of each picture, float32 [n]."""
-        return cross_entropy(batch.labels, logits, self.smoothing)
+        return cross_entropy(batch.labels, logits, self.smoothing, self.kind)

@@ -15,6 +15,8 @@ class SoftLabelDistiller(Distiller):
     As in PaddleSlim the gradient is not multiplied by T².
     """
 
+    softmaxes = True
+
     def __init__(self, section: SoftLabelDistillerSection):
         super().__init__(
             section.distillation_loss_weight, (section.student_feature_map,), (section.teacher_feature_map,)

@@ -1,0 +1,142 @@
+"""What a graph ends in: probabilities by a softmax or by sigmoids, or logits; anything else is no classifier's end.
+
+This is the one place that decides it. Reshapes, identities and dropout at the end are looked through: they change
+neither the values nor their order.
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from qatflow.errors import UserError
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    Identity,
+    MaxPool,
+    Pad,
+    Reshape,
+    Sigmoid,
+    Softmax,
+    UpSample,
+)
+from qatflow.graph.shapes import shapes
+
+Kind = Literal["softmax", "sigmoid", "logits"]
+
+LOOKED_THROUGH = (Reshape, Identity, Dropout)
+COMBINING = (
+    BatchNorm, Add, Concat, Pad, UpSample, AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool,
+)  # fmt: skip
+"""Operations without an activation of their own, whose values are logits unless they are made of probabilities."""
+PROBABILITIES = (Softmax, Sigmoid)
+WANTED = (
+    'end it in a softmax or in sigmoids, one value a class (Dense(classes, activation="softmax")), or in a layer '
+    "without an activation, whose values are then taken for logits"
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a graph with one output.
+
+    Attributes:
+        kind: `softmax`; `sigmoid`: each value is a probability of its own; `logits`: no activation, a softmax is meant
+            to follow; None: the graph is no classifier.
+        end: name of the softmax or of the sigmoids; for logits of the layer that makes them.
+        logits: name of the node whose tensor the softmax or the sigmoids read; for logits `end` itself.
+        left_out: nodes that training leaves out, since the loss takes logits: the softmax or the sigmoids, and dropout
+            behind them.
+        problem: why the graph is no classifier, and what to do; empty where it is one.
+    """
+
+    kind: Kind | None
+    end: str
+    logits: str
+    left_out: frozenset[str] = frozenset()
+    problem: str = ""
+
+    @property
+    def activation(self) -> str | None:
+        """Name of the softmax or of the sigmoids; None where there are none."""
+        return self.end if self.kind in ("softmax", "sigmoid") else None
+
+
+def head_of(graph: Graph) -> Head:
+    """Return what a graph ends in; no graph is refused here."""
+    behind: list[Node] = []
+    node = graph.node(graph.outputs[0])
+    while isinstance(node.operation, LOOKED_THROUGH):
+        behind.append(node)
+        node = graph.node(node.inputs[0])
+    problem = _problem(graph, node)
+    if problem or len(graph.outputs) != 1:
+        return Head(
+            None, node.name, node.name, problem=problem or "the model has several outputs; a classifier has one"
+        )
+    if not isinstance(node.operation, PROBABILITIES):
+        return Head("logits", node.name, node.name)
+    left_out = frozenset({node.name, *(one.name for one in behind if isinstance(one.operation, Dropout))})
+    kind: Kind = "softmax" if isinstance(node.operation, Softmax) else "sigmoid"
+    return Head(kind, node.name, node.inputs[0], left_out)
+
+
+def classifier_head(graph: Graph) -> tuple[Head, Kind]:
+    """Return what a classifier ends in, and its kind.
+
+    Raises:
+        UserError: the graph ends in something else; names the layer and what to do.
+    """
+    head = head_of(graph)
+    if head.kind is None:
+        raise UserError(head.problem)
+    return head, head.kind
+
+
+def _problem(graph: Graph, end: Node) -> str:
+    """Return why the values of the last layer are no classifier's, or nothing."""
+    operation = end.operation
+    if isinstance(operation, Softmax):
+        shape = shapes(graph)[end.name]
+        if prod(shape[:-1]) == 1:
+            return ""
+        return (
+            f"the model ends in {end.name} (Softmax), whose values have the shape {shape} for a picture: the softmax "
+            f"is over the last axis alone, so each of {prod(shape[:-1])} places has probabilities of its own; pool or "
+            "flatten in front of the softmax"
+        )
+    if isinstance(operation, Sigmoid):
+        return ""
+    kind = type(operation).__name__
+    if isinstance(operation, (Conv2D, DepthwiseConv2D, Dense, *COMBINING)):
+        activation = getattr(operation, "activation", None)
+        if activation is not None:
+            return f"the model ends in {end.name}, with the activation {activation}, which is no classifier's: {WANTED}"
+        source = _probabilities(graph, end)
+        if source is None:
+            return ""
+        return (
+            f"the model ends in {end.name} ({kind}), which combines the probabilities of {source.name} "
+            f"({type(source.operation).__name__}): that is neither logits nor a softmax; put the softmax behind it, or "
+            "end the model in the logits"
+        )
+    return f"the model ends in {end.name} ({kind}), which is no classifier's end: {WANTED}"
+
+
+def _probabilities(graph: Graph, node: Node) -> Node | None:
+    """Return a softmax or sigmoids whose values a node without weights of its own combines; None if there are none."""
+    if isinstance(node.operation, PROBABILITIES):
+        return node
+    if not isinstance(node.operation, (*COMBINING, *LOOKED_THROUGH)):
+        return None
+    found = (_probabilities(graph, graph.node(name)) for name in node.inputs)
+    return next((one for one in found if one is not None), None)
