@@ -58,7 +58,6 @@ rule all:
     default_target: True
     input:
         rules.report.input,
-        of_each(ACCURACY_PASSED),
         on_each_device(LATENCY_PASSED),
         exported_files,
         comparison,

@@ -142,7 +142,7 @@ def test_one_whose_gate_is_closed_is_marked_and_its_reason_stands_below(tmp_path
     pareto_picture([CLOSED, late], tmp_path / "pareto.svg")
     html = page([CLOSED, late], tmp_path / "pareto.svg")
     assert html.count('<tr class="closed">') == 2 and "bad: the gate is closed: &lt;why&gt;" in html
-    assert "../bad/report" not in html and "../base/report/report.html" in html
+    assert "../bad/report/report.html" in html and "../base/report/report.html" in html
     rows = list(csv.DictReader(io.StringIO(as_csv([CLOSED, LINE]))))
     assert [(row["passed"], row["reason"], row["device"]) for row in rows] == [
         ("False", "the gate is closed: <why>", ""),
@@ -150,12 +150,18 @@ def test_one_whose_gate_is_closed_is_marked_and_its_reason_stands_below(tmp_path
     ]
 
 
+def test_an_open_gate_that_could_not_decide_says_so():
+    assert re.split(r"  +", text([replace(LINE, undecided=True)]).splitlines()[2])[-2:] == ["undecided", "emulator"]
+
+
 def measured(folder: Path, passed: bool, **latency: bool) -> Path:
     """Write what the stages leave of an experiment: its figures, its gate, and of devices by whether theirs is open."""
     figures = {"pictures": 360, "top1": 0.5, "bytes": 1000, "host_ms": {"median": 0.25}}
     write_json(folder / "evaluation.json", {"models": {"float": figures, "ptq": figures}})
     reason = None if passed else "the accuracy gate is closed: why"
-    write_json(folder / "gate.json", {"passed": passed, "reason": reason, "against_float": None})
+    write_json(
+        folder / "gate.json", {"passed": passed, "outcome": "undecided", "reason": reason, "against_float": None}
+    )
     for name, opened in latency.items():
         write_report(folder / "device" / name / "report.json", report(int8_ms=(4.0, 2.0, 2.0)))
         found = {"passed": opened, "reason": None if opened else "the latency gate is closed: why"}

@@ -583,8 +583,18 @@ def test_what_a_gate_keeps_from_the_device_or_crashed_keeps_no_comparison_from_t
         r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    wildcards: experiment=(\w+)$", printed, re.MULTILINE
     )
     assert starts.count(("train_int8", "broken")) == 2 and starts.count(("require_accuracy", "low")) == 1
+    # a closed gate keeps nothing but the device from being measured: evaluation and report are wanted most then
     results = project.folder / "results/low"
+    assert closed.endswith(". The report: results/low/report/report.html")
     assert (results / "evaluation.json").exists() and not (results / "device").exists()
+    summary = json.loads((results / "summary.json").read_text())
+    assert (summary["outcome"], summary["on_device"], summary["gate"][-1]) == (
+        "closed",
+        [],
+        closed.rpartition(". The")[0],
+    )
+    assert [row["devices"] for row in summary["rows"]] == [["not run on the device: the accuracy gate is closed"]]
+    assert "Not run on the device: the accuracy gate is closed" in (results / "report/report.html").read_text()
     assert not comparison.exists()
 
     # what is there side by side, by one command
@@ -593,9 +603,9 @@ def test_what_a_gate_keeps_from_the_device_or_crashed_keeps_no_comparison_from_t
     assert status == 0, printed
     opened = ("digits_quant", "True", "emulator", "")
     assert compared() == [opened, ("low", "False", "", "the accuracy gate is closed")]
-    assert f"low: {closed}" in comparison.with_suffix(".txt").read_text().splitlines()
+    assert f"low: {closed.rpartition('. The')[0]}" in comparison.with_suffix(".txt").read_text().splitlines()
     page = re.sub(r"\s+", " ", comparison.with_suffix(".html").read_text())
-    assert "../digits_quant/report/report.html" in page and "../low/report" not in page
+    assert "../digits_quant/report/report.html" in page and "../low/report/report.html" in page
     assert run("compare", *without)[0] == 0
     status, printed = run("all", *without)
     assert status == 1 and closed in printed  # each time, though nothing is measured again
@@ -606,3 +616,8 @@ def test_what_a_gate_keeps_from_the_device_or_crashed_keeps_no_comparison_from_t
     assert status == 0, printed
     assert "evaluate_tflite" not in planned(printed)
     assert compared() == [opened, ("low", "True", "emulator", "")]
+    # the mark of the open gate does not outlive it
+    (project.folder / "many.yaml").write_text(experiments)
+    status, printed = run("all")
+    assert status == 1 and closed in printed
+    assert not json.loads((results / "summary.json").read_text())["on_device"]

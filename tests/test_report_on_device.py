@@ -106,7 +106,7 @@ def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> No
     measured = {"pictures": 360, "top1": 0.5, "top5": 0.9, **size, "host_ms": {"median": 0.25}}
     models = {"float": measured, "ptq": measured}
     (tmp_path / "evaluation.json").write_text(json.dumps({"models": models, "fake_quant": None}))
-    (tmp_path / "gate.json").write_text(json.dumps({"said": []}))
+    (tmp_path / "gate.json").write_text(json.dumps({"said": [], "passed": True, "reason": None, "outcome": "open"}))
     phone = report()
     board = replace(phone, device=replace(phone.device, name="board"))
 
@@ -132,3 +132,22 @@ def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> No
         ["", f"board: {rows(phone)[1][-1]}"],
         ["QAT int8", "not trained"],
     ]
+
+
+def test_where_the_accuracy_gate_is_closed_table_and_page_say_so(tmp_path: Path) -> None:
+    size = {"bytes": 1000, "compressed_bytes": 800}
+    measured = {"pictures": 360, "top1": 0.5, "top5": 0.9, **size, "host_ms": {"median": 0.25}}
+    models = {"float": measured, "ptq": measured}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"models": models, "fake_quant": None}))
+    gate = {"said": ["int8 loses"], "passed": False, "reason": "the accuracy gate is closed: why", "outcome": "closed"}
+    (tmp_path / "gate.json").write_text(json.dumps(gate))
+    found = summarise(
+        "e", "ptq", tmp_path / "evaluation.json", tmp_path / "gate.json", [], tmp_path / "summary.json", []
+    )
+    assert (found.outcome, found.on_device, found.gate) == ("closed", (), ("int8 loses", gate["reason"]))
+    told = "not run on the device: the accuracy gate is closed"
+    assert [row.devices for row in found.rows] == [(), (told,), ("not trained",)]
+    assert text(found).splitlines()[-3:] == ["int8 loses", gate["reason"], told]
+    shown = re.sub(r"\s+", " ", page(found, [], [], {}))
+    assert "Accuracy gate, closed: int8 loses; the accuracy gate is closed: why." in shown
+    assert f'<h2>On the device</h2> <p class="warning">{told.capitalize()}.</p>' in shown

@@ -6,8 +6,13 @@ from qatflow.errors import UserError
 from qatflow.files import read_json
 
 
-def require_open(gate: Path) -> None:
-    """Raise UserError with the gate's own words where it is closed; `gate` is the file that it wrote."""
+def require_open(gate: Path, report: Path | None = None) -> None:
+    """Raise UserError with the gate's own words where it is closed.
+
+    Args:
+        gate: the file that it wrote.
+        report: a page that the message leads to.
+    """
     found = read_json(gate)
     if not found["passed"]:
-        raise UserError(found["reason"])
+        raise UserError(found["reason"] + (f". The report: {report}" if report is not None else ""))

@@ -75,6 +75,7 @@ rule inspect:
 rule report:
     input:
         of_each(*rules.make_report.output, *rules.write_config.output),
+        of_each(ACCURACY_PASSED),
     localrule: True
 
 

@@ -10,7 +10,7 @@ rule compare_experiments:
             rules.run_on_device.output.report, *rules.gate_latency.output
         ),
         # the page leads to them
-        reports=on_device_where_open("results/{experiment}/summary.json"),
+        reports=reports_of_all,
         training=training_times,
     output:
         text="results/comparison/comparison.txt",

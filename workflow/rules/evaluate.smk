@@ -30,11 +30,12 @@ checkpoint gate_accuracy:
         " {params.published} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
-# A closed gate ends here what needs it open. To try it again would find the same.
+# A closed gate ends here what needs it open, once the report is made. To try it again would find the same.
 rule require_accuracy:
     input:
         **program("require_gate"),
         gate="results/{experiment}/gate.json",
+        after=report_where_closed,
     output:
         touch(ACCURACY_PASSED),
     log:
@@ -45,8 +46,10 @@ rule require_accuracy:
         "../../envs/light.yaml"
     resources:
         **asks(LIGHT),
+    params:
+        page=PAGE,
     shell:
-        "python {input.script} --gate {input.gate} > {log} 2>&1"
+        "python {input.script} --gate {input.gate} --report {params.page} > {log} 2>&1"
 
 
 rule evaluate_fake_quant:

@@ -45,11 +45,7 @@ checkpoint choose_method:
         **asks(validation_by_litert),
     params:
         # narrow: what the gate alone needs must not choose again
-        max_drop=lambda wildcards: (
-            "none"
-            if of(wildcards).accuracy.max_drop is None
-            else of(wildcards).accuracy.max_drop
-        ),
+        flags=flags_of("accuracy", only=("max_drop", "undecided")),
     shell:
         "python {input.script} --float {input.model} --ptq {input.ptq} --data {input.data}"
-        " --max-drop {params.max_drop} --output {output} > {log} 2>&1"
+        " {params.flags} --output {output} > {log} 2>&1"

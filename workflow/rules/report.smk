@@ -29,20 +29,19 @@ rule make_report:
         **program("report"),
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
-        passed=ACCURACY_PASSED,
         layers=made_here("results/{experiment}/layers.json"),
         float_history=made_here(pretrained_file("history.csv")),
         pretrained=made_here(pretrained_file("manifest.json")),
         history=where_trained("results/{experiment}/trained/history.csv"),
         trained=where_trained("results/{experiment}/trained/manifest.json"),
         search=lambda wildcards: where_trained(*best_found(wildcards))(wildcards),
-        demos=on_its_devices(rules.run_on_device.output.text),
-        devices=on_its_devices(rules.run_on_device.output.report),
+        demos=on_its_devices_where_open(rules.run_on_device.output.text),
+        devices=on_its_devices_where_open(rules.run_on_device.output.report),
     output:
         summary="results/{experiment}/summary.json",
         text="results/{experiment}/report/summary.txt",
         page=report(
-            "results/{experiment}/report/report.html",
+            PAGE,
             caption="../report/table.rst",
             category="{experiment}",
         ),
@@ -72,6 +71,8 @@ rule make_report:
         folder=subpath(output.text, parent=True),
         shipped=lambda wildcards: shipped(wildcards.experiment),
         layers=flag_where("layers", of="layers"),
+        devices=flag_where("devices", of="devices"),
+        demos=flag_where("demos", of="demos"),
         float_history=flag_where("float-history", of="float_history"),
         pretrained=flag_where("pretrained", of="pretrained"),
         history=flag_where("history", of="history"),
@@ -80,6 +81,6 @@ rule make_report:
     shell:
         "python {input.script} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
-        " --devices {input.devices} --demos {input.demos} {params.float_history}"
+        " {params.devices} {params.demos} {params.float_history}"
         " {params.pretrained} {params.history} {params.trained} {params.search}"
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"

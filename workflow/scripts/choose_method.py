@@ -20,9 +20,7 @@ def main(argv: Sequence[str]) -> None:
     add_flags(parser, AccuracySection)
     arguments = parser.parse_args(argv)
     section = read_flags(arguments, AccuracySection)
-    method, drop = choose_method(
-        arguments.float_model, arguments.ptq, arguments.data, section.max_drop, arguments.output
-    )
+    method, drop = choose_method(arguments.float_model, arguments.ptq, arguments.data, section, arguments.output)
     print(f"{drop.text('quantisation after training')}; accuracy.max_drop is {section.max_drop}: {method}")
 
 

@@ -9,6 +9,11 @@ from qatflow.config.flags import add_flags, read_flags, within
 from qatflow.config.model import AccuracySection
 from qatflow.evaluate.gate import Published, gate
 
+STATES = {
+    "open": "the accuracy gate is open",
+    "undecided": "the accuracy gate is open, undecided: the validation pictures are too few",
+}
+
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
@@ -32,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     found = gate(
         arguments.float_model, arguments.int8, arguments.ptq, arguments.data, section, arguments.output, published
     )
-    print("\n".join([found.reason or "the accuracy gate is open", *found.said]))
+    print("\n".join([found.reason or STATES[found.outcome], *found.said]))
 
 
 if __name__ == "__main__":

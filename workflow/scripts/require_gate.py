@@ -12,7 +12,9 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gate", type=Path, required=True, help="gate.json or latency_gate.json")
-    require_open(parser.parse_args(argv).gate)
+    parser.add_argument("--report", type=Path, help="page that is made all the same, to be named where it is closed")
+    arguments = parser.parse_args(argv)
+    require_open(arguments.gate, arguments.report)
 
 
 if __name__ == "__main__":

@@ -430,12 +430,20 @@ class AccuracySection(Section):
         ge=0,
         le=100,
         description="Largest loss of top-1 against float, in percentage points on the validation pictures, with which "
-        "the model may go to the device, and with which method auto does without training. null: any.",
+        "the model may go to the device, and with which method auto does without training. The gate closes where the "
+        "loss is surely above it: where the lower end of its 95 % interval is. null: any.",
     )
     worse_than_ptq: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="Whether a trained model may go to the device that is worse than the one quantised after training: "
-        "by more than chance, which is when the 95 % interval of the difference lies above 0. Less is only said.",
+        description="Whether a trained model may go to the device that is surely worse than the one quantised after "
+        "training: by the rule of max_drop, with the limit 0.",
+    )
+    undecided: Literal["pass", "refuse"] = Field(
+        "pass",
+        description="Whether the model may go to the device where the validation pictures are too few to decide: where "
+        "the limit lies within the 95 % interval of the loss. pass: yes, and the gate says how many more pictures "
+        "would decide, as a warning where the measured loss is above the limit. With method auto: pass ships "
+        "quantisation after training, refuse trains.",
     )
 
 
@@ -457,7 +465,7 @@ class Config(Section):
         "qat",
         description="What makes the int8 model that goes to the device. qat: training for int8, as the compress "
         "section says; ptq: quantisation after training, by ai-edge-quantizer; auto: ptq, and training only where ptq "
-        "loses more than accuracy.max_drop on the validation pictures.",
+        "surely loses more than accuracy.max_drop on the validation pictures.",
     )
     data: DataSection = Field(default_factory=DataSection)
     model: ModelSection = Field(default_factory=ModelSection)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from qatflow.config.model import AccuracySection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.files import write_json
-from qatflow.metrics import Accuracy, accuracy, paired_drop
+from qatflow.metrics import Accuracy, Drop, Verdict, accuracy, more_pictures, paired_drop, verdict
 from qatflow.tflite.run import Model
 
-FORMAT = 3
+FORMAT = 4
+Outcome = Literal["open", "closed", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,70 @@ class Found:
     """What the gate found.
 
     Attributes:
-        said: a line a comparison; a warning among them where the trained model is worse than the one quantised after
-            training, by no more than chance or because that is allowed.
+        said: a line a comparison; a warning where a loss above its limit is let through.
         reason: why the model may not go to the device, with what to do; None where it may.
+        outcome: `undecided`: it may, as accuracy.undecided says, though the pictures are too few to decide.
     """
 
     said: list[str]
     reason: str | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a loss is held to.
+
+    Attributes:
+        points: the limit, in percentage points.
+        above: what a loss is that is above it, in words.
+        remedy: what to do about such a loss.
+        let: a loss above it is let through, and this says why; None: it closes the gate.
+    """
+
+    points: float
+    above: str
+    remedy: str
+    let: str | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A loss held to its limit.
+
+    Attributes:
+        verdict: by `metrics.verdict`.
+        said: the loss and what it is found to be, in one line.
+        reason: why the gate is closed; None where it is not because of this.
+    """
+
+    verdict: Verdict
+    said: str
+    reason: str | None
+
+
+def judge(loss: str, drop: Drop, limit: Limit, section: AccuracySection) -> Judged:
+    """Hold a loss (`loss` in words) to its limit: the one rule of `metrics.verdict`, and what follows for the gate."""
+    found, refuse = verdict(drop, limit.points), section.undecided == "refuse"
+    if found == "within":
+        return Judged(found, loss, None)
+    if found == "above":
+        told = f"{loss}, surely {limit.above}"
+        if limit.let is None:
+            return Judged(found, told, f"{told}: {limit.remedy}")
+        return Judged(found, f"warning: {told}, {limit.let}", None)
+    more = more_pictures(drop, limit.points)
+    told = f"{loss}, undecided whether {limit.above}: {_in_words(more)}"
+    if refuse and limit.let is None:
+        way_out = f"{'add pictures to the validation set (data.validation), ' if more else ''}{limit.remedy}"
+        return Judged(found, told, f"{told}: {way_out}, or set accuracy.undecided to pass")
+    return Judged(found, f"warning: {told}" if drop.points > limit.points else told, None)
+
+
+def _in_words(more: int | None) -> str:
+    if more is None:
+        return "no number of pictures would decide, so near is the loss to the limit"
+    return f"about {more:,} more validation pictures would decide"
 
 
 @dataclass(frozen=True)
@@ -72,7 +131,10 @@ def gate(
         return Model(path).probabilities(pictures, manifest.classes)
 
     found = outputs(int8_model)
-    said, reasons, drop = [], [], None
+    said: list[str] = []
+    reasons: list[str] = []
+    undecided: list[str] = []
+    drop = None
     if published is not None:
         told, reason = _published(accuracy(found, labels), published)
         said.append(told)
@@ -82,33 +144,35 @@ def gate(
         said.append(f"top-1 {top1:.2f} %, with no float model and no figure to compare with")
     if float_model is not None:
         drop = paired_drop(outputs(float_model), found, labels)
+    verdicts: dict[str, Verdict | None] = {"max_drop": None, "worse_than_ptq": None}
+
+    def hold(key: str, loss: str, drop: Drop, limit: Limit) -> None:
+        judged = judge(loss, drop, limit, section)
+        verdicts[key] = judged.verdict
+        undecided.extend([key] if judged.verdict == "undecided" and limit.let is None else [])
+        said.append(judged.said)
+        reasons.extend([judged.reason] if judged.reason else [])
+
+    if drop is not None and section.max_drop is not None:
+        hold("max_drop", drop.text(), drop, _max_drop(section.max_drop))
+    elif drop is not None:
         said.append(drop.text())
-    if drop is not None and section.max_drop is not None and drop.points > section.max_drop:
-        reasons.append(
-            f"{drop.text()}, more than accuracy.max_drop {section.max_drop:g}: train longer, try other quantisation "
-            "settings, or raise accuracy.max_drop"
-        )
     against_ptq = None
     if ptq_model is not None:
         against_ptq = paired_drop(outputs(ptq_model), found, labels)
-        told = against_ptq.text("training for int8", "quantisation after training")
-        said.append(told)
-        if against_ptq.low > 0 and section.worse_than_ptq == "refuse":
-            reasons.append(
-                f"{told}: lower compress.learning_rate or train longer, ship {ptq_model} (method: ptq), or set "
-                "accuracy.worse_than_ptq to allow"
-            )
-        elif against_ptq.points > 0:
-            chance = "as accuracy.worse_than_ptq allows" if against_ptq.low > 0 else "which may be chance"
-            said[-1] = f"warning: {told}, {chance}"
+        loss = against_ptq.text("training for int8", "quantisation after training")
+        hold("worse_than_ptq", loss, against_ptq, _worse_than_ptq(ptq_model, section))
     models = [path for path in (float_model, int8_model, ptq_model) if path is not None]
     closed = f"the accuracy gate is closed: {int8_model}: {'; and '.join(reasons)}. The models are kept"
     reason = closed if reasons else None
+    outcome: Outcome = "closed" if reasons else "undecided" if undecided else "open"
     write_json(
         output,
         {
             "format_version": FORMAT,
             **section.model_dump(),
+            "outcome": outcome,
+            "verdicts": verdicts,
             "passed": reason is None,
             "reason": reason,
             "said": said,
@@ -117,7 +181,23 @@ def gate(
             "provenance": provenance.record([*models, data], section.model_dump()),
         },
     )
-    return Found(said, reason)
+    return Found(said, reason, outcome)
+
+
+def _max_drop(points: float) -> Limit:
+    """Return the limit of a loss against float that accuracy.max_drop sets."""
+    return Limit(
+        points,
+        f"more than accuracy.max_drop {points:g}",
+        "train longer, try another type of quantisation (weight_quantize_type, activation_quantize_type), or raise "
+        "accuracy.max_drop",
+    )
+
+
+def _worse_than_ptq(ptq_model: Path, section: AccuracySection) -> Limit:
+    remedy = f"lower compress.learning_rate or train longer, ship {ptq_model} (method: ptq), or set "
+    let = "as accuracy.worse_than_ptq allows" if section.worse_than_ptq == "allow" else None
+    return Limit(0.0, "worse", f"{remedy}accuracy.worse_than_ptq to allow", let)
 
 
 def _published(found: Accuracy, published: Published) -> tuple[str, str | None]:

@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import Literal
 
 from qatflow import provenance
+from qatflow.config.model import AccuracySection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.files import write_json
-from qatflow.metrics import Drop, paired_drop
+from qatflow.metrics import Drop, paired_drop, verdict
 from qatflow.tflite.run import Model
 
-FORMAT = 1
+FORMAT = 2
 Method = Literal["ptq", "qat"]
 
 
 def choose_method(
-    float_model: Path, ptq_model: Path, data: Path, max_drop: float | None, output: Path
+    float_model: Path, ptq_model: Path, data: Path, section: AccuracySection, output: Path
 ) -> tuple[Method, Drop]:
     """Measure what quantisation after training costs on the validation pictures, and write method.json.
 
@@ -24,17 +25,27 @@ def choose_method(
         float_model: float .tflite.
         ptq_model: the int8 .tflite made of it.
         data: manifest.json of the data; its validation split is used whole.
-        max_drop: loss of top-1, in percentage points, up to which training is not worth it; None: any.
+        section: its max_drop and undecided say what the accuracy gate would let through: then training is not worth it.
         output: file to write.
     """
     manifest = read_manifest(data)
     pictures, labels = tensors(manifest, "validation")
     reference, outputs = (Model(path).probabilities(pictures, manifest.classes) for path in (float_model, ptq_model))
     drop = paired_drop(reference, outputs, labels)
-    method: Method = "ptq" if max_drop is None or drop.points <= max_drop else "qat"
-    made = provenance.record([float_model, ptq_model, data], {"max_drop": max_drop})
+    settings = section.model_dump(include={"max_drop", "undecided"})
+    found = None if section.max_drop is None else verdict(drop, section.max_drop)
+    enough = found in (None, "within") or (found == "undecided" and section.undecided == "pass")
+    method: Method = "ptq" if enough else "qat"
+    made = provenance.record([float_model, ptq_model, data], settings)
     write_json(
         output,
-        {"format_version": FORMAT, "method": method, "max_drop": max_drop, **asdict(drop), "provenance": made},
+        {
+            "format_version": FORMAT,
+            "method": method,
+            **settings,
+            "verdict": found,
+            **asdict(drop),
+            "provenance": made,
+        },
     )
     return method, drop

@@ -35,6 +35,7 @@ class Line:
         training_s: wall time of the training for int8, of its last start; None where there was none.
         passed: whether the gates are open: that of accuracy, and that of latency on this device.
         reason: why one is not, in its words.
+        undecided: whether that of accuracy is open though the validation pictures are too few to decide.
     """
 
     experiment: str
@@ -55,6 +56,7 @@ class Line:
     training_s: float | None
     passed: bool
     reason: str
+    undecided: bool = False
 
 
 def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | None) -> Iterator[Line]:
@@ -91,6 +93,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         training_s=None if training is None else _seconds(training),
         passed=gate["passed"],
         reason=gate["reason"] or "",
+        undecided=gate["outcome"] == "undecided",
     )
     if not gate["passed"]:
         yield experiment  # what its devices measured before is of another model or another limit

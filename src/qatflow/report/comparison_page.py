@@ -24,13 +24,13 @@ TEMPLATE = """<!DOCTYPE html>
 <body>
 <h1>{{ number }} experiments</h1>
 <p>Top-1 on the test pictures; drop against float on the validation pictures; latency of one picture, median. A device's
-time is left out where it is an emulator's. The lines are in the order of the configuration. Why a gate is
-closed stands below the table; a model that its accuracy keeps from the devices has no figures of them.</p>
+time is left out where it is an emulator's. The lines are in the order of the configuration. Undecided:
+the gate is open, and the validation pictures are too few to say that the loss keeps to its limits. Why a gate is closed
+stands below the table; a model that its accuracy keeps from the devices has no figures of them.</p>
 <table>
 <tr>{% for cell in head %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for line, row in rows %}<tr{% if not line.passed %} class="closed"{% endif %}>
-<td>{% if line.device %}<a href="../{{ line.experiment }}/report/report.html">{{ row[0] }}</a>{% else %}{{ row[0] }}
-{%- endif %}</td>
+<td><a href="../{{ line.experiment }}/report/report.html">{{ row[0] }}</a></td>
 {%- for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 {% for line in closed %}<p class="warning">{{ line }}</p>
@@ -79,7 +79,7 @@ def cells(line: Line) -> tuple[str, ...]:
         _shown(line.device_ms, ".3f"),
         _shown(line.instructions, ","),
         _shown(line.training_s, ".0f"),
-        "open" if line.passed else "closed",
+        "undecided" if line.passed and line.undecided else "open" if line.passed else "closed",
         line.device,
     )
 

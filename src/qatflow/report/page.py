@@ -11,7 +11,7 @@ from qatflow.evaluate.layers import Layer
 from qatflow.report import on_device
 from qatflow.report.pruning import whole
 from qatflow.report.searched_network import searched_network
-from qatflow.report.summary import Summary
+from qatflow.report.summary import NOT_RUN, Summary
 from qatflow.report.table import HEAD, cells
 from qatflow.search.candidate import Outcome
 from qatflow.search.found import Found
@@ -46,7 +46,8 @@ TEMPLATE = """<!DOCTYPE html>
 <tr>{% for cell in head %}<th>{{ cell }}</th>{% endfor %}</tr>
 {% for line in lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
-<p>Accuracy gate: {{ summary.gate | join("; ") }}.</p>
+<p{% if summary.outcome == "closed" %} class="warning"{% endif %}>Accuracy gate, {{ summary.outcome }}:
+{{ summary.gate | join("; ") }}.</p>
 {% if summary.search %}<h2>Search</h2>
 <p>{{ summary.search.text() }}.</p>
 {% for line in network %}<p>{{ line }}.</p>
@@ -75,6 +76,9 @@ TEMPLATE = """<!DOCTYPE html>
 <td>{{ "{:,}".format(layer.after.parameters) }}</td>
 <td>{{ layer.fixed or layer.group or "those that it reads" }}</td></tr>
 {% endfor %}</table>
+{% endif %}
+{%- if not devices %}<h2>On the device</h2>
+<p class="warning">{{ not_run }}.</p>
 {% endif %}
 {%- for found, device, mark in devices %}<h2>On the device{% if devices | length > 1 %} {{ found.name }}{% endif %}</h2>
 <p>{{ found.device }}; LiteRT {{ device.litert_version or "of an unknown version" }}{% if device.device.abis %}; ABIs
@@ -137,7 +141,7 @@ def page(
 
     Args:
         summary: the figures.
-        devices: report.json of each device run, in the order of the summary's.
+        devices: report.json of each device run, in the order of the summary's; none where the gate is closed.
         layers: what `inspect` found, the noisiest first; the first ten are shown.
         pictures: SVG files by title; they are put into the page.
     """
@@ -158,6 +162,7 @@ def page(
             (found, report, " (emulated)" if found.emulated else "")
             for found, report in zip(summary.on_device, devices, strict=True)
         ],
+        not_run=NOT_RUN.capitalize(),
         device_head=on_device.HEAD,
         leaders=leaders(summary.search) if summary.search else [],
         network=list(searched_network(summary.search, summary.on_device)) if summary.search else [],

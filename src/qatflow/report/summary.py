@@ -1,18 +1,21 @@
 """summary.json: the figures of an experiment, gathered from what each stage wrote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from qatflow import provenance
 from qatflow.device.report import DeviceReport, ModelReport
 from qatflow.device.words import agreement
+from qatflow.evaluate.gate import Outcome
 from qatflow.files import read_json, write_json
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.pruning import Pruning, read_pruning
 from qatflow.search.found import Found, read_found
 
-FORMAT = 4
+FORMAT = 5
+NOT_RUN = "not run on the device: the accuracy gate is closed"
 NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
 
 
@@ -49,10 +52,12 @@ class Summary:
         test_pictures: pictures the figures are of.
         rows: float, quantised after training, fake-quantised, and trained for int8; or the one that came quantised.
         gate: what the accuracy gate found on the validation pictures, in words, a line a comparison; before it, what is
-            to be known of the float weights.
-        on_device: what each device run found, of the float model, where there is one, and of the one that ships.
+            to be known of the float weights; behind it, why it is closed.
+        on_device: what each device run found, of the float model, where there is one, and of the one that ships; none
+            where the gate is closed.
         pruning: what filter pruning has made of the network, step by step.
         search: what a search before training has found; None where there was none.
+        outcome: of the accuracy gate: `open`, `undecided` or `closed`.
     """
 
     experiment: str
@@ -62,6 +67,7 @@ class Summary:
     on_device: tuple[OnDevice, ...]
     pruning: tuple[Pruning, ...] = ()
     search: Found | None = None
+    outcome: Outcome = "open"
 
 
 def summarise(
@@ -83,16 +89,18 @@ def summarise(
         shipped: which model went to the device: `ptq`, `qat` or `ready`.
         evaluation: evaluation.json.
         gate: gate.json.
-        devices: report.json of each device run, read, with its output.txt.
+        devices: report.json of each device run, read, with its output.txt; none where the gate is closed.
         output: file to write.
         inputs: all files that the figures come from.
         pretrained: manifest.json of the float weights, which says what was done to them; None where there are none.
         trained: manifest.json of the trained graph, which says what pruning made of it; None where none was trained.
         search: best.json of the search before training; None where there was none.
     """
-    found = read_json(evaluation)
+    found, gated = read_json(evaluation), read_json(gate)
     models, fake_quant = found["models"], found["fake_quant"]
     there = {shipped: _device_results({run.device.name: run.models.int8 for run, _ in devices})}
+    if not gated["passed"]:
+        there[shipped] = (NOT_RUN,)
     there["float"] = _device_results({run.device.name: run.models.float for run, _ in devices})
     rows = [_row(name, models[key], there.get(key, ())) for key, name in NAMES.items() if key in models]
     if shipped == "ready":
@@ -106,14 +114,24 @@ def summarise(
         experiment,
         models[shipped]["pictures"],
         tuple(rows),
-        (*(read_json(pretrained)["said"] if pretrained is not None else ()), *read_json(gate)["said"]),
+        tuple(_gate_lines(gated, pretrained)),
         tuple(on_device(run, demo) for run, demo in devices),
         read_pruning(trained) if trained is not None else (),
         read_found(search) if search is not None else None,
+        gated["outcome"],
     )
     made = provenance.record(inputs, {"shipped": shipped})
     write_json(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})
     return summary
+
+
+def _gate_lines(gated: Mapping[str, Any], pretrained: Path | None) -> Iterator[str]:
+    """Yield what is to be known of the float weights, what the gate found, and why it is closed."""
+    if pretrained is not None:
+        yield from read_json(pretrained)["said"]
+    yield from gated["said"]
+    if gated["reason"] is not None:
+        yield gated["reason"]
 
 
 def _row(name: str, measured: dict, devices: tuple[str, ...]) -> Row:

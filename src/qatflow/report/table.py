@@ -6,7 +6,7 @@ from qatflow.device.words import EMULATED
 from qatflow.report import on_device
 from qatflow.report.on_device import OnDevice
 from qatflow.report.searched_network import searched_network
-from qatflow.report.summary import Row, Summary
+from qatflow.report.summary import NOT_RUN, Row, Summary
 
 HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "host ms", "device")
 
@@ -20,6 +20,7 @@ def text(summary: Summary) -> str:
             *aligned([HEAD, *_lines(summary.rows)], left=(0, len(HEAD) - 1)),
             "",
             *summary.gate,
+            *([] if summary.on_device else [NOT_RUN]),
             *([summary.search.text()] if summary.search else []),
             *(searched_network(summary.search, summary.on_device) if summary.search else ()),
             *(step.text() for step in summary.pruning),
