@@ -245,10 +245,12 @@ def test_a_missing_or_cut_shard_is_told_with_the_way_out(digits: Path, tmp_path:
     with pytest.raises(UserError, match=r"train-00001-of-00003\.tfrecord is missing"):
         open_manifest(folder)
     shard.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
-    with pytest.raises(UserError, match=r"record at byte .* is damaged"):
+    with pytest.raises(UserError, match=r"00001-of-00003\.tfrecord has changed since .*--forcerun prepare_data"):
         list(records(open_manifest(folder), "train"))
+    with pytest.raises(UserError, match=r"record at byte .* is damaged"):
+        list(tfrecord.read(shard))
     (folder / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match="not a data manifest"):
+    with pytest.raises(UserError, match=r"manifest\.json is damaged .*--forcerun prepare_data"):
         open_manifest(folder)
 
 

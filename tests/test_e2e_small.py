@@ -23,7 +23,9 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from safetensors.numpy import load_file
 
+from flipped_bytes import check_every_artefact, flipped
 from qatflow.export.mobile import load_any
+from qatflow.sums import write_sealed
 from workflow_helpers import ALL, DEMO, SMALL, TARGETS, WITHOUT_TRAINING, Project, copy_project, planned
 
 pytestmark = pytest.mark.e2e
@@ -344,6 +346,23 @@ def test_snakemakes_report_holds_the_table(finished, tmp_path):
     assert "".join(f"<td>{cell}</td>" for cell in cells) in files["report.html"]
 
 
+# --- what changed since it was written
+
+
+def test_a_flipped_byte_of_any_file_is_refused_by_who_reads_it(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
+    monkeypatch.chdir(tmp_path / "copy")
+    said = check_every_artefact()
+    assert len(said) > 60
+    assert sum("has changed since it was written" in text for text in said.values()) > 45
+    # in the plan of a run, too, whose jobs depend on what the gate says
+    gate = tmp_path / "copy/results/digits_quant/gate.json"
+    with flipped(gate):
+        answer = Project(tmp_path / "copy").snakemake("--cores", "2", "--dry-run", "all", *SMALL)
+    assert answer.returncode == 1 and "results/digits_quant/gate.json" in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stdout + answer.stderr
+
+
 # --- what runs again
 
 
@@ -445,7 +464,7 @@ def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_e
     assert answer.returncode == 0, printed
     assert "train_int8" not in printed
     found = json.loads((results / "method.json").read_text())
-    assert found["method"] == "ptq" and found["points"] <= 5
+    assert found["method"] == "ptq" and found["verdict"] in ("within", "undecided")
     summary = json.loads((results / "summary.json").read_text())
     rows = {row["model"]: row for row in summary["rows"]}
     assert summary["shipped"] == "ptq"
@@ -456,7 +475,7 @@ def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_e
     assert project.plan("all", *SMALL, *auto) == {}
 
     # had it lost too much, training would follow
-    (results / "method.json").write_text(json.dumps(found | {"method": "qat"}))
+    write_sealed(results / "method.json", found | {"method": "qat"})
     plan = project.plan("all", *SMALL, *auto)
     assert set(plan) == {"train_int8", "export_models", *BELOW_EXPORT, "all"}
 

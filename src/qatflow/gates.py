@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qatflow.errors import UserError
-from qatflow.files import read_json
+from qatflow.sums import read_sealed
 
 
 def require_open(gate: Path, report: Path | None = None) -> None:
@@ -13,6 +13,6 @@ def require_open(gate: Path, report: Path | None = None) -> None:
         gate: the file that it wrote.
         report: a page that the message leads to.
     """
-    found = read_json(gate)
+    found = read_sealed(gate)
     if not found["passed"]:
         raise UserError(found["reason"] + (f". The report: {report}" if report is not None else ""))

@@ -2,10 +2,20 @@
 
 from snakemake.exceptions import IncompleteCheckpointException
 
+from qatflow.sums import read_sealed
+
 # What a gate that is open leaves, beside the file with what it measured.
 ACCURACY_PASSED = "results/{experiment}/.gate_passed"
 PAGE = "results/{experiment}/report/report.html"
 LATENCY_PASSED = "results/{experiment}/device/{device}/.gate_passed"
+
+
+def written(path):
+    """Return what a checkpoint's file says; where it has changed since it was written the run ends."""
+    try:
+        return read_sealed(Path(path))
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def shipped(experiment):
@@ -15,7 +25,7 @@ def shipped(experiment):
     if CONFIGS[experiment].method != "auto":
         return CONFIGS[experiment].method
     found = checkpoints.choose_method.get(experiment=experiment).output[0]
-    return json.loads(Path(found).read_text())["method"]
+    return written(found)["method"]
 
 
 def shipped_file(file):
@@ -121,7 +131,7 @@ def training_times(wildcards):
 def gate_is_open(experiment):
     """Return whether an experiment's model may go to the device, once gate_accuracy has run."""
     found = checkpoints.gate_accuracy.get(experiment=experiment).output[0]
-    return json.loads(Path(found).read_text())["passed"]
+    return written(found)["passed"]
 
 
 def gate_is_closed(experiment):

@@ -10,8 +10,8 @@ from qatflow.config.flags import within
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.evaluate.layers import inspect_layers, table
-from qatflow.files import write_json
 from qatflow.graph.store import load_files
+from qatflow.sums import read_checked, write_sealed
 from qatflow.tflite.from_graph import convert
 
 
@@ -34,9 +34,9 @@ def main(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     pictures, _ = tensors(read_manifest(arguments.data), "validation", arguments.pictures)
     model, *weights = arguments.float_model
-    content = convert(load_files(model, *weights).in_real_values()).content if weights else model.read_bytes()
-    layers = inspect_layers(content, arguments.int8.read_bytes(), pictures)
-    write_json(arguments.output, {"pictures": len(pictures), "layers": [asdict(layer) for layer in layers]})
+    content = convert(load_files(model, *weights).in_real_values()).content if weights else read_checked(model)
+    layers = inspect_layers(content, read_checked(arguments.int8), pictures)
+    write_sealed(arguments.output, {"pictures": len(pictures), "layers": [asdict(layer) for layer in layers]})
     print(table(layers))
 
 

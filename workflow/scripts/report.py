@@ -15,6 +15,7 @@ from qatflow.report.pictures import confusion_picture, learning_curves, ranges_p
 from qatflow.report.pruning import sensitivity_pictures
 from qatflow.report.search_picture import search_picture
 from qatflow.report.summary import summarise
+from qatflow.sums import check, read_checked
 
 
 def main(argv: Sequence[str]) -> None:
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for table and pictures")
     arguments = parser.parse_args(argv)
     devices = [read_report(path) for path in arguments.devices]
-    demos = [path.read_text(encoding="utf-8") for path in arguments.demos]
+    demos = [read_checked(path).decode() for path in arguments.demos]
     inputs = [arguments.evaluation, arguments.gate, *arguments.devices, *arguments.demos]
     summary = summarise(
         arguments.experiment,
@@ -53,6 +54,8 @@ def main(argv: Sequence[str]) -> None:
     write_text(arguments.output / "summary.txt", table.text(summary))
     histories = {"float": arguments.float_history, "int8": arguments.history}
     histories = {name: path for name, path in histories.items() if path is not None}
+    for path in histories.values():
+        check(path)
     learning_curves(histories, arguments.output / "learning_curves.svg")
     confusion_picture(arguments.evaluation, arguments.shipped, arguments.output / "confusion.svg")
     layers = read_layers(arguments.layers) if arguments.layers is not None else []

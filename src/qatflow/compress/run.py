@@ -13,9 +13,10 @@ from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import read_manifest
 from qatflow.errors import UserError
-from qatflow.files import sha256, whole_folder, write_json
+from qatflow.files import sha256, whole_folder
 from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
+from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import write_csv
 from qatflow.work_folder import work_folder
@@ -90,9 +91,8 @@ def compress(
         with whole_folder(output) as temporary:
             write(compressed.graph, temporary)
             write_csv(compressed.history, temporary / "history.csv")
-            files = {name: sha256(temporary / name) for name in ("model", "weights", "history.csv")}
-            about = {"sha256": files, "pruning": compressed.pruning, "provenance": made}
-            write_json(temporary / "manifest.json", about)
+            about = {"pruning": compressed.pruning, "provenance": made}
+            write_sealed(temporary / "manifest.json", about, files=("model", "weights", "history.csv"))
 
 
 def _network(config: CompressConfig, search: Path | None) -> Path | None:

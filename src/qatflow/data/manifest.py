@@ -9,7 +9,8 @@ from typing import Any
 
 from qatflow.data.preprocess import Preprocessing
 from qatflow.errors import UserError
-from qatflow.files import read_json, write_json
+from qatflow.files import sha256
+from qatflow.sums import compare, read_sealed, write_sealed
 
 FORMAT = 1
 FILE = "manifest.json"
@@ -116,18 +117,21 @@ class Manifest:
             "preprocessing": self.preprocessing.to_json(),
             "provenance": dict(self.provenance),
         }
-        write_json(self.folder / FILE, value)
+        write_sealed(self.folder / FILE, value)
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read manifest.json (or the folder that holds it) and check that its files are there in their sizes.
+    """Read manifest.json (or the folder that holds it) and check its files: their sizes, and the small ones' sums.
+
+    A shard's sum is checked by who reads it (`reader.records`); each of its records has a checksum of its own.
 
     Raises:
-        UserError: the manifest is missing, unreadable or of another format, or a file is missing or of another size.
+        UserError: the manifest is missing, unreadable or of another format, or a file is missing, of another size, or
+            has changed.
     """
     path = path / FILE if path.is_dir() else path
     try:
-        value = read_json(path)
+        value = read_sealed(path, AGAIN)
         manifest = _from_json(path.parent, value)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {AGAIN}") from None
@@ -152,6 +156,8 @@ def _from_json(folder: Path, value: dict[str, Any]) -> Manifest:
     }
     for file in (labels_file, calibration_file, rejected_file, *(s for split in splits.values() for s in split.shards)):
         _check(folder / file.file, file.bytes)
+    for file in (labels_file, calibration_file, rejected_file):
+        compare(folder / file.file, sha256(folder / file.file), file.sha256, folder / FILE, AGAIN)
     return Manifest(
         folder=folder,
         dataset=value["dataset"],

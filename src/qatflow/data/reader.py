@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.data import example, tfrecord
-from qatflow.data.manifest import AGAIN, Manifest, read_manifest
+from qatflow.data.manifest import AGAIN, FILE, Manifest, read_manifest
 from qatflow.data.picture import decode
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.errors import UserError
-from qatflow.files import read_json
+from qatflow.files import read_json, sha256
+from qatflow.sums import compare
 
 
 def open_manifest(path: Path) -> Manifest:
@@ -21,9 +22,20 @@ def open_manifest(path: Path) -> Manifest:
 
 
 def records(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[example.Record]:
-    """Yield the stored records of `train`, `validation` or `test` in shard order, their CRC-32C checked."""
-    every = (example.parse(data) for path in manifest.shard_paths(split) for data in tfrecord.read(path))
+    """Yield the stored records of `train`, `validation` or `test` in shard order; see `_shards` for the checks."""
+    every = (example.parse(data) for path in _shards(manifest, split) for data in tfrecord.read(path))
     return islice(every, limit)
+
+
+def _shards(manifest: Manifest, split: str) -> Iterator[Path]:
+    """Yield the files of a split, each with the sum that the manifest has of it; the records have their CRC-32C beside.
+
+    Raises:
+        UserError: a shard has changed since it was written.
+    """
+    for path, shard in zip(manifest.shard_paths(split), manifest.splits[split].shards, strict=True):
+        compare(path, sha256(path), shard.sha256, manifest.folder / FILE, AGAIN)
+        yield path
 
 
 def pictures(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, int]]:

@@ -11,7 +11,8 @@ from qatflow.device import bundle, elf, ndk
 from qatflow.device.runtime import runtime_version, version_file
 from qatflow.device.targets import Target
 from qatflow.errors import UserError
-from qatflow.files import sha256, whole_folder, write_json
+from qatflow.files import sha256, whole_folder
+from qatflow.sums import write_sealed
 
 SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
 # The decoder of pictures, as Debian's package ships it; the folder holds nothing else, so that it serves every target.
@@ -166,7 +167,7 @@ def _write_manifest(folder: Path, target: Target, litert: str | None, inputs: li
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     runtime = inputs[-1]
     record = [version_file(runtime)] if version_file(runtime).is_file() else []
-    write_json(
+    write_sealed(
         folder / bundle.FILE,
         {
             "format_version": bundle.FORMAT,

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qatflow.errors import UserError
-from qatflow.files import read_json
+from qatflow.files import sha256
+from qatflow.sums import compare, read_sealed
 
 FORMAT = 1
 FILE = "manifest.json"
 DEMO_FOLDER = Path("demo/cxx/mobile_light")
 LIBRARY_FOLDER = Path("cxx/lib")
 PROGRAM = "mobilenetv1_light_api"
+CHANGED = "build it again with `snakemake --cores 4 build_demo --forcerun build_mobile_light`"
 AGAIN = "build it with `snakemake --cores 4 build_demo`"
 
 
@@ -53,10 +55,10 @@ class Bundle:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Read a built bundle; raises UserError when it is missing or incomplete."""
+    """Read a built bundle; raises UserError when it is missing, incomplete, or has changed since it was built."""
     path = folder / FILE
     try:
-        value = read_json(path)
+        value = read_sealed(path, AGAIN)
         if value["format_version"] != FORMAT:
             raise UserError(f"{path} has format {value['format_version']}, expected {FORMAT}: {AGAIN}")
         bundle = Bundle(
@@ -67,6 +69,7 @@ def open_bundle(folder: Path) -> Bundle:
             libraries=tuple(value["libraries"]),
             litert_version=value["litert_version"],
         )
+        sums = {name: about["sha256"] for name, about in value.get("files", {}).items()}
     except FileNotFoundError:
         raise UserError(f"there is no built demo in {folder}: {AGAIN}") from None
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
@@ -74,4 +77,7 @@ def open_bundle(folder: Path) -> Bundle:
     for file in bundle.files.values():
         if not file.is_file():
             raise UserError(f"{file} is missing, though the demo was built: {AGAIN}")
+    for name, expected in sums.items():
+        if (folder / name).is_file():
+            compare(folder / name, sha256(folder / name), expected, path, CHANGED)
     return bundle

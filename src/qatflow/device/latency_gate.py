@@ -5,7 +5,7 @@ from pathlib import Path
 from qatflow import provenance
 from qatflow.device.report import read_report
 from qatflow.device.words import threads
-from qatflow.files import write_json
+from qatflow.sums import write_sealed
 
 FORMAT = 2
 
@@ -51,7 +51,7 @@ def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) 
         said = f"{measured}, within device.max_latency_ms {max_latency_ms:g}"
     reason = reason and f"the latency gate is closed: {reason}"
     settings = {"max_latency_ms": max_latency_ms}
-    write_json(
+    write_sealed(
         output,
         {
             "format_version": FORMAT,

@@ -1,10 +1,11 @@
 """A model that goes to the device: the folder that the optimise stage wrote, its model loaded here as well."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from qatflow.errors import UserError
-from qatflow.files import read_json
+from qatflow.sums import check, read_checked
 from qatflow.tflite.run import Model
 
 FILES = ("model.tflite", "labels.txt", "preprocessing.json")
@@ -20,13 +21,14 @@ class ModelFolder:
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Load the model; raises UserError when a file is missing, or LiteRT cannot load it."""
+        """Load the model; raises UserError when a file is missing or has changed, or LiteRT cannot load it."""
         self.name, self.files = name, {file: folder / file for file in FILES}
         for file in self.files.values():
             if not file.is_file():
                 raise UserError(f"{file} is missing: make the model with `snakemake --cores 4 optimize`")
+            check(file)
         self.host = Model(self.files["model.tflite"])
 
     def preprocessing(self) -> Any:
         """Return what preprocessing.json says."""
-        return read_json(self.files["preprocessing.json"])
+        return json.loads(read_checked(self.files["preprocessing.json"]))

@@ -3,7 +3,6 @@
 Each field is described here alone; `python -m qatflow.device.report_schema` makes schema and table of the docstrings.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qatflow.device.interface import DeviceDescription
 from qatflow.errors import UserError
-from qatflow.files import write_json
+from qatflow.sums import read_sealed, write_sealed
 
 FORMAT = 2
 AGAIN = "run the model on the device again (target run_demo)"
@@ -279,12 +278,14 @@ class DeviceReport:
     provenance: dict[str, Any]
 
 
+FILE, TEXT = "report.json", "output.txt"
+"""What a device run leaves: the report, and what the program printed."""
 ADAPTER = TypeAdapter(DeviceReport)
 
 
 def write_report(path: Path, report: DeviceReport) -> None:
-    """Write report.json, whole or not at all."""
-    write_json(path, asdict(report))
+    """Write report.json, whole or not at all, with the sum of the output.txt beside it, where there is one."""
+    write_sealed(path, asdict(report), files=[TEXT] if (path.parent / TEXT).is_file() else [])
 
 
 def read_report(path: Path) -> DeviceReport:
@@ -294,7 +295,7 @@ def read_report(path: Path) -> DeviceReport:
         UserError: it is missing, damaged, or of another version.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_sealed(path, AGAIN)
         if told.get("format_version") != FORMAT:
             raise UserError(f"{path} has format {told.get('format_version')}, expected {FORMAT}: {AGAIN}")
         return ADAPTER.validate_python(told)

@@ -12,6 +12,7 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from qatflow import sums
 from qatflow.cli import entry
 from qatflow.config.schema import DIALECT
 from qatflow.device import report
@@ -19,6 +20,7 @@ from qatflow.device.interface import CpuFrequency, DeviceDescription
 from qatflow.files import write_text
 
 SCHEMA, TABLE_FILE = Path("docs/device_report.schema.json"), Path("docs/devices.md")
+SUMS = "SHA-256 of output.txt, and of this file: of its bytes with 64 zeros in the place of that sum."
 TABLE = ("<!-- table: made by `python -m qatflow.device.report_schema` -->", "<!-- end of table -->")
 ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
@@ -37,6 +39,16 @@ def json_schema() -> dict[str, Any]:
             inner["description"] = described[field]
         node["description"] = (classes[name].__doc__ or "").partition("\n")[0]
     schema["properties"]["format_version"]["const"] = report.FORMAT
+    digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    files = dict.fromkeys((report.TEXT, report.FILE), digest)
+    schema["properties"][sums.KEY] = {
+        "type": "object",
+        "properties": files,
+        "required": list(files),
+        "additionalProperties": False,
+        "description": SUMS,
+    }
+    schema["required"].append(sums.KEY)
     return {"$schema": DIALECT, **schema}
 
 

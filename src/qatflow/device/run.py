@@ -14,7 +14,9 @@ from qatflow.device.model_folder import ModelFolder
 from qatflow.device.pictures import Pictures, read_pictures
 from qatflow.device.registry import open_device
 from qatflow.device.report import (
+    FILE,
     FORMAT,
+    TEXT,
     Agreement,
     DeviceAccuracy,
     DeviceReport,
@@ -78,7 +80,7 @@ def run_demo(
         UserError: something is missing, the device failed, or host and device disagree: then it names picture, class,
             both values, and the first layer where they part.
     """
-    text_file, report_file = output_dir / "output.txt", output_dir / "report.json"
+    text_file, report_file = output_dir / TEXT, output_dir / FILE
     for file in (text_file, report_file):
         file.unlink(missing_ok=True)
     folders = {"int8": int8_dir, "float": float_dir}

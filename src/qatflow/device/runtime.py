@@ -13,7 +13,8 @@ from typing import IO
 
 from qatflow.device import elf
 from qatflow.errors import UserError
-from qatflow.files import read_json, sha256, whole_file, write_json
+from qatflow.files import sha256, whole_file
+from qatflow.sums import check, read_sealed, write_sealed
 
 PACKAGE = "ai-edge-litert"
 MEMBER = "ai_edge_litert/libLiteRt.so"
@@ -58,7 +59,7 @@ def fetch_runtime(requirements: Path, machine: str, output: Path) -> None:
         origin = {"wheel": None, "wheel_sha256": None}
         with (Path(spec.origin).parent / Path(MEMBER).name).open("rb") as library:
             _place(library, machine, output)
-    write_json(version_file(output), {"version": version, "machine": machine, "sha256": sha256(output), **origin})
+    write_sealed(version_file(output), {"version": version, "machine": machine, **origin}, files=[output.name])
 
 
 def version_file(library: Path) -> Path:
@@ -67,12 +68,16 @@ def version_file(library: Path) -> Path:
 
 
 def runtime_version(library: Path) -> str | None:
-    """Return the LiteRT version of a library that `fetch_runtime` placed; None for any other library."""
+    """Return the LiteRT version of a library that `fetch_runtime` placed; None for any other library.
+
+    Raises:
+        UserError: the library, or what tells of it, has changed since it was placed.
+    """
     path = version_file(library)
     if not path.is_file():
         return None
-    value = read_json(path)
-    return str(value["version"]) if value.get("sha256") == sha256(library) else None
+    check(library)
+    return str(read_sealed(path)["version"])
 
 
 def pinned(requirements: Path) -> tuple[str, str]:

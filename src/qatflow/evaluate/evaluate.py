@@ -10,8 +10,8 @@ import numpy as np
 from qatflow import provenance
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
-from qatflow.files import read_json, write_json
 from qatflow.metrics import accuracy, confusion
+from qatflow.sums import read_sealed, write_sealed
 from qatflow.tflite.run import Model
 
 FORMAT = 2
@@ -35,13 +35,13 @@ def evaluate(
     measured = {
         name: _measure(path, inputs, labels, manifest.classes, threads, repeats) for name, path in models.items()
     }
-    write_json(
+    write_sealed(
         output,
         {
             "format_version": FORMAT,
             "labels": list(manifest.labels),
             "models": measured,
-            "fake_quant": read_json(fake_quant) if fake_quant is not None else None,
+            "fake_quant": read_sealed(fake_quant) if fake_quant is not None else None,
             "latency_settings": {"threads": threads, "repeats": repeats, "runtime": "LiteRT, XNNPACK, host"},
             "provenance": provenance.record([*models.values(), data], {}),
         },

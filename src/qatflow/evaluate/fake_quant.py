@@ -5,9 +5,10 @@ from pathlib import Path
 
 from qatflow.config.model import HardwareSection
 from qatflow.data.manifest import read_manifest
-from qatflow.files import sha256, write_json
+from qatflow.files import sha256
 from qatflow.graph.store import load
 from qatflow.metrics import Accuracy
+from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 
 
@@ -38,5 +39,5 @@ def evaluate_fake_quant(
     evaluate = evaluator(model, replicas)
     _, top1, top5 = evaluate(evaluation_batches(manifest, "test"))
     found = Accuracy(manifest.splits["test"].count, top1, top5)
-    write_json(output, {**asdict(found), "model_sha256": sha256(exported / "weights")})
+    write_sealed(output, {**asdict(found), "model_sha256": sha256(exported / "weights")})
     return found

@@ -10,8 +10,8 @@ from qatflow import provenance
 from qatflow.config.model import AccuracySection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
-from qatflow.files import write_json
 from qatflow.metrics import Accuracy, Drop, Verdict, accuracy, more_pictures, paired_drop, verdict
+from qatflow.sums import write_sealed
 from qatflow.tflite.run import Model
 
 FORMAT = 4
@@ -166,7 +166,7 @@ def gate(
     closed = f"the accuracy gate is closed: {int8_model}: {'; and '.join(reasons)}. The models are kept"
     reason = closed if reasons else None
     outcome: Outcome = "closed" if reasons else "undecided" if undecided else "open"
-    write_json(
+    write_sealed(
         output,
         {
             "format_version": FORMAT,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qatflow.errors import UserError
-from qatflow.files import read_json
+from qatflow.sums import read_sealed
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 from qatflow.tflite.tensors import Tensors
 
@@ -75,7 +75,7 @@ def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) 
 
 def read_layers(path: Path) -> list[Layer]:
     """Return the layers of a layers.json, the noisiest first."""
-    return [Layer(**entry) for entry in read_json(path)["layers"]]
+    return [Layer(**entry) for entry in read_sealed(path)["layers"]]
 
 
 def table(layers: Iterable[Layer]) -> str:

@@ -12,10 +12,11 @@ from qatflow.config.compress_model import QuantizationStrategySection
 from qatflow.errors import UserError
 from qatflow.export.mobile import write_mobile
 from qatflow.export.targets import Target, targets
-from qatflow.files import sha256, whole_folder, write_json
+from qatflow.files import whole_folder
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, write
+from qatflow.sums import write_sealed
 
 
 def export(trained: Path, strategy: QuantizationStrategySection, experiment: Path) -> list[Target]:
@@ -34,10 +35,9 @@ def export(trained: Path, strategy: QuantizationStrategySection, experiment: Pat
     for target in written:
         with whole_folder(target.folder) as folder:
             _write(graph, target.kind, folder)
-            files = {name: sha256(folder / name) for name in ("model", "weights")}
             nodes = {"save_in_nodes": strategy.save_in_nodes, "save_out_nodes": strategy.save_out_nodes}
             made = provenance.record([trained / "model", trained / "weights"], {"kind": target.kind, **nodes})
-            write_json(folder / "manifest.json", {"sha256": files, "provenance": made})
+            write_sealed(folder / "manifest.json", {"provenance": made}, files=("model", "weights"))
     return written
 
 

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
-from safetensors.numpy import load_file
+from safetensors.numpy import load as deserialize
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import from_json, load, to_json, write
+from qatflow.sums import read_checked
 from qatflow.tflite.builder import FILE_IDENTIFIER
 from qatflow.tflite.from_graph import convert
 
@@ -31,10 +32,10 @@ def load_any(folder: Path) -> Graph:
     model = folder / "model"
     if not model.is_file() or model.read_bytes()[4:8] != FILE_IDENTIFIER:
         return load(folder)
-    content = model.read_bytes()
+    content = read_checked(model)
     parsed = schema.ModelT.InitFromPackedBuf(content, 0)
     for entry in parsed.metadata or []:
         if entry.name == METADATA.encode():
             description = json.loads(bytes(parsed.buffers[entry.buffer].data))
-            return from_json(description, load_file(folder / "weights"), str(model))
+            return from_json(description, deserialize(read_checked(folder / "weights")), str(model))
     raise UserError(f"{model}: a .tflite that does not carry its graph; it was not made by this project's export")

@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 import safetensors
-from safetensors.numpy import load_file
+from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
 from qatflow.errors import UserError
 from qatflow.files import whole_file, whole_folder, write_json
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.operations import OPERATIONS, Operation
+from qatflow.sums import read_checked
 
 FORMAT = "qatflow graph 1"
 IntegersAs = Literal["integer", "float"]
@@ -55,7 +56,7 @@ def load(folder: Path) -> Graph:
     """Read what `save` wrote, of whatever integers; the integers come back as int8 or int16.
 
     Raises:
-        UserError: a file is missing or damaged, or is not of this format.
+        UserError: a file is missing or damaged, has changed since it was written, or is not of this format.
     """
     return load_files(folder / "model", folder / "weights")
 
@@ -66,8 +67,8 @@ def load_files(model: Path, weights: Path) -> Graph:
         if not path.is_file():
             raise UserError(f"{path}: no such file; a model folder holds the two files 'model' and 'weights'")
     try:
-        description = json.loads(model.read_text(encoding="utf-8"))
-        arrays = load_file(weights)
+        description = json.loads(read_checked(model))
+        arrays = deserialize(read_checked(weights))
     except (ValueError, safetensors.SafetensorError) as error:
         raise UserError(f"{model.parent}: damaged ({error}); make it again") from error
     return from_json(description, arrays, str(model))

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.data.manifest import Manifest
-from qatflow.files import sha256, whole_folder, write_json
+from qatflow.files import whole_folder, write_json
+from qatflow.sums import write_sealed
 from qatflow.tflite.read import Operator, Tensor
 
 
@@ -24,8 +25,7 @@ def write_folder(output: Path, content: bytes, data: Manifest | None, about: Map
         if data is not None:
             (folder / "labels.txt").write_text("".join(f"{label}\n" for label in data.labels), encoding="utf-8")
             write_json(folder / "preprocessing.json", data.preprocessing.to_json())
-        checksums = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-        write_json(folder / "optimization.json", {**about, "sha256": checksums})
+        write_sealed(folder / "optimization.json", about, files=sorted(path.name for path in folder.iterdir()))
 
 
 def operator_counts(operators: Iterable[Operator]) -> dict[str, int]:

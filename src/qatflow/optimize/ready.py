@@ -11,6 +11,7 @@ from qatflow.errors import UserError
 from qatflow.graph.store import load
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.optimize.verify import verify
+from qatflow.sums import read_checked
 from qatflow.tflite.background import without_background
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.read import WEIGHTED, operators
@@ -61,7 +62,7 @@ def _from_graph(folder: Path) -> bytes:
 
 
 def _from_tflite(path: Path) -> bytes:
-    content = path.read_bytes()
+    content = read_checked(path)
     if content[4:8] != b"TFL3":
         raise UserError(f"{path} is no .tflite file")
     try:

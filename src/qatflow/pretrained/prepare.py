@@ -10,10 +10,11 @@ from qatflow import provenance
 from qatflow.code_digest import code_digest
 from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSection
 from qatflow.data.manifest import Manifest, read_manifest
-from qatflow.files import sha256, whole_folder, write_json
+from qatflow.files import sha256, whole_folder
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
 from qatflow.models.own_function import source_files
+from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import EpochFigures, write_csv
 from qatflow.training.settings import TrainingSettings
@@ -126,12 +127,12 @@ def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], hi
     with whole_folder(output) as folder:
         write(graph, folder)
         write_csv(history, folder / "history.csv")
-        write_json(
+        write_sealed(
             folder / "manifest.json",
             {
                 **about,
                 "parameters": int(sum(np.size(values) for values in graph.weights.values())),
                 "validation": {"top1": top1, "top5": top5, "pictures": data.splits["validation"].count},
-                "sha256": {name: sha256(folder / name) for name in ("model", "weights", "history.csv")},
             },
+            files=("model", "weights", "history.csv"),
         )

@@ -8,8 +8,8 @@ from qatflow import provenance
 from qatflow.config.model import AccuracySection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
-from qatflow.files import write_json
 from qatflow.metrics import Drop, paired_drop, verdict
+from qatflow.sums import write_sealed
 from qatflow.tflite.run import Model
 
 FORMAT = 2
@@ -37,7 +37,7 @@ def choose_method(
     enough = found in (None, "within") or (found == "undecided" and section.undecided == "pass")
     method: Method = "ptq" if enough else "qat"
     made = provenance.record([float_model, ptq_model, data], settings)
-    write_json(
+    write_sealed(
         output,
         {
             "format_version": FORMAT,

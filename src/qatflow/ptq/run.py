@@ -8,6 +8,7 @@ from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import calibration
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.ptq.quantise import quantise
+from qatflow.sums import read_checked
 from qatflow.tflite.read import operators
 
 
@@ -20,7 +21,7 @@ def quantise_after_training(float_model: Path, data: Path, output: Path, keep_in
         output: folder to write; it appears whole or not at all.
         keep_in_float: layers whose name contains one of these texts stay in float.
     """
-    manifest, before = read_manifest(data), float_model.read_bytes()
+    manifest, before = read_manifest(data), read_checked(float_model)
     pictures = calibration(manifest)
     content = quantise(before, pictures, keep_in_float)
     after = operators(content)

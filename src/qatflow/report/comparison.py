@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from qatflow.device.report import read_report
-from qatflow.files import read_json
 from qatflow.metrics import wilson
+from qatflow.sums import read_sealed
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
     Raises:
         UserError: a device's report cannot be read.
     """
-    models, gate = read_json(folder / "evaluation.json")["models"], read_json(folder / "gate.json")
+    models, gate = read_sealed(folder / "evaluation.json")["models"], read_sealed(folder / "gate.json")
     drop, int8 = gate["against_float"] or {}, models[shipped]
     low, high = wilson(round(int8["top1"] * int8["pictures"]), int8["pictures"])
     experiment = Line(
@@ -100,7 +100,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         return
     for device in devices:
         report = read_report(folder / "device" / device / "report.json")
-        timing, gate = report.models.int8.timing[0], read_json(folder / "device" / device / "latency_gate.json")
+        timing, gate = report.models.int8.timing[0], read_sealed(folder / "device" / device / "latency_gate.json")
         yield replace(
             experiment,
             device=device,

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qatflow.evaluate.layers import Layer
-from qatflow.files import read_json, whole_file
+from qatflow.files import whole_file
+from qatflow.sums import read_sealed
 
 mpl.rcParams["svg.hashsalt"] = "qatflow"
 
@@ -42,7 +43,7 @@ def learning_curves(histories: dict[str, Path], output: Path) -> None:
 
 def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
     """Draw the confusion matrix of a model of evaluation.json as SVG; numbers are pictures."""
-    found = read_json(evaluation)
+    found = read_sealed(evaluation)
     counts, labels = np.asarray(found["models"][model]["confusion"]), found["labels"]
     size = max(4.0, min(0.55 * len(labels), 14.0))
     figure = Figure(figsize=(size + 1.5, size), layout="constrained")

@@ -8,9 +8,9 @@ from typing import Any
 
 from qatflow.compress.pruning.report import PrunedLayer
 from qatflow.compress.pruning.sensitivity import Sensitivity
-from qatflow.files import read_json
 from qatflow.graph.counts import Count
 from qatflow.report.sensitivity_picture import sensitivity_picture
+from qatflow.sums import read_sealed
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Pruning:
 
 def read_pruning(manifest: Path) -> tuple[Pruning, ...]:
     """Return what manifest.json beside a trained graph says, in the order in which it was done."""
-    return tuple(map(_pruning, read_json(manifest)["pruning"]))
+    return tuple(map(_pruning, read_sealed(manifest)["pruning"]))
 
 
 def whole(steps: Sequence[Pruning]) -> tuple[PrunedLayer, ...]:

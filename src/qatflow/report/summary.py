@@ -9,10 +9,10 @@ from qatflow import provenance
 from qatflow.device.report import DeviceReport, ModelReport
 from qatflow.device.words import agreement
 from qatflow.evaluate.gate import Outcome
-from qatflow.files import read_json, write_json
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.pruning import Pruning, read_pruning
 from qatflow.search.found import Found, read_found
+from qatflow.sums import read_sealed, write_sealed
 
 FORMAT = 5
 NOT_RUN = "not run on the device: the accuracy gate is closed"
@@ -96,7 +96,7 @@ def summarise(
         trained: manifest.json of the trained graph, which says what pruning made of it; None where none was trained.
         search: best.json of the search before training; None where there was none.
     """
-    found, gated = read_json(evaluation), read_json(gate)
+    found, gated = read_sealed(evaluation), read_sealed(gate)
     models, fake_quant = found["models"], found["fake_quant"]
     there = {shipped: _device_results({run.device.name: run.models.int8 for run, _ in devices})}
     if not gated["passed"]:
@@ -121,14 +121,14 @@ def summarise(
         gated["outcome"],
     )
     made = provenance.record(inputs, {"shipped": shipped})
-    write_json(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})
+    write_sealed(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})
     return summary
 
 
 def _gate_lines(gated: Mapping[str, Any], pretrained: Path | None) -> Iterator[str]:
     """Yield what is to be known of the float weights, what the gate found, and why it is closed."""
     if pretrained is not None:
-        yield from read_json(pretrained)["said"]
+        yield from read_sealed(pretrained)["said"]
     yield from gated["said"]
     if gated["reason"] is not None:
         yield gated["reason"]

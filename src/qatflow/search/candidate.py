@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow.files import read_json
+from qatflow.sums import read_sealed
 
 Tokens = tuple[int, ...]
 """A candidate as whole numbers, one a thing that is searched, each below that place of the range table."""
@@ -76,5 +76,5 @@ class Outcome:
 
 def read_outcomes(files: Sequence[Path]) -> list[Outcome]:
     """Return the outcomes in the files of evaluated candidates, by the candidates' numbers."""
-    found = [Outcome.of(read_json(path)) for path in files]
+    found = [Outcome.of(read_sealed(path)) for path in files]
     return sorted(found, key=lambda outcome: outcome.candidate.number)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from qatflow.files import whole_folder, write_text
 from qatflow.search.candidate import Outcome, read_outcomes
 from qatflow.search.found import found_of, write_found
 from qatflow.search.rounds import read_round
+from qatflow.sums import read_checked
 
 COLUMNS = (
     "candidate", "round", "metric", "reward", "best_reward", "multiply_adds", "parameters", "latency", "tokens",
@@ -35,9 +35,9 @@ def conclude(strategy: str, metric: str, rounds: Sequence[Path], folders: Sequen
     number = search.best.candidate.number
     with whole_folder(output) as temporary:
         for name in ("model", "weights"):
-            shutil.copyfile(by_number[number][1] / name, temporary / name)
-        write_found(search, temporary / "best.json")
+            (temporary / name).write_bytes(read_checked(by_number[number][1] / name))
         write_text(temporary / "history.csv", _history(outcomes, round_of))
+        write_found(search, temporary / "best.json", files=("model", "weights", "history.csv"))
     print(search.text(), flush=True)
 
 

@@ -9,12 +9,13 @@ from qatflow.code_digest import code_digest
 from qatflow.compress.training_settings import training_settings
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import Manifest, read_manifest
-from qatflow.files import sha256, whole_folder, write_json
+from qatflow.files import whole_folder
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import graph_digest, write
 from qatflow.search.candidate import Outcome
 from qatflow.search.rounds import read_round
 from qatflow.search.spaces import Setup, space_of
+from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 from qatflow.training.settings import TrainingSettings
 from qatflow.work_folder import work_folder
@@ -77,8 +78,8 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
         # under the lock: a trainer left over from a killed run must not write beside its successor
         with whole_folder(output) as temporary:
             write(trained, temporary)
-            files = {name: sha256(temporary / name) for name in ("model", "weights")}
-            write_json(temporary / "outcome.json", {**outcome.to_json(), "sha256": files, "provenance": made})
+            told_of_it = {**outcome.to_json(), "provenance": made}
+            write_sealed(temporary / "outcome.json", told_of_it, files=("model", "weights"))
         shutil.rmtree(folder)  # the state of each candidate would be as large as several networks
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from qatflow.files import read_json, write_json
 from qatflow.search.candidate import Outcome, Size
+from qatflow.sums import read_sealed, write_sealed
 
 FORMAT = 1
 
@@ -48,15 +48,16 @@ def found_of(strategy: str, metric_name: str, whole: Size, outcomes: Sequence[Ou
     return Found(strategy, metric_name, whole, best, tuple(outcomes))
 
 
-def write_found(found: Found, path: Path) -> None:
-    """Write best.json."""
+def write_found(found: Found, path: Path, files: Sequence[str] = ()) -> None:
+    """Write best.json, with the sums of `files` beside it."""
     about = {"format_version": FORMAT, "strategy": found.strategy, "metric_name": found.metric_name}
     outcomes = [outcome.to_json() for outcome in found.outcomes]
-    write_json(path, {**about, "whole": asdict(found.whole), "best": found.best.to_json(), "outcomes": outcomes})
+    told = {**about, "whole": asdict(found.whole), "best": found.best.to_json(), "outcomes": outcomes}
+    write_sealed(path, told, files)
 
 
 def read_found(path: Path) -> Found:
     """Read what `write_found` wrote."""
-    said = read_json(path)
+    said = read_sealed(path)
     outcomes = tuple(map(Outcome.of, said["outcomes"]))
     return Found(said["strategy"], said["metric_name"], Size(**said["whole"]), Outcome.of(said["best"]), outcomes)

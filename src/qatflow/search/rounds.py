@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qatflow.errors import UserError
-from qatflow.files import read_json, write_json
 from qatflow.search.candidate import Candidate, Size
 from qatflow.search.controller import State
+from qatflow.sums import read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Round:
 def write_round(this: Round, path: Path) -> None:
     """Write candidates.json."""
     candidates = [asdict(candidate) for candidate in this.candidates]
-    write_json(path, {"state": this.state.to_json(), "whole": asdict(this.whole), "candidates": candidates})
+    write_sealed(path, {"state": this.state.to_json(), "whole": asdict(this.whole), "candidates": candidates})
 
 
 def read_round(path: Path) -> Round:
     """Read what `write_round` wrote."""
-    found = read_json(path)
+    found = read_sealed(path)
     return Round(State.of(found["state"]), Size(**found["whole"]), tuple(map(Candidate.of, found["candidates"])))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qatflow.errors import UserError
-from qatflow.files import read_json, write_json
+from qatflow.sums import read_sealed, write_sealed
 from qatflow.tflite.single_operator import single_operators
 
 FORMAT = 1
@@ -54,7 +54,7 @@ class LatencyTable:
 
 def write_table(path: Path, table: LatencyTable) -> None:
     """Write the table as JSON."""
-    write_json(path, {"format_version": FORMAT, **asdict(table)})
+    write_sealed(path, {"format_version": FORMAT, **asdict(table)})
 
 
 def read_table(path: Path) -> LatencyTable:
@@ -64,7 +64,7 @@ def read_table(path: Path) -> LatencyTable:
         UserError: there is no such file, or it is none.
     """
     try:
-        value = read_json(path)
+        value = read_sealed(path)
         if value.pop("format_version") != FORMAT:
             raise UserError(f"{path} has another format: remove it, and it is measured again")
         return LatencyTable(**{**value, "warnings": tuple(value["warnings"])})

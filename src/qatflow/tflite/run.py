@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from qatflow.errors import UserError
+from qatflow.sums import read_checked
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Model:
 
         name = self.name = "the model" if isinstance(model, bytes) else str(model)
         try:
-            content = model if isinstance(model, bytes) else model.read_bytes()
+            content = model if isinstance(model, bytes) else read_checked(model)
             self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         except OSError as error:

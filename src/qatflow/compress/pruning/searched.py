@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qatflow.errors import UserError
-from qatflow.files import read_json
+from qatflow.sums import read_sealed
 
 
 def searched_ratios(path: Path) -> dict[str, float]:
@@ -12,7 +12,7 @@ def searched_ratios(path: Path) -> dict[str, float]:
     Raises:
         UserError: the search was not one of ratios.
     """
-    about = read_json(path)["best"]["about"]
+    about = read_sealed(path)["best"]["about"]
     if "ratios" not in about:
         raise UserError(f"{path}: no search of AutoPruneStrategy: its best candidate has no ratios")
     return {name: float(ratio) for name, ratio in about["ratios"].items()}
