@@ -104,10 +104,10 @@ def test_a_round_follows_from_the_outcomes_of_the_one_before(tmp_path: Path):
         files[-1].write_text(json.dumps({**about, "metric": metric, "reward": metric}))
         gone = 1 - candidate.size.multiply_adds / whole.multiply_adds
         assert 0.4 <= gone <= 0.5
-    for name in ("second.json", "again.json"):
+    for name in ("second.json", "again/second.json"):  # its own sum is kept under its name
         propose(setup(), 2, first, reversed(files), tmp_path / name)  # the numbers say the order
     second = read_round(tmp_path / "second.json")
-    assert (tmp_path / "second.json").read_bytes() == (tmp_path / "again.json").read_bytes()
+    assert (tmp_path / "second.json").read_bytes() == (tmp_path / "again/second.json").read_bytes()
     assert second.state.iteration == 3 and [one.number for one in second.candidates] == [4, 5]
     assert second.state.tried == tuple(one.tokens for one in this.candidates)
     known = {thin(one.tokens) for one in this.candidates} | {thin(one.tokens) for one in second.candidates}
