@@ -6,8 +6,15 @@ import re
 
 import pytest
 
+from flipped_bytes import flipped
 from qatflow.errors import UserError
+from qatflow.search.candidate import Candidate, Outcome, Size, read_outcomes
+from qatflow.search.conclude import conclude
+from qatflow.search.controller import State
+from qatflow.search.found import read_found
+from qatflow.search.rounds import Round, read_round, write_round
 from qatflow.sums import check, read_checked, read_sealed, write_sealed
+from qatflow.tflite.latency_table import LatencyTable, read_table, write_table
 
 VALUE = {"format_version": 1, "said": ["top-1 91.20 %, …"], "models": {"float": {"top1": 0.912}}}
 
@@ -64,3 +71,34 @@ def test_a_file_that_nothing_tells_of_is_read_as_it_is(folder):
     assert read_checked(folder / "other") == b"x"
     (folder / "hand.json").write_text('{"a": 1}')
     assert read_sealed(folder / "hand.json") == {"a": 1}
+
+
+def test_what_a_search_writes_is_checked_by_who_reads_it(tmp_path):
+    candidate = Candidate(1, (1,), Size(80, 8), {"ratios": {"conv": 0.5}})
+    write_round(Round(State((0,)), Size(100, 10), (candidate,)), tmp_path / "candidates.json")
+    tried = tmp_path / "candidate_1"
+    tried.mkdir()
+    for name in ("model", "weights"):
+        (tried / name).write_bytes(bytes(100))
+    write_sealed(tried / "outcome.json", Outcome(candidate, 0.5, 0.5).to_json(), files=("model", "weights"))
+    rounds, best = [tmp_path / "candidates.json"], tmp_path / "best"
+
+    def concluded() -> None:
+        conclude("AutoPruneStrategy", "acc_top1", rounds, [tried], best)
+
+    concluded()
+    latency = tmp_path / "latency_table.json"
+    write_table(latency, LatencyTable("ms", {"name": "phone"}, 1, 0.0, {"a": 1.0}, (), {}))
+    readers = {
+        rounds[0]: lambda: read_round(rounds[0]),
+        tried / "outcome.json": lambda: read_outcomes([tried / "outcome.json"]),
+        **{tried / name: concluded for name in ("model", "weights")},
+        best / "best.json": lambda: read_found(best / "best.json"),
+        **{best / name: lambda name=name: check(best / name) for name in ("model", "weights", "history.csv")},
+        latency: lambda: read_table(latency),
+    }
+    assert set(readers) == {path for path in tmp_path.rglob("*") if path.is_file()}
+    for path, read in readers.items():
+        read()
+        with flipped(path), pytest.raises(UserError, match=f"^{re.escape(str(path))} (has changed|is damaged)"):
+            read()
