@@ -8,7 +8,6 @@ import pytest
 
 from numpy_network import execute
 from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.float_ranges import float_ranges
 from qatflow.compress.placement import quantised_kernels, quantised_tensors
 from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import Graph, Node
@@ -33,10 +32,11 @@ from qatflow.graph.operations import (
     Softmax,
     UpSample,
 )
-from qatflow.optimize.verify import verify
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
+from qatflow.tflite.verify import verify
+from qatflow.trial.float_ranges import float_ranges
 
 SIZE, CHANNELS = 8, 4
 KEPT = "kept"  # what is named to stay in float

@@ -8,7 +8,6 @@ import pytest
 
 from numpy_network import execute
 from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.float_ranges import float_ranges
 from qatflow.compress.placement import quantised_kernels, quantised_tensors
 from qatflow.compress.settings import QuantSettings
 from qatflow.errors import UserError
@@ -29,8 +28,12 @@ from qatflow.graph.operations import (
     Softmax,
 )
 from qatflow.graph.silent_channels import silence
+from qatflow.ptq.quantise import quantise
 from qatflow.tflite.from_graph import convert
+from qatflow.tflite.kernel_bounds import too_small
+from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
+from qatflow.trial.float_ranges import float_ranges
 
 DEAD = -50.0
 """A bias so far below zero that no picture gets a value through the ReLU behind it."""
@@ -124,3 +127,23 @@ def test_scales_of_layers_that_are_alive_are_not_touched(kind: str, join: str):
         np.testing.assert_allclose(quantised.activation_scales[name].scale, least, rtol=1e-4, err_msg=name)
     again, raised = held(quantised)
     assert raised == {} and again.activation_scales == quantised.activation_scales
+
+
+@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("kind", ["conv", "depthwise", "dense"])
+def test_quantised_after_training_it_loads_and_answers_like_the_float_model(kind: str, join: str, capsys):
+    content = convert(network(kind, join, DEAD)).content
+    quantised = quantise(content, images())
+    assert capsys.readouterr().out.count("warning: beside is zero, or nearly, for all pictures") == 1
+    expected, found = (Model(one).outputs(images()) for one in (content, quantised))
+    assert np.abs(found - expected).max() < 0.01
+    assert np.abs(expected - 1 / 3).max() > 0.05
+    # the bias of the layer behind the dead one is what it was, to a step
+    (behind,) = (o for o in operators(quantised) if o.outputs[0].name == "behind")
+    np.testing.assert_allclose(behind.inputs[2].data * behind.inputs[2].scale, [0.5, -1, 2, 0], rtol=1e-4, atol=1e-6)
+
+
+def test_quantised_after_training_a_network_that_is_alive_has_the_tools_own_bytes(capsys):
+    content = convert(network("conv", "add", 0.5)).content
+    assert too_small(operators(quantise(content, images()))) == {}
+    assert "warning" not in capsys.readouterr().out

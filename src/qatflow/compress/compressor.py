@@ -14,7 +14,9 @@ from qatflow.compress.placement import quantised_kernels, quantised_tensors
 from qatflow.compress.positive_gammas import with_positive_gammas
 from qatflow.compress.settings import QuantSettings
 from qatflow.compress.training_settings import training_settings
+from qatflow.compress.trial import try_lowering
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
+from qatflow.config.deploy import undeployable
 from qatflow.config.model import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut
@@ -110,6 +112,21 @@ class Compressor:
             },
         )
         cut(quantised, self.strategy.save_in_nodes, self.strategy.save_out_nodes)
+
+    def try_lowering(self) -> None:
+        """Raise before training where the int8 model could not be made or run after it; see `trial`.
+
+        Settings that no device runs are exported to float/ alone, and have nothing to try.
+
+        Raises:
+            UserError: names the layer, and says what to do.
+        """
+        strategy = self.strategy
+        if undeployable(strategy):
+            return
+        settings = replace(QuantSettings.of(strategy), skip_pattern=self.skip)
+        manifest = self.data.folder / "manifest.json"
+        try_lowering(self.graph, settings, manifest, strategy.save_in_nodes, strategy.save_out_nodes)
 
     def run(self, folder: Path, experiment: Path = Path()) -> Compressed:
         """Train, going on from the state in `folder`, and return what is to be kept.

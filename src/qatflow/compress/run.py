@@ -55,8 +55,8 @@ def compress(
 
     Raises:
         UserError: the YAML's init_model is no graph, or one for other data; or a layer cannot be quantised and is not
-            named there, all such layers are listed. Or fewer GPUs are there than are asked for, or memory does not
-            suffice.
+            named there, all such layers are listed; or no int8 model of it could run. Or fewer GPUs are there than are
+            asked for, or memory does not suffice.
     """
     config = load_compress(Path(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
@@ -71,6 +71,7 @@ def compress(
     compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows, ratios)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
+    compressor.try_lowering()
     shape = {
         **compressor.shape(),
         "pretrained": sha256(pretrained / "weights"),

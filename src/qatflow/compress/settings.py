@@ -1,6 +1,6 @@
 """How a model is to be quantised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qatflow.compress.placement import OPERATION_TYPES
 from qatflow.config.compress_model import QuantizationStrategySection
@@ -19,6 +19,12 @@ class QuantSettings:
     activation_quantize_type: str
     quantizable_op_type: tuple[str, ...] = tuple(OPERATION_TYPES)
     skip_pattern: tuple[str, ...] = ()
+
+    @staticmethod
+    def default(skip_pattern: tuple[str, ...] = ()) -> "QuantSettings":
+        """Return the settings of a strategy that says nothing but which layers stay in float."""
+        strategy = QuantizationStrategySection.model_validate({"class": "QuantizationStrategy"})
+        return replace(QuantSettings.of(strategy), skip_pattern=skip_pattern)
 
     @staticmethod
     def of(strategy: QuantizationStrategySection) -> "QuantSettings":

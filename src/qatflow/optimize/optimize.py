@@ -14,8 +14,9 @@ from qatflow.data.manifest import read_manifest
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load_files
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
-from qatflow.optimize.verify import verify
+from qatflow.tflite.check import check_model
 from qatflow.tflite.from_graph import Converted, convert
+from qatflow.tflite.verify import verify
 
 
 def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path) -> Converted:
@@ -28,12 +29,14 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
         output: folder to write; it appears whole or not at all.
 
     Raises:
-        UserError: the device's run-time lacks a kernel for a node (all are listed), or a layer would run in float.
+        UserError: the device's run-time lacks a kernel for a node (all are listed), a layer would run in float, or
+            what was made cannot be loaded and run.
     """
     graph = load_files(model_file, param_file)
     manifest = read_manifest(data) if data is not None else None
     converted = convert(graph)
     operators = verify(converted.graph, converted.content)
+    check_model(converted.content, converted.graph)
     inputs = [model_file, param_file, *([data] if data is not None else [])]
     about = {
         "fused": converted.done,

@@ -10,12 +10,13 @@ from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.errors import UserError
 from qatflow.graph.store import load
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
-from qatflow.optimize.verify import verify
 from qatflow.sums import read_checked
 from qatflow.tflite.background import without_background
+from qatflow.tflite.check import check_model
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
+from qatflow.tflite.verify import verify
 
 INTEGERS = ("INT8", "UINT8")
 
@@ -30,13 +31,15 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
         drop_background: cut off the first class.
 
     Raises:
-        UserError: it is no model, is not quantised, or does not take the data's pictures or give their classes.
+        UserError: it is no model, is not quantised, does not take the data's pictures or give their classes, or cannot
+            run on the device.
     """
     manifest = read_manifest(data)
     inputs = [model / "model", model / "weights"] if model.is_dir() else [model]
     content = _from_graph(model) if model.is_dir() else _from_tflite(model)
     if drop_background:
         content = without_background(content, str(model))
+    check_model(content)
     _check_data(content, model, manifest)
     found = operators(content)
     about: dict[str, Any] = {

@@ -8,6 +8,8 @@ import numpy as np
 
 from qatflow import provenance
 from qatflow.code_digest import code_digest
+from qatflow.compress.settings import QuantSettings
+from qatflow.compress.trial import try_lowering
 from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSection
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.files import sha256, whole_folder
@@ -66,7 +68,8 @@ def prepare(
 
     Raises:
         UserError: fewer GPUs are there than are asked for, or memory does not suffice; the model cannot be made, does
-            not fit its weights or the data, or is far below its published top-1.
+            not fit its weights or the data, or is far below its published top-1; or it is to be trained, and no int8
+            model of it could run.
     """
     manifest = read_manifest(data)
     start(seed, threads, hardware)
@@ -92,6 +95,9 @@ def prepare(
         _write(first.graph, manifest, output, {**about, "provenance": provenance.record(inputs, settings)}, [])
         return
     from qatflow.pretrained.train import train
+
+    quantised = QuantSettings.default(tuple(model.keep_in_float))
+    try_lowering(first.graph, quantised, data)
 
     chosen = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed, section="pretrained.train")
     shape = {

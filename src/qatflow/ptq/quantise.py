@@ -5,14 +5,20 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from qatflow.tflite.builder import SIGNATURE
-from qatflow.tflite.read import inputs, probabilities_end
+from qatflow.tflite.kernel_bounds import too_small
+from qatflow.tflite.read import WEIGHTED, inputs, operators, probabilities_end
 
 Ranges = dict[str, dict[str, np.ndarray]]
+STEPS = 255
+MARGIN = 1.01
+TOOLS_LEAST = 1e-9  # of a range: the tool takes a smaller one for this
+ROUNDS = 12
+FURTHER = 256.0  # times the scale, in a round in which a bias does not fit yet
 LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models, and sigmoids at the end: small values survive
 
 
@@ -22,7 +28,7 @@ def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[s
     The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output,
     softmax and sigmoids at the end left in float32. An activation's range is from the least to the greatest value of
     all pictures; the tool's own moving average over them forgets all but the last twenty or so, and clips the rest.
-    Tensors keep their names.
+    Tensors keep their names. One that is zero for all pictures gets a scale that kernels can write it in, and is named.
 
     Args:
         float_model: bytes of a float .tflite with one input, of this project's writer.
@@ -52,8 +58,47 @@ def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[s
         ranges = functools.reduce(
             _wider, (tool.calibrate({SIGNATURE: [{name: picture[None]}]}, num_threads=1) for picture in pictures)
         )
-        result = tool.quantize(ranges)
-    return bytes(result.quantized_model)
+        content = bytes(tool.quantize(ranges).quantized_model)
+        raised: set[str] = set()
+        for _ in range(ROUNDS):
+            least = _least_scales(content, raised)
+            if not least:
+                break
+            raised |= set(least)
+            ranges = {key: _wide(one, least[key]) if key in least else one for key, one in ranges.items()}
+            content = bytes(tool.quantize(ranges).quantized_model)
+    for tensor in sorted(raised):
+        print(f"warning: {tensor} is zero, or nearly, for all pictures: its scale is the least that int8 kernels take")
+    return content
+
+
+def _least_scales(content: bytes, raised: Collection[str]) -> dict[str, float]:
+    """Return the least scale of each tensor that asks for a larger one, by its name.
+
+    A tensor that a kernel cannot write is raised; one raised before is raised on until the biases of the layers that
+    read it fit int32, which the tool would clip.
+    """
+    found = operators(content)
+    least = too_small(found)
+    now = {o.outputs[0].name: float(o.outputs[0].scale[0]) for o in found if o.outputs[0].name in raised}
+    for operator in found:
+        source, bias = operator.inputs[0], operator.inputs[2] if operator.name in WEIGHTED else None
+        if source is None or bias is None or bias.data is None or bias.dtype != "INT32":
+            continue
+        clipped = np.isin(bias.data, (np.iinfo(np.int32).min, np.iinfo(np.int32).max)).any()
+        # what only passes values on has the scale of the tensor that was raised
+        least |= {name: FURTHER * scale for name, scale in now.items() if clipped and scale == source.scale[0]}
+    return least
+
+
+def _wide(ends: dict[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
+    """Return a range, `min` and `max`, as wide as a scale above `scale` needs."""
+    low, high = np.minimum(ends["min"], 0.0), np.maximum(ends["max"], 0.0)
+    width = STEPS * scale * MARGIN
+    if (high - low).max() < TOOLS_LEAST:
+        return {**ends, "min": np.zeros_like(ends["min"]), "max": np.full_like(ends["max"], width)}
+    factor = width / (high - low)
+    return {**ends, "min": (low * factor).astype(low.dtype), "max": (high * factor).astype(high.dtype)}
 
 
 @contextlib.contextmanager
@@ -61,7 +106,8 @@ def _silence() -> Iterator[None]:
     """Keep the tool's summary, its progress bar for each picture and its warning of memory out of the log."""
     nowhere = io.StringIO()
     with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+        for kind in (UserWarning, RuntimeWarning):
+            warnings.simplefilter("ignore", kind)
         yield
 
 

@@ -9,6 +9,7 @@ from qatflow.data.reader import calibration
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.ptq.quantise import quantise
 from qatflow.sums import read_checked
+from qatflow.tflite.check import check_model
 from qatflow.tflite.read import operators
 
 
@@ -20,10 +21,14 @@ def quantise_after_training(float_model: Path, data: Path, output: Path, keep_in
         data: manifest.json of the data: calibration pictures, labels and preprocessing.
         output: folder to write; it appears whole or not at all.
         keep_in_float: layers whose name contains one of these texts stay in float.
+
+    Raises:
+        UserError: what was made cannot be loaded and run.
     """
     manifest, before = read_manifest(data), read_checked(float_model)
     pictures = calibration(manifest)
     content = quantise(before, pictures, keep_in_float)
+    check_model(content, picture=pictures[0])
     after = operators(content)
     about = {
         "calibration_pictures": len(pictures),

@@ -1,12 +1,15 @@
 """A candidate trained for a while, and evaluated on the validation pictures: a job of its own."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qatflow import provenance
 from qatflow.code_digest import code_digest
+from qatflow.compress.settings import QuantSettings
 from qatflow.compress.training_settings import training_settings
+from qatflow.compress.trial import try_lowering
+from qatflow.config.deploy import undeployable
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.files import whole_folder
@@ -50,13 +53,18 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
         output: folder to write: outcome.json, and the network as `model` and `weights`.
 
     Raises:
-        UserError: the training fails, or fewer GPUs are there than are asked for.
+        UserError: no int8 model of a new network could run, the training fails, or fewer GPUs are there than are
+            asked for.
     """
     section = setup.config.search
     assert section is not None
     candidate, data = read_round(candidates).candidate(number), read_manifest(how.data)
     space = space_of(setup)
     graph = space.graph(candidate.tokens)
+    if setup.config.light_nas is not None and not undeployable(setup.config.quantization):
+        quantised = QuantSettings.of(setup.config.quantization)
+        skip = (*quantised.skip_pattern, *setup.keep_in_float)
+        try_lowering(graph, replace(quantised, skip_pattern=skip), how.data)
     settings = training_settings(how.section, section.retrain_epoch, setup.seed, evaluate_every=0)
     shape = {
         "tokens": candidate.tokens,

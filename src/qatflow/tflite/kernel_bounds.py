@@ -1,0 +1,47 @@
+"""Tensors of a .tflite model that their kernels cannot write; the rule is that of `graph/kernel_bounds.py`."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from qatflow.graph.kernel_bounds import LEAST_SCALE, least_scale
+from qatflow.tflite.read import WEIGHTED, Operator, Tensor
+
+SUMS = ("ADD", "SUB", "CONCATENATION", "QUANTIZE", "RELU", "RELU6", "LEAKY_RELU")
+"""Operators that bring each input to the scale of the output."""
+INTEGERS = ("INT8", "UINT8")
+
+
+def too_small(operators: Iterable[Operator]) -> dict[str, float]:
+    """Return the least scale of each tensor whose own is smaller, by its name, in the order of the operators."""
+    found: dict[str, float] = {}
+
+    def scale(tensor: Tensor) -> float:
+        return found.get(tensor.name, float(tensor.scale.max()))
+
+    for operator in operators:
+        made = operator.outputs[0]
+        if made.dtype not in INTEGERS or made.scale.size != 1:
+            continue
+        given = [tensor for tensor in operator.inputs if tensor is not None and tensor.dtype in INTEGERS]
+        inputs = [scale(tensor) for tensor in given if tensor.data is None and tensor.scale.size == 1]
+        least = _least(operator, inputs)
+        if least > scale(made):
+            found[made.name] = least
+    return found
+
+
+def _least(operator: Operator, inputs: list[float]) -> float:
+    if not inputs:
+        return LEAST_SCALE
+    if operator.name in WEIGHTED:
+        kernel = operator.inputs[1]
+        assert kernel is not None
+        return least_scale(inputs[:1], float(kernel.scale.max())) if kernel.scale.size else LEAST_SCALE
+    if operator.name == "MUL":
+        return least_scale(inputs, multiplied=True)
+    if operator.name == "MEAN":
+        source = operator.inputs[0]
+        assert source is not None
+        return least_scale(inputs, float(np.prod(operator.outputs[0].shape) / np.prod(source.shape)))
+    return least_scale(inputs) if operator.name in SUMS else LEAST_SCALE
