@@ -1,7 +1,7 @@
 """The Compressor: a float graph, data and a compress YAML in; the graph with trained integers and scales out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from qatflow.compress.placement import quantised_kernels, quantised_tensors
 from qatflow.compress.positive_gammas import with_positive_gammas
 from qatflow.compress.settings import QuantSettings
 from qatflow.compress.training_settings import training_settings
-from qatflow.compress.trial import try_lowering
 from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.deploy import undeployable
 from qatflow.config.model import CompressSection
@@ -23,6 +22,7 @@ from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
 from qatflow.training.history import EpochFigures
 from qatflow.training.settings import TrainingSettings
+from qatflow.trial.start import try_lowering
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Compressor:
             return
         settings = replace(QuantSettings.of(strategy), skip_pattern=self.skip)
         manifest = self.data.folder / "manifest.json"
-        try_lowering(self.graph, settings, manifest, strategy.save_in_nodes, strategy.save_out_nodes)
+        try_lowering(self.graph, asdict(settings), manifest, strategy.save_in_nodes, strategy.save_out_nodes)
 
     def run(self, folder: Path, experiment: Path = Path()) -> Compressed:
         """Train, going on from the state in `folder`, and return what is to be kept.

@@ -1,6 +1,6 @@
 """How a model is to be quantised."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from qatflow.compress.placement import OPERATION_TYPES
 from qatflow.config.compress_model import QuantizationStrategySection
@@ -21,10 +21,9 @@ class QuantSettings:
     skip_pattern: tuple[str, ...] = ()
 
     @staticmethod
-    def default(skip_pattern: tuple[str, ...] = ()) -> "QuantSettings":
-        """Return the settings of a strategy that says nothing but which layers stay in float."""
-        strategy = QuantizationStrategySection.model_validate({"class": "QuantizationStrategy"})
-        return replace(QuantSettings.of(strategy), skip_pattern=skip_pattern)
+    def default() -> "QuantSettings":
+        """Return the settings of a strategy that says nothing."""
+        return QuantSettings.of(QuantizationStrategySection.model_validate({"class": "QuantizationStrategy"}))
 
     @staticmethod
     def of(strategy: QuantizationStrategySection) -> "QuantSettings":

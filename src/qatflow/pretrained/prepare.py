@@ -8,8 +8,6 @@ import numpy as np
 
 from qatflow import provenance
 from qatflow.code_digest import code_digest
-from qatflow.compress.settings import QuantSettings
-from qatflow.compress.trial import try_lowering
 from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSection
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.files import sha256, whole_folder
@@ -20,6 +18,7 @@ from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import EpochFigures, write_csv
 from qatflow.training.settings import TrainingSettings
+from qatflow.trial.start import try_lowering
 from qatflow.work_folder import work_folder
 
 
@@ -96,8 +95,7 @@ def prepare(
         return
     from qatflow.pretrained.train import train
 
-    quantised = QuantSettings.default(tuple(model.keep_in_float))
-    try_lowering(first.graph, quantised, data)
+    try_lowering(first.graph, {"skip_pattern": list(model.keep_in_float)}, data)
 
     chosen = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed, section="pretrained.train")
     shape = {

@@ -1,14 +1,13 @@
 """A candidate trained for a while, and evaluated on the validation pictures: a job of its own."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qatflow import provenance
 from qatflow.code_digest import code_digest
 from qatflow.compress.settings import QuantSettings
 from qatflow.compress.training_settings import training_settings
-from qatflow.compress.trial import try_lowering
 from qatflow.config.deploy import undeployable
 from qatflow.config.model import CompressSection, HardwareSection
 from qatflow.data.manifest import Manifest, read_manifest
@@ -21,6 +20,7 @@ from qatflow.search.spaces import Setup, space_of
 from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 from qatflow.training.settings import TrainingSettings
+from qatflow.trial.start import try_lowering
 from qatflow.work_folder import work_folder
 
 
@@ -64,7 +64,7 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
     if setup.config.light_nas is not None and not undeployable(setup.config.quantization):
         quantised = QuantSettings.of(setup.config.quantization)
         skip = (*quantised.skip_pattern, *setup.keep_in_float)
-        try_lowering(graph, replace(quantised, skip_pattern=skip), how.data)
+        try_lowering(graph, {**asdict(quantised), "skip_pattern": skip}, how.data)
     settings = training_settings(how.section, section.retrain_epoch, setup.seed, evaluate_every=0)
     shape = {
         "tokens": candidate.tokens,

@@ -1,1 +1,1 @@
-"""The way to the device tried before a training: a program of its own, which `qatflow.compress.trial` runs."""
+"""The way to the device tried before a training: a program of its own, which `start.py` runs."""

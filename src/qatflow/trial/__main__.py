@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from qatflow.compress.settings import QuantSettings
@@ -19,7 +20,7 @@ def main() -> int:
     """Return 0 where the int8 model runs, else 1, with the problem on standard output."""
     asked = json.load(sys.stdin)
     try:
-        settings = QuantSettings(**asked["settings"])
+        settings = replace(QuantSettings.default(), **asked["settings"])
         pictures = calibration(read_manifest(Path(asked["data"])), PICTURES)
         lower_on_trial(load(Path(asked["graph"])), settings, pictures, asked["inputs"], asked["outputs"])
     except UserError as error:

@@ -1,18 +1,16 @@
 """The way of a graph to the device, tried before it is trained: what fails there would else fail after hours.
 
 In a process of its own, `python -m qatflow.trial`: nothing of a training's state can change by it, a crash of LiteRT's
-is a message, and the training's code does not depend on that of later stages, whose changes would begin it anew.
+is a message, and the code of a training does not depend on that of later stages, whose changes would begin it anew.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qatflow.compress.settings import QuantSettings
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
@@ -23,7 +21,7 @@ LAST_LINES = 3  # of what a process that broke has printed
 
 def try_lowering(
     graph: Graph,
-    settings: QuantSettings,
+    settings: Mapping[str, object],
     data: Path,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
@@ -32,7 +30,8 @@ def try_lowering(
 
     Args:
         graph: in float.
-        settings: how it is to be quantised; at 8 bits, by types that kernels have.
+        settings: how it is to be quantised, as `compress.settings.QuantSettings` has it: at 8 bits, by types that
+            kernels have. What is left out is as a strategy has it that says nothing.
         data: manifest.json of the prepared pictures; scales are found on some of those for calibration.
         inputs: the YAML's save_in_nodes, where what is exported begins; None: as the graph.
         outputs: its save_out_nodes, where that ends.
@@ -43,7 +42,7 @@ def try_lowering(
     with tempfile.TemporaryDirectory() as folder:
         write(graph, Path(folder))
         asked = {
-            "graph": folder, "settings": asdict(settings), "data": str(data),
+            "graph": folder, "settings": dict(settings), "data": str(data),
             "inputs": inputs, "outputs": outputs,
         }  # fmt: skip
         # without the folder it is started in on the module path, where a file of the user's could be called as ours
