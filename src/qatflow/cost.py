@@ -26,6 +26,7 @@ from pathlib import Path
 
 from qatflow.config.model import Config
 from qatflow.data.evaluation_batch import evaluation_batch
+from qatflow.training.batch import default_batch
 
 MARGIN = 1.5
 """Of memory, over what is expected."""
@@ -127,18 +128,32 @@ def training(
     return Cost(TENSORFLOW_MB + batch_mb + kept_mb, seen * scale(config) * picture_ms / 1000)
 
 
+def _batch(batch_size: int | None, counts: dict[str, int]) -> int:
+    return batch_size or default_batch(counts["train"])
+
+
 def float_training(config: Config, counts: dict[str, int]) -> Cost:
     """Return what make_pretrained takes, where it trains; weights that are only read take less."""
     section = config.pretrained.train
     return training(
-        config, counts, epochs=section.epochs, batch_size=section.batch_size, picture_mb=FLOAT_MB, picture_ms=FLOAT_MS
+        config,
+        counts,
+        epochs=section.epochs,
+        batch_size=_batch(section.batch_size, counts),
+        picture_mb=FLOAT_MB,
+        picture_ms=FLOAT_MS,
     )
 
 
 def int8_training(config: Config, counts: dict[str, int], epochs: int) -> Cost:
     """Return what train_int8 takes with that many epochs."""
     return training(
-        config, counts, epochs=epochs, batch_size=config.compress.batch_size, picture_mb=INT8_MB, picture_ms=INT8_MS
+        config,
+        counts,
+        epochs=epochs,
+        batch_size=_batch(config.compress.batch_size, counts),
+        picture_mb=INT8_MB,
+        picture_ms=INT8_MS,
     )
 
 
@@ -148,7 +163,7 @@ def candidate_evaluation(config: Config, counts: dict[str, int], epochs: int) ->
         config,
         counts,
         epochs=epochs + 1,
-        batch_size=config.compress.batch_size,
+        batch_size=_batch(config.compress.batch_size, counts),
         picture_mb=FLOAT_MB,
         picture_ms=FLOAT_MS,
     )

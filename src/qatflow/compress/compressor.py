@@ -20,6 +20,7 @@ from qatflow.config.model import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
+from qatflow.training.batch import few_steps
 from qatflow.training.history import EpochFigures
 from qatflow.training.settings import TrainingSettings
 from qatflow.trial.start import try_lowering
@@ -78,7 +79,8 @@ class Compressor:
     def settings(self) -> TrainingSettings:
         """The settings of the training loop."""
         compressor = self.config.compressor
-        return training_settings(self.section, compressor.epoch, self.seed, compressor.eval_epoch)
+        pictures = self.data.splits["train"].count
+        return training_settings(self.section, pictures, compressor.epoch, self.seed, compressor.eval_epoch)
 
     def shape(self) -> Mapping[str, Any]:
         """Return what a kept state must agree with, as plain JSON values: all but the number of epochs."""
@@ -145,9 +147,13 @@ class Compressor:
         from qatflow.training.loop import Trainer
 
         settings = self.settings
-        said = warning(settings.learning_rate, settings.batch_size, settings.freeze_batch_norm)
-        if said:
-            print(said, flush=True)
+        for said in (
+            f"batches of {settings.batch_size}, learning rate {settings.learning_rate:.3g}",
+            few_steps(settings.batch_size, self.data.splits["train"].count, settings.section),
+            warning(settings.learning_rate, settings.batch_size, settings.freeze_batch_norm),
+        ):
+            if said:
+                print(said, flush=True)
         # channels of one range would say nothing of which of them matter, to what prunes before
         clustering = self.config.clustering
         first = self.config.strategies[self._order[0]] in (self.strategy, clustering)

@@ -19,6 +19,10 @@ Function = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z
 Mean = Annotated[float, Field(ge=-bounds.PIXELS, le=bounds.PIXELS)]
 Deviation = Annotated[float, Field(ge=bounds.LEAST_STD, le=bounds.LARGEST_STD)]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+BATCH_SIZE = (
+    "Pictures a step. null: 128, or where an epoch would have fewer than eight steps 64, 32 or 16: 16 for up to 224 "
+    "training pictures, 128 from 897 on."
+)
 CHECKPOINT_STEPS = "Steps between checkpoints within an epoch."
 CHECKPOINT_SECONDS = (
     "Seconds after which the next step ends with a checkpoint, whatever checkpoint_steps says: a kill costs no more "
@@ -150,8 +154,12 @@ class ModelSection(Section):
         "MobileNetV1, 1 for MobileNetV2.",
     )
     dropout: float = Field(0.001, ge=0, lt=1, description="Dropout before MobileNetV1's classifier, in training.")
-    batch_norm_momentum: float = Field(
-        0.9, gt=0, lt=1, description="Decay of batch-norm's moving statistics; Keras' 0.99 is stale in short runs."
+    batch_norm_momentum: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of batch-norm's moving statistics a step; Keras' 0.99 is stale in short runs. null: 0.9, or "
+        "0.7 where an epoch has fewer than 16 steps.",
     )
     keep_in_float: list[Text] = Field(
         [],
@@ -175,12 +183,13 @@ class FloatTrainingSection(Section):
     """Float training, where the pretrained weights are made here."""
 
     epochs: int = Field(6, ge=1, le=bounds.EPOCHS, description="Passes over the training pictures.")
-    batch_size: int = Field(128, ge=1, le=bounds.BATCH, description="Pictures a step.")
-    learning_rate: float = Field(
-        0.1,
+    batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description=BATCH_SIZE)
+    learning_rate: float | None = Field(
+        None,
         ge=bounds.LEAST_RATE,
         le=bounds.LARGEST_RATE,
-        description="Peak learning rate; warm-up, then cosine decay to zero.",
+        description="Peak learning rate; warm-up, then cosine decay to zero. null: in proportion to the batch, 0.1 at "
+        "128 pictures for new weights, and with fine_tune 0.003 at 128, but 0.1 for a new last layer.",
     )
     warmup_epochs: float = Field(
         0.5, ge=0, le=bounds.EPOCHS, description="Epochs over which the learning rate rises from zero."
@@ -227,8 +236,8 @@ class PretrainedSection(Section):
     fine_tune: bool = Field(
         False,
         description="Train the weights on the data, as `train` below says, before they are compressed. Needed where "
-        "the data have other classes than the weights, which then get a new last layer. A tenth of the learning rate "
-        "for new weights suits.",
+        "the data have other classes than the weights, which then get a new last layer. Where no epoch does better on "
+        "the validation pictures than the weights as they came, and these have the right classes, they are kept.",
     )
     expected_top1: float | None = Field(
         None,
@@ -296,7 +305,7 @@ class CompressSection(Section):
         description="Which epoch's model is exported: the YAML's end_epoch, or of those up to it the one that did best "
         "on the validation pictures.",
     )
-    batch_size: int = Field(128, ge=1, le=bounds.BATCH, description="Pictures a step.")
+    batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description=BATCH_SIZE)
     learning_rate: float | None = Field(
         None,
         ge=bounds.LEAST_RATE,

@@ -14,10 +14,10 @@ from qatflow.files import sha256, whole_folder
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
 from qatflow.models.own_function import source_files
+from qatflow.pretrained.training_settings import float_training
 from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import EpochFigures, write_csv
-from qatflow.training.settings import TrainingSettings
 from qatflow.trial.start import try_lowering
 from qatflow.work_folder import work_folder
 
@@ -75,7 +75,7 @@ def prepare(
     from qatflow.pretrained.float_graph import float_graph
 
     loaded = source.weights is not None or source.own
-    first = float_graph(model, source.weights, source.own, manifest, source.train, seed)
+    first = float_graph(model, source.weights, source.own, manifest, source.train, seed, training.batch_size)
     for line in first.said:
         print(line, flush=True)
     about: dict[str, Any] = {
@@ -97,19 +97,23 @@ def prepare(
 
     try_lowering(first.graph, {"skip_pattern": list(model.keep_in_float)}, data)
 
-    chosen = TrainingSettings(**training.model_dump(), freeze_batch_norm=False, seed=seed, section="pretrained.train")
+    how = float_training(training, manifest.splits["train"].count, seed, loaded=loaded, new_head=first.new_head)
+    for line in how.said:
+        print(line, flush=True)
     shape = {
         "model": model.model_dump(exclude={"keep_in_float"}),
         "files": [sha256(path) for path in _files(source, model)],
-        "training": chosen.shaping,
+        "training": how.settings.shaping,
         "data": manifest.content_digest(),
         "code": code_digest("qatflow.pretrained.train"),
     }
     with work_folder(work, shape) as folder:
-        graph, history = train(first.graph, manifest, chosen, folder)
+        complete = first.new_head is None
+        trained = train(first.graph, manifest, how.settings, folder, trained=loaded, complete=complete)
+        about["said"] += trained.said
         made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
-        _write(graph, manifest, output, {**about, "provenance": made}, history)
+        _write(trained.graph, manifest, output, {**about, "provenance": made}, trained.history)
 
 
 def _files(source: Source, model: ModelSection) -> list[Path]:

@@ -1,5 +1,6 @@
 """Weights and descriptions of models, whatever form they are kept in. No code in them is run."""
 
+import json
 import zipfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -74,6 +75,7 @@ def description(path: Path) -> dict[str, Any]:
                 "network by model.architecture or model.function and the file by pretrained.path"
             )
         keras_archive.refuse_keras_3(path, version.decode() if isinstance(version, bytes) else str(version))
-        return keras_archive.read_description(text)
+        found: dict[str, Any] = json.loads(text)
+        return found
     except DAMAGE as error:
-        raise UserError(keras_archive.damaged(path, error)) from error
+        raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error

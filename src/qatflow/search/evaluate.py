@@ -65,7 +65,9 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
         quantised = QuantSettings.of(setup.config.quantization)
         skip = (*quantised.skip_pattern, *setup.keep_in_float)
         try_lowering(graph, {**asdict(quantised), "skip_pattern": skip}, how.data)
-    settings = training_settings(how.section, section.retrain_epoch, setup.seed, evaluate_every=0)
+    settings = training_settings(
+        how.section, data.splits["train"].count, section.retrain_epoch, setup.seed, evaluate_every=0
+    )
     shape = {
         "tokens": candidate.tokens,
         "model": graph_digest(graph),

@@ -277,6 +277,8 @@ class Trainer:
             own = [variable for strategy in self.strategies for variable in strategy.built(self)]
         kernels = {id(v) for name, v in self.model.variables.items() if name.endswith("kernel")}
         self._decay = [settings.weight_decay if id(v) in kernels else 0.0 for v in self._trained]
+        new = {id(v) for name, v in self.model.variables.items() if name.rpartition("/")[0] == settings.new_layer}
+        self._rates = [settings.new_layer_rate if id(v) in new else 1.0 for v in self._trained]
         self._variables = [*_all_variables(self.model), *self._optimizer.variables, *own, self._sums]
 
     def _gradients(self, batch: Batch) -> tuple[list[Any], Any, Any]:
@@ -294,7 +296,9 @@ class Trainer:
             g if decay == 0.0 else g + decay / replicas * v
             for g, v, decay in zip(gradients, self._trained, self._decay, strict=True)
         ]
-        return decayed, loss, logits
+        # of SGD a gradient so many times as large is a rate so many times as high, with momentum too
+        rated = [g if rate == 1.0 else rate * g for g, rate in zip(decayed, self._rates, strict=True)]
+        return rated, loss, logits
 
     def _outputs(self, pictures: Any) -> tuple[Any, dict[str, Any]]:
         """Return the logits, and the outputs of the nodes that the loss looks at, in training."""

@@ -27,6 +27,8 @@ class TrainingSettings:
         checkpoint_steps: steps between checkpoints within an epoch.
         checkpoint_seconds: seconds after which one is due, whatever the steps.
         keep_checkpoints: number of checkpoints kept.
+        new_layer: name of a layer with new weights behind trained ones; None: there is none.
+        new_layer_rate: its learning rate, as many times that of the others.
     """
 
     epochs: int
@@ -45,6 +47,8 @@ class TrainingSettings:
     checkpoint_steps: int = 200
     checkpoint_seconds: float = 60.0
     keep_checkpoints: int = 2
+    new_layer: str | None = None
+    new_layer_rate: float = 1.0
 
     @property
     def shaping(self) -> dict[str, object]:
