@@ -68,7 +68,7 @@ def fine_tuned(model: Any, data: Manifest, folder: Path, **changes: Any) -> floa
         Source(None, own=True, train=True), ModelSection(file=str(folder / "own.h5")), FloatTrainingSection(**changes),
         data.folder / "manifest.json", folder / "made", folder / "work", seed=1, threads=2,
     )  # fmt: skip
-    evaluate = evaluator(training_model(load(folder / "made"), seed=0, step=0).keras)
+    evaluate = evaluator(training_model(load(folder / "made"), seed=0, step=0))
     return evaluate(evaluation_batches(data, "test"))[1]
 
 
@@ -155,7 +155,7 @@ def test_the_default_is_a_tenth_for_new_weights_and_much_less_for_trained_ones()
     tuned = settings(300, loaded=True, new_head=None)
     assert tuned.learning_rate <= settings(300, loaded=False, new_head=None).learning_rate / 10
     head = settings(300, loaded=True, new_head="predictions")
-    assert head.learning_rate == tuned.learning_rate and head.new_layer == "predictions"
+    assert head.learning_rate <= 0.0025 and head.new_layer == "predictions"
     assert head.learning_rate * head.new_layer_rate == pytest.approx(0.025)
     own = settings(300, loaded=True, new_head="predictions", section={"learning_rate": 0.02, "batch_size": 50})
     assert (own.batch_size, own.learning_rate, own.new_layer, own.new_layer_rate) == (50, 0.02, None, 1.0)

@@ -10,9 +10,11 @@ SECTION = "pretrained.train"
 NEW = 0.1 / 128
 """Peak rate a picture of a step, for new weights: in proportion to the batch (Goyal et al. 2017, arXiv:1706.02677)."""
 TRAINED = 0.003 / 128
-"""The same for weights that are trained already (config/README.md, Few pictures)."""
-HEAD = NEW / TRAINED
-"""How many times as fast a new last layer behind trained ones learns: its weights are new."""
+"""The same for weights that are trained already, with the right classes (config/README.md, Few pictures)."""
+OTHER = 0.01 / 128
+"""The same for trained weights whose last layer is new, since they have to learn other classes."""
+HEAD = NEW / OTHER
+"""How many times as fast that new last layer learns."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def float_training(
         new_head: name of a last layer that has new weights all the same.
     """
     batch = section.batch_size or default_batch(pictures)
-    rate = section.learning_rate or batch * (TRAINED if loaded else NEW)
+    rate = section.learning_rate or batch * (NEW if not loaded else TRAINED if new_head is None else OTHER)
     chosen = section.learning_rate is None
     settings = TrainingSettings(
         **section.model_dump(exclude={"batch_size", "learning_rate"}),
