@@ -52,6 +52,7 @@ include: "workflow/rules/device.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/collect.smk"
+include: "workflow/rules/targets.smk"
 
 
 rule all:
@@ -62,6 +63,9 @@ rule all:
         exported_files,
         comparison,
     localrule: True
+
+
+check_targets()
 
 
 onstart:

@@ -1,6 +1,7 @@
 """What Snakemake's options do to the configuration, and how a mistake looks to the user."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qatflow.config import precheck
+from qatflow.config.targets import asked_for, unknown_target
 from qatflow.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -81,11 +83,136 @@ def test_wrong_values_of_the_command_line_are_told_by_snakemake_and_before_it_al
     ]
 
 
+NO_DOTS = "Snakemake takes no key with dots"
+
+
 @pytest.mark.parametrize("option", ["--config", "-C"])
-@pytest.mark.parametrize("value", ["seed", "=1", "data.shards=2", "{}"])
-def test_what_snakemake_itself_cannot_read_of_the_command_line_is_told_before_it(option, value):
-    with pytest.raises(UserError, match=r"^--config: Invalid config definition"):
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("seed", "'seed' is no key=value; write seed=…"),
+        ("=1", "'' in '=1' is no key; write key=value"),
+        ("{}", "'{}' is no key=value."),
+        ("repport", "'repport' is no key=value; did you mean 'report'? If it is a target, put it before --config"),
+        ("data.shards=2", f"data.shards: {NO_DOTS}. Write --config data='{{shards: 2}}'"),
+        ("model.alpha=.25", f"model.alpha: {NO_DOTS}. Write --config model='{{alpha: 0.25}}'"),
+        (
+            "model.alpah=-.5",
+            f"model.alpah: {NO_DOTS}; did you mean 'model.alpha'? Write --config model='{{alpha: -0.5}}'",
+        ),
+        ("data.preprocessing.size=64", f"{NO_DOTS}. Write --config data='{{preprocessing: {{size: 64}}}}'"),
+        ("teacher.model.alpha=1", f"{NO_DOTS}. Write --config teacher='{{model: {{alpha: 1}}}}'"),
+        ("compress.overrides.epoch=3", f"{NO_DOTS}. Write --config compress='{{overrides: {{epoch: 3}}}}'"),
+        ("a=1", "'a' in 'a=1' is no key; write key=value"),
+    ],
+)
+def test_what_snakemake_itself_cannot_read_of_the_command_line_is_told_before_it(option, value, told):
+    with pytest.raises(UserError) as error:
         precheck.main(["-n", option, value])
+    assert str(error.value).startswith("--config: ") and told in str(error.value)
+
+
+def test_the_form_that_is_named_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config").symlink_to(ROOT / "config")
+    with pytest.raises(UserError) as error:
+        precheck.main(["--config", "model.alpha=.25"])
+    precheck.main(shlex.split(str(error.value).partition("Write ")[2]))
+    with pytest.raises(UserError, match=r"--config: model\.alpha: must be a number"):
+        precheck.main(["--config", "model={alpha: .001}"])
+
+
+FIRST = "is a target, and what stands behind"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-n", "--configfile", "good.yaml", "run_demo"], f"--configfile: 'run_demo' {FIRST} --configfile is read as"),
+        (["--configfile", "good.yaml", "data"], f"--configfile: 'data' {FIRST} --configfile"),  # there is such a folder
+        (["--configfile", "good.yaml", "report"], "If you mean a file of this name, write ./report"),
+        (["--configfile", "good.yaml", "prepare_data"], f"--configfile: 'prepare_data' {FIRST}"),
+        (["--configfile", "good.yaml", "--config", "only=base", "compare"], f"--config: 'compare' {FIRST} --config is"),
+        (["--configfile", "good.yaml", "run_dem"], "there is no file 'run_dem'; did you mean 'run_demo'? Put a target"),
+        (
+            ["--configfile", "good.yaml", "seed=2"],
+            "there is no file 'seed=2'; write values behind --config: --config s",
+        ),
+        (["--config", "seed=2", "--config", "method=ptq"], "--config is given twice, and Snakemake takes the last one"),
+        (
+            ["--configfile", "good.yaml", "-n", "--configfile", "good.yaml"],
+            "--configfile is given twice, and Snakemake",
+        ),
+    ],
+)
+def test_a_target_or_a_value_that_an_option_takes_for_its_own_is_told(arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config").symlink_to(ROOT / "config")
+    Path("data").mkdir()
+    Path("good.yaml").write_text("seed: 1\n")
+    Path("report").write_text("seed: 1\n")
+    with pytest.raises(UserError) as error:
+        precheck.main(arguments)
+    assert told in str(error.value)
+    if FIRST in told:  # the command that is named has the target first, and passes
+        command = shlex.split(str(error.value).splitlines()[1])
+        assert command[:2] == ["snakemake", arguments[-1]] and sorted(command[1:]) == sorted(arguments)
+
+
+def test_a_file_that_is_called_like_a_target_is_read_where_it_is_written_as_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config").symlink_to(ROOT / "config")
+    Path("report").write_text("sead: 1\n")
+    with pytest.raises(UserError, match="report:1: sead: unknown key"):
+        precheck.main(["--configfile", "./report"])
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (
+            "repport",
+            "error: there is no target 'repport', and no rule makes such a file; did you mean 'report'?\nTargets: ",
+        ),
+        (
+            "results/digits_qant/summary.json",
+            "error: nothing makes 'results/digits_qant/summary.json': there is no experiment 'digits_qant'; there are "
+            "digits_quant; did you mean 'digits_quant'?\n",
+        ),
+    ],
+)
+def test_an_unknown_target_ends_in_one_message_with_the_nearest(target, told):
+    answer = snakemake(target, "--configfile", "config/test.yaml")
+    assert answer.returncode == 1 and "job" not in answer.stdout
+    assert told in answer.stderr and "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("seed=2", "'seed=2' is no target; give values behind --config: snakemake --config seed=2"),
+        ("my.yaml", "'my.yaml' is no target; give a configuration behind --configfile: snakemake --configfile my.yaml"),
+        (
+            "results/comparison/x",
+            "there is no target 'results/comparison/x', and no rule makes such a file\nTargets: a",
+        ),
+        ("results/one/x", "there is no target 'results/one/x', and no rule"),
+        (
+            "evalute",
+            "there is no target 'evalute', and no rule makes such a file; did you mean 'evaluate'?\nTargets: a",
+        ),
+    ],
+)
+def test_what_is_said_of_a_target_names_what_was_meant(target, told):
+    assert unknown_target(target, ["all", "evaluate", "compare"], ["one", "two"]).startswith(told)
+
+
+def test_targets_are_told_from_the_values_of_options_as_snakemake_does():
+    command = "snakemake all results/x/summary.json -n --cores 4 -R train_int8 --config seed=2 --executor local"
+    assert sorted(asked_for(command.split())) == ["all", "results/x/summary.json"]
+    assert asked_for(["/x/snakemake/__main__.py", "-n", "--quiet", "all"]) == []
+    assert asked_for(["pytest", "all"]) == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +267,7 @@ def test_all_problems_of_all_files_are_named_before_snakemake(option, tmp_path, 
         (["--configfile", "huge.yaml", "pipe"], "pipe: cannot be read: it is a device or a pipe; give a file"),
         (
             ["--config", "seed"],
-            "error: --config: Invalid config definition: Config entries have to be defined as name=",
+            "error: --config: 'seed' is no key=value; write seed=",
         ),
     ],
 )

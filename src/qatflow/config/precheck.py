@@ -11,6 +11,7 @@ from typing import Any
 
 from qatflow.cli import entry
 from qatflow.config.load import load_experiments
+from qatflow.config.options import check_options
 from qatflow.errors import UserError
 
 DEFAULT = Path("config/config.yaml")
@@ -25,13 +26,14 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--directory", "-d")
     parser.add_argument("--snakefile", "-s")
-    parser.add_argument("--configfile", "--configfiles", nargs="+", type=Path, default=[])
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
     parser.add_argument("--config", "-C", nargs="*", default=[])
     arguments, _ = parser.parse_known_args(argv)
     if not (arguments.configfile or arguments.config) or arguments.directory or arguments.snakefile:
         return  # nothing to read before the Snakefile, or other paths and another project's keys
+    check_options(argv, arguments.configfile, arguments.config)
     default = [DEFAULT] if DEFAULT.exists() else []
-    load_experiments([*default, *arguments.configfile], _overrides(arguments.config))
+    load_experiments([*default, *map(Path, arguments.configfile)], _overrides(arguments.config))
 
 
 def _overrides(entries: Sequence[str]) -> dict[str, Any]:

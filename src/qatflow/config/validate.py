@@ -46,11 +46,17 @@ def problem(message: str, *dotted: str) -> Problem:
     return Problem(tuple(tuple(keys.split(".")) for keys in dotted), message)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` with the nearest of `words`, or nothing where none is near."""
+def closest(word: str, words: Iterable[str]) -> str | None:
+    """Return the nearest of `words`; None where none is near."""
     lowered = {candidate.lower(): candidate for candidate in words}
     near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    return f"; did you mean '{lowered[near[0]]}'?" if near else ""
+    return lowered[near[0]] if near else None
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` with the nearest of `words`, or nothing where none is near."""
+    near = closest(word, words)
+    return "" if near is None else f"; did you mean '{near}'?"
 
 
 class Known:
