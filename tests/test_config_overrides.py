@@ -153,6 +153,7 @@ def test_a_value_is_checked_where_it_goes(written, told):
         ("seed: [1, 2], matrix: {seed: [1, 2]}", "seed", "sets what experiments.a.matrix.seed sets"),
         ("compress.overrides: {epoch: 3}, epoch: 4", "epoch", "sets what experiments.a.compress.overrides sets"),
         ("class: X", "class", "unknown key; allowed here: matrix, "),
+        ("matrix: {seed: [1, 2, 1]}", "matrix.seed", "has two values that make one name, 'seed1'"),
         ("matrix: {weight_bit: [4]}", "matrix.weight_bit", "did you mean 'weight_bits'?"),
     ],
 )

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,7 +95,7 @@ def expand(merged: Merged) -> tuple[list[Expanded], list[Problem]]:
 
 
 def _shared_seeds(merged: Merged) -> Iterator[tuple[Keys, Any]]:
-    seed = merged.data.get("seed")
+    seed = merged.data.get("seed", Config.model_fields["seed"].default)
     if type(seed) is not int or not 0 <= seed < SEEDS:
         return  # it is told as it stands
     for section in _SHARED:
@@ -127,6 +128,8 @@ def _read(where: Keys, said: Mapping[str, Any]) -> tuple[list[Value], list[list[
             problems.append(
                 Problem((way,), f"{kind(bad[0])} cannot be part of a name: give it an experiment of its own")
             )
+        elif twice := [part for part, times in Counter(_parts(way, several)).items() if times > 1]:
+            problems.append(Problem((way,), f"has two values that make one name, '{twice[0]}': leave one of them out"))
         else:
             axes.append([Value((*way, index), keys, value) for index, value in enumerate(several)])
     for key, value in said.items():
@@ -207,6 +210,11 @@ def _part(key: str, value: Any) -> str | None:
         return None
     text = re.sub(r"[^A-Za-z0-9_-]+", "-", re.sub(r"\.ya?ml$", "", value.split("/")[-1])).strip("-")
     return text or None
+
+
+def _parts(way: Keys, several: Iterable[Any]) -> list[str]:
+    """Return how the values of an axis show in names, where capital letters are no difference."""
+    return [str(_part(str(way[-1]), value)).lower() for value in several]
 
 
 def _same_names(found: Iterable[Expanded]) -> Iterator[Problem]:

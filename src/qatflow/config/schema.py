@@ -51,8 +51,7 @@ def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]
         if named is not None:
             schema = named
             continue
-        within = "items" if isinstance(key, int) else "additionalProperties"
-        inner = next(filter(None, (one.get("properties", {}).get(key) or one.get(within) for one in choices)), None)
+        inner = next(filter(None, (one.get("properties", {}).get(key) or _within(one, key) for one in choices)), None)
         if "oneOf" in schema and key == CLASS:
             inner = {"enum": [word for one in choices for word in _classes(one)]}
         if not isinstance(inner, dict):  # nothing, or true: any
@@ -60,6 +59,13 @@ def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]
         schema = inner
         where.append(key)
     return tuple(where), schema
+
+
+def _within(schema: dict[str, Any], key: str | int) -> Any:
+    """Return what a list, or a mapping with keys of any name, holds."""
+    if isinstance(key, int):
+        return schema.get("items")
+    return schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), None)
 
 
 def _classes(schema: dict[str, Any]) -> list[str]:
