@@ -76,7 +76,7 @@ def test_a_device_that_yields_no_numbers_at_all_is_told_of_in_one_message(recwar
 
 def test_integers_are_compared_without_overflow() -> None:
     host, device = np.asarray([[-128]], np.int8), np.asarray([[127]], np.int8)
-    with pytest.raises(UserError, match="by up to 255"):
+    with pytest.raises(UserError, match=r"by up to 255 \(absolute\)"):
         compare(host, device, 254)
     assert compare(host, device, 255).largest_difference == 255
 

@@ -268,6 +268,22 @@ def test_disagreement_is_one_message_and_leaves_no_report(
     assert 0 < agreement["largest_difference"] <= 1e-5 and agreement["bit_equal"] is False
 
 
+def test_a_uint8_model_may_differ_by_steps_where_nothing_else_is_asked(
+    manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    model, output = write_model(tmp_path / "model", form="uint8"), tmp_path / "device"
+    flags = ("--count-instructions=False", "--threads=1")
+    answer = run(manifest, arm_bundle, model, output, *flags)
+    assert answer.returncode == 0, answer.stderr
+    assert "int8: difference from the host that is allowed: 16 steps of 1/256 (device.tolerance null: " in answer.stderr
+    models = report_of(output)["models"]
+    found = models["int8"]["agreement"]
+    assert (found["tolerance"], found["unit"]) == (16, "steps of 1/256") and "computes in uint8" in found["reason"]
+    assert found["largest_difference"] == int(found["largest_difference"]) <= 16
+    beside = models["float"]["agreement"]
+    assert (beside["tolerance"], beside["unit"]) == (1e-4, "of a probability")
+
+
 @pytest.mark.parametrize(
     ("which", "layer", "number"), [("int8", "CONV_2D", "2 of 6"), ("int8", "FULLY_CONNECTED", "4 of 6"),
                                    ("float", "CONV_2D", "1 of 4"), ("float", "FULLY_CONNECTED", "3 of 4")]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.config.model import AccuracySection
 from qatflow.data.reader import calibration, tensors
+from qatflow.device.tolerance import tolerance_of
 from qatflow.errors import UserError
 from qatflow.evaluate.gate import Published, gate
 from qatflow.gates import require_open
@@ -18,6 +20,8 @@ from qatflow.graph.store import save
 from qatflow.optimize.ready import adopt
 from qatflow.ptq.quantise import quantise
 from qatflow.tflite.background import without_background
+from qatflow.tflite.builder import packed
+from qatflow.tflite.fixed_batch import with_fixed_batch
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.run import Model
 from small_data import prepared_digits
@@ -62,6 +66,74 @@ def test_a_quantised_file_is_taken_as_it_is_with_the_data_s_labels(digits, tmp_p
     assert (tmp_path / "out" / "labels.txt").read_text().split() == list(digits.labels)
     about = json.loads((tmp_path / "out" / "optimization.json").read_text())
     assert about["operators_after"]["CONV_2D"] == 1
+
+
+def converted(folder: Path, output: str, batch: int | None = None) -> Path:
+    """A file of TensorFlow's own converter, of a model whose batch is open unless it is given."""
+    import tensorflow as tf
+    import tf_keras
+    from tf_keras import layers
+
+    tf_keras.backend.clear_session()
+    tf_keras.utils.set_random_seed(2)
+    inputs = layers.Input((32, 32, 1), batch_size=batch)
+    x = layers.Flatten()(layers.Conv2D(4, 5, strides=4, activation="relu")(inputs))
+    converter = tf.lite.TFLiteConverter.from_keras_model(
+        tf_keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+    )
+    pictures = np.random.default_rng(0).normal(size=(16, batch or 1, 32, 32, 1)).astype(np.float32)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([picture] for picture in pictures)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = getattr(tf, output)
+    path = folder / f"{output}{batch}.tflite"
+    path.write_bytes(converter.convert())
+    return path
+
+
+def foreseen(path: Path) -> list[list[int]]:
+    """The sizes that the file foresees of each tensor."""
+    graph = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0).subgraphs[0]
+    return [
+        list(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature)
+        for tensor in graph.tensors
+        if tensor.shape is not None
+    ]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("output", ["int8", "uint8", "float32"])
+def test_a_batch_that_tensorflow_s_converter_leaves_open_is_one(digits, tmp_path, capsys, output):
+    source = converted(tmp_path, output)
+    assert any(-1 in shape for shape in foreseen(source)), "the converter fixes it by itself: the test shows nothing"
+    adopt(source, digits.folder / "manifest.json", tmp_path / "out", drop_background=False)
+    fixed = tmp_path / "out" / "model.tflite"
+    assert min(min(shape, default=1) for shape in foreseen(fixed)) == 1
+    assert "leaves its batch open: it is fixed at 1" in capsys.readouterr().out
+    before, after = Model(source), Model(fixed)
+    pictures = before.input.from_real(calibration(digits)[:20])
+    outputs = before.outputs(pictures)
+    assert np.array_equal(outputs, after.outputs(pictures)) and len(np.unique(outputs, axis=0)) > 10
+    # what the layers compute in decides, not the type of input and output: TensorFlow's uint8 is int8 within
+    assert tolerance_of(fixed.read_bytes(), after.output, None).value == 0
+
+
+@pytest.mark.tensorflow
+def test_several_pictures_at_once_are_refused(digits, tmp_path):
+    source = converted(tmp_path, "int8", batch=4)
+    with pytest.raises(
+        UserError, match=r"int84\.tflite: the input has a batch of 4: convert the model with a batch of 1"
+    ):
+        adopt(source, digits.folder / "manifest.json", tmp_path / "out", drop_background=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_open_size_of_the_pictures_is_refused(digits, tmp_path):
+    model = schema.ModelT.InitFromPackedBuf(ready(tmp_path, digits).read_bytes(), 0)
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].shapeSignature = np.asarray([-1, -1, -1, 1], np.int32)
+    with pytest.raises(UserError, match=r"m\.tflite: the input has no fixed size \(\[-1, -1, -1, 1\]\)"):
+        with_fixed_batch(packed(model), "m.tflite")
 
 
 def test_an_exported_folder_is_lowered_as_the_optimise_stage_does(digits, tmp_path):

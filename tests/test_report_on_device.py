@@ -71,6 +71,8 @@ def test_warnings_and_conditions_are_shown(shown: str) -> None:
 
 def test_the_page_has_all_statistics_and_the_slowest_operators_of_both() -> None:
     shown = on_page(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0)))
+    said = "200 pictures, equal integers, outputs within 2e-07; difference allowed: 1e-06 of a probability (as asked)"
+    assert f"<li>int8 against the host: {said}</li>" in shown
     row = "<td>float</td><td>2</td><td>10</td>" + "".join(
         f" <td>{value:.3f}</td>" for value in (10.0, 4.5, 5.0, 5.0, 5.5, 6.0, 0.01)
     )

@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 SIZE = 8
-Form = Literal["quantised", "float", "int8"]
+Form = Literal["quantised", "float", "int8", "uint8"]
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,18 @@ def model_bytes(classes: int = 10, form: Form = "quantised", batch: int = 1) -> 
     Args:
         classes: outputs.
         form: quantised: float input and output, int8 convolution and dense, float softmax, as the optimise stage
-            writes; float: nothing quantised; int8: input and output are int8, no softmax.
+            writes; float: nothing quantised; int8: input and output are int8, no softmax; uint8: all of it,
+            with a softmax in steps of 1/256, as TensorFlow's converter wrote models before there was int8.
         batch: of the input's shape; −1 leaves it open.
     """
     rng = np.random.default_rng(7)
     g, types, features = _Graph(), schema.TensorType, 4 * (SIZE // 2) ** 2
     quantised = form != "float"
-    kind = types.INT8 if quantised else types.FLOAT32
+    first = 128 if form == "uint8" else 0  # what uint8 has above int8
+    whole = types.UINT8 if form == "uint8" else types.INT8
+    kind = whole if quantised else types.FLOAT32
     kernel, matrix = rng.normal(0, 0.5, (4, 3, 3, 1)), rng.normal(0, 0.3, (classes, features))
-    picture, middle, logits = Step(1 / 64, 3), Step(1 / 32, -128), Step(1 / 16, 5)
+    picture, middle, logits = (Step(scale, at + first) for scale, at in ((1 / 64, 3), (1 / 32, -128), (1 / 16, 5)))
 
     def weights(values: np.ndarray, source: Step) -> tuple[int, int]:
         if not quantised:
@@ -93,8 +96,18 @@ def model_bytes(classes: int = 10, form: Form = "quantised", batch: int = 1) -> 
                 g.tensor([len(values)], types.FLOAT32, data=zeros),
             )
         scales = np.abs(values).reshape(len(values), -1).max(axis=1) / 127
+        if form == "uint8":  # one scale a tensor is all that there was
+            scales = np.full(len(values), scales.max())
         integers = np.rint(values / scales.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
         bias = rng.integers(-500, 500, len(values)).astype(np.int32)
+        if form == "uint8":
+            step_ = float(scales[0])
+            return (
+                g.tensor(
+                    list(values.shape), whole, Step(step_, first), (integers.astype(np.int32) + first).astype(np.uint8)
+                ),
+                g.tensor([len(values)], types.INT32, Step(step_ * source.scale), bias),
+            )
         return (
             g.tensor(list(values.shape), types.INT8, Step(scales), integers),
             g.tensor([len(values)], types.INT32, Step(scales * source.scale), bias),
@@ -104,7 +117,8 @@ def model_bytes(classes: int = 10, form: Form = "quantised", batch: int = 1) -> 
         return value if quantised else None
 
     shape = [batch, SIZE, SIZE, 1]
-    source = g.tensor(shape, types.INT8 if form == "int8" else types.FLOAT32, picture if form == "int8" else None)
+    integers_in = form in ("int8", "uint8")
+    source = g.tensor(shape, kind if integers_in else types.FLOAT32, picture if integers_in else None)
     at = source
     if form == "quantised":
         at = g.tensor(shape, kind, picture)
@@ -113,7 +127,7 @@ def model_bytes(classes: int = 10, form: Form = "quantised", batch: int = 1) -> 
     convolution.strideH = convolution.strideW = 2
     convolution.fusedActivationFunction = schema.ActivationFunctionType.RELU6
     made = g.tensor([batch, SIZE // 2, SIZE // 2, 4], kind, step(middle))
-    g.operator("CONV_2D", [at, *weights(kernel, picture)], made, convolution, version=3 if quantised else 1)
+    g.operator("CONV_2D", [at, *weights(kernel, picture)], made, convolution, version=3 if kind == types.INT8 else 1)
     flat = g.tensor([batch, features], kind, step(middle))
     reshape = schema.ReshapeOptionsT()
     reshape.newShape = np.asarray([1, features], np.int32)
@@ -121,7 +135,7 @@ def model_bytes(classes: int = 10, form: Form = "quantised", batch: int = 1) -> 
     g.operator("RESHAPE", [made, new_shape], flat, reshape)
     at = g.tensor([batch, classes], kind, step(logits))
     dense = schema.FullyConnectedOptionsT()
-    g.operator("FULLY_CONNECTED", [flat, *weights(matrix, middle)], at, dense, version=4 if quantised else 1)
+    g.operator("FULLY_CONNECTED", [flat, *weights(matrix, middle)], at, dense, version=4 if kind == types.INT8 else 1)
     if form == "quantised":
         real = g.tensor([batch, classes], types.FLOAT32)
         g.operator("DEQUANTIZE", [at], real, schema.DequantizeOptionsT())
@@ -129,7 +143,7 @@ def model_bytes(classes: int = 10, form: Form = "quantised", batch: int = 1) -> 
     if form != "int8":
         softmax = schema.SoftmaxOptionsT()
         softmax.beta = 1.0
-        result = g.tensor([batch, classes], types.FLOAT32)
+        result = g.tensor([batch, classes], *((kind, Step(1 / 256)) if form == "uint8" else (types.FLOAT32,)))
         g.operator("SOFTMAX", [at], result, softmax)
         at = result
     return g.bytes(source, at)

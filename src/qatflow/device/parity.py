@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qatflow.device.report import Agreement
+from qatflow.device.tolerance import amount
 from qatflow.errors import UserError
 
 
@@ -22,7 +23,12 @@ class DisagreementError(UserError):
 
 
 def compare(
-    host: np.ndarray, device: np.ndarray, tolerance: float, classes: Sequence[str] = (), what: str = "output"
+    host: np.ndarray,
+    device: np.ndarray,
+    tolerance: float,
+    classes: Sequence[str] = (),
+    what: str = "output",
+    unit: str = "(absolute)",
 ) -> Agreement:
     """Compare the outputs of host and device for the same pictures.
 
@@ -32,6 +38,7 @@ def compare(
         tolerance: greatest absolute difference allowed, in the outputs' units; 0 asks for equal bits.
         classes: names of the classes, for the message.
         what: what is compared, for the message.
+        unit: of a difference, in words that follow a number.
 
     Returns:
         How well they agree.
@@ -53,15 +60,15 @@ def compare(
         picture, index = map(int, np.argwhere(~agree)[0])
         name = f" ({classes[index]})" if index < len(classes) else ""
         numbers = difference[~np.isnan(difference)]
-        most = f" by up to {numbers.max():.3g}" if numbers.size else ""
-        wanted = f"a difference of at most {tolerance:g}" if tolerance > 0 else "equal bits"
+        most = f" by up to {amount(numbers.max(), unit)}" if numbers.size else ""
+        wanted = f"a difference of at most {amount(tolerance, unit)}" if tolerance > 0 else "equal bits"
         raise DisagreementError(
             f"host and device disagree on the {what} of picture {picture}, class {index}{name}: "
             f"host {host[picture, index]:.9g}, device {device[picture, index]:.9g}; {wanted} was asked for, and "
             f"{(~agree).any(axis=1).sum()} of {len(host)} pictures differ{most}",
             picture,
         )
-    return Agreement(len(host), bool(same.all()), float(difference[~same].max(initial=0.0)), tolerance)
+    return Agreement(len(host), bool(same.all()), float(difference[~same].max(initial=0.0)), unit, tolerance, "")
 
 
 def bits(values: np.ndarray) -> np.ndarray:

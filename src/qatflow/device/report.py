@@ -13,7 +13,7 @@ from qatflow.device.interface import DeviceDescription
 from qatflow.errors import UserError
 from qatflow.sums import read_sealed, write_sealed
 
-FORMAT = 2
+FORMAT = 3
 AGAIN = "run the model on the device again (target run_demo)"
 
 
@@ -37,8 +37,10 @@ class Agreement:
     Attributes:
         pictures: number of pictures compared.
         bit_equal: whether every output has the same bits.
-        largest_difference: greatest absolute difference of an output, in the output's units.
-        tolerance: the greatest that was allowed; 0 where equal bits were asked for.
+        largest_difference: greatest absolute difference of an output, in `unit`.
+        unit: of the differences: steps of an integer output, `of a probability`, or `(absolute)` for other real values.
+        tolerance: the greatest that was allowed, in `unit`; 0 where equal bits were asked for.
+        reason: why it was that one.
         integer_part: what is computed in integers, compared bit for bit; null where that was not asked for, or where
             the output itself is an integer tensor or none leads to it.
     """
@@ -46,7 +48,9 @@ class Agreement:
     pictures: int
     bit_equal: bool
     largest_difference: float
+    unit: str
     tolerance: float
+    reason: str
     integer_part: IntegerPart | None = None
 
 

@@ -27,7 +27,8 @@ from qatflow.device.report import (
 )
 from qatflow.device.speedup import ratio, slower_than_float
 from qatflow.device.timing import Measured, temperatures_around, threads_to_time, time_models
-from qatflow.device.verify import FLOAT_TOLERANCE, verify
+from qatflow.device.tolerance import float_tolerance_of, tolerance_of
+from qatflow.device.verify import verify
 from qatflow.device.words import left_out, times
 from qatflow.files import sha256, write_text
 from qatflow.tflite.run import TensorType
@@ -40,8 +41,8 @@ class RunSettings:
     Attributes:
         device: where.
         pictures: validation pictures, from the first on.
-        tolerance: greatest difference of an output of the int8 model from the host's, as in `verify.verify`; the float
-            model has at least `verify.FLOAT_TOLERANCE`.
+        tolerance: greatest difference of an output of the int8 model from the host's, as in `verify.verify`; None: as
+            the model's type needs (`tolerance.tolerance_of`). The float model has at least `tolerance.FLOAT_TOLERANCE`.
         threads: numbers of threads to time with; the pictures run with the first.
         warmup: runs before timing starts.
         repeats: timed runs.
@@ -50,7 +51,7 @@ class RunSettings:
 
     device: DeviceSettings
     pictures: int
-    tolerance: float
+    tolerance: float | None
     threads: tuple[int, ...]
     warmup: int
     repeats: int
@@ -104,16 +105,19 @@ def _run(
     demo, models = Demo(device, bundle), list(pictures)
     about = demo.description
     counts = threads_to_time(settings.threads, about)
-    tolerances = (settings.tolerance, max(settings.tolerance, FLOAT_TOLERANCE))
-    for model in models:
+    shipped, *others = ((model.files["model.tflite"].read_bytes(), model.host.output) for model in models)
+    tolerance = tolerance_of(*shipped, settings.tolerance)
+    tolerances = (tolerance, *(float_tolerance_of(*other, tolerance) for other in others))
+    for model, allowed in zip(models, tolerances, strict=True):
+        print(f"{model.name}: difference from the host that is allowed: {allowed.text()}", file=sys.stderr)
         demo.push_model(model.files, model.name)
     # timed first: running the pictures warms the device
     before = device.temperatures()
     measured = time_models(demo, models, counts, settings.warmup, settings.repeats)
     temperature = temperatures_around(before, device)
     found = [
-        verify(demo, model, shown, tolerance, counts[0])
-        for (model, shown), tolerance in zip(pictures.items(), tolerances, strict=False)
+        verify(demo, model, shown, allowed, counts[0])
+        for (model, shown), allowed in zip(pictures.items(), tolerances, strict=True)
     ]
 
     counted = [

@@ -13,18 +13,18 @@ from qatflow.device.parity import DisagreementError, compare
 from qatflow.device.parting import first_difference
 from qatflow.device.pictures import SPLIT, Pictures
 from qatflow.device.report import Agreement, DeviceAccuracy, IntegerPart
+from qatflow.device.tolerance import Tolerance, steps
 from qatflow.errors import UserError
 from qatflow.metrics import accuracy
 from qatflow.tflite.run import Model
 
-# The last bits of a float softmax differ between ARM and x86 kernels (measured: up to 1.2e-7 of a probability).
+# The last bits of a float softmax, or of float sigmoids, differ between ARM and x86 kernels (measured: up to 1.2e-7 of
+# a probability).
 FLOAT_TAIL_TOLERANCE = 1e-6
-# A float model adds in another order in each layer (measured: up to 8e-7 at 32×32, 2.2e-6 with ImageNet weights).
-FLOAT_TOLERANCE = 1e-4
 
 
 def verify(
-    demo: Demo, model: ModelFolder, pictures: Pictures, tolerance: float, threads: int
+    demo: Demo, model: ModelFolder, pictures: Pictures, tolerance: Tolerance, threads: int
 ) -> tuple[Agreement, DeviceAccuracy]:
     """Run the pictures through a model that is on the device already, and compare.
 
@@ -33,7 +33,7 @@ def verify(
         model: the model.
         pictures: what to run.
         tolerance: greatest difference of an output from the host's. 0: everything computed in integers has equal bits,
-            and a float softmax after it is within `FLOAT_TAIL_TOLERANCE`.
+            and a float softmax, or float sigmoids, after it are within `FLOAT_TAIL_TOLERANCE`.
         threads: of the run-time.
 
     Raises:
@@ -44,9 +44,11 @@ def verify(
     host = model.host.outputs(pictures.inputs)
     found = demo.outputs(model.name, pictures.inputs, model.host.output, threads)
     try:
-        part = _integer_part(demo, model, pictures, threads) if tolerance == 0 else None
-        allowed = tolerance if part is None else FLOAT_TAIL_TOLERANCE
-        agreement = replace(compare(host, found, allowed, pictures.classes), integer_part=part)
+        part = _integer_part(demo, model, pictures, threads) if tolerance.value == 0 else None
+        allowed = tolerance.value if part is None else FLOAT_TAIL_TOLERANCE
+        same = compare(host, found, allowed, pictures.classes, unit=tolerance.unit)
+        tail = f", and {allowed:g} for the float operators behind the integers" if part is not None else ""
+        agreement = replace(same, integer_part=part, reason=tolerance.reason + tail)
     except DisagreementError as error:
         raise _with_layer(error, demo, file, pictures, threads, tolerance) from error
     return agreement, _accuracy(host, found, pictures.labels)
@@ -63,7 +65,8 @@ def _integer_part(demo: Demo, model: ModelFolder, pictures: Pictures, threads: i
         demo.push_model({"model.tflite": cut}, place)
         host = Model(cut)
     found = demo.outputs(place, pictures.inputs, host.output, threads)
-    compare(host.outputs(pictures.inputs), found, 0, pictures.classes, what=f"integer tensor {tensor}")
+    what, unit = f"integer tensor {tensor}", steps(host.output.scale)
+    compare(host.outputs(pictures.inputs), found, 0, pictures.classes, what, unit)
     return IntegerPart(tensor, bit_equal=True)
 
 
@@ -73,7 +76,7 @@ def _accuracy(host: np.ndarray, device: np.ndarray, labels: np.ndarray) -> Devic
 
 
 def _with_layer(
-    error: DisagreementError, demo: Demo, model: Path, pictures: Pictures, threads: int, tolerance: float
+    error: DisagreementError, demo: Demo, model: Path, pictures: Pictures, threads: int, tolerance: Tolerance
 ) -> UserError:
     """Return the error with the model's file, and the first layer at which the picture's values part."""
     try:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from qatflow.device.interface import DeviceDescription
 from qatflow.device.report import DeviceReport, ModelReport
+from qatflow.device.tolerance import amount
 
 EMULATED = "emulated: no real device's"
 
@@ -31,10 +32,17 @@ def agreement(model: ModelReport) -> str:
     if found.bit_equal:
         same = "equal bits"
     elif found.integer_part:
-        same = f"equal integers, softmax within {found.largest_difference:.0e}"
+        same = f"equal integers, outputs within {found.largest_difference:.0e}"
     else:
-        same = f"within {found.largest_difference:.1e}"
+        same = f"within {amount(found.largest_difference, found.unit)}"
     return f"{found.pictures} pictures, {same}"
+
+
+def against_host(model: ModelReport) -> str:
+    """Return the same with the difference that was allowed, and why."""
+    found = model.agreement
+    allowed = amount(found.tolerance, found.unit) if found.tolerance else "none"
+    return f"{agreement(model)}; difference allowed: {allowed}{f' ({found.reason})' if found.reason else ''}"
 
 
 def left_out(counts: Sequence[int], about: DeviceDescription) -> Iterator[str]:

@@ -13,6 +13,7 @@ from qatflow.optimize.folder import operator_counts, quantised_tensors, write_fo
 from qatflow.sums import read_checked
 from qatflow.tflite.background import without_background
 from qatflow.tflite.check import check_model
+from qatflow.tflite.fixed_batch import COMPARED, check_same, with_fixed_batch
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
@@ -31,20 +32,24 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
         drop_background: cut off the first class.
 
     Raises:
-        UserError: it is no model, is not quantised, does not take the data's pictures or give their classes, or cannot
-            run on the device.
+        UserError: it is no model, is not quantised, takes more than one picture at once, does not take the data's
+            pictures or give their classes, or cannot run on the device.
     """
     manifest = read_manifest(data)
     inputs = [model / "model", model / "weights"] if model.is_dir() else [model]
-    content = _from_graph(model) if model.is_dir() else _from_tflite(model)
-    if drop_background:
-        content = without_background(content, str(model))
+    given = _from_graph(model) if model.is_dir() else _from_tflite(model)
+    fixed = with_fixed_batch(given, str(model))
+    content = without_background(fixed, str(model)) if drop_background else fixed
     check_model(content)
+    if fixed != given:
+        check_same(given, fixed, str(model))
+        print(f"{model} leaves its batch open: it is fixed at 1, with equal outputs for {COMPARED} random pictures")
     _check_data(content, model, manifest)
     found = operators(content)
     about: dict[str, Any] = {
         "source": str(model),
         "drop_background": drop_background,
+        "batch_fixed": fixed != given,
         "operators_after": operator_counts(found),
         "bytes_before": sum(path.stat().st_size for path in inputs),
         "bytes_after": len(content),

@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from qatflow.device.report import DeviceReport
+from qatflow.device.words import against_host
 from qatflow.evaluate.layers import Layer
 from qatflow.report import on_device
 from qatflow.report.pruning import whole
@@ -91,7 +92,8 @@ nothing of a real device, nor how float and int8 compare there.</p>
 {% for line in found.figures | map("device_cells") %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <ul>
-{% for line in found.conditions %}<li>{{ line }}</li>
+{% for name, model in device.models.named.items() %}<li>{{ name }} against the host: {{ model | against_host }}</li>
+{% endfor %}{% for line in found.conditions %}<li>{{ line }}</li>
 {% endfor %}<li>CPU features: {{ device.device.features | join(" ") or "not told" }}</li>
 </ul>
 <h3>Times{{ mark }}</h3>
@@ -147,6 +149,7 @@ def page(
     """
     environment = Environment(autoescape=True, keep_trailing_newline=True)
     environment.filters |= {
+        "against_host": against_host,
         "device_cells": on_device.cells,
         "runs": _runs,
         "slowest": on_device.slowest,

@@ -1,0 +1,102 @@
+"""How far an output on the device may be from the host's: as the user asks, or as the model's kernels need."""
+
+from dataclasses import dataclass
+
+from qatflow.tflite.read import WEIGHTED, operators, probabilities_end
+from qatflow.tflite.run import TensorType
+
+# A float model adds in another order in each layer (measured: up to 8e-7 at 32×32, 2.2e-6 with ImageNet weights).
+FLOAT_TOLERANCE = 1e-4
+# LiteRT's own uint8 kernels round differently on ARM and x86 (measured: up to 9 steps of 256 over the layers of the
+# official MobileNetV1 1.0).
+UINT8_STEPS = 16
+UINT8_RANGE = 256
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The greatest difference of an output that is allowed.
+
+    Attributes:
+        value: in the units of the output: steps where it is an integer tensor.
+        unit: these units, in words that follow a number.
+        reason: why it is this value.
+        step: real value of one step of the output; 0 where that is no integer tensor.
+    """
+
+    value: float
+    unit: str
+    reason: str
+    step: float = 0.0
+
+    @property
+    def steps(self) -> float:
+        """The same for an inner integer tensor, in its steps: a real value counts as a share of all its steps."""
+        return self.value if self.step else self.value * UINT8_RANGE
+
+    @property
+    def share(self) -> float:
+        """The same for an inner float tensor, as a share of its greatest magnitude."""
+        return self.value * self.step if self.step else self.value
+
+    def text(self) -> str:
+        """Return the tolerance in words, with its reason."""
+        return f"{amount(self.value, self.unit)} ({self.reason})" if self.value else f"equal bits ({self.reason})"
+
+
+def tolerance_of(content: bytes, output: TensorType, asked: float | None) -> Tolerance:
+    """Return the tolerance of the model that ships.
+
+    Args:
+        content: the .tflite file.
+        output: type of its output.
+        asked: device.tolerance; None: 16 steps for a model whose layers compute in uint8, and 0 for any other.
+    """
+    unit, step = unit_of(content, output), _step(output)
+    if asked is not None:
+        return Tolerance(asked, unit, "as device.tolerance says", step)
+    if not _in_uint8(content):
+        return Tolerance(0.0, unit, "device.tolerance null: 0, as this model does not compute in uint8", step)
+    value = float(UINT8_STEPS) if step else UINT8_STEPS / UINT8_RANGE
+    return Tolerance(
+        value, unit, "device.tolerance null: this model computes in uint8, whose kernels round differently", step
+    )
+
+
+def float_tolerance_of(content: bytes, output: TensorType, shipped: Tolerance) -> Tolerance:
+    """Return the tolerance of the float model beside the one that ships: at least `FLOAT_TOLERANCE`.
+
+    A greater one of the model that ships holds here too, unless it counts steps.
+    """
+    unit = unit_of(content, output)
+    if shipped.step or shipped.value <= FLOAT_TOLERANCE:
+        return Tolerance(FLOAT_TOLERANCE, unit, "a float model adds in another order")
+    return Tolerance(shipped.value, unit, shipped.reason)
+
+
+def unit_of(content: bytes, output: TensorType) -> str:
+    """Return the units of a model's output, in words that follow a number."""
+    step = _step(output)
+    if step:
+        return steps(step)
+    return "of a probability" if probabilities_end(content) else "(absolute)"
+
+
+def steps(scale: float) -> str:
+    """Return `steps of 1/256`, of the scale of an integer tensor."""
+    inverse = round(1 / scale)
+    return f"steps of 1/{inverse}" if inverse > 1 and abs(inverse * scale - 1) < 1e-5 else f"steps of {scale:.3g}"
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a difference with its unit."""
+    return f"{value:.3g} {unit}".rstrip()
+
+
+def _step(output: TensorType) -> float:
+    return output.scale if output.dtype.kind in "iu" else 0.0
+
+
+def _in_uint8(content: bytes) -> bool:
+    weighted = (operator for operator in operators(content) if operator.name in WEIGHTED)
+    return any(operator.outputs[0].dtype == "UINT8" for operator in weighted)
