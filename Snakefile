@@ -8,7 +8,15 @@ from snakemake.utils import min_version
 
 min_version("9.20.0")
 
-ROOT = Path(workflow.current_basedir)
+# The project's own files are here, wherever Snakemake is started: -s, --directory, a module of another workflow.
+ROOT = Path(
+    os.path.realpath(workflow.current_basedir.get_path_or_uri(secret_free=True))
+)
+if not (ROOT / "src/qatflow").is_dir():
+    sys.exit(
+        f"error: qatflow needs its whole folder, and {ROOT} has no src/qatflow: clone the repository and name the"
+        " Snakefile of the clone"
+    )
 sys.path.insert(0, str(ROOT / "src"))  # the library, also where it is not installed
 # For the programs that the rules start; the user's own places stay behind it. Set by the shell, because Snakemake drops
 # it from its own environment where a rule has one by conda.
@@ -20,7 +28,12 @@ PLACES = os.pathsep.join(
         ]
     )
 )
-shell.prefix("set -euo pipefail; export PYTHONPATH={PLACES:q}; ")
+# An outer workflow's own prefix stays in front.
+BEFORE = shell._process_prefix or "set -euo pipefail; "
+if str(ROOT / "src") not in BEFORE:
+    shell.prefix("{BEFORE}export PYTHONPATH={PLACES:q}; ")
+# The first target is the default, as everywhere in Snakemake: that of an outer workflow, where it has one already.
+NO_TARGET_YET = workflow.default_target is None
 
 
 report: "workflow/report/workflow.rst"
@@ -35,7 +48,7 @@ include: "workflow/rules/resources.smk"
 include: "workflow/rules/interrupt.smk"
 
 
-configfile: "config/config.yaml"
+configfile: str(READ_FIRST[-1])
 
 
 include: "workflow/rules/data.smk"
@@ -56,7 +69,7 @@ include: "workflow/rules/targets.smk"
 
 
 rule all:
-    default_target: True
+    default_target: NO_TARGET_YET
     input:
         rules.report.input,
         on_each_device(LATENCY_PASSED),
@@ -69,11 +82,12 @@ check_targets()
 
 
 onstart:
-    lock_folder()
-    record_owners()
-    check_tools(workflow.dag.needrun_jobs())
-    prepare_for_interrupt()
+    begin(workflow.dag.needrun_jobs())
 
 
 onsuccess:
     show_summaries(workflow.dag.jobs)
+
+
+if IS_MODULE:
+    join_outer_workflow()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.files import sha256
+from qatflow.places import stable_name
 
 TOOLS = (
     "tensorflow",
@@ -45,22 +46,17 @@ def commit() -> str | None:
     return answer.stdout.strip() or None
 
 
-def _from_here(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
 def record(inputs: Iterable[Path], settings: Mapping[str, Any], seed: int | None = None) -> dict[str, Any]:
     """Return the provenance block of a manifest.
 
     Args:
         inputs: files the artefact was made from; each is listed with its SHA-256, and named from the working folder
-            where it lies below it: a copy of the folder makes the same bytes.
+            where it lies below that, or else from the project's: in any folder the same bytes are made.
         settings: the resolved settings that shaped it, as plain JSON values.
         seed: the random seed, where there is one.
     """
     return {
-        "inputs": {str(_from_here(path)): sha256(path) for path in inputs},
+        "inputs": {str(stable_name(path)): sha256(path) for path in inputs},
         "settings": dict(settings),
         "seed": seed,
         "versions": versions(),

@@ -36,4 +36,4 @@ rule compare_experiments:
         flags=compared,
         folder=subpath(output.text, parent=True),
     shell:
-        "python {input.script} {params.flags} --output {params.folder} > {log} 2>&1"
+        "python {input.script:q} {params.flags} --output {params.folder} > {log} 2>&1"

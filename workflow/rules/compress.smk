@@ -46,7 +46,7 @@ rule train_int8:
         folder=subpath(output.model, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
-        "exec python {input.script} --data {input.data} --pretrained {params.pretrained} {params.teacher} {params.search}"
+        "exec python {input.script:q} --data {input.data} --pretrained {params.pretrained} {params.teacher} {params.search}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
         " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder}"
         " {params.flags} {params.state} {params.keep_in_float} {params.hardware} > {log} 2>&1"

@@ -32,5 +32,5 @@ rule prepare_data:
         seed=lambda wildcards: of(wildcards).seed_of("data"),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "python {input.script} --name {wildcards.dataset} {params.flags} --seed {params.seed}"
+        "python {input.script:q} --name {wildcards.dataset} {params.flags} --seed {params.seed}"
         " --preprocessing {params.preprocessing:q} --cores {threads} --output {params.folder} > {log} 2>&1"

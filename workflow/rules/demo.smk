@@ -4,7 +4,7 @@
 rule fetch_runtime:
     input:
         **program("fetch_runtime"),
-        requirements="requirements.lock",
+        requirements=str(from_here(ROOT / "requirements.lock")),
     output:
         library="resources/litert/{machine}/libLiteRt.so",
         about="resources/litert/{machine}/libLiteRt.json",
@@ -19,7 +19,7 @@ rule fetch_runtime:
     resources:
         **asks(LIGHT),
     shell:
-        "python {input.script} --requirements {input.requirements} --machine {wildcards.machine}"
+        "python {input.script:q} --requirements {input.requirements:q} --machine {wildcards.machine}"
         " --output {output.library} > {log} 2>&1"
 
 
@@ -41,5 +41,5 @@ rule build_mobile_light:
     params:
         folder=subpath(output.manifest, parent=True),
     shell:
-        "python {input.script} --target {wildcards.target} --toolchain {wildcards.toolchain}"
+        "python {input.script:q} --target {wildcards.target} --toolchain {wildcards.toolchain}"
         " --runtime {input.runtime:q} --output {params.folder} > {log} 2>&1"

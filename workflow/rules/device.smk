@@ -42,7 +42,7 @@ rule run_on_device:
         library=subpath(input.library, parent=True),
         folder=subpath(output.text, parent=True),
     shell:
-        "python {input.script} --name {wildcards.device} {params.flags}"
+        "python {input.script:q} --name {wildcards.device} {params.flags}"
         " --model-dir {params.model} {params.float_model} --library {params.library}"
         " --manifest {input.data} --output-dir {params.folder} > {log} 2>&1"
 
@@ -63,7 +63,7 @@ rule gate_latency:
     params:
         max_latency=lambda wildcards: device_of(wildcards).max_latency_ms or "none",
     shell:
-        "python {input.script} --report {input.device} --max-latency-ms {params.max_latency}"
+        "python {input.script:q} --report {input.device} --max-latency-ms {params.max_latency}"
         " --output {output} > {log} 2>&1"
 
 

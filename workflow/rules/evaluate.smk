@@ -26,7 +26,7 @@ checkpoint gate_accuracy:
         float_model=flag_where("float", of="float_model"),
         published=published_of,
     shell:
-        "python {input.script} {params.float_model} --int8 {input.int8} {params.ptq}"
+        "python {input.script:q} {params.float_model} --int8 {input.int8} {params.ptq}"
         " {params.published} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
@@ -49,7 +49,7 @@ rule require_accuracy:
     params:
         page=PAGE,
     shell:
-        "python {input.script} --gate {input.gate} --report {params.page} > {log} 2>&1"
+        "python {input.script:q} --gate {input.gate} --report {params.page} > {log} 2>&1"
 
 
 rule evaluate_fake_quant:
@@ -72,7 +72,7 @@ rule evaluate_fake_quant:
         model=subpath(input.model, parent=True),
         hardware=hardware_of,
     shell:
-        "python {input.script} --model {params.model} --data {input.data} --threads {threads}"
+        "python {input.script:q} --model {params.model} --data {input.data} --threads {threads}"
         " {params.hardware} --output {output} > {log} 2>&1"
 
 
@@ -105,7 +105,7 @@ rule evaluate_tflite:
         qat=flag_where("qat", of="qat"),
         fake_quant=flag_where("fake-quant", of="fake_quant"),
     shell:
-        "python {input.script} {params.float_model} {params.ptq} {params.ready} {params.qat}"
+        "python {input.script:q} {params.float_model} {params.ptq} {params.ready} {params.qat}"
         " {params.fake_quant} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
 
 
@@ -124,5 +124,5 @@ rule inspect_layers:
     resources:
         **asks(calibration_by_litert),
     shell:
-        "python {input.script} --float {input.float_model} --int8 {input.int8}"
+        "python {input.script:q} --float {input.float_model} --int8 {input.int8}"
         " --data {input.data} --output {output} > {log} 2>&1"

@@ -36,6 +36,6 @@ for NUMBER, (FOLDERS, NAMES) in enumerate(EXPORT_RULES.items(), 1):
             export=export_part,
             experiment=subpath(input.model, ancestor=2),
         shell:
-            "python {input.script} --trained {params.trained} --config {params.config:q}"
+            "python {input.script:q} --trained {params.trained} --config {params.config:q}"
             " --overrides {params.overrides:q} --strategy {params.strategy:q}"
             " --experiment {params.experiment} > {log} 2>&1"

@@ -25,7 +25,7 @@ rule optimize_int8:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "python {input.script} --model_file {input.model} --param_file {input.weights}"
+        "python {input.script:q} --model_file {input.model} --param_file {input.weights}"
         " --data {input.data} --optimize_out_type naive_buffer --valid_targets arm"
         " --optimize_out {params.folder} > {log} 2>&1"
 

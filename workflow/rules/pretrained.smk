@@ -24,7 +24,7 @@ rule fetch_model:
         checksum=checksum_of,
         instead="get a copy of it and set pretrained.source to 'file' and pretrained.path, or quantized_model.file, to that",
     shell:
-        "python {input.script} --url {params.url:q} {params.checksum}"
+        "python {input.script:q} --url {params.url:q} {params.checksum}"
         " --instead {params.instead:q} --output {output:q} > {log} 2>&1"
 
 
@@ -68,6 +68,6 @@ rule make_pretrained:
         folder=subpath(output.model, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
-        "exec python {input.script} --data {input.data} {params.weights} --seed {params.seed}"
+        "exec python {input.script:q} --data {input.data} {params.weights} --seed {params.seed}"
         " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
         " --output {params.folder} {params.model} {params.keep_in_float} {params.training} {params.state} {params.hardware} > {log} 2>&1"

@@ -24,7 +24,7 @@ rule quantise_after_training:
         folder=subpath(output[0], parent=True),
         keep_in_float=flags_of("model", only=("keep_in_float",)),
     shell:
-        "python {input.script} --float {input.model} --data {input.data}"
+        "python {input.script:q} --float {input.model} --data {input.data}"
         " --output {params.folder} {params.keep_in_float} > {log} 2>&1"
 
 
@@ -47,5 +47,5 @@ checkpoint choose_method:
         # narrow: what the gate alone needs must not choose again
         flags=flags_of("accuracy", only=("max_drop", "undecided")),
     shell:
-        "python {input.script} --float {input.model} --ptq {input.ptq} --data {input.data}"
+        "python {input.script:q} --float {input.model} --ptq {input.ptq} --data {input.data}"
         " {params.flags} --output {output} > {log} 2>&1"

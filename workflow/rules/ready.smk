@@ -31,5 +31,5 @@ rule adopt_ready_model:
         ),
         folder=subpath(output[0], parent=True),
     shell:
-        "python {input.script} --model {params.model:q} --data {input.data}"
+        "python {input.script:q} --model {params.model:q} --data {input.data}"
         " {params.background} --output {params.folder} > {log} 2>&1"

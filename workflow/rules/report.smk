@@ -20,7 +20,7 @@ rule write_config:
         config=lambda wildcards: json.dumps(as_written(of(wildcards))),
         compress=lambda wildcards: json.dumps(resolved(COMPRESS[wildcards.experiment])),
     shell:
-        "python {input.script} --config {params.config:q} --compress {params.compress:q}"
+        "python {input.script:q} --config {params.config:q} --compress {params.compress:q}"
         " --config-yaml {output.config} --compress-yaml {output.compress} > {log} 2>&1"
 
 
@@ -79,7 +79,7 @@ rule make_report:
         trained=flag_where("trained", of="trained"),
         search=flag_where("search", of="search"),
     shell:
-        "python {input.script} --experiment {wildcards.experiment} --shipped {params.shipped}"
+        "python {input.script:q} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
         " {params.devices} {params.demos} {params.float_history}"
         " {params.pretrained} {params.history} {params.trained} {params.search}"

@@ -29,7 +29,7 @@ rule measure_latency:
         pretrained=subpath(input.model, parent=True),
         library=subpath(input.library, parent=True),
     shell:
-        "python {input.script} --config {params.config:q} --overrides {params.overrides:q}"
+        "python {input.script:q} --config {params.config:q} --overrides {params.overrides:q}"
         " --pretrained {params.pretrained} --library {params.library} {params.device} {params.keep_in_float}"
         " --work work/latency/{wildcards.experiment} --output {output} > {log} 2>&1"
 
@@ -67,7 +67,7 @@ rule propose_candidates:
             else ""
         ),
     shell:
-        "python {input.script} --config {params.config:q} --overrides {params.overrides:q}"
+        "python {input.script:q} --config {params.config:q} --overrides {params.overrides:q}"
         " --pretrained {params.pretrained} {params.latency} {params.keep_in_float} --seed {params.seed} --count {params.number} {params.before}"
         " --output {output} > {log} 2>&1"
 
@@ -118,7 +118,7 @@ rule evaluate_candidate:
         folder=subpath(output.outcome, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
-        "exec python {input.script} --config {params.config:q} --overrides {params.overrides:q}"
+        "exec python {input.script:q} --config {params.config:q} --overrides {params.overrides:q}"
         " --pretrained {params.pretrained} {params.latency} {params.keep_in_float} --data {input.data} --seed {params.seed} --threads {threads}"
         " --candidates {input.candidates} --number {wildcards.candidate}"
         " --work work/search/{wildcards.experiment}/candidate_{wildcards.candidate}"
@@ -153,5 +153,5 @@ rule conclude_search:
         ),
         folder=subpath(output[0], parent=True),
     shell:
-        "python {input.script} --strategy {params.strategy} --metric {params.metric} --rounds {input.rounds}"
+        "python {input.script:q} --strategy {params.strategy} --metric {params.metric} --rounds {input.rounds}"
         " --candidates {params.folders} --output {params.folder} > {log} 2>&1"

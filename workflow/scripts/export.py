@@ -8,13 +8,14 @@ from qatflow.cli import entry
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.flags import json_object
 from qatflow.export.export import export
+from qatflow.places import configured
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trained", type=Path, required=True, help="folder of the trained graph")
-    parser.add_argument("--config", type=Path, required=True, help="compress YAML")
+    parser.add_argument("--config", type=configured, required=True, help="compress YAML")
     parser.add_argument("--overrides", type=json_object, default={}, help="JSON: values in place of the YAML's, by key")
     parser.add_argument("--strategy", required=True, help="name of the strategy in the YAML")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")

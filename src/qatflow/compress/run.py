@@ -16,6 +16,7 @@ from qatflow.errors import UserError
 from qatflow.files import sha256, whole_folder
 from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
+from qatflow.places import configured
 from qatflow.sums import write_sealed
 from qatflow.tensorflow_runtime import start
 from qatflow.training.history import write_csv
@@ -58,7 +59,7 @@ def compress(
             named there, all such layers are listed; or no int8 model of it could run. Or fewer GPUs are there than are
             asked for, or memory does not suffice.
     """
-    config = load_compress(Path(section.config), section.overrides)
+    config = load_compress(configured(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
     follows = None if teacher is None else load(teacher)
     begins = None if config.compressor.init_model is None else Path(config.compressor.init_model)
@@ -84,7 +85,11 @@ def compress(
         start(seed, threads, hardware)
         compressed = compressor.run(folder, experiment)
         folders = [pretrained, *filter(None, [teacher, begins, network])]
-        inputs = [data, *(folder / name for folder in folders for name in ("model", "weights")), Path(section.config)]
+        inputs = [
+            data,
+            *(folder / name for folder in folders for name in ("model", "weights")),
+            configured(section.config),
+        ]
         inputs += [] if search is None else [search]
         settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
         made = provenance.record(inputs, settings, seed)

@@ -10,12 +10,13 @@ from qatflow.config.compress_checks import trained_by
 from qatflow.config.compress_model import CompressConfig
 from qatflow.config.compress_yaml import Recipes
 from qatflow.config.experiments import Expanded, clashes, expand
-from qatflow.config.merge import Merged, Report, merge
+from qatflow.config.merge import COMMAND_LINE, Merged, Report, merge
 from qatflow.config.model import Config
 from qatflow.config.paths import file_problem
 from qatflow.config.validate import Known, Problem, nearest, problem, refusal, report, validate
 from qatflow.config.yaml_lines import YamlFile, read_yaml
 from qatflow.errors import UserError
+from qatflow.places import configured
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,19 @@ def load_config(files: Sequence[Path], overrides: Mapping[str, Any] | None = Non
     return next(iter(found.values())).config
 
 
-def load_experiments(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> dict[str, Experiment]:
+OF_MODULE = "the module's config"
+"""How messages name the settings that an outer workflow gives, when it uses this one as a module."""
+
+
+def load_experiments(
+    files: Sequence[Path], overrides: Mapping[str, Any] | None = None, said_in: str = COMMAND_LINE
+) -> dict[str, Experiment]:
     """Read `files` in their order, later ones over earlier ones (mappings merge, all else is replaced), and check.
 
     Args:
         files: YAML files; paths within them are relative to the working directory.
         overrides: values by top-level key, as Snakemake's `--config` gives them.
+        said_in: how messages name these: COMMAND_LINE or OF_MODULE.
 
     Returns:
         The settings of each experiment to be run, by its name, in the order in which they are written.
@@ -64,7 +72,7 @@ def load_experiments(files: Sequence[Path], overrides: Mapping[str, Any] | None 
             sources.append(read_yaml(file))
         except UserError as error:
             unreadable.append(str(error))
-    merged = merge(sources, overrides)
+    merged = merge(sources, overrides, said_in)
     merged.whole &= not unreadable
     expanded, wrong = expand(merged)
     reports = {report(merged, found): None for found in wrong}
@@ -154,7 +162,7 @@ def _compress(config: Config, merged: Merged, recipes: Recipes) -> tuple[Compres
         key: (value, merged.place(("compress", "overrides", key))) for key, value in config.compress.overrides.items()
     }
     try:
-        compress, lines = recipes.read(Path(path), overrides, written_by_workflow(config.experiment))
+        compress, lines = recipes.read(configured(path), overrides, written_by_workflow(config.experiment))
     except UserError as error:
         reason = file_problem(path) or str(error)
         return None, [f"{merged.place(('compress', 'config'))}: compress.config: {reason}"]

@@ -1,8 +1,10 @@
 """Overlays: several YAML files as one configuration, each value with the place it comes from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import yaml
 
 from qatflow.config.keys import Keys, all_ways, dotted
 from qatflow.config.scalars import plain_scalar
@@ -72,8 +74,17 @@ class Merged:
         return self.last
 
 
-def merge(files: Iterable[YamlFile], overrides: Mapping[str, Any] | None = None) -> Merged:
-    """Merge `files` in their order, then `overrides` as Snakemake's `--config` gives them."""
+COMMAND_LINE = "--config"
+
+
+def merge(files: Iterable[YamlFile], overrides: Mapping[str, Any] | None = None, said_in: str = COMMAND_LINE) -> Merged:
+    """Merge `files` in their order, then `overrides` as Snakemake's `--config` gives them, or as its YAML reader does.
+
+    Args:
+        files: the sources, later ones over earlier ones.
+        overrides: values by top-level key.
+        said_in: how messages name these; COMMAND_LINE also says how texts in them were read.
+    """
     merged = Merged()
     for source, file in enumerate(files):
         name = shown(file.path)
@@ -83,12 +94,15 @@ def merge(files: Iterable[YamlFile], overrides: Mapping[str, Any] | None = None)
         merged.reports += [Report(Place(source, found.line, name), found.text) for found in file.mistakes]
         merged.whole &= file.whole
     if overrides:
-        place = Place(merged.last.source + 1, 0, "--config")
+        place = Place(merged.last.source + 1, 0, said_in)
+        of_command_line = said_in == COMMAND_LINE
         # Snakemake leaves numbers within nested values as text
         data: dict[str, Any] = {}
         for key, value in {str(key): value for key, value in overrides.items()}.items():
             try:
-                data[key] = value if isinstance(value, str) and not no_key(key) else _typed({key: value}, ())[key]
+                as_is = of_command_line and isinstance(value, str) and not no_key(key)
+                read = plain_scalar if of_command_line else _of_yaml_1_1
+                data[key] = value if as_is else _typed({key: value}, (), read)[key]
             except ValueError as error:
                 data[key] = Unknown.VALUE
                 merged.reports.append(Report(place, str(error)))
@@ -137,19 +151,26 @@ def _update(
         merged.places |= {new: places[new] for new in (keys, *((*keys, *way) for way in all_ways(value)))}
 
 
-def _typed(value: Any, keys: Keys) -> Any:
+def _of_yaml_1_1(text: str) -> Any:
+    """Return what a text is that a reader of YAML 1.1 left as such: `1e-3` is a number, "12" was written as text."""
+    plain = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))
+    found = plain_scalar(text) if plain == "tag:yaml.org,2002:str" else text
+    return found if isinstance(found, int | float) else text
+
+
+def _typed(value: Any, keys: Keys, read: Callable[[str], Any]) -> Any:
     if len(keys) > MAX_DEPTH:
         raise ValueError(f"{dotted(keys[:1])}: nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
         for key in map(str, value):
             if reason := no_key(key):
                 raise ValueError(f"{dotted((*keys, key))}: {reason}")
-        return {str(key): _typed(inner, (*keys, str(key))) for key, inner in value.items()}
+        return {str(key): _typed(inner, (*keys, str(key)), read) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_typed(inner, (*keys, index)) for index, inner in enumerate(value)]
+        return [_typed(inner, (*keys, index), read) for index, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
     try:
-        return plain_scalar(value)
+        return read(value)
     except ValueError as error:
         raise ValueError(f"{dotted(keys)}: {error}") from None

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qatflow.config.load import Experiment, load_experiments
@@ -14,7 +15,38 @@ from qatflow.files import read_json, write_json
 RECORD = ".configfiles.json"
 
 
-def check_owner(experiment: Experiment, files: Sequence[Path], default: Sequence[Path]) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """What a run has its configuration from, behind the files that every run reads first.
+
+    Attributes:
+        files: the configuration files in their order, seen from the working folder.
+        outer: the Snakefile of the workflow that uses this one as a module and gives it its settings, seen from there.
+    """
+
+    files: tuple[str, ...]
+    outer: str | None = None
+
+    @classmethod
+    def of(cls, files: Sequence[Path], outer: Path | None = None) -> "Origin":
+        """Return the origin of a run that is started in the working folder."""
+        return cls(tuple(map(os.path.relpath, files)), None if outer is None else os.path.relpath(outer))
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """What a message names, the last first to be changed."""
+        return (*([self.outer] if self.outer else []), *self.files)
+
+    def without(self, name: str) -> "Origin":
+        """Return the origin without a file."""
+        return Origin(tuple(file for file in self.files if file != name), self.outer)
+
+    def is_part_of(self, other: "Origin") -> bool:
+        """Say whether the other has all of these files, and perhaps more."""
+        return set(self.named) <= set(other.named)
+
+
+def check_owner(experiment: Experiment, origin: Origin, default: Sequence[Path]) -> None:
     """Refuse to make an experiment's results anew with other files while those that made them still name it.
 
     Files given on top of the recorded ones, or left out of them, are the same experiment with other settings. Files
@@ -22,7 +54,7 @@ def check_owner(experiment: Experiment, files: Sequence[Path], default: Sequence
 
     Args:
         experiment: its settings in this run.
-        files: the configuration files of this run behind `default`, in their order.
+        origin: what this run has its configuration from, behind `default`.
         default: the files that every run reads first.
 
     Raises:
@@ -30,39 +62,44 @@ def check_owner(experiment: Experiment, files: Sequence[Path], default: Sequence
     """
     config = experiment.config
     folder = Path("results", config.experiment)
-    made_with, given = _recorded(folder), _names(files, folder)
-    if set(made_with) <= set(given) or set(given) <= set(made_with) or _has(folder, experiment):
+    made_with, given = _recorded(folder), origin.without(str(folder / "config.yaml"))
+    if made_with.is_part_of(given) or given.is_part_of(made_with) or _has(folder, experiment):
         return
-    try:
-        others = load_experiments([*default, *map(Path, made_with)])
-    except UserError:
-        return
-    if config.experiment in others:
+    if _still_names(made_with, config.experiment, default):
+        mine, other = given.named[-1], made_with.named[-1]
         raise UserError(
-            f"{given[-1]}: experiment: {config.experiment!r} is also that of {made_with[-1]}, whose results are in "
-            f"{folder}/ and would be replaced; give one of the two files another `experiment`, or remove {folder}/"
+            f"{mine}: experiment: {config.experiment!r} is also that of {other}, whose results are in {folder}/ and "
+            f"would be replaced; give one of the two files another `experiment`, or remove {folder}/"
         )
 
 
-def record_owner(config: Config, files: Sequence[Path]) -> None:
+def record_owner(config: Config, origin: Origin) -> None:
     """Note with which files, behind the default, the results are made from now on."""
     folder = Path("results", config.experiment)
-    names = _names(files, folder)
-    if names and _recorded(folder) != names:
-        write_json(folder / RECORD, names)
+    given = origin.without(str(folder / "config.yaml"))  # the results' own configuration is nobody else's
+    if given.named and _recorded(folder) != given:
+        files = list(given.files)
+        write_json(folder / RECORD, {"module_of": given.outer, "files": files} if given.outer else files)
 
 
-def _names(files: Sequence[Path], folder: Path) -> list[str]:
-    """Return the files, seen from here, without the results' own configuration, which is nobody else's."""
-    return [name for name in map(os.path.relpath, files) if name != str(folder / "config.yaml")]
-
-
-def _recorded(folder: Path) -> list[str]:
+def _recorded(folder: Path) -> Origin:
     try:
-        names = read_json(folder / RECORD)
+        found = read_json(folder / RECORD)
     except (OSError, ValueError):
-        return []
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        return Origin(())
+    files, outer = (found.get("files"), found.get("module_of")) if isinstance(found, dict) else (found, None)
+    names = [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
+    return Origin(tuple(names), outer if isinstance(outer, str) else None)
+
+
+def _still_names(made_with: Origin, experiment: str, default: Sequence[Path]) -> bool:
+    """Say whether what made the results still names them; of an outer workflow's code, whether it is still there."""
+    if made_with.outer:
+        return all(Path(name).exists() for name in made_with.named)
+    try:
+        return experiment in load_experiments([*default, *map(Path, made_with.files)])
+    except UserError:
+        return False
 
 
 def _has(folder: Path, experiment: Experiment) -> bool:

@@ -7,6 +7,7 @@ from qatflow.compress.init_model import initial_graph
 from qatflow.config.compress_yaml import load_compress
 from qatflow.config.model import CompressSection
 from qatflow.graph.store import load
+from qatflow.places import configured
 from qatflow.search.spaces import Setup
 
 
@@ -29,7 +30,7 @@ def setup(
     Raises:
         UserError: the YAML has problems, or a folder holds no graph.
     """
-    written = Path(section.config)
+    written = configured(section.config)
     config, graph = load_compress(written, section.overrides), load(pretrained)
     folders = [pretrained]
     if config.compressor.init_model is not None:
