@@ -106,7 +106,7 @@ def lock_folder():
 
 
 def own_name(job):
-    """Return the name that a job's rule has here: an outer workflow may give it another, and has rules of its own."""
+    """Return what a job's rule is called here; an outer workflow may give it another name, and has some of its own."""
     looked_for = (
         "run_on_device",
         "measure_latency",
