@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Set-up, then Snakemake:
-#   ./run.sh                                   snakemake --cores 4 all
+#   ./run.sh                                   snakemake --cores all all
 #   ./run.sh -n                                dry run
 #   ./run.sh compress                          one stage and what it needs
 #   ./run.sh --configfile config/test.yaml     another configuration
-# Arguments are Snakemake's; `--cores 4` is put before them unless they name cores, jobs, an executor or a profile.
+# Arguments are Snakemake's; `--cores all` is put before them unless they name cores, jobs, an executor or a profile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup.sh
@@ -25,6 +25,6 @@ if (($# == 0)); then
     set -- all
 fi
 if ! says_where_to_run "$@"; then
-    set -- --cores 4 "$@"
+    set -- --cores all "$@"
 fi
 PATH="$PWD/.venv/bin:$PATH" exec .venv/bin/snakemake "$@"

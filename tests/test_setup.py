@@ -18,7 +18,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout(tmp_path_factory.mktemp("installed"))
     answer = checkout.run()
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout == "snakemake 1.0 --cores 4 all\n"
+    assert answer.stdout == "snakemake 1.0 --cores all all\n"
     assert "installing 1 Python packages into .venv" in answer.stderr
     yield checkout
 
@@ -26,11 +26,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 @pytest.mark.parametrize(
     ("arguments", "passed_on"),
     [
-        ([], "--cores 4 all"),
-        (["all"], "--cores 4 all"),
-        (["compress"], "--cores 4 compress"),
-        (["-n"], "--cores 4 -n"),
-        (["--config", "seed=2", "a b"], "--cores 4 --config seed=2 a b"),
+        ([], "--cores all all"),
+        (["all"], "--cores all all"),
+        (["compress"], "--cores all compress"),
+        (["-n"], "--cores all -n"),
+        (["--config", "seed=2", "a b"], "--cores all --config seed=2 a b"),
         (["-c2", "all"], "-c2 all"),
         (["--cores", "all"], "--cores all"),
         (["--cores=1"], "--cores=1"),
@@ -58,7 +58,7 @@ def test_it_runs_from_any_folder(installed, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert answer.stdout == "snakemake 1.0 --cores 4 -n\n"
+    assert answer.stdout == "snakemake 1.0 --cores all -n\n"
 
 
 def test_a_changed_project_file_installs_the_project_alone_again_and_a_changed_lock_everything(checkout):
@@ -73,7 +73,7 @@ def test_a_changed_project_file_installs_the_project_alone_again_and_a_changed_l
 
     (checkout.folder / "requirements.lock").write_text(wheel(checkout.wheels, "2.0"))
     answer = checkout.run()
-    assert answer.stdout == "snakemake 2.0 --cores 4 all\n"
+    assert answer.stdout == "snakemake 2.0 --cores all all\n"
     assert (answer.returncode, checkout.builds(), kept.exists()) == (0, 3, False)
     assert checkout.run().stderr == ""
 
@@ -92,7 +92,7 @@ def test_a_killed_set_up_is_mended_by_the_next_start(checkout):
     hold.unlink()
 
     answer = checkout.run()
-    assert answer.stdout == "snakemake 1.0 --cores 4 all\n"
+    assert answer.stdout == "snakemake 1.0 --cores all all\n"
     assert answer.returncode == 0
     assert not (left / "half").exists()
     assert checkout.run().stderr == ""
@@ -107,8 +107,8 @@ def test_two_set_ups_at_once_do_not_collide(checkout):
     assert second.stderr is not None
     assert second.stderr.readline() == "set-up: waiting for another set-up in this folder\n"
     hold.unlink()
-    assert first.communicate(timeout=60)[0] == "snakemake 1.0 --cores 4 first\n"
-    assert second.communicate(timeout=60) == ("snakemake 1.0 --cores 4 second\n", "")
+    assert first.communicate(timeout=60)[0] == "snakemake 1.0 --cores all first\n"
+    assert second.communicate(timeout=60) == ("snakemake 1.0 --cores all second\n", "")
     assert checkout.builds() == 1
 
 
@@ -119,7 +119,7 @@ def test_a_moved_checkout_gets_a_new_environment(checkout):
     shutil.rmtree(checkout.folder)
     checkout.folder = checkout.folder.parent / "copy"
     answer = checkout.run()
-    assert answer.stdout == "snakemake 1.0 --cores 4 all\n"
+    assert answer.stdout == "snakemake 1.0 --cores all all\n"
     assert "installing 1 Python packages" in answer.stderr
 
 
@@ -159,4 +159,4 @@ def test_python_3_11_is_found_beside_another_or_where_it_is_said_to_be(checkout,
     shutil.copy(checkout.bin / "python3", checkout.bin / ("other" if given else "python3.11"))
     old_python(checkout)
     answer = checkout.run(**({"PYTHON": "other"} if given else {}))
-    assert answer.stdout == "snakemake 1.0 --cores 4 all\n"
+    assert answer.stdout == "snakemake 1.0 --cores all all\n"

@@ -76,7 +76,7 @@ def test_without_apt_they_are_listed(refused):
 
 
 def test_they_can_be_done_without(bare):
-    assert bare.run("data", QATFLOW_NO_APT="1").stdout == "snakemake 1.0 --cores 4 data\n"
+    assert bare.run("data", QATFLOW_NO_APT="1").stdout == "snakemake 1.0 --cores all data\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
@@ -118,7 +118,7 @@ def test_root_installs_them_and_reads_the_lists_only_where_they_lack(bare, apt, 
     if lists == "absent":
         (bare.folder / "known").write_text("")
     answer = bare.run()
-    assert answer.stdout == "snakemake 1.0 --cores 4 all\n"
+    assert answer.stdout == "snakemake 1.0 --cores all all\n"
     calls = [line for line in apt.read_text().splitlines() if "dataset-fashion-mnist" not in line]
     installs = [call for call in calls if " install " in call]
     assert len(installs) == 1
