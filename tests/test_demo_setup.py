@@ -14,10 +14,10 @@ def test_the_header_is_installed_where_it_is_missing(checkout: Checkout) -> None
     checkout.program("apt-get", f'echo "$@" >>{log}\n[[ "$*" != *libstb-dev* ]] || : >{header}')
     checkout.program("apt-cache", "exit 0")
     checkout.program("sudo", '[[ "$1" != -n ]] || shift\nexec "$@"')
-    assert checkout.run().stdout == "snakemake 1.0 --cores 4 all\n"
+    assert checkout.run().stdout == "snakemake 1.0 --cores all all\n"
     assert [line for line in log.read_text().splitlines() if line.endswith("install libstb-dev")]
     before = log.read_text()
-    assert checkout.run().stdout == "snakemake 1.0 --cores 4 all\n"  # with the header there is nothing to do
+    assert checkout.run().stdout == "snakemake 1.0 --cores all all\n"  # with the header there is nothing to do
     assert "libstb-dev" not in log.read_text().removeprefix(before)
 
 

@@ -344,12 +344,12 @@ def test_missing_model_names_the_stage(
     model = write_model(tmp_path / "model")
     (model / missing).unlink()
     message = error_line(run(manifest, arm_bundle, model, tmp_path / "device"))
-    assert missing in message and f"snakemake --cores 4 {target}" in message
+    assert missing in message and f"snakemake --cores all {target}" in message
 
 
 def test_missing_demo_names_the_stage(manifest: Path, tmp_path: Path) -> None:
     message = error_line(run(manifest, tmp_path / "nowhere", write_model(tmp_path / "model"), tmp_path / "device"))
-    assert "no built demo" in message and "snakemake --cores 4 build_demo" in message
+    assert "no built demo" in message and "snakemake --cores all build_demo" in message
 
 
 def test_model_of_other_classes_is_refused(

@@ -14,7 +14,7 @@ from qatflow.sums import compare, read_sealed, write_sealed
 
 FORMAT = 1
 FILE = "manifest.json"
-AGAIN = "prepare the data again with `snakemake --cores 4 data --forcerun prepare_data`"
+AGAIN = "prepare the data again with `snakemake --cores all data --forcerun prepare_data`"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def _data(body: bytes, length: int, path: Path, offset: int) -> bytes:
 def _damaged(path: Path, offset: int) -> UserError:
     return UserError(
         f"{path}: the record at byte {offset} is damaged (its CRC-32C does not fit, or the file is cut off): "
-        "prepare the data again with `snakemake --cores 4 data --forcerun prepare_data`"
+        "prepare the data again with `snakemake --cores all data --forcerun prepare_data`"
     )
 
 

@@ -13,8 +13,8 @@ FILE = "manifest.json"
 DEMO_FOLDER = Path("demo/cxx/mobile_light")
 LIBRARY_FOLDER = Path("cxx/lib")
 PROGRAM = "mobilenetv1_light_api"
-CHANGED = "build it again with `snakemake --cores 4 build_demo --forcerun build_mobile_light`"
-AGAIN = "build it with `snakemake --cores 4 build_demo`"
+CHANGED = "build it again with `snakemake --cores all build_demo --forcerun build_mobile_light`"
+AGAIN = "build it with `snakemake --cores all build_demo`"
 
 
 @dataclass(frozen=True)

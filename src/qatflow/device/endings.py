@@ -8,7 +8,7 @@ from qatflow.device.interface import Completed
 STATUSES = {
     126: "it could not be started there: is the folder mounted noexec, or the file for another processor?",
     127: "the program, its loader or a library is missing there: does device.target fit the device? android.armv8 with "
-    "gcc carries its own; build it with `snakemake --cores 4 build_demo`",
+    "gcc carries its own; build it with `snakemake --cores all build_demo`",
     132: "illegal instruction: LiteRT used an instruction that this CPU does not have: in the emulator choose another "
     "device.cpu; on a device, check that it is an armv8-a one",
     134: "it aborted: run it again with device.keep, and by hand on the device",

@@ -25,7 +25,7 @@ class ModelFolder:
         self.name, self.files = name, {file: folder / file for file in FILES}
         for file in self.files.values():
             if not file.is_file():
-                raise UserError(f"{file} is missing: make the model with `snakemake --cores 4 optimize`")
+                raise UserError(f"{file} is missing: make the model with `snakemake --cores all optimize`")
             check(file)
         self.host = Model(self.files["model.tflite"])
 

@@ -11,7 +11,7 @@ from qatflow.device.interface import DeviceError
 
 DIMENSION = re.compile(r"Output dim: (\d+)")
 OUTPUT = re.compile(r"Output\[(\d+)\]: (-?\d+\.\d+|-?nan|-?inf)")
-AGAIN = "is it the demo of this checkout? build it again with `snakemake --cores 4 build_demo`"
+AGAIN = "is it the demo of this checkout? build it again with `snakemake --cores all build_demo`"
 
 
 def check_printed(text: str, program: str) -> None:
