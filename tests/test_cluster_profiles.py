@@ -20,6 +20,8 @@ LOCAL = {
     *("fetch_runtime", "fetch_model", "build_mobile_light", "write_config", "export_models", "optimize_int8"),
     *(
         "optimize_float",
+        "take_float_model",
+        "take_ptq_model",
         "require_accuracy",
         "require_latency",
         "run_on_device",

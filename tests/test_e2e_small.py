@@ -43,7 +43,7 @@ BELOW_EXPORT = {
     "gate_latency",
     "require_latency",
 }
-BELOW_FLOAT = {"optimize_float", "quantise_after_training"}
+BELOW_FLOAT = {"optimize_float", "quantise_after_training", "take_float_model", "take_ptq_model"}
 OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt", "digits_quant_ptq")
              for file in ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")]  # fmt: skip
 EXPORTED = [f"output/{kind}/{file}" for kind in ("float", "int8", "mobile") for file in ("model", "weights")]

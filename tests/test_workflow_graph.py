@@ -81,6 +81,9 @@ PART_OF = {
     "write_config": "config",
 }
 
+COPIES = ("take_float_model", "take_ptq_model")
+"""The rules that run no program of ours."""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
@@ -93,7 +96,7 @@ def every_job(project: Project) -> dict[str, Job]:
     auto = ("all", "--config", "method=auto")
     plans = (("all",), auto, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
-    return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
+    return {job.rule: job for job in reversed(found) if job.rule not in {*TARGETS, *COPIES}}
 
 
 def ready(project: Project) -> tuple[str, str]:
@@ -116,8 +119,40 @@ def test_each_target_plans_exactly_the_stages_it_needs(project, target):
 def test_quantisation_after_training_needs_no_training_for_int8(project):
     expected = dict.fromkeys({*WITHOUT_TRAINING, "all"}, 1)
     assert project.plan("all", *SMALL, "--config", "method=ptq") == expected
-    needed = {"prepare_data", "make_pretrained", "optimize_float", "quantise_after_training", "optimize"}
+    needed = {
+        "prepare_data",
+        "make_pretrained",
+        "optimize_float",
+        "quantise_after_training",
+        "take_ptq_model",
+        "optimize",
+    }
     assert project.plan("optimize", *SMALL, "--config", "method=ptq") == dict.fromkeys(needed, 1)
+
+
+def test_experiments_with_the_same_weights_share_one_model_quantised_after_training(project):
+    text = (
+        "experiments:\n  a:\n  b: {seed: 2}\n  c: {compress.learning_rate: 0.001}\n  d: {model.keep_in_float: []}\n"
+        "  e: {model.keep_in_float: [conv1]}\n"
+    )
+    (project.folder / "shared.yaml").write_text(text)
+    four = ("--configfile", "config/test.yaml", "shared.yaml", "--config", "only=[a,b,c,d]")
+    plan = project.plan("all", *four)
+    assert {rule: plan[rule] for rule in ("optimize_float", "quantise_after_training")} == {
+        "optimize_float": 1,
+        "quantise_after_training": 1,
+    }
+    assert {plan[rule] for rule in (*COPIES, "train_int8", "gate_accuracy", "evaluate_tflite")} == {4}
+    # other layers in float are another model, of the same float one; method auto reads from the same place
+    found = jobs(project.dry_run("all", *four[:-2], "--config", "method=auto"))
+    made = sorted(job.log for job in found if job.rule in ("optimize_float", "quantise_after_training"))
+    assert len(made) == 3 and made[1] == "logs/quantise_after_training/MobileNetV1_digits.log"
+    assert made[0] == "logs/optimize_float/MobileNetV1_digits.log"
+    assert re.fullmatch(r"logs/quantise_after_training/MobileNetV1_digits_float_[0-9a-f]{12}\.log", made[2])
+    read = {
+        path for job in found if job.rule == "take_ptq_model" for path in job.inputs if path.endswith("model.tflite")
+    }
+    assert read == {f"pretrain/{Path(log).stem}/model.tflite".replace("digits", "digits_ptq") for log in made[1:]}
 
 
 def test_a_model_that_is_quantised_already_needs_neither_weights_nor_training(project):
@@ -339,19 +374,21 @@ def test_the_graph_is_printed_alone(project):
         ("train_int8", "export_models"),
         ("export_models", "optimize_int8"),
         ("optimize_int8", "gate_accuracy"),
-        ("optimize_float", "gate_accuracy"),
+        ("optimize_float", "take_float_model"),
+        ("take_float_model", "gate_accuracy"),
         ("optimize_float", "quantise_after_training"),
-        ("quantise_after_training", "gate_accuracy"),
-        ("quantise_after_training", "evaluate_tflite"),
+        ("quantise_after_training", "take_ptq_model"),
+        ("take_ptq_model", "gate_accuracy"),
+        ("take_ptq_model", "evaluate_tflite"),
         ("gate_accuracy", "require_accuracy"),
         ("require_accuracy", "run_on_device"),
         ("build_mobile_light", "run_on_device"),
         ("fetch_runtime", "build_mobile_light"),
-        ("optimize_float", "evaluate_tflite"),
+        ("take_float_model", "evaluate_tflite"),
         ("evaluate_fake_quant", "evaluate_tflite"),
         ("evaluate_tflite", "make_report"),
         ("run_on_device", "make_report"),
-        ("optimize_float", "run_on_device"),
+        ("take_float_model", "run_on_device"),
         ("run_on_device", "gate_latency"),
         ("gate_latency", "require_latency"),
         ("make_report", "require_latency"),

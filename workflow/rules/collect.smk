@@ -34,7 +34,7 @@ rule optimize:
                 rules.adopt_ready_model.output
                 if name in READY
                 else (
-                    rules.quantise_after_training.output
+                    rules.take_ptq_model.output
                     if config.method == "ptq"
                     else rules.optimize_int8.output
                 )

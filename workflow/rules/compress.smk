@@ -20,6 +20,8 @@ rule train_int8:
         "logs/train_int8/{experiment}.log",
     benchmark:
         "logs/train_int8/{experiment}.jsonl"
+    # ahead of device runs and whatever else takes a core or two: on few cores it would wait for their end
+    priority: 10
     conda:
         "../../envs/tensorflow.yaml"
     threads: 4

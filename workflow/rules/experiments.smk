@@ -1,10 +1,22 @@
 """Which experiment a job belongs to, and what it takes from that one's configuration."""
 
+import hashlib
+
 from qatflow.config.devices import devices
 from qatflow.device.targets import find_target
 from qatflow.models.own_function import source_files
 from qatflow.optimize.ready_source import ready_file
 from qatflow.pretrained.sources import weights_file
+
+DEPLOYED = ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")
+
+
+def kept_in_float(config):
+    """Return what tells a choice of layers in float from others in a folder's name: nothing where there are none."""
+    names = config.model.keep_in_float
+    digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+    return f"_float_{digest[:12]}" if names else ""
+
 
 # What a wildcard stands for: experiments that share data or float weights agree in what these are made with.
 OF = {
@@ -27,6 +39,8 @@ READY = {
     for name, config in CONFIGS.items()
     if config.quantized_model.given
 }
+# A configuration with each choice of layers in float, by what the folder of the model quantised after training ends in.
+KEPT_IN_FLOAT = {kept_in_float(config): config for config in CONFIGS.values()}
 # The devices of each experiment, by name.
 DEVICES = {
     name: {device.section.name: device.section for device in devices(config)}
@@ -89,6 +103,19 @@ def pretrained_file(file):
     return (
         lambda wildcards: f"pretrain/{of(wildcards).pretrained.name}_pretrained/{file}"
     )
+
+
+def shared_float_model(wildcards):
+    """Return the files of the float .tflite that all experiments with a job's weights have."""
+    folder = f"pretrain/{of(wildcards).pretrained.name}_float_opt"
+    return [f"{folder}/{file}" for file in DEPLOYED]
+
+
+def shared_ptq_model(wildcards):
+    """Return the files of the model quantised after training that all experiments with a job's weights and layers have."""
+    config = of(wildcards)
+    folder = f"pretrain/{config.pretrained.name}_ptq{kept_in_float(config)}"
+    return [f"{folder}/{file}" for file in DEPLOYED]
 
 
 def device_of(wildcards):

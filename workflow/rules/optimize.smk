@@ -30,12 +30,29 @@ rule optimize_int8:
         " --optimize_out {params.folder} > {log} 2>&1"
 
 
+# Once for all experiments with these weights, whatever they do with them.
 use rule optimize_int8 as optimize_float with:
     input:
         **program("model_optimize_tool"),
         model=pretrained_file("model"),
         weights=pretrained_file("weights"),
         data=data_manifest,
+    output:
+        multiext(
+            "pretrain/{pretrained}_float_opt/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/optimize_float/{pretrained}.log",
+    localrule: True  # is not taken over
+
+
+rule take_float_model:
+    input:
+        shared_float_model,
     output:
         multiext(
             "results/{experiment}/{experiment}_float_opt/",
@@ -45,5 +62,12 @@ use rule optimize_int8 as optimize_float with:
             "optimization.json",
         ),
     log:
-        "logs/optimize_float/{experiment}.log",
-    localrule: True  # is not taken over
+        "logs/take_float_model/{experiment}.log",
+    localrule: True
+    resources:
+        **asks(LIGHT),
+    params:
+        folder=subpath(output[0], parent=True),
+    shell:
+        # copies: Snakemake changes the times of outputs, and with a link those of the shared files
+        "cp {input} {params.folder} > {log} 2>&1"

@@ -43,6 +43,8 @@ rule make_pretrained:
         "logs/make_pretrained/{pretrained}.log",
     benchmark:
         "logs/make_pretrained/{pretrained}.jsonl"
+    # ahead of device runs and whatever else takes a core or two: on few cores it would wait for their end
+    priority: 10
     conda:
         "../../envs/tensorflow.yaml"
     threads: 4

@@ -1,11 +1,41 @@
 """Quantisation after training: the baseline of every report, and what ships where it is good enough."""
 
 
+# Once for all experiments with these weights and layers in float.
 rule quantise_after_training:
     input:
         **program("ptq"),
-        model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        model="pretrain/{pretrained}_float_opt/model.tflite",
         data=data_manifest,
+    output:
+        multiext(
+            "pretrain/{pretrained}_ptq{kept}/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/quantise_after_training/{pretrained}{kept}.log",
+    wildcard_constraints:
+        kept="(_float_[0-9a-f]+)?",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **asks(calibration_by_litert),
+    params:
+        folder=subpath(output[0], parent=True),
+        keep_in_float=lambda wildcards: flags(
+            KEPT_IN_FLOAT[wildcards.kept].model, only=("keep_in_float",)
+        ),
+    shell:
+        "python {input.script:q} --float {input.model} --data {input.data}"
+        " --output {params.folder} {params.keep_in_float} > {log} 2>&1"
+
+
+use rule take_float_model as take_ptq_model with:
+    input:
+        shared_ptq_model,
     output:
         multiext(
             "results/{experiment}/{experiment}_ptq/",
@@ -15,17 +45,8 @@ rule quantise_after_training:
             "optimization.json",
         ),
     log:
-        "logs/quantise_after_training/{experiment}.log",
-    conda:
-        "../../envs/light.yaml"
-    resources:
-        **asks(calibration_by_litert),
-    params:
-        folder=subpath(output[0], parent=True),
-        keep_in_float=flags_of("model", only=("keep_in_float",)),
-    shell:
-        "python {input.script:q} --float {input.model} --data {input.data}"
-        " --output {params.folder} {params.keep_in_float} > {log} 2>&1"
+        "logs/take_ptq_model/{experiment}.log",
+    localrule: True  # is not taken over
 
 
 # With method auto, which jobs follow depends on what this one finds.

@@ -89,6 +89,8 @@ rule evaluate_candidate:
         "logs/evaluate_candidate/{experiment}.{round}.{candidate}.log",
     benchmark:
         "logs/evaluate_candidate/{experiment}.{round}.{candidate}.jsonl"
+    # ahead of device runs and whatever else takes a core or two: on few cores it would wait for their end
+    priority: 10
     conda:
         "../../envs/tensorflow.yaml"
     threads: 4
