@@ -64,6 +64,8 @@ rule take_float_model:
     log:
         "logs/take_float_model/{experiment}.log",
     localrule: True
+    conda:
+        "../../envs/light.yaml"
     resources:
         **asks(LIGHT),
     params:
