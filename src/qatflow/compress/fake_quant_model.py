@@ -8,6 +8,7 @@ from tf_keras import layers
 
 from qatflow.compress.quantizers.fake_quant import activation_grid, fake_quant
 from qatflow.graph.graph import ActivationScale, Graph, Node
+from qatflow.graph.names import layer_names, tensor_layer
 from qatflow.training.keras_model import TrainingModel, training_model
 
 
@@ -34,6 +35,7 @@ class FixedScales:
 
     def __init__(self, graph: Graph):
         self.graph = graph
+        self._names = layer_names(graph)
 
     def begin(self, graph: Graph) -> None:
         """Need nothing."""
@@ -45,7 +47,7 @@ class FixedScales:
     def after(self, node: Node) -> Any | None:
         """Quantise a tensor that has a scale."""
         scale = self.graph.activation_scales.get(node.name)
-        return scale and FixedFakeQuant(scale, f"{node.name.replace('/', '_')}_tensor")
+        return scale and FixedFakeQuant(scale, tensor_layer(self._names[node.name]))
 
 
 def fake_quant_model(graph: Graph) -> TrainingModel:

@@ -19,6 +19,7 @@ from qatflow.compress.quantizers.weights import AbsMaxWeight
 from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
+from qatflow.graph.names import layer_names, tensor_layer
 from qatflow.graph.operations import FIXED_GRID, QUANTISED_KERNEL, Dense
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
@@ -107,6 +108,7 @@ class Quantisers:
     def begin(self, graph: Graph) -> None:
         """Find what is to be quantised of another graph."""
         self.graph, settings = graph, self.settings
+        self._names = layer_names(graph)
         self._kernels.clear()
         self._tensors.clear()
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
@@ -133,7 +135,7 @@ class Quantisers:
             return None
         quantizer = self._quantizer(node)
         quantizer.least = self.least.get(node.name, 0.0)
-        name = f"{node.name.replace('/', '_')}_tensor"
+        name = tensor_layer(self._names[node.name])
         wrapper = QuantizeWrapperV2(layers.Activation("linear", name=name), TensorConfig(quantizer))
         self._tensors[node.name] = (quantizer, wrapper)
         return wrapper

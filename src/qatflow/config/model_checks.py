@@ -57,16 +57,14 @@ def _model_file(config: Config, path: str) -> Iterator[Problem]:
     elif not is_folder(path):  # a SavedModel's description needs TensorFlow: it is read by the job
         # loaded here, since few configurations name a model of their own
         from qatflow.models.described_end import end_problem
-        from qatflow.models.own_file import unknown_layers
+        from qatflow.models.own_file import check_description
         from qatflow.pretrained.weights_file import description
 
         try:
             described = description(Path(path))
-            unknown, end = unknown_layers(described), end_problem(described)
+            check_description(described, path)
         except UserError as error:
             yield problem(str(error), "model.file")
         else:
-            if unknown:
-                yield problem(f"these layers cannot be translated: {'; '.join(unknown)}", "model.file")
-            elif end:
+            if end := end_problem(described):
                 yield problem(end, "model.file")

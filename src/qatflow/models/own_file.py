@@ -4,20 +4,35 @@ from collections.abc import Iterator
 from typing import Any
 
 from qatflow.errors import UserError
-from qatflow.models.from_keras import ACTIVATIONS, HINTS, NESTED, TRANSLATIONS
+from qatflow.models.activations import NAMES
+from qatflow.models.from_keras import ACTIVATION_LAYERS, HINTS, NESTED, TRANSLATIONS, check_visible
 
 DEFAULTS = ("_initializer", "_regularizer", "_constraint")
 """Ends of the names of what only matters to new weights: left out, since their descriptions can name any function."""
-FUNCTIONS = {*ACTIVATIONS, "swish", "silu"}
+LIBRARY = ("keras", "tf_keras")
+"""Packages whose layers are known; a .keras file says of each layer where it is from."""
+POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
+"""What layers may have computed in; here they compute in float32."""
+MODEL_KEYS = ("name", "trainable", "layers", "input_layers", "output_layers")
+ENTRY_KEYS = ("name", "inbound_nodes")
+
+
+def check_description(description: Any, where: str) -> None:
+    """Raise where a description cannot become a model, as far as it can be seen without TensorFlow.
+
+    Args:
+        description: class_name and config, as tf-keras writes them.
+        where: the file, for messages.
+
+    Raises:
+        UserError: as `model_of`.
+    """
+    _checked(description, where)
 
 
 def unknown_layers(description: dict[str, Any]) -> list[str]:
     """Return name and kind of each layer that cannot be translated; no TensorFlow is needed."""
-    return [
-        f"{name} ({kind}{f': {HINTS[kind]}' if kind in HINTS else ''})"
-        for name, kind in _kinds(description)
-        if kind not in TRANSLATIONS and kind not in NESTED
-    ]
+    return [f"{name} ({kind}{f': {why}' if why else ''})" for name, kind, why in _kinds(description) if why is not None]
 
 
 def model_of(description: dict[str, Any], where: str) -> Any:
@@ -30,56 +45,105 @@ def model_of(description: dict[str, Any], where: str) -> Any:
     Raises:
         UserError: a layer is of an unknown kind (all are listed), or the description is damaged.
     """
-    unknown = unknown_layers(description)
-    if unknown:
-        raise UserError(
-            f"{where}: these layers cannot be translated: {'; '.join(unknown)}. Known kinds: "
-            f"{', '.join(sorted(TRANSLATIONS))}"
-        )
+    clean = _checked(description, where)
     import tf_keras
 
     try:
-        clean = _cleaned(description)
         kind = getattr(tf_keras, "Sequential" if clean["class_name"] == "Sequential" else "Model")
-        return kind.from_config(clean["config"])
+        made = kind.from_config(clean["config"])
+        check_visible(made)
+        return made
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     except Exception as error:  # whatever Keras meets in a description that is none
-        raise UserError(f"{where}: its description of the model is damaged ({error}): save it anew") from error
+        raise UserError(_damaged(where, error)) from error
 
 
-def _kinds(description: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    kind, config = str(description.get("class_name")), description.get("config")
-    if kind not in NESTED or not isinstance(config, dict):
-        yield str(config.get("name")) if isinstance(config, dict) else "?", kind
+def _checked(description: Any, where: str) -> dict[str, Any]:
+    """Return the description with plain values alone."""
+    try:
+        unknown = unknown_layers(description)
+        if unknown:
+            raise UserError(
+                f"these layers cannot be translated: {'; '.join(unknown)}. Known kinds: "
+                f"{', '.join(sorted(TRANSLATIONS))}"
+            )
+        return _cleaned(description)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(_damaged(where, error)) from error
+
+
+def _damaged(where: str, error: Exception) -> str:
+    said = " ".join(str(error).split())[:300]
+    return f"{where} is damaged: its description makes no model ({said or type(error).__name__}): save it anew"
+
+
+def _kinds(description: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
+    """Yield name and kind of each layer, and why it is not known; None: it is."""
+    kind, config = description["class_name"], description["config"]
+    if not isinstance(kind, str) or not isinstance(config, dict):
+        raise ValueError("a layer has no class_name or no config")
+    if kind not in NESTED:
+        yield str(config.get("name")), kind, _why_unknown(description)
         return
-    for layer in config.get("layers", []):
+    layers = config["layers"]
+    if not isinstance(layers, list) or not layers:
+        raise ValueError(f"model {config.get('name')} has no layers")
+    for layer in layers:
         yield from _kinds(layer)
+
+
+def _why_unknown(entry: dict[str, Any]) -> str | None:
+    kind, registered = entry["class_name"], entry.get("registered_name")
+    if kind not in TRANSLATIONS:
+        return HINTS.get(kind, "")
+    module = entry.get("module", LIBRARY[0])
+    if registered not in (None, kind) or not isinstance(module, str) or module.split(".")[0] not in LIBRARY:
+        return f"{registered or module} is not tf_keras' own class, and what it computes cannot be seen"
+    return None
 
 
 def _cleaned(entry: dict[str, Any]) -> dict[str, Any]:
     """Return a description of a layer or model with plain values alone."""
     entry = _with_lists(entry)
     kind, config = entry["class_name"], dict(entry["config"])
-    kept: dict[str, Any] = {key: entry[key] for key in ("name", "inbound_nodes") if key in entry}
+    kept: dict[str, Any] = {key: entry[key] for key in ENTRY_KEYS if key in entry}
     if _objects(kept):
         raise UserError(f"layer {config.get('name')} is called with objects, which are not made from a file")
     if kind in NESTED:
-        config = {
-            key: config[key]
-            for key in ("name", "trainable", "layers", "input_layers", "output_layers")
-            if key in config
-        }
+        config = {key: config[key] for key in MODEL_KEYS if key in config}
         config["layers"] = [_cleaned(layer) for layer in config["layers"]]
         return {"class_name": kind, "config": config, **kept}
+    return {"class_name": kind, "config": _plain(kind, config), **kept}
+
+
+def _plain(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a layer without what only matters to new weights."""
+    _check_type(kind, config)
     config = {key: value for key, value in config.items() if not key.endswith(DEFAULTS) and key != "dtype"}
     if "activation" in config:
-        config["activation"] = _function(config)
+        activation, config["activation"] = config["activation"], None
+    else:
+        activation = None
     if kind == "BatchNormalization" and isinstance(config.get("axis"), list):
-        config["axis"] = config["axis"][0]
+        (config["axis"],) = config["axis"]
     if _objects(config):
         raise UserError(f"layer {config.get('name')} ({kind}) is described by objects, which are not made from a file")
-    return {"class_name": kind, "config": config, **kept}
+    if activation is not None:
+        config["activation"] = _activation(config, activation)
+    return config
+
+
+def _check_type(kind: str, config: dict[str, Any]) -> None:
+    """Raise where a layer does not compute in floats."""
+    dtype = config.get("dtype")
+    if isinstance(dtype, dict):  # a policy
+        inner = dtype.get("config")
+        dtype = inner.get("name") if isinstance(inner, dict) else dtype
+    if dtype is not None and dtype not in (POLICIES[:1] if kind == "InputLayer" else POLICIES):
+        raise UserError(f"layer {config.get('name')} ({kind}) is of type {dtype}; float32 is needed")
 
 
 def _with_lists(value: Any) -> Any:
@@ -91,12 +155,17 @@ def _with_lists(value: Any) -> Any:
     return [_with_lists(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _function(config: dict[str, Any]) -> str:
-    value = config["activation"]
-    name = value.get("config") if isinstance(value, dict) else value
-    if not isinstance(name, str) or name not in FUNCTIONS:
+def _activation(config: dict[str, Any], value: Any) -> Any:
+    """Return the description of the activation inside a layer: a name, or a layer without weights."""
+    if isinstance(value, dict) and value.get("class_name") in ACTIVATION_LAYERS and _why_unknown(value) is None:
+        kind, inner = value["class_name"], value["config"]
+        return {"class_name": kind, "config": _plain(kind, dict(_with_lists(inner)))}
+    name = value.get("config") if isinstance(value, dict) and value.get("class_name") == "function" else value
+    if not isinstance(name, str) or name not in NAMES:
+        shown = value.get("class_name", name) if isinstance(value, dict) else name
         raise UserError(
-            f"layer {config.get('name')}: activation {name} cannot be translated; known: {', '.join(sorted(FUNCTIONS))}"
+            f"layer {config.get('name')}: activation {shown} cannot be translated; known: {', '.join(sorted(NAMES))} "
+            f"and the layers {', '.join(sorted(ACTIVATION_LAYERS))}"
         )
     return name
 

@@ -72,8 +72,12 @@ def build(function: str, shape: tuple[int, int, int], classes: int) -> Any:
             f"{function} returned {type(made).__module__}.{type(made).__qualname__}, and a model of tf_keras (Keras 2) "
             "is needed: build it with `from tf_keras import layers`"
         )
-    if not hasattr(made, "_nodes_by_depth"):
-        raise UserError(f"{function} returned a model whose layers cannot be seen: build a functional one")
+    from qatflow.models.from_keras import check_visible
+
+    try:
+        check_visible(made)
+    except UserError as error:
+        raise UserError(f"{function}: {error}") from error
     return made
 
 

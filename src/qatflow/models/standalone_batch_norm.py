@@ -8,7 +8,8 @@ import numpy as np
 
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import QUANTISED_KERNEL, BatchNorm, DepthwiseConv2D, Reshape
+from qatflow.graph.names import free_name
+from qatflow.graph.operations import QUANTISED_KERNEL, BatchNorm, DepthwiseConv2D, Operation, Reshape
 from qatflow.graph.shapes import shapes
 
 
@@ -18,6 +19,13 @@ def carried(graph: Graph) -> Graph:
     nodes: list[Node] = []
     weights = dict(graph.weights)
     renamed: dict[str, str] = {}
+    taken = set(known)
+
+    def added(name: str, operation: Operation, sources: tuple[str, ...]) -> str:
+        nodes.append(Node(free_name(name, taken), operation, sources))
+        taken.add(nodes[-1].name)
+        return nodes[-1].name
+
     for node in graph.nodes:
         sources = tuple(renamed.get(name, name) for name in node.inputs)
         if not isinstance(node.operation, BatchNorm) or _foldable(graph, graph.node(node.inputs[0])):
@@ -25,14 +33,12 @@ def carried(graph: Graph) -> Graph:
             continue
         channels, flat = known[node.name][-1], len(known[node.name]) == 1
         if flat:
-            nodes.append(Node(f"{node.name}/picture", Reshape((1, 1, channels)), sources))
-            sources = (nodes[-1].name,)
-        identity = Node(f"{node.name}/identity", DepthwiseConv2D((1, 1), "valid"), sources)
-        weights[identity.weight("depthwise_kernel")] = np.ones((1, 1, channels, 1), np.float32)
-        nodes += [identity, Node(node.name, node.operation, (identity.name,))]
+            sources = (added(f"{node.name}/picture", Reshape((1, 1, channels)), sources),)
+        identity = added(f"{node.name}/identity", DepthwiseConv2D((1, 1), "valid"), sources)
+        weights[f"{identity}/depthwise_kernel"] = np.ones((1, 1, channels, 1), np.float32)
+        nodes.append(Node(node.name, node.operation, (identity,)))
         if flat:
-            nodes.append(Node(f"{node.name}/flat", Reshape((channels,)), (node.name,)))
-            renamed[node.name] = nodes[-1].name
+            renamed[node.name] = added(f"{node.name}/flat", Reshape((channels,)), (node.name,))
     return Graph(tuple(nodes), tuple(renamed.get(name, name) for name in graph.outputs), weights)
 
 

@@ -9,19 +9,22 @@ from typing import Any
 
 from qatflow.config.model import ModelSection
 from qatflow.data.manifest import Manifest
+from qatflow.data.reader import tensors
 from qatflow.errors import UserError
 from qatflow.graph.float_layers import check_float_layers, check_names
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import Head, classifier_head
 from qatflow.graph.operations import Input
 from qatflow.models.architectures import ARCHITECTURES
-from qatflow.models.from_keras import graph_of
+from qatflow.models.from_keras import translated
 from qatflow.models.new_head import classes_of, in_pairs, with_classes
 from qatflow.models.own_file import model_of
 from qatflow.models.own_function import build
+from qatflow.pretrained.compared import PICTURES, check_same
 from qatflow.pretrained.keras_weights import load_classifier, load_weights
 from qatflow.pretrained.weights_file import description
 from qatflow.training.batch import batch_norm_momentum, default_batch
+from qatflow.pretrained.weights_sane import check_weights
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class FloatGraph:
 
     Attributes:
         graph: float.
-        said: what the user is to know of it: what it ends in, or a new last layer.
+        said: what the user is to know of it: what it ends in, a new last layer, weights that look wrong, what is not
+            taken over.
         new_head: name of a last layer made anew; None where the weights are all from their source.
     """
 
@@ -62,7 +66,8 @@ def float_graph(
     Raises:
         UserError: the model cannot be made, does not take the data's pictures, has a layer that can neither be
             translated nor quantised (all are listed), ends in what is no classifier's end, or has other classes than
-            the data and is not to be trained.
+            the data and is not to be trained. Its weights are no finite numbers, or the graph computes other values
+            than the Keras model.
     """
     import tf_keras
 
@@ -72,17 +77,20 @@ def float_graph(
     if momentum is None:
         pictures = data.splits["train"].count
         momentum = batch_norm_momentum(pictures, batch_size or default_batch(pictures))
-    graph = graph_of(keras, momentum)
+    origin = translated(keras, momentum)
+    graph = origin.graph
     _check_pictures(graph, data)
     head, _ = classifier_head(graph)
     check_float_layers(graph, model.keep_in_float)
     check_names(graph, model.keep_in_float)
     classes = classes_of(graph)
+    notes = (*check_weights(graph), *(origin.said if fine_tune else ()))
+    check_same(keras, origin, tensors(data, "validation", PICTURES)[0], seed)
     binary = classes == 1 and head.kind != "softmax"
     if binary and data.classes == 2:
-        return FloatGraph(in_pairs(graph), (_two_values(head, data),), None)
+        return FloatGraph(in_pairs(graph), (_two_values(head, data), *notes), None)
     if classes == data.classes:
-        return FloatGraph(graph, _said(head), None)
+        return FloatGraph(graph, (*_said(head), *notes), None)
     if binary and not (fine_tune and (own_weights or weights is not None)):
         raise UserError(_one_value(head, data))
     if not fine_tune:
@@ -93,7 +101,7 @@ def float_graph(
     changed, made = with_classes(graph, data.classes, seed)
     of = "two classes (one value)" if binary else f"{classes} classes"
     said = f"the weights are of {of} and the data of {data.classes}: {made} is made anew, and trained"
-    return FloatGraph(changed, (said, *_said(classifier_head(changed)[0])), made)
+    return FloatGraph(changed, (said, *_said(classifier_head(changed)[0]), *notes), made)
 
 
 def _said(head: Head) -> tuple[str, ...]:
@@ -157,8 +165,7 @@ def _shape(data: Manifest) -> tuple[int, int, int]:
 
 
 def _check_pictures(graph: Graph, data: Manifest) -> None:
-    operation = graph.node("image").operation
-    assert isinstance(operation, Input)
+    (operation,) = (node.operation for node in graph.nodes if isinstance(node.operation, Input))
     if operation.shape != _shape(data):
         raise UserError(
             f"the model takes pictures of {'×'.join(map(str, operation.shape))}, and those of data/{data.dataset} are "

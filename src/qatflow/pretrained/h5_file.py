@@ -20,7 +20,7 @@ ACCEPTED = (
     "accepted are an HDF5 file as tf-keras' model.save_weights('x.h5') or model.save('x.h5') writes it, a .keras file "
     "and a SavedModel folder of tf-keras; models in other forms can carry code and are not opened"
 )
-DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)  # all of them seen from h5py
+DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)  # all of them seen from h5py
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Saved:
     whole: bool
 
 
+class _LinkError(Exception):
+    """Something in a file is a link to elsewhere."""
+
+
 Kind = str | tuple[str, tuple["Kind", ...]]
 """Keras' class name of a layer in snake case; of a model used as a layer, with the kinds of its layers."""
 
@@ -71,6 +75,8 @@ def open_h5(path: Path, kinds: Sequence[Kind], content: BinaryIO | None = None) 
             file = stack.enter_context(h5py.File(content or path, "r"))
             whole = _root(file) is not None
             layers = _in_order(file) if whole else _by_kind(file, kinds)
+        except _LinkError as error:
+            raise UserError(f"{path}: {error}") from error
         except DAMAGE as error:
             raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error
         if not layers:
@@ -85,15 +91,34 @@ def open_h5(path: Path, kinds: Sequence[Kind], content: BinaryIO | None = None) 
 
 def _root(file: h5py.File) -> h5py.Group | None:
     """Return the group that names its layers: the file, or what lies beside the description of a whole model."""
-    return next((group for group in (file, file.get("model_weights")) if group and _names(group, "layer_names")), None)
+    beside = _child(file, "model_weights") if "model_weights" in file else None
+    return next((group for group in (file, beside) if group and _names(group, "layer_names")), None)
+
+
+def _child(group: h5py.Group, name: str, layer: str = "") -> Any:
+    """Return what a group holds by a name, of which each part is in this file: no link is followed.
+
+    Raises:
+        _LinkError: a part is a link; what it points to is not opened.
+        KeyError: there is none.
+    """
+    for part in name.split("/"):
+        link = group.get(part, getlink=True) if part else None
+        if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
+            where = "another file, which" if isinstance(link, h5py.ExternalLink) else "another place, which"
+            what = f"the weights of layer {layer}" if layer else f"the weights below '{part}'"
+            raise _LinkError(f"{what} lie in {where} is not opened")
+        group = group[part] if part else group
+    return group
 
 
 def _in_order(file: h5py.File) -> list[SavedLayer]:
     root = _root(file)
     assert root is not None
+    groups = {name: _child(root, name, name) for name in _names(root, "layer_names")}
     layers = [
-        SavedLayer(name, tuple(root[name][weight] for weight in _names(root[name], "weight_names")))
-        for name in _names(root, "layer_names")
+        SavedLayer(name, tuple(_child(group, weight, name) for weight in _names(group, "weight_names")))
+        for name, group in groups.items()
     ]
     return [layer for layer in layers if layer.weights]
 
@@ -108,9 +133,9 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def _by_kind(group: h5py.Group, kinds: Sequence[Kind]) -> list[SavedLayer]:
-    layers = group.get("layers", {})
+    layers = _child(group, "layers") if "layers" in group else {}
     names = sorted(layers, key=lambda name: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", name)])
-    left = {name: layers[name] for name in names}
+    left = {name: _child(layers, name, name) for name in names}
     found: list[SavedLayer] = []
     counts: dict[str, int] = {}
     for kind in kinds:
@@ -123,8 +148,9 @@ def _by_kind(group: h5py.Group, kinds: Sequence[Kind]) -> list[SavedLayer]:
 
 
 def _variables(name: str, group: h5py.Group) -> list[SavedLayer]:
-    variables = group.get("vars", {})
-    return [SavedLayer(name, tuple(variables[str(i)] for i in range(len(variables))))] if len(variables) else []
+    variables = _child(group, "vars", name) if "vars" in group else {}
+    weights = tuple(_child(variables, str(i), name) for i in range(len(variables)))
+    return [SavedLayer(name, weights)] if weights else []
 
 
 def _check(path: Path, file: h5py.File, layer: SavedLayer) -> None:

@@ -12,6 +12,7 @@ from qatflow.errors import UserError
 from qatflow.pretrained.h5_file import ACCEPTED, Kind, Saved, open_h5
 
 PARTS = ("metadata.json", "config.json", "model.weights.h5")
+DESCRIPTION_DAMAGE = (ValueError, RuntimeError)  # RecursionError, NotImplementedError and "is encrypted" among them
 CONVERT = (
     "load it in Keras 3, write model.save_weights('x.weights.h5'), and give that as pretrained.path, with the network "
     "as model.architecture or as a model.function that builds it with tf-keras"
@@ -24,8 +25,10 @@ def description(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is damaged, or of Keras 3.
     """
-    found: dict[str, Any] = json.loads(_parts(path, PARTS[:2])[1])
-    return found
+    try:
+        return read_description(_parts(path, PARTS[:2])[1])
+    except DESCRIPTION_DAMAGE as error:
+        raise UserError(damaged(path, error)) from error
 
 
 @contextlib.contextmanager
@@ -34,6 +37,23 @@ def open_archive(path: Path, kinds: Sequence[Kind]) -> Iterator[Saved]:
     content = io.BytesIO(_parts(path, PARTS)[2])
     with open_h5(path, kinds, content) as saved:
         yield saved
+
+
+def read_description(text: str | bytes) -> dict[str, Any]:
+    """Return a model's description from its JSON text.
+
+    Raises:
+        ValueError or RecursionError: it is no JSON, or no description.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict) or not {"class_name", "config"} <= set(found):
+        raise ValueError("the description of the model has no class_name and config")
+    return found
+
+
+def damaged(path: Path, error: Exception) -> str:
+    """Return the message for a file that cannot be read to its end."""
+    return f"{path} is damaged ({error}): fetch or save it anew"
 
 
 def refuse_keras_3(path: Path, version: str) -> None:
@@ -45,13 +65,17 @@ def refuse_keras_3(path: Path, version: str) -> None:
 def _parts(path: Path, names: Sequence[str]) -> list[bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
-            if not set(PARTS) <= set(archive.namelist()):
+            listed = archive.namelist()
+            if not set(PARTS) <= set(listed):
                 raise UserError(f"{path} is a zip archive, and no .keras file: {ACCEPTED}")
+            if any(listed.count(name) > 1 for name in PARTS):
+                raise ValueError("it has a part twice")
             # of what a zip file tells, the sizes of stored entries are true: a packed one could grow without bound
             if any(archive.getinfo(name).compress_type != zipfile.ZIP_STORED for name in names):
                 raise UserError(f"{path} is a packed zip archive, which Keras does not write: {ACCEPTED}")
             contents = [archive.read(name) for name in names]
-        refuse_keras_3(path, str(json.loads(contents[0]).get("keras_version")))
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error
+        metadata = json.loads(contents[0])
+        refuse_keras_3(path, str(metadata.get("keras_version")))
+    except (zipfile.BadZipFile, OSError, EOFError, AttributeError, *DESCRIPTION_DAMAGE) as error:
+        raise UserError(damaged(path, error)) from error
     return contents

@@ -4,7 +4,6 @@ TensorFlow must have been started.
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from qatflow.errors import UserError
 from qatflow.pretrained.h5_file import ACCEPTED, Saved, SavedLayer
+from qatflow.pretrained.keras_archive import DESCRIPTION_DAMAGE, read_description
 
 MARK = "saved_model.pb"
 METADATA = "keras_metadata.pb"
@@ -34,11 +34,11 @@ def description(folder: Path) -> dict[str, Any]:
     try:
         metadata.ParseFromString((folder / METADATA).read_bytes())
         (root,) = [node for node in metadata.nodes if node.node_path == "root"]
-        found = json.loads(root.metadata)
+        found = read_description(root.metadata)
         return {"class_name": found["class_name"], "config": found["config"]}
     except FileNotFoundError:
         raise UserError(f"{folder} has no {METADATA}: tf-keras did not write it, so its layers are not known") from None
-    except (OSError, DecodeError, ValueError, KeyError) as error:
+    except (OSError, DecodeError, *DESCRIPTION_DAMAGE) as error:
         raise UserError(f"{folder / METADATA} is damaged ({error!r}): save the model anew") from error
 
 
@@ -58,7 +58,8 @@ def open_saved_model(folder: Path) -> Iterator[Saved]:
             if all(reader.get_variable_to_dtype_map()[key].is_floating for key in keys)
         ]
     except (tf.errors.OpError, ValueError, RuntimeError, DecodeError, LookupError) as error:
-        raise UserError(f"{folder} is damaged ({str(error).splitlines()[0]}): save the model anew") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{folder} is damaged ({reason}): save the model anew") from error
     if not layers:
         raise UserError(f"{folder} holds no weights of Keras layers: {ACCEPTED}")
     yield Saved(layers, whole=False)

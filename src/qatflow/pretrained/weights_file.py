@@ -1,6 +1,5 @@
 """Weights and descriptions of models, whatever form they are kept in. No code in them is run."""
 
-import json
 import zipfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -75,7 +74,6 @@ def description(path: Path) -> dict[str, Any]:
                 "network by model.architecture or model.function and the file by pretrained.path"
             )
         keras_archive.refuse_keras_3(path, version.decode() if isinstance(version, bytes) else str(version))
-        found: dict[str, Any] = json.loads(text)
-        return found
+        return keras_archive.read_description(text)
     except DAMAGE as error:
-        raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error
+        raise UserError(keras_archive.damaged(path, error)) from error

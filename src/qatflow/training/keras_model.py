@@ -11,6 +11,7 @@ from tf_keras import layers
 from qatflow.config.model import Precision
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
+from qatflow.graph.names import LAST_LAYER, layer_names
 from qatflow.graph.operations import (
     Add,
     AveragePool,
@@ -156,6 +157,7 @@ def _built(
 ) -> TrainingModel:
     hooks = hooks or NoHooks()
     hooks.begin(graph)
+    names = layer_names(graph)
     tensors: dict[str, Any] = {}
     left_out = head_of(graph).left_out
     own: dict[str, Any] = {}
@@ -163,55 +165,51 @@ def _built(
     for place, node in enumerate(graph.nodes):
         operation = node.operation
         if isinstance(operation, Input):
-            tensor = first = layers.Input(operation.shape, name=node.name)
+            tensor = first = layers.Input(operation.shape, name=names[node.name])
         elif node.name in left_out:
             tensor = tensors[node.inputs[0]]
         else:
             if isinstance(operation, Dropout):
-                layer = StepDropout(operation.rate, (seed, place), step, _layer_name(node))
+                layer = StepDropout(operation.rate, (seed, place), step, names[node.name])
             elif isinstance(operation, BatchNorm):
-                layer = _batch_norm(operation, _layer_name(node), freeze_batch_norm, replicas > 1)
+                layer = _batch_norm(operation, names[node.name], freeze_batch_norm, replicas > 1)
             else:
-                layer = LAYERS[type(operation)](node, graph)
+                layer = LAYERS[type(operation)](node, graph, names[node.name])
             sources = [tensors[name] for name in node.inputs]
             tensor = hooks.layer(node, layer)(sources if len(sources) > 1 else sources[0])
             for variable in layer.weights:
-                name = node.weight(variable.name.split(":")[0].rsplit("/", 1)[-1])
-                variable.assign(graph.weights[name])
-                own[name] = variable
+                weight = node.weight(variable.name.split(":")[0].rsplit("/", 1)[-1])
+                variable.assign(graph.weights[weight])
+                own[weight] = variable
         behind = hooks.after(node)
         tensors[node.name] = tensor if behind is None else behind(tensor)
-    logits = layers.Activation("linear", dtype=SINGLE, name="logits_in_float32")(tensors[graph.outputs[0]])
+    logits = layers.Activation("linear", dtype=SINGLE, name=LAST_LAYER)(tensors[graph.outputs[0]])
     return TrainingModel(graph, tf_keras.Model(first, logits), own, tensors)
 
 
-def _layer_name(node: Node) -> str:
-    return node.name.replace("/", "_")
-
-
-def _conv(node: Node, graph: Graph) -> Any:
+def _conv(node: Node, graph: Graph, name: str) -> Any:
     o = node.operation
     assert isinstance(o, Conv2D)
     shape = graph.weights[node.weight("kernel")].shape
     return layers.Conv2D(
         shape[3], shape[:2], o.strides, o.padding, dilation_rate=o.dilations,
-        use_bias=node.weight("bias") in graph.weights, name=_layer_name(node),
+        use_bias=node.weight("bias") in graph.weights, name=name,
     )  # fmt: skip
 
 
-def _depthwise(node: Node, graph: Graph) -> Any:
+def _depthwise(node: Node, graph: Graph, name: str) -> Any:
     o = node.operation
     assert isinstance(o, DepthwiseConv2D)
     shape = graph.weights[node.weight("depthwise_kernel")].shape
     return layers.DepthwiseConv2D(
         shape[:2], o.strides, o.padding, depth_multiplier=shape[3], dilation_rate=o.dilations,
-        use_bias=node.weight("bias") in graph.weights, name=_layer_name(node),
+        use_bias=node.weight("bias") in graph.weights, name=name,
     )  # fmt: skip
 
 
-def _dense(node: Node, graph: Graph) -> Any:
+def _dense(node: Node, graph: Graph, name: str) -> Any:
     units = graph.weights[node.weight("kernel")].shape[1]
-    return layers.Dense(units, use_bias=node.weight("bias") in graph.weights, name=_layer_name(node))
+    return layers.Dense(units, use_bias=node.weight("bias") in graph.weights, name=name)
 
 
 def _batch_norm(o: BatchNorm, name: str, frozen: bool, synchronized: bool) -> Any:
@@ -224,8 +222,8 @@ def _batch_norm(o: BatchNorm, name: str, frozen: bool, synchronized: bool) -> An
     )  # fmt: skip
 
 
-def _plain(make: Callable[..., Any]) -> Callable[[Node, Graph], Any]:
-    return lambda node, graph: make(node.operation, name=_layer_name(node))
+def _plain(make: Callable[..., Any]) -> Callable[[Node, Graph, str], Any]:
+    return lambda node, graph, name: make(node.operation, name=name)
 
 
 def nearest(pictures: Any, factors: tuple[int, int]) -> Any:
@@ -250,7 +248,7 @@ def _gelu(approximate: bool) -> Callable[[Any], Any]:
     return lambda x: tf.nn.gelu(x, approximate=approximate)
 
 
-LAYERS: dict[type, Callable[[Node, Graph], Any]] = {
+LAYERS: dict[type, Callable[[Node, Graph, str], Any]] = {
     Conv2D: _conv,
     DepthwiseConv2D: _depthwise,
     Dense: _dense,

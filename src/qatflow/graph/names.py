@@ -1,0 +1,49 @@
+"""Names that do not collide: nodes of a graph, and the layers of the Keras model that is trained."""
+
+from collections.abc import Container
+
+from qatflow.graph.graph import Graph
+
+LAST_LAYER = "logits_in_float32"
+"""Name of the layer that the training model adds behind the graph's last node."""
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return `name`, or with the lowest number from 2 on that makes it free: `name_2`."""
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"
+
+
+def layer_names(graph: Graph) -> dict[str, str]:
+    """Return the name of the Keras layer of each node, by the node's name.
+
+    Keras takes no `/` in a name, so it becomes `_`. A number is added where that is another node's name. Nodes whose
+    name has no `/` come first and keep theirs. The names of what a quantiser puts around a layer and behind it
+    (`around`) are free as well.
+    """
+    names: dict[str, str] = {}
+    taken = {LAST_LAYER}
+    for node in sorted(graph.nodes, key=lambda node: "/" in node.name):
+        plain = node.name.replace("/", "_")
+        name, number = plain, 1
+        while taken & around(name):
+            number += 1
+            name = f"{plain}_{number}"
+        names[node.name] = name
+        taken |= around(name)
+    return names
+
+
+def tensor_layer(name: str) -> str:
+    """Return the name of the layer that quantises what the layer `name` makes."""
+    return f"{name}_tensor"
+
+
+def around(name: str) -> set[str]:
+    """Return the names that belong to a layer: its own, that of its tensor's, and those of tfmot's wrappers."""
+    own = {name, tensor_layer(name)}
+    return own | {f"quant_{one}" for one in own}

@@ -1,0 +1,145 @@
+"""Activations: which there are, and which function is which. A function counts by what it is, never by its name."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qatflow.graph.operations import (
+    Elu,
+    Gelu,
+    Identity,
+    LeakyRelu,
+    Operation,
+    Relu,
+    Relu6,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+
+SWISH = "swish"
+
+
+class UntranslatableError(Exception):
+    """Why a layer cannot be translated."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation that is known.
+
+    Attributes:
+        name: of its node, behind the layer's: `<layer>/<name>`.
+        operation: what it computes; None: x · sigmoid(x), which takes two nodes.
+    """
+
+    name: str
+    operation: Operation | None
+
+
+def relu(alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Operation:
+    """Return the operation of Keras' relu (tf_keras.activations.relu) with these arguments."""
+    slope, largest = float(alpha), None if max_value is None else float(max_value)
+    if float(threshold) or largest not in (None, 6.0) or (slope and largest is not None):
+        raise UntranslatableError("only ReLU, ReLU6 and a ReLU with a negative slope")
+    if slope:
+        return LeakyRelu(slope)
+    return Relu() if largest is None else Relu6()
+
+
+def elu(alpha: float = 1.0) -> Operation:
+    """Return the operation of Keras' elu."""
+    if float(alpha) != 1.0:
+        raise UntranslatableError("alpha must be 1")
+    return Elu()
+
+
+def softmax(axis: Any = -1) -> Operation:
+    """Return the operation of a softmax over an axis."""
+    if axis not in (-1, None):  # TensorFlow's None is the last axis
+        raise UntranslatableError("must be over the last axis")
+    return Softmax()
+
+
+MAKE: dict[str, Callable[..., Operation]] = {
+    "linear": Identity,
+    "relu": relu,
+    "relu6": Relu6,
+    "leaky_relu": lambda alpha=0.2: LeakyRelu(float(alpha)),
+    "softmax": softmax,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "elu": elu,
+    "gelu": lambda approximate=False: Gelu(bool(approximate)),
+}
+"""By name, with the keywords of Keras' function of that name, and its defaults."""
+
+NAMES = {*MAKE, SWISH, "silu"}
+"""Names by which a model's description in a file may call an activation. Keras' own functions go by these there."""
+
+
+def activation_of(function: Any) -> Activation:
+    """Return which activation a function is; it is known by being Keras' or TensorFlow's own.
+
+    Args:
+        function: a function, or functools.partial of one with keywords.
+
+    Raises:
+        UntranslatableError: it is another, whatever it is called.
+    """
+    plain: Any = function
+    keywords: dict[str, Any] = {}
+    if isinstance(function, functools.partial) and not function.args:
+        plain, keywords = function.func, dict(function.keywords)
+    name = _known().get(id(plain))
+    if name is None:
+        known = ", ".join(sorted((*MAKE, SWISH)))
+        raise UntranslatableError(
+            f"activation {called(function)} is not one of Keras' or TensorFlow's that are known: {known}"
+        )
+    keywords.pop("name", None)
+    if name == SWISH:
+        if keywords:
+            raise UntranslatableError(f"activation {name} with {_given(keywords)}; it is known without")
+        return Activation(SWISH, None)
+    try:
+        operation = MAKE[name](**keywords)
+    except (TypeError, ValueError) as error:
+        raise UntranslatableError(f"activation {name} with {_given(keywords)} is not known") from error
+    except UntranslatableError as error:
+        raise UntranslatableError(f"activation {name} with {_given(keywords)}: {error}") from error
+    return Activation(name, operation)
+
+
+def called(thing: Any) -> str:
+    """Return how a function or an object goes by in Python: module and name."""
+    if isinstance(thing, functools.partial):
+        return f"functools.partial of {called(thing.func)}"
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _given(keywords: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+
+
+@functools.cache
+def _known() -> dict[int, str]:
+    """Return the name of each known function by its id; TensorFlow keeps them all alive."""
+    import tensorflow as tf
+    from tf_keras import activations, backend
+
+    functions: dict[str, tuple[Any, ...]] = {
+        "linear": (activations.linear, tf.identity),
+        "relu": (activations.relu, tf.nn.relu, backend.relu),
+        "relu6": (tf.nn.relu6,),
+        "leaky_relu": (tf.nn.leaky_relu,),
+        "softmax": (activations.softmax, tf.nn.softmax, backend.softmax),
+        "sigmoid": (activations.sigmoid, tf.nn.sigmoid, backend.sigmoid),
+        "tanh": (activations.tanh, tf.nn.tanh, backend.tanh),
+        "elu": (activations.elu, tf.nn.elu, backend.elu),
+        "gelu": (activations.gelu, tf.nn.gelu),
+        SWISH: (activations.swish, tf.nn.swish),
+    }
+    return {id(function): name for name, known in functions.items() for function in known}
