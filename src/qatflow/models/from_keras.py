@@ -42,6 +42,9 @@ ALIASES = {"image", "fc_0.tmp_2"}
 PICTURES = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Rescaling")
 """Layers that Keras applies to tensors of any rank, and that are known for pictures alone."""
 
+HELD = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "activity")
+"""What Keras' layers can have a regularizer or a constraint for."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -196,8 +199,9 @@ def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def _is_held(layer: Any) -> bool:
-    ends = ("_regularizer", "_constraint")
-    return any(value is not None and key.endswith(ends) for key, value in vars(layer).items())
+    return any(
+        getattr(layer, f"{of}_{what}", None) is not None for of in HELD for what in ("regularizer", "constraint")
+    )
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
@@ -310,7 +314,7 @@ def _unknown(layer: Any) -> str:
     kind = type(layer).__name__
     if kind in HINTS:
         return HINTS[kind]
-    if kind in TRANSLATIONS or kind in NESTED:
+    if not called(layer).startswith("tf_keras.") or kind in (*TRANSLATIONS, *NESTED):
         return f"{called(layer)} is not tf_keras' own class, and what it computes cannot be seen"
     return ""
 

@@ -44,15 +44,18 @@ def check_same(keras: Any, translated: Translated, pictures: np.ndarray, seed: i
     check_consistent(graph)
     place = {node.name: number for number, node in enumerate(graph.nodes)}
     layers = sorted((made for part in translated.parts for made in part.made), key=lambda made: place[made.node])
-    originals, own, written = _Keras(translated.parts), _Own(graph, layers), Model(convert(graph).content)
+    originals, own = _Keras(translated.parts), _Own(graph, layers)
+    wanted: list[tuple[np.ndarray, np.ndarray]] = []
     for picture in [*pictures[:PICTURES], *_random(graph, pictures, seed)]:
         batch = np.repeat(picture[None], keras.inputs[0].shape[0] or 1, axis=0)
         expected, found = originals.values(batch), own.values(picture)
         for made in layers:
             _compare(f"model {keras.name}: layer {made.layer}", found[made.node], expected[id(made.tensor)])
-        wanted = np.asarray(keras(batch, training=False))[0]
-        _compare(f"model {keras.name} as a whole", found[graph.outputs[0]], wanted)
-        _compare(f"model {keras.name}, as its .tflite,", written.outputs(picture[None])[0], wanted)
+        wanted.append((picture, np.asarray(keras(batch, training=False))[0]))
+        _compare(f"model {keras.name} as a whole", found[graph.outputs[0]], wanted[-1][1])
+    written = Model(convert(graph).content)
+    for picture, output in wanted:
+        _compare(f"model {keras.name}, as its .tflite,", written.outputs(picture[None])[0], output)
 
 
 def _compare(what: str, found: np.ndarray, expected: np.ndarray) -> None:
