@@ -160,6 +160,7 @@ def adopted(form: str, classes: int, data_classes: int, *, loaded: bool, fine_tu
 
     model = keras(form, classes)
     monkeypatch.setattr(float_graph, "_keras_model", lambda *_: model)
+    monkeypatch.setattr(float_graph, "tensors", lambda *_: (PICTURES, None))
     data = SimpleNamespace(
         dataset="d",
         classes=data_classes,
