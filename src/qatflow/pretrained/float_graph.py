@@ -23,8 +23,8 @@ from qatflow.models.own_function import build
 from qatflow.pretrained.compared import PICTURES, check_same
 from qatflow.pretrained.keras_weights import load_classifier, load_weights
 from qatflow.pretrained.weights_file import description
-from qatflow.training.batch import batch_norm_momentum, default_batch
 from qatflow.pretrained.weights_sane import check_weights
+from qatflow.training.batch import batch_norm_momentum, default_batch
 
 
 @dataclass(frozen=True)
