@@ -74,7 +74,26 @@ def _inception():
     return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
 
 
+def _attention():
+    """Sums and products of tensors of other shapes and ranks, the smaller one first and second."""
+    import tf_keras
+    from tf_keras import layers
+
+    pictures = layers.Input(SHAPE)
+    x = layers.Conv2D(8, 3, strides=4, padding="same", use_bias=False)(pictures)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    squeezed = layers.Dense(4, activation="relu")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply()([x, layers.Dense(8, activation="sigmoid")(squeezed)])
+    context = layers.Conv2D(8, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.ReLU()(layers.Add()([context, x]))
+    x = layers.Multiply()([layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x), x])
+    x = layers.Conv2D(12, 3, padding="same", activation="relu")(x)
+    x = layers.Add()([layers.Dense(12)(layers.GlobalMaxPooling2D()(x)), x])
+    return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+
+
 NETWORKS = {
+    "attention": _attention,
     "inception": _inception,
     "MobileNetV1": _mobilenet_v1,
     "MobileNetV2": _mobilenet_v2,

@@ -24,6 +24,7 @@ SETTINGS = [
         ("small ResNet", "range_abs_max"),
         ("small ResNet", "moving_average_min_max"),
         ("inception", "moving_average_min_max"),
+        ("attention", "moving_average_abs_max"),
     )
     for weights in ("abs_max", "channel_wise_abs_max")
 ]
@@ -32,6 +33,7 @@ COUNTS = {  # convolutions, depthwise convolutions, dense layers
     "MobileNetV2": (35, 17, 1),
     "small ResNet": (6, 0, 1),
     "inception": (7, 3, 1),
+    "attention": (4, 0, 4),
 }
 
 

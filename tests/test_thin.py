@@ -11,7 +11,6 @@ from graphs import pictures, small_graph, with_weight
 from numpy_network import execute
 from qatflow.errors import UserError
 from qatflow.graph.channels import Channels, channels
-from qatflow.graph.consistent import check_consistent
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph, WeightScale
 from qatflow.graph.shapes import shapes
@@ -135,9 +134,9 @@ def test_a_quantised_graph_is_refused():
     ],
 )
 def test_weights_that_do_not_fit_are_found(weight: str, shape: tuple[int, ...], message: str):
-    check_consistent(branching())
+    shapes(branching())
     with pytest.raises(UserError, match=message):
-        check_consistent(with_weight(branching(), weight, np.ones(shape, np.float32)))
+        shapes(with_weight(branching(), weight, np.ones(shape, np.float32)))
 
 
 @pytest.mark.tensorflow

@@ -34,7 +34,7 @@ def as_if_quantised(graph: Graph, settings: QuantSettings, ranges: Ranges | None
     for name, kernel in kernels.items():
         node = graph.node(name)
         by_channel = settings.weight_quantize_type == "channel_wise_abs_max" and not isinstance(node.operation, Dense)
-        channels = int(np.prod(weights[kernel].shape[-2:] if node.is_depthwise else weights[kernel].shape[-1:]))
+        channels = graph.kernel_channels(node)
         largest = np.abs(weights[kernel]).reshape(-1, channels if by_channel else 1).max(axis=0)
         scale = (np.maximum(largest, SMALLEST) / 127).astype(np.float32)
         integers = np.rint(weights[kernel] / along_channels(scale, weights[kernel]))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
-from qatflow.graph.shapes import Shape, shapes
+from qatflow.graph.kinds import Shape
+from qatflow.graph.shapes import shapes
 from qatflow.graph.store import load
 
 

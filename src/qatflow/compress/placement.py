@@ -10,26 +10,23 @@ from dataclasses import dataclass
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
+from qatflow.graph.kinds import QUANTISED_KERNEL
 from qatflow.graph.operations import (
+    CLIPPING,
     FIXED_GRID,
     FLOAT_ONLY,
+    FUSED,
     PASS_THROUGH,
-    QUANTISED_KERNEL,
-    Add,
+    REMOVED,
     BatchNorm,
     Concat,
     Conv2D,
     Dense,
     DepthwiseConv2D,
-    Dropout,
-    Identity,
     Input,
     Relu,
     Relu6,
 )
-
-UNSEEN = (Dropout, Identity)
-"""Operations that are gone before anything runs on the device: what stands around them is fused as if they were not."""
 
 OPERATION_TYPES: dict[str, type] = {"conv2d": Conv2D, "depthwise_conv2d": DepthwiseConv2D, "mul": Dense}
 
@@ -140,14 +137,14 @@ class _Runs:
         if isinstance(follower, BatchNorm):
             return type(node.operation) not in QUANTISED_KERNEL
         if isinstance(follower, Relu | Relu6):
-            fused = isinstance(node.operation, (BatchNorm, Add, *QUANTISED_KERNEL))
+            fused = isinstance(node.operation, (BatchNorm, *CLIPPING))
             return not fused or _named(readers[0].name, self.skip)
         return True
 
     def int8(self, node: Node) -> bool:
         """Return whether the group that ends with the node runs in int8: all do but what was left in float."""
         first = node
-        while isinstance(first.operation, (BatchNorm, Relu, Relu6, *UNSEEN)):
+        while isinstance(first.operation, (*FUSED, *REMOVED)):
             if isinstance(first.operation, Relu | Relu6) and _named(first.name, self.skip):
                 return False
             first = self.graph.node(first.inputs[0])
@@ -166,5 +163,5 @@ class _Runs:
         """Return the nodes that read the node's tensor on the device."""
         found = []
         for consumer in self.graph.consumers(node.name):
-            found += self.readers(consumer) if isinstance(consumer.operation, UNSEEN) else [consumer]
+            found += self.readers(consumer) if isinstance(consumer.operation, REMOVED) else [consumer]
         return found

@@ -19,8 +19,9 @@ from qatflow.compress.quantizers.weights import AbsMaxWeight
 from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
+from qatflow.graph.kinds import QUANTISED_KERNEL
 from qatflow.graph.names import layer_names, tensor_layer
-from qatflow.graph.operations import FIXED_GRID, QUANTISED_KERNEL, Dense
+from qatflow.graph.operations import FIXED_GRID, Dense
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.training.keras_model import TrainingModel
@@ -235,7 +236,4 @@ class Quantisers:
         # PaddleSlim keeps one scale a tensor for dense layers, whatever the weights' type
         if self.settings.weight_quantize_type == "abs_max" or isinstance(node.operation, Dense):
             return None
-        kernel = node.kernel
-        assert kernel is not None
-        shape = self.graph.weights[kernel].shape
-        return int(shape[-1]) if QUANTISED_KERNEL[type(node.operation)] == "kernel" else int(shape[-2] * shape[-1])
+        return self.graph.kernel_channels(node)

@@ -2,8 +2,9 @@
 
 Each output channel of a convolution or dense layer is followed through the graph. What works on each channel by itself
 passes it on: batch-norm, activations, pools, padding, and depthwise convolutions, whose `multiplier` channels go with
-the one they read. Sums and products tie the channels of their inputs; a concatenation lays them one behind the other,
-and flattening repeats them for each place. What is tied goes together, or not at all.
+the one they read. Sums and products tie the channels of their inputs, of whatever rank; a single channel that they
+repeat for every channel is tied to none and stays. A concatenation lays channels one behind the other, and flattening
+repeats them for each place. `kinds.py` says which operation does what. What is tied goes together, or not at all.
 """
 
 from collections.abc import Mapping
@@ -14,40 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import (
-    Add,
-    AveragePool,
-    BatchNorm,
-    Concat,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    Elu,
-    Gelu,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    Identity,
-    Input,
-    LeakyRelu,
-    MaxPool,
-    Multiply,
-    Pad,
-    Relu,
-    Relu6,
-    Reshape,
-    Sigmoid,
-    Softmax,
-    Tanh,
-    UpSample,
-)
-from qatflow.graph.shapes import Shape, shapes
-
-EACH_BY_ITSELF = (
-    BatchNorm, Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Elu, Gelu, Pad, UpSample, AveragePool, MaxPool,
-    GlobalAveragePool, GlobalMaxPool, Dropout, Identity,
-)  # fmt: skip
-"""Operations whose channel c is made of channel c of their one input alone."""
+from qatflow.graph.kinds import Shape, kind_of
+from qatflow.graph.shapes import shapes
 
 NEVER = -1
 """In place of a unit's number: a channel that cannot be removed."""
@@ -128,35 +97,34 @@ class _Trace:
 
     def _made(self, node: Node, sources: list[np.ndarray]) -> np.ndarray:
         number = self.known[node.name][-1]
-        match node.operation:
-            case Input():
+        match kind_of(node.operation).channels:
+            case "pictures":
                 made = self.new(number)
                 self.fix(made, "they are those of the pictures")
                 return made
-            case Conv2D() | Dense():
+            case "new":
                 assert node.kernel is not None
                 self.makers[node.kernel] = self.new(number)
                 return self.makers[node.kernel]
-            case DepthwiseConv2D():
+            case "multiplied":
                 return np.repeat(sources[0], number // len(sources[0]))
-            case Concat():
+            case "joined":
                 return np.concatenate(sources)
-            case Add() | Multiply():
+            case "together":
                 return self._combined(node, number, sources)
-            case Reshape():
+            case "reshaped":
                 return self._reshaped(node, number, sources[0])
-            case Softmax():
-                self.fix(sources[0], f"the softmax '{node.name}' is over all of them")
+            case "mixed":
+                self.fix(sources[0], f"the {type(node.operation).__name__.lower()} '{node.name}' is over all of them")
                 return sources[0]
-            case operation if isinstance(operation, EACH_BY_ITSELF):
+            case "each":
                 return sources[0]
-        return self._unknown(f"what '{node.name}' ({type(node.operation).__name__}) does with them", number, sources)
 
     def _combined(self, node: Node, number: int, sources: list[np.ndarray]) -> np.ndarray:
         full = [source for source in sources if len(source) == number]
         for source in sources:
             if len(source) != number:
-                self.fix(source, f"'{node.name}' applies it to every channel")
+                self.fix(source, f"'{node.name}' applies the only one to every channel")
         for source in full[1:]:
             self.tie(full[0], source)
         return full[0]
@@ -165,12 +133,9 @@ class _Trace:
         elements = np.broadcast_to(source, self.known[node.inputs[0]]).reshape(-1, number)
         if (elements == elements[0]).all():
             return elements[0].copy()
-        return self._unknown(f"'{node.name}' lays channels and places into one another, and it", number, [source])
-
-    def _unknown(self, what: str, number: int, sources: list[np.ndarray]) -> np.ndarray:
         made = self.new(number)
-        for numbers in (*sources, made):
-            self.fix(numbers, f"{what} is not known")
+        for numbers in (source, made):
+            self.fix(numbers, f"'{node.name}' lays channels and places into one another")
         return made
 
     def found(self) -> Channels:

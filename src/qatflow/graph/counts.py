@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import prod
 
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.shapes import Shape, shapes
+from qatflow.graph.kinds import Shape
+from qatflow.graph.shapes import shapes
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,8 @@ from dataclasses import replace
 from qatflow.errors import UserError
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import BatchNorm, Input, Relu, Relu6
+from qatflow.graph.operations import FUSED, Input
 from qatflow.graph.shapes import shapes
-
-FUSED = (BatchNorm, Relu, Relu6)
-"""What the device computes as one with the layer before it."""
 
 
 def cut(graph: Graph, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> Graph:

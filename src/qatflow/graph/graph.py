@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qatflow.errors import UserError
-from qatflow.graph.operations import PASS_THROUGH, QUANTISED_KERNEL, DepthwiseConv2D, Operation
+from qatflow.graph.kinds import KINDS, Kernel
+from qatflow.graph.operations import PASS_THROUGH, Operation
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,18 @@ class Node:
     @property
     def kernel(self) -> str | None:
         """Name of the weight that quantisation concerns; None for operations without one."""
-        role = QUANTISED_KERNEL.get(type(self.operation))
-        return role and self.weight(role)
+        return None if self.layout is None else self.weight(self.layout.role)
+
+    @property
+    def layout(self) -> Kernel | None:
+        """How that weight is laid out; None for operations without one."""
+        kind = KINDS.get(type(self.operation))
+        return None if kind is None else kind.kernel
 
     @property
     def is_depthwise(self) -> bool:
         """Whether its kernel has the output channels in its last two axes (in × multiplier), not in the last alone."""
-        return isinstance(self.operation, DepthwiseConv2D)
+        return self.layout is not None and self.layout.by_itself
 
 
 @dataclass(frozen=True)
@@ -86,15 +92,15 @@ class Graph:
     in_float: frozenset[str] = frozenset()
 
     def node(self, name: str) -> Node:
-        """Return the node of that name or alias.
+        """Return the node of that name, or of that alias where no node has the name.
 
         Raises:
             UserError: there is none; the message lists the nearest names.
         """
-        wanted = self.aliases.get(name, name)
-        for node in self.nodes:
-            if node.name == wanted:
-                return node
+        for wanted in (name, self.aliases.get(name)):
+            for node in self.nodes:
+                if node.name == wanted:
+                    return node
         known = [*(node.name for node in self.nodes), *self.aliases]
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:3]
         raise UserError(f"the graph has no node '{name}'; the nearest names are {', '.join(near)}")
@@ -102,6 +108,11 @@ class Graph:
     def consumers(self, name: str) -> list[Node]:
         """Return the nodes that read the tensor `name`."""
         return [node for node in self.nodes if name in node.inputs]
+
+    def kernel_channels(self, node: Node) -> int:
+        """Return how many channels the kernel of a node makes."""
+        assert node.layout is not None and node.kernel is not None
+        return node.layout.channels(self.weights[node.kernel].shape)
 
     def activation_scale(self, name: str) -> ActivationScale | None:
         """Return the scale of a tensor, or of the one it only moves or picks values of; None where it is in float."""

@@ -15,6 +15,7 @@ from math import prod
 import numpy as np
 
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.kinds import Shape
 from qatflow.graph.operations import (
     FIXED_GRID,
     PASS_THROUGH,
@@ -27,7 +28,7 @@ from qatflow.graph.operations import (
     Relu6,
 )
 from qatflow.graph.passes import run_all
-from qatflow.graph.shapes import Shape, shapes
+from qatflow.graph.shapes import shapes
 from qatflow.graph.silent_channels import BIAS_LIMIT
 
 LARGEST_MULTIPLIER = 255.0

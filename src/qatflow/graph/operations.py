@@ -4,19 +4,41 @@ Tensors are batch × height × width × channels (NHWC), float32 unless quantise
 conv [height, width, in, out], depthwise [height, width, in, multiplier], dense [in, out].
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Between:
+    """Bounds of a number, both included."""
+
+    low: float
+    high: float
+
+
+LARGEST = 2**31 - 1
+"""TensorFlow Lite counts in int32."""
+FLOAT_MAX = float(np.finfo(np.float32).max)
+
+Positive = Annotated[int, Between(1, LARGEST)]
+Count = Annotated[int, Between(0, LARGEST)]
+Real = Annotated[float, Between(-FLOAT_MAX, FLOAT_MAX)]
+NotNegative = Annotated[float, Between(0, FLOAT_MAX)]
+Share = Annotated[float, Between(0, 1)]
 
 Padding = Literal["same", "valid"]
 Activation = Literal["relu", "relu6"]
-Pair = tuple[int, int]
+Pair = tuple[Positive, Positive]
+Zeros = tuple[Count, Count]
 
 
 @dataclass(frozen=True)
 class Input:
     """The pictures. `shape` is that of one picture, without the batch."""
 
-    shape: tuple[int, ...]
+    shape: tuple[Positive, ...]
 
 
 @dataclass(frozen=True)
@@ -50,8 +72,8 @@ class Dense:
 class BatchNorm:
     """(x − mean) · gamma / sqrt(variance + epsilon) + beta, per channel. `momentum` is the decay in training."""
 
-    epsilon: float
-    momentum: float
+    epsilon: NotNegative
+    momentum: Share
 
 
 @dataclass(frozen=True)
@@ -66,14 +88,14 @@ class Relu6:
 
 @dataclass(frozen=True)
 class Add:
-    """Sum of two tensors of one shape."""
+    """Sum of two tensors, broadcast as NumPy and Keras do it (`kinds.broadcast`)."""
 
     activation: Activation | None = None
 
 
 @dataclass(frozen=True)
 class Multiply:
-    """Product of two tensors, of one shape or with axes of length 1 that are repeated."""
+    """Product of two tensors, broadcast as `Add`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +107,7 @@ class Concat:
 class LeakyRelu:
     """x where x ≥ 0, else alpha · x."""
 
-    alpha: float
+    alpha: Real
 
 
 @dataclass(frozen=True)
@@ -122,8 +144,8 @@ class UpSample:
 class Pad:
     """Zeros around each picture: rows above and below, columns left and right."""
 
-    rows: Pair
-    columns: Pair
+    rows: Zeros
+    columns: Zeros
 
 
 @dataclass(frozen=True)
@@ -162,14 +184,14 @@ class GlobalMaxPool:
 class Reshape:
     """The same values in another shape (without the batch)."""
 
-    shape: tuple[int, ...]
+    shape: tuple[Positive, ...]
 
 
 @dataclass(frozen=True)
 class Dropout:
     """In training, zero a share `rate` of the values; nothing otherwise."""
 
-    rate: float
+    rate: Share
 
 
 @dataclass(frozen=True)
@@ -219,8 +241,16 @@ OPERATIONS: dict[str, type] = {
     )
 }  # fmt: skip
 
-# Operations whose kernels are quantised, with the role of that weight.
-QUANTISED_KERNEL: dict[type, str] = {Conv2D: "kernel", DepthwiseConv2D: "depthwise_kernel", Dense: "kernel"}
+# Their kernels clip what they write: an activation can be a part of them.
+CLIPPING: tuple[type, ...] = tuple(
+    kind for kind in OPERATIONS.values() if any(field.name == "activation" for field in fields(kind))
+)
+
+# What the device computes as one with the layer before it.
+FUSED = (BatchNorm, Relu, Relu6)
+
+# They do nothing once training is over: what stands around them is fused as if they were not there.
+REMOVED = (Dropout, Identity)
 
 # Their output keeps the scale of their input: they move or pick values and make none outside its range.
 PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool, GlobalMaxPool, UpSample)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qatflow.graph.channels import NEVER, Channels
-from qatflow.graph.consistent import VECTORS, check_consistent
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.initial import glorot_uniform
-from qatflow.graph.operations import Dense, DepthwiseConv2D, Pad, Pair, Reshape
+from qatflow.graph.kinds import VECTORS, with_channels
+from qatflow.graph.operations import DepthwiseConv2D, Pad, Pair
+from qatflow.graph.shapes import shapes
 
 ONES = ("gamma", "moving_variance")
 """Roles of the vectors that begin with ones; the others begin with zeros."""
@@ -94,11 +95,10 @@ def resized(graph: Graph, found: Channels, sizes: Sizes, seed: int) -> Graph:
                 fresh = (np.ones if role in ONES else np.zeros)(numbers[node.name], np.float32)
                 keeps = _scales(graph, node) and fresh.shape == graph.weights[name].shape
                 weights[name] = graph.weights[name] if keeps else fresh
-        if isinstance(node.operation, Reshape):
-            node = replace(node, operation=Reshape((*node.operation.shape[:-1], numbers[node.name])))
-        nodes.append(replace(node, operation=pads.get(node.name, node.operation)))
+        operation = with_channels(node.operation, numbers[node.name])
+        nodes.append(replace(node, operation=pads.get(node.name, operation)))
     changed = replace(graph, nodes=tuple(nodes), weights=weights)
-    check_consistent(changed)
+    shapes(changed)  # raises where it does not fit together
     return changed
 
 
@@ -132,15 +132,11 @@ def _numbers(found: Channels, channels: Mapping[str, int]) -> dict[str, int]:
 
 
 def _kernel(graph: Graph, node: Node, numbers: Mapping[str, int], window: int | None, seed: int) -> np.ndarray:
-    assert node.kernel is not None
+    assert node.kernel is not None and node.layout is not None
     old = graph.weights[node.kernel]
-    reads, makes = numbers[node.inputs[0]], numbers[node.name]
-    if isinstance(node.operation, Dense):
-        shape: tuple[int, ...] = (reads, makes)
-    elif node.is_depthwise:
-        shape = (*((window, window) if window else old.shape[:2]), reads, old.shape[3])
-    else:
-        shape = (*old.shape[:2], reads, makes)
+    shape = node.layout.resized(old.shape, numbers[node.inputs[0]], numbers[node.name])
+    if window:
+        shape = (window, window, *shape[2:])
     if _scales(graph, node):
         return old if shape == old.shape else np.ones(shape, np.float32)
     # a stream of each kernel's own: what another layer has does not change it

@@ -1,78 +1,64 @@
-"""The shape of each tensor of a graph, for one picture."""
+"""The shape of each tensor of a graph, for one picture, and whether its parts fit together."""
 
+from math import prod
+
+from qatflow.errors import UserError
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import (
-    AveragePool,
-    Concat,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    Input,
-    MaxPool,
-    Multiply,
-    Pad,
-    Padding,
-    Pair,
-    Reshape,
-    UpSample,
-)
-
-Shape = tuple[int, ...]
+from qatflow.graph.kinds import DoesNotFitError, Kernel, Shape, kind_of
+from qatflow.graph.operations import LARGEST
 
 
 def shapes(graph: Graph) -> dict[str, Shape]:
-    """Return the shape of each node's tensor, without the batch, by the node's name."""
+    """Return the shape of each node's tensor, without the batch, by the node's name.
+
+    Raises:
+        UserError: a node's inputs do not fit one another, or a weight does not fit what it is applied to; the first
+            such node is named.
+    """
     found: dict[str, Shape] = {}
     for node in graph.nodes:
-        found[node.name] = _shape(node, graph, found)
+        try:
+            found[node.name] = shape_of(node, graph, found)
+        except DoesNotFitError as error:
+            raise UserError(f"the graph does not fit together at '{node.name}': {error}; make it again") from error
     return found
 
 
-def same_padding(size: int, window: int, stride: int) -> Pair:
-    """Return the zeros before and after an axis under TensorFlow's `same`: the odd one goes after."""
-    out = -(-size // stride)
-    total = max((out - 1) * stride + window - size, 0)
-    return total // 2, total - total // 2
+def shape_of(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
+    """Return the shape of a node's tensor, without the batch.
+
+    Args:
+        node: the node.
+        graph: whose weights it has.
+        known: the shapes of the nodes before it.
+
+    Raises:
+        DoesNotFitError: its inputs or weights do not fit.
+    """
+    kind, sources = kind_of(node.operation), [known[name] for name in node.inputs]
+    kernel = () if kind.kernel is None else _kernel(node, kind.kernel, graph, sources[0])
+    made = kind.shape(node.operation, sources, kernel)
+    if not made or min(made) < 1:
+        raise DoesNotFitError(f"it makes a tensor of the shape {made}, without a value")
+    if prod(made) > LARGEST:
+        raise DoesNotFitError(f"it makes a tensor of the shape {made}, of more than {LARGEST} values")
+    for role in (*kind.vectors, *kind.may_have):
+        values = graph.weights.get(node.weight(role))
+        if values is not None and values.shape != made[-1:]:
+            raise DoesNotFitError(f"its {role} has the shape {values.shape}, and it makes {made[-1]} channels")
+        if values is None and role in kind.vectors:
+            raise DoesNotFitError(f"it has no {role}")
+    return made
 
 
-def _slid(shape: Shape, window: Pair, strides: Pair, padding: Padding, dilations: Pair = (1, 1)) -> Pair:
-    sizes = []
-    for size, width, stride, dilation in zip(shape[:2], window, strides, dilations, strict=True):
-        reach = (width - 1) * dilation + 1
-        sizes.append(-(-size // stride) if padding == "same" else (size - reach) // stride + 1)
-    return sizes[0], sizes[1]
-
-
-def _shape(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
-    operation = node.operation
-    if isinstance(operation, Input):
-        return operation.shape
-    source = known[node.inputs[0]]
-    match operation:
-        case Conv2D():
-            kernel = graph.weights[node.weight("kernel")].shape
-            return *_slid(source, kernel[:2], operation.strides, operation.padding, operation.dilations), kernel[3]
-        case DepthwiseConv2D():
-            kernel = graph.weights[node.weight("depthwise_kernel")].shape
-            out = _slid(source, kernel[:2], operation.strides, operation.padding, operation.dilations)
-            return *out, kernel[2] * kernel[3]
-        case Dense():
-            return *source[:-1], graph.weights[node.weight("kernel")].shape[1]
-        case Pad():
-            return source[0] + sum(operation.rows), source[1] + sum(operation.columns), source[2]
-        case AveragePool() | MaxPool():
-            return *_slid(source, operation.window, operation.strides, operation.padding), source[2]
-        case UpSample():
-            return source[0] * operation.factors[0], source[1] * operation.factors[1], source[2]
-        case Concat():
-            return *source[:-1], sum(known[name][-1] for name in node.inputs)
-        case Multiply():
-            return tuple(max(sizes) for sizes in zip(*(known[name] for name in node.inputs), strict=True))
-        case GlobalAveragePool() | GlobalMaxPool():
-            return (1, 1, source[2]) if operation.keepdims else (source[2],)
-        case Reshape():
-            return operation.shape
-        case _:
-            return source
+def _kernel(node: Node, layout: Kernel, graph: Graph, source: Shape) -> Shape:
+    values = graph.weights.get(node.weight(layout.role))
+    if values is None:
+        raise DoesNotFitError(f"it has no {layout.role}")
+    shape = values.shape
+    if len(shape) != layout.rank or 0 in shape:
+        raise DoesNotFitError(f"its kernel has the shape {shape}, and one of {layout.rank} axes is wanted")
+    if shape[layout.reads] != source[-1]:
+        reads = shape[layout.reads]
+        raise DoesNotFitError(f"its kernel {shape} reads {reads} channels, and '{node.inputs[0]}' makes {source[-1]}")
+    return shape

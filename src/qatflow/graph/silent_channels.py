@@ -46,7 +46,7 @@ def silence(graph: Graph) -> tuple[Graph, dict[str, list[int]]]:
             assert node.kernel is not None
             kernel = weights[node.kernel].copy()
             # output channels are the last axes of every kernel; a depthwise one has them in two
-            kernel.reshape(-1, _channels(folded, node))[:, channels] = 0
+            kernel.reshape(-1, folded.kernel_channels(node))[:, channels] = 0
             weights[node.kernel] = kernel
             silent[node.name] = channels.tolist()
     return replace(graph, weights=weights), silent
@@ -59,10 +59,5 @@ def _silent(folded: Graph, node: Node) -> np.ndarray:
     source, output = folded.activation_scale(node.inputs[0]), folded.activation_scales.get(node.name)
     if source is None or source.scale is None or output is None or output.scale is None:
         return np.empty(0, int)
-    bias = folded.weights.get(node.weight("bias"), np.zeros(_channels(folded, node), np.float32))
+    bias = folded.weights.get(node.weight("bias"), np.zeros(folded.kernel_channels(node), np.float32))
     return np.flatnonzero(known.scale < least_scale(bias, source.scale, output.scale))
-
-
-def _channels(graph: Graph, node: Node) -> int:
-    kernel = graph.weights[node.kernel or ""]
-    return int(np.prod(kernel.shape[2:])) if node.is_depthwise else kernel.shape[-1]

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from qatflow.graph.channels import NEVER, Channels
-from qatflow.graph.consistent import VECTORS, check_consistent
-from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import Dense, Reshape
+from qatflow.graph.graph import Graph
+from qatflow.graph.kinds import VECTORS, with_channels
+from qatflow.graph.shapes import shapes
 
 Keep = Mapping[str, Sequence[int]]
 """The units of a group that stay, ascending, by the group's name; of a group that is not named all stay."""
@@ -31,17 +31,15 @@ def thin(graph: Graph, found: Channels, keep: Keep) -> Graph:
     weights, nodes = dict(graph.weights), []
     for node in graph.nodes:
         made = stays[node.name]
-        if node.kernel is not None:
-            weights[node.kernel] = _thin_kernel(node, graph.weights[node.kernel], stays[node.inputs[0]], made)
+        if node.layout is not None and node.kernel is not None:
+            weights[node.kernel] = node.layout.thinned(graph.weights[node.kernel], stays[node.inputs[0]], made)
         for role in VECTORS:
             name = node.weight(role)
             if name in weights:
                 weights[name] = weights[name][made]
-        if isinstance(node.operation, Reshape):
-            node = replace(node, operation=Reshape((*node.operation.shape[:-1], int(made.sum()))))
-        nodes.append(node)
+        nodes.append(replace(node, operation=with_channels(node.operation, int(made.sum()))))
     thinner = replace(graph, nodes=tuple(nodes), weights=weights)
-    check_consistent(thinner)
+    shapes(thinner)  # raises where it does not fit together
     return thinner
 
 
@@ -53,23 +51,11 @@ def as_if_thin(graph: Graph, found: Channels, keep: Keep) -> Graph:
     stays = _stays(found, keep)
     weights = dict(graph.weights)
     for node in graph.nodes:
-        if node.kernel is not None and not node.is_depthwise and not stays[node.inputs[0]].all():
+        if node.layout is not None and node.kernel is not None and not node.layout.by_itself:
             kernel = weights[node.kernel].copy()
-            gone = ~stays[node.inputs[0]]
-            if isinstance(node.operation, Dense):
-                kernel[gone] = 0
-            else:
-                kernel[:, :, gone] = 0
+            np.moveaxis(kernel, node.layout.reads, 0)[~stays[node.inputs[0]]] = 0
             weights[node.kernel] = kernel
     return replace(graph, weights=weights)
-
-
-def _thin_kernel(node: Node, kernel: np.ndarray, read: np.ndarray, made: np.ndarray) -> np.ndarray:
-    if isinstance(node.operation, Dense):
-        return kernel[read][:, made]
-    if node.is_depthwise:
-        return kernel[:, :, read]
-    return kernel[:, :, read][..., made]
 
 
 def _stays(found: Channels, keep: Keep) -> dict[str, np.ndarray]:

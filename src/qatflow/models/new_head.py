@@ -9,7 +9,8 @@ from qatflow.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import LOOKED_THROUGH, head_of
 from qatflow.graph.initial import glorot_uniform
-from qatflow.graph.operations import PASS_THROUGH, Conv2D, Dense, Reshape, Softmax
+from qatflow.graph.kinds import with_channels
+from qatflow.graph.operations import PASS_THROUGH, Conv2D, Dense, Softmax
 from qatflow.graph.shapes import shapes
 
 
@@ -102,11 +103,7 @@ def in_pairs(graph: Graph) -> Graph:
 
 def _wider(graph: Graph, behind: Sequence[Node], classes: int, softmax: str | None) -> Graph:
     """Return the graph whose last reshapes have so many channels; the node `softmax` becomes a softmax."""
-    changed = {
-        node.name: replace(node, operation=Reshape((*node.operation.shape[:-1], classes)))
-        for node in behind
-        if isinstance(node.operation, Reshape)
-    }
+    changed = {node.name: replace(node, operation=with_channels(node.operation, classes)) for node in behind}
     if softmax is not None:
         changed[softmax] = replace(graph.node(softmax), operation=Softmax())
     return graph.with_nodes(changed.get(node.name, node) for node in graph.nodes)

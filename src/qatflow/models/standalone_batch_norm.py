@@ -8,8 +8,9 @@ import numpy as np
 
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.kinds import QUANTISED_KERNEL
 from qatflow.graph.names import free_name
-from qatflow.graph.operations import QUANTISED_KERNEL, BatchNorm, DepthwiseConv2D, Operation, Reshape
+from qatflow.graph.operations import BatchNorm, DepthwiseConv2D, Operation, Reshape
 from qatflow.graph.shapes import shapes
 
 

@@ -3,10 +3,10 @@
 from collections import Counter
 
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import OPERATIONS, BatchNorm, Dropout, Identity
+from qatflow.graph.operations import OPERATIONS, REMOVED, BatchNorm
 from qatflow.tflite.operators import LOWER
 
-FOLDED = (BatchNorm, Dropout, Identity)  # they go before anything runs on the device
+FOLDED = (BatchNorm, *REMOVED)  # they go before anything runs on the device
 TARGETS = ("arm",)
 
 

@@ -12,8 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import PASS_THROUGH, Input
-from qatflow.graph.shapes import Shape, shapes
+from qatflow.graph.kinds import Shape
+from qatflow.graph.operations import FLOAT_ONLY, PASS_THROUGH, Input
+from qatflow.graph.shapes import shapes
 from qatflow.graph.silent_channels import least_scale
 from qatflow.tflite.builder import ModelBuilder
 from qatflow.tflite.operators import LOWER
@@ -180,7 +181,7 @@ class Lowering:
         sources = [self._grids.get(name) for name in node.inputs]
         grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
         integers = grid is not None and all(source is not None for source in sources)
-        if integers and node.name not in self.graph.in_float:
+        if integers and node.name not in self.graph.in_float and not isinstance(node.operation, FLOAT_ONLY):
             assert grid is not None
             inputs = [self.as_int8(name, grid if one_grid else None) for name in node.inputs]
             self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, grid)], options, int8_version)

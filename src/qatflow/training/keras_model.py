@@ -181,6 +181,9 @@ def _built(
                 weight = node.weight(variable.name.split(":")[0].rsplit("/", 1)[-1])
                 variable.assign(graph.weights[weight])
                 own[weight] = variable
+            clipped = getattr(operation, "activation", None)
+            if clipped is not None:  # a function has no name that could collide
+                tensor = tf.nn.relu6(tensor) if clipped == "relu6" else tf.nn.relu(tensor)
         behind = hooks.after(node)
         tensors[node.name] = tensor if behind is None else behind(tensor)
     logits = layers.Activation("linear", dtype=SINGLE, name=LAST_LAYER)(tensors[graph.outputs[0]])

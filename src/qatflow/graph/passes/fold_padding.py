@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from qatflow.graph.edit import absorb, only_consumer
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.kinds import Shape, reach, same_padding
 from qatflow.graph.operations import Conv2D, DepthwiseConv2D, Pad
-from qatflow.graph.shapes import Shape, same_padding, shapes
+from qatflow.graph.shapes import shapes
 
 
 def apply(graph: Graph) -> tuple[Graph, list[str]]:
@@ -33,6 +34,6 @@ def _is_same(pad: Node, conv: Node, graph: Graph, source: Shape) -> bool:
         return False
     assert conv.kernel is not None
     window = graph.weights[conv.kernel].shape[:2]
-    reach = [(width - 1) * dilation + 1 for width, dilation in zip(window, operation.dilations, strict=True)]
-    wanted = [same_padding(*axis) for axis in zip(source[:2], reach, operation.strides, strict=True)]
+    covered = [reach(*axis) for axis in zip(window, operation.dilations, strict=True)]
+    wanted = [same_padding(*axis) for axis in zip(source[:2], covered, operation.strides, strict=True)]
     return wanted == [zeros.rows, zeros.columns]

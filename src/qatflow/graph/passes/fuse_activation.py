@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from qatflow.graph.edit import absorb, only_consumer
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import Activation, Add, Conv2D, Dense, DepthwiseConv2D, Relu, Relu6
+from qatflow.graph.operations import CLIPPING, Activation, Relu, Relu6
 
 NAMES: dict[type, Activation] = {Relu: "relu", Relu6: "relu6"}
 
@@ -14,12 +14,12 @@ def apply(graph: Graph) -> tuple[Graph, list[str]]:
     done = []
     for node in graph.nodes:
         operation = node.operation
-        if not isinstance(operation, Conv2D | DepthwiseConv2D | Dense | Add) or operation.activation is not None:
+        if not isinstance(operation, CLIPPING) or getattr(operation, "activation", None) is not None:
             continue
         follower = only_consumer(graph, node)
         # a tensor with a scale of its own was rounded before the activation in training; fused, it would not be
         if follower is not None and type(follower.operation) in NAMES and node.name not in graph.activation_scales:
-            fused = replace(operation, activation=NAMES[type(follower.operation)])
+            fused = replace(operation, activation=NAMES[type(follower.operation)])  # type: ignore[arg-type]
             graph = absorb(graph, follower, graph.node(node.name), fused)
             done.append(f"{follower.name} fused into {node.name}")
     return graph, done
