@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
-from safetensors.numpy import load as deserialize
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
-from qatflow.graph.store import from_json, load, to_json, write
+from qatflow.graph.store import from_text, load, to_json, write
 from qatflow.sums import read_checked
 from qatflow.tflite.builder import FILE_IDENTIFIER
 from qatflow.tflite.from_graph import convert
@@ -33,9 +32,11 @@ def load_any(folder: Path) -> Graph:
     if not model.is_file() or model.read_bytes()[4:8] != FILE_IDENTIFIER:
         return load(folder)
     content = read_checked(model)
-    parsed = schema.ModelT.InitFromPackedBuf(content, 0)
-    for entry in parsed.metadata or []:
-        if entry.name == METADATA.encode():
-            description = json.loads(bytes(parsed.buffers[entry.buffer].data))
-            return from_json(description, deserialize(read_checked(folder / "weights")), str(model))
+    try:
+        parsed = schema.ModelT.InitFromPackedBuf(content, 0)
+        found = [parsed.buffers[e.buffer].data for e in parsed.metadata or [] if e.name == METADATA.encode()]
+    except Exception as error:  # whatever the flatbuffers' reader meets in a damaged file
+        raise UserError(f"{model}: damaged ({error}): export it again") from error
+    for description in found:
+        return from_text(bytes(description), model, folder / "weights")
     raise UserError(f"{model}: a .tflite that does not carry its graph; it was not made by this project's export")

@@ -23,15 +23,15 @@ LARGEST = 2**31 - 1
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
 Positive = Annotated[int, Between(1, LARGEST)]
-Count = Annotated[int, Between(0, LARGEST)]
+Pixels = Annotated[int, Between(1, 2**16)]
+"""Of a window, a step or a factor: no picture has more."""
+Zeros = Annotated[int, Between(0, 2**16)]
 Real = Annotated[float, Between(-FLOAT_MAX, FLOAT_MAX)]
-NotNegative = Annotated[float, Between(0, FLOAT_MAX)]
 Share = Annotated[float, Between(0, 1)]
 
 Padding = Literal["same", "valid"]
 Activation = Literal["relu", "relu6"]
-Pair = tuple[Positive, Positive]
-Zeros = tuple[Count, Count]
+Pair = tuple[Pixels, Pixels]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Dense:
 class BatchNorm:
     """(x − mean) · gamma / sqrt(variance + epsilon) + beta, per channel. `momentum` is the decay in training."""
 
-    epsilon: NotNegative
+    epsilon: Share
     momentum: Share
 
 
@@ -144,8 +144,8 @@ class UpSample:
 class Pad:
     """Zeros around each picture: rows above and below, columns left and right."""
 
-    rows: Zeros
-    columns: Zeros
+    rows: tuple[Zeros, Zeros]
+    columns: tuple[Zeros, Zeros]
 
 
 @dataclass(frozen=True)

@@ -15,26 +15,24 @@ def shapes(graph: Graph) -> dict[str, Shape]:
         UserError: a node's inputs do not fit one another, or a weight does not fit what it is applied to; the first
             such node is named.
     """
+    try:
+        return fitting(graph)
+    except DoesNotFitError as error:
+        raise UserError(f"the graph {error}; make it again") from error
+
+
+def fitting(graph: Graph) -> dict[str, Shape]:
+    """Return what `shapes` does; a graph that does not fit together raises DoesNotFitError."""
     found: dict[str, Shape] = {}
     for node in graph.nodes:
         try:
-            found[node.name] = shape_of(node, graph, found)
+            found[node.name] = _shape(node, graph, found)
         except DoesNotFitError as error:
-            raise UserError(f"the graph does not fit together at '{node.name}': {error}; make it again") from error
+            raise DoesNotFitError(f"does not fit together at '{node.name}': {error}") from error
     return found
 
 
-def shape_of(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
-    """Return the shape of a node's tensor, without the batch.
-
-    Args:
-        node: the node.
-        graph: whose weights it has.
-        known: the shapes of the nodes before it.
-
-    Raises:
-        DoesNotFitError: its inputs or weights do not fit.
-    """
+def _shape(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
     kind, sources = kind_of(node.operation), [known[name] for name in node.inputs]
     kernel = () if kind.kernel is None else _kernel(node, kind.kernel, graph, sources[0])
     made = kind.shape(node.operation, sources, kernel)

@@ -6,19 +6,23 @@ them as `<weight>.scale` and `<node>.scale`, float32. Neither file can carry cod
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import safetensors
 from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
 from qatflow.errors import UserError
 from qatflow.files import whole_file, whole_folder, write_json
+from qatflow.graph.check import Bits, check_names, check_quantised, check_scales, check_stored
+from qatflow.graph.described import DamagedError, read_as
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
-from qatflow.graph.operations import OPERATIONS, Operation
+from qatflow.graph.kinds import DoesNotFitError, kind_of
+from qatflow.graph.operations import OPERATIONS
+from qatflow.graph.shapes import fitting
 from qatflow.sums import read_checked
 
 FORMAT = "qatflow graph 1"
@@ -56,7 +60,8 @@ def load(folder: Path) -> Graph:
     """Read what `save` wrote, of whatever integers; the integers come back as int8 or int16.
 
     Raises:
-        UserError: a file is missing or damaged, has changed since it was written, or is not of this format.
+        UserError: a file is missing, has changed since it was written, is not of this format, or is damaged: see
+            `from_text`.
     """
     return load_files(folder / "model", folder / "weights")
 
@@ -67,11 +72,54 @@ def load_files(model: Path, weights: Path) -> Graph:
         if not path.is_file():
             raise UserError(f"{path}: no such file; a model folder holds the two files 'model' and 'weights'")
     try:
-        description = json.loads(read_checked(model))
-        arrays = deserialize(read_checked(weights))
-    except (ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{model.parent}: damaged ({error}); make it again") from error
-    return from_json(description, arrays, str(model))
+        text = read_checked(model)
+    except OSError as error:
+        raise UserError(f"{model} cannot be read: {error.strerror}") from error
+    return from_text(text, model, weights)
+
+
+def from_text(text: bytes, model: Path, weights: Path) -> Graph:
+    """Return the graph of a description and of the file with its arrays.
+
+    Args:
+        text: the description, JSON in UTF-8.
+        model: where it was read from, for errors.
+        weights: file of the arrays.
+
+    Raises:
+        UserError: it is not of this format, or damaged: JSON that describes no graph, with entries missing or unknown,
+            of another type or out of bounds; names that are unknown, used twice or before their node; numbers that are
+            not finite; weights that are missing, unknown, or of shapes and types that do not fit.
+    """
+    try:
+        described, nodes = _described(text, model)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(model, error) from error
+    content = read_checked(weights)
+    try:
+        arrays = deserialize(content)
+    except Exception as error:  # whatever safetensors' reader meets in a damaged file
+        raise _damaged(weights, error) from error
+    try:
+        names = _stored_names(described, nodes)
+        check_stored(names, arrays, described.weight_bits)
+        for name in described.activations:
+            if f"{name}.scale" in arrays and arrays[f"{name}.scale"].size != 1:
+                raise DamagedError(f"'{name}.scale' is of a tensor, and has more than one value")
+    except DamagedError as error:
+        raise _damaged(weights, error) from error
+    graph = _graph(described, nodes, arrays)
+    try:
+        check_scales(graph)
+        fitting(graph)
+    except (DamagedError, DoesNotFitError) as error:
+        raise _damaged(model.parent, error) from error
+    return graph
+
+
+def _damaged(path: Path, problem: BaseException) -> UserError:
+    says = "it is nested too deeply" if isinstance(problem, RecursionError) else str(problem)
+    return UserError(f"{path}: damaged ({says}): make or export it again")
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
@@ -88,6 +136,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
         "weight_bits": {name: scale.bits for name, scale in graph.weight_scales.items()},
         "activations": {
             name: {"bits": scale.bits, "zero_point": scale.zero_point}
+            | ({} if scale.scale is not None else {"dynamic": True})
             for name, scale in graph.activation_scales.items()
         },
     }
@@ -108,47 +157,93 @@ def tensors(graph: Graph, integers: IntegersAs) -> dict[str, np.ndarray]:
     return arrays
 
 
-def from_json(description: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> Graph:
-    """Return the graph of a description and its stored arrays; `where` names the file in errors."""
-    if description.get("format") != FORMAT:
-        raise UserError(f"{where}: not a {FORMAT} file; it says {description.get('format')!r}")
-    try:
-        weight_scales = {
-            name: WeightScale(bits, arrays.pop(f"{name}.scale")) for name, bits in description["weight_bits"].items()
-        }
-        activation_scales = {
-            name: ActivationScale(entry["bits"], _scalar(arrays.pop(f"{name}.scale", None)), entry["zero_point"])
-            for name, entry in description["activations"].items()
-        }
-        weights = {
-            name: values.astype(integer_type(weight_scales[name].bits)) if name in weight_scales else values
-            for name, values in arrays.items()
-        }
-        return Graph(
-            nodes=tuple(_node(entry) for entry in description["nodes"]),
-            outputs=tuple(description["outputs"]),
-            weights=weights,
-            weight_scales=weight_scales,
-            activation_scales=activation_scales,
-            aliases=description["aliases"],
-            in_float=frozenset(description.get("in_float", [])),
-        )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{where}: damaged, {error!r} is missing or of the wrong kind; export it again") from error
-
-
 def integer_type(bits: int) -> type[np.signedinteger[Any]]:
     """Return the smallest NumPy integer type for integers of that width."""
     return np.int8 if bits <= 8 else np.int16
 
 
-def _scalar(array: np.ndarray | None) -> float | None:
-    return None if array is None else float(array[0])
+@dataclass(frozen=True)
+class _Activation:
+    bits: Bits
+    zero_point: int
+    dynamic: bool = False
 
 
-def _node(entry: dict[str, Any]) -> Node:
-    own = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    for key in ("name", "operation", "inputs"):
-        del own[key]
-    operation: Operation = OPERATIONS[entry["operation"]](**own)
-    return Node(entry["name"], operation, tuple(entry["inputs"]))
+@dataclass(frozen=True)
+class _Description:
+    format: str
+    nodes: tuple[Any, ...]
+    outputs: tuple[str, ...]
+    aliases: Mapping[str, str]
+    in_float: tuple[str, ...]
+    weight_bits: Mapping[str, Bits]
+    activations: Mapping[str, _Activation]
+
+
+@dataclass(frozen=True)
+class _Head:
+    name: str
+    operation: str
+    inputs: tuple[str, ...]
+
+
+def _described(text: bytes, model: Path) -> tuple[_Description, tuple[Node, ...]]:
+    value = json.loads(text.decode("utf-8"), object_pairs_hook=_object)
+    if not isinstance(value, dict):
+        raise DamagedError("it is no JSON object")
+    if value.get("format") != FORMAT:
+        raise UserError(f"{model}: not a {FORMAT} file; it says {value.get('format')!a:.80}")
+    described = read_as(_Description, value, "it")
+    nodes = tuple(_node(entry, f"nodes[{place}]") for place, entry in enumerate(described.nodes))
+    check_names(nodes, described.outputs, described.aliases)
+    check_quantised(nodes, described.weight_bits, described.activations, described.in_float)
+    return described, nodes
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise DamagedError("an entry comes twice in one object")
+    return made
+
+
+def _node(entry: Any, where: str) -> Node:
+    if not isinstance(entry, dict):
+        raise DamagedError(f"{where} is no object")
+    about = [field.name for field in fields(_Head)]
+    head = read_as(_Head, {key: value for key, value in entry.items() if key in about}, where)
+    kind = OPERATIONS.get(head.operation)
+    if kind is None:
+        raise DamagedError(f"node '{head.name}' is of the unknown operation '{head.operation}'")
+    own = {key: value for key, value in entry.items() if key not in about}
+    return Node(head.name, read_as(kind, own, f"node '{head.name}'", every=True), head.inputs)
+
+
+def _stored_names(described: _Description, nodes: Sequence[Node]) -> dict[str, bool]:
+    """Return the names of the arrays that belong to a description, and whether the graph needs them."""
+    found: dict[str, bool] = {}
+    for node in nodes:
+        kind = kind_of(node.operation)
+        found |= dict.fromkeys(map(node.weight, kind.may_have), False)
+        found |= dict.fromkeys(map(node.weight, kind.vectors), True)
+        if node.kernel is not None:
+            found[node.kernel] = True
+    scaled = [*described.weight_bits, *(name for name, about in described.activations.items() if not about.dynamic)]
+    return found | {f"{name}.scale": True for name in scaled}
+
+
+def _graph(described: _Description, nodes: tuple[Node, ...], arrays: dict[str, np.ndarray]) -> Graph:
+    scales = {name: WeightScale(bits, arrays.pop(f"{name}.scale")) for name, bits in described.weight_bits.items()}
+    activations = {
+        name: ActivationScale(
+            about.bits, None if about.dynamic else float(arrays.pop(f"{name}.scale")[0]), about.zero_point
+        )
+        for name, about in described.activations.items()
+    }
+    weights = {
+        name: values.astype(integer_type(scales[name].bits)) if name in scales else values
+        for name, values in arrays.items()
+    }
+    return Graph(
+        nodes, described.outputs, weights, scales, activations, described.aliases, frozenset(described.in_float)
+    )

@@ -1,0 +1,137 @@
+"""Whether what was read of a stored graph can be one. Each function raises DamagedError with the first fault."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Protocol
+
+import numpy as np
+
+from qatflow.graph.described import DamagedError
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.kinds import kind_of
+from qatflow.graph.operations import FIXED_GRID, PASS_THROUGH, Between, Input
+
+Bits = Annotated[int, Between(2, 16)]
+
+
+class Quantised(Protocol):
+    """What is stored of a quantised tensor."""
+
+    @property
+    def bits(self) -> int:
+        """Width of its integers."""
+        ...
+
+    @property
+    def zero_point(self) -> int:
+        """The integer that stands for 0."""
+        ...
+
+
+def check_names(nodes: Sequence[Node], outputs: Sequence[str], aliases: Mapping[str, str]) -> None:
+    """Check that names are unique, and inputs, outputs and aliases those of nodes; inputs those of nodes before."""
+    known: set[str] = set()
+    for node in nodes:
+        kind = type(node.operation).__name__
+        if node.name in known:
+            raise DamagedError(f"two nodes have the name '{node.name}'")
+        least, most = kind_of(node.operation).inputs
+        if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
+            wanted = f"{least} or more" if most is None else str(least)
+            raise DamagedError(f"node '{node.name}' ({kind}) has {len(node.inputs)} inputs, and {wanted} are wanted")
+        for name in node.inputs:
+            if name not in known:
+                raise DamagedError(f"node '{node.name}' reads '{name}', and no node before it has that name")
+        known.add(node.name)
+    if not outputs:
+        raise DamagedError("it has no outputs")
+    if len(set(outputs)) != len(outputs):
+        raise DamagedError("an output comes twice")
+    for what, names in (("outputs", outputs), ("aliases", aliases.values())):
+        for name in names:
+            if name not in known:
+                raise DamagedError(f"{what} has '{name}', and no node has that name")
+    needed = set(outputs)
+    for node in reversed(nodes):
+        if node.name not in needed:
+            raise DamagedError(f"node '{node.name}' leads to no output")
+        needed.update(node.inputs)
+
+
+def check_quantised(
+    nodes: Sequence[Node],
+    weight_bits: Mapping[str, int],
+    activations: Mapping[str, Quantised],
+    in_float: Sequence[str],
+) -> None:
+    """Check that what is quantised, or kept in float, is there and can be."""
+    kernels = {node.kernel for node in nodes}
+    by_name = {node.name: node for node in nodes}
+    for name in weight_bits:
+        if name not in kernels:
+            raise DamagedError(f"weight_bits has '{name}', and no node has such a kernel")
+    for name, about in activations.items():
+        if name not in by_name:
+            raise DamagedError(f"activations has '{name}', and no node has that name")
+        if isinstance(by_name[name].operation, PASS_THROUGH):
+            raise DamagedError(f"activations has '{name}', which has the scale of the tensor that it passes on")
+        end = 2 ** (about.bits - 1)
+        if not -end <= about.zero_point < end:
+            raise DamagedError(f"the zero point of '{name}' is {about.zero_point}, and it has {about.bits} bits")
+    if len(set(in_float)) != len(in_float):
+        raise DamagedError("a name comes twice in in_float")
+    for name in in_float:
+        node = by_name.get(name)
+        if node is None:
+            raise DamagedError(f"in_float has '{name}', and no node has that name")
+        if isinstance(node.operation, (Input, *PASS_THROUGH)) or node.kernel in weight_bits:
+            raise DamagedError(f"in_float has '{name}', which is not of those that can be kept in float")
+
+
+def check_stored(names: Mapping[str, bool], arrays: Mapping[str, np.ndarray], weight_bits: Mapping[str, int]) -> None:
+    """Check names, types and values of the arrays.
+
+    Args:
+        names: of the arrays that can be there, and whether they must.
+        arrays: what is there.
+        weight_bits: width of the integers, by the names of the kernels that are integers.
+    """
+    for name, needed in names.items():
+        if needed and name not in arrays:
+            raise DamagedError(f"'{name}' is missing")
+    for name, values in arrays.items():
+        if name not in names:
+            raise DamagedError(f"'{name}' is of no node")
+        bits = weight_bits.get(name)
+        integers = bits is not None and values.dtype == (np.int8 if bits <= 8 else np.int16)
+        if values.dtype != np.float32 and not integers:
+            raise DamagedError(f"'{name}' is of the type {values.dtype}")
+        if not np.isfinite(values).all():
+            raise DamagedError(f"'{name}' has values that are no finite numbers")
+        if bits is not None:
+            _check_integers(name, values, bits)
+        if name.endswith("/moving_variance") and (values < 0).any():
+            raise DamagedError(f"'{name}' has values below 0")
+        if name.endswith(".scale") and (values.ndim != 1 or not values.size or (values <= 0).any()):
+            raise DamagedError(f"'{name}' is no row of values above 0")
+
+
+def _check_integers(name: str, values: np.ndarray, bits: int) -> None:
+    end = 2 ** (bits - 1) - 1
+    if (values != np.rint(values)).any() or (np.abs(values.astype(np.float32)) > end).any():
+        raise DamagedError(f"'{name}' has values that are no integers from {-end} to {end}")
+
+
+def check_scales(graph: Graph) -> None:
+    """Check that each kernel has one scale or one a channel, and that kernels of one grid have that."""
+    for node in graph.nodes:
+        scale = graph.weight_scales.get(node.kernel or "")
+        layout = node.layout
+        if scale is not None and layout is not None and node.kernel is not None:
+            shape = graph.weights[node.kernel].shape
+            if len(shape) == layout.rank and scale.scale.size not in (1, layout.channels(shape)):
+                channels = layout.channels(shape)
+                raise DamagedError(f"'{node.kernel}' has {scale.scale.size} scales and {channels} channels")
+        known = graph.activation_scales.get(node.name)
+        fixed = FIXED_GRID.get(type(node.operation))
+        if known is not None and known.bits == 8 and fixed is not None and (known.scale, known.zero_point) != fixed:
+            raise DamagedError(f"'{node.name}' has another scale than its int8 kernel writes in")
