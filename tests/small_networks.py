@@ -80,11 +80,11 @@ def _attention():
     from tf_keras import layers
 
     pictures = layers.Input(SHAPE)
-    x = layers.Conv2D(8, 3, strides=4, padding="same", use_bias=False)(pictures)
+    x = layers.Conv2D(16, 3, strides=4, padding="same", use_bias=False)(pictures)
     x = layers.ReLU()(layers.BatchNormalization()(x))
     squeezed = layers.Dense(4, activation="relu")(layers.GlobalAveragePooling2D()(x))
-    x = layers.Multiply()([x, layers.Dense(8, activation="sigmoid")(squeezed)])
-    context = layers.Conv2D(8, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Multiply()([x, layers.Dense(16, activation="sigmoid")(squeezed)])
+    context = layers.Conv2D(16, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))
     x = layers.ReLU()(layers.Add()([context, x]))
     x = layers.Multiply()([layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x), x])
     x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(12, 3, padding="same", use_bias=False)(x)))

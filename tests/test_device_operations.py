@@ -10,6 +10,7 @@ from device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
 from qatflow.data.reader import calibration, tensors
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run import RunSettings, run_demo
+from qatflow.graph.graph import Graph
 from qatflow.optimize.folder import write_folder
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
@@ -26,7 +27,8 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def models(digits) -> dict[str, bytes]:
-    """The network with branches, by our training (calibrated alone) and quantised after training."""
+    """The network with branches, by our training (calibrated alone) and quantised after training; and the one with sums
+    and products of other shapes and ranks."""
     from qatflow.tensorflow_runtime import start
 
     start(seed=0, threads=2)
@@ -36,14 +38,20 @@ def models(digits) -> dict[str, bytes]:
     from qatflow.tflite.from_graph import convert
     from qatflow.training.keras_model import training_model
 
-    graph, pictures = network("inception"), calibration(digits)
-    quantisers = Quantisers(graph, QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max"))
-    model = training_model(graph, seed=0, step=0, hooks=quantisers)
-    quantisers.phase.mode = "calibrate"
-    model.keras(pictures, training=False)
+    pictures = calibration(digits)
+
+    def trained(graph: Graph) -> bytes:
+        quantisers = Quantisers(graph, QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max"))
+        model = training_model(graph, seed=0, step=0, hooks=quantisers)
+        quantisers.phase.mode = "calibrate"
+        model.keras(pictures, training=False)
+        return convert(quantisers.quantised_graph(model)[0]).content
+
+    graph = network("inception")
     return {
-        "trained": convert(quantisers.quantised_graph(model)[0]).content,
+        "trained": trained(graph),
         "quantised after training": quantise(convert(graph).content, pictures),
+        "attention": trained(network("attention")),
     }
 
 
@@ -59,7 +67,7 @@ def test_of_a_concatenation_only_what_others_read_too_is_requantised(models):
     assert [made[source.name] for source in second.inputs] == ["QUANTIZE", "MEAN"]
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training"])
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention"])
 def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -77,7 +85,7 @@ def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     assert np.abs(Model(models[name]).outputs(pictures) - np.stack(expected)).max() < 0.02
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training"])
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention"])
 def test_the_emulator_gives_equal_integers(models, digits, name, arm_bundle, tmp_path: Path):  # noqa: F811
     require("qemu-aarch64-static")
     write_folder(tmp_path / "model", models[name], digits, {})
