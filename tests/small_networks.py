@@ -87,8 +87,8 @@ def _attention():
     context = layers.Conv2D(16, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))
     x = layers.ReLU()(layers.Add()([context, x]))
     x = layers.Multiply()([layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x), x])
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(12, 3, padding="same", use_bias=False)(x)))
-    x = layers.Add()([layers.Dense(12)(layers.GlobalMaxPooling2D()(x)), x])
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(64, 3, padding="same", use_bias=False)(x)))
+    x = layers.Add()([layers.Dense(64)(layers.GlobalMaxPooling2D()(x)), x])
     return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
 
 

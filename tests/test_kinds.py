@@ -13,8 +13,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from qatflow.compress.as_if_quantised import as_if_quantised
 from qatflow.compress.settings import QuantSettings
+from qatflow.device.cut import cut_at, places
 from qatflow.errors import UserError
-from qatflow.graph import operations
 from qatflow.graph.channels import channels
 from qatflow.graph.counts import total
 from qatflow.graph.cut import cut
@@ -22,6 +22,7 @@ from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     OPERATIONS,
     Add,
+    BatchNorm,
     Concat,
     Conv2D,
     Dense,
@@ -35,7 +36,9 @@ from qatflow.graph.operations import (
 from qatflow.graph.shapes import shapes
 from qatflow.graph.thin import thin
 from qatflow.tflite.from_graph import convert
+from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
+from qatflow.tflite.single_operator import single_operators
 
 PICTURE = (7, 6, 4)
 # two shapes that NumPy broadcasts, of every kind: channels alone, places alone, rows, both sides, other ranks
@@ -250,6 +253,24 @@ def test_channels_of_other_ranks_are_tied(operation: Any, order: int):
         shapes(Graph(thinner.nodes, thinner.outputs, damaged))
 
 
+@pytest.mark.parametrize("operation", [Add(), Multiply()])
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("gate", ["places", "channels"])
+def test_a_broadcast_operator_runs_alone_and_where_the_model_is_cut(operation: Any, order: int, gate: str):
+    settings = QuantSettings(8, 8, "abs_max", "moving_average_abs_max")
+    content = convert(as_if_quantised(gated(operation, order, gate), settings)).content
+    alone = {one.output: Model(one.model()) for one in single_operators(content)}
+    wanted = {one.outputs[0].name: one.outputs[0].shape for one in operators(content)}
+    assert {name: model.output.shape for name, model in alone.items()} == wanted
+    assert wanted["made"] == (1, 7, 6, 5)
+    for model in alone.values():
+        model.outputs(np.zeros((1, *model.input.shape[1:]), model.input.dtype))
+    for place in places(content):
+        cut_model = Model(cut_at(content, place.tensor))
+        assert cut_model.output.shape == wanted[place.name]
+        cut_model.outputs(pictures(1))
+
+
 @pytest.mark.parametrize(
     ("operation", "kernel", "message"),
     [
@@ -258,7 +279,7 @@ def test_channels_of_other_ranks_are_tied(operation: Any, order: int):
         (Conv2D((1, 1), "valid"), ("kernel", (4, 2)), "one of 4 axes is wanted"),
         (DepthwiseConv2D((1, 1), "valid"), ("kernel", (1, 1, 4, 1)), "it has no depthwise_kernel"),
         (Reshape((5, 5)), None, "cannot take the shape"),
-        (operations.BatchNorm(0.1, 0.9), None, "it has no gamma"),
+        (BatchNorm(0.1, 0.9), None, "it has no gamma"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(operation: Any, kernel: Any, message: str):
