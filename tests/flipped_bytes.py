@@ -22,6 +22,8 @@ DATA = "data/digits/manifest.json"
 BUNDLE = "build.lite.android.armv8.gcc/inference_lite_lib.android.armv8"
 MODELS = {kind: f"{R}/digits_quant_{kind}" for kind in ("opt", "float_opt", "ptq")}
 
+SHARED = [f"pretrain/MobileNetV1_digits_{kind}" for kind in ("float_opt", "ptq")]
+
 
 def script(name: str, *arguments: str) -> Callable[[], None]:
     """Return what runs a script in this process."""
@@ -86,6 +88,7 @@ READERS: dict[str, Callable[[], object]] = {
     f"{P}/model": optimised(P),
     f"{P}/weights": optimised(P),
     f"{P}/*": REPORT,
+    **{f"{folder}/*": script("take_model", "--model", folder, "--output", f"{OUT}/taken") for folder in SHARED},
     f"{R}/trained/model": EXPORT,
     f"{R}/trained/weights": EXPORT,
     f"{R}/trained/*": REPORT,

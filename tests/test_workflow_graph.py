@@ -52,6 +52,9 @@ PARTS = [
 ]
 """The library's packages, in the order of the stages."""
 
+COPIES = ("take_float_model", "take_ptq_model")
+"""The rules that copy a shared model into an experiment's folder."""
+
 PART_OF = {
     "prepare_data": "data",
     "make_pretrained": "pretrained",
@@ -65,6 +68,7 @@ PART_OF = {
     "export_models": "export",
     "optimize_int8": "optimize",
     "optimize_float": "optimize",
+    **dict.fromkeys(COPIES, "optimize"),
     "adopt_ready_model": "optimize",
     "fetch_runtime": "device",
     "build_mobile_light": "device",
@@ -81,9 +85,6 @@ PART_OF = {
     "write_config": "config",
 }
 
-COPIES = ("take_float_model", "take_ptq_model")
-"""The rules that run no program of ours."""
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
@@ -96,7 +97,7 @@ def every_job(project: Project) -> dict[str, Job]:
     auto = ("all", "--config", "method=auto")
     plans = (("all",), auto, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
-    return {job.rule: job for job in reversed(found) if job.rule not in {*TARGETS, *COPIES}}
+    return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 
 
 def ready(project: Project) -> tuple[str, str]:

@@ -52,7 +52,8 @@ use rule optimize_int8 as optimize_float with:
 
 rule take_float_model:
     input:
-        shared_float_model,
+        **program("take_model"),
+        model=shared_float_model,
     output:
         multiext(
             "results/{experiment}/{experiment}_float_opt/",
@@ -69,7 +70,8 @@ rule take_float_model:
     resources:
         **asks(LIGHT),
     params:
+        model=subpath(input.model[0], parent=True),
         folder=subpath(output[0], parent=True),
     shell:
-        # copies: Snakemake changes the times of outputs, and with a link those of the shared files
-        "cp {input} {params.folder} > {log} 2>&1"
+        # a copy: Snakemake changes the times of outputs, and with a link those of the shared files
+        "python {input.script:q} --model {params.model} --output {params.folder} > {log} 2>&1"

@@ -35,7 +35,8 @@ rule quantise_after_training:
 
 use rule take_float_model as take_ptq_model with:
     input:
-        shared_ptq_model,
+        **program("take_model"),
+        model=shared_ptq_model,
     output:
         multiext(
             "results/{experiment}/{experiment}_ptq/",

@@ -7,8 +7,10 @@ from typing import Any
 
 from qatflow.data.manifest import Manifest
 from qatflow.files import whole_folder, write_json
-from qatflow.sums import write_sealed
+from qatflow.sums import read_checked, read_sealed, write_sealed
 from qatflow.tflite.read import Operator, Tensor
+
+ABOUT = "optimization.json"
 
 
 def write_folder(output: Path, content: bytes, data: Manifest | None, about: Mapping[str, Any]) -> None:
@@ -25,7 +27,20 @@ def write_folder(output: Path, content: bytes, data: Manifest | None, about: Map
         if data is not None:
             (folder / "labels.txt").write_text("".join(f"{label}\n" for label in data.labels), encoding="utf-8")
             write_json(folder / "preprocessing.json", data.preprocessing.to_json())
-        write_sealed(folder / "optimization.json", about, files=sorted(path.name for path in folder.iterdir()))
+        write_sealed(folder / ABOUT, about, files=sorted(path.name for path in folder.iterdir()))
+
+
+def copy_folder(source: Path, output: Path) -> None:
+    """Copy a folder that `write_folder` wrote, whole or not at all.
+
+    Raises:
+        UserError: a file of it has changed since it was written.
+    """
+    about = source / ABOUT
+    read_sealed(about)
+    with whole_folder(output) as folder:
+        for path in sorted(path for path in source.iterdir() if path.is_file()):
+            (folder / path.name).write_bytes(path.read_bytes() if path == about else read_checked(path))
 
 
 def operator_counts(operators: Iterable[Operator]) -> dict[str, int]:
