@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from qatflow.errors import UserError
-from qatflow.graph.consistent import check_consistent
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
 from qatflow.graph.operations import Input
+from qatflow.graph.shapes import shapes
 from qatflow.models.from_keras import Made, Part, Translated
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.run import Model
@@ -41,7 +41,7 @@ def check_same(keras: Any, translated: Translated, pictures: np.ndarray, seed: i
             finite numbers.
     """
     graph = translated.graph
-    check_consistent(graph)
+    shapes(graph)  # it raises where the graph does not fit together
     place = {node.name: number for number, node in enumerate(graph.nodes)}
     layers = sorted((made for part in translated.parts for made in part.made), key=lambda made: place[made.node])
     originals, own = _Keras(translated.parts), _Own(graph, layers)

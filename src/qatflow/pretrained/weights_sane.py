@@ -6,7 +6,7 @@ import numpy as np
 
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import QUANTISED_KERNEL
+from qatflow.graph.kinds import QUANTISED_KERNEL
 
 LARGE = 1e6
 SHOWN = 5
