@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import Softmax
+from qatflow.graph.head import classifier_head
 from qatflow.training.keras_model import training_model
 
 
@@ -21,11 +21,11 @@ def quantised_after_training(graph: Graph, pictures: np.ndarray) -> bytes:
         pictures: float32 [n, height, width, channels] whose activations set the ranges.
     """
     keras = training_model(graph, seed=0, step=0).keras
-    ends_in_softmax = isinstance(graph.node(graph.outputs[0]).operation, Softmax)
+    _, kind = classifier_head(graph)
+    last = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, "logits": tf.identity}[kind]
 
     def infer(picture: Any) -> Any:
-        logits = keras(picture, training=False)
-        return tf.nn.softmax(logits) if ends_in_softmax else logits
+        return last(keras(picture, training=False))
 
     def representative() -> Iterator[list[np.ndarray]]:
         for picture in pictures:
