@@ -70,7 +70,7 @@ rule take_float_model:
     resources:
         **asks(LIGHT),
     params:
-        model=subpath(input.model[0], parent=True),
+        model=lambda wildcards, input: os.path.dirname(input.model[0]),
         folder=subpath(output[0], parent=True),
     shell:
         # a copy: Snakemake changes the times of outputs, and with a link those of the shared files
