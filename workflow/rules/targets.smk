@@ -4,7 +4,7 @@ from qatflow.config.targets import asked_for, is_made, unknown_target
 
 
 def check_targets():
-    """End the run where a target is neither a rule nor a file that a rule makes: where all rules are known by now."""
+    """End the run where a target is nothing that can be made. By now everything that can be made is known."""
     included = len(workflow.included_stack) > 1
     stored = workflow.storage_settings.default_storage_provider
     if included or stored or not workflow.is_main_process:

@@ -15,8 +15,7 @@ from qatflow.graph.head import head_of
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
 from qatflow.models.from_keras import Made, Part, Translated
-from qatflow.tflite.from_graph import convert
-from qatflow.tflite.run import Model
+from qatflow.trial.start import float_model_outputs
 
 LIMIT = 1e-4
 """Of the greatest value in a tensor: so far float32 may differ by the order in which it adds up."""
@@ -53,9 +52,9 @@ def check_same(keras: Any, translated: Translated, pictures: np.ndarray, seed: i
             _compare(f"model {keras.name}: layer {made.layer}", found[made.node], expected[id(made.tensor)])
         wanted.append((picture, np.asarray(keras(batch, training=False))[0]))
         _compare(f"model {keras.name} as a whole", found[graph.outputs[0]], wanted[-1][1])
-    written = Model(convert(graph).content)
-    for picture, output in wanted:
-        _compare(f"model {keras.name}, as its .tflite,", written.outputs(picture[None])[0], output)
+    written = float_model_outputs(graph, np.stack([picture for picture, _ in wanted]))
+    for found_output, (_, output) in zip(written, wanted, strict=True):
+        _compare(f"model {keras.name}, as its .tflite,", found_output, output)
 
 
 def _compare(what: str, found: np.ndarray, expected: np.ndarray) -> None:

@@ -11,11 +11,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
 
 PROGRAM = "qatflow.trial"
+FLOAT_PROGRAM = "qatflow.trial.float_model"
+PICTURES, OUTPUTS = "pictures.npy", "outputs.npy"
+"""Files beside the graph: what the float model is run on, and what it makes of that."""
 LAST_LINES = 3  # of what a process that broke has printed
 
 
@@ -45,16 +50,45 @@ def try_lowering(
             "graph": folder, "settings": dict(settings), "data": str(data),
             "inputs": inputs, "outputs": outputs,
         }  # fmt: skip
-        # without the folder it is started in on the module path, where a file of the user's could be called as ours
-        program = [sys.executable, "-P", "-X", "utf8", "-m", PROGRAM]
-        tried = subprocess.run(
-            program, input=json.dumps(asked), capture_output=True, encoding="utf-8", errors="replace", check=False
-        )
-    if tried.returncode == 0:
-        print("tried before training: the int8 model of this network loads and runs", flush=True)
-        return
-    problem = tried.stdout.strip()
-    if tried.returncode != 1 or not problem:
-        last = " ".join(tried.stderr.strip().splitlines()[-LAST_LINES:])
-        problem = f"the trial broke (status {tried.returncode}): {last}"
-    raise UserError(f"before training, the way to the device was tried, and it ends: {problem}")
+        problem = _problem(PROGRAM, asked)
+    if problem:
+        raise UserError(f"before training, the way to the device was tried, and it ends: {problem}")
+    print("tried before training: the int8 model of this network loads and runs", flush=True)
+
+
+def float_model_outputs(graph: Graph, pictures: np.ndarray) -> np.ndarray:
+    """Return what the float .tflite of a graph makes of pictures.
+
+    Args:
+        graph: in float.
+        pictures: float32 [n, height, width, channels].
+
+    Returns:
+        float32 [n, classes], by LiteRT.
+
+    Raises:
+        UserError: no .tflite can be made of it, or it cannot run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        write(graph, Path(folder))
+        np.save(Path(folder, PICTURES), pictures)
+        if problem := _problem(FLOAT_PROGRAM, {"graph": folder}):
+            raise UserError(problem)
+        outputs: np.ndarray = np.load(Path(folder, OUTPUTS))
+    return outputs
+
+
+def _problem(program: str, asked: Mapping[str, object]) -> str:
+    """Run a program with what it is asked as JSON on its standard input; return its problem, or nothing."""
+    # without the folder it is started in on the module path, where a file of the user's could be called as ours
+    command = [sys.executable, "-P", "-X", "utf8", "-m", program]
+    ran = subprocess.run(
+        command, input=json.dumps(asked), capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
+    if ran.returncode == 0:
+        return ""
+    problem = ran.stdout.strip()
+    if ran.returncode == 1 and problem:
+        return problem
+    last = " ".join(ran.stderr.strip().splitlines()[-LAST_LINES:])
+    return f"the trial broke (status {ran.returncode}): {last}"

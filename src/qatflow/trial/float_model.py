@@ -1,0 +1,29 @@
+"""Run the float .tflite of a graph on pictures: their folder comes as JSON on standard input, a problem as one line."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from qatflow.errors import UserError
+from qatflow.graph.store import load
+from qatflow.tflite.from_graph import convert
+from qatflow.tflite.run import Model
+from qatflow.trial.start import OUTPUTS, PICTURES
+
+
+def main() -> int:
+    """Return 0 where the model runs, else 1, with the problem on standard output."""
+    folder = Path(json.load(sys.stdin)["graph"])
+    try:
+        model = Model(convert(load(folder)).content)
+        np.save(folder / OUTPUTS, model.outputs(np.load(folder / PICTURES)))
+    except UserError as error:
+        print(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
