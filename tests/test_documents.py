@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pictures import class_folders
+from qatflow.config.load import load_config
 from workflow_helpers import ROOT, Project, copy_project, environment
 
 PROGRAM = (
@@ -223,3 +225,13 @@ def test_every_other_program_is_there_and_knows_its_flags(text, tmp_path):
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     flags = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
     assert flags <= texts, f"{COMMANDS[text]}: {words[1]} has no {', '.join(sorted(flags - texts))}"
+
+
+def test_the_example_of_own_pictures_is_sound_and_fine_tunes_trained_weights(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    class_folders(tmp_path / "pictures/goods", per_class=100, classes=("cup", "fork", "plate"))
+    (tmp_path / "my.yaml").write_text(fenced("config/README.md", "yaml")[0])
+    monkeypatch.chdir(tmp_path)
+    config = load_config([Path("config/config.yaml"), Path("my.yaml")])
+    assert (config.pretrained.source, config.pretrained.fine_tune) == ("keras-applications", True)
+    assert (config.pretrained.train.learning_rate, config.pretrained.train.batch_size) == (None, None)
