@@ -115,8 +115,47 @@ def _cleaned(entry: dict[str, Any]) -> dict[str, Any]:
     if kind in NESTED:
         config = {key: config[key] for key in MODEL_KEYS if key in config}
         config["layers"] = [_cleaned(layer) for layer in config["layers"]]
+        if kind != "Sequential":
+            _check_calls(config["layers"])
+            _check_inputs(config.get("input_layers") or [])
         return {"class_name": kind, "config": config, **kept}
     return {"class_name": kind, "config": _plain(kind, config), **kept}
+
+
+def _check_calls(layers: list[dict[str, Any]]) -> None:
+    """Raise where a layer reads what no layer makes: Keras would look for it for ever.
+
+    A call of a layer is `[name, number of that layer's call, number of its tensor, …]` for each tensor it reads.
+    """
+    made = {(layer["config"].get("name"), 0) for layer in layers if layer["class_name"] == "InputLayer"}
+    waiting = {
+        (layer["config"].get("name"), number + _first_call(layer)): [
+            (str(name), int(which)) for name, which, _, *_ in call
+        ]
+        for layer in layers
+        if layer["class_name"] != "InputLayer"
+        for number, call in enumerate(layer.get("inbound_nodes") or [])
+    }
+    while found := [call for call, reads in waiting.items() if made.issuperset(reads)]:
+        made.update(found)
+        for call in found:
+            del waiting[call]
+    if waiting:
+        (name, _), reads = next(iter(waiting.items()))
+        raise ValueError(f"layer {name} reads what no layer before it makes ({reads[0][0] if reads else 'nothing'})")
+
+
+def _check_inputs(entries: list[Any]) -> None:
+    """Raise where an input is not the only tensor of an input layer's only call: Keras would not look at the rest."""
+    for name, *which in [entries] if entries and isinstance(entries[0], str) else entries:
+        if which != [0, 0]:
+            raise ValueError(f"the model's input {name} is written with {which}, and must be with [0, 0]")
+
+
+def _first_call(layer: dict[str, Any]) -> int:
+    """Return the number of a layer's first call: a model with an input has one of its own before it."""
+    inside = layer["config"].get("layers")
+    return int(layer["class_name"] in NESTED and inside[0]["class_name"] == "InputLayer")
 
 
 def _plain(kind: str, config: dict[str, Any]) -> dict[str, Any]:
