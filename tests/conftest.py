@@ -1,5 +1,7 @@
 """Order of the tests: fast ones first, then by what they load or run, the longest last. Shared fixtures."""
 
+import contextlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from small_checkout import Checkout
+
+# A shell starts what runs in the background with SIGINT ignored, and programs inherit that: tests send it to some.
+with contextlib.suppress(ValueError):  # not the main thread
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LATER = ("workflow", "tensorflow", "device", "e2e", "conda", "slurm", "imagenet")
 """Markers in the order in which their tests run; a test with several runs with the last of them."""

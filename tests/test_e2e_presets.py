@@ -174,7 +174,9 @@ def test_another_run_has_nothing_to_do(finished):
 def test_a_search_is_made_again_for_what_shapes_it_alone(finished, key, value, again):
     written = (finished.folder / "presets.yaml").read_text()
     sections = json.loads(written)
-    sections["experiments"]["auto_prune"]["compress.overrides"][f"strategies.{key}"] = value
+    overrides = sections["experiments"]["auto_prune"]["compress.overrides"]
+    overrides.pop(key.split(".")[-1], None)  # the same key without its strategy would be without effect
+    overrides[f"strategies.{key}"] = value
     try:
         (finished.folder / "presets.yaml").write_text(json.dumps(sections))
         plan = finished.plan("results/auto_prune/search/best/best.json", *SMALL, "presets.yaml")
