@@ -152,6 +152,7 @@ def test_the_default_is_a_tenth_for_new_weights_and_much_less_for_trained_ones()
     embedded = settings(55_000, loaded=False, new_head=None)
     assert (embedded.batch_size, embedded.learning_rate, embedded.new_layer) == (128, 0.1, None)
     assert settings(300, loaded=False, new_head=None).learning_rate == 0.025
+    assert settings(300, loaded=False, new_head=None, batch_norm=False).learning_rate == 0.1
     tuned = settings(300, loaded=True, new_head=None)
     assert tuned.learning_rate <= settings(300, loaded=False, new_head=None).learning_rate / 10
     head = settings(300, loaded=True, new_head="predictions")

@@ -189,8 +189,8 @@ class FloatTrainingSection(Section):
         ge=bounds.LEAST_RATE,
         le=bounds.LARGEST_RATE,
         description="Peak learning rate; warm-up, then cosine decay to zero. null: in proportion to the batch, 0.1 at "
-        "128 pictures for new weights; with fine_tune 0.003, or where the last layer is new 0.01, and 0.1 for that "
-        "layer.",
+        "128 pictures for new weights (without batch-norm whatever the batch); with fine_tune 0.003, or where the last "
+        "layer is new 0.01, and 0.1 for that layer.",
     )
     warmup_epochs: float = Field(
         0.5, ge=0, le=bounds.EPOCHS, description="Epochs over which the learning rate rises from zero."

@@ -12,6 +12,7 @@ from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSec
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.files import sha256, whole_folder
 from qatflow.graph.graph import Graph
+from qatflow.graph.operations import BatchNorm
 from qatflow.graph.store import write
 from qatflow.models.own_function import source_files
 from qatflow.pretrained.training_settings import float_training
@@ -97,7 +98,10 @@ def prepare(
 
     try_lowering(first.graph, {"skip_pattern": list(model.keep_in_float)}, data)
 
-    how = float_training(training, manifest.splits["train"].count, seed, loaded=loaded, new_head=first.new_head)
+    batch_norm = any(isinstance(node.operation, BatchNorm) for node in first.graph.nodes)
+    how = float_training(
+        training, manifest.splits["train"].count, seed, loaded=loaded, new_head=first.new_head, batch_norm=batch_norm
+    )
     for line in how.said:
         print(line, flush=True)
     shape = {

@@ -7,7 +7,10 @@ from qatflow.training.batch import default_batch, few_steps
 from qatflow.training.settings import TrainingSettings
 
 SECTION = "pretrained.train"
-NEW = 0.1 / 128
+NEW_RATE = 0.1
+"""Peak rate for new weights of a network without batch-norm, whatever the batch: in proportion to a small batch it
+learned much less (config/README.md, Few pictures)."""
+NEW = NEW_RATE / 128
 """Peak rate a picture of a step, for new weights: in proportion to the batch (Goyal et al. 2017, arXiv:1706.02677)."""
 TRAINED = 0.003 / 128
 """The same for weights that are trained already, with the right classes (config/README.md, Few pictures)."""
@@ -31,7 +34,13 @@ class FloatTraining:
 
 
 def float_training(
-    section: FloatTrainingSection, pictures: int, seed: int, *, loaded: bool, new_head: str | None
+    section: FloatTrainingSection,
+    pictures: int,
+    seed: int,
+    *,
+    loaded: bool,
+    new_head: str | None,
+    batch_norm: bool = True,
 ) -> FloatTraining:
     """Return how it is done.
 
@@ -41,9 +50,13 @@ def float_training(
         seed: of order, augmentation and dropout.
         loaded: whether the weights are trained already, so that they are fine-tuned.
         new_head: name of a last layer that has new weights all the same.
+        batch_norm: whether the network has batch-norm.
     """
     batch = section.batch_size or default_batch(pictures)
-    rate = section.learning_rate or batch * (NEW if not loaded else TRAINED if new_head is None else OTHER)
+    default = batch * (NEW if not loaded else TRAINED if new_head is None else OTHER)
+    if not loaded and not batch_norm:
+        default = NEW_RATE
+    rate = section.learning_rate or default
     chosen = section.learning_rate is None
     settings = TrainingSettings(
         **section.model_dump(exclude={"batch_size", "learning_rate"}),
