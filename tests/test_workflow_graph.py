@@ -438,3 +438,12 @@ def test_training_does_not_depend_on_what_is_done_with_its_result(every_job, rul
     code = [path for path in every_job[rule].inputs if path.startswith("src/")]
     assert [path for path in code if path.split("/")[2] in elsewhere] == []
     assert not any(path.endswith(".yaml") for path in every_job[rule].inputs)
+
+
+def test_a_device_run_takes_no_core_from_a_training_and_stays_out_of_a_measurement(project):
+    """So that on two cores a training, which takes both, does not wait for a device of another experiment."""
+    text = project.dry_run("all", *SMALL)
+    bodies = dict(re.findall(r"^(?:localrule|rule|checkpoint) (\w+):\n((?:    .*\n)+)", text, re.MULTILINE))
+    assert "    threads: 0\n" in bodies["run_on_device"] and "adb=1" in bodies["run_on_device"]
+    assert "    threads: 2\n" in bodies["train_int8"] and "adb=" not in bodies["train_int8"]
+    assert "    threads: 2\n" in bodies["evaluate_tflite"] and "adb=1" in bodies["evaluate_tflite"]

@@ -38,12 +38,12 @@ def check_use_as_module():
 
 def limit_devices():
     """Let one job at a time have a device or the GPUs of this machine, where no profile says so."""
-    here = workflow.global_resources["_nodes"].value is None
-    for name in ("adb", "gpu") if here else ("adb",):
+    for name in ("adb", "gpu") if RUNS_HERE else ("adb",):
         if name not in workflow.global_resources:
             workflow.register_resource(name, 1)
 
 
+RUNS_HERE = workflow.global_resources["_nodes"].value is None
 IS_MODULE = not workflow.modifier.is_main_snakefile()
 # A module that says `config:` has its settings from the outer workflow, and those alone.
 IS_GIVEN_CONFIG = IS_MODULE and workflow.modifier.skip_configfile

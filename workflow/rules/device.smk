@@ -26,6 +26,8 @@ rule run_on_device:
     localrule: True
     conda:
         "../../envs/light.yaml"
+    # none is kept from a training: a phone computes by itself, and times in the emulator mean nothing. One at a time: adb
+    threads: 0
     resources:
         **asks(LIGHT),
         adb=1,

@@ -93,10 +93,11 @@ rule evaluate_tflite:
         "logs/evaluate_tflite/{experiment}.log",
     conda:
         "../../envs/light.yaml"
-    # latency is measured here: nothing else may run beside it
+    # latency is measured here: nothing else may run beside it, and no device run, which takes no cores
     threads: all_cores()
     resources:
         **asks(test_by_litert),
+        adb=int(RUNS_HERE),
     params:
         flags=flags_of("evaluate"),
         float_model=flag_where("float", of="float_model"),
