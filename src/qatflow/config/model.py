@@ -133,7 +133,11 @@ class ModelSection(Section):
     """The network: one of those that are known here, or a Keras model of your own."""
 
     architecture: Literal["MobileNetV1", "MobileNetV2", "ResNet50"] | None = Field(
-        None, description="Name of the architecture. null: MobileNetV1, where neither file nor function is given."
+        None,
+        description="Name of the architecture. null: MobileNetV1, where neither file nor function is given.",
+        json_schema_extra={
+            "x-otherwise": "any other network is given by model.file (saved whole) or model.function (its code)"
+        },
     )
     file: Text | None = Field(
         None,

@@ -18,6 +18,8 @@ from qatflow.errors import UserError
 
 MAX_SHOWN = 50
 MAX_LINE = 1000
+OTHERWISE = "x-otherwise"
+"""In a key's schema: what to write where none of its values is meant."""
 YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 M = TypeVar("M", bound=BaseModel)
@@ -206,7 +208,8 @@ def _hint(schema: dict[str, Any], value: Any) -> str:
     if schema.get("type") == "boolean" and value.lower() in YAML_1_1_BOOLEANS:
         return f"; did you mean '{YAML_1_1_BOOLEANS[value.lower()]}'?"
     choices = [word for one in schema.get("anyOf", [schema]) for word in (*one.get("enum", []), one.get("const"))]
-    return nearest(value, [choice for choice in choices if isinstance(choice, str)])
+    other = f"; {schema[OTHERWISE]}" if OTHERWISE in schema else ""
+    return nearest(value, [choice for choice in choices if isinstance(choice, str)]) or other
 
 
 def _all_keys(schema: dict[str, Any], above: Keys) -> Iterator[Keys]:
