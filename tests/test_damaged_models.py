@@ -71,6 +71,24 @@ def test_a_link_to_another_file_is_refused_and_not_followed(tmp_path: Path):
         pass
 
 
+@pytest.mark.parametrize(
+    ("activation", "shown"),
+    [
+        ({"class_name": "__lambda__", "config": {"value": ["4wEAAAAAAAAA\n", None, None]}}, "that is written as code"),
+        ({"value": ["4wEAAAAAAAAA\n", None, None]}, "that is written as code"),
+        ({"class_name": "function", "config": "mish", "registered_name": "mish"}, "mish"),
+        ({"class_name": "PReLU", "config": {}}, "PReLU"),
+        ("mish", "mish"),
+    ],
+)
+def test_an_activation_that_is_not_known_is_named_in_one_line(activation: Any, shown: str):
+    layer = {"class_name": "Conv2D", "config": {"name": "conv", "activation": activation}}
+    whole = {"class_name": "Sequential", "config": {"name": "own", "layers": [layer]}}
+    with pytest.raises(UserError, match=f"layer conv: activation {shown}.* cannot be translated; known: ") as refused:
+        check_description(whole, "own.h5")
+    assert "4wE" not in str(refused.value) and "\n" not in str(refused.value)
+
+
 def places(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to each value within nested lists and mappings."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -172,10 +172,10 @@ def test_folder_mistakes_are_told(tmp_path: Path):
     with pytest.raises(UserError, match="nowhere is not a folder"):
         SOURCES["folder"](tmp_path / "nowhere", tmp_path)
     save(tmp_path / "cat" / "1.png")
-    with pytest.raises(UserError, match="holds 1 class folder"):
+    with pytest.raises(UserError, match="holds only one class folder"):
         FolderSource(tmp_path)
     (tmp_path / "dog").mkdir()
-    with pytest.raises(UserError, match="holds 1 class folders with pictures: at least two"):
+    with pytest.raises(UserError, match="holds only one class folder with pictures: at least two"):
         FolderSource(tmp_path)
 
 

@@ -139,7 +139,7 @@ def test_a_shape_that_does_not_fit_is_told_before_its_values_are_read(tmp_path: 
 def test_values_that_are_no_numbers_are_told(tmp_path: Path):
     values = arrays()
     values["norm"]["beta"][2] = np.nan
-    with pytest.raises(UserError, match="norm/beta holds values that are no finite numbers"):
+    with pytest.raises(UserError, match=r"norm/beta has values that are NaN or infinite \(\d+ of \d+\)"):
         loaded(in_order(tmp_path / "w.h5", values))
 
 

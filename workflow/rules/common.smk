@@ -191,8 +191,13 @@ def put_before(ours, name):
 
 
 def show_summaries(jobs):
-    """Print the table of each experiment whose report is part of the run."""
+    """Print what the preparation of the pictures warns of, and the table of each report that is part of the run."""
     for job in jobs:
+        if own_name(job) == "prepare_data" and Path(job.log[0]).is_file():
+            lines = Path(job.log[0]).read_text(encoding="utf-8").splitlines()
+            for line in lines:
+                if line.startswith("warning: "):
+                    print(f"{job.wildcards.dataset}: {line}", flush=True)
         if own_name(job) == "make_report":
             folder = Path(job.output.summary).parent / "report"
             print(f"\n{(folder / 'summary.txt').read_text(encoding='utf-8')}")

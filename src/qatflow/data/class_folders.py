@@ -76,8 +76,8 @@ def problem(root: Path) -> str:
     if len(classes) == 2:
         return ""
     message = (
-        f"{root} holds {len(classes)} class folders with pictures: at least two are needed, directly in it or in its "
-        "train/"
+        f"{root} holds {'only one class folder' if classes else 'no class folders'} with pictures: at least two are "
+        "needed, directly in it or in its train/"
     )
     below = _holds_classes(root)
     return f"{message}. Did you mean data.path: {below}?" if below else message

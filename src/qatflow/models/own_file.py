@@ -201,12 +201,19 @@ def _activation(config: dict[str, Any], value: Any) -> Any:
         return {"class_name": kind, "config": _plain(kind, dict(_with_lists(inner)))}
     name = value.get("config") if isinstance(value, dict) and value.get("class_name") == "function" else value
     if not isinstance(name, str) or name not in NAMES:
-        shown = value.get("class_name", name) if isinstance(value, dict) else name
         raise UserError(
-            f"layer {config.get('name')}: activation {shown} cannot be translated; known: {', '.join(sorted(NAMES))} "
-            f"and the layers {', '.join(sorted(ACTIVATION_LAYERS))}"
+            f"layer {config.get('name')}: activation {_shown(value, name)} cannot be translated; known: "
+            f"{', '.join(sorted(NAMES))} and the layers {', '.join(sorted(ACTIVATION_LAYERS))}"
         )
     return name
+
+
+def _shown(value: Any, name: Any) -> str:
+    """Return how a message calls an activation that is not known: a file keeps a lambda as compiled code."""
+    kind = value.get("class_name") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind not in ("function", "__lambda__"):
+        return kind
+    return name if isinstance(name, str) else "that is written as code (a lambda)"
 
 
 def _objects(value: Any) -> bool:

@@ -22,6 +22,10 @@ class Layer(Protocol):
         """Arrays, or what becomes one when it is asked for; each with its `shape`."""
 
 
+class NotFiniteError(UserError):
+    """Weights that fit, but hold NaN or infinite values."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """A layer of the model that has weights.
@@ -45,6 +49,7 @@ def fit(expected: Sequence[Expected], layers: Sequence[Layer]) -> list[list[np.n
         layers: the saved ones.
 
     Raises:
+        NotFiniteError: a weight has values that are NaN or infinite.
         UserError: they do not fit; names the first layer that does not, and the shapes of both.
     """
     found = []
@@ -55,8 +60,11 @@ def fit(expected: Sequence[Expected], layers: Sequence[Layer]) -> list[list[np.n
             raise UserError(_mismatch(wanted, layer, shapes, saved))
         found.append([np.asarray(weight, np.float32) for weight in layer.weights])
         for role, values in zip(wanted.roles, found[-1], strict=True):
-            if not np.isfinite(values).all():
-                raise UserError(f"{wanted.name}/{role} holds values that are no finite numbers")
+            if wrong := int(np.sum(~np.isfinite(values))):
+                raise NotFiniteError(
+                    f"{wanted.name}/{role} has values that are NaN or infinite ({wrong} of {values.size}): take the "
+                    "weights from before their training failed"
+                )
     return found
 
 

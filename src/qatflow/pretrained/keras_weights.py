@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.errors import UserError
-from qatflow.pretrained.fit import Expected, Layer, fit
+from qatflow.pretrained.fit import Expected, Layer, NotFiniteError, fit
 from qatflow.pretrained.h5_file import Kind, Saved
 from qatflow.pretrained.weights_file import open_weights
 
@@ -57,6 +57,8 @@ def _assign(model: Any, saved: Saved, path: Path, about: str) -> None:
     ]
     try:
         found = fit(expected, saved.layers)
+    except NotFiniteError as error:
+        raise UserError(f"{path}: {error}") from error
     except UserError as error:
         raise UserError(f"{path}: its weights do not fit {about}: {error}") from error
     for layer, values in zip(own, found, strict=True):
