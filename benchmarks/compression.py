@@ -17,8 +17,8 @@ from pathlib import Path
 from compression_latency import large
 from compression_table import model_file, page
 from compression_variants import VARIANTS, Budget, experiments
-from qatflow.cli import entry
-from qatflow.errors import UserError
+from qatflow.base.cli import entry
+from qatflow.base.errors import UserError
 from size_and_latency import latencies
 
 OVERLAY = Path("results/compression_benchmark.json")

@@ -16,7 +16,7 @@ def large(rounds: int, repeats: int) -> dict[str, tuple[float, float]]:
     """Return ms and millions of multiply-adds of int8 MobileNetV1 1.0 at 96 × 96, whole and with half of them."""
     from calibrated import calibrated, tflite
     from qatflow.compress.settings import QuantSettings
-    from qatflow.tensorflow_runtime import start
+    from qatflow.training.runtime import start
 
     start(SEED, threads=2)
     pictures = np.random.default_rng(SEED).uniform(-1, 1, (PICTURES, *SHAPE)).astype(np.float32)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from qatflow.config.compress_model import CompressConfig
-from qatflow.config.compress_yaml import load_compress
 from qatflow.config.load import load_config
-from qatflow.config.model import Config
+from qatflow.config.read_recipe import load_compress
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.config import Config
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing

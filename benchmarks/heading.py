@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qatflow.provenance import commit, versions
+from qatflow.base.provenance import commit, versions
 
 
 def heading(commits: list[str] | None = None) -> list[str]:

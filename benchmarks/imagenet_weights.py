@@ -1,7 +1,7 @@
 """Genuine MobileNetV1 0.75 weights: float, quantised after training, and ours calibrated and fine-tuned for one epoch.
 
 Calibration and fine-tuning on the 1,000 pictures of imagenet_sample (training split), top-1 on the 500 held-out ones
-of nips17. Both are verification data that the project does not ship: see tests/test_imagenet_weights.py.
+of nips17. Both are verification data that the project does not ship: see tests/e2e/test_imagenet_weights.py.
 
     python benchmarks/imagenet_weights.py DATA > benchmarks/imagenet_weights.md
 """
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from qatflow.compress.learning_rate import default_rate
-from qatflow.tensorflow_runtime import start
+from qatflow.training.runtime import start
 
 SETTINGS = [
     (weights, activations, equalised)
@@ -67,10 +67,10 @@ def main(data: Path) -> None:
 
     from calibrated import calibrated, tflite
     from heading import heading
+    from qatflow.base.metrics import accuracy
     from qatflow.compress.equalise import equalise
     from qatflow.compress.placement import quantised_kernels
     from qatflow.compress.settings import QuantSettings
-    from qatflow.metrics import accuracy
     from qatflow.models.from_keras import graph_of
     from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.pretrained.keras_weights import load_weights

@@ -2,7 +2,8 @@
 
     python benchmarks/input_pipeline.py DATA --work /tmp/work > benchmarks/input_pipeline.md
 
-DATA is the verification data (see tests/test_imagenet_weights.py): the 1,000 photographs of imagenet_sample, 256×256.
+DATA is the verification data (see tests/e2e/test_imagenet_weights.py): the 1,000 photographs of
+imagenet_sample, 256×256.
 """
 
 import argparse
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from heading import heading
-from qatflow.cli import entry
+from qatflow.base.cli import entry
 from qatflow.data.manifest import Manifest
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
-from qatflow.tensorflow_runtime import start
+from qatflow.training.runtime import start
 
 SIZE, CLASSES = 224, 1000
 CROP = Preprocessing(SIZE, "crop", 3, (127.5,) * 3, (127.5,) * 3)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from heading import heading
-from qatflow.cli import entry
+from qatflow.base.cli import entry
 
 ROOT = Path(__file__).parent.parent
 AIMS = {1: 4.0, 20: 6.0, 200: 20.0}

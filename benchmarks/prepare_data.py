@@ -2,8 +2,9 @@
 
     python benchmarks/prepare_data.py DATA --work /tmp/work > benchmarks/prepare_data.md
 
-DATA is the verification data (see tests/test_imagenet_weights.py): the 1,000 photographs of imagenet_sample, 256×256,
-are listed as often as need be. Reading, and decoding, go over the same files in the same order, with as many processes.
+DATA is the verification data (see tests/e2e/test_imagenet_weights.py): the 1,000 photographs of imagenet_sample,
+256×256, are listed as often as need be. Reading, and decoding, go over the same files in the same order, with as
+many processes.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import psutil
 from PIL import Image
 
 from heading import heading
-from qatflow.cli import entry
+from qatflow.base.cli import entry
 from qatflow.data.reader import open_manifest
 
 COUNTS = (1_000, 10_000, 100_000)

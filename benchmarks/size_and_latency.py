@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 
 from heading import heading
-from qatflow.cli import entry
-from qatflow.config.model import ModelSection
+from qatflow.base.cli import entry
+from qatflow.config.sections.model import ModelSection
 from qatflow.graph.graph import Graph
-from qatflow.tensorflow_runtime import start
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
+from qatflow.training.runtime import start
 
 SHAPE, CLASSES = (224, 224, 3), 1000
 MODEL = ModelSection(alpha=1.0)

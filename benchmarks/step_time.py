@@ -17,7 +17,7 @@ import numpy as np
 
 from heading import heading
 from qatflow.compress.settings import QuantSettings
-from qatflow.config.model import ModelSection
+from qatflow.config.sections.model import ModelSection
 
 AIM = 1.25
 CASES = [(0.5, 32, 128), (1.0, 224, 8)]  # width, side of the pictures, batch
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of measuring, for each case")
     seconds = parser.parse_args().seconds
-    from qatflow.tensorflow_runtime import start
+    from qatflow.training.runtime import start
 
     start(seed=0, threads=2)
     lines = ["# A step of training", "", *(__doc__ or "").splitlines()[4:], "", *heading(), ""]

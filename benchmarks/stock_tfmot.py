@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
-from qatflow.config.model import ModelSection
+from qatflow.config.sections.model import ModelSection
 from qatflow.data.manifest import Manifest
 from qatflow.data.pipeline import training_data
 from qatflow.graph.graph import Graph

@@ -17,16 +17,16 @@ from pathlib import Path
 from accuracy_results import Result, append, read
 from accuracy_table import table
 from experiments import CONFIGURATIONS, Experiment, experiment, prepared
-from qatflow.cli import entry
+from qatflow.base.cli import entry
+from qatflow.base.errors import UserError
+from qatflow.base.metrics import accuracy
+from qatflow.base.provenance import commit
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.reader import tensors
-from qatflow.errors import UserError
 from qatflow.graph.store import load
-from qatflow.metrics import accuracy
 from qatflow.pretrained.prepare import prepare_by_training
-from qatflow.provenance import commit
-from qatflow.tensorflow_runtime import start
 from qatflow.tflite.run import Model
+from qatflow.training.runtime import start
 from variants import FLOAT, VARIANTS, Case
 
 SEEDS = (1, 2, 3)

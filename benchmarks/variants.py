@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments import Experiment
 from qatflow.compress.compressor import Compressor
-from qatflow.config.compress_model import CompressConfig
+from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.data.manifest import Manifest
 from qatflow.data.reader import calibration
 from qatflow.graph.graph import Graph

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from small_checkout import Checkout
+from helpers.small_checkout import Checkout
 
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that: tests send it to some.
 with contextlib.suppress(ValueError):  # not the main thread
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start TensorFlow as the programs do, once and with the same threads: it cannot be configured again later."""
     if any(mark.name in ("tensorflow", "imagenet") for mark in item.iter_markers()):
-        from qatflow.tensorflow_runtime import start
+        from qatflow.training.runtime import start
 
         start(seed=0, threads=2)
 

@@ -5,17 +5,18 @@ import json
 from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
-from qatflow.cli import print_anywhere
-from qatflow.code_digest import imported_modules
-from qatflow.config.flags import flags
+from qatflow.base.cli import print_anywhere
+from qatflow.base.code_digest import imported_modules
+from qatflow.config.sections.flags import flags
 from qatflow.config.load import OF_MODULE, load_experiments
-from qatflow.config.model import BUILD_KEYS, LATENCY_KEYS, STATE_KEYS
-from qatflow.config.owner import Origin, check_owner, record_owner
+from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS
+from qatflow.config.sections.base import STATE_KEYS
+from qatflow.config.results_owner import Origin, check_owner, record_owner
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written
 from qatflow.data.source_files import named_files
-from qatflow.errors import UserError
-from qatflow.places import PROJECT, from_here
+from qatflow.base.errors import UserError
+from qatflow.base.places import PROJECT, from_here
 
 
 def check_use_as_module():

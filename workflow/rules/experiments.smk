@@ -2,11 +2,11 @@
 
 import hashlib
 
-from qatflow.config.devices import devices
-from qatflow.device.targets import find_target
+from qatflow.config.sections.devices import devices
+from qatflow.device.build.targets import find_target
 from qatflow.models.own_function import source_files
 from qatflow.optimize.ready_source import ready_file
-from qatflow.pretrained.sources import weights_file
+from qatflow.config.named_files import weights_file
 
 DEPLOYED = ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")
 

@@ -3,7 +3,7 @@
 import atexit
 import signal
 
-from qatflow.interrupted import goes_on
+from qatflow.workflow.interrupted import goes_on
 
 
 def prepare_for_interrupt():

@@ -2,7 +2,7 @@
 
 from snakemake.exceptions import IncompleteCheckpointException
 
-from qatflow.sums import read_sealed
+from qatflow.base.sums import read_sealed
 
 # What a gate that is open leaves, beside the file with what it measured.
 ACCURACY_PASSED = "results/{experiment}/.gate_passed"

@@ -1,7 +1,7 @@
 """What a job asks a cluster for: what it is expected to take, with a margin, and twice as much at each further attempt."""
 
-from qatflow import cost
-from qatflow.cost import LIGHT, Cost
+from qatflow.workflow import cost
+from qatflow.workflow.cost import LIGHT, Cost
 
 
 def asks(expected):

@@ -1,6 +1,6 @@
 """What is asked for is something that this workflow makes."""
 
-from qatflow.config.targets import asked_for, is_made, unknown_target
+from qatflow.workflow.targets import asked_for, is_made, unknown_target
 
 
 def check_targets():

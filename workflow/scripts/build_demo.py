@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import within
-from qatflow.device.build import build
-from qatflow.device.targets import find_target
+from qatflow.base.cli import entry
+from qatflow.config.sections.flags import within
+from qatflow.device.build.build import build
+from qatflow.device.build.targets import find_target
 
 SOURCES = Path(__file__).parents[2] / "demo" / "cxx" / "mobile_light"
 

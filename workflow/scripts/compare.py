@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.files import write_text
+from qatflow.base.cli import entry
+from qatflow.base.files import write_text
 from qatflow.report import comparison_page
 from qatflow.report.comparison import Line, as_csv, lines
 from qatflow.report.pareto_picture import pareto_picture

@@ -4,10 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
+from qatflow.base.cli import entry
 from qatflow.compress.run import compress
-from qatflow.config.flags import add_flags, read_flags, within
-from qatflow.config.model import SEEDS, CompressSection, HardwareSection, ModelSection
+from qatflow.config.sections.base import SEEDS
+from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.flags import add_flags, read_flags, within
+from qatflow.config.sections.hardware import HardwareSection
+from qatflow.config.sections.model import ModelSection
 
 
 def main(argv: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
+from qatflow.base.cli import entry
 from qatflow.search.conclude import conclude
 
 

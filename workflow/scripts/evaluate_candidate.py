@@ -4,9 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags, within
-from qatflow.config.model import SEEDS, CompressSection, HardwareSection, ModelSection
+from qatflow.base.cli import entry
+from qatflow.config.sections.base import SEEDS
+from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.flags import add_flags, read_flags, within
+from qatflow.config.sections.hardware import HardwareSection
+from qatflow.config.sections.model import ModelSection
 from qatflow.search.evaluate import Evaluation, evaluate
 from qatflow.search.start import setup
 

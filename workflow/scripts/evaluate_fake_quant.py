@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags, within
-from qatflow.config.model import HardwareSection
+from qatflow.base.cli import entry
+from qatflow.config.sections.flags import add_flags, read_flags, within
+from qatflow.config.sections.hardware import HardwareSection
 from qatflow.evaluate.fake_quant import evaluate_fake_quant
 
 

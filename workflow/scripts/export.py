@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.compress_yaml import load_compress
-from qatflow.config.flags import json_object
+from qatflow.base.cli import entry
+from qatflow.base.places import configured
+from qatflow.config.read_recipe import load_compress
+from qatflow.config.sections.flags import json_object
 from qatflow.export.export import export
-from qatflow.places import configured
 
 
 def main(argv: Sequence[str]) -> None:

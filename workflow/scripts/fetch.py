@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.fetch import LOCAL_PATH, fetch
+from qatflow.base.cli import entry
+from qatflow.base.fetch import LOCAL_PATH, fetch
 
 
 def main(argv: Sequence[str]) -> None:

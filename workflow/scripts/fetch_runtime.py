@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.device.elf import MACHINES
-from qatflow.device.runtime import fetch_runtime
+from qatflow.base.cli import entry
+from qatflow.device.build.elf import MACHINES
+from qatflow.device.build.runtime import fetch_runtime
 
 
 def main(argv: Sequence[str]) -> None:

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags, within
-from qatflow.config.model import AccuracySection
+from qatflow.base.cli import entry
+from qatflow.config.sections.accuracy import AccuracySection
+from qatflow.config.sections.flags import add_flags, read_flags, within
 from qatflow.evaluate.gate import Published, gate
 
 STATES = {

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import within
-from qatflow.device.latency_gate import gate_latency
+from qatflow.base.cli import entry
+from qatflow.config.sections.flags import within
+from qatflow.device.results.latency_gate import gate_latency
 
 
 def main(argv: Sequence[str]) -> None:

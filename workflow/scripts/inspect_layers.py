@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import within
+from qatflow.base.cli import entry
+from qatflow.base.sums import read_checked, write_sealed
+from qatflow.config.sections.flags import within
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.evaluate.layers import inspect_layers, table
 from qatflow.graph.store import load_files
-from qatflow.sums import read_checked, write_sealed
 from qatflow.tflite.from_graph import convert
 
 

@@ -4,11 +4,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags, within
-from qatflow.config.model import LATENCY_KEYS, SEEDS, CompressSection, DeviceSection, ModelSection
+from qatflow.base.cli import entry
+from qatflow.config.sections.base import SEEDS
+from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.device import LATENCY_KEYS, DeviceSection
+from qatflow.config.sections.flags import add_flags, read_flags, within
+from qatflow.config.sections.model import ModelSection
 from qatflow.device.interface import DeviceSettings
-from qatflow.device.measure_latency import LatencySettings, measure
+from qatflow.device.run.operator_latency import LatencySettings, measure
 from qatflow.search.operators import operators_of
 from qatflow.search.start import setup
 from qatflow.tflite.latency_table import write_table

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
+from qatflow.base.cli import entry
 from qatflow.graph.store import load_files
 from qatflow.optimize.describe import all_operations, model_operations, supported_operations
 from qatflow.optimize.optimize import optimize

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import json_object, within
-from qatflow.config.model import SEEDS
+from qatflow.base.cli import entry
+from qatflow.config.sections.base import SEEDS
+from qatflow.config.sections.flags import json_object, within
 from qatflow.data.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.source_files import SPLITS

@@ -4,9 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags, within
-from qatflow.config.model import SEEDS, FloatTrainingSection, HardwareSection, ModelSection
+from qatflow.base.cli import entry
+from qatflow.config.sections.base import SEEDS
+from qatflow.config.sections.flags import add_flags, read_flags, within
+from qatflow.config.sections.hardware import HardwareSection
+from qatflow.config.sections.model import ModelSection
+from qatflow.config.sections.pretrained import FloatTrainingSection
 from qatflow.pretrained.prepare import Source, prepare
 
 

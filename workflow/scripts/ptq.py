@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import add_flags
-from qatflow.config.model import ModelSection
+from qatflow.base.cli import entry
+from qatflow.config.sections.flags import add_flags
+from qatflow.config.sections.model import ModelSection
 from qatflow.ptq.run import quantise_after_training
 
 

@@ -5,17 +5,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.device.report import read_report
+from qatflow.base.cli import entry
+from qatflow.base.files import write_text
+from qatflow.base.sums import check, read_checked
+from qatflow.device.results.report import read_report
 from qatflow.evaluate.layers import read_layers
-from qatflow.files import write_text
 from qatflow.report import table
 from qatflow.report.page import page
 from qatflow.report.pictures import confusion_picture, learning_curves, ranges_picture
 from qatflow.report.pruning import sensitivity_pictures
 from qatflow.report.search_picture import search_picture
 from qatflow.report.summary import summarise
-from qatflow.sums import check, read_checked
 
 
 def main(argv: Sequence[str]) -> None:

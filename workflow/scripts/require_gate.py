@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.gates import require_open
+from qatflow.base.cli import entry
+from qatflow.base.gates import require_open
 
 
 def main(argv: Sequence[str]) -> None:

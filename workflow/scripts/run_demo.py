@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import add_flags, read_flags
-from qatflow.config.model import BUILD_KEYS, DeviceSection
+from qatflow.base.cli import entry
+from qatflow.config.sections.device import BUILD_KEYS, DeviceSection
+from qatflow.config.sections.flags import add_flags, read_flags
 from qatflow.device.interface import DeviceSettings
-from qatflow.device.run import RunSettings, run_demo
+from qatflow.device.run.run import RunSettings, run_demo
 
 
 def main(argv: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.cli import entry
-from qatflow.config.flags import json_object
+from qatflow.base.cli import entry
+from qatflow.base.files import write_text
+from qatflow.config.sections.flags import json_object
 from qatflow.config.written import compress_yaml, config_yaml
-from qatflow.files import write_text
 
 
 def main(argv: Sequence[str]) -> None:

@@ -14,9 +14,9 @@ from qatflow.compress.placement import quantised_kernels, quantised_tensors
 from qatflow.compress.positive_gammas import with_positive_gammas
 from qatflow.compress.settings import QuantSettings
 from qatflow.compress.training_settings import training_settings
-from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
 from qatflow.config.deploy import undeployable
-from qatflow.config.model import CompressSection
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
+from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.kinds import Shape
 from qatflow.graph.shapes import shapes

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 
 

@@ -3,24 +3,25 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow import provenance
-from qatflow.code_digest import code_digest
+from qatflow.base import provenance
+from qatflow.base.code_digest import code_digest
+from qatflow.base.errors import UserError
+from qatflow.base.files import sha256, whole_folder
+from qatflow.base.places import configured
+from qatflow.base.sums import write_sealed
+from qatflow.base.work_folder import work_folder
 from qatflow.compress.compressor import Compressor
 from qatflow.compress.init_model import initial_graph
 from qatflow.compress.pruning.searched import searched_ratios
-from qatflow.config.compress_model import CompressConfig
-from qatflow.config.compress_yaml import load_compress
-from qatflow.config.model import CompressSection, HardwareSection
+from qatflow.config.read_recipe import load_compress
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import read_manifest
-from qatflow.errors import UserError
-from qatflow.files import sha256, whole_folder
 from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
-from qatflow.places import configured
-from qatflow.sums import write_sealed
-from qatflow.tensorflow_runtime import start
 from qatflow.training.history import write_csv
-from qatflow.work_folder import work_folder
+from qatflow.training.runtime import start
 
 CHECKPOINTS = "checkpoints"  # used where the YAML names no checkpoint_path: a long training must survive a kill
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from qatflow.compress.placement import OPERATION_TYPES
-from qatflow.config.compress_model import QuantizationStrategySection
+from qatflow.config.recipe.recipe import QuantizationStrategySection
 
 SMALLEST = 1e-8
 """Least max|x| (or greatest less least value) that a scale is made of: a tensor of zeros still needs a grid."""

@@ -1,7 +1,7 @@
 """The settings of the training loop that the configuration's compress section says."""
 
 from qatflow.compress.learning_rate import default_rate
-from qatflow.config.model import CompressSection
+from qatflow.config.sections.compress import CompressSection
 from qatflow.training.batch import default_batch
 from qatflow.training.settings import TrainingSettings
 

@@ -7,14 +7,14 @@ from typing import Any
 import yaml
 
 from qatflow.config.keys import Keys
-from qatflow.config.model import Config
 from qatflow.config.schema import allowed, json_schema
+from qatflow.config.sections.config import Config
 
 WIDTH = 110
 HEAD = """\
 # yaml-language-server: $schema=schema.json
 #
-# The embedded default. Made by `python -m qatflow.config.schema` from src/qatflow/config/model.py: change it there.
+# The embedded default. Made by `python -m qatflow.config.schema` from src/qatflow/config/sections/: change it there.
 # For a run of your own, write only what differs into a file (an overlay) and give it: --configfile my.yaml
 # Paths are relative to the folder in which Snakemake is started.
 """

@@ -1,6 +1,6 @@
 """Which settings can be trained and exported to float/, but run on no device."""
 
-from qatflow.config.compress_model import QuantizationStrategySection
+from qatflow.config.recipe.recipe import QuantizationStrategySection
 
 
 def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:

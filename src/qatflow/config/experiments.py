@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qatflow.config.bounds import SEEDS
-from qatflow.config.devices import devices
 from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
-from qatflow.config.merge import Merged, Place, overlaid
-from qatflow.config.model import Config
 from qatflow.config.overrides import SECTIONS, short_keys
-from qatflow.config.scalars import kind
+from qatflow.config.sections.config import Config
+from qatflow.config.sections.devices import devices
 from qatflow.config.validate import Problem, nearest
-from qatflow.config.yaml_lines import Unknown
+from qatflow.config.yaml.merge import Merged, Place, overlaid
+from qatflow.config.yaml.reader import Unknown
+from qatflow.config.yaml.scalars import kind
 
 MATRIX = "matrix"
 MOST = 2000

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow.config.checks import check_config, check_together
-from qatflow.config.compress_checks import trained_by
-from qatflow.config.compress_model import CompressConfig
-from qatflow.config.compress_yaml import Recipes
+from qatflow.base.errors import UserError
+from qatflow.base.places import configured
+from qatflow.config.checks.config import check_config, check_together
+from qatflow.config.checks.recipe import trained_by
 from qatflow.config.experiments import Expanded, clashes, expand
-from qatflow.config.merge import COMMAND_LINE, Merged, Report, merge
-from qatflow.config.model import Config
 from qatflow.config.paths import file_problem
+from qatflow.config.read_recipe import Recipes
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.config import Config
 from qatflow.config.validate import Known, Problem, nearest, problem, refusal, report, validate
-from qatflow.config.yaml_lines import YamlFile, read_yaml
-from qatflow.errors import UserError
-from qatflow.places import configured
+from qatflow.config.yaml.merge import COMMAND_LINE, Merged, Report, merge
+from qatflow.config.yaml.reader import YamlFile, read_yaml
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qatflow.config.compress_model import CompressorSection, strategy_keys
-from qatflow.config.include import none_is_null
 from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
-from qatflow.config.merge import Merged, Place, Report, overlaid
+from qatflow.config.recipe.recipe import CompressorSection, strategy_keys
 from qatflow.config.validate import nearest
+from qatflow.config.yaml.include import none_is_null
+from qatflow.config.yaml.merge import Merged, Place, Report, overlaid
 
 NAMED = ("pruners", "controllers", "distillers", "strategies")
 """Sections that hold others by name."""

@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from qatflow.cli import entry
-from qatflow.config.compress_model import CompressConfig
+from qatflow.base.cli import entry
+from qatflow.base.files import write_text
 from qatflow.config.keys import Keys
-from qatflow.config.model import Config
-from qatflow.files import write_text
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.config import Config
 
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$": "a name of letters, digits, - and _",

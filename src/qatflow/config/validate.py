@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from qatflow.base.errors import UserError
 from qatflow.config.keys import Keys, dotted
-from qatflow.config.merge import Merged, Report
-from qatflow.config.scalars import kind
 from qatflow.config.schema import CLASS, allowed, json_schema, schema_at
-from qatflow.config.yaml_lines import Unknown
-from qatflow.errors import UserError
+from qatflow.config.yaml.merge import Merged, Report
+from qatflow.config.yaml.reader import Unknown
+from qatflow.config.yaml.scalars import kind
 
 MAX_SHOWN = 50
 MAX_LINE = 1000

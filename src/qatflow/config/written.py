@@ -4,11 +4,11 @@ from typing import Any
 
 import yaml
 
-from qatflow.config.compress_model import CompressConfig
-from qatflow.config.devices import devices
-from qatflow.config.model import Config
+from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.resolved import resolved
-from qatflow.config.scalars import plain_scalar
+from qatflow.config.sections.config import Config
+from qatflow.config.sections.devices import devices
+from qatflow.config.yaml.scalars import plain_scalar
 
 CONFIG_HEAD = """\
 # yaml-language-server: $schema=../../config/schema.json

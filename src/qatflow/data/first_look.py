@@ -4,10 +4,10 @@ from typing import Protocol
 
 import numpy as np
 
+from qatflow.base.errors import UserError
 from qatflow.data.picture import RejectedError
 from qatflow.data.preprocess import Preprocessing, misfit
 from qatflow.data.sources.source import Source
-from qatflow.errors import UserError
 
 LOOKED_AT = 32
 """Pictures that are opened, evenly over the list."""

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from qatflow.base.errors import UserError
+from qatflow.base.files import sha256
+from qatflow.base.sums import compare, read_sealed, write_sealed
 from qatflow.data.preprocess import Preprocessing
-from qatflow.errors import UserError
-from qatflow.files import sha256
-from qatflow.sums import compare, read_sealed, write_sealed
 
 FORMAT = 1
 FILE = "manifest.json"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from qatflow.base.errors import UserError
 from qatflow.data import augment, example, tfrecord
 from qatflow.data.augment import Augmentation
 from qatflow.data.evaluation_batch import evaluation_batch
@@ -17,7 +18,6 @@ from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
 from qatflow.data.preprocess import Preprocessing, in_order, resize
 from qatflow.data.reader import calibration, pictures
-from qatflow.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from qatflow import provenance
-from qatflow.code_digest import code_digest
+from qatflow.base import provenance
+from qatflow.base.code_digest import code_digest
+from qatflow.base.errors import UserError
+from qatflow.base.files import replace_folder, sha256, write_json, write_text
+from qatflow.base.work_folder import work_folder
 from qatflow.data.first_look import look
 from qatflow.data.manifest import FILE as MANIFEST
 from qatflow.data.manifest import File, Manifest
@@ -26,9 +29,6 @@ from qatflow.data.sources import open_source
 from qatflow.data.sources.source import Source
 from qatflow.data.split import balanced, split
 from qatflow.data.workers import run_all
-from qatflow.errors import UserError
-from qatflow.files import replace_folder, sha256, write_json, write_text
-from qatflow.work_folder import work_folder
 
 
 @dataclass(frozen=True)

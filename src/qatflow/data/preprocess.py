@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 
 Resize = Literal["pad", "stretch", "crop"]
 Order = Literal["rgb", "bgr"]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from qatflow.base.errors import UserError
+from qatflow.base.files import read_json, sha256
+from qatflow.base.sums import compare
 from qatflow.data import example, tfrecord
 from qatflow.data.manifest import AGAIN, FILE, Manifest, read_manifest
 from qatflow.data.picture import decode
 from qatflow.data.preprocess import Preprocessing, apply
-from qatflow.errors import UserError
-from qatflow.files import read_json, sha256
-from qatflow.sums import compare
 
 
 def open_manifest(path: Path) -> Manifest:

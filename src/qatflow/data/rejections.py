@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from qatflow.base.errors import UserError
+from qatflow.base.files import write_text
 from qatflow.data.sources.source import Rejected
-from qatflow.errors import UserError
-from qatflow.files import write_text
 
 SHOWN = 20
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from qatflow.base.files import read_json, sha256, whole_file, write_json
 from qatflow.data import example, tfrecord
 from qatflow.data.manifest import Shard
 from qatflow.data.picture import DIGEST_BYTES, Encoded, RejectedError
 from qatflow.data.preprocess import Preprocessing, misfit
 from qatflow.data.sources.source import Rejected, Source
-from qatflow.files import read_json, sha256, whole_file, write_json
 
 COUNT_EVERY = 16  # pictures
 

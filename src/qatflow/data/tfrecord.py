@@ -13,7 +13,7 @@ from typing import BinaryIO
 import google_crc32c
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

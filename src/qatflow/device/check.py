@@ -3,11 +3,11 @@
 import shutil
 from pathlib import Path
 
-from qatflow.device.build import check_tools
+from qatflow.device.build.build import check_tools
+from qatflow.device.build.ndk import check_aar
+from qatflow.device.build.targets import find_target
 from qatflow.device.interface import DeviceError, DeviceSettings
-from qatflow.device.ndk import check_aar
 from qatflow.device.registry import open_device
-from qatflow.device.targets import find_target
 
 
 def check_build(target: str, toolchain: str, aar: str | None = None) -> None:

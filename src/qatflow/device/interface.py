@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 
 
 class DeviceError(UserError):

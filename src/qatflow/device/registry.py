@@ -6,10 +6,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from qatflow.device.adb import AdbDevice
-from qatflow.device.emulator import Emulator
+from qatflow.base.errors import UserError
+from qatflow.device.adb.device import AdbDevice
+from qatflow.device.emulator.device import Emulator
 from qatflow.device.interface import Device, DeviceError, DeviceSettings
-from qatflow.errors import UserError
 
 DEVICES: dict[str, Callable[[DeviceSettings], Device]] = {
     "emulator": Emulator,

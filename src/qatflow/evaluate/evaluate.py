@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from qatflow import provenance
+from qatflow.base import provenance
+from qatflow.base.metrics import accuracy, confusion
+from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
-from qatflow.metrics import accuracy, confusion
-from qatflow.sums import read_sealed, write_sealed
 from qatflow.tflite.run import Model
 
 FORMAT = 2

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from qatflow.config.model import HardwareSection
+from qatflow.base.files import sha256
+from qatflow.base.metrics import Accuracy
+from qatflow.base.sums import write_sealed
+from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import read_manifest
-from qatflow.files import sha256
 from qatflow.graph.store import load
-from qatflow.metrics import Accuracy
-from qatflow.sums import write_sealed
-from qatflow.tensorflow_runtime import start
+from qatflow.training.runtime import start
 
 
 def evaluate_fake_quant(

@@ -6,12 +6,12 @@ from typing import Literal
 
 import numpy as np
 
-from qatflow import provenance
-from qatflow.config.model import AccuracySection
+from qatflow.base import provenance
+from qatflow.base.metrics import Accuracy, Drop, Verdict, accuracy, more_pictures, paired_drop, verdict
+from qatflow.base.sums import write_sealed
+from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
-from qatflow.metrics import Accuracy, Drop, Verdict, accuracy, more_pictures, paired_drop, verdict
-from qatflow.sums import write_sealed
 from qatflow.tflite.run import Model
 
 FORMAT = 4
@@ -119,7 +119,7 @@ def gate(
         published: a figure that the model must reach; None: none.
 
     Returns:
-        What was found. A closed gate is no error here: who needs it open asks its file (`qatflow.gates`).
+        What was found. A closed gate is no error here: who needs it open asks its file (`qatflow.base.gates`).
 
     Raises:
         UserError: a model is no classifier of these data.

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.errors import UserError
-from qatflow.sums import read_sealed
+from qatflow.base.errors import UserError
+from qatflow.base.sums import read_sealed
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 from qatflow.tflite.tensors import Tensors
 

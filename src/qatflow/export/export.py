@@ -7,16 +7,16 @@ quarter of the bytes. mobile/: `model` is a .tflite for TensorFlow Lite 2.x run-
 
 from pathlib import Path
 
-from qatflow import provenance
-from qatflow.config.compress_model import QuantizationStrategySection
-from qatflow.errors import UserError
+from qatflow.base import provenance
+from qatflow.base.errors import UserError
+from qatflow.base.files import whole_folder
+from qatflow.base.sums import write_sealed
+from qatflow.config.recipe.recipe import QuantizationStrategySection
 from qatflow.export.mobile import write_mobile
 from qatflow.export.targets import Target, targets
-from qatflow.files import whole_folder
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, write
-from qatflow.sums import write_sealed
 
 
 def export(trained: Path, strategy: QuantizationStrategySection, experiment: Path) -> list[Target]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
+from qatflow.base.sums import read_checked
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import from_text, load, to_json, write
-from qatflow.sums import read_checked
 from qatflow.tflite.builder import FILE_IDENTIFIER
 from qatflow.tflite.from_graph import convert
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from qatflow.config.compress_model import QuantizationStrategySection
+from qatflow.config.recipe.recipe import QuantizationStrategySection
 
 
 @dataclass(frozen=True)

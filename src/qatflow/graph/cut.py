@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import FUSED, Input

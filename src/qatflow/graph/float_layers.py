@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
 from qatflow.graph.operations import FLOAT_ONLY

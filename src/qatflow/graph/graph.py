@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.kinds import KINDS, Kernel
 from qatflow.graph.operations import PASS_THROUGH, Operation
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     Add,

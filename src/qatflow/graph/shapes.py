@@ -2,7 +2,7 @@
 
 from math import prod
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import DoesNotFitError, Kernel, Shape, kind_of
 from qatflow.graph.operations import LARGEST

@@ -15,15 +15,15 @@ import numpy as np
 from safetensors.numpy import load as deserialize
 from safetensors.numpy import save as serialize
 
-from qatflow.errors import UserError
-from qatflow.files import whole_file, whole_folder, write_json
+from qatflow.base.errors import UserError
+from qatflow.base.files import whole_file, whole_folder, write_json
+from qatflow.base.sums import read_checked
 from qatflow.graph.check import Bits, check_names, check_quantised, check_scales, check_stored
 from qatflow.graph.described import DamagedError, read_as
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kinds import DoesNotFitError, kind_of
 from qatflow.graph.operations import OPERATIONS
 from qatflow.graph.shapes import fitting
-from qatflow.sums import read_checked
 
 FORMAT = "qatflow graph 1"
 IntegersAs = Literal["integer", "float"]

@@ -5,18 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qatflow.graph.operations import (
-    Elu,
-    Gelu,
-    Identity,
-    LeakyRelu,
-    Operation,
-    Relu,
-    Relu6,
-    Sigmoid,
-    Softmax,
-    Tanh,
-)
+from qatflow.graph.operations import Elu, Gelu, Identity, LeakyRelu, Operation, Relu, Relu6, Sigmoid, Softmax, Tanh
 
 SWISH = "swish"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.names import free_name
 from qatflow.graph.operations import (

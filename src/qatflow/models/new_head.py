@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import LOOKED_THROUGH, head_of
 from qatflow.graph.initial import glorot_uniform

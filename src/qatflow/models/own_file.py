@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.models.activations import NAMES
 from qatflow.models.from_keras import ACTIVATION_LAYERS, HINTS, NESTED, TRANSLATIONS, check_visible
 

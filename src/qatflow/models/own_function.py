@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 
 
 def source_files(function: str) -> list[Path]:

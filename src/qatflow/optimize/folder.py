@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from qatflow.base.files import whole_folder, write_json
+from qatflow.base.sums import read_checked, read_sealed, write_sealed
 from qatflow.data.manifest import Manifest
-from qatflow.files import whole_folder, write_json
-from qatflow.sums import read_checked, read_sealed, write_sealed
 from qatflow.tflite.read import Operator, Tensor
 
 ABOUT = "optimization.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qatflow import provenance
+from qatflow.base import provenance
 from qatflow.data.manifest import read_manifest
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load_files

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from qatflow import provenance
+from qatflow.base import provenance
+from qatflow.base.errors import UserError
+from qatflow.base.sums import read_checked
 from qatflow.data.manifest import Manifest, read_manifest
-from qatflow.errors import UserError
 from qatflow.graph.store import load
+from qatflow.optimize.background import without_background
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
-from qatflow.sums import read_checked
-from qatflow.tflite.background import without_background
 from qatflow.tflite.check import check_model
 from qatflow.tflite.fixed_batch import COMPARED, check_same, with_fixed_batch
 from qatflow.tflite.from_graph import convert

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from qatflow.config.model import Config
-from qatflow.pretrained.sources import file_name
+from qatflow.config.named_files import file_name
+from qatflow.config.sections.config import Config
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
 from qatflow.graph.operations import Input

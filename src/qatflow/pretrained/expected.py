@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qatflow.base.errors import UserError
 from qatflow.data.manifest import Manifest
 from qatflow.data.pipeline import evaluation_batches
 from qatflow.data.reader import tensors
-from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.training.figures import evaluator
 from qatflow.training.keras_model import training_model

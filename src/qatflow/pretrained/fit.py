@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 
 
 class Layer(Protocol):

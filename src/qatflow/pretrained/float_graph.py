@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow.config.model import ModelSection
+from qatflow.base.errors import UserError
+from qatflow.config.sections.model import ModelSection
 from qatflow.data.manifest import Manifest
 from qatflow.data.reader import tensors
-from qatflow.errors import UserError
 from qatflow.graph.float_layers import check_float_layers, check_names
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import Head, classifier_head
@@ -20,9 +20,9 @@ from qatflow.models.from_keras import translated
 from qatflow.models.new_head import classes_of, in_pairs, with_classes
 from qatflow.models.own_file import model_of
 from qatflow.models.own_function import build
+from qatflow.models.saved.weights_file import description
 from qatflow.pretrained.compared import PICTURES, check_same
 from qatflow.pretrained.keras_weights import load_classifier, load_weights
-from qatflow.pretrained.weights_file import description
 from qatflow.pretrained.weights_sane import check_weights
 from qatflow.training.batch import batch_norm_momentum, default_batch
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
+from qatflow.models.saved.h5_file import Kind, Saved
+from qatflow.models.saved.weights_file import open_weights
 from qatflow.pretrained.fit import Expected, Layer, NotFiniteError, fit
-from qatflow.pretrained.h5_file import Kind, Saved
-from qatflow.pretrained.weights_file import open_weights
 
 
 def load_weights(model: Any, path: Path, about: str) -> None:

@@ -6,21 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from qatflow import provenance
-from qatflow.code_digest import code_digest
-from qatflow.config.model import FloatTrainingSection, HardwareSection, ModelSection
+from qatflow.base import provenance
+from qatflow.base.code_digest import code_digest
+from qatflow.base.files import sha256, whole_folder
+from qatflow.base.sums import write_sealed
+from qatflow.base.work_folder import work_folder
+from qatflow.config.sections.hardware import HardwareSection
+from qatflow.config.sections.model import ModelSection
+from qatflow.config.sections.pretrained import FloatTrainingSection
 from qatflow.data.manifest import Manifest, read_manifest
-from qatflow.files import sha256, whole_folder
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import BatchNorm
 from qatflow.graph.store import write
 from qatflow.models.own_function import source_files
 from qatflow.pretrained.training_settings import float_training
-from qatflow.sums import write_sealed
-from qatflow.tensorflow_runtime import start
 from qatflow.training.history import EpochFigures, write_csv
+from qatflow.training.runtime import start
 from qatflow.trial.start import try_lowering
-from qatflow.work_folder import work_folder
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qatflow.config.model import FloatTrainingSection
+from qatflow.config.sections.pretrained import FloatTrainingSection
 from qatflow.training.batch import default_batch, few_steps
 from qatflow.training.settings import TrainingSettings
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.kinds import QUANTISED_KERNEL
 

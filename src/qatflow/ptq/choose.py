@@ -4,12 +4,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from qatflow import provenance
-from qatflow.config.model import AccuracySection
+from qatflow.base import provenance
+from qatflow.base.metrics import Drop, paired_drop, verdict
+from qatflow.base.sums import write_sealed
+from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
-from qatflow.metrics import Drop, paired_drop, verdict
-from qatflow.sums import write_sealed
 from qatflow.tflite.run import Model
 
 FORMAT = 2

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow import provenance
+from qatflow.base import provenance
+from qatflow.base.sums import read_checked
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import calibration
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.ptq.quantise import quantise
-from qatflow.sums import read_checked
 from qatflow.tflite.check import check_model
 from qatflow.tflite.read import operators
 

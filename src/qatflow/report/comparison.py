@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from qatflow.device.report import read_report
-from qatflow.metrics import wilson
-from qatflow.sums import read_sealed
+from qatflow.base.metrics import wilson
+from qatflow.base.sums import read_sealed
+from qatflow.device.results.report import read_report
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from qatflow.device.report import DeviceReport, ModelReport, OperatorTime, Timing
-from qatflow.device.words import device, threads
+from qatflow.device.results.report import DeviceReport, ModelReport, OperatorTime, Timing
+from qatflow.device.results.words import device, threads
 
 HEAD = ("on the device", "float", "int8", "float / int8")
 SLOWEST = 8

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from qatflow.device.report import DeviceReport
-from qatflow.device.words import against_host
+from qatflow.device.results.report import DeviceReport
+from qatflow.device.results.words import against_host
 from qatflow.evaluate.layers import Layer
 from qatflow.report import on_device
 from qatflow.report.pruning import whole

@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from qatflow.base.files import whole_file
+from qatflow.base.sums import read_sealed
 from qatflow.evaluate.layers import Layer
-from qatflow.files import whole_file
-from qatflow.sums import read_sealed
 
 mpl.rcParams["svg.hashsalt"] = "qatflow"
 

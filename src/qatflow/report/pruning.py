@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from qatflow.base.sums import read_sealed
 from qatflow.compress.pruning.report import PrunedLayer
 from qatflow.compress.pruning.sensitivity import Sensitivity
 from qatflow.graph.counts import Count
 from qatflow.report.sensitivity_picture import sensitivity_picture
-from qatflow.sums import read_sealed
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow import provenance
-from qatflow.device.report import DeviceReport, ModelReport
-from qatflow.device.words import agreement
+from qatflow.base import provenance
+from qatflow.base.sums import read_sealed, write_sealed
+from qatflow.device.results.report import DeviceReport, ModelReport
+from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import Outcome
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.pruning import Pruning, read_pruning
 from qatflow.search.found import Found, read_found
-from qatflow.sums import read_sealed, write_sealed
 
 FORMAT = 5
 NOT_RUN = "not run on the device: the accuracy gate is closed"

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
-from qatflow.device.words import EMULATED
+from qatflow.device.results.words import EMULATED
 from qatflow.report import on_device
 from qatflow.report.on_device import OnDevice
 from qatflow.report.searched_network import searched_network

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow.sums import read_sealed
+from qatflow.base.sums import read_sealed
 
 Tokens = tuple[int, ...]
 """A candidate as whole numbers, one a thing that is searched, each below that place of the range table."""

@@ -5,11 +5,11 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.files import whole_folder, write_text
+from qatflow.base.files import whole_folder, write_text
+from qatflow.base.sums import read_checked
 from qatflow.search.candidate import Outcome, read_outcomes
 from qatflow.search.found import found_of, write_found
 from qatflow.search.rounds import read_round
-from qatflow.sums import read_checked
 
 COLUMNS = (
     "candidate", "round", "metric", "reward", "best_reward", "multiply_adds", "parameters", "latency", "tokens",

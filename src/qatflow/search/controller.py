@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.search.candidate import Tokens
 
 DRAW, ACCEPT = 0, 1  # streams of random numbers: one candidate's draws and the decision on it are independent

@@ -4,24 +4,25 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from qatflow import provenance
-from qatflow.code_digest import code_digest
+from qatflow.base import provenance
+from qatflow.base.code_digest import code_digest
+from qatflow.base.files import whole_folder
+from qatflow.base.sums import write_sealed
+from qatflow.base.work_folder import work_folder
 from qatflow.compress.settings import QuantSettings
 from qatflow.compress.training_settings import training_settings
 from qatflow.config.deploy import undeployable
-from qatflow.config.model import CompressSection, HardwareSection
+from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import Manifest, read_manifest
-from qatflow.files import whole_folder
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import graph_digest, write
 from qatflow.search.candidate import Outcome
 from qatflow.search.rounds import read_round
 from qatflow.search.spaces import Setup, space_of
-from qatflow.sums import write_sealed
-from qatflow.tensorflow_runtime import start
+from qatflow.training.runtime import start
 from qatflow.training.settings import TrainingSettings
 from qatflow.trial.start import try_lowering
-from qatflow.work_folder import work_folder
 
 
 @dataclass(frozen=True)

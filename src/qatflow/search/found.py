@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.search.candidate import Outcome, Size
-from qatflow.sums import read_sealed, write_sealed
 
 FORMAT = 1
 

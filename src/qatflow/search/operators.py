@@ -3,7 +3,7 @@
 from itertools import product
 from math import prod
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.search.candidate import Tokens
 from qatflow.search.spaces.light_nas import LightNASSpace
 from qatflow.search.spaces.space import Setup

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.counts import total
 from qatflow.search.candidate import Candidate, Size, Tokens, read_outcomes
 from qatflow.search.controller import SAController, State

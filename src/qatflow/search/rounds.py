@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
+from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.search.candidate import Candidate, Size
 from qatflow.search.controller import State
-from qatflow.sums import read_sealed, write_sealed
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.places import configured
 from qatflow.compress.init_model import initial_graph
-from qatflow.config.compress_yaml import load_compress
-from qatflow.config.model import CompressSection
+from qatflow.config.read_recipe import load_compress
+from qatflow.config.sections.compress import CompressSection
 from qatflow.graph.store import load
-from qatflow.places import configured
 from qatflow.search.spaces import Setup
 
 

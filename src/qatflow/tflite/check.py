@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
 from qatflow.tflite.device_rules import broken_rules

@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.tflite.builder import packed
 from qatflow.tflite.run import Model
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qatflow.errors import UserError
-from qatflow.sums import read_sealed, write_sealed
+from qatflow.base.errors import UserError
+from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.tflite.single_operator import single_operators
 
 FORMAT = 1

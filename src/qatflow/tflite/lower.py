@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import Shape
 from qatflow.graph.operations import FLOAT_ONLY, PASS_THROUGH, Input

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.errors import UserError
-from qatflow.sums import read_checked
+from qatflow.base.errors import UserError
+from qatflow.base.sums import read_checked
 
 
 @dataclass(frozen=True)

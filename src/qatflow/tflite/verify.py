@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 

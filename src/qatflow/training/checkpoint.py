@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
-from qatflow.files import whole_file
+from qatflow.base.files import whole_file
 from qatflow.training.history import EpochFigures
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from qatflow.files import cannot_write, full_disk, write_text
+from qatflow.base.files import cannot_write, full_disk, write_text
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from qatflow.config.model import Precision
+from qatflow.config.sections.base import Precision
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
 from qatflow.graph.names import LAST_LAYER, layer_names

@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from qatflow.config.model import Precision
+from qatflow.base.errors import UserError
+from qatflow.config.sections.base import Precision
 from qatflow.data.manifest import Manifest
 from qatflow.data.pipeline import evaluation_batches, training_data
-from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import classifier_head
 from qatflow.training import checkpoint

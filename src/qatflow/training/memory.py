@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from qatflow.errors import UserError
-from qatflow.files import full_disk
+from qatflow.base.errors import UserError
+from qatflow.base.files import full_disk
 from qatflow.training.settings import TrainingSettings
 
 MAY_SAY = (tf.errors.ResourceExhaustedError, tf.errors.AbortedError)

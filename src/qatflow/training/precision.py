@@ -7,7 +7,7 @@ from typing import Any
 
 import tf_keras
 
-from qatflow.config.model import Precision
+from qatflow.config.sections.base import Precision
 
 SINGLE: Precision = "float32"
 

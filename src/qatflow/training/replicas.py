@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 
 
 class Replicas:

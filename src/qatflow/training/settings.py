@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from qatflow.config.model import Precision
+from qatflow.config.sections.base import Precision
 from qatflow.data.augment import Augmentation
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of the loop; see `qatflow.config.model` for the meaning of each.
+    """Settings of the loop; see `qatflow.config.sections.config` for the meaning of each.
 
     Attributes:
         epochs: passes over the training pictures.

@@ -5,10 +5,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from qatflow.base.errors import UserError
 from qatflow.compress.settings import QuantSettings
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import calibration
-from qatflow.errors import UserError
 from qatflow.graph.store import load
 from qatflow.trial.lowering import lower_on_trial
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.store import load
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.run import Model

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.passes import run_all
 from qatflow.tflite.lower import lower

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qatflow.errors import UserError
+from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
 

@@ -7,8 +7,8 @@ from qatflow.compress.distillers.distiller import Distiller
 from qatflow.compress.distillers.fsp import FSPDistiller
 from qatflow.compress.distillers.l2 import L2Distiller
 from qatflow.compress.distillers.soft_label import SoftLabelDistiller
-from qatflow.config.distill_model import FSPDistillerSection, L2DistillerSection, SoftLabelDistillerSection
-from qatflow.config.model import Section
+from qatflow.config.recipe.distillation import FSPDistillerSection, L2DistillerSection, SoftLabelDistillerSection
+from qatflow.config.sections.base import Section
 
 DISTILLERS: dict[type[Section], Callable[[Any], Distiller]] = {
     SoftLabelDistillerSection: SoftLabelDistiller,

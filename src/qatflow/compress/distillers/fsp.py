@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.compress.distillers.distiller import Distiller, Shape
-from qatflow.config.distill_model import FSPDistillerSection
+from qatflow.config.recipe.distillation import FSPDistillerSection
 
 
 class FSPDistiller(Distiller):

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.compress.distillers.distiller import Distiller, Shape
-from qatflow.config.distill_model import L2DistillerSection
+from qatflow.config.recipe.distillation import L2DistillerSection
 
 
 class L2Distiller(Distiller):

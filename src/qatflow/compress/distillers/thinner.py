@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from qatflow.base.errors import UserError
 from qatflow.compress.distillers.distiller import Distiller
 from qatflow.compress.pruning.candidates import candidates
-from qatflow.errors import UserError
 from qatflow.graph.graph import Graph
 
 SAMPLE = 0.5

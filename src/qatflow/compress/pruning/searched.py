@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from qatflow.errors import UserError
-from qatflow.sums import read_sealed
+from qatflow.base.errors import UserError
+from qatflow.base.sums import read_sealed
 
 
 def searched_ratios(path: Path) -> dict[str, float]:

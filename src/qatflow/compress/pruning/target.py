@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from qatflow.base.errors import UserError
 from qatflow.compress.pruning.candidates import Candidates
-from qatflow.errors import UserError
 from qatflow.graph.counts import Count, total
 from qatflow.graph.graph import Graph
 

@@ -18,7 +18,7 @@ from tensorflow_model_optimization.python.core.clustering.keras.clustering_centr
 from tensorflow_model_optimization.quantization.keras import quantizers
 
 from qatflow.compress.quantizers.weights import AbsMaxWeight
-from qatflow.config.sparsity_model import ClusteringStrategySection
+from qatflow.config.recipe.sparsity import ClusteringStrategySection
 
 
 @dataclass

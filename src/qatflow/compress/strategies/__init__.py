@@ -16,16 +16,16 @@ from qatflow.compress.strategies.quantization import Export, QuantizationStrateg
 from qatflow.compress.strategies.sensitive_prune import SensitivePruneStrategy
 from qatflow.compress.strategies.sparsity import SparsityStrategy
 from qatflow.compress.strategies.uniform_prune import UniformPruneStrategy
-from qatflow.config.compress_model import CompressConfig, QuantizationStrategySection
-from qatflow.config.distill_model import DistillationStrategySection
-from qatflow.config.model import Section
-from qatflow.config.prune_model import (
+from qatflow.config.recipe.distillation import DistillationStrategySection
+from qatflow.config.recipe.pruning import (
     PruneStrategySection,
     SensitivePruneStrategySection,
     UniformPruneStrategySection,
 )
-from qatflow.config.search_model import AutoPruneStrategySection, LightNASStrategySection
-from qatflow.config.sparsity_model import ClusteringStrategySection, SparsityStrategySection
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.search import AutoPruneStrategySection, LightNASStrategySection
+from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
+from qatflow.config.sections.base import Section
 from qatflow.graph.graph import Graph
 from qatflow.training.strategy import Strategy
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
+from qatflow.base.errors import UserError
 from qatflow.compress.pruning.candidates import Candidates
 from qatflow.compress.pruning.target import Ratios, Target
 from qatflow.compress.strategies.prune import PruneStrategy
-from qatflow.config.prune_model import StructurePrunerSection
-from qatflow.config.search_model import AutoPruneStrategySection
-from qatflow.errors import UserError
+from qatflow.config.recipe.pruning import StructurePrunerSection
+from qatflow.config.recipe.search import AutoPruneStrategySection
 from qatflow.training.loop import Trainer
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from qatflow.compress.distillers import Distiller
 from qatflow.compress.distillers.teacher import Teacher
-from qatflow.config.distill_model import DistillationStrategySection
+from qatflow.config.recipe.distillation import DistillationStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.training.loop import Trainer
 from qatflow.training.loss import Batch, Loss

@@ -8,7 +8,7 @@ from typing import Any
 from qatflow.compress.pruning.candidates import Candidates, candidates
 from qatflow.compress.pruning.report import pruning_report
 from qatflow.compress.pruning.target import Ratios
-from qatflow.config.prune_model import PruneStrategySection, StructurePrunerSection
+from qatflow.config.recipe.pruning import PruneStrategySection, StructurePrunerSection
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
 from qatflow.training.loop import Trainer

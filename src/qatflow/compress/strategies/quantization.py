@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qatflow.compress.quantize_model import Quantisers
-from qatflow.config.compress_model import QuantizationStrategySection
+from qatflow.config.recipe.recipe import QuantizationStrategySection
 from qatflow.data.reader import calibration
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save

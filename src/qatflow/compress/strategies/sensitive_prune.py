@@ -9,7 +9,7 @@ from qatflow.compress.pruning.sensitive import sensitive_ratios, step_ratio
 from qatflow.compress.pruning.sensitivity import Sensitivity, measure
 from qatflow.compress.pruning.target import Ratios, Target
 from qatflow.compress.strategies.prune import METRICS, PruneStrategy
-from qatflow.config.prune_model import SensitivePruneStrategySection, StructurePrunerSection
+from qatflow.config.recipe.pruning import SensitivePruneStrategySection, StructurePrunerSection
 from qatflow.graph.counts import Count, total
 from qatflow.graph.graph import Graph
 from qatflow.training.loop import Trainer

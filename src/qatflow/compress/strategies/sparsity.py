@@ -9,7 +9,7 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl impor
 from tensorflow_model_optimization.sparsity.keras import ConstantSparsity, PolynomialDecay, PruningSchedule
 
 from qatflow.compress.kernels import matching_kernels
-from qatflow.config.sparsity_model import SparsityStrategySection
+from qatflow.config.recipe.sparsity import SparsityStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.training.loop import Trainer
 from qatflow.training.strategy import Strategy

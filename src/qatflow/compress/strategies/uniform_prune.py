@@ -4,7 +4,7 @@ from qatflow.compress.pruning.candidates import Candidates
 from qatflow.compress.pruning.target import Ratios, Target
 from qatflow.compress.pruning.uniform import uniform_ratios
 from qatflow.compress.strategies.prune import PruneStrategy
-from qatflow.config.prune_model import StructurePrunerSection, UniformPruneStrategySection
+from qatflow.config.recipe.pruning import StructurePrunerSection, UniformPruneStrategySection
 from qatflow.training.loop import Trainer
 
 

@@ -6,6 +6,7 @@ A new source is a file here that has the interface of `source.Source`, and a lin
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from qatflow.base.errors import UserError
 from qatflow.data.source_files import TFDS
 from qatflow.data.sources.csv_list import open_csv
 from qatflow.data.sources.digits import DigitsSource
@@ -15,7 +16,6 @@ from qatflow.data.sources.imagenet import open_imagenet
 from qatflow.data.sources.lists import open_lists
 from qatflow.data.sources.source import Source
 from qatflow.data.sources.tfds import open_tfds
-from qatflow.errors import UserError
 
 # name in data.source → opener, called with data.path (or None) and a folder for downloads
 SOURCES: Mapping[str, Callable[[Path | None, Path], Source]] = {

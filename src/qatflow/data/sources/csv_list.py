@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from qatflow.base.errors import UserError
 from qatflow.data.source_files import NAMES, Split
-from qatflow.data.sources.files import FileSource
+from qatflow.data.sources.file_source import FileSource
 from qatflow.data.sources.labelled import Entry, add_entries
 from qatflow.data.sources.source import Rejected
-from qatflow.errors import UserError
 
 SPLIT_NAMES: dict[str, Split] = {
     "": "train", "train": "train", "val": "validation", "validation": "validation", "test": "test",

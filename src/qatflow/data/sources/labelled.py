@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qatflow.base.errors import UserError
 from qatflow.data.source_files import Split
-from qatflow.data.sources.files import FileSource
+from qatflow.data.sources.file_source import FileSource
 from qatflow.data.sources.listing import key_of
 from qatflow.data.sources.source import Rejected
-from qatflow.errors import UserError
 
 DRIVE = re.compile(rb"[A-Za-z]:[\\/]")
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from qatflow.base.errors import UserError
 from qatflow.data.source_files import LISTS, NAMES, SPLITS, Split
-from qatflow.data.sources.files import FileSource
+from qatflow.data.sources.file_source import FileSource
 from qatflow.data.sources.labelled import Entry, add_entries
 from qatflow.data.sources.source import Rejected
-from qatflow.errors import UserError
 
 SPLIT_OF: dict[str, Split] = dict(zip(LISTS, SPLITS, strict=True))
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from qatflow.config.model import Section
-from qatflow.config.search_model import AutoPruneStrategySection, LightNASStrategySection
+from qatflow.config.recipe.search import AutoPruneStrategySection, LightNASStrategySection
+from qatflow.config.sections.base import Section
 from qatflow.search.spaces.light_nas import LightNASSpace
 from qatflow.search.spaces.pruning import PruningSpace
 from qatflow.search.spaces.space import Setup, Space

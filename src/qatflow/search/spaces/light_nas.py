@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from qatflow.base.errors import UserError
 from qatflow.compress.kernels import matching
-from qatflow.config.search_model import LightNASStrategySection
-from qatflow.errors import UserError
+from qatflow.config.recipe.search import LightNASStrategySection
 from qatflow.graph.channels import channels
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph

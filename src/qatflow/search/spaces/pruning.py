@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from qatflow.base.errors import UserError
 from qatflow.compress.pruning.candidates import candidates
-from qatflow.config.search_model import RATIO_STEP, AutoPruneStrategySection
-from qatflow.errors import UserError
+from qatflow.config.recipe.search import RATIO_STEP, AutoPruneStrategySection
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph
 from qatflow.search.candidate import Size, Tokens

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from qatflow.config.compress_model import CompressConfig
+from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.graph.graph import Graph
 from qatflow.search.candidate import Size, Tokens
 

@@ -1,0 +1,1 @@
+"""What is wrong with a configuration or a recipe, before any job starts."""

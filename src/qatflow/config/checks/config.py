@@ -1,0 +1,58 @@
+"""What the types of the configuration cannot say: combinations, and files that must exist."""
+
+from collections.abc import Iterator
+
+from qatflow.config.checks.data import check_data
+from qatflow.config.checks.device import check_devices
+from qatflow.config.checks.model import check_model
+from qatflow.config.checks.pretrained import check_pretrained
+from qatflow.config.checks.quantized_model import check_quantized_model
+from qatflow.config.checks.search import check_light_nas
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.config import Config
+from qatflow.config.validate import Problem, problem
+
+COMPARISON = "comparison"
+
+
+def check_config(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with the combination of values, and which files are missing."""
+    yield from check_data(config)
+    if config.quantized_model.given:
+        yield from check_quantized_model(config)
+    else:
+        for above, made in zip(((), ("teacher",)), config.float_models(), strict=False):
+            for found in (*check_model(made), *check_pretrained(made)):
+                yield Problem(tuple((*above, *keys) for keys in found.keys), found.message)
+    yield from check_devices(config)
+    if config.experiment.lower() == COMPARISON:
+        yield problem("is the name of the folder with the comparison of all experiments: choose another", "experiment")
+    if config.method == "auto" and config.accuracy.max_drop is None:
+        yield problem(
+            "must be a number with method 'auto', which trains where ptq loses more than that; with null it never "
+            "would: set method to 'ptq' instead",
+            "accuracy.max_drop",
+            "method",
+        )
+
+
+def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield what is wrong with the configuration together with its compress YAML."""
+    yield from check_light_nas(config, compress)
+    every = compress.compressor.eval_epoch
+    for strategy in compress.quantizations().values():
+        if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
+            yield problem(
+                f"'best' needs an epoch that is evaluated, from start_epoch {strategy.start_epoch} to end_epoch "
+                f"{strategy.end_epoch}; with compressor.eval_epoch {every} in {config.compress.config} there is none",
+                "compress.export",
+                "compress.config",
+            )
+
+
+def _is_evaluated(compress: CompressConfig, first: int, last: int) -> bool:
+    """Say whether an epoch from `first` to `last` is evaluated: every eval_epoch-th, and the very last."""
+    every, final = compress.compressor.eval_epoch, compress.compressor.epoch - 1
+    if not every or first > last:
+        return False
+    return first <= final <= last or (last + 1) // every > first // every

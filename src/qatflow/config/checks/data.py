@@ -1,0 +1,181 @@
+"""What the types of the section `data` cannot say: pictures that must exist, and counts that must fit them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from qatflow.base.archive import is_archive
+from qatflow.config.idx_headers import FASHION_MNIST, IdxCounts, idx_counts, missing_idx
+from qatflow.config.paths import file_problem, folder_problem, overlap
+from qatflow.config.sections.config import Config
+from qatflow.config.sections.devices import devices
+from qatflow.config.validate import Problem, problem
+from qatflow.data import class_folders
+from qatflow.data.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
+
+NEEDED = {
+    "folder": "the folder that holds one folder a class",
+    "imagenet": "the folder that holds ILSVRC2012_img_train/",
+    "lists": "the folder that holds train_list.txt",
+    "csv": "the list, with the columns path and label",
+}
+HOLDS = {"imagenet": TRAIN, "lists": LISTS[0]}
+DIGITS = 1797  # pictures bundled with scikit-learn
+
+
+def check_data(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with the pictures, their split and their preprocessing."""
+    yield from _preprocessing(config)
+    yield from _path(config)
+    if config.data.source == "digits":
+        yield from _digits(config)
+    elif config.data.source == "idx":
+        yield from _idx(config)
+
+
+def _preprocessing(config: Config) -> Iterator[Problem]:
+    preprocessing = config.data.preprocessing
+    section = "data.preprocessing"
+    for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
+        if len(values) not in (1, preprocessing.channels):
+            yield problem(
+                f"must have one value for all channels or one per channel, and {section}.channels is "
+                f"{preprocessing.channels}; got {len(values)}",
+                f"{section}.{name}",
+                f"{section}.channels",
+            )
+    if preprocessing.order == "bgr" and preprocessing.channels == 1:
+        yield problem("'bgr' is for 3 channels", f"{section}.order", f"{section}.channels")
+    short = preprocessing.resize_short
+    if short is not None and preprocessing.resize != "crop":
+        yield problem(
+            f"is for resize 'crop'; remove it, or set {section}.resize to 'crop'",
+            f"{section}.resize_short",
+            f"{section}.resize",
+        )
+    elif short is not None and short < preprocessing.size:
+        yield problem(
+            f"must be at least {section}.size ({preprocessing.size}), which is cut out of the picture",
+            f"{section}.resize_short",
+            f"{section}.size",
+        )
+    if preprocessing.resize == "pad":
+        uses = {"compress.augmentation": config.compress.augmentation}
+        if config.pretrained.source == "train":
+            uses["pretrained.train.augmentation"] = config.pretrained.train.augmentation
+        for key in (key for key, value in uses.items() if value == "crop_flip"):
+            yield problem(
+                f"'crop_flip' resizes the pictures: set {section}.resize to 'stretch' or 'crop'",
+                key,
+                f"{section}.resize",
+            )
+
+
+def _path(config: Config) -> Iterator[Problem]:
+    data = config.data
+    keys = ("data.path", "data.source")
+    if data.source == "digits":
+        if data.path is not None:
+            yield problem(
+                "source 'digits' is bundled with scikit-learn and takes no path: remove it, or change data.source",
+                *keys,
+            )
+    elif data.source.startswith(TFDS):
+        if not tfds_installed():
+            yield problem(f"{data.source!r} {TFDS_MISSING}", "data.source")
+    elif data.path is None:
+        if data.source in NEEDED:
+            yield problem(f"is missing: source '{data.source}' needs {NEEDED[data.source]}", *keys)
+    elif reason := _unreadable(data.source, data.path):
+        yield problem(reason, *keys)
+    elif data.source in HOLDS and not Path(data.path, HOLDS[data.source]).exists():
+        yield problem(f"the folder {data.path} holds no {HOLDS[data.source]}: give the one that does", *keys)
+    elif overlap(data.path, f"data/{data.name}"):
+        yield problem(
+            f"{data.path} and data/{data.name}/, which is replaced by the prepared pictures, are or hold one another: "
+            "keep the source elsewhere, or give another data.name",
+            "data.path",
+            "data.name",
+        )
+    elif data.source == "folder" and Path(data.path).is_dir() and (reason := _not_classes(Path(data.path))):
+        yield problem(reason, *keys)
+    elif data.source == "idx" and (missing := missing_idx(Path(data.path))):
+        yield problem(f"the folder {data.path} lacks {', '.join(missing)} (each as it is or with .gz)", *keys)
+
+
+def _unreadable(source: str, path: str) -> str:
+    """Return why the source cannot be at `path`, or nothing."""
+    if source == "csv":
+        return file_problem(path)
+    if source == "folder" and not file_problem(path) and is_archive(Path(path)):
+        return ""
+    return folder_problem(path)
+
+
+def _not_classes(root: Path) -> str:
+    """Return why the folder does not hold one folder per class, or nothing; a folder in it may not be readable."""
+    try:
+        return class_folders.problem(root)
+    except OSError as error:
+        return f"{error.filename} cannot be listed: {error.strerror}: make it readable, or remove it"
+
+
+def _digits(config: Config) -> Iterator[Problem]:
+    data = config.data
+    left = DIGITS - data.validation - data.test
+    if left < 1:
+        yield problem(
+            f"validation ({data.validation}) and test ({data.test}) take all of the {DIGITS} digits; "
+            "leave some for training",
+            "data.validation",
+            "data.test",
+            "data.source",
+        )
+    else:
+        yield from _calibration(config, left, "data.validation", "data.test", "data.source")
+    yield from _device(config)
+
+
+def _idx(config: Config) -> Iterator[Problem]:
+    data = config.data
+    counts = _counts(data.path)
+    if counts is None:
+        return
+    keys = ("data.path", "data.source")
+    left = counts.train - data.validation
+    if left < 1:
+        yield problem(
+            f"takes all of the {counts.train:,} training pictures; leave some for training", "data.validation", *keys
+        )
+    else:
+        yield from _calibration(config, left, "data.validation", *keys)
+    yield from _device(config)
+    size = data.preprocessing.size
+    if data.preprocessing.resize == "pad" and counts.side > size:
+        yield problem(
+            f"must be at least {counts.side}, the side of the pictures, to pad them; or set data.preprocessing.resize "
+            "to 'stretch'",
+            "data.preprocessing.size",
+            "data.preprocessing.resize",
+            *keys,
+        )
+
+
+def _counts(path: str | None) -> IdxCounts | None:
+    if path is None:
+        return FASHION_MNIST
+    return None if folder_problem(path) else idx_counts(Path(path))
+
+
+def _calibration(config: Config, left: int, *keys: str) -> Iterator[Problem]:
+    if config.data.calibration > left:
+        yield problem(f"must be at most {left:,}, the training pictures that are left", "data.calibration", *keys)
+
+
+def _device(config: Config) -> Iterator[Problem]:
+    validation = config.data.validation
+    for device in devices(config):
+        if device.section.pictures > validation:
+            yield Problem(
+                (device.keys("pictures"), ("data", "validation"), ("data", "source")),
+                f"must be at most {validation:,}, the number of validation pictures",
+            )

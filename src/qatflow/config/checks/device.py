@@ -1,0 +1,105 @@
+"""What the types of the sections `device` and `devices` cannot say."""
+
+from collections.abc import Iterator
+
+from qatflow.base.errors import UserError
+from qatflow.config.keys import dotted
+from qatflow.config.paths import file_problem
+from qatflow.config.sections.config import Config
+from qatflow.config.sections.device import DeviceSection
+from qatflow.config.sections.devices import OWN, Device, devices
+from qatflow.config.validate import Problem
+from qatflow.device.emulator.cpus import find_cpu
+from qatflow.device.emulator.sysroot import CORES
+
+
+def check_devices(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with the devices."""
+    yield from _listed(config)
+    for device in devices(config):
+        yield from _device(device)
+        yield from _demo(device)
+
+
+def _listed(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with the list as a list: names, and a device beside it."""
+    first: dict[str, int] = {}
+    for index, one in enumerate(config.devices):
+        keys = ("devices", index, "name")
+        other = first.setdefault(one.name.lower(), index) if "name" in one.model_fields_set else None
+        if other is None:
+            yield Problem(
+                (keys,), "is missing: each device of a list needs a name of its own, that of its folder of results"
+            )
+        elif other != index:
+            also = "" if config.devices[other].name == one.name else ", but for capital letters"
+            yield Problem((keys,), f"'{one.name}' is the name of devices[{other}] too{also}: each needs one of its own")
+    default = DeviceSection()
+    given = [key for key in OWN if getattr(config.device, key) != getattr(default, key)]
+    if config.devices and given:
+        yield Problem(
+            (("device", given[0]), ("devices",)),
+            "is that of one device, and `devices` takes its place: list the device there, or set devices to []",
+        )
+
+
+def _device(device: Device) -> Iterator[Problem]:
+    section = device.section
+    serial, limit, threads = (device.keys(key) for key in ("serial", "max_latency_ms", "threads"))
+    kind = device.own("type")
+    if section.type == "adb" and section.serial is None:
+        yield Problem((serial, kind), "is missing: type 'adb' needs the serial number that `adb devices` prints")
+    if section.type == "emulator":
+        if section.serial is not None:
+            yield Problem((serial, kind), f"is for type 'adb': remove it, or set {dotted(kind)} to 'adb'")
+        try:
+            find_cpu(section.cpu)
+        except UserError as error:
+            yield Problem((device.keys("cpu"), kind), str(error))
+        if section.max_latency_ms is not None:
+            yield Problem(
+                (limit, kind),
+                "is for type 'adb': emulated times say nothing of a real device. Remove it, or set "
+                f"{dotted(kind)} to 'adb'",
+            )
+        if section.threads[0] > CORES:
+            yield Problem(
+                (threads, kind),
+                f"begins with {section.threads[0]}, and the emulator has {CORES} cores: begin with no more",
+            )
+    if doubled := sorted({number for number in section.threads if section.threads.count(number) > 1}):
+        yield Problem((threads,), f"has {', '.join(map(str, doubled))} more than once")
+
+
+def _demo(device: Device) -> Iterator[Problem]:
+    section = device.section
+    target, toolchain, aar = (device.keys(key) for key in ("target", "toolchain", "aar"))
+    kind = device.own("type")
+    if section.toolchain == "clang" and section.target != "android.armv8":
+        yield Problem(
+            (toolchain, target), "'clang' is the Android NDK's, which builds for target 'android.armv8' alone"
+        )
+    elif section.toolchain == "clang" and section.type == "emulator":
+        yield Problem(
+            (toolchain, kind),
+            "programs of 'clang' need Android's own libraries, which the emulator does not have: set it to 'gcc', or "
+            f"{dotted(kind)} to 'adb'",
+        )
+    if section.target == "linux.x86_64" and section.type == "emulator":
+        yield Problem(
+            (target, kind),
+            f"the emulator runs arm64 programs: choose another target, or set {dotted(kind)} to 'adb'",
+        )
+    if section.toolchain == "gcc" and section.aar is not None:
+        yield Problem((aar, toolchain), f"is for toolchain 'clang': remove it, or set {dotted(toolchain)} to 'clang'")
+    elif section.toolchain == "clang" and section.aar is None:
+        yield Problem(
+            (aar, toolchain),
+            "is missing: toolchain 'clang' needs LiteRT for Android, litert-<version>.aar (Maven: "
+            "com.google.ai.edge.litert:litert)",
+        )
+    elif section.aar is not None:
+        if reason := file_problem(section.aar):
+            yield Problem((aar,), reason)
+        elif not section.aar.endswith(".aar"):
+            yield Problem((aar,), f"{section.aar} is no .aar, the kind of archive that Android projects use")

@@ -1,0 +1,47 @@
+"""What the types cannot say of distillation: names, epochs, and pairs that go together."""
+
+from collections.abc import Iterator
+
+from qatflow.config.recipe.distillation import DistillationStrategySection, FSPDistillerSection
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.validate import Problem, nearest
+
+
+def check_distillation(config: CompressConfig) -> Iterator[Problem]:
+    """Yield what is wrong with the distillers and the strategies that use them."""
+    used: set[str] = set()
+    for name, strategy in config.strategies.items():
+        if isinstance(strategy, DistillationStrategySection):
+            used.update(strategy.distillers)
+            yield from _strategy(config, name, strategy)
+    for name, distiller in config.distillers.items():
+        if name not in used:
+            yield Problem((("distillers", name),), "is defined, and no DistillationStrategy lists it under distillers")
+        if isinstance(distiller, FSPDistillerSection) and len(distiller.student_pairs) != len(distiller.teacher_pairs):
+            yield Problem(
+                (("distillers", name, "teacher_pairs"), ("distillers", name, "student_pairs")),
+                f"has {len(distiller.teacher_pairs)} pairs for the student's {len(distiller.student_pairs)}: give one "
+                "for each",
+            )
+
+
+def _strategy(config: CompressConfig, name: str, strategy: DistillationStrategySection) -> Iterator[Problem]:
+    section = ("strategies", name)
+    for index, distiller in enumerate(strategy.distillers):
+        if distiller not in config.distillers:
+            defined = ", ".join(config.distillers) or "none"
+            yield Problem(
+                ((*section, "distillers", index), ("distillers",)),
+                f"'{distiller}' is not defined under distillers; defined: {defined}"
+                f"{nearest(distiller, config.distillers)}",
+            )
+    if strategy.end_epoch <= strategy.start_epoch:
+        yield Problem(
+            ((*section, "end_epoch"), (*section, "start_epoch")),
+            f"must be above start_epoch ({strategy.start_epoch}): it is the first epoch without distillation",
+        )
+    if strategy.end_epoch > config.compressor.epoch:
+        yield Problem(
+            ((*section, "end_epoch"), ("compressor", "epoch")),
+            f"epoch {strategy.end_epoch} is never reached: compressor.epoch is {config.compressor.epoch}",
+        )

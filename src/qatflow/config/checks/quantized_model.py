@@ -1,0 +1,49 @@
+"""What the types of the section `quantized_model` cannot say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from qatflow.config.checks.files import check_sha256, check_url
+from qatflow.config.paths import file_problem, is_folder, overlap
+from qatflow.config.sections.config import Config
+from qatflow.config.validate import Problem, problem
+
+
+def check_quantized_model(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with a model that is quantised already."""
+    section = config.quantized_model
+    if section.file is not None and section.url is not None:
+        yield problem("a file is given already: give one of the two", "quantized_model.url", "quantized_model.file")
+    elif section.url is not None:
+        yield from check_url(section.url, (".tflite",), "quantized_model.url")
+        if section.sha256 is None:
+            yield problem(
+                "is missing: what is downloaded must be known beforehand; give the file's SHA-256",
+                "quantized_model.sha256",
+                "quantized_model.url",
+            )
+    elif section.file is not None:
+        yield from _ready_file(config, section.file)
+
+
+def _ready_file(config: Config, path: str) -> Iterator[Problem]:
+    key, section = "quantized_model.file", config.quantized_model
+    if is_folder(path):
+        missing = [name for name in ("model", "weights") if not (Path(path) / name).is_file()]
+        if missing:
+            yield problem(f"the folder {path} lacks {', '.join(missing)}: it is no exported folder of ours", key)
+        if section.drop_background:
+            yield problem(
+                "is for a .tflite file, and a folder is given: remove it", "quantized_model.drop_background", key
+            )
+        yield from check_sha256(path, section.sha256, "quantized_model.sha256", key)
+    elif reason := file_problem(path):
+        yield problem(reason, key)
+    else:
+        yield from check_sha256(path, section.sha256, "quantized_model.sha256", key)
+    if overlap(path, f"results/{config.experiment}"):
+        yield problem(
+            f"{path} lies in results/{config.experiment}/, where this run writes: give another experiment",
+            key,
+            "experiment",
+        )

@@ -1,0 +1,118 @@
+"""What the types of a compress YAML's searches cannot say: their controllers, ranges and tokens."""
+
+from collections.abc import Iterator
+
+from qatflow.config.deploy import undeployable
+from qatflow.config.keys import Keys
+from qatflow.config.recipe.distillation import SoftLabelDistillerSection
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.recipe.search import (
+    RATIO_STEP,
+    AutoPruneStrategySection,
+    LightNASStrategySection,
+    SearchStrategySection,
+)
+from qatflow.config.sections.config import Config
+from qatflow.config.sections.devices import devices
+from qatflow.config.validate import Problem, nearest, problem
+
+
+def check_search(config: CompressConfig) -> Iterator[Problem]:
+    """Yield what is wrong with the strategies that search and their controllers."""
+    searching = {name: one for name, one in config.strategies.items() if isinstance(one, SearchStrategySection)}
+    for name, strategy in searching.items():
+        yield from _controller(name, strategy, config)
+        if isinstance(strategy, AutoPruneStrategySection):
+            yield from _ratios(name, strategy)
+        elif isinstance(strategy, LightNASStrategySection):
+            yield from _light_nas(name, strategy, config)
+    for name in list(searching)[1:]:
+        first = next(iter(searching))
+        yield Problem(
+            (("strategies", name), ("strategies", first)),
+            f"there may be one strategy that searches, and '{first}' is one: search in two experiments, the second "
+            "with compressor.init_model",
+        )
+    used = {strategy.controller for strategy in searching.values()}
+    for name in config.controllers:
+        if name not in used:
+            yield Problem((("controllers", name),), "is defined but no strategy names it as its controller")
+
+
+def _controller(name: str, strategy: SearchStrategySection, config: CompressConfig) -> Iterator[Problem]:
+    if strategy.controller not in config.controllers:
+        defined = ", ".join(config.controllers) or "none"
+        yield Problem(
+            (("strategies", name, "controller"), ("controllers",)),
+            f"'{strategy.controller}' is not defined under controllers; defined: {defined}"
+            f"{nearest(strategy.controller, config.controllers)}",
+        )
+
+
+def _ratios(name: str, strategy: AutoPruneStrategySection) -> Iterator[Problem]:
+    section: Keys = ("strategies", name)
+    if strategy.min_ratio > strategy.max_ratio:
+        yield Problem(
+            ((*section, "min_ratio"), (*section, "max_ratio")),
+            f"must be at most max_ratio ({strategy.max_ratio:g}): what goes of the multiply-adds lies between",
+        )
+    largest = strategy.token_values - 1
+    for place, token in enumerate(strategy.init_tokens or ()):
+        if token > largest:
+            yield Problem(
+                ((*section, "init_tokens", place), (*section, "uniform_range")),
+                f"must be at most {largest}: a token is a ratio in steps of {RATIO_STEP:g}, below uniform_range",
+            )
+
+
+def _light_nas(name: str, strategy: LightNASStrategySection, config: CompressConfig) -> Iterator[Problem]:
+    section: Keys = ("strategies", name)
+    for key, values in (("widths", strategy.widths), ("kernel_sizes", strategy.kernel_sizes)):
+        for place, value in enumerate(values):
+            if value in values[:place]:
+                yield Problem(((*section, key, place),), f"{value:g} is listed already: each counts once")
+    for place, size in enumerate(strategy.kernel_sizes):
+        if size % 2 == 0:
+            yield Problem(((*section, "kernel_sizes", place),), f"must be odd, so that a kernel has a middle: {size}")
+    if max(len(strategy.widths), len(strategy.kernel_sizes)) < 2:
+        yield Problem(
+            ((*section, "widths"), (*section, "kernel_sizes")),
+            "leaves nothing to search, kernel_sizes neither: list two values in one of them at least",
+        )
+    if config.compressor.init_model is not None:
+        yield Problem(
+            (("compressor", "init_model"), section),
+            "gives weights to begin with, and the networks that LightNASStrategy finds have weights of their own: "
+            "remove the one or the other",
+        )
+    for distiller, kind in config.distillers.items():
+        if not isinstance(kind, SoftLabelDistillerSection):
+            yield Problem(
+                (("distillers", distiller), section),
+                "compares tensors inside of the networks, whose widths LightNASStrategy changes: distil by "
+                "SoftLabelDistiller",
+            )
+
+
+def check_light_nas(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield what is wrong with the configuration together with a LightNASStrategy."""
+    strategy = compress.light_nas
+    if strategy is None:
+        return
+    yaml = f"LightNASStrategy in {config.compress.config}"
+    if config.compress.freeze_batch_norm:
+        yield problem(
+            f"must be false: {yaml} trains networks from new weights, whose batch-norm has no statistics yet",
+            "compress.freeze_batch_norm",
+            "compress.config",
+        )
+    if not strategy.target_latency:
+        return
+    first = devices(config)[0]
+    if first.section.type == "emulator" and not first.section.count_instructions:
+        yield Problem(
+            (first.keys("count_instructions"), ("compress", "config")),
+            f"must be true: target_latency of {yaml} is in instructions, counted on device {first.section.name}",
+        )
+    for key, reason in undeployable(compress.quantization).items():
+        yield problem(f"target_latency of {yaml} is that of an int8 model, but {key}: {reason}", "compress.config")

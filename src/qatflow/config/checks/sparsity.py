@@ -1,0 +1,119 @@
+"""What the types cannot say of sparsity and clustering: epochs, patterns, and what goes with quantisation."""
+
+from collections.abc import Iterator, Sequence
+
+from qatflow.config.checks.pruning import last_pruned
+from qatflow.config.keys import Keys
+from qatflow.config.recipe.pruning import PruneStrategySection
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
+from qatflow.config.validate import Problem
+
+Both = SparsityStrategySection | ClusteringStrategySection
+
+
+def check_sparsity(config: CompressConfig) -> Iterator[Problem]:
+    """Yield what is wrong with the strategies that make kernels sparse or cluster them."""
+    listed = [(name, config.strategies[name]) for name in config.compressor.strategies if name in config.strategies]
+    sparse = [(name, one) for name, one in listed if isinstance(one, SparsityStrategySection)]
+    clustered = [(name, one) for name, one in listed if isinstance(one, ClusteringStrategySection)]
+    quantised = [(name, one) for name, one in listed if isinstance(one, QuantizationStrategySection)]
+    both: list[tuple[str, Both]] = [*sparse, *clustered]
+    for name, one in both:
+        yield from _epochs(config, name, one)
+        yield from _thinner_before(name, one, listed)
+    for name, sparsity in sparse:
+        yield from _pattern(name, sparsity)
+    for name, _ in clustered[1:]:
+        yield Problem(
+            (("strategies", name), ("strategies", clustered[0][0])),
+            f"there may be one ClusteringStrategy, and '{clustered[0][0]}' is one: put all kernels under its pattern",
+        )
+    for quantisation in quantised[-1:]:
+        for name, sparsity in sparse:
+            yield from _sparse_before(name, sparsity, quantisation, "start_epoch", "an epoch that is exported")
+        for name, clustering in clustered:
+            yield from _clustered_before(name, clustering, quantisation)
+    for name, clustering in clustered:
+        for other, sparsity in sparse:
+            yield from _sparse_before(other, sparsity, (name, clustering), "end_epoch", "clusters that are fixed")
+
+
+def _epochs(config: CompressConfig, name: str, strategy: Both) -> Iterator[Problem]:
+    start: Keys = ("strategies", name, "start_epoch")
+    end: Keys = ("strategies", name, "end_epoch")
+    if strategy.start_epoch > strategy.end_epoch:
+        yield Problem(
+            (end, start), f"must be at least start_epoch ({strategy.start_epoch}): both epochs are of the strategy's"
+        )
+    if strategy.end_epoch >= config.compressor.epoch:
+        yield Problem(
+            (end, ("compressor", "epoch")),
+            f"epoch {strategy.end_epoch} is never reached: epochs count from 0 and compressor.epoch is "
+            f"{config.compressor.epoch}, so the last is {config.compressor.epoch - 1}",
+        )
+
+
+def _thinner_before(name: str, strategy: Both, listed: Sequence[tuple[str, object]]) -> Iterator[Problem]:
+    for other, pruning in listed:
+        if isinstance(pruning, PruneStrategySection) and last_pruned(pruning) > strategy.start_epoch:
+            yield Problem(
+                (("strategies", name, "start_epoch"), ("strategies", other)),
+                f"must be at least {last_pruned(pruning)}: '{other}' removes channels until then",
+            )
+
+
+def _pattern(name: str, strategy: SparsityStrategySection) -> Iterator[Problem]:
+    section: Keys = ("strategies", name)
+    if strategy.schedule == "polynomial" and strategy.initial_sparsity > strategy.target_sparsity:
+        yield Problem(
+            ((*section, "initial_sparsity"), (*section, "target_sparsity")),
+            f"must be at most target_sparsity ({strategy.target_sparsity:g})",
+        )
+    if strategy.m_by_n is None:
+        return
+    zeros, group = strategy.m_by_n
+    if zeros >= group:
+        yield Problem(
+            ((*section, "m_by_n"),), f"[{zeros}, {group}]: fewer than all {group} can be zero; 2:4 sparsity is [2, 4]"
+        )
+    elif strategy.target_sparsity != zeros / group:
+        yield Problem(
+            ((*section, "target_sparsity"), (*section, "m_by_n")),
+            f"must be {zeros / group:g}, the share of zeros with m_by_n [{zeros}, {group}]; leave out one of the two",
+        )
+    if strategy.schedule == "polynomial":
+        yield Problem(
+            ((*section, "schedule"), (*section, "m_by_n")),
+            "must be constant with m_by_n: all zeros come with the first step of start_epoch",
+        )
+
+
+def _sparse_before(
+    name: str, sparsity: SparsityStrategySection, by: tuple[str, object], key: str, what: str
+) -> Iterator[Problem]:
+    other, strategy = by
+    epoch = getattr(strategy, key)
+    if sparsity.end_epoch > epoch:
+        yield Problem(
+            (("strategies", name, "end_epoch"), ("strategies", other, key)),
+            f"must be at most {key} of '{other}' ({epoch}): {what} would not have the zeros of '{name}'",
+        )
+
+
+def _clustered_before(
+    name: str, clustering: ClusteringStrategySection, by: tuple[str, QuantizationStrategySection]
+) -> Iterator[Problem]:
+    other, quantisation = by
+    if clustering.start_epoch > quantisation.start_epoch:
+        yield Problem(
+            (("strategies", name, "start_epoch"), ("strategies", other, "start_epoch")),
+            f"must be at most start_epoch of '{other}' ({quantisation.start_epoch}): quantised kernels are not "
+            "clustered any more",
+        )
+    if quantisation.weight_quantize_type == "channel_wise_abs_max":
+        yield Problem(
+            (("strategies", other, "weight_quantize_type"), ("strategies", name)),
+            f"must be abs_max with the ClusteringStrategy '{name}': with a scale a channel, one value would be another "
+            "integer in each",
+        )

@@ -1,0 +1,89 @@
+"""Read a compress YAML: PaddleSlim's grammar, with all mistakes reported instead of ignored."""
+
+import functools
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from qatflow.config.checks.recipe import check_compress, check_folders
+from qatflow.config.overrides import overridden
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.validate import refusal, validate
+from qatflow.config.yaml.include import with_included
+from qatflow.config.yaml.merge import Merged, Place, Report, merge
+from qatflow.config.yaml.text_file import shown
+
+OTHER_SECTIONS = ("quantizers",)
+"""Sections of PaddleSlim's grammar for what nothing here takes."""
+
+
+def load_compress(path: Path, overrides: Mapping[str, Any] | None = None) -> CompressConfig:
+    """Read the compress YAML at `path` and the files it includes.
+
+    An included file is read before the one that includes it, whose keys win; `include` is empty in what is returned.
+    The text `none`, in any case, is null, as in PaddleSlim.
+
+    Args:
+        path: the file.
+        overrides: values by key, in place of the file's: as the configuration's compress.overrides has them.
+
+    Raises:
+        UserError: with all problems, one a line: `file:line: dotted.key: what is wrong, what is allowed`.
+    """
+    place = Place(0, 0, "compress.overrides")
+    config, reports = Recipes().read(path, {key: (value, place) for key, value in (overrides or {}).items()})
+    if config is None or reports:
+        raise refusal(f"the compress YAML {shown(path)}", reports)
+    return config
+
+
+class Recipes:
+    """Reads compress YAMLs with overrides: what several experiments have alike, once."""
+
+    def __init__(self) -> None:
+        self._merged = functools.cache(_merged)
+        self._typed: dict[str, CompressConfig] = {}
+
+    def read(
+        self, path: Path, overrides: Mapping[str, tuple[Any, Place]], reserved: Collection[str] = ()
+    ) -> tuple[CompressConfig | None, list[str]]:
+        """Return the typed compress YAML and the lines of all problems; it is to be used only without these.
+
+        Args:
+            path: the file.
+            overrides: values by key, in place of the file's, and where each is written.
+            reserved: folders within the experiment's folder that the workflow itself writes.
+
+        Raises:
+            UserError: the file itself cannot be read.
+        """
+        alike = json.dumps([str(path), {key: value for key, (value, _) in overrides.items()}], default=repr)
+        config = self._typed.get(alike)
+        if config is not None and not any(check_folders(config, reserved)):
+            return config, []
+        config, lines = self._read(path, overrides, reserved)
+        if config is not None and not lines:
+            self._typed[alike] = config
+        return config, lines
+
+    def _read(
+        self, path: Path, overrides: Mapping[str, tuple[Any, Place]], reserved: Collection[str]
+    ) -> tuple[CompressConfig | None, list[str]]:
+        merged = overridden(self._merged(path), overrides, shown(path))
+        config, reports = validate(CompressConfig, merged, lambda config: check_compress(config, reserved))
+        return config, list(map(str, reports))
+
+
+def _merged(path: Path) -> Merged:
+    """Return what the file at `path` and those that it includes come to.
+
+    Raises:
+        UserError: the file itself cannot be read.
+    """
+    merged = merge(with_included(path))
+    merged.data.pop("include", None)
+    for key in OTHER_SECTIONS:
+        if merged.data.pop(key, None) is not None:
+            merged.reports.append(Report(merged.place((key,)), f"{key}: nothing here takes it; remove the section"))
+    return merged

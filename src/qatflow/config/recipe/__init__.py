@@ -1,0 +1,1 @@
+"""The compress YAML's sections as types."""

@@ -1,0 +1,78 @@
+"""The sections of a compress YAML for distillation: PaddleSlim's distillers and the strategy that uses them.
+
+Keys and defaults are PaddleSlim's (`distiller.py`, `distillation_strategy.py`, 1.x). Its feature maps are variables of
+a Paddle program; here they are names of layers, of the student's network and of the teacher's.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from qatflow.config import bounds
+from qatflow.config.sections.base import Section, Text
+
+Weight = Annotated[
+    float,
+    Field(
+        ge=bounds.LEAST_WEIGHT,
+        le=bounds.LARGEST_WEIGHT,
+        description="Of the distiller's loss, which is added to the others.",
+    ),
+]
+Pairs = Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], Field(min_length=1)]
+
+
+class SoftLabelDistillerSection(Section):
+    """The cross entropy between the softmax of both networks' logits (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    class_: Literal["SoftLabelDistiller"] = Field(alias="class", description="The distiller's class.")
+    student_feature_map: Text | None = Field(None, description="Layer of the student; null: its logits.")
+    teacher_feature_map: Text | None = Field(None, description="Layer of the teacher; null: its logits.")
+    student_temperature: float = Field(
+        1.0, ge=bounds.LEAST_TEMPERATURE, le=bounds.LARGEST_TEMPERATURE, description="Divides the student's logits."
+    )
+    teacher_temperature: float = Field(
+        1.0, ge=bounds.LEAST_TEMPERATURE, le=bounds.LARGEST_TEMPERATURE, description="Divides the teacher's logits."
+    )
+    distillation_loss_weight: Weight = 1.0
+
+
+class L2DistillerSection(Section):
+    """The mean squared difference of two feature maps (Romero et al. 2015, arXiv:1412.6550)."""
+
+    class_: Literal["L2Distiller"] = Field(alias="class", description="The distiller's class.")
+    student_feature_map: Text = Field(description="Layer of the student.")
+    teacher_feature_map: Text = Field(description="Layer of the teacher, with an output of the same shape.")
+    distillation_loss_weight: Weight = 1.0
+
+
+class FSPDistillerSection(Section):
+    """The mean squared difference of flow matrices between pairs of layers (Yim et al. 2017, CVPR)."""
+
+    class_: Literal["FSPDistiller"] = Field(alias="class", description="The distiller's class.")
+    student_pairs: Pairs = Field(description="Pairs of the student's layers, of one height and width each.")
+    teacher_pairs: Pairs = Field(
+        description="As many of the teacher, with as many channels as those of the student, in the same order."
+    )
+    distillation_loss_weight: Weight = 1.0
+
+
+DistillerSection = Annotated[
+    SoftLabelDistillerSection | L2DistillerSection | FSPDistillerSection, Field(discriminator="class_")
+]
+
+
+class DistillationStrategySection(Section):
+    """One strategy of class DistillationStrategy."""
+
+    class_: Literal["DistillationStrategy"] = Field(alias="class", description="The strategy's class.")
+    distillers: list[Text] = Field(min_length=1, description="Names of distillers under distillers.")
+    start_epoch: int = Field(
+        0, ge=0, le=bounds.EPOCHS, description="First epoch with the distillers' losses, counted from 0."
+    )
+    end_epoch: int = Field(
+        0,
+        ge=0,
+        le=bounds.EPOCHS,
+        description="First epoch without them: exclusive, as in PaddleSlim; that of QuantizationStrategy is inclusive.",
+    )

@@ -1,0 +1,1 @@
+"""The configuration's sections as types."""

@@ -1,0 +1,81 @@
+"""A compress YAML and the files it includes, in the order in which they are merged."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qatflow.base.errors import UserError
+from qatflow.config.yaml.reader import Mistake, Unknown, YamlFile, read_yaml
+from qatflow.config.yaml.text_file import shown
+
+MAX_FILES = 20
+
+
+def with_included(path: Path) -> list[YamlFile]:
+    """Read the file at `path` and those it includes, each once and before the one that includes it.
+
+    The text `none`, in any case, is null, as in PaddleSlim. What is wrong with an `include` is among the mistakes of
+    the file that has it.
+
+    Raises:
+        UserError: the file itself cannot be read.
+    """
+    files: list[YamlFile] = []
+    _read(path, (), files)
+    return files
+
+
+def _read(path: Path, including: tuple[str, ...], files: list[YamlFile]) -> None:
+    file = read_yaml(path)
+    file = replace(file, data=none_is_null(file.data))
+    chain = (*including, _real(path))
+    names = file.data.get("include", [])
+    mistakes: list[Mistake] = []
+    if isinstance(names, list):
+        for index, name in enumerate(names):
+            if reason := _include(path, name, chain, files):
+                mistakes.append(Mistake(file.lines["include", index], f"include[{index}]: {reason}"))
+    elif not isinstance(names, Unknown):
+        mistakes.append(Mistake(file.lines["include",], "include: must be a list of file names, like [base.yaml]"))
+    # what is missing where a file was not read is no mistake
+    whole = file.whole and not mistakes and isinstance(names, list) and Unknown.VALUE not in names
+    files.append(replace(file, mistakes=tuple(sorted([*file.mistakes, *mistakes])), whole=whole))
+
+
+def _include(path: Path, name: Any, chain: tuple[str, ...], files: list[YamlFile]) -> str:
+    """Read what `path` includes by `name`; return what is wrong with that, or nothing."""
+    if isinstance(name, Unknown):
+        return ""
+    if not isinstance(name, str):
+        return "must be the name of a file"
+    included = path.parent / name
+    if _real(included) in chain:
+        return f"{name} includes this file again: a cycle; remove one of the two"
+    if _real(included) in [_real(known.path) for known in files]:
+        return ""
+    if len(files) + len(chain) >= MAX_FILES:
+        return f"more than {MAX_FILES} files; this is no configuration"
+    try:
+        _read(included, chain, files)
+    except UserError as error:
+        missing = not os.path.lexists(included)
+        return f"the file {shown(included)} does not exist (paths are relative to this file)" if missing else str(error)
+    return ""
+
+
+def _real(path: Path) -> str:
+    """Return what tells a file from others; the name itself where no file can have it."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        return str(path)
+
+
+def none_is_null(value: Any) -> Any:
+    """Return a value with null in place of the text `none`, in any case."""
+    if isinstance(value, dict):
+        return {key: none_is_null(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [none_is_null(inner) for inner in value]
+    return None if isinstance(value, str) and value.lower() == "none" else value

@@ -1,0 +1,1 @@
+"""A phone or board over adb."""

@@ -1,0 +1,129 @@
+"""The adb client, called for one device: every call by its serial, within a time limit, its outcome made certain.
+
+adb's own exit status is not to be trusted: it is 0 when the device vanishes during a command, 0 for a `connect` that
+failed, and 0 for every command on devices before Android 7. So a command's status is printed behind a marker, and what
+`connect` says is read.
+"""
+
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+
+from qatflow.device.adb.errors import CONNECT, Trouble, shown, trouble
+from qatflow.device.adb.retry import PassingError
+from qatflow.device.bound import bound
+from qatflow.device.interface import Completed, DeviceError
+
+NETWORK = re.compile(r".+:\d+")
+
+
+class AdbClient:
+    """adb for one device."""
+
+    def __init__(self, serial: str, adb: str, server: str | None, answer: float) -> None:
+        """Remember how to call adb.
+
+        Args:
+            serial: the device's serial number, or host:port.
+            adb: the client's command.
+            server: where the adb server listens, for `adb -L`; None for the user's own server.
+            answer: seconds within which the device answers a short command.
+        """
+        self.serial, self.answer = serial, answer
+        self._adb = [adb, *(["-L", server] if server else [])]
+        self._seen = False
+
+    def reach(self) -> None:
+        """Make sure that the device is there; a network device that the server does not know yet is connected.
+
+        Raises:
+            DeviceError: it cannot be used; the message says what adb sees instead.
+            PassingError: it may come back.
+        """
+        answer = self._call(["-s", self.serial, "get-state"], self.answer)
+        said = (answer.stderr + answer.stdout).strip()
+        if answer.returncode != 0 and "' not found" in said and NETWORK.fullmatch(self.serial):
+            told = self._call(["connect", self.serial], self.answer).stdout.strip()
+            if "connected to" not in told:
+                raise self._failure(trouble(told))
+        elif answer.returncode != 0:
+            raise self._failure(trouble(said))
+        elif said.splitlines()[-1:] != ["device"]:
+            raise self.error(f"it is in the state '{shown(said)}': start it as usual, until `adb devices` says device")
+        self._seen = True
+
+    def command(self, *arguments: str, timeout: float | None = None) -> str:
+        """Run one adb command and return its output.
+
+        Raises:
+            DeviceError: adb says that it failed, or took longer than `timeout` seconds.
+            PassingError: the device went away.
+        """
+        answer = self._call(["-s", self.serial, *arguments], timeout or self.answer)
+        if answer.returncode != 0:
+            raise self._failure(trouble((answer.stderr + answer.stdout).strip()))
+        return answer.stdout
+
+    def shell(self, script: str, timeout: float | None = None) -> Completed:
+        """Run a script of the device's shell.
+
+        Raises:
+            DeviceError: it did not end within `timeout` seconds, or adb refused to start it.
+            PassingError: the device went away before it ended.
+        """
+        marker = f"qatflow-{secrets.token_hex(8)}"
+        answer = self._call(
+            ["-s", self.serial, "shell", f'( {script}\n) </dev/null; echo "{marker}=$?"'], timeout or self.answer
+        )
+        stdout = answer.stdout.replace("\r\n", "\n")
+        found = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", stdout)
+        if found is None:
+            said = answer.stderr.strip()
+            lost = Trouble(
+                "the device went away while a command ran there", "check cable and power, and run again", "yes"
+            )
+            raise self._failure(trouble(said) if answer.returncode and "error" in said else lost)
+        return Completed(int(found[1]), stdout[: found.start()], answer.stderr)
+
+    def error(self, message: str) -> DeviceError:
+        """Return a DeviceError whose message begins with the device."""
+        return DeviceError(f"device {self.serial}: {message}")
+
+    def _failure(self, found: Trouble) -> DeviceError:
+        text = found.text
+        if "' not found" in found.line:
+            others = self._listed()
+            text = f"it is not connected (adb sees {', '.join(others) or 'no device'}): " + (
+                "check device.serial" if others else CONNECT
+            )
+        kind = PassingError if found.passing == "yes" or (found.passing == "once seen" and self._seen) else DeviceError
+        return kind(f"device {self.serial}: {text}")
+
+    def _listed(self) -> list[str]:
+        lines = self._call(["devices"], self.answer).stdout.splitlines()
+        return [f"{serial} ({state})" for serial, tab, state in (line.partition("\t") for line in lines) if tab]
+
+    def _call(self, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        if shutil.which(self._adb[0]) is None:
+            raise DeviceError(f"there is no {self._adb[0]}: run `apt-get install adb`")
+        try:
+            answer = subprocess.run(
+                bound([*self._adb, *arguments]),
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+                timeout=timeout, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            what = next(word for word in arguments if word not in ("-s", self.serial))
+            raise self.error(
+                f"no answer to `adb {what}` within {timeout:.0f} s: wake and unlock the device, "
+                "or restart it, and run again (if `adb devices` gives no answer either: `adb kill-server`)"
+            ) from None
+        if answer.returncode < 0:
+            raise self.error(
+                f"adb was killed by signal {-answer.returncode} ({signal.strsignal(-answer.returncode) or 'unknown'}): "
+                "run again; if adb itself crashes each time, install it again"
+            )
+        return answer

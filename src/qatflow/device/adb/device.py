@@ -1,0 +1,225 @@
+"""A phone, a board or an Android virtual device, through the adb client.
+
+Each run has a folder of its own under /data/local/tmp. Files are compared by SHA-256 on the way there and back. What
+may pass (a cable that was touched, a device that is offline for a moment) is tried again, see `retry`.
+"""
+
+import contextlib
+import re
+import secrets
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from qatflow.base.files import sha256, whole_file
+from qatflow.device import owner
+from qatflow.device.adb import retry, scripts
+from qatflow.device.adb.client import AdbClient
+from qatflow.device.adb.errors import explain, shown
+from qatflow.device.adb.mounts import free_bytes, mount_options
+from qatflow.device.adb.scripts import HOME
+from qatflow.device.build.program_check import check_program
+from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
+from qatflow.device.results.conditions import frequencies, temperatures
+
+T = TypeVar("T")
+ANSWER_SECONDS = 30.0
+SLOWEST_BYTES_PER_SECOND = 2e5
+SUM_AND_SIZE = re.compile(r"([0-9a-f]{64})\s.*?(\d{1,15})", re.DOTALL)  # what sha256sum and wc -c print
+
+
+class AdbDevice:
+    """A device behind adb; see `interface.Device` for the calls."""
+
+    def __init__(
+        self,
+        settings: DeviceSettings,
+        *,
+        adb: str = "adb",
+        server: str | None = None,
+        answer: float | None = None,
+        waits: Sequence[float] | None = None,
+    ) -> None:
+        """Make the run's folder on the device.
+
+        Args:
+            settings: the device, by its serial number.
+            adb: the client's command.
+            server: where the adb server listens, for `adb -L`; None for the user's own server.
+            answer: seconds within which the device answers a short command; None for `ANSWER_SECONDS`.
+            waits: seconds before each further attempt at what may pass; None for `retry.WAITS`.
+
+        Raises:
+            DeviceError: adb is missing, the device cannot be reached, or programs cannot be put and started there.
+        """
+        if not settings.serial:
+            raise DeviceError(
+                "device.serial is missing: connect the phone, run `adb devices`, and give the serial number it prints"
+            )
+        self._settings = settings
+        self._answer = ANSWER_SECONDS if answer is None else answer
+        self._client = AdbClient(settings.serial, adb, server, self._answer)
+        self._waits = retry.WAITS if waits is None else waits
+        self._token = secrets.token_hex(6)
+        self._folder = f"{HOME}/{scripts.RUN}-{owner.mark(self._token)}"
+        self._persist(self._client.reach)
+        self._prepare()
+
+    def describe(self) -> DeviceDescription:
+        """Return what the device said of itself when it was opened."""
+        return self._description
+
+    def temperatures(self) -> dict[str, float]:
+        """Return the kernel's sensors, or those of Android's thermal service."""
+        return temperatures(self._persist(lambda: self._client.shell(scripts.TEMPERATURES)).stdout)
+
+    def push(self, local: Path, name: str) -> None:
+        """Push to a temporary name, compare the sums, and move into place; nothing where the same is there already."""
+        check_program(local, self._description)
+        size, wanted = local.stat().st_size, sha256(local)
+        mode = "755" if local.stat().st_mode & 0o100 else "644"
+        limit = self._answer + size / SLOWEST_BYTES_PER_SECOND
+        temporary = f"{self._folder}/.{secrets.token_hex(6)}.part"
+
+        def attempt() -> None:
+            found = self._check(
+                self._client.shell(scripts.look_for(self._folder, name, wanted, mode), limit), f"looking for {name}"
+            ).stdout
+            if found.strip() == scripts.THERE:
+                return
+            free = free_bytes(found)
+            if free is not None and free < size:
+                raise self._client.error(
+                    f"{name} needs {size / 1e6:.1f} MB and {HOME} has {free / 1e6:.1f} MB free: "
+                    "free some space on the device"
+                )
+            self._client.command("push", str(local), temporary, timeout=limit)
+            answer = self._client.shell(scripts.settle(self._folder, temporary, name, wanted, mode), limit)
+            if answer.status == scripts.SUM_DIFFERS:
+                raise self._damaged(local.name)
+            self._check(answer, f"putting {name} in place")
+
+        try:
+            self._persist(attempt)
+        except DeviceError:
+            with contextlib.suppress(DeviceError):
+                self._client.shell(f"rm -f {temporary}")
+            raise
+
+    def run(self, command: Sequence[str], timeout: float) -> Completed:
+        """Run a program in the run's folder; once more from its beginning when the device goes away meanwhile."""
+        script = f"cd {self._folder} && {shlex.join(command)}"
+        return self._persist(lambda: self._client.shell(script, timeout))
+
+    def count_instructions(self, command: Sequence[str], timeout: float) -> None:
+        """Return None: a phone's kernel does not let the shell count (perf_event_paranoid), and times tell more."""
+
+    def pull(self, name: str, local: Path) -> None:
+        """Pull beside the file's final place, compare the sums, and move it there."""
+        place = f"{self._folder}/{name}"
+        quoted = shlex.quote(place)
+
+        def attempt() -> None:
+            asked = self._check(
+                self._client.shell(f"sha256sum < {quoted} && wc -c < {quoted}"), f"reading {name} (was it written?)"
+            ).stdout
+            answered = SUM_AND_SIZE.fullmatch(asked.strip())
+            if answered is None:
+                raise self._client.error(f"reading {name}: its shell answered '{shown(asked)}', not sum and size")
+            expected, size = answered[1], int(answered[2])
+            with whole_file(local) as temporary:
+                limit = self._answer + size / SLOWEST_BYTES_PER_SECOND
+                self._client.command("pull", place, str(temporary), timeout=limit)
+                if sha256(temporary) != expected:
+                    raise self._damaged(name)
+
+        self._persist(attempt)
+
+    def cleanup(self) -> None:
+        """Remove the run's folder; if asked to keep it, leave it for the user and for the next run to take over."""
+        if not self._settings.keep:
+            doing = f"removing {self._folder}"
+            self._persist(lambda: self._check(self._client.shell(f"rm -rf {self._folder}"), doing))
+            return
+        kept = f"{HOME}/{scripts.KEPT}-{self._token}"
+        script = scripts.keep_folder(self._folder, kept)
+        self._persist(lambda: self._check(self._client.shell(script), f"keeping {self._folder}"))
+        print(f"kept on device {self._client.serial}: {kept}", file=sys.stderr)
+
+    def _prepare(self) -> None:
+        mounts = self._persist(lambda: self._client.shell(scripts.MOUNTS)).stdout
+        if "noexec" in mount_options(mounts, HOME):
+            raise self._client.error(
+                f"{HOME} is mounted noexec, so no program can be started there: use another device, or as root "
+                "`mount -o remount,exec` it"
+            )
+        self._description = self._describe()
+        make = scripts.make_folder(self._folder)
+        runs = self._persist(lambda: self._check(self._client.shell(make), f"making {self._folder}")).stdout
+        self._sweep(runs.splitlines())
+
+    def _sweep(self, runs: Sequence[str]) -> None:
+        """Remove the folders that runs which were killed have left."""
+        begin = f"{scripts.RUN}-"
+        over = [f"{HOME}/{run}" for run in runs if run.startswith(begin) and owner.is_over(run.removeprefix(begin))]
+        with contextlib.suppress(DeviceError):  # another run will; if the device is gone, what follows tells
+            if over and self._client.shell(f"rm -rf {shlex.join(over)}").status == 0:
+                print(
+                    f"removed from device {self._client.serial}, left by ended runs: {' '.join(over)}", file=sys.stderr
+                )
+
+    def _describe(self) -> DeviceDescription:
+        answer = self._persist(lambda: self._check(self._client.shell(scripts.DESCRIBE), "asking what the device is"))
+        said = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+        if not said.keys() >= scripts.DESCRIBED or not said["machine"]:
+            text = shown(answer.stdout.strip())
+            answered = f"'{text}'" if text else "nothing"
+            raise self._client.error(
+                f"the device did not say what it is: its shell answered {answered}: "
+                f"restart the device, and check that `adb -s {self._client.serial} shell uname -m` prints its processor"
+            )
+        abis = (said["abis"] or said["abi"]).split(",")
+        runs_aarch64 = "arm64-v8a" in abis or (abis == [""] and said["machine"] == "aarch64")
+        return DeviceDescription(
+            type="adb",
+            name=self._settings.name,
+            model=f"{said['maker']} {said['model']}".strip() or "unknown",
+            system=f"Android {said['android']}" if said["android"] else said["kernel"],
+            machine="aarch64" if runs_aarch64 else (",".join(filter(None, abis)) or said["machine"]),
+            abis=tuple(filter(None, abis)),
+            cpu=said["soc"] or None,
+            features=tuple(said["features"].partition(":")[2].split()),
+            cores=int(said["cores"]) if re.fullmatch(r"\d{1,4}", said["cores"]) else 1,
+            governor=said["governor"] or None,
+            frequency=frequencies(answer.stdout),
+            emulated="1" in said["virtual"],  # an Android virtual device
+        )
+
+    def _persist(self, attempt: Callable[[], T]) -> T:
+        tried = False
+
+        def reached() -> T:
+            nonlocal tried
+            if tried:
+                self._client.reach()
+            tried = True
+            return attempt()
+
+        try:
+            return retry.persist(reached, self._waits)
+        except retry.PassingError:
+            self._waits = ()  # gone for good: what follows, such as cleaning up, is tried once
+            raise
+
+    def _check(self, answer: Completed, doing: str) -> Completed:
+        if answer.status != 0:
+            said = (answer.stderr or answer.stdout).strip()
+            raise self._client.error(f"{doing} failed with status {answer.status}: {explain(said)}")
+        return answer
+
+    def _damaged(self, name: str) -> retry.PassingError:
+        return retry.PassingError(
+            f"device {self._client.serial}: {name} arrived damaged (its SHA-256 differs): check the cable and run again"
+        )

@@ -1,0 +1,1 @@
+"""The C++ demo, cross-built and bundled."""

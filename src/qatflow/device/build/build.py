@@ -1,0 +1,186 @@
+"""Build the C++ demo for a target, with the libraries it needs on the device."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from qatflow.base import provenance
+from qatflow.base.errors import UserError
+from qatflow.base.files import sha256, whole_folder
+from qatflow.base.sums import write_sealed
+from qatflow.device.build import bundle, elf, ndk
+from qatflow.device.build.runtime import runtime_version, version_file
+from qatflow.device.build.targets import Target
+
+SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
+# The decoder of pictures, as Debian's package ships it; the folder holds nothing else, so that it serves every target.
+STB = Path("/usr/include/stb/stb_image.h")
+STB_PACKAGE = "libstb-dev"
+STB_FOLDER = Path("third_party/stb")
+BIONIC = "libc.so"  # Android's C library; glibc is libc.so.6
+LOADERS = {"aarch64": "ld-linux-aarch64.so.1", "x86_64": "ld-linux-x86-64.so.2"}
+# Variables of the caller that would change the program's bytes or disturb make.
+UNWANTED = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")
+
+
+def build(sources: Path, target: Target, runtime: Path, output: Path, jobs: int = 1) -> None:
+    """Build the demo into `output` (inference_lite_lib.<target>), whole or not at all.
+
+    The sources are copied to `output`/demo/cxx/mobile_light and built there with `make`, so that a user can edit and
+    build them there again; the libraries are put in `output`/cxx/lib. The same sources, compiler and runtime give the
+    same bytes wherever they are built.
+
+    Args:
+        sources: folder of the demo's sources.
+        target: what to build for.
+        runtime: libLiteRt.so of the target, or an .aar that holds it.
+        output: the folder to make; one of that name is replaced.
+        jobs: compilers that run at once.
+
+    Raises:
+        UserError: a tool is missing, the runtime is for another processor or system, or compiling failed.
+    """
+    check_tools(target)
+    with whole_folder(output) as folder:
+        libraries = folder / bundle.LIBRARY_FOLDER
+        libraries.mkdir(parents=True)
+        litert = _place_runtime(target, runtime, libraries)
+        demo = folder / bundle.DEMO_FOLDER
+        inputs = _copy_sources(sources, demo)
+        (demo / STB_FOLDER).mkdir(parents=True)
+        shutil.copyfile(STB, demo / STB_FOLDER / STB.name)
+        (demo / "config.mk").write_text(
+            f"# Written by build_demo.\nTARGET := {target.name}\nTOOLCHAIN := {target.toolchain}\n"
+            f"LITERT_VERSION := {litert or ''}\n",
+            encoding="utf-8",
+        )
+        _make(demo, jobs)
+        if target.own_loader:
+            _carry_libraries(target, demo / bundle.PROGRAM, libraries)
+        _write_manifest(folder, target, litert, [*inputs, STB, runtime])
+
+
+def check_tools(target: Target) -> None:
+    """Raise UserError naming the apt packages of the tools that are missing."""
+    missing = [(tool, package) for tool, package in target.packages if shutil.which(tool) is None]
+    if not STB.is_file():
+        missing.append((STB.name, STB_PACKAGE))
+    if missing:
+        tools, packages = (" ".join(column) for column in zip(*missing, strict=True))
+        raise UserError(f"building for {target.name} needs {tools}: run `apt-get install {packages}`")
+    if target.ndk:
+        ndk.ndk_folder()
+
+
+def _place_runtime(target: Target, runtime: Path, folder: Path) -> str | None:
+    """Put the target's LiteRT into `folder`; return its version where it is known."""
+    library = folder / ndk.LITERT
+    if runtime.suffix == ".aar":
+        ndk.unpack_aar(runtime, target.machine, folder)
+        found = _machine_in(runtime, library)
+    else:
+        found = elf.machine(runtime)
+        shutil.copyfile(runtime, library)
+    if found != target.machine:
+        raise UserError(f"{runtime} is for {found}, {target.name} needs {target.machine}: fetch it for that machine")
+    needed = _needed(library)
+    for carried in set(folder.iterdir()) - {library, *(folder / name for name in needed)}:
+        carried.unlink()  # of the AAR, and of no use to the demo
+    if target.ndk != (BIONIC in needed):
+        wanted = "Android's own: give the .aar of LiteRT" if target.ndk else "glibc: give that of the Python wheel"
+        raise UserError(f"the LiteRT library in {runtime} is for another C library; {target.name} with "
+                        f"{target.toolchain} needs {wanted}")  # fmt: skip
+    return ndk.aar_version(runtime) if runtime.suffix == ".aar" else runtime_version(runtime)
+
+
+def _machine_in(aar: Path, library: Path) -> str:
+    try:
+        return elf.machine(library)
+    except UserError:
+        raise UserError(f"{library.name} in {aar} is no program or library: is the AAR damaged?") from None
+
+
+def _compiler(target: Target) -> str:
+    return str(ndk.ndk_folder() / target.compiler) if target.ndk else target.compiler
+
+
+def _copy_sources(sources: Path, demo: Path) -> list[Path]:
+    files = sorted(file for pattern in SOURCES for file in sources.glob(pattern))
+    if not files:
+        raise UserError(f"{sources} holds no sources of the demo")
+    for file in files:
+        copy = demo / file.relative_to(sources)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    return files
+
+
+def _make(demo: Path, jobs: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in UNWANTED}
+    if ndk.VARIABLE in environment:  # as seen from here: make goes to another folder
+        environment[ndk.VARIABLE] = os.path.abspath(environment[ndk.VARIABLE])  # noqa: PTH100 - links stay as they are
+    answer = subprocess.run(
+        ["make", "-C", str(demo), f"-j{jobs}"],
+        env=environment | {"LC_ALL": "C", "SOURCE_DATE_EPOCH": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if answer.returncode != 0:
+        lines = answer.stdout.splitlines()
+        first = next((i for i, line in enumerate(lines) if re.search(r"error|Error", line)), max(0, len(lines) - 20))
+        text = "\n".join(lines[first : first + 20]).replace(str(demo), "demo/cxx/mobile_light")
+        raise UserError(f"the demo does not compile:\n{text}")
+    shutil.rmtree(demo / "build")  # holds this machine's paths
+
+
+def _carry_libraries(target: Target, program: Path, folder: Path) -> None:
+    """Copy the loader and every library that the program needs, and those need, from the compiler's own."""
+    done = {"libLiteRt.so"}
+    waiting = [program, folder / "libLiteRt.so"]
+    while waiting:
+        for name in sorted({LOADERS[target.machine], *_needed(waiting.pop())} - done):
+            answer = _ask([target.compiler, f"-print-file-name={name}"]).strip()
+            if not Path(answer).is_absolute():
+                raise UserError(f"{target.compiler} has no {name} for {target.machine}: reinstall its C/C++ libraries")
+            shutil.copyfile(answer, folder / name)
+            done.add(name)
+            waiting.append(folder / name)
+    (folder / LOADERS[target.machine]).chmod(0o755)
+
+
+def _needed(library: Path) -> list[str]:
+    # The GNU readelf of any machine reads the ELF files of all.
+    return re.findall(r"\(NEEDED\).*\[(.+)\]", _ask(["readelf", "--dynamic", str(library)]))
+
+
+def _ask(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"}).stdout
+
+
+def _write_manifest(folder: Path, target: Target, litert: str | None, inputs: list[Path]) -> None:
+    libraries = sorted(file.name for file in (folder / bundle.LIBRARY_FOLDER).iterdir())
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    runtime = inputs[-1]
+    record = [version_file(runtime)] if version_file(runtime).is_file() else []
+    write_sealed(
+        folder / bundle.FILE,
+        {
+            "format_version": bundle.FORMAT,
+            "target": target.name,
+            "toolchain": target.toolchain,
+            "machine": target.machine,
+            "compiler": _ask([_compiler(target), "--version"]).splitlines()[0],
+            "litert_version": litert,
+            "loader": LOADERS[target.machine] if target.own_loader else None,
+            "libraries": libraries,
+            "files": {
+                str(file.relative_to(folder)): {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files
+            },
+            "provenance": provenance.record([*inputs, *record], {"target": target.name, "toolchain": target.toolchain}),
+        },
+    )

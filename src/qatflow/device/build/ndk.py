@@ -1,0 +1,69 @@
+"""The Android NDK, and LiteRT out of the archive (AAR) that Android projects use."""
+
+import contextlib
+import os
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from qatflow.base.errors import UserError
+
+VARIABLE = "ANDROID_NDK_HOME"
+TOOLCHAIN = Path("build/cmake/android.toolchain.cmake")
+ABI = {"aarch64": "arm64-v8a", "x86_64": "x86_64"}
+LITERT = "libLiteRt.so"
+# RuntimeError: a password is wanted, or a compression is unknown.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+
+
+def ndk_folder() -> Path:
+    """Return the folder of the NDK; raises UserError where the variable does not name one."""
+    value = os.environ.get(VARIABLE, "")
+    if not value:
+        raise UserError(f"clang for android.armv8 is the Android NDK's: set {VARIABLE} to the folder of the NDK")
+    if not (Path(value) / TOOLCHAIN).is_file():
+        raise UserError(f"{VARIABLE} is {value}, which has no {TOOLCHAIN}: is it the folder of an Android NDK?")
+    return Path(value)
+
+
+def check_aar(aar: Path, machine: str) -> None:
+    """Raise UserError where the file is no AAR, or holds no LiteRT for that processor."""
+    with _opened(aar, machine):
+        return
+
+
+def unpack_aar(aar: Path, machine: str, folder: Path) -> None:
+    """Put libLiteRt.so and whatever else the AAR holds for that processor into `folder`.
+
+    Raises:
+        UserError: the file is no AAR, or holds no LiteRT for that processor.
+    """
+    with _opened(aar, machine) as (archive, members):
+        for name in members:
+            with archive.open(name) as source, (folder / Path(name).name).open("wb") as target:
+                shutil.copyfileobj(source, target)
+
+
+@contextlib.contextmanager
+def _opened(aar: Path, machine: str) -> Iterator[tuple[zipfile.ZipFile, list[str]]]:
+    """Yield the archive and its libraries for that processor, LiteRT among them."""
+    prefix = f"jni/{ABI[machine]}/"
+    try:
+        with zipfile.ZipFile(aar) as archive:
+            members = [name for name in archive.namelist() if re.fullmatch(rf"{prefix}[^/\\]+\.so", name)]
+            if f"{prefix}{LITERT}" not in members:
+                raise UserError(f"{aar} holds no {prefix}{LITERT}: is it the AAR of LiteRT 2?")
+            yield archive, members
+    except OSError as error:
+        raise UserError(f"cannot read {aar}: {error.strerror}") from None
+    except DAMAGED as error:
+        raise UserError(f"{aar} is no AAR, or it is damaged: {error}") from None
+
+
+def aar_version(aar: Path) -> str | None:
+    """Return the version in the name that the registry gives the file (litert-2.1.0.aar); None for another name."""
+    found = re.fullmatch(r"litert-(\d+(?:\.\d+)+[\w.-]*)\.aar", aar.name)
+    return found[1] if found else None

@@ -1,0 +1,56 @@
+"""What the demo can be built for."""
+
+from dataclasses import dataclass
+
+from qatflow.base.errors import UserError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of device and the compiler that builds for it.
+
+    Attributes:
+        name: operating system and architecture, as in build.lite.<name>.<toolchain>.
+        toolchain: the compiler's family; cmake/<name>.<toolchain>.cmake sets it up.
+        machine: processor, as `uname -m` prints it.
+        compiler: the C++ compiler's command; of the Android NDK, its path there.
+        packages: apt package of each command that building needs.
+        own_loader: whether the bundle carries loader and C/C++ libraries, for systems that have no glibc.
+        ndk: whether the Android NDK builds it, for Android's own C library.
+    """
+
+    name: str
+    toolchain: str
+    machine: str
+    compiler: str
+    packages: tuple[tuple[str, str], ...]
+    own_loader: bool = False
+    ndk: bool = False
+
+
+_BUILD_TOOLS = (("cmake", "cmake"), ("make", "make"))
+_CROSS = "aarch64-linux-gnu-g++"
+_CROSS_TOOLS = ((_CROSS, "g++-aarch64-linux-gnu"), *_BUILD_TOOLS)
+
+TARGETS = (
+    Target("android.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS, own_loader=True),
+    Target(
+        "android.armv8",
+        "clang",
+        machine="aarch64",
+        compiler="toolchains/llvm/prebuilt/linux-x86_64/bin/clang++",
+        packages=(("readelf", "binutils"), *_BUILD_TOOLS),
+        ndk=True,
+    ),
+    Target("linux.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS),
+    Target("linux.x86_64", "gcc", "x86_64", "g++", (("g++", "g++"), *_BUILD_TOOLS)),
+)
+
+
+def find_target(name: str, toolchain: str) -> Target:
+    """Return the target of that name and toolchain; raises UserError with the known ones."""
+    for target in TARGETS:
+        if (target.name, target.toolchain) == (name, toolchain):
+            return target
+    known = ", ".join(f"{target.name} with {target.toolchain}" for target in TARGETS)
+    raise UserError(f"the demo cannot be built for {name} with {toolchain}; known: {known}")

@@ -1,0 +1,1 @@
+"""An ARM device in qemu."""

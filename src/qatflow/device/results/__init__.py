@@ -1,0 +1,1 @@
+"""What a run on a device found: report, warnings, gate."""

@@ -1,0 +1,68 @@
+"""The latency gate: is the int8 model fast enough on the device?"""
+
+from pathlib import Path
+
+from qatflow.base import provenance
+from qatflow.base.sums import write_sealed
+from qatflow.device.results.report import read_report
+from qatflow.device.results.words import threads
+
+FORMAT = 2
+
+
+def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) -> str:
+    """Compare the int8 model's median time at the first number of threads with the limit; write latency_gate.json.
+
+    A closed gate is no error here: who needs it open asks its file (`qatflow.base.gates`).
+
+    Args:
+        report_file: report.json of the device run.
+        max_latency_ms: the limit in ms; None for none.
+        output: file to write.
+
+    Returns:
+        What was found, in words.
+
+    Raises:
+        UserError: the report cannot be read.
+    """
+    report = read_report(report_file)
+    timing = report.models.int8.timing[0]
+    measured = (
+        f"int8 takes {timing.median_ms:.3f} ms a picture on {report.device.name} with {threads(timing.threads)} "
+        f"(median of {timing.runs} runs)"
+    )
+    reason = None
+    if max_latency_ms is None:
+        said = "no device.max_latency_ms is set" + (
+            ": emulated times say nothing" if timing.emulated else f"; {measured}"
+        )
+    elif timing.emulated:
+        said = f"{report_file} has emulated times, which say nothing of a real device"
+        reason = f"{said}: measure on one (device.type: adb), or set device.max_latency_ms to null"
+    elif timing.median_ms > max_latency_ms:
+        said = f"{measured}, more than device.max_latency_ms {max_latency_ms:g}"
+        reason = (
+            f"{said}. Models and report are kept; see the times of the operators in {report_file}, take a smaller "
+            "model (model.alpha, data.preprocessing.size), begin device.threads with more, or raise "
+            "device.max_latency_ms"
+        )
+    else:
+        said = f"{measured}, within device.max_latency_ms {max_latency_ms:g}"
+    reason = reason and f"the latency gate is closed: {reason}"
+    settings = {"max_latency_ms": max_latency_ms}
+    write_sealed(
+        output,
+        {
+            "format_version": FORMAT,
+            **settings,
+            "passed": reason is None,
+            "reason": reason,
+            "emulated": timing.emulated,
+            "threads": timing.threads,
+            "median_ms": timing.median_ms,
+            "said": said,
+            "provenance": provenance.record([report_file], settings),
+        },
+    )
+    return reason or f"the latency gate is open: {said}"

@@ -1,0 +1,89 @@
+"""Float against int8: how much smaller and faster, and what may be the reason where it is not faster."""
+
+from collections.abc import Iterator
+
+from qatflow.device.interface import DeviceDescription
+from qatflow.device.results.report import ModelReport, Models, Ratio, ThreadsRatio, Timing
+from qatflow.device.results.words import threads
+
+# What the int8 kernels gain most by; from ARMv8.2 on, so not in Cortex-A53, A57, A72 and A73.
+DOT_PRODUCT = "asimddp"
+# Of the int8 model's time; a whole int8 model spends 1 to 3 % in converting its input and in the float softmax.
+FLOAT_PERCENT = 10.0
+SHORT_MS = 0.5
+
+
+def ratio(models: Models) -> Ratio | None:
+    """Return float divided by int8; of emulated times there is none, and nothing at all without a float model."""
+    if models.float is None:
+        return None
+    both = list(zip(models.float.timing, models.int8.timing, strict=True))
+    first_float, first_int8 = both[0]
+    emulated = first_float.emulated or first_int8.emulated
+    memory = (first_float.peak_memory_bytes, first_int8.peak_memory_bytes)
+    instructions = (models.float.instructions, models.int8.instructions)
+    return Ratio(
+        bytes=models.float.bytes / models.int8.bytes,
+        median_ms=None
+        if emulated
+        else tuple(ThreadsRatio(float_.threads, float_.median_ms / int8.median_ms) for float_, int8 in both),
+        load_ms=None if emulated else first_float.load_ms / first_int8.load_ms,
+        peak_memory_bytes=None if emulated or None in memory else memory[0] / memory[1],  # type: ignore[operator]
+        instructions=None if None in instructions else instructions[0] / instructions[1],  # type: ignore[operator]
+    )
+
+
+def slower_than_float(models: Models, device: DeviceDescription) -> Iterator[str]:
+    """Yield a warning where int8 is not faster than float at a number of threads, with what is likely, and a way out.
+
+    Emulated times say nothing of it.
+    """
+    if models.float is None:
+        return
+    pairs = [
+        (float_, int8)
+        for float_, int8 in zip(models.float.timing, models.int8.timing, strict=True)
+        if not int8.emulated and int8.median_ms >= float_.median_ms
+    ]
+    if not pairs:
+        return
+    times = ", ".join(
+        f"{int8.median_ms:.3g} ms against {float_.median_ms:.3g} ms with {threads(int8.threads)}"
+        for float_, int8 in pairs
+    )
+    reasons = " ".join(_reasons(models.int8, device, pairs))
+    yield f"int8 is not faster than float on {device.name}: {times}. {reasons}"
+
+
+def _reasons(int8: ModelReport, device: DeviceDescription, pairs: list[tuple[Timing, Timing]]) -> Iterator[str]:
+    if all(abs(float_.median_ms - int8.median_ms) <= max(float_.stddev_ms, int8.stddev_ms) for float_, int8 in pairs):
+        yield "The times differ by less than they spread: raise device.repeats, and let nothing else run on the device."
+    if device.features and DOT_PRODUCT not in device.features:
+        yield (
+            f"Its CPU has no dot-product instructions ({DOT_PRODUCT}, from ARMv8.2 on), by which int8 gains most: "
+            "expect little in time there; a smaller model.alpha or data.preprocessing.size gains more."
+        )
+    percent = sum(operator.percent for operator in int8.profile.operators if in_float(operator.kernel))
+    if percent > FLOAT_PERCENT:
+        yield (
+            f"{percent:.0f} % of the int8 model's time goes into operators that compute in float or convert (see its "
+            "profile): leave fewer layers out of int8 (skip_pattern, quantizable_op_type of the compress YAML)."
+        )
+    if all(int8.median_ms < SHORT_MS for _, int8 in pairs):
+        yield (
+            f"A run takes less than {SHORT_MS:g} ms, much of it the same for any model: int8 gains with larger ones, "
+            "and with one thread."
+        )
+    elif len(pairs) < len(int8.timing) and pairs[0][1].threads > 1:
+        yield "With fewer threads int8 is faster: more threads than the model has work for cost more than they give."
+    if device.governor not in (None, "performance"):
+        yield (
+            f"Its cores' frequency is set by the governor {device.governor}: raise device.warmup and device.repeats, "
+            "so that both models are timed at full speed."
+        )
+    yield "The times of the operators in report.json show where the time goes."
+
+
+def in_float(kernel: str) -> bool:
+    """Return whether an operator computes in float, or converts between float and int8, by its name in LiteRT."""
+    return "F32" in kernel or "F16" in kernel or kernel.startswith("Convert")

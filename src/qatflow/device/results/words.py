@@ -1,0 +1,60 @@
+"""A device run in words, for the log and the report."""
+
+from collections.abc import Iterator, Sequence
+
+from qatflow.device.interface import DeviceDescription
+from qatflow.device.results.report import DeviceReport, ModelReport
+from qatflow.device.run.tolerance import amount
+
+EMULATED = "emulated: no real device's"
+
+
+def threads(number: int) -> str:
+    """Return `1 thread`, `2 threads`."""
+    return f"{number} thread" if number == 1 else f"{number} threads"
+
+
+def cores(about: DeviceDescription) -> str:
+    """Return `1 core`, `2 cores`."""
+    return f"{about.cores} core" if about.cores == 1 else f"{about.cores} cores"
+
+
+def device(about: DeviceDescription) -> str:
+    """Return what the device is."""
+    governor = about.governor and f"governor {about.governor}"
+    parts = [about.model, about.system, about.cpu, cores(about), governor]
+    return f"{about.name} ({', '.join(filter(None, parts))})"
+
+
+def agreement(model: ModelReport) -> str:
+    """Return how well host and device agree, and on how many pictures."""
+    found = model.agreement
+    if found.bit_equal:
+        same = "equal bits"
+    elif found.integer_part:
+        same = f"equal integers, outputs within {found.largest_difference:.0e}"
+    else:
+        same = f"within {amount(found.largest_difference, found.unit)}"
+    return f"{found.pictures} pictures, {same}"
+
+
+def against_host(model: ModelReport) -> str:
+    """Return the same with the difference that was allowed, and why."""
+    found = model.agreement
+    allowed = amount(found.tolerance, found.unit) if found.tolerance else "none"
+    return f"{agreement(model)}; difference allowed: {allowed}{f' ({found.reason})' if found.reason else ''}"
+
+
+def left_out(counts: Sequence[int], about: DeviceDescription) -> Iterator[str]:
+    """Yield a warning for numbers of threads that were not timed."""
+    if counts:
+        numbers = " and ".join(map(str, counts))
+        yield f"{about.name} has {cores(about)}, so {numbers} threads of device.threads were not timed there."
+
+
+def times(report: DeviceReport) -> Iterator[str]:
+    """Yield a line for each model and number of threads."""
+    for name, model in report.models.named.items():
+        for timing in model.timing:
+            mark = f" ({EMULATED})" if timing.emulated else ""
+            yield f"{name}, {threads(timing.threads)}: median {timing.median_ms:.3f} ms of {timing.runs} runs{mark}"

@@ -1,0 +1,1 @@
+"""A run of the models on a device."""

@@ -1,0 +1,114 @@
+"""The demo program on a device: put there with a model, called, its answers read."""
+
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qatflow.base.errors import UserError
+from qatflow.device.build.bundle import PROGRAM, Bundle
+from qatflow.device.endings import explain_ending
+from qatflow.device.interface import Completed, Device, DeviceError
+from qatflow.device.results.report import OperatorTime, Profile, Timing
+from qatflow.device.run.printed import check_printed, read_list, read_numbers, read_object
+from qatflow.tflite.run import TensorType
+
+CALL_SECONDS = 600.0
+PICTURE_SECONDS = 30.0
+
+
+class Demo:
+    """mobilenetv1_light_api on a device."""
+
+    def __init__(self, device: Device, bundle: Bundle) -> None:
+        """Put program and libraries on the device; raises UserError when they are for another processor."""
+        self._device, self._bundle = device, bundle
+        self.description = device.describe()
+        if self.description.machine != bundle.machine:
+            raise UserError(
+                f"the demo in {bundle.folder} is for {bundle.machine}, device {self.description.name} runs "
+                f"{self.description.machine} programs: build it for another target, or choose another device"
+            )
+        for name, file in bundle.files.items():
+            device.push(file, name)
+
+    def push_model(self, files: dict[str, Path], folder: str) -> None:
+        """Put a model's files into a folder on the device, by the names they get there."""
+        for name, file in files.items():
+            self._device.push(file, f"{folder}/{name}")
+
+    def all_ones(self, folder: str, threads: int, warmup: int, repeats: int) -> tuple[str, Timing]:
+        """Call the program with an input of ones; return what it prints, and the times."""
+        answer = self._call(
+            f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
+            "--json=timing.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + repeats),
+        )  # fmt: skip
+        program = f"{PROGRAM} on {self.description.name}"
+        check_printed(answer.stdout, program)
+        numbers: dict[str, Any] = read_numbers(self._told("timing.json", program), _names(Timing, "emulated"), program)
+        numbers["peak_memory_bytes"] = numbers["peak_memory_bytes"] or None  # the program writes 0 where it is not told
+        return answer.stdout, Timing(emulated=self.description.emulated, **numbers)
+
+    def profile(self, folder: str, threads: int, warmup: int, repeats: int) -> Profile:
+        """Call the program with an input of ones; return the times of its operators."""
+        self._call(
+            f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
+            "--profile", "--json=profile.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + 2 * repeats),
+        )  # fmt: skip
+        program = f"{PROGRAM} on {self.description.name}"
+        told = self._told("profile.json", program)
+        operators = []
+        for operator in read_list(told, "operators", program):
+            numbers: dict[str, Any] = read_numbers(operator, _names(OperatorTime, "kernel"), program)
+            operators.append(OperatorTime(kernel=str(operator.get("kernel", "")), **numbers))
+        return Profile(self.description.emulated, threads, repeats, tuple(operators))
+
+    def outputs(self, folder: str, inputs: np.ndarray, output: TensorType, threads: int) -> np.ndarray:
+        """Run each row of `inputs` on the device.
+
+        Args:
+            folder: of the model on the device.
+            inputs: [n, ...] of the model's input type.
+            output: type and shape of the model's output.
+            threads: of the run-time.
+
+        Returns:
+            [n, elements of the output], of the output's type.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            sent, received = Path(temporary) / "inputs.bin", Path(temporary) / "outputs.bin"
+            sent.write_bytes(np.ascontiguousarray(inputs).tobytes())
+            self._device.push(sent, "inputs.bin")
+            self._call(
+                f"--model_dir={folder}", "--input=inputs.bin", "--output=outputs.bin", f"--threads={threads}",
+                timeout=CALL_SECONDS + PICTURE_SECONDS * len(inputs),
+            )  # fmt: skip
+            self._device.pull("outputs.bin", received)
+            values = np.fromfile(received, output.dtype)
+        if values.size != len(inputs) * int(np.prod(output.shape)):
+            raise DeviceError(
+                f"{PROGRAM} on {self.description.name} wrote {values.size} values for {len(inputs)} pictures of "
+                f"{int(np.prod(output.shape))} outputs each"
+            )
+        return values.reshape(len(inputs), -1)
+
+    def _told(self, name: str, program: str) -> dict[str, Any]:
+        """Return the JSON object that the program wrote."""
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / name
+            self._device.pull(name, path)
+            return read_object(path, program)
+
+    def _call(self, *flags: str, timeout: float) -> Completed:
+        answer = self._device.run(self._bundle.command(*flags), timeout)
+        if answer.status != 0:
+            raise DeviceError(
+                f"{PROGRAM} on {self.description.name} ended with status {answer.status}: {explain_ending(answer)}"
+            )
+        return answer
+
+
+def _names(found: type, but: str) -> list[str]:
+    return [field.name for field in fields(found) if field.name != but]

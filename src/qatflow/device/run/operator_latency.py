@@ -1,0 +1,135 @@
+"""Operators measured on a device, one after the other; what is measured is kept, so that an ended run goes on."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from qatflow.base import provenance
+from qatflow.base.errors import UserError
+from qatflow.base.files import read_json, sha256, write_json
+from qatflow.base.work_folder import work_folder
+from qatflow.device.build.bundle import Bundle, open_bundle
+from qatflow.device.interface import Device, DeviceSettings
+from qatflow.device.registry import open_device
+from qatflow.device.results.conditions import held_back
+from qatflow.device.run.demo import Demo
+from qatflow.device.run.instructions import count_instructions
+from qatflow.device.run.timing import threads_to_time
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import Input, Tanh
+from qatflow.tflite.latency_table import LatencyTable, Unit
+from qatflow.tflite.lower import lower
+
+FOLDER = "operator"
+TOLD = ("type", "name", "model", "system", "machine", "cpu")
+"""Of a device's description: what its measurements go by. Governor and limits change, and are in the table."""
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """How to measure.
+
+    Attributes:
+        device: where.
+        unit: `instructions`, where the device can count them, or `ms`.
+        threads: of the run-time, for times; instructions are those of one thread.
+        warmup: runs before timing starts.
+        repeats: timed runs, of which the mean is taken.
+    """
+
+    device: DeviceSettings
+    unit: Unit
+    threads: int
+    warmup: int
+    repeats: int
+
+
+def measure(settings: LatencySettings, operators: Mapping[str, bytes], library: Path, state: Path) -> LatencyTable:
+    """Return the latency of each operator.
+
+    A time is that of the operator's kernel by LiteRT's profiler, so the call is not in it. Instructions are counted of
+    a whole inference; what every inference has in common is taken off.
+
+    Args:
+        settings: how, and where.
+        operators: a .tflite model of each alone, by its key (`single_operator.SingleOperator`).
+        library: the built demo, inference_lite_lib.<target>.
+        state: folder that keeps what is measured.
+
+    Raises:
+        UserError: the device failed, or cannot count instructions.
+    """
+    bundle = open_bundle(library)
+    with open_device(settings.device) as device:
+        demo = Demo(device, bundle)
+        about = demo.description
+        threads_to_time((settings.threads,), about)
+        shape = {
+            "settings": asdict(settings),
+            "device": {name: value for name, value in asdict(about).items() if name in TOLD},
+            "program": sha256(bundle.manifest),
+        }
+        with work_folder(state, shape, "measuring") as folder:
+            run = _Run(settings, device, bundle, demo, folder / "measured.json")
+            call = run.call() if settings.unit == "instructions" else 0.0
+            for place, (key, model) in enumerate(operators.items(), 1):
+                new = key not in run.known
+                latency = run.measured(key, model)
+                if new:
+                    print(f"operator {place} of {len(operators)}: {latency:g} {settings.unit}: {key}", flush=True)
+            found = {key: max(0.0, run.known[key] - call) for key in operators}
+    return LatencyTable(
+        settings.unit,
+        asdict(about),
+        settings.threads if settings.unit == "ms" else 1,
+        call,
+        found,
+        tuple(held_back(about)) if settings.unit == "ms" else (),
+        provenance.record([bundle.manifest], asdict(settings)),
+    )
+
+
+class _Run:
+    """A measurement on an open device.
+
+    Attributes:
+        known: what is measured, by key.
+    """
+
+    def __init__(self, settings: LatencySettings, device: Device, bundle: Bundle, demo: Demo, kept: Path) -> None:
+        self._settings, self._device, self._bundle, self._demo, self._kept = settings, device, bundle, demo, kept
+        self.known: dict[str, float] = read_json(kept) if kept.is_file() else {}
+
+    def measured(self, key: str, content: bytes) -> float:
+        """Return the latency of a model, measured unless it is known."""
+        if key not in self.known:
+            with tempfile.TemporaryDirectory() as temporary:
+                model = Path(temporary) / "model.tflite"
+                model.write_bytes(content)
+                self._demo.push_model({model.name: model}, FOLDER)
+            self.known[key] = self._latency()
+            write_json(self._kept, self.known)
+        return self.known[key]
+
+    def call(self) -> float:
+        """Return what an inference costs beside its operators: a chain of two costs one operator more than one does."""
+        one, two = (self.measured(f"a chain of {length}", _chain(length)) for length in (1, 2))
+        return 2 * one - two
+
+    def _latency(self) -> float:
+        settings = self._settings
+        if settings.unit == "ms":
+            profile = self._demo.profile(FOLDER, settings.threads, settings.warmup, settings.repeats)
+            return sum(operator.mean_ms for operator in profile.operators)
+        count = count_instructions(self._device, self._bundle, FOLDER, runs=1)
+        if count is None:
+            raise UserError(f"device {settings.device.name} cannot count instructions: measure in ms there")
+        return float(count)
+
+
+def _chain(length: int) -> bytes:
+    """Return a model of so many operators that do next to nothing, one behind the other."""
+    links = [Node(f"link{place}", Tanh(), (f"link{place - 1}",)) for place in range(1, length + 1)]
+    nodes = (Node("link0", Input((1, 1, 1))), *links)
+    return lower(Graph(nodes, (nodes[-1].name,), {}), "qatflow: nothing")

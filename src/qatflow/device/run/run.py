@@ -1,0 +1,166 @@
+"""The models on a device: how fast, and whether right. Pictures, times, parity, report, in this order."""
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from qatflow.base import provenance
+from qatflow.base.files import sha256, write_text
+from qatflow.device.build.bundle import Bundle, open_bundle
+from qatflow.device.interface import Device, DeviceSettings
+from qatflow.device.registry import open_device
+from qatflow.device.results.conditions import held_back
+from qatflow.device.results.report import (
+    FILE,
+    FORMAT,
+    TEXT,
+    Agreement,
+    DeviceAccuracy,
+    DeviceReport,
+    ModelReport,
+    Models,
+    TensorForm,
+    write_report,
+)
+from qatflow.device.results.speedup import ratio, slower_than_float
+from qatflow.device.results.words import left_out, times
+from qatflow.device.run.demo import Demo
+from qatflow.device.run.inputs import Pictures, read_pictures
+from qatflow.device.run.instructions import count_instructions
+from qatflow.device.run.model_folder import ModelFolder
+from qatflow.device.run.timing import Measured, temperatures_around, threads_to_time, time_models
+from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
+from qatflow.device.run.verify import verify
+from qatflow.tflite.run import TensorType
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What to run.
+
+    Attributes:
+        device: where.
+        pictures: validation pictures, from the first on.
+        tolerance: greatest difference of an output of the int8 model from the host's, as in `verify.verify`; None: as
+            the model's type needs (`tolerance.tolerance_of`). The float model has at least `tolerance.FLOAT_TOLERANCE`.
+        threads: numbers of threads to time with; the pictures run with the first.
+        warmup: runs before timing starts.
+        repeats: timed runs.
+        count_instructions: whether they are counted, where the device can.
+    """
+
+    device: DeviceSettings
+    pictures: int
+    tolerance: float | None
+    threads: tuple[int, ...]
+    warmup: int
+    repeats: int
+    count_instructions: bool = True
+
+
+def run_demo(
+    settings: RunSettings, int8_dir: Path, float_dir: Path | None, library: Path, manifest: Path, output_dir: Path
+) -> str:
+    """Run both models on the device, compare them with the host, and write what was found.
+
+    `output_dir` gets output.txt, the text of the program for the int8 model and an input of ones, and report.json;
+    older ones are removed first, and a failed run leaves neither. Times and warnings are told on stderr.
+
+    Args:
+        settings: what to run, and where.
+        int8_dir: the model that ships: model.tflite, labels.txt, preprocessing.json.
+        float_dir: the float model, with the same files; None where there is none.
+        library: the built demo, inference_lite_lib.<target>.
+        manifest: manifest.json of the data set.
+        output_dir: folder of the results.
+
+    Returns:
+        The text of output.txt.
+
+    Raises:
+        UserError: something is missing, the device failed, or host and device disagree: then it names picture, class,
+            both values, and the first layer where they part.
+    """
+    text_file, report_file = output_dir / TEXT, output_dir / FILE
+    for file in (text_file, report_file):
+        file.unlink(missing_ok=True)
+    folders = {"int8": int8_dir, "float": float_dir}
+    models = [ModelFolder(name, folder) for name, folder in folders.items() if folder is not None]
+    bundle = open_bundle(library)
+    pictures = {model: read_pictures(model, manifest, settings.pictures) for model in models}
+
+    with open_device(settings.device) as device:
+        text, report = _run(settings, device, bundle, pictures, manifest)
+    for line in (*times(report), *(f"warning: {warning}" for warning in report.warnings)):
+        print(line, file=sys.stderr)
+    write_text(text_file, text)
+    write_report(report_file, report)
+    return text
+
+
+def _run(
+    settings: RunSettings, device: Device, bundle: Bundle, pictures: dict[ModelFolder, Pictures], manifest: Path
+) -> tuple[str, DeviceReport]:
+    """Run what is asked on an open device; return the program's text for the first model, and the report."""
+    demo, models = Demo(device, bundle), list(pictures)
+    about = demo.description
+    counts = threads_to_time(settings.threads, about)
+    shipped, *others = ((model.files["model.tflite"].read_bytes(), model.host.output) for model in models)
+    tolerance = tolerance_of(*shipped, settings.tolerance)
+    tolerances = (tolerance, *(float_tolerance_of(*other, tolerance) for other in others))
+    for model, allowed in zip(models, tolerances, strict=True):
+        print(f"{model.name}: difference from the host that is allowed: {allowed.text()}", file=sys.stderr)
+        demo.push_model(model.files, model.name)
+    # timed first: running the pictures warms the device
+    before = device.temperatures()
+    measured = time_models(demo, models, counts, settings.warmup, settings.repeats)
+    temperature = temperatures_around(before, device)
+    found = [
+        verify(demo, model, shown, allowed, counts[0])
+        for (model, shown), allowed in zip(pictures.items(), tolerances, strict=True)
+    ]
+
+    counted = [
+        count_instructions(device, bundle, model.name, runs=1) if settings.count_instructions else None
+        for model in models
+    ]
+
+    reports = [
+        _model_report(model, *right, fast, instructions)
+        for model, right, fast, instructions in zip(models, found, measured, counted, strict=True)
+    ]
+    both = Models(int8=reports[0], float=reports[1] if len(reports) > 1 else None)
+    skipped = tuple(number for number in settings.threads if number not in counts)
+    inputs = [*(file for model in models for file in model.files.values()), bundle.manifest, manifest]
+    return measured[0].text, DeviceReport(
+        format_version=FORMAT,
+        device=about,
+        litert_version=bundle.litert_version,
+        models=both,
+        ratio=ratio(both),
+        threads_left_out=skipped,
+        temperature=temperature,
+        warnings=(*left_out(skipped, about), *held_back(about), *slower_than_float(both, about)),
+        provenance=provenance.record(inputs, asdict(settings)),
+    )
+
+
+def _model_report(
+    model: ModelFolder, agreement: Agreement, accuracy: DeviceAccuracy, fast: Measured, instructions: int | None
+) -> ModelReport:
+    file = model.files["model.tflite"]
+    return ModelReport(
+        sha256=sha256(file),
+        bytes=file.stat().st_size,
+        input=_form(model.host.input),
+        output=_form(model.host.output),
+        agreement=agreement,
+        accuracy=accuracy,
+        timing=fast.timing,
+        profile=fast.profile,
+        instructions=instructions,
+    )
+
+
+def _form(tensor: TensorType) -> TensorForm:
+    return TensorForm(str(tensor.dtype), tensor.shape)

@@ -1,0 +1,89 @@
+"""Is a model right on the device? Its outputs and accuracy against those of the host, on the same tensors."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from qatflow.base.errors import UserError
+from qatflow.base.metrics import accuracy
+from qatflow.device.results.report import Agreement, DeviceAccuracy, IntegerPart
+from qatflow.device.run.demo import Demo
+from qatflow.device.run.inputs import SPLIT, Pictures
+from qatflow.device.run.integer_part import expose_integers
+from qatflow.device.run.model_folder import ModelFolder
+from qatflow.device.run.parity import DisagreementError, compare
+from qatflow.device.run.parting import first_difference
+from qatflow.device.run.tolerance import Tolerance, steps
+from qatflow.tflite.run import Model
+
+# The last bits of a float softmax, or of float sigmoids, differ between ARM and x86 kernels (measured: up to 1.2e-7 of
+# a probability).
+FLOAT_TAIL_TOLERANCE = 1e-6
+
+
+def verify(
+    demo: Demo, model: ModelFolder, pictures: Pictures, tolerance: Tolerance, threads: int
+) -> tuple[Agreement, DeviceAccuracy]:
+    """Run the pictures through a model that is on the device already, and compare.
+
+    Args:
+        demo: the program there.
+        model: the model.
+        pictures: what to run.
+        tolerance: greatest difference of an output from the host's. 0: everything computed in integers has equal bits,
+            and a float softmax, or float sigmoids, after it are within `FLOAT_TAIL_TOLERANCE`.
+        threads: of the run-time.
+
+    Raises:
+        UserError: the device failed, or they disagree: then it names picture, class, both values, and the first layer
+            where they part.
+    """
+    file = model.files["model.tflite"]
+    host = model.host.outputs(pictures.inputs)
+    found = demo.outputs(model.name, pictures.inputs, model.host.output, threads)
+    try:
+        part = _integer_part(demo, model, pictures, threads) if tolerance.value == 0 else None
+        allowed = tolerance.value if part is None else FLOAT_TAIL_TOLERANCE
+        same = compare(host, found, allowed, pictures.classes, unit=tolerance.unit)
+        tail = f", and {allowed:g} for the float operators behind the integers" if part is not None else ""
+        agreement = replace(same, integer_part=part, reason=tolerance.reason + tail)
+    except DisagreementError as error:
+        raise _with_layer(error, demo, file, pictures, threads, tolerance) from error
+    return agreement, _accuracy(host, found, pictures.labels)
+
+
+def _integer_part(demo: Demo, model: ModelFolder, pictures: Pictures, threads: int) -> IntegerPart | None:
+    """Compare what leads to the float tail, bit for bit; None where there is no such tail."""
+    with tempfile.TemporaryDirectory() as folder:
+        cut = Path(folder) / "model.tflite"
+        tensor = expose_integers(model.files["model.tflite"], cut)
+        if tensor is None:
+            return None
+        place = f"{model.name}_integers"
+        demo.push_model({"model.tflite": cut}, place)
+        host = Model(cut)
+    found = demo.outputs(place, pictures.inputs, host.output, threads)
+    what, unit = f"integer tensor {tensor}", steps(host.output.scale)
+    compare(host.outputs(pictures.inputs), found, 0, pictures.classes, what, unit)
+    return IntegerPart(tensor, bit_equal=True)
+
+
+def _accuracy(host: np.ndarray, device: np.ndarray, labels: np.ndarray) -> DeviceAccuracy:
+    here, there = accuracy(host, labels), accuracy(device, labels)
+    return DeviceAccuracy(SPLIT, there.pictures, there.top1, there.top5, here.top1, here.top5)
+
+
+def _with_layer(
+    error: DisagreementError, demo: Demo, model: Path, pictures: Pictures, threads: int, tolerance: Tolerance
+) -> UserError:
+    """Return the error with the model's file, and the first layer at which the picture's values part."""
+    try:
+        picture = pictures.inputs[error.picture : error.picture + 1]
+        where = first_difference(demo, model, picture, threads, tolerance)
+    except UserError as other:
+        where = f"at which layer they part could not be found: {other}"
+    return UserError(
+        f"{model}: {error}; {where}. Where the device's kernels are known to round differently, set device.tolerance"
+    )

@@ -1,0 +1,1 @@
+"""The files that saved models and weights come in."""

@@ -1,0 +1,79 @@
+"""Weights and descriptions of models, whatever form they are kept in. No code in them is run."""
+
+import zipfile
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+
+from qatflow.base.errors import UserError
+from qatflow.models.saved import keras_archive, saved_model
+from qatflow.models.saved.h5_file import ACCEPTED, DAMAGE, Kind, Saved, open_h5
+
+Form = Literal["HDF5", "archive", "SavedModel"]
+
+
+def form(path: Path) -> Form:
+    """Return how a model is kept.
+
+    Raises:
+        UserError: there is none, or it is kept in another form.
+    """
+    if path.is_dir():
+        if not (path / saved_model.MARK).is_file():
+            raise UserError(f"{path} is a folder without {saved_model.MARK}, so no SavedModel: {ACCEPTED}")
+        return "SavedModel"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {ACCEPTED}")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}: make it readable") from error
+    if h5py.is_hdf5(path):
+        return "HDF5"
+    if zipfile.is_zipfile(path):
+        return "archive"
+    raise UserError(f"{path} is no HDF5 file and no .keras file: {ACCEPTED}")
+
+
+def open_weights(path: Path, kinds: Sequence[Kind]) -> AbstractContextManager[Saved]:
+    """Open weights and yield the layers that have some, in the order of the model's.
+
+    Args:
+        path: HDF5 file, .keras file or SavedModel folder; for the last, TensorFlow must have been started.
+        kinds: of each of the model's layers with weights, in order; see `open_h5`.
+
+    Raises:
+        UserError: there is none, or it is damaged, or holds anything but numbers of its own.
+    """
+    kind = form(path)
+    if kind == "HDF5":
+        return open_h5(path, kinds)
+    return keras_archive.open_archive(path, kinds) if kind == "archive" else saved_model.open_saved_model(path)
+
+
+def description(path: Path) -> dict[str, Any]:
+    """Return the description of a whole model, as JSON values: class_name and config.
+
+    Raises:
+        UserError: there is none in the file, or it is damaged, or of Keras 3.
+    """
+    kind = form(path)
+    if kind == "SavedModel":
+        return saved_model.description(path)
+    if kind == "archive":
+        return keras_archive.description(path)
+    try:
+        with h5py.File(path, "r") as file:
+            text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
+        if text is None:
+            raise UserError(
+                f"{path} holds weights alone, and no description of the model: write it with model.save, or name the "
+                "network by model.architecture or model.function and the file by pretrained.path"
+            )
+        keras_archive.refuse_keras_3(path, version.decode() if isinstance(version, bytes) else str(version))
+        return keras_archive.read_description(text)
+    except DAMAGE as error:
+        raise UserError(keras_archive.damaged(path, error)) from error

@@ -1,0 +1,106 @@
+"""How TensorFlow is started: quiet, with Keras 2, seeded, deterministic, and with the threads and GPUs it was given."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qatflow.base.errors import UserError
+from qatflow.config.sections.hardware import HardwareSection
+
+DRIVER = Path("/dev/nvidia0")
+DEVICES = Path("/dev")
+DRIVERS = ("nvidia*", "dxg", "kfd")
+"""Among them, what a GPU's driver shows: NVIDIA's, that of Windows' subsystem for Linux, AMD's."""
+WITHOUT_DRIVER = "failed call to cuInit"
+"""What TensorFlow reports as an error where there is no driver, which is the usual case."""
+
+
+def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> None:
+    """Import and configure TensorFlow, and print what it computes on. Must come before any other import of it.
+
+    Args:
+        seed: seeds Python, NumPy and TensorFlow.
+        threads: threads within and between operations.
+        hardware: which GPUs, and how much of their memory; None: none, and nothing is printed.
+
+    Raises:
+        UserError: fewer GPUs are there than are asked for.
+    """
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tfmot works on Keras 2 alone
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+    import tf_keras
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    used = _gpus(tf, hardware or HardwareSection(gpus=0))
+    if hardware is not None:
+        print(_said(tf, used, hardware, threads), flush=True)
+    tf_keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def _gpus(tf: Any, hardware: HardwareSection) -> list[Any]:
+    """Return the GPUs that are used, with their memory set up; hide the others."""
+    with contextlib.nullcontext() if _has_driver() else _without_lines(WITHOUT_DRIVER):
+        found = tf.config.list_physical_devices("GPU")  # of those that CUDA_VISIBLE_DEVICES lets through
+    if hardware.gpus is not None and hardware.gpus > len(found):
+        raise UserError(
+            f"hardware.gpus: {hardware.gpus} GPUs are wanted, {len(found)} found{_hidden()}{_without_libraries()}; "
+            "set hardware.gpus to null for those that are there, or to 0 for the CPU"
+        )
+    used = found if hardware.gpus is None else found[: hardware.gpus]
+    tf.config.set_visible_devices(used, "GPU")
+    for device in used:
+        if hardware.memory_limit is None:
+            tf.config.experimental.set_memory_growth(device, True)
+        else:
+            limit = tf.config.LogicalDeviceConfiguration(memory_limit=hardware.memory_limit)
+            tf.config.set_logical_device_configuration(device, [limit])
+    return list(used)
+
+
+def _has_driver() -> bool:
+    return any(found for pattern in DRIVERS for found in DEVICES.glob(pattern))
+
+
+@contextlib.contextmanager
+def _without_lines(text: str) -> Iterator[None]:
+    """Keep lines with `text` in them from standard error, also those that C++ writes; the others come at the end."""
+    sys.stderr.flush()
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as caught:
+        real = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+            caught.seek(0)
+            for line in caught:
+                if text.encode() not in line:
+                    os.write(2, line)
+
+
+def _said(tf: Any, used: list[Any], hardware: HardwareSection, threads: int) -> str:
+    if not used:
+        why = "hardware.gpus is 0" if hardware.gpus == 0 else f"no GPU found{_hidden()}{_without_libraries()}"
+        return f"{why}: computing on the CPU, with {threads} thread{'' if threads == 1 else 's'}"
+    names = {tf.config.experimental.get_device_details(device).get("device_name", "unknown") for device in used}
+    memory = "as it is needed" if hardware.memory_limit is None else f"at most {hardware.memory_limit} MiB of each"
+    return f"computing on {len(used)} GPU{'' if len(used) == 1 else 's'} ({', '.join(sorted(names))}), memory {memory}"
+
+
+def _hidden() -> str:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
+
+
+def _without_libraries() -> str:
+    """Return what is missing where there is a driver: TensorFlow's package alone has no CUDA."""
+    if not DRIVER.exists() or os.environ.get("CUDA_VISIBLE_DEVICES") is not None:
+        return ""
+    return f", though {DRIVER} is there: CUDA's libraries are missing, see docs/gpus.md"

@@ -1,0 +1,1 @@
+"""What the Snakemake rules ask for: which jobs, with which settings."""

@@ -1,0 +1,250 @@
+"""Distillation: the distillers' losses against NumPy, names and shapes before training, and training with a teacher."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.small_data import prepared_digits
+from helpers.small_networks import network
+from qatflow.base.errors import UserError
+
+pytestmark = pytest.mark.tensorflow
+
+RANDOM = np.random.default_rng(5)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+def distiller(section: dict):
+    from qatflow.compress.distillers import DISTILLERS
+    from qatflow.config.recipe.recipe import CompressConfig
+
+    config = CompressConfig.model_validate({"distillers": {"d": section}, "compressor": {"epoch": 1}})
+    return DISTILLERS[type(config.distillers["d"])](config.distillers["d"])
+
+
+def random(*shape: int) -> np.ndarray:
+    return RANDOM.normal(size=shape).astype(np.float32)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def test_soft_labels_are_the_cross_entropy_of_both_softmaxes():
+    ours, theirs = random(4, 10) * 3, random(4, 10) * 3
+    found = distiller({"class": "SoftLabelDistiller", "student_temperature": 2.0, "teacher_temperature": 4.0}).loss(
+        [ours], [theirs]
+    )
+    expected = -(softmax(theirs / 4) * np.log(softmax(ours / 2))).sum(axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_l2_is_the_mean_squared_difference_of_each_picture():
+    ours, theirs = random(3, 4, 5, 6), random(3, 4, 5, 6)
+    found = distiller({"class": "L2Distiller", "student_feature_map": "a", "teacher_feature_map": "b"}).loss(
+        [ours], [theirs]
+    )
+    np.testing.assert_allclose(found, ((ours - theirs) ** 2).mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_fsp_compares_flow_matrices_of_each_pair():
+    ours = [random(2, 4, 3, 5), random(2, 4, 3, 6), random(2, 2, 2, 7), random(2, 2, 2, 3)]
+    theirs = [random(2, 8, 8, 5), random(2, 8, 8, 6), random(2, 1, 1, 7), random(2, 1, 1, 3)]
+    section = {
+        "class": "FSPDistiller",
+        "student_pairs": [["a", "b"], ["c", "d"]],
+        "teacher_pairs": [["e", "f"], ["g", "h"]],
+    }
+    found = distiller(section).loss(ours, theirs)
+
+    def flow(a, b):
+        n, h, w, _ = a.shape
+        return a.reshape(n, h * w, -1).transpose(0, 2, 1) @ b.reshape(n, h * w, -1) / (h * w)
+
+    expected = sum(((flow(*ours[i : i + 2]) - flow(*theirs[i : i + 2])) ** 2).mean(axis=(1, 2)) for i in (0, 2))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_unknown_layers_and_other_shapes_are_told_before_training():
+    student, teacher = network("small ResNet"), network("MobileNetV1")
+    convs = [node.name for node in student.nodes if node.name.startswith("conv2d")]
+    with pytest.raises(UserError, match=r"^distillers.d, layer of the student: .*no node 'conv2'.*conv2d"):
+        distiller({"class": "L2Distiller", "student_feature_map": "conv2", "teacher_feature_map": "conv1"}).resolved(
+            "d", student, teacher
+        )
+    with pytest.raises(
+        UserError, match=rf"^distillers.d: {convs[0]} and the teacher's conv1: .*\(32, 32, 8\) and \(16,"
+    ):
+        distiller({"class": "L2Distiller", "student_feature_map": convs[0], "teacher_feature_map": "conv1"}).resolved(
+            "d", student, teacher
+        )
+    pairs = {"student_pairs": [[convs[0], convs[-1]]], "teacher_pairs": [["conv1", "conv_dw_1"]]}
+    with pytest.raises(UserError, match=r"^distillers.d: .* need one height and width"):
+        distiller({"class": "FSPDistiller", **pairs}).resolved("d", student, teacher)
+    assert distiller({"class": "SoftLabelDistiller"}).resolved("d", student, teacher)
+
+
+def run(digits, folder, end: int, epochs: int = 2, augmentation: str = "shift", teacher=None, stop: int | None = None):
+    """Train the small ResNet; return the trainer, its history and the strategy."""
+    from qatflow.compress.strategies.distillation import DistillationStrategy
+    from qatflow.config.recipe.distillation import DistillationStrategySection
+    from qatflow.training.loop import Trainer
+    from qatflow.training.settings import TrainingSettings
+    from qatflow.training.strategy import Strategy
+
+    class Stop(Strategy):
+        def on_batch_end(self, trainer):
+            if trainer.epoch * trainer.steps_per_epoch + trainer.step == stop:
+                raise KeyboardInterrupt
+
+    settings = TrainingSettings(
+        epochs=epochs, batch_size=128, learning_rate=0.02, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
+        label_smoothing=0.0, augmentation=augmentation, freeze_batch_norm=False, seed=3, checkpoint_steps=3,
+    )  # fmt: skip
+    student = network("small ResNet")
+    section = DistillationStrategySection.model_validate(
+        {"class": "DistillationStrategy", "distillers": ["soft"], "end_epoch": end}
+    )
+    soft = distiller({"class": "SoftLabelDistiller", "distillation_loss_weight": 5.0})
+    strategy = DistillationStrategy(section, {"soft": soft}, student, teacher or student)
+    folder.mkdir(exist_ok=True)
+    trainer = Trainer(student, digits, settings, folder, [strategy, Stop()])
+    trainer.run()
+    return trainer
+
+
+def test_a_student_follows_its_teacher_which_stays_as_it_is(digits, tmp_path, capsys):
+    from qatflow.data.pipeline import evaluation_batches
+
+    student = network("small ResNet")
+    bias = next(name for name in student.weights if name.startswith("dense") and name.endswith("bias"))
+    stubborn = replace(student, weights={**student.weights, bias: np.where(np.arange(10) == 3, 60.0, 0.0)})
+    before = {name: values.copy() for name, values in stubborn.weights.items()}
+    taught = run(digits, tmp_path / "taught", end=2, teacher=stubborn)
+    assert "epoch 0: distillation by soft; the teacher's outputs are computed in each step" in capsys.readouterr().out
+    alone = run(digits, tmp_path / "alone", end=0)
+
+    def threes(trainer) -> float:
+        shares = [
+            np.mean(trainer.model.keras(x).numpy().argmax(1) == 3) for x, _ in evaluation_batches(digits, "train")
+        ]
+        return float(np.mean(shares))
+
+    assert threes(taught) > 0.9, "which the teacher says of every picture"
+    assert threes(alone) < 0.5
+    assert all(np.array_equal(stubborn.weights[name], values) for name, values in before.items())
+
+
+def test_the_end_is_exclusive_and_a_killed_run_goes_on_to_the_same_bytes(digits, tmp_path, capsys):
+    whole = run(digits, tmp_path / "whole", end=1)
+    assert "epoch 1: distillation has ended" in capsys.readouterr().out
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, tmp_path / "killed", end=1, stop=7)
+    again = run(digits, tmp_path / "killed", end=1)
+    assert "resumed at epoch 0, step 6" in capsys.readouterr().out
+    assert again.history == whole.history
+    for name, values in whole.model.weights().items():
+        np.testing.assert_array_equal(again.model.weights()[name], values)
+
+
+def test_outputs_of_pictures_that_are_shown_unchanged_are_computed_once(digits, tmp_path, capsys, monkeypatch):
+    from qatflow.compress.distillers import teacher
+
+    kept = run(digits, tmp_path / "kept", end=2, augmentation="none")
+    assert "computed once, since pictures are shown unchanged" in capsys.readouterr().out
+    monkeypatch.setattr(teacher, "KEPT", 0)
+    anew = run(digits, tmp_path / "anew", end=2, augmentation="none")
+    assert "computed in each step" in capsys.readouterr().out
+    # the same but for the order in which a convolution adds up in batches of another size
+    for one, other in zip(kept.history, anew.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_one_distillation_may_follow_another_whichever_is_listed_first(digits, tmp_path, capsys, order):
+    from qatflow.compress.strategies.distillation import DistillationStrategy
+    from qatflow.config.recipe.distillation import DistillationStrategySection
+    from qatflow.training.loop import Trainer
+    from qatflow.training.settings import TrainingSettings
+
+    settings = TrainingSettings(
+        epochs=3, batch_size=128, learning_rate=0.02, warmup_epochs=0.0, momentum=0.9, weight_decay=0.0,
+        label_smoothing=0.0, augmentation="shift", freeze_batch_norm=False, seed=3,
+    )  # fmt: skip
+    student = network("small ResNet")
+
+    def strategy(epoch: int) -> DistillationStrategy:
+        section = DistillationStrategySection.model_validate(
+            {"class": "DistillationStrategy", "distillers": [f"d{epoch}"], "start_epoch": epoch, "end_epoch": epoch + 1}
+        )
+        return DistillationStrategy(
+            section, {f"d{epoch}": distiller({"class": "SoftLabelDistiller"})}, student, student
+        )
+
+    strategies = [strategy(epoch) for epoch in order]
+    Trainer(student, digits, settings, tmp_path, strategies).run()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "distillation" in line]
+    begun = [line.partition(";")[0] for line in lines if "distillation by" in line]
+    assert begun == ["epoch 0: distillation by d0", "epoch 1: distillation by d1"]
+    assert lines[-1] == "epoch 2: distillation has ended"
+
+
+def test_a_mobilenet_follows_features_and_flows_of_a_resnet50_to_int8(digits, tmp_path, capsys):
+    """Two architectures, layers by the names that each has: the student's come nearer to the teacher's."""
+    import tf_keras
+
+    from helpers.compression import compressed, device_kernels
+    from qatflow.data.reader import tensors
+    from qatflow.models.from_keras import graph_of
+    from qatflow.training.keras_model import training_model
+
+    tf_keras.backend.clear_session()
+    tf_keras.utils.set_random_seed(4)
+    student = graph_of(tf_keras.applications.MobileNet((32, 32, 1), alpha=0.5, weights=None, classes=10), momentum=0.8)
+    teacher = graph_of(tf_keras.applications.ResNet50(input_shape=(32, 32, 1), weights=None, classes=10))
+    feature = ("conv_pw_4_relu", "conv3_block1_1_relu")  # 4 × 4 × 128
+    pairs = (("conv_pw_2_relu", "conv_pw_3_relu"), ("conv2_block1_1_relu", "conv2_block2_1_relu"))  # 8 × 8 × 64
+    distillers = {
+        "features": {
+            "class": "L2Distiller", "student_feature_map": feature[0], "teacher_feature_map": feature[1],
+            "distillation_loss_weight": 300.0,
+        },
+        "flows": {
+            "class": "FSPDistiller", "student_pairs": [list(pairs[0])], "teacher_pairs": [list(pairs[1])],
+            "distillation_loss_weight": 300.0,
+        },
+    }  # fmt: skip
+    distil = {"class": "DistillationStrategy", "distillers": list(distillers), "end_epoch": 1}
+    int8 = {"class": "QuantizationStrategy"}
+    shown = {"augmentation": "none", "learning_rate": 0.02}
+    taught, _ = compressed(
+        digits, tmp_path / "taught", {"distil": distil, "int8": int8}, 1, student, teacher, distillers, **shown
+    )
+    assert "computed once, since pictures are shown unchanged" in capsys.readouterr().out
+    alone, _ = compressed(digits, tmp_path / "alone", {"int8": int8}, 1, student, **shown)
+    inputs = tensors(digits, "validation")[0]
+
+    def outputs(graph, names):
+        real = {name: graph.real_weight(name) for name in graph.weights}
+        model = training_model(
+            replace(graph, weights=real, weight_scales={}, activation_scales={}), seed=0, step=0
+        ).with_tensors(names)
+        return [x.numpy() for x in model(inputs, training=False)[1:]]
+
+    def flow(first, second):
+        n, h, w, _ = first.shape
+        return first.reshape(n, h * w, -1).transpose(0, 2, 1) @ second.reshape(n, h * w, -1) / (h * w)
+
+    theirs = outputs(teacher, (feature[1], *pairs[1]))
+    (near, flow_near), (far, flow_far) = (
+        (np.mean((ours[0] - theirs[0]) ** 2), np.mean((flow(*ours[1:]) - flow(*theirs[1:])) ** 2))
+        for ours in (outputs(graph, (feature[0], *pairs[0])) for graph in (taught, alone))
+    )
+    assert near < 0.7 * far and flow_near < 0.7 * flow_far
+    assert len(device_kernels(taught, digits, tmp_path)) == 28

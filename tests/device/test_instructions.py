@@ -1,0 +1,101 @@
+"""Instructions executed in the emulator: against programs whose number is known, and of a model's inference."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
+from helpers.device_programs import behave  # noqa: F401
+from helpers.tiny_model import SIZE, write_model
+from qatflow.device.build.bundle import open_bundle
+from qatflow.device.emulator import qemu_log
+from qatflow.device.interface import Device, DeviceError, DeviceSettings
+from qatflow.device.registry import open_device
+from qatflow.device.run.demo import Demo
+from qatflow.device.run.instructions import count_instructions
+
+# 65,000 times round, every second time by a jump into the middle of the other way's block. No C library.
+LOOP = """
+        .global _start
+_start: mov w0, #65000          // 1
+loop:   tbz w0, #0, even        // 65,000
+        nop                     // 32,500
+even:   subs w0, w0, #1         // 65,000
+        b.ne loop               // 65,000
+        mov w8, #93             // 1
+        svc #0                  // 1: exit(0)
+"""
+EXECUTED_BY_LOOP = 1 + 65_000 + 32_500 + 65_000 + 65_000 + 1 + 1
+LISTED = b"""----------------
+IN: main
+0x0000005500000790:  d10043ff  sub      sp, sp, #0x10
+0x0000005500000794:  b9000fff  str      wzr, [sp, #0xc]
+0x0000005500000798:  14000004  b        #0x55000007a8
+
+"""
+TRACE = b"Trace 0: 0x7f0 [0000000000001001/0000005500000790/00000001/00000200] main\n"
+STOPPED = b"Stopped execution of TB chain before 0x7f0 [0000005500000790] main\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "count"),
+    [(b"", 0), (LISTED, 0), (LISTED + TRACE, 3), (LISTED + 4 * TRACE, 12), (LISTED + TRACE + STOPPED + TRACE, 3)],
+)
+def test_each_execution_of_a_block_counts_its_instructions(log: bytes, count: int) -> None:
+    assert qemu_log.count_executed(log.splitlines(keepends=True)) == count
+
+
+def test_a_log_that_does_not_list_its_blocks_is_refused() -> None:
+    with pytest.raises(qemu_log.LogError, match="Trace 0: 0x7f0"):
+        qemu_log.count_executed([TRACE])
+
+
+@pytest.fixture
+def emulator() -> Iterator[Device]:
+    require("qemu-aarch64-static", "aarch64-linux-gnu-gcc")
+    with open_device(DeviceSettings("emulator", "test")) as device:
+        yield device
+
+
+@pytest.mark.device
+def test_a_loop_of_known_length_is_counted_to_the_instruction(emulator: Device, tmp_path: Path) -> None:
+    (tmp_path / "loop.s").write_text(LOOP)
+    command = ["aarch64-linux-gnu-gcc", "-nostdlib", "-static", "-o", str(tmp_path / "loop"), str(tmp_path / "loop.s")]
+    subprocess.run(command, check=True)
+    emulator.push(tmp_path / "loop", "loop")
+    assert emulator.count_instructions(["./loop"], 60) == EXECUTED_BY_LOOP == 227_503
+
+
+@pytest.mark.device
+def test_failures_are_told_as_those_of_a_run_are(
+    emulator: Device, behave: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    emulator.push(behave, "behave")
+    with pytest.raises(DeviceError, match=r"^\./behave ended with status 7: oops$"):
+        emulator.count_instructions(["./behave", "exit", "7"], 30)
+    with pytest.raises(DeviceError, match=r"^\./behave ended with status 132: illegal instruction"):
+        emulator.count_instructions(["./behave", "illegal"], 30)
+    with pytest.raises(DeviceError, match=r"^\./behave did not end within 1 s in the emulator and was stopped"):
+        emulator.count_instructions(["./behave", "sleep", "30"], 1)
+    monkeypatch.setattr(qemu_log, "FLAGS", ("-d", "exec,nochain"))
+    with pytest.raises(DeviceError, match=r"in a form that is not known here \(Trace 0.*install Debian's qemu-user"):
+        emulator.count_instructions(["./behave", "exit", "0"], 30)
+
+
+@pytest.mark.device
+def test_an_inference_has_one_number_which_grows_with_the_model(
+    emulator: Device, arm_bundle: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    bundle = open_bundle(arm_bundle)
+    demo = Demo(emulator, bundle)
+    counts = {}
+    for classes in (1000, 3000):
+        model = write_model(tmp_path / f"{classes}", classes, form="float") / "model.tflite"
+        demo.push_model({"model.tflite": model}, f"{classes}")
+        counts[classes] = count_instructions(emulator, bundle, f"{classes}")
+        assert counts[classes] == count_instructions(emulator, bundle, f"{classes}", runs=1)
+    # 2,000 outputs more of 4 (SIZE / 2)² products each, of which an instruction does four at most, and a softmax more
+    products = 2000 * 4 * (SIZE // 2) ** 2
+    assert products / 4 < counts[3000] - counts[1000] < products

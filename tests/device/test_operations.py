@@ -1,0 +1,95 @@
+"""Operations beyond MobileNet's on the emulator and by the reference kernels: concatenation, products, and others."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
+from helpers.small_data import prepared_digits
+from helpers.small_networks import network
+from qatflow.data.reader import calibration, tensors
+from qatflow.device.interface import DeviceSettings
+from qatflow.device.run.run import RunSettings, run_demo
+from qatflow.graph.graph import Graph
+from qatflow.optimize.folder import write_folder
+from qatflow.tflite.read import operators
+from qatflow.tflite.run import Model
+
+pytestmark = [pytest.mark.device, pytest.mark.tensorflow]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+@pytest.fixture(scope="module")
+def models(digits) -> dict[str, bytes]:
+    """The network with branches, by our training (calibrated alone) and quantised after training; and the one with sums
+    and products of other shapes and ranks."""
+    from qatflow.training.runtime import start
+
+    start(seed=0, threads=2)
+    from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.settings import QuantSettings
+    from qatflow.ptq.quantise import quantise
+    from qatflow.tflite.from_graph import convert
+    from qatflow.training.keras_model import training_model
+
+    pictures = calibration(digits)
+
+    def trained(graph: Graph) -> bytes:
+        quantisers = Quantisers(graph, QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max"))
+        model = training_model(graph, seed=0, step=0, hooks=quantisers)
+        quantisers.phase.mode = "calibrate"
+        model.keras(pictures, training=False)
+        return convert(quantisers.quantised_graph(model)[0]).content
+
+    graph = network("inception")
+    return {
+        "trained": trained(graph),
+        "quantised after training": quantise(convert(graph).content, pictures),
+        "attention": trained(network("attention")),
+    }
+
+
+def test_of_a_concatenation_only_what_others_read_too_is_requantised(models):
+    found = operators(models["trained"])
+    first, second = (operator for operator in found if operator.name == "CONCATENATION")
+    for operator in (first, second):
+        output = operator.outputs[0]
+        for source in operator.inputs:
+            assert (source.dtype, source.scale, source.zero_point) == ("INT8", output.scale, output.zero_point)
+    made = {operator.outputs[0].name: operator.name for operator in found}
+    assert [made[source.name] for source in first.inputs] == ["CONV_2D", "CONV_2D", *["QUANTIZE"] * 4]
+    assert [made[source.name] for source in second.inputs] == ["QUANTIZE", "MEAN"]
+
+
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention"])
+def test_reference_kernels_agree_but_for_rounding(models, digits, name):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    pictures, _ = tensors(digits, "test", 10)
+    reference = Interpreter(
+        model_content=models[name], experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
+    )
+    reference.allocate_tensors()
+    source, result = reference.get_input_details()[0]["index"], reference.get_output_details()[0]["index"]
+    expected = []
+    for picture in pictures:
+        reference.set_tensor(source, picture[None])
+        reference.invoke()
+        expected.append(reference.get_tensor(result)[0].copy())
+    assert np.abs(Model(models[name]).outputs(pictures) - np.stack(expected)).max() < 0.02
+
+
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention"])
+def test_the_emulator_gives_equal_integers(models, digits, name, arm_bundle, tmp_path: Path):  # noqa: F811
+    require("qemu-aarch64-static")
+    write_folder(tmp_path / "model", models[name], digits, {})
+    settings = RunSettings(DeviceSettings("emulator", "emulator", None, "cortex-a76"), 10, 0.0, (1,), 0, 1)
+    run_demo(settings, tmp_path / "model", None, arm_bundle, digits.folder / "manifest.json", tmp_path / "out")
+    agreement = json.loads((tmp_path / "out" / "report.json").read_text())["models"]["int8"]["agreement"]
+    assert agreement["bit_equal"] or agreement["integer_part"]["bit_equal"]

@@ -1,0 +1,56 @@
+"""How far a device's outputs may be from the host's: by what the model computes in, with units and reasons."""
+
+import numpy as np
+import pytest
+
+from helpers.tiny_model import Form, model_bytes
+from qatflow.base.errors import UserError
+from qatflow.device.run.parity import compare
+from qatflow.device.run.tolerance import float_tolerance_of, steps, tolerance_of
+from qatflow.tflite.run import Model
+
+
+@pytest.mark.parametrize(
+    ("form", "asked", "value", "unit", "reason"),
+    [
+        ("uint8", None, 16, "steps of 1/256", "computes in uint8"),
+        ("uint8", 3.0, 3, "steps of 1/256", "as device.tolerance says"),
+        ("int8", None, 0, "steps of 1/16", "does not compute in uint8"),
+        ("quantised", None, 0, "of a probability", "does not compute in uint8"),
+        ("quantised", 0.01, 0.01, "of a probability", "as device.tolerance says"),
+        ("float", None, 0, "of a probability", "does not compute in uint8"),
+    ],
+)
+def test_what_the_layers_compute_in_decides_unless_the_user_does(
+    form: Form, asked: float | None, value: float, unit: str, reason: str
+) -> None:
+    content = model_bytes(form=form)
+    found = tolerance_of(content, Model(content).output, asked)
+    assert (found.value, found.unit) == (value, unit) and reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("form", "asked", "value"),
+    [("uint8", None, 1e-4), ("uint8", 20.0, 1e-4), ("quantised", None, 1e-4), ("quantised", 0.01, 0.01)],
+)
+def test_steps_of_a_model_are_not_the_float_model_s_units(form: Form, asked: float | None, value: float) -> None:
+    content, other = model_bytes(form=form), model_bytes(form="float")
+    shipped = tolerance_of(content, Model(content).output, asked)
+    assert float_tolerance_of(other, Model(other).output, shipped).value == value
+
+
+def test_inner_tensors_are_measured_in_what_the_output_allows() -> None:
+    content = model_bytes(form="uint8")
+    found = tolerance_of(content, Model(content).output, None)
+    assert (found.steps, found.share) == (16, 16 / 256)
+    content = model_bytes(form="quantised")
+    found = tolerance_of(content, Model(content).output, 0.25)
+    assert (found.steps, found.share) == (64, 0.25)
+
+
+def test_a_difference_is_told_with_its_unit() -> None:
+    host, device = np.asarray([[10, 200]], np.uint8), np.asarray([[10, 183]], np.uint8)
+    with pytest.raises(UserError, match=r"at most 16 steps of 1/256 was asked for.*by up to 17 steps of 1/256$"):
+        compare(host, device, 16, unit=steps(1 / 256))
+    assert compare(host, device, 17, unit=steps(1 / 256)).largest_difference == 17
+    assert steps(0.0235) == "steps of 0.0235"

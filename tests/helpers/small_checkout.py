@@ -1,0 +1,126 @@
+"""A small project with this project's set-up scripts, for tests of them without network.
+
+Its Python packages are a wheel made here, whose program `snakemake` prints its arguments. Its system programs are
+links to `true`.
+"""
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+from helpers.places import ROOT
+
+SYSTEM = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "adb", "cmake", "make", "g++")
+DEBIAN = ("g++-aarch64-linux-gnu", "qemu-user-static", "adb", "cmake", "make", "g++")
+COMMON = (
+    *("bash", "env", "dirname", "sha256sum", "flock", "mkdir", "rm", "mv", "cp", "cat", "head", "tail"),
+    *("grep", "sleep", "ln", "touch", "chmod"),
+)
+
+BACKEND = '''\
+"""A build backend: notes each call, waits while `hold` exists, and makes an editable wheel."""
+import pathlib, time, zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    root = pathlib.Path.cwd()
+    with open("builds", "a") as file:
+        file.write("build\\n")
+    while pathlib.Path("hold").exists():
+        time.sleep(0.02)
+    name = "small-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as wheel:
+        wheel.writestr("small.pth", str(root / "src"))
+        wheel.writestr("small-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: small\\nVersion: 1.0\\n")
+        wheel.writestr("small-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("small-1.0.dist-info/RECORD", "")
+    return name
+'''
+PYPROJECT = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "small"
+version = "1.0"
+"""
+
+
+def wheel(folder: Path, version: str) -> str:
+    """Make a wheel that has the program `snakemake`; return its line of the lock file."""
+    path = folder / f"tiny-{version}-py3-none-any.whl"
+    info = f"tiny-{version}.dist-info"
+    files = {
+        "tiny.py": f"import sys\ndef main():\n    print('snakemake {version}', *sys.argv[1:])\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\nsnakemake = tiny:main\n",
+    }
+    record = "".join(
+        f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},\n"
+        for name, text in files.items()
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(name, text)
+    return f"tiny=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+class Checkout:
+    """A small project with this project's scripts, and an environment in which they see only what is given here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "checkout"
+        self.wheels = folder / "wheels"
+        self.bin = folder / "bin"
+        for new in (self.folder, self.wheels, self.bin, folder / "home"):
+            new.mkdir()
+        for script in ("setup.sh", "run.sh", "test.sh"):
+            shutil.copy(ROOT / script, self.folder)
+        (self.folder / "src").mkdir()
+        (self.folder / "pyproject.toml").write_text(PYPROJECT)
+        (self.folder / "backend.py").write_text(BACKEND)
+        (self.folder / "requirements.lock").write_text(wheel(self.wheels, "1.0"))
+        for program in COMMON:
+            (self.bin / program).symlink_to(shutil.which(program) or program)
+        for program in SYSTEM:
+            (self.bin / program).symlink_to("/bin/true")
+        self.python = f'exec {Path(sys.executable).resolve()} "$@"'
+        self.program("python3", self.python)
+        self.environment = {
+            "PATH": str(self.bin),
+            "HOME": str(folder / "home"),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self.wheels),
+        }
+
+    def program(self, name: str, text: str) -> None:
+        (self.bin / name).unlink(missing_ok=True)
+        (self.bin / name).write_text(f"#!/bin/bash\n{text}\n")
+        (self.bin / name).chmod(0o755)
+
+    def start(self, *arguments: str, script: str = "run.sh", **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [f"./{script}", *arguments], cwd=self.folder, env={**self.environment, **environment}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, *arguments: str, script: str = "run.sh", **environment: str) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*arguments, script=script, **environment)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def builds(self) -> int:
+        log = self.folder / "builds"
+        return len(log.read_text().splitlines()) if log.exists() else 0
+
+    def wait_for_build(self, count: int) -> None:
+        limit = time.monotonic() + 60
+        while self.builds() < count:
+            assert time.monotonic() < limit, "the set-up did not get to installing the project"
+            time.sleep(0.02)

@@ -1,0 +1,146 @@
+"""A copy of the project in which tests run Snakemake as a user does, and what Snakemake says it would do."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from helpers.places import ROOT
+
+PROGRAMS = Path(sys.executable).parent
+SMALL = ("--configfile", "config/test.yaml")
+
+DATA = {"prepare_data"}
+PRETRAINED = DATA | {"make_pretrained"}
+COMPRESS = PRETRAINED | {"train_int8"}
+EXPORT = COMPRESS | {"export_models"}
+OPTIMIZE = EXPORT | {"optimize_int8"}
+DEMO = {"fetch_runtime", "build_mobile_light"}
+FLOAT = {"optimize_float", "take_float_model"}
+PTQ = PRETRAINED | FLOAT | {"quantise_after_training", "take_ptq_model"}
+DEVICE = OPTIMIZE | PTQ | DEMO | {"gate_accuracy", "require_accuracy", "run_on_device"}
+EVALUATE = OPTIMIZE | PTQ | {"evaluate_fake_quant", "evaluate_tflite"}
+INSPECT = OPTIMIZE | FLOAT | {"inspect_layers"}
+REPORT = DEVICE | EVALUATE | INSPECT | {"make_report", "write_config"}
+ALL = REPORT | {"gate_latency", "require_latency"}
+TARGETS = {
+    "data": DATA,
+    "pretrained": PRETRAINED,
+    "compress": COMPRESS,
+    "export": EXPORT,
+    "optimize": OPTIMIZE,
+    "build_demo": DEMO,
+    "run_demo": DEVICE,
+    "evaluate": EVALUATE,
+    "inspect": INSPECT,
+    "report": REPORT,
+    "compare": EVALUATE | {"gate_accuracy", "compare_experiments"},  # and the devices' runs where the gate is open
+    "all": ALL,
+}
+"""The rules that each named target needs, of an experiment whose float weights are trained here."""
+READY = DATA | DEMO | {
+    "adopt_ready_model", "gate_accuracy", "require_accuracy", "run_on_device", "evaluate_tflite", "make_report",
+    "write_config", "gate_latency", "require_latency",
+}  # fmt: skip
+"""The rules of a whole run with a model that is quantised already."""
+WITHOUT_TRAINING = ALL - {"train_int8", "export_models", "optimize_int8", "evaluate_fake_quant"}
+"""The rules of a whole run with method ptq."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with the project's files, and the environment that its programs are started in."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *command: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start a program in the folder, in a process group of its own."""
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment() | self.environment, text=True, stdin=subprocess.DEVNULL,
+            start_new_session=True, **options,
+        )  # fmt: skip
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a program in the folder to its end."""
+        process = self.start(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def snakemake(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run Snakemake in the folder."""
+        return self.run("snakemake", *arguments)
+
+    def dry_run(self, *arguments: str) -> str:
+        """Return what a dry run prints."""
+        answer = self.snakemake("--cores", "2", "--dry-run", *arguments)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return answer.stdout + answer.stderr
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run would start."""
+        return planned(self.dry_run(*arguments))
+
+    def files(self) -> list[str]:
+        """Return the files below the folder, without Snakemake's own."""
+        paths = (path.relative_to(self.folder) for path in self.folder.rglob("*") if not path.is_dir())
+        return sorted(str(path) for path in paths if path.parts[0] != ".snakemake" and "__pycache__" not in path.parts)
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment with the programs of its Python first in PATH."""
+    return os.environ | {"PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"}
+
+
+def copy_project(folder: Path) -> Project:
+    """Copy the files that git knows, or would take, into a new folder."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return Project(folder)
+
+
+def artefacts(folder: Path) -> dict[str, str]:
+    """The sha256 of every file that the workflow made, but for logs and states of training."""
+    found = {}
+    for top in ("data", "pretrain", "results"):
+        for path in sorted((folder / top).rglob("*")):
+            if path.is_file() and "checkpoints_quan" not in path.parts:
+                found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def planned(text: str) -> dict[str, int]:
+    """Return the job counts by rule from the text of a dry run."""
+    if "Nothing to be done" in text:
+        return {}
+    (table, *_) = re.findall(r"^job +count\n-[- ]+\n(.*?)^total ", text, re.MULTILINE | re.DOTALL)
+    return {name: int(count) for name, count in (line.split() for line in table.splitlines())}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a dry run says of a job."""
+
+    rule: str
+    inputs: list[str]
+    log: str | None
+
+
+def jobs(text: str) -> list[Job]:
+    """Return the jobs in the text of a dry run."""
+    found = []
+    for rule, body in re.findall(r"^(?:localrule|rule|checkpoint) (\w+):\n((?:    .*\n)+)", text, re.MULTILINE):
+        parts = dict(line.strip().split(": ", 1) for line in body.splitlines() if ": " in line)
+        found.append(Job(rule, parts.get("input", "").split(", "), parts.get("log")))
+    return found

@@ -1,0 +1,79 @@
+"""Quantisation after training: an int8 model that answers like the float one, in the folder that goes to the device."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.graphs import pictures, small_graph
+from helpers.numpy_network import execute
+from helpers.small_data import prepared_digits
+from helpers.small_networks import network
+from qatflow.data.reader import calibration, tensors
+from qatflow.ptq.quantise import quantise
+from qatflow.ptq.run import quantise_after_training
+from qatflow.tflite.from_graph import convert
+from qatflow.tflite.read import WEIGHTED, operators
+from qatflow.tflite.run import Model
+
+
+def test_every_layer_is_int8_and_the_softmax_stays_in_float():
+    content = quantise(convert(small_graph()).content, pictures(16))
+    found = operators(content)
+    assert [(o.name, o.outputs[0].dtype) for o in found] == [
+        ("QUANTIZE", "INT8"), ("CONV_2D", "INT8"), ("DEPTHWISE_CONV_2D", "INT8"), ("CONV_2D", "INT8"),
+        ("ADD", "INT8"), ("MEAN", "INT8"), ("FULLY_CONNECTED", "INT8"), ("DEQUANTIZE", "FLOAT32"),
+        ("SOFTMAX", "FLOAT32"),
+    ]  # fmt: skip
+
+
+def test_the_weights_are_rounded_per_channel_and_the_ranges_are_those_of_the_calibration():
+    float_model = convert(small_graph()).content
+    images = pictures(16)
+    real = {o.inputs[1].name: o.inputs[1].data for o in operators(float_model) if o.name in WEIGHTED}
+    found = operators(quantise(float_model, images))
+    for operator in found:
+        if operator.name in WEIGHTED:
+            kernel = operator.inputs[1]
+            values = np.moveaxis(real[kernel.name], kernel.axis, -1).reshape(-1, kernel.scale.size)
+            np.testing.assert_allclose(kernel.scale, np.abs(values).max(axis=0) / 127, rtol=1e-6)
+            steps = np.moveaxis(kernel.data, kernel.axis, -1).reshape(values.shape)
+            assert np.abs(steps * kernel.scale - values).max() <= kernel.scale.max() * 0.501
+    first = found[0].outputs[0]
+    np.testing.assert_allclose(first.scale, (images.max() - images.min()) / 255, rtol=1e-5)
+    tensors = execute(small_graph(), images)
+    for name, node in (("left", "left_bn"), ("sum", "sum_relu"), ("logits", "logits")):
+        (tensor,) = (o.outputs[0] for o in found if o.outputs[0].name == name)
+        least, greatest = min(tensors[node].min(), 0), max(tensors[node].max(), 0)
+        np.testing.assert_allclose(tensor.scale, (greatest - least) / 255, rtol=1e-4, err_msg=name)
+
+
+def test_the_same_pictures_give_the_same_bytes():
+    float_model = convert(small_graph()).content
+    assert quantise(float_model, pictures(8)) == quantise(float_model, pictures(8))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["MobileNetV1", "MobileNetV2", "small ResNet"])
+def test_the_folder_holds_a_model_that_answers_like_the_float_one(name: str, tmp_path: Path):
+    data = prepared_digits(tmp_path / "data")
+    content = convert(network(name)).content
+    (tmp_path / "float.tflite").write_bytes(content)
+    size = quantise_after_training(tmp_path / "float.tflite", data.folder / "manifest.json", tmp_path / "ptq")
+    assert sorted(path.name for path in (tmp_path / "ptq").iterdir()) == [
+        "labels.txt", "model.tflite", "optimization.json", "preprocessing.json",
+    ]  # fmt: skip
+    assert (tmp_path / "ptq" / "labels.txt").read_text().split() == list(data.labels)
+    quantised = (tmp_path / "ptq" / "model.tflite").read_bytes()
+    assert size == len(quantised) < 0.5 * len(content)
+    about = json.loads((tmp_path / "ptq" / "optimization.json").read_text())
+    assert about["operators_before"]["CONV_2D"] == about["operators_after"]["CONV_2D"] > 0
+    assert about["calibration_pictures"] == len(calibration(data))
+    for operator in operators(quantised):
+        if operator.name in WEIGHTED:
+            assert {operator.inputs[0].dtype, operator.inputs[1].dtype, operator.outputs[0].dtype} == {"INT8"}
+    images, _ = tensors(data, "test", 100)
+    found, expected = Model(quantised).outputs(images), Model(content).outputs(images)
+    assert found.dtype == np.float32
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9

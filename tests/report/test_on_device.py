@@ -1,0 +1,155 @@
+"""What table, page and summary.json say of a device run."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from helpers.device_reports import description, report
+from qatflow.device.results.report import DeviceReport
+from qatflow.report.on_device import on_device
+from qatflow.report.page import page
+from qatflow.report.summary import Summary, summarise
+from qatflow.report.table import text
+
+SLOWER = report((4.0, 2.0, 2.0), (4.5, 1.0, 1.0), device=description(features=("fp",)))
+
+
+def summary(*found: DeviceReport) -> Summary:
+    return Summary("e", 360, (), (), tuple(on_device(one, "Output dim: 10\n") for one in found))
+
+
+def lines(found: DeviceReport) -> list[list[str]]:
+    """The lines of the device's table: name, float, int8, and the ratio where there is one."""
+    printed = text(summary(found)).splitlines()
+    start = next(number for number, line in enumerate(printed) if line.startswith("on the device "))
+    table = printed[start + 2 :]
+    return [re.split(r"  +", line) for line in table[: table.index("")]]
+
+
+def on_page(found: DeviceReport) -> str:
+    return re.sub(r"\s+", " ", page(summary(found), [found], [], {}))
+
+
+def test_float_and_int8_stand_side_by_side_with_their_ratio() -> None:
+    assert lines(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0))) == [
+        ["top-1 %, 200 validation pictures", "90.00", "90.00"],
+        ["top-5 %", "99.00", "99.00"],
+        ["bytes", "4,000", "1,000", "4.00"],
+        ["load, ms", "160.0", "80.0", "2.00"],
+        ["first run, ms", "16.000", "8.000"],
+        ["median, 1 thread, ms", "8.000", "4.000", "2.00"],
+        ["median, 2 threads, ms", "5.000", "2.000", "2.50"],
+        ["median, 4 threads, ms", "3.000", "2.000", "1.50"],
+        ["peak memory, MB", "8.0", "4.0", "2.00"],
+    ]
+
+
+def test_emulated_figures_are_marked_and_have_no_ratio() -> None:
+    found = report(device=description(emulated=True), instructions=(3_000_000, 1_000_000))
+    for name, *values in lines(found):
+        timed = re.search("ms|MB", name)
+        assert bool(timed) == name.endswith("(emulated)")
+        assert len(values) == 2 + (name in ("bytes", "instructions a picture"))
+    assert ["instructions a picture", "3,000,000", "1,000,000", "3.00"] in lines(found)
+    assert "times are emulated: no real device's" in text(summary(found))
+    shown = on_page(found)
+    for words in ("Emulated: times and memory", "<h3>Times (emulated)</h3>", "<h3>Slowest operators (emulated)</h3>"):
+        assert words in shown
+    assert "mulated" not in on_page(report()).split("</style>")[1]
+
+
+@pytest.mark.parametrize("shown", [text(summary(SLOWER)), on_page(SLOWER)], ids=["text", "page"])
+def test_warnings_and_conditions_are_shown(shown: str) -> None:
+    assert re.search("arning: int8 is not faster than float on phone: 4.5 ms against 4 ms with 1 thread", shown)
+    assert "no dot-product instructions" in shown
+    assert "cores 0 1: governor performance, 300 to 1800 MHz allowed, 2400 MHz the hardware" in shown
+    assert "cpu-0-0: 41.5 °C before the timing, 48.2 °C after" in shown
+
+
+def test_the_page_has_all_statistics_and_the_slowest_operators_of_both() -> None:
+    shown = on_page(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0)))
+    said = "200 pictures, equal integers, outputs within 2e-07; difference allowed: 1e-06 of a probability (as asked)"
+    assert f"<li>int8 against the host: {said}</li>" in shown
+    row = "<td>float</td><td>2</td><td>10</td>" + "".join(
+        f" <td>{value:.3f}</td>" for value in (10.0, 4.5, 5.0, 5.0, 5.5, 6.0, 0.01)
+    )
+    assert row in shown
+    int8 = shown.split("<p>int8, 3 operators</p>")[1]
+    assert re.search(r"<td>1</td><td>9.600</td> <td>96.0</td><td>Fully Connected", int8)
+    assert int8.index("Fully Connected") < int8.index("Convert") < int8.index("Softmax")
+
+
+def test_the_figures_are_kept_as_numbers() -> None:
+    found = on_device(report((8.0, 5.0, 3.0), (4.0, 2.0, 2.0)), "")
+    medians = [one for one in found.figures if one.name.startswith("median")]
+    assert [(one.float_model, one.int8_model, one.ratio) for one in medians] == [(8, 4, 2), (5, 2, 2.5), (3, 2, 1.5)]
+
+
+def test_several_devices_follow_one_another_each_with_its_name_and_figures() -> None:
+    phone, board = report(int8_ms=(4.0, 2.0, 2.0)), report(int8_ms=(9.0, 5.0, 3.0))
+    board = replace(board, device=replace(board.device, name="board"))
+    printed = text(summary(phone, board))
+    first, second = printed.split("\ndevice board (")
+    assert "device phone (" in first
+    for part, median in ((first, "4.000"), (second, "9.000")):
+        assert re.search(rf"^median, 1 thread, ms .* {median} ", part, re.MULTILINE)
+        assert part.count("Output dim: 10") == 1
+    shown = page(summary(phone, board), [phone, board], [], {})
+    assert re.findall(r"<h2>(.+)</h2>", shown) == ["On the device phone", "On the device board"]
+    tables = shown.split("<h2>")
+    assert "<td>4.000</td>" in tables[1] and "<td>4.000</td>" not in tables[2] and "<td>9.000</td>" in tables[2]
+
+
+def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> None:
+    size = {"bytes": 1000, "compressed_bytes": 800}
+    measured = {"pictures": 360, "top1": 0.5, "top5": 0.9, **size, "host_ms": {"median": 0.25}}
+    models = {"float": measured, "ptq": measured}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"models": models, "fake_quant": None}))
+    (tmp_path / "gate.json").write_text(json.dumps({"said": [], "passed": True, "reason": None, "outcome": "open"}))
+    phone = report()
+    board = replace(phone, device=replace(phone.device, name="board"))
+
+    def rows(*reports: DeviceReport) -> list[list[str]]:
+        found = summarise(
+            "e", "ptq", tmp_path / "evaluation.json", tmp_path / "gate.json", [(one, "") for one in reports],
+            tmp_path / "summary.json", [],
+        )  # fmt: skip
+        kept = json.loads((tmp_path / "summary.json").read_text())
+        assert [row["devices"] for row in kept["rows"]] == [list(row.devices) for row in found.rows]
+        assert [one["name"] for one in kept["on_device"]] == [one.device.name for one in reports]
+        table = text(found).splitlines()[4:]
+        return [re.split(r"  +", line) for line in table[: table.index("")]]
+
+    (float_, *_) = rows(phone)
+    said = float_[-1]
+    assert "pictures, " in said and "phone" not in said
+    figures = ["50.00", "90.00", "1,000", "800", "0.250"]
+    assert rows(phone, board) == [
+        ["float", *figures, f"phone: {said}"],
+        ["", f"board: {said}"],
+        ["PTQ int8", *figures, f"phone: {rows(phone)[1][-1]}"],
+        ["", f"board: {rows(phone)[1][-1]}"],
+        ["QAT int8", "not trained"],
+    ]
+
+
+def test_where_the_accuracy_gate_is_closed_table_and_page_say_so(tmp_path: Path) -> None:
+    size = {"bytes": 1000, "compressed_bytes": 800}
+    measured = {"pictures": 360, "top1": 0.5, "top5": 0.9, **size, "host_ms": {"median": 0.25}}
+    models = {"float": measured, "ptq": measured}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"models": models, "fake_quant": None}))
+    gate = {"said": ["int8 loses"], "passed": False, "reason": "the accuracy gate is closed: why", "outcome": "closed"}
+    (tmp_path / "gate.json").write_text(json.dumps(gate))
+    found = summarise(
+        "e", "ptq", tmp_path / "evaluation.json", tmp_path / "gate.json", [], tmp_path / "summary.json", []
+    )
+    assert (found.outcome, found.on_device, found.gate) == ("closed", (), ("int8 loses", gate["reason"]))
+    told = "not run on the device: the accuracy gate is closed"
+    assert [row.devices for row in found.rows] == [(), (told,), ("not trained",)]
+    assert text(found).splitlines()[-3:] == ["int8 loses", gate["reason"], told]
+    shown = re.sub(r"\s+", " ", page(found, [], [], {}))
+    assert "Accuracy gate, closed: int8 loses; the accuracy gate is closed: why." in shown
+    assert f'<h2>On the device</h2> <p class="warning">{told.capitalize()}.</p>' in shown

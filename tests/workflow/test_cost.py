@@ -1,0 +1,115 @@
+"""What jobs ask a cluster for, against what was measured, and how it grows."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qatflow.config.sections.config import Config
+from qatflow.workflow import cost
+from qatflow.workflow.cost import LIGHT, Cost
+
+SMALL = {"train": 55_000, "validation": 5_000, "test": 10_000}
+LARGE = {"train": 197, "validation": 400, "test": 400}
+MIB = 1024**2 / 1e6
+
+
+def small() -> Config:
+    return Config()
+
+
+def large() -> Config:
+    return Config.model_validate(
+        {
+            "data": {
+                "calibration": 100,
+                "preprocessing": {"size": 224, "resize": "stretch", "channels": 3, "mean": [0.0], "std": [1.0]},
+            },
+            "model": {"alpha": 1.0},
+            "pretrained": {"train": {"epochs": 1, "batch_size": 32}},
+            "compress": {"batch_size": 32},
+        }
+    )
+
+
+MEASURED = [
+    (cost.float_training(small(), SMALL), 883),
+    (cost.float_training(large(), LARGE), 3303),
+    (cost.int8_training(small(), SMALL, epochs=2), 1081),
+    (cost.int8_training(large(), LARGE, epochs=1), 3782),
+    (cost.candidate_evaluation(small(), {"train": 40_000, "validation": 20_000}, epochs=1), 943),
+    (cost.fake_quant_evaluation(small(), SMALL), 785),
+    (cost.fake_quant_evaluation(large(), LARGE), 1918),
+    (cost.inference(small(), SMALL["test"], models=3), 101),
+    (cost.inference(large(), LARGE["test"], models=3), 316),
+    (cost.inference(small(), SMALL["validation"], models=3), 89),
+    (cost.inference(large(), LARGE["validation"], models=3), 325),
+    (cost.inference(small(), 200, models=5), 99),
+    (cost.inference(large(), 100, models=5), 243),
+    (LIGHT, 139),
+]
+"""A program and its peak memory, in MiB (the table in qatflow/workflow/cost.py)."""
+
+
+@pytest.mark.parametrize(("expected", "mib"), MEASURED, ids=lambda value: str(value))
+def test_a_job_asks_for_what_was_measured_with_a_margin_and_a_snakemake(expected, mib):
+    asked = expected.memory_mb(1)
+    assert mib * MIB * 1.2 + 300 <= asked <= mib * MIB * 5 + 300
+
+
+def test_training_times_are_those_measured_here():
+    # README: 6 epochs in 3 to 4 minutes, 2 epochs of training for int8 in 1.8
+    assert 3 * 60 <= cost.float_training(small(), SMALL).seconds <= 5 * 60
+    assert 1.5 * 60 <= cost.int8_training(small(), SMALL, epochs=2).seconds <= 2.5 * 60
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "longer"),
+    [
+        ("model", {"alpha": 1.0}, 2),
+        ("data", {"preprocessing": {"size": 64}}, 4),
+        ("pretrained", {"train": {"epochs": 12}}, 2),
+    ],
+)
+def test_width_size_and_epochs_take_longer(section, change, longer):
+    found = cost.float_training(Config.model_validate({section: change}), SMALL).seconds
+    assert found == pytest.approx(longer * cost.float_training(small(), SMALL).seconds)
+
+
+@pytest.mark.parametrize(
+    ("model", "times"),
+    [
+        ({"architecture": "MobileNetV1", "alpha": 0.5}, 1),
+        ({"architecture": "MobileNetV2"}, 3),
+        ({"architecture": "ResNet50"}, 6),
+        ({"function": "mine:network"}, 6),
+    ],
+)
+def test_other_networks_are_larger(model, times):
+    assert cost.scale(Config.model_validate({"model": model})) == pytest.approx(times)
+
+
+def test_a_larger_batch_takes_more_memory():
+    batch = Config.model_validate({"pretrained": {"train": {"batch_size": 1128}}})
+    more = cost.float_training(batch, SMALL).mb - cost.float_training(small(), SMALL).mb
+    assert more == pytest.approx(1000 * cost.FLOAT_MB)
+
+
+def test_more_pictures_take_longer():
+    twice = {split: 2 * count for split, count in SMALL.items()}
+    assert cost.float_training(small(), twice).seconds == 2 * cost.float_training(small(), SMALL).seconds
+
+
+def test_each_attempt_asks_for_twice_as_much_and_the_first_for_a_day_at_most():
+    job = Cost(mb=1000, seconds=600)
+    assert [job.memory_mb(attempt) for attempt in (1, 2, 3)] == [1800, 3600, 7200]
+    assert [job.runtime_minutes(attempt) for attempt in (1, 2, 3)] == [50, 100, 200]
+    assert Cost(mb=1, seconds=1e7).runtime_minutes(1) == 24 * 60
+
+
+def test_pictures_are_counted_in_the_manifest(tmp_path: Path):
+    manifest = tmp_path / "manifest.json"
+    with pytest.raises(FileNotFoundError):
+        cost.pictures(manifest)
+    manifest.write_text(json.dumps({"splits": {"train": {"count": 3}, "test": {"count": 1}}}))
+    assert cost.pictures(manifest) == {"train": 3, "test": 1}

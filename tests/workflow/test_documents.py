@@ -1,0 +1,237 @@
+"""Every command that a document names is run, dry where it is long, or is listed here with the reason why it is not."""
+
+import ast
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from helpers.pictures import class_folders
+from helpers.workflow_helpers import ROOT, Project, copy_project, environment
+from qatflow.config.load import load_config
+
+PROGRAM = (
+    r"(?:\./(?:run|test)\.sh|\./mobilenetv1_light_api|\./lib/\S+|(?:\.venv/bin/)?(?:snakemake|python3?|pip)|adb|ssh|make"
+    r"|cd|apt-get|source|docker|sbatch|conda|cmake|kill|git|pytest)"
+)
+COMMAND = re.compile(rf"(?:\$ )?((?:[A-Z_]+=\S+ )*{PROGRAM}(?: .*)?)$")
+A_PROGRAM_S_NAME = {
+    *("./run.sh", "snakemake", "python", "pip", "conda", "adb", "make", "sbatch", "python -m snakemake", "kill -9"),
+    "adb connect",
+}
+"""Inline code that only names a program."""
+NOT_HERE = {
+    "./test.sh": "it is what runs these tests",
+    "source .venv/bin/activate": "the tests have the environment without it",
+    ".venv/bin/pip install tensorflow-datasets": "downloads",
+    ".venv/bin/pip install 'tensorflow[and-cuda]==2.21.0'": "downloads",
+    "apt-get install adbd": "is for the board",
+    "adb devices": "needs a phone; tests/device/test_adb.py has a stand-in",
+    "adb connect 192.0.2.7:5555": "needs a board",
+    "adb connect 127.0.0.1:15555": "needs a board",
+    "ssh -N -L 15555:127.0.0.1:5555 board": "needs a board",
+    "./mobilenetv1_light_api --model_dir=/data/local/tmp/mobilenet_v1_quant_opt": "tests/demo/test_program.py runs it",
+    "./mobilenetv1_light_api --model_dir=mobilenet_v1_quant_opt --images=list.txt --topk=5 --threads=4 --profile "
+    "--json=run.json": "tests/demo/test_program.py runs it",
+    "./lib/ld-linux-aarch64.so.1 --library-path lib ./mobilenetv1_light_api …": "needs an arm64 device",
+    "cd inference_lite_lib.android.armv8/demo/cxx/mobile_light && make clean && make -j": "test_demo_build.py does",
+    "make SANITIZE=ON": "tests/demo/test_damaged.py builds so",
+    "./run.sh --report results/report.html": "needs a finished run; tests/e2e/test_small.py makes the report",
+    "snakemake --cores all all --sdm conda": "needs conda; tests/workflow/test_conda.py runs it with a stand-in",
+}
+"""Commands that cannot be run here, by their text, with the reason."""
+MADE_BEFORE = re.compile(r"python -c .*load_any\(Path\('results/")
+"""Looks at the results of a whole run: tests/e2e/test_small.py has those, and reads them by the same function."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A command as a document has it."""
+
+    text: str
+    place: str
+
+
+def documents() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    names = [name for name in listed.split("\0") if name]
+    pages = [name for name in names if name.endswith(".md") and name != "CHANGELOG.md"]
+    commented = [
+        name
+        for name in names
+        if (name.startswith(("config/", "profiles/")) and name.endswith(".yaml")) or name == "run.sh"
+    ]
+    return [ROOT / name for name in [*pages, *commented] if (ROOT / name).is_file()]
+
+
+def written(path: Path) -> Iterator[Written]:
+    """Yield the commands of a Markdown page's blocks and inline code, or of the comments of another file."""
+    name = str(path.relative_to(ROOT))
+    text = re.sub(r"\\\n\s*", "", path.read_text(encoding="utf-8"))
+    for number, line in enumerate(text.splitlines(), 1):
+        if path.suffix != ".md":
+            found = re.match(r"# .*?((?:\./run\.sh|snakemake)(?: .*)?)$", line)
+            parts = [re.split(r" {3,}", found[1])[0]] if found and ("--" in found[1] or "./run.sh" in found[1]) else []
+        elif line.startswith(("    ", "$ ")):
+            found = COMMAND.match(re.split(r"\s+# ", line)[0].strip())
+            parts = [found[1]] if found else []
+        else:
+            parts = [found[1] for code in re.findall(r"`([^`]+)`", line) if (found := COMMAND.match(code))]
+            parts = [part for part in parts if part not in A_PROGRAM_S_NAME]
+        yield from (Written(part.strip(), f"{name}:{number}") for part in parts)
+
+
+def commands() -> dict[str, str]:
+    """Return each command with the first place that has it."""
+    found: dict[str, str] = {}
+    for path in documents():
+        for one in written(path):
+            found.setdefault(one.text, one.place)
+    return found
+
+
+COMMANDS = commands()
+
+
+def of_snakemake(text: str) -> list[str] | None:
+    """Return Snakemake's arguments, made dry, of a command that starts it; None for other commands."""
+    words = shlex.split(text)
+    if words[0] == "./run.sh":
+        arguments = words[1:] or ["all"]
+        if not any(word.startswith(("--workflow-profile", "--cores")) for word in arguments):
+            arguments = ["--cores", "all", *arguments]
+    elif words[0] == "snakemake":
+        arguments = words[1:]
+    else:
+        return None
+    return arguments if "--rulegraph" in arguments or "-n" in arguments else ["-n", *arguments]
+
+
+def fenced(page: str, language: str) -> list[str]:
+    """Return the blocks of a language in a page, without what a list puts before each line."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project, with the files of their own that the documents' readers would have: from the pages themselves."""
+    project = copy_project(tmp_path_factory.mktemp("documents"))
+    folder = project.folder
+    phone, board, *_ = fenced("docs/devices.md", "yaml")
+    small = (ROOT / "config/test.yaml").read_text(encoding="utf-8")
+    page = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    (experiments,) = re.findall(r"^    experiments:\n(?:      .*\n)+", page, re.MULTILINE)
+    for name, text in {
+        "phone.yaml": phone,
+        "board.yaml": board,
+        "my.yaml": small + re.sub(r"^    ", "", experiments, flags=re.MULTILINE),
+        "night.yaml": "seed: 2\n",
+        "results/goods_quant/config.yaml": small,
+        "elsewhere/my.yaml": small,
+        "outer/Snakefile": fenced("README.md", "python")[0].replace("CHECKOUT", str(folder)),
+        "outer/config/config.yaml": "qatflow: {}\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    for part in ("ILSVRC2012_img_train/n01440764", "ILSVRC2012_img_val/n01440764"):
+        (folder / "imagenet" / part).mkdir(parents=True)
+    return project
+
+
+def test_commands_are_found_in_every_kind_of_place():
+    kinds = {place.partition(":")[0] for place in COMMANDS.values()}
+    assert {"README.md", "config/README.md", "docs/devices.md", "docs/cluster.md", "demo/cxx/README.md"} <= kinds
+    assert {"./run.sh -n", "./run.sh run_demo --configfile phone.yaml"} <= set(COMMANDS)  # of a block, and inline
+    places = list(written(ROOT / "profiles/slurm/config.yaml"))
+    assert [one.text for one in places] == ["snakemake --workflow-profile profiles/slurm all"]
+
+
+def test_what_is_not_run_is_still_written_somewhere():
+    assert set(NOT_HERE) <= set(COMMANDS), set(NOT_HERE) - set(COMMANDS)
+
+
+@pytest.mark.workflow
+def test_every_command_that_starts_snakemake_plans_its_jobs(project):
+    folder = str(project.folder)
+    started, dry = [], []
+    for text in COMMANDS:
+        arguments = None if text in NOT_HERE else of_snakemake(text)
+        if arguments is not None:
+            where = "outer" if "qat_all" in arguments else "elsewhere" if "-s" in arguments else "."
+            filled = [
+                re.sub("^CHECKOUT", folder, word).replace("/my/imagenet", f"{folder}/imagenet") for word in arguments
+            ]
+            started.append(text)
+            dry.append([str(project.folder / where), filled])
+    answers = run_all(project, dry)
+    failed = [
+        f"{COMMANDS[text]}: {text}\n{said[-2000:]}"
+        for text, (status, said) in zip(started, answers, strict=True)
+        if status != 0 or not re.search(r"^total +\d|digraph|flowchart|Nothing to be done", said, re.MULTILINE)
+    ]
+    assert not failed, "\n\n".join(failed)
+    assert len(started) > 20
+
+
+@pytest.mark.workflow
+def test_a_target_behind_a_configuration_file_fails_as_it_would_for_a_reader(project):
+    ((status, said),) = run_all(
+        project, [[str(project.folder), ["-n", "--cores", "1", "--configfile", "my.yaml", "compare"]]]
+    )
+    assert status == 1 and "compare" in said
+
+
+def run_all(project: Project, dry: list[list[object]]) -> list[tuple[int, str]]:
+    answer = subprocess.run(
+        [sys.executable, str(ROOT / "tests/helpers/run_commands.py")], cwd=project.folder, input=json.dumps(dry),
+        text=True, capture_output=True, env=environment() | {"PYTHONPATH": str(project.folder / "src")}, check=True,
+    )  # fmt: skip
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def _programs() -> list[str]:
+    others = [text for text in COMMANDS if text not in NOT_HERE and of_snakemake(text) is None]
+    return [text for text in others if not MADE_BEFORE.match(text)]
+
+
+@pytest.mark.parametrize("text", _programs())
+def test_every_other_program_is_there_and_knows_its_flags(text, tmp_path):
+    words = [word for word in shlex.split(text.partition(" > ")[0]) if not re.fullmatch(r"[A-Z_]+=\S+", word)]
+    assert words[0] == "python", f"{COMMANDS[text]}: nothing here runs {text}: add how, or the reason to NOT_HERE"
+    if words[1] == "-m":
+        # made of files in the project: run in a copy, where it finds nothing to change
+        before = {
+            name: (ROOT / name).read_bytes() for name in ("config/README.md", "docs/devices.md", "config/config.yaml")
+        }
+        for name in ("src", "config", "docs"):
+            shutil.copytree(ROOT / name, tmp_path / name)
+        subprocess.run(
+            [sys.executable, "-m", words[2]], cwd=tmp_path, env=environment() | {"PYTHONPATH": str(tmp_path / "src")},
+            check=True,
+        )  # fmt: skip
+        assert {name: (tmp_path / name).read_bytes() for name in before} == before
+        return
+    program = ROOT / words[1]
+    tree = ast.parse(program.read_text(encoding="utf-8"), words[1])
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    flags = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
+    assert flags <= texts, f"{COMMANDS[text]}: {words[1]} has no {', '.join(sorted(flags - texts))}"
+
+
+def test_the_example_of_own_pictures_is_sound_and_fine_tunes_trained_weights(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    class_folders(tmp_path / "pictures/goods", per_class=100, classes=("cup", "fork", "plate"))
+    (tmp_path / "my.yaml").write_text(fenced("config/README.md", "yaml")[0])
+    monkeypatch.chdir(tmp_path)
+    config = load_config([Path("config/config.yaml"), Path("my.yaml")])
+    assert (config.pretrained.source, config.pretrained.fine_tune) == ("keras-applications", True)
+    assert (config.pretrained.train.learning_rate, config.pretrained.train.batch_size) == (None, None)
