@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Set-up, then all checks and all tests; the last line counts the tests.
-#   ./test.sh                          linters, types, all tests (fast ones first)
-#   ./test.sh tests/test_x.py -k y     only these tests: the arguments are pytest's
+# Set-up, then checks and tests. At the end: the 25 longest tests, and a line that counts all.
+#   ./test.sh                              linters, types, all tests
+#   ./test.sh --fast                       linters, types, the tests without TensorFlow, Snakemake and emulator: minutes
+#   ./test.sh tests/data/test_x.py -k y    only these tests: the arguments are pytest's
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup.sh
+fast=
+if [[ "${1:-}" == --fast ]]; then
+    fast=yes
+    shift
+fi
 set_up
-install_slurm
+[[ -n "$fast" ]] || install_slurm
 export PATH="$PWD/.venv/bin:$PATH"
 
 failed=()
@@ -40,16 +46,20 @@ if (($# == 0)); then
     check snakefmt --check Snakefile workflow
     ((${#failed[@]} == 0)) || printf 'error: failed: %s\n' "${failed[@]}" >&2
 fi
+# Two at once: most tests use one core. A file's tests stay together, since they share what is costly to make.
+at_once=(--numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25)
+markers="tensorflow or workflow or device or e2e or conda or slurm or imagenet"
 status=0
-if (($# > 0)); then
+if [[ -n "$fast" ]]; then
+    pytest -m "not ($markers)" "${at_once[@]}" "$@" || status=$?
+elif (($# > 0)); then
     pytest "$@" || status=$?
 else
     log="$(mktemp)"
     trap 'rm -f "$log"' EXIT
-    # two at once: most tests use one core. A file's tests stay together, since they share what is costly to make.
-    pytest -m "not slurm" --numprocesses 2 --dist loadfile --no-loadscope-reorder 2>&1 | tee "$log" || status=$?
+    pytest -m "not slurm" "${at_once[@]}" 2>&1 | tee "$log" || status=$?
     # alone: as long as this machine has a Slurm, its programs look for it at every start
-    pytest -m slurm 2>&1 | tee -a "$log" || status=$?
+    pytest -m slurm --durations 25 2>&1 | tee -a "$log" || status=$?
     closing_line "$log"
 fi
 ((${#failed[@]} == 0)) || exit 1

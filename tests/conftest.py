@@ -1,37 +1,68 @@
-"""Order of the tests: fast ones first, then by what they load or run, the longest last. Shared fixtures."""
+"""Order of the tests, which of them may load TensorFlow, and shared fixtures."""
 
 import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers import shared
 from helpers.small_checkout import Checkout
 
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that: tests send it to some.
 with contextlib.suppress(ValueError):  # not the main thread
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LATER = ("workflow", "tensorflow", "device", "e2e", "conda", "slurm", "imagenet")
-"""Markers in the order in which their tests run; a test with several runs with the last of them."""
+ORDER = ("", "workflow", "tensorflow", "device", "e2e", "conda", "slurm", "imagenet")
+"""Markers in the order in which their tests run, those without any first; a test with several runs with the last."""
+ORDER_OF_SEVERAL = ("e2e", "conda", "slurm", "device", "workflow", "", "tensorflow", "imagenet")
+"""The order where several processes run them: the longest files first, so that all processes end at about one time.
+What loads TensorFlow into the process of the tests comes last: it stays there."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def rank(item: pytest.Item) -> int:
-        return max((LATER.index(mark.name) + 1 for mark in item.iter_markers() if mark.name in LATER), default=0)
+def rank(item: pytest.Item) -> int:
+    marks = [mark.name for mark in item.iter_markers() if mark.name in ORDER]
+    return max(map(ORDER.index, marks), default=0)
 
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=rank)
+    if hasattr(config, "workerinput"):  # xdist's: a process of several
+        of_file: dict[Path, int] = {}
+        for item in items:
+            of_file[item.path] = max(rank(item), of_file.get(item.path, 0))
+        items.sort(key=lambda item: ORDER_OF_SEVERAL.index(ORDER[of_file[item.path]]))
+
+
+LOADED = pytest.StashKey[bool]()
+"""Whether TensorFlow was there before a test."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Start TensorFlow as the programs do, once and with the same threads: it cannot be configured again later."""
+    item.stash[LOADED] = "tensorflow" in sys.modules
     if any(mark.name in ("tensorflow", "imagenet") for mark in item.iter_markers()):
         from qatflow.training.runtime import start
 
         start(seed=0, threads=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that loads TensorFlow without the marker: `./test.sh --fast` leaves out the marked ones."""
+    yield
+    if "tensorflow" in sys.modules and not item.stash[LOADED] and not rank(item):
+        pytest.fail("this test loads TensorFlow: give it the marker `tensorflow`")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Say where `shared.once` makes what many tests need."""
+    shared.FOLDER = shared.session_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
