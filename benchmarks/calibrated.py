@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from qatflow.compress.quantize_model import Quantisers
-from qatflow.compress.settings import QuantSettings
+from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.graph.graph import Graph
+from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.from_graph import convert
 from qatflow.training.keras_model import TrainingModel, training_model
 

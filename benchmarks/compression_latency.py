@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from qatflow.compress.pruning.candidates import candidates
-from qatflow.compress.pruning.target import Target
-from qatflow.compress.pruning.uniform import uniform_ratios
 from qatflow.graph.counts import total
+from qatflow.pruning.candidates import candidates
+from qatflow.pruning.ratios import PruningTarget, uniform_ratios
 from size_and_latency import SEED, latencies, random_graph
 
 SHAPE, PICTURES, SHARE = (96, 96, 3), 8, 0.5
@@ -15,14 +14,15 @@ TYPES = ("abs_max", "moving_average_abs_max")
 def large(rounds: int, repeats: int) -> dict[str, tuple[float, float]]:
     """Return ms and millions of multiply-adds of int8 MobileNetV1 1.0 at 96 × 96, whole and with half of them."""
     from calibrated import calibrated, tflite
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.runtime import start
 
     start(SEED, threads=2)
     pictures = np.random.default_rng(SEED).uniform(-1, 1, (PICTURES, *SHAPE)).astype(np.float32)
     whole = random_graph(pictures)
     found = candidates(whole, ".*", {"*": "l1_norm"})
-    graphs = {"int8": whole, "int8, pruned −50 %": found.thin(uniform_ratios(found, Target(SHARE, "flops")).by_group)}
+    halved = found.thin(uniform_ratios(found, PruningTarget(SHARE, "flops")).by_group)
+    graphs = {"int8": whole, "int8, pruned −50 %": halved}
     settings = QuantSettings(8, 8, *TYPES)
     made = {name: tflite(*calibrated(graph, settings, [pictures])) for name, graph in graphs.items()}
     times = latencies(made, rounds, repeats)

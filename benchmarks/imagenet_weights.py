@@ -46,7 +46,7 @@ def training_step(keras: Any) -> Any:
     import tensorflow as tf
     import tf_keras
 
-    from qatflow.training.figures import cross_entropy
+    from qatflow.training.loss import cross_entropy
 
     trained = keras.trainable_variables
     optimizer = tf_keras.optimizers.SGD(RATE, momentum=0.9)
@@ -68,13 +68,12 @@ def main(data: Path) -> None:
     from calibrated import calibrated, tflite
     from heading import heading
     from qatflow.base.metrics import accuracy
-    from qatflow.compress.equalise import equalise
-    from qatflow.compress.placement import quantised_kernels
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.preparation import equalise
     from qatflow.models.from_keras import graph_of
     from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.pretrained.keras_weights import load_weights
     from qatflow.ptq.quantise import quantise
+    from qatflow.quantise.placement import QuantSettings, quantised_kernels
     from qatflow.tflite.from_graph import convert
     from qatflow.tflite.run import Model
     from tflite_converter import quantised_after_training

@@ -54,7 +54,7 @@ def random_graph(pictures: np.ndarray) -> Graph:
 def models() -> dict[str, bytes]:
     """Return the .tflite files by what the table calls them; TensorFlow must have been started."""
     from calibrated import calibrated, tflite
-    from qatflow.compress.quantize_model import QuantSettings
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.tflite.from_graph import convert
     from stock_tfmot import quantised_mobilenet
     from tflite_converter import converted, quantised_after_training

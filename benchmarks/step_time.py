@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from heading import heading
-from qatflow.compress.settings import QuantSettings
 from qatflow.config.sections.model import ModelSection
+from qatflow.quantise.placement import QuantSettings
 
 AIM = 1.25
 CASES = [(0.5, 32, 128), (1.0, 224, 8)]  # width, side of the pictures, batch
@@ -30,7 +30,7 @@ def step_of(keras: Any, trained: list[Any]) -> Callable[[Any, Any], Any]:
     import tensorflow as tf
     import tf_keras
 
-    from qatflow.training.figures import cross_entropy, sums
+    from qatflow.training.loss import cross_entropy, sums
 
     optimizer = tf_keras.optimizers.SGD(1e-6, momentum=0.9, nesterov=True)
     optimizer.build(trained)
@@ -54,7 +54,7 @@ def steps(width: float, size: int) -> dict[str, Callable[[Any, Any], Any]]:
     """Return the step of each model by its name."""
     import tf_keras
 
-    from qatflow.compress.quantize_model import Quantisers
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.models.from_keras import graph_of
     from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.training.keras_model import training_model

@@ -16,7 +16,7 @@ from qatflow.data.manifest import Manifest
 from qatflow.data.pipeline import training_data
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import BatchNorm, Input
-from qatflow.training.figures import cross_entropy
+from qatflow.training.loss import cross_entropy
 from qatflow.training.schedule import WarmupCosine
 from qatflow.training.settings import TrainingSettings
 

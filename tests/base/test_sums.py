@@ -12,7 +12,7 @@ from qatflow.base.sums import check, read_checked, read_sealed, write_sealed
 from qatflow.search.candidate import Candidate, Outcome, Size, read_outcomes
 from qatflow.search.conclude import conclude
 from qatflow.search.controller import State
-from qatflow.search.found import read_found
+from qatflow.search.result import read_found
 from qatflow.search.rounds import Round, read_round, write_round
 from qatflow.tflite.latency_table import LatencyTable, read_table, write_table
 

@@ -169,7 +169,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(digits, clustered, tmp_path, cap
 
 
 def test_negative_gammas_move_into_the_kernels():
-    from qatflow.compress.positive_gammas import with_positive_gammas
+    from qatflow.compress.preparation import with_positive_gammas
 
     graph = small_graph()
     for name in [name for name in graph.weights if name.endswith("gamma")]:

@@ -20,7 +20,7 @@ def digits(tmp_path_factory):
 
 
 def distiller(section: dict):
-    from qatflow.compress.distillers import DISTILLERS
+    from qatflow.compress.distillers.distiller import DISTILLERS
     from qatflow.config.recipe.recipe import CompressConfig
 
     config = CompressConfig.model_validate({"distillers": {"d": section}, "compressor": {"epoch": 1}})

@@ -51,11 +51,11 @@ def images(count: int = 16) -> np.ndarray:
 @pytest.fixture(scope="module", params=SETTINGS, ids="-".join)
 def trained(request, start, tmp_path_factory):
     """A network calibrated and quantised, its graph stored and exported; the training model's own view beside it."""
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.config.recipe.recipe import QuantizationStrategySection
     from qatflow.export.export import export
     from qatflow.graph.store import save
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     name, *types = request.param
@@ -125,7 +125,7 @@ def test_the_three_folders_load_and_agree(trained):
 
 
 def test_the_exported_graph_computes_what_training_saw(trained):
-    from qatflow.compress.fake_quant_model import fake_quant_model
+    from qatflow.evaluate.fake_quant_model import fake_quant_model
     from qatflow.export.mobile import load_any
 
     folder, logits, _, _ = trained
@@ -175,7 +175,7 @@ def digits(tmp_path_factory):
 
 
 def test_every_tensor_an_int8_kernel_touches_is_quantised_once(start):
-    from qatflow.compress.placement import quantised_kernels, quantised_tensors
+    from qatflow.quantise.placement import quantised_kernels, quantised_tensors
 
     graph = network("MobileNetV1")
     assert quantised_tensors(graph, quantised_kernels(graph)) == {
@@ -185,10 +185,10 @@ def test_every_tensor_an_int8_kernel_touches_is_quantised_once(start):
 
 
 def test_layers_named_by_skip_pattern_and_types_left_out_stay_in_float_on_the_device(start, digits, tmp_path):
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.graph.store import save
     from qatflow.optimize.optimize import optimize
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.tflite.run import Model
     from qatflow.training.keras_model import training_model
 

@@ -151,8 +151,8 @@ def test_half_of_the_multiply_adds_are_gone_and_the_integers_are_exact(which, le
 
 def _quantised_whole(graph):
     """The network unpruned, with scales of its weights and any of its activations: its size alone is asked for."""
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     quantisers = Quantisers(graph, QuantSettings(8, 8, "abs_max", "moving_average_abs_max"))
@@ -237,7 +237,7 @@ def test_layers_that_cost_more_lose_less(sensitive):
 
 
 def test_momentum_stays_where_shapes_do_and_begins_at_zero_where_not(digits, learnt, tmp_path):
-    from qatflow.compress.strategies.uniform_prune import UniformPruneStrategy
+    from qatflow.compress.strategies.prune import UniformPruneStrategy
     from qatflow.config.recipe.pruning import StructurePrunerSection, UniformPruneStrategySection
     from qatflow.training.loop import Trainer
     from qatflow.training.strategy import Strategy

@@ -20,10 +20,10 @@ def digits(tmp_path_factory):
 
 def run(digits, folder, export="end_epoch", graph=None, end_epoch=2, **changes):
     """Train for three epochs; return the strategy, the history, and the integers of the stem after each epoch."""
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.recipe.recipe import QuantizationStrategySection
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.loop import Trainer
     from qatflow.training.strategy import Strategy
 

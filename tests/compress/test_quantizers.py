@@ -92,8 +92,8 @@ def batches(count: int) -> list[np.ndarray]:
 
 
 def test_moving_average_follows_paddleslims_recursion(tf):
+    from qatflow.compress.quantizers.fake_quant import Phase
     from qatflow.compress.quantizers.moving_average_abs_max import MovingAverageAbsMax
-    from qatflow.compress.quantizers.phase import Phase
 
     quantizer = MovingAverageAbsMax(8, Phase("quantise"))
     variables = quantizer.build(None, "x", owner())
@@ -110,7 +110,7 @@ def test_moving_average_follows_paddleslims_recursion(tf):
 
 def test_range_abs_max_is_the_largest_of_its_window(tf, monkeypatch):
     from qatflow.compress.quantizers import range_abs_max
-    from qatflow.compress.quantizers.phase import Phase
+    from qatflow.compress.quantizers.fake_quant import Phase
 
     assert range_abs_max.WINDOW == 10_000
     monkeypatch.setattr(range_abs_max, "WINDOW", 4)
@@ -126,8 +126,8 @@ def test_range_abs_max_is_the_largest_of_its_window(tf, monkeypatch):
 
 @pytest.mark.parametrize("name", ["moving_average_abs_max", "range_abs_max"])
 def test_inference_and_calibration(tf, name: str):
-    from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS
-    from qatflow.compress.quantizers.phase import Phase
+    from qatflow.compress.quantizers.fake_quant import Phase
+    from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
 
     phase = Phase("float")
     quantizer = ACTIVATION_QUANTIZERS[name](8, phase)
@@ -148,7 +148,7 @@ def test_inference_and_calibration(tf, name: str):
 
 def test_abs_max_is_the_range_of_each_batch_and_leaves_no_scale(tf):
     from qatflow.compress.quantizers.abs_max import AbsMax
-    from qatflow.compress.quantizers.phase import Phase
+    from qatflow.compress.quantizers.fake_quant import Phase
 
     quantizer = AbsMax(8, Phase("quantise"))
     for training in (True, False):
@@ -161,8 +161,8 @@ def test_abs_max_is_the_range_of_each_batch_and_leaves_no_scale(tf):
 
 @pytest.mark.parametrize("shift", [0.0, 3.0, -1.0], ids=["both signs", "never negative", "mostly negative"])
 def test_moving_average_min_max_fits_both_ends_and_keeps_zero_exact(tf, shift: float):
+    from qatflow.compress.quantizers.fake_quant import Phase
     from qatflow.compress.quantizers.moving_average_min_max import MovingAverageMinMax
-    from qatflow.compress.quantizers.phase import Phase
 
     quantizer = MovingAverageMinMax(8, Phase("quantise"))
     variables = quantizer.build(None, "x", owner())

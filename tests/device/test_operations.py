@@ -32,9 +32,9 @@ def models(digits) -> dict[str, bytes]:
     from qatflow.training.runtime import start
 
     start(seed=0, threads=2)
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.ptq.quantise import quantise
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.tflite.from_graph import convert
     from qatflow.training.keras_model import training_model
 

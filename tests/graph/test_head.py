@@ -9,7 +9,6 @@ import pytest
 
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
-from qatflow.compress.settings import QuantSettings
 from qatflow.config.sections.model import ModelSection
 from qatflow.graph.float_layers import float_layers
 from qatflow.graph.graph import Graph, Node
@@ -29,6 +28,7 @@ from qatflow.graph.operations import (
     Softmax,
     Tanh,
 )
+from qatflow.quantise.placement import QuantSettings
 
 SETTINGS = QuantSettings(8, 8, "abs_max", "moving_average_abs_max")
 PICTURES = np.random.default_rng(3).normal(size=(16, 8, 8, 1)).astype(np.float32)
@@ -177,8 +177,8 @@ def test_training_s_loss_and_hits_are_those_of_keras(form):
     import tensorflow as tf
     import tf_keras
 
-    from qatflow.training.figures import evaluator
     from qatflow.training.keras_model import training_model
+    from qatflow.training.loss import evaluator
 
     graph, outputs = translated(form, 6)
     labels = np.arange(16) % 6
@@ -197,7 +197,7 @@ def test_training_s_loss_and_hits_are_those_of_keras(form):
 
 @pytest.mark.tensorflow
 def test_label_smoothing_spreads_the_target_of_sigmoids_as_that_of_a_softmax():
-    from qatflow.training.figures import cross_entropy
+    from qatflow.training.loss import cross_entropy
 
     logits, labels = np.float32([[1.5, -2.0, 0.3]]), [2]
     targets, p = np.asarray([0.1 / 3, 0.1 / 3, 0.9 + 0.1 / 3]), 1 / (1 + np.exp(-logits[0]))
@@ -280,8 +280,8 @@ def test_another_end_is_refused_from_the_file_alone(tmp_path):
 @pytest.mark.parametrize("form", ["flattened softmax", "sigmoid", "flattened sigmoid"])
 def test_probabilities_are_in_float_on_the_device_whoever_quantises(form):
     """Sixteen values of a probability below 1/256 would all be 0 in int8."""
-    from qatflow.compress.as_if_quantised import as_if_quantised
     from qatflow.ptq.quantise import quantise
+    from qatflow.quantise.as_if_quantised import as_if_quantised
     from qatflow.tflite.from_graph import convert
     from qatflow.tflite.read import operators
     from qatflow.tflite.run import Model
@@ -301,7 +301,7 @@ def test_probabilities_are_in_float_on_the_device_whoever_quantises(form):
 
 @pytest.mark.tensorflow
 def test_soft_labels_are_refused_between_sigmoids():
-    from qatflow.compress.distillers import DISTILLERS
+    from qatflow.compress.distillers.distiller import DISTILLERS
     from qatflow.config.recipe.recipe import CompressConfig
 
     def distiller(section: dict):
@@ -332,13 +332,13 @@ def test_sigmoids_are_trained_for_int8_by_the_loss_of_what_the_device_puts_out(d
     from tf_keras import layers
 
     from helpers.compression import compressed
-    from qatflow.compress.fake_quant_model import fake_quant_model
     from qatflow.data.pipeline import evaluation_batches
     from qatflow.data.reader import tensors
+    from qatflow.evaluate.fake_quant_model import fake_quant_model
     from qatflow.models.from_keras import graph_of
     from qatflow.tflite.from_graph import convert
     from qatflow.tflite.run import Model
-    from qatflow.training.figures import evaluator
+    from qatflow.training.loss import evaluator
 
     tf_keras.utils.set_random_seed(1)
     inputs = layers.Input((32, 32, 1))

@@ -8,9 +8,6 @@ import pytest
 
 from helpers.numpy_network import execute
 from qatflow.base.errors import UserError
-from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.placement import quantised_kernels, quantised_tensors
-from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.operations import (
@@ -29,6 +26,8 @@ from qatflow.graph.operations import (
 )
 from qatflow.graph.silent_channels import silence
 from qatflow.ptq.quantise import quantise
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.read import operators

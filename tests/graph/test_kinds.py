@@ -12,8 +12,6 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from qatflow.base.errors import UserError
-from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.settings import QuantSettings
 from qatflow.device.run.cut import cut_at, places
 from qatflow.graph.channels import channels
 from qatflow.graph.counts import total
@@ -35,6 +33,8 @@ from qatflow.graph.operations import (
 )
 from qatflow.graph.shapes import shapes
 from qatflow.graph.thin import thin
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model

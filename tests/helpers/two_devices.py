@@ -60,15 +60,15 @@ def main(manifest: str, runs: str) -> None:
 
 def train(manifest: Path, run: Run) -> None:
     from helpers.small_networks import network
-    from qatflow.compress.quantize_model import Quantisers
     from qatflow.compress.quantizers.clustered import Clusters
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.clustering import ClusteringStrategy
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.compress.strategies.sparsity import SparsityStrategy
     from qatflow.config.recipe.recipe import QuantizationStrategySection
     from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
     from qatflow.data.manifest import read_manifest
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.loop import Trainer
     from qatflow.training.replicas import Replicas
     from qatflow.training.settings import TrainingSettings

@@ -556,9 +556,9 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_names_do_not_collide(name: str):
     """Nor do those of the layers that are trained for int8, with what tfmot puts around them."""
-    from qatflow.compress.fake_quant_model import fake_quant_model
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
+    from qatflow.evaluate.fake_quant_model import fake_quant_model
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     make, expected = NAMES[name]

@@ -118,7 +118,7 @@ def test_the_optimised_model_has_the_trained_integers(trained):
 
 
 def test_it_computes_what_training_saw(trained, digits):
-    from qatflow.compress.fake_quant_model import fake_quant_model
+    from qatflow.evaluate.fake_quant_model import fake_quant_model
 
     pictures, _ = tensors(digits, "validation")
     expected = fake_quant_model(load(trained / "trained")).keras(pictures, training=False).numpy()

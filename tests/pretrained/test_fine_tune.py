@@ -61,8 +61,8 @@ def fine_tuned(model: Any, data: Manifest, folder: Path, **changes: Any) -> floa
     from qatflow.data.pipeline import evaluation_batches
     from qatflow.graph.store import load
     from qatflow.pretrained.prepare import Source, prepare
-    from qatflow.training.figures import evaluator
     from qatflow.training.keras_model import training_model
+    from qatflow.training.loss import evaluator
 
     model.save(folder / "own.h5")
     prepare(

@@ -8,8 +8,8 @@ import pytest
 
 from helpers.chain import chain
 from helpers.device_reports import report
-from qatflow.compress.pruning.candidates import candidates
-from qatflow.compress.pruning.report import pruning_report
+from qatflow.pruning.candidates import candidates
+from qatflow.pruning.record import pruning_record
 from qatflow.report.on_device import on_device
 from qatflow.report.page import page
 from qatflow.report.pruning import read_pruning, sensitivity_pictures, whole
@@ -28,7 +28,7 @@ def manifest(tmp_path: Path) -> Path:
             "b/kernel": {"pruned_percent": [0.3, 0.6], "loss": [0.0123, 0.4567]},
             "given/kernel": {"pruned_percent": [0.1], "loss": [0.0789]},
         }
-        report_ = pruning_report(found, {"b/kernel": ratio}, thinner).to_json()
+        report_ = pruning_record(found, {"b/kernel": ratio}, thinner).to_json()
         steps.append({**of_step, "sensitivities": sensitivities if epoch == 1 else {}, **report_})
         graph = thinner
     path = tmp_path / "manifest.json"

@@ -15,7 +15,7 @@ from qatflow.report.search_picture import search_picture
 from qatflow.report.summary import Summary
 from qatflow.report.table import text
 from qatflow.search.candidate import Candidate, Outcome, Size
-from qatflow.search.found import Found, found_of, read_found, write_found
+from qatflow.search.result import Found, found_of, read_found, write_found
 
 REWARDS = (0.5, 0.75, 0.75, 0.25, *[0.1] * 10)
 

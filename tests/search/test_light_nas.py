@@ -10,15 +10,15 @@ import pytest
 
 from helpers.graphs import small_graph
 from qatflow.base.errors import UserError
-from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.settings import QuantSettings
 from qatflow.config.checks.search import check_search
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.graph.graph import Graph
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Size
+from qatflow.search.light_nas import LightNASSpace
 from qatflow.search.operators import operators_of
-from qatflow.search.spaces.light_nas import LightNASSpace
-from qatflow.search.spaces.space import Setup
+from qatflow.search.space import Setup
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.latency_table import LatencyTable, read_table, write_table
 from qatflow.tflite.single_operator import single_operators

@@ -12,20 +12,20 @@ from helpers.compression import STEPS, KilledError, compressed, device_kernels
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from qatflow.base.errors import UserError
-from qatflow.compress.pruning.searched import searched_ratios
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load
+from qatflow.pruning.ratios import searched_ratios
 from qatflow.search.candidate import read_outcomes
 from qatflow.search.conclude import conclude
-from qatflow.search.found import read_found
 from qatflow.search.propose import propose
+from qatflow.search.pruning import PruningSpace
+from qatflow.search.result import read_found
 from qatflow.search.rounds import read_round
-from qatflow.search.spaces import Setup
-from qatflow.search.spaces.pruning import PruningSpace
+from qatflow.search.space import Setup
 
 pytestmark = pytest.mark.tensorflow
 

@@ -9,8 +9,6 @@ import pytest
 from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
 from helpers.device_phones import StartPhone, image, server, start_phone  # noqa: F401
 from helpers.graphs import small_graph
-from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.settings import QuantSettings
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.interface import Device, DeviceError, DeviceSettings
 from qatflow.device.registry import open_device
@@ -20,6 +18,8 @@ from qatflow.device.run.instructions import count_instructions
 from qatflow.device.run.operator_latency import LatencySettings, measure
 from qatflow.graph.channels import channels
 from qatflow.graph.resized import Sizes, resized
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.single_operator import single_operators
 

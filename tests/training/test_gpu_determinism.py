@@ -29,8 +29,8 @@ def operations(function):
 def test_a_step_is_deterministic_on_a_gpu(name, frozen):
     import tensorflow as tf
 
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     graph = network(name)

@@ -53,10 +53,10 @@ def graph_and_settings():
 
 def trained(digits, folder: Path, kill_at: tuple[int, int] | None = None):
     """Train for int8 from epoch 1 on; end at (epoch, step) without saving when `kill_at` says so."""
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.recipe.recipe import QuantizationStrategySection
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.loop import Trainer
     from qatflow.training.strategy import Strategy
 

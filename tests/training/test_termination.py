@@ -30,10 +30,10 @@ def train(digits, folder: Path, terminate_at: tuple[str, int] | None = None, by:
 
     Kinds: `evaluation` after an epoch, `calibration`: the evaluation before calibration.
     """
-    from qatflow.compress.quantize_model import Quantisers
-    from qatflow.compress.settings import QuantSettings
+    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.recipe.recipe import QuantizationStrategySection
+    from qatflow.quantise.placement import QuantSettings
     from qatflow.training.loop import Trainer
 
     class Watched(Trainer):

@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 
 from helpers.numpy_network import execute
-from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.placement import quantised_kernels, quantised_tensors
-from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     Add,
@@ -32,6 +29,8 @@ from qatflow.graph.operations import (
     Softmax,
     UpSample,
 )
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model

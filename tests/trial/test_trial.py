@@ -13,13 +13,13 @@ from helpers.numpy_quantised import quantised
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
 from qatflow.compress.run import compress
-from qatflow.compress.settings import QuantSettings
 from qatflow.config.sections.compress import CompressSection
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.operations import Conv2D, Dense, Elu, GlobalAveragePool, Input, Softmax
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import save
 from qatflow.optimize.optimize import optimize
+from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.builder import ModelBuilder
 from qatflow.tflite.check import check_model
 from qatflow.tflite.device_rules import broken_rules

@@ -7,12 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.compress.equalise import equalise
-from qatflow.compress.kernels import matching_kernels
 from qatflow.compress.learning_rate import warning
-from qatflow.compress.placement import quantised_kernels, quantised_tensors
-from qatflow.compress.positive_gammas import with_positive_gammas
-from qatflow.compress.settings import QuantSettings
+from qatflow.compress.preparation import equalise, with_positive_gammas
 from qatflow.compress.training_settings import training_settings
 from qatflow.config.deploy import undeployable
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
@@ -20,6 +16,8 @@ from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
+from qatflow.graph.kernels import matching_kernels
+from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.training.batch import few_steps
 from qatflow.training.history import EpochFigures
 from qatflow.training.settings import TrainingSettings
@@ -139,11 +137,11 @@ class Compressor:
             folder: of the state.
             experiment: that paths of the YAML are relative to.
         """
-        from qatflow.compress.quantize_model import Quantisers
         from qatflow.compress.quantizers.clustered import Clusters
-        from qatflow.compress.strategies import Setup
+        from qatflow.compress.quantizers.quantised_model import Quantisers
         from qatflow.compress.strategies.prune import PruneStrategy
         from qatflow.compress.strategies.quantization import QuantizationStrategy
+        from qatflow.compress.strategies.table import Setup
         from qatflow.training.loop import Trainer
 
         settings = self.settings

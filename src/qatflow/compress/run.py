@@ -11,8 +11,6 @@ from qatflow.base.places import configured
 from qatflow.base.sums import write_sealed
 from qatflow.base.work_folder import work_folder
 from qatflow.compress.compressor import Compressor
-from qatflow.compress.init_model import initial_graph
-from qatflow.compress.pruning.searched import searched_ratios
 from qatflow.config.read_recipe import load_compress
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.compress import CompressSection
@@ -20,7 +18,9 @@ from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import read_manifest
 from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
+from qatflow.pruning.ratios import searched_ratios
 from qatflow.training.history import write_csv
+from qatflow.training.init_model import initial_graph
 from qatflow.training.runtime import start
 
 CHECKPOINTS = "checkpoints"  # used where the YAML names no checkpoint_path: a long training must survive a kill
@@ -113,4 +113,4 @@ def _network(config: CompressConfig, search: Path | None) -> Path | None:
 
 def _shape_of(init_model: Path) -> dict[str, object]:
     files = [sha256(init_model / name) for name in ("model", "weights")]
-    return {"init_model": [*files, code_digest("qatflow.compress.init_model")]}
+    return {"init_model": [*files, code_digest("qatflow.training.init_model")]}

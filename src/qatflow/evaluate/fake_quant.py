@@ -28,9 +28,9 @@ def evaluate_fake_quant(
         UserError: fewer GPUs are there than are asked for.
     """
     start(0, threads, hardware)
-    from qatflow.compress.fake_quant_model import fake_quant_model
     from qatflow.data.pipeline import evaluation_batches
-    from qatflow.training.figures import evaluator
+    from qatflow.evaluate.fake_quant_model import fake_quant_model
+    from qatflow.training.loss import evaluator
     from qatflow.training.replicas import Replicas
 
     manifest, replicas = read_manifest(data), Replicas()

@@ -13,8 +13,8 @@ from qatflow.data.manifest import Manifest
 from qatflow.data.pipeline import evaluation_batches
 from qatflow.data.reader import tensors
 from qatflow.graph.graph import Graph
-from qatflow.training.figures import evaluator
 from qatflow.training.keras_model import training_model
+from qatflow.training.loss import evaluator
 
 TRIED = 300
 MAY_FIT = 5.0

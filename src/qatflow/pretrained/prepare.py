@@ -132,8 +132,8 @@ def _files(source: Source, model: ModelSection) -> list[Path]:
 
 def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], history: list[EpochFigures]) -> None:
     from qatflow.data.pipeline import evaluation_batches
-    from qatflow.training.figures import evaluator
     from qatflow.training.keras_model import training_model
+    from qatflow.training.loss import evaluator
 
     evaluate = evaluator(training_model(graph, seed=0, step=0))
     _, top1, top5 = evaluate(evaluation_batches(data, "validation"))

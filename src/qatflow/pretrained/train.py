@@ -1,14 +1,21 @@
 """Float weights trained here, on the experiment's own data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qatflow.data.manifest import Manifest
 from qatflow.graph.graph import Graph
+from qatflow.graph.store import load, save
 from qatflow.training.history import EpochFigures
-from qatflow.training.keep_best import START, KeepBest
 from qatflow.training.loop import Trainer
 from qatflow.training.settings import TrainingSettings
+from qatflow.training.strategy import Strategy
+
+START = -1
+"""Stands for the state before the first epoch."""
+FAR_ABOVE = 1.5  # times the loss at the start: a training that begins so seldom gets back to where it was
 
 
 @dataclass(frozen=True)
@@ -45,3 +52,71 @@ def train(
     print(f"best on validation: {which}, top-1 {best.top1:.4f}", flush=True)
     said = ("no epoch of fine-tuning did better on validation than the weights as they came, which are kept",)
     return Trained(best.graph(folder), history, said if best.epoch == START else ())
+
+
+class KeepBest(Strategy):
+    """Stores the float graph whenever validation top-1 rises; of equal epochs the later one, which trained longer.
+
+    Attributes:
+        epoch: the best so far; START: the weights as they came.
+        top1: its validation top-1, as a share of 1; below 0 where there is none yet.
+    """
+
+    def __init__(self, *, trained: bool = False, complete: bool = True) -> None:
+        """Set up the strategy.
+
+        Args:
+            trained: whether training begins with weights that are trained already: they are evaluated first, and a
+                first epoch that ends far above their loss is warned of.
+            complete: whether they have no new layer, so that they count as an epoch of their own.
+        """
+        self.epoch, self.top1 = START, -1.0
+        self._trained, self._complete = trained, complete
+        self._start_loss: float | None = None
+
+    def on_compression_begin(self, trainer: Trainer) -> None:
+        """Evaluate the weights as they came, and store them if they count."""
+        if not self._trained or (trainer.epoch, trainer.step) != (0, 0):
+            return
+        self._start_loss, top1, _ = trainer.evaluate()
+        print(f"before training: validation loss {self._start_loss:.4f}, top-1 {top1:.4f}", flush=True)
+        if self._complete:
+            self.top1 = top1
+            save(trainer.float_graph(), _folder(trainer.folder))
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Store the graph if this epoch is the best so far."""
+        figures = trainer.history[-1]
+        if trainer.epoch == 0 and figures.validation_loss is not None:
+            self._warn_of_ruin(figures.validation_loss, trainer)
+        top1 = figures.validation_top1
+        if top1 is not None and top1 >= self.top1:
+            self.epoch, self.top1 = trainer.epoch, top1
+            save(trainer.float_graph(), _folder(trainer.folder))
+
+    def notes(self) -> Mapping[str, Any]:
+        """Remember which epoch it was, and the loss at the start."""
+        return {"epoch": self.epoch, "top1": self.top1, "start_loss": self._start_loss}
+
+    def recall(self, notes: Mapping[str, Any]) -> None:
+        """Take back what `notes` returned."""
+        self.epoch, self.top1, self._start_loss = notes["epoch"], notes["top1"], notes["start_loss"]
+
+    def graph(self, folder: Path) -> Graph:
+        """Return the best graph of the run in `folder`."""
+        return load(_folder(folder))
+
+    def _warn_of_ruin(self, loss: float, trainer: Trainer) -> None:
+        if self._start_loss is None or loss <= FAR_ABOVE * self._start_loss:
+            return
+        settings = trainer.settings
+        print(
+            f"warning: epoch 0 ends with {loss / self._start_loss:.1f} times the validation loss that the weights came "
+            f"with ({self._start_loss:.4f}): lower {settings.section}.learning_rate, which is "
+            f"{settings.learning_rate:.3g}, or set it to null",
+            flush=True,
+        )
+
+
+def _folder(work: Path) -> Path:
+    return work / "best"

@@ -15,7 +15,7 @@ from qatflow.report.searched_network import searched_network
 from qatflow.report.summary import NOT_RUN, Summary
 from qatflow.report.table import HEAD, cells
 from qatflow.search.candidate import Outcome
-from qatflow.search.found import Found
+from qatflow.search.result import Found
 
 WORST = 10
 LEADERS = 10

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.base.sums import read_sealed
-from qatflow.compress.pruning.report import PrunedLayer
-from qatflow.compress.pruning.sensitivity import Sensitivity
 from qatflow.graph.counts import Count
+from qatflow.pruning.record import PrunedLayer
+from qatflow.pruning.sensitivity import Sensitivity
 from qatflow.report.sensitivity_picture import sensitivity_picture
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from qatflow.report.pictures import save
-from qatflow.search.found import Found
+from qatflow.search.result import Found
 
 TRIED, BEST = "#4477aa", "#aa7744"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from qatflow.report.on_device import OnDevice
-from qatflow.search.found import Found
+from qatflow.search.result import Found
 
 
 def searched_network(found: Found, devices: tuple[OnDevice, ...]) -> Iterator[str]:

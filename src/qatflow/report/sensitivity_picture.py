@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from qatflow.compress.pruning.sensitivity import Sensitivity
+from qatflow.pruning.sensitivity import Sensitivity
 from qatflow.report.pictures import save
 
 

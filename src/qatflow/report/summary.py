@@ -12,7 +12,7 @@ from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import Outcome
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.pruning import Pruning, read_pruning
-from qatflow.search.found import Found, read_found
+from qatflow.search.result import Found, read_found
 
 FORMAT = 5
 NOT_RUN = "not run on the device: the accuracy gate is closed"

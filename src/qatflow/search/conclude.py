@@ -8,7 +8,7 @@ from pathlib import Path
 from qatflow.base.files import whole_folder, write_text
 from qatflow.base.sums import read_checked
 from qatflow.search.candidate import Outcome, read_outcomes
-from qatflow.search.found import found_of, write_found
+from qatflow.search.result import found_of, write_found
 from qatflow.search.rounds import read_round
 
 COLUMNS = (

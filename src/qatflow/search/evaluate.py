@@ -9,7 +9,6 @@ from qatflow.base.code_digest import code_digest
 from qatflow.base.files import whole_folder
 from qatflow.base.sums import write_sealed
 from qatflow.base.work_folder import work_folder
-from qatflow.compress.settings import QuantSettings
 from qatflow.compress.training_settings import training_settings
 from qatflow.config.deploy import undeployable
 from qatflow.config.sections.compress import CompressSection
@@ -17,9 +16,11 @@ from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import graph_digest, write
+from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Outcome
 from qatflow.search.rounds import read_round
-from qatflow.search.spaces import Setup, space_of
+from qatflow.search.space import Setup
+from qatflow.search.table import space_of
 from qatflow.training.runtime import start
 from qatflow.training.settings import TrainingSettings
 from qatflow.trial.start import try_lowering

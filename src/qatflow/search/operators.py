@@ -5,8 +5,8 @@ from math import prod
 
 from qatflow.base.errors import UserError
 from qatflow.search.candidate import Tokens
-from qatflow.search.spaces.light_nas import LightNASSpace
-from qatflow.search.spaces.space import Setup
+from qatflow.search.light_nas import LightNASSpace
+from qatflow.search.space import Setup
 from qatflow.tflite.single_operator import single_operators
 
 MOST = 20_000

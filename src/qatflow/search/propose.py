@@ -8,7 +8,8 @@ from qatflow.graph.counts import total
 from qatflow.search.candidate import Candidate, Size, Tokens, read_outcomes
 from qatflow.search.controller import SAController, State
 from qatflow.search.rounds import Round, read_round, write_round
-from qatflow.search.spaces import Setup, Space, space_of
+from qatflow.search.space import Setup, Space
+from qatflow.search.table import space_of
 
 
 def propose(setup: Setup, count: int, before: Path | None, outcomes: Sequence[Path], output: Path) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.base.places import configured
-from qatflow.compress.init_model import initial_graph
 from qatflow.config.read_recipe import load_compress
 from qatflow.config.sections.compress import CompressSection
 from qatflow.graph.store import load
-from qatflow.search.spaces import Setup
+from qatflow.search.space import Setup
+from qatflow.training.init_model import initial_graph
 
 
 def setup(

@@ -24,10 +24,9 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.head import classifier_head
 from qatflow.training import checkpoint
 from qatflow.training.checkpoint import Progress
-from qatflow.training.figures import evaluator, sums
 from qatflow.training.history import EpochFigures, write_events
 from qatflow.training.keras_model import Hooks, TrainingModel, training_model
-from qatflow.training.loss import Batch, CrossEntropy, Loss
+from qatflow.training.loss import Batch, CrossEntropy, Loss, evaluator, sums
 from qatflow.training.memory import MAY_SAY, out_of_memory, ran_out
 from qatflow.training.precision import SINGLE, with_scaled_loss
 from qatflow.training.replicas import Replicas

@@ -1,11 +1,15 @@
-"""What a step of training minimises, beside weight decay."""
+"""What a training step minimises, beside weight decay; and loss, top-1 and top-5 summed over batches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from qatflow.graph.head import Kind
-from qatflow.training.figures import cross_entropy
+import numpy as np
+import tensorflow as tf
+
+from qatflow.graph.head import Kind, classifier_head
+from qatflow.training.keras_model import TrainingModel
+from qatflow.training.replicas import Replicas
 
 
 class Batch(NamedTuple):
@@ -55,3 +59,72 @@ class CrossEntropy:
     def __call__(self, batch: Batch, logits: Any, outputs: Mapping[str, Any]) -> Any:
         """Return the cross entropy of each picture, float32 [n]."""
         return cross_entropy(batch.labels, logits, self.smoothing, self.kind)
+
+
+def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: Kind = "softmax") -> Any:
+    """Return the cross entropy of each picture, float32 [n].
+
+    For sigmoids it is −Σ (t · log σ(z) + (1 − t) · log(1 − σ(z))) over the classes, with t = 1 for the label's. It is
+    the sum (Keras' BinaryCrossentropy is the mean), so that a logit's gradient is σ(z) − t as that of a softmax is
+    p − t, and learning rates keep their meaning.
+
+    Args:
+        labels: int64 [n].
+        logits: float32 [n, classes].
+        smoothing: share of the target spread over all classes.
+        kind: what the logits lead to.
+    """
+    classes = logits.shape[-1]
+    target = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
+    if kind == "sigmoid":
+        return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target, logits), axis=-1)
+    return tf.nn.softmax_cross_entropy_with_logits(target, logits)
+
+
+def sums(labels: Any, logits: Any, kind: Kind = "softmax") -> Any:
+    """Return loss, top-1 hits, top-5 hits and number of pictures of a batch, float64 [4].
+
+    Args:
+        labels: int64 [n].
+        logits: float32 [n, classes]; sigmoids and a softmax rank them as they are.
+        kind: what they lead to.
+    """
+    loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0, kind))
+    top1 = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, -1), tf.cast(labels, tf.int64)), tf.float32))
+    top5 = tf.reduce_sum(tf.cast(tf.math.in_top_k(tf.cast(labels, tf.int32), logits, 5), tf.float32))
+    count = tf.cast(tf.shape(logits)[0], tf.float32)
+    return tf.cast(tf.stack([loss, top1, top5, count]), tf.float64)
+
+
+Evaluate = Callable[..., tuple[float, float, float]]
+
+
+def evaluator(model: TrainingModel, replicas: Replicas | None = None) -> Evaluate:
+    """Return a function from batches of (pictures, labels) to mean cross entropy, top-1 and top-5 (shares of 1).
+
+    Its second argument, if any, is called before each batch, and may raise.
+
+    Args:
+        model: of a classifier.
+        replicas: that the model was made for; None: one.
+
+    Raises:
+        UserError: it ends in what is no classifier's end.
+    """
+    replicas = replicas or Replicas([])
+    _, kind = classifier_head(model.graph)
+
+    def of_batch(pictures: Any, labels: Any) -> Any:
+        return sums(labels, model.keras(pictures, training=False), kind)
+
+    step = tf.function(replicas.summed(of_batch), autograph=False, reduce_retracing=True)
+
+    def evaluate(batches: Any, before_batch: Callable[[], None] = lambda: None) -> tuple[float, float, float]:
+        total = np.zeros(4)
+        for pictures, labels in replicas.shared(batches):
+            before_batch()
+            total += step(pictures, labels).numpy()
+        loss, top1, top5, count = (float(value) for value in total)
+        return loss / count, top1 / count, top5 / count
+
+    return evaluate

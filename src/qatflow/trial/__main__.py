@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from qatflow.base.errors import UserError
-from qatflow.compress.settings import QuantSettings
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import calibration
 from qatflow.graph.store import load
+from qatflow.quantise.placement import QuantSettings
 from qatflow.trial.lowering import lower_on_trial
 
 PICTURES = 8

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from qatflow.compress.as_if_quantised import as_if_quantised
-from qatflow.compress.placement import quantised_kernels, quantised_tensors
-from qatflow.compress.settings import QuantSettings
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.check import check_model
 from qatflow.tflite.from_graph import convert
 from qatflow.tflite.verify import verify

@@ -35,7 +35,7 @@ def try_lowering(
 
     Args:
         graph: in float.
-        settings: how it is to be quantised, as `compress.settings.QuantSettings` has it: at 8 bits, by types that
+        settings: how it is to be quantised, as `quantise.placement.QuantSettings` has it: at 8 bits, by types that
             kernels have. What is left out is as a strategy has it that says nothing.
         data: manifest.json of the prepared pictures; scales are found on some of those for calibration.
         inputs: the YAML's save_in_nodes, where what is exported begins; None: as the graph.

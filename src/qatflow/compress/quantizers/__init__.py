@@ -1,16 +1,1 @@
-"""The quantisers of weights and activations, by the names of the compress YAML."""
-
-from qatflow.compress.quantizers.abs_max import AbsMax
-from qatflow.compress.quantizers.activations import ActivationQuantizer
-from qatflow.compress.quantizers.moving_average_abs_max import MovingAverageAbsMax
-from qatflow.compress.quantizers.moving_average_min_max import MovingAverageMinMax
-from qatflow.compress.quantizers.range_abs_max import RangeAbsMax
-
-ACTIVATION_QUANTIZERS: dict[str, type[ActivationQuantizer]] = {
-    "moving_average_abs_max": MovingAverageAbsMax,
-    "range_abs_max": RangeAbsMax,
-    "abs_max": AbsMax,
-    "moving_average_min_max": MovingAverageMinMax,
-}
-
-__all__ = ["ACTIVATION_QUANTIZERS", "ActivationQuantizer"]
+"""The quantisers of weights and activations, one a file, and the training model that has them in it."""

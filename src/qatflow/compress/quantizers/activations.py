@@ -7,8 +7,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import quantizers
 
-from qatflow.compress.quantizers.fake_quant import activation_grid, fake_quant
-from qatflow.compress.quantizers.phase import Phase
+from qatflow.compress.quantizers.fake_quant import Phase, activation_grid, fake_quant
 
 
 def state_variable(layer: Any, name: str, shape: Sequence[int] = (), dtype: Any = tf.float32) -> Any:

@@ -6,11 +6,24 @@ TensorFlow's fused operations round half up after shifting by the lower end, and
 and 0 outside of it.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import tensorflow as tf
 
-from qatflow.compress.settings import SMALLEST
+from qatflow.quantise.placement import SMALLEST
+
+
+@dataclass
+class Phase:
+    """Shared by all quantisers of a model and read when TensorFlow traces them: a new value needs a new trace.
+
+    Attributes:
+        mode: `float`: let everything through; `calibrate`: let everything through and gather activation ranges;
+            `quantise`: fake-quantise weights and activations.
+    """
+
+    mode: Literal["float", "calibrate", "quantise"] = "float"
 
 
 def weight_scale(kernel: Any, bits: int, channels: int | None) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer
-from qatflow.compress.quantizers.phase import Phase
+from qatflow.compress.quantizers.fake_quant import Phase
 
 
 class FixedGrid(ActivationQuantizer):

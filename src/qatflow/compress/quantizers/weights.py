@@ -5,8 +5,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import quantizers
 
-from qatflow.compress.quantizers.fake_quant import fake_quant_weight, weight_integers
-from qatflow.compress.quantizers.phase import Phase
+from qatflow.compress.quantizers.fake_quant import Phase, fake_quant_weight, weight_integers
 
 
 class AbsMaxWeight(quantizers.Quantizer):

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from qatflow.compress.kernels import matching_kernels
-from qatflow.compress.quantize_model import Quantisers
 from qatflow.compress.quantizers.clustered import Clusters
+from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.graph.graph import Graph
+from qatflow.graph.kernels import matching_kernels
 from qatflow.training.loop import Trainer
 from qatflow.training.strategy import Strategy
 

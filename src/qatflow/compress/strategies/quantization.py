@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from qatflow.compress.quantize_model import Quantisers
+from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.config.recipe.recipe import QuantizationStrategySection
 from qatflow.data.reader import calibration
 from qatflow.graph.graph import Graph

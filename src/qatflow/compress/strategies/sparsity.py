@@ -8,9 +8,9 @@ import tensorflow as tf
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
 from tensorflow_model_optimization.sparsity.keras import ConstantSparsity, PolynomialDecay, PruningSchedule
 
-from qatflow.compress.kernels import matching_kernels
 from qatflow.config.recipe.sparsity import SparsityStrategySection
 from qatflow.graph.graph import Graph
+from qatflow.graph.kernels import matching_kernels
 from qatflow.training.loop import Trainer
 from qatflow.training.strategy import Strategy
 

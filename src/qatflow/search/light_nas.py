@@ -1,20 +1,23 @@
 """LightNASStrategy's space: the width of each group of tied layers, and the window of each depthwise one."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.compress.kernels import matching
 from qatflow.config.recipe.search import LightNASStrategySection
 from qatflow.graph.channels import channels
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph
+from qatflow.graph.kernels import matching
 from qatflow.graph.operations import DepthwiseConv2D
 from qatflow.graph.resized import Sizes, fixed_channels, fixed_windows, resized
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Size, Tokens
-from qatflow.search.int8_model import int8_model
-from qatflow.search.spaces.space import Setup
+from qatflow.search.space import Setup
+from qatflow.tflite.from_graph import convert
 from qatflow.tflite.latency_table import read_table
 
 
@@ -153,3 +156,14 @@ class LightNASSpace:
 def _nearest(values: list[Any], wanted: float) -> int:
     """Return the place of the value nearest to one; of two the first."""
     return min(range(len(values)), key=lambda place: abs(values[place] - wanted))
+
+
+def int8_model(graph: Graph, setup: Setup) -> bytes:
+    """Return the bytes of the .tflite model; its integers and scales mean nothing.
+
+    Raises:
+        UserError: an operation or a width is not one that the run-time has.
+    """
+    settings = QuantSettings.of(setup.config.quantization)
+    skip = (*settings.skip_pattern, *setup.keep_in_float)
+    return convert(as_if_quantised(graph, replace(settings, skip_pattern=skip))).content

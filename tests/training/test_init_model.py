@@ -7,9 +7,9 @@ import pytest
 
 from helpers.chain import chain
 from qatflow.base.errors import UserError
-from qatflow.compress.init_model import initial_graph
 from qatflow.graph.graph import ActivationScale, WeightScale
 from qatflow.graph.store import save
+from qatflow.training.init_model import initial_graph
 
 
 def test_integers_become_the_real_values_they_stand_for(tmp_path):

@@ -12,9 +12,9 @@ from helpers.chain import SIDE, chain
 from helpers.graphs import with_weight
 from helpers.numpy_network import execute
 from qatflow.base.errors import UserError
-from qatflow.compress.pruning.candidates import Candidates, candidates
-from qatflow.compress.pruning.sensitivity import Sensitivity, measure, swept_ratios
 from qatflow.graph.graph import Graph
+from qatflow.pruning.candidates import Candidates, candidates
+from qatflow.pruning.sensitivity import Sensitivity, measure, swept_ratios
 from qatflow.report.sensitivity_picture import sensitivity_picture
 
 PICTURES = np.random.default_rng(3).normal(0, 1, (64, SIDE, SIDE, 3))

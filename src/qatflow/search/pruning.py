@@ -5,12 +5,12 @@ from functools import cached_property
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.compress.pruning.candidates import candidates
 from qatflow.config.recipe.search import RATIO_STEP, AutoPruneStrategySection
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph
+from qatflow.pruning.candidates import candidates
 from qatflow.search.candidate import Size, Tokens
-from qatflow.search.spaces.space import Setup
+from qatflow.search.space import Setup
 
 
 class PruningSpace:

@@ -8,6 +8,7 @@ conv, depthwise conv or dense layer; the sums, means and logits between them wou
 from collections.abc import Collection, Set
 from dataclasses import dataclass
 
+from qatflow.config.recipe.recipe import QuantizationStrategySection
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
 from qatflow.graph.kinds import QUANTISED_KERNEL
@@ -29,6 +30,37 @@ from qatflow.graph.operations import (
 )
 
 OPERATION_TYPES: dict[str, type] = {"conv2d": Conv2D, "depthwise_conv2d": DepthwiseConv2D, "mul": Dense}
+SMALLEST = 1e-8
+"""Least max|x| (or greatest less least value) that a scale is made of: a tensor of zeros still needs a grid."""
+
+
+@dataclass(frozen=True)
+class QuantSettings:
+    """What a QuantizationStrategy asks for; names and values are those of the compress YAML."""
+
+    weight_bits: int
+    activation_bits: int
+    weight_quantize_type: str
+    activation_quantize_type: str
+    quantizable_op_type: tuple[str, ...] = tuple(OPERATION_TYPES)
+    skip_pattern: tuple[str, ...] = ()
+
+    @staticmethod
+    def default() -> "QuantSettings":
+        """Return the settings of a strategy that says nothing."""
+        return QuantSettings.of(QuantizationStrategySection.model_validate({"class": "QuantizationStrategy"}))
+
+    @staticmethod
+    def of(strategy: QuantizationStrategySection) -> "QuantSettings":
+        """Return the settings of a strategy of the YAML."""
+        return QuantSettings(
+            strategy.weight_bits,
+            strategy.activation_bits,
+            strategy.weight_quantize_type,
+            strategy.activation_quantize_type,
+            tuple(strategy.quantizable_op_type),
+            tuple(strategy.skip_pattern),
+        )
 
 
 def quantised_kernels(

@@ -5,9 +5,9 @@ from typing import Any
 
 from qatflow.config.recipe.search import AutoPruneStrategySection, LightNASStrategySection
 from qatflow.config.sections.base import Section
-from qatflow.search.spaces.light_nas import LightNASSpace
-from qatflow.search.spaces.pruning import PruningSpace
-from qatflow.search.spaces.space import Setup, Space
+from qatflow.search.light_nas import LightNASSpace
+from qatflow.search.pruning import PruningSpace
+from qatflow.search.space import Setup, Space
 
 SPACES: dict[type[Section], Callable[[Setup, Any], Space]] = {
     AutoPruneStrategySection: PruningSpace,

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from qatflow.base.errors import UserError
-from qatflow.compress.kernels import matching
-from qatflow.compress.pruning.criteria import CRITERIA, Criterion
-from qatflow.compress.pruning.importance import importance
 from qatflow.graph.channels import ChannelGroup, Channels, channels
 from qatflow.graph.graph import Graph
+from qatflow.graph.kernels import matching
 from qatflow.graph.thin import Keep, as_if_thin, thin
+from qatflow.pruning.importance import CRITERIA, Criterion, importance
 
 ANY = "*"
 """In place of a kernel's name among the criteria: all that are not named."""

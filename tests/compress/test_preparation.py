@@ -5,7 +5,7 @@ import pytest
 
 from helpers.graphs import pictures, small_graph, with_weight
 from helpers.numpy_network import execute
-from qatflow.compress.equalise import equalise
+from qatflow.compress.preparation import equalise
 from qatflow.graph.graph import Graph
 
 LAYERS = {"conv": 4, "dw": 4, "left": 4}  # and their channels

@@ -5,13 +5,11 @@ import pytest
 
 from helpers.chain import CHANNELS, chain, multiply_adds, parameters
 from qatflow.base.errors import UserError
-from qatflow.compress.pruning.candidates import candidates
-from qatflow.compress.pruning.report import pruning_report
-from qatflow.compress.pruning.sensitive import curve, sensitive_ratios, step_ratio
-from qatflow.compress.pruning.sensitivity import Sensitivity
-from qatflow.compress.pruning.target import Target
-from qatflow.compress.pruning.uniform import uniform_ratios
 from qatflow.graph.counts import total
+from qatflow.pruning.candidates import candidates
+from qatflow.pruning.ratios import PruningTarget, curve, sensitive_ratios, step_ratio, uniform_ratios
+from qatflow.pruning.record import pruning_record
+from qatflow.pruning.sensitivity import Sensitivity
 
 BY_HAND = {"flops": multiply_adds, "params": parameters}
 RATIOS = (0.2, 0.4, 0.6, 0.8)
@@ -25,7 +23,7 @@ def left(graph) -> list[int]:
 @pytest.mark.parametrize("target", [0.1, 0.3, 0.5, 0.7])
 def test_the_uniform_ratio_is_the_nearest_there_is(target: float, of):
     found = candidates(chain(), ".*", {"*": "l1_norm"})
-    ratios = uniform_ratios(found, Target(target, of))
+    ratios = uniform_ratios(found, PruningTarget(target, of))
     assert len(set(ratios.by_group.values())) == 1
 
     def gone(ratio: float) -> float:
@@ -42,7 +40,7 @@ def test_what_cannot_be_reached_says_how_much_can():
     found = candidates(chain(), "a/", {"*": "l1_norm"})
     most = 1 - multiply_adds(1, CHANNELS["b"], CHANNELS["c"]) / multiply_adds(*CHANNELS.values())
     with pytest.raises(UserError, match=rf"target_ratio: 50 % of the multiply-adds cannot go.*hold {100 * most:.1f} %"):
-        uniform_ratios(found, Target(0.5))
+        uniform_ratios(found, PruningTarget(0.5))
 
 
 def test_steps_together_reach_the_target():
@@ -62,7 +60,7 @@ def test_what_costs_nothing_goes_first_and_all_others_cost_the_same():
     found = candidates(chain(), ".*", {"*": "l1_norm"})
     slopes = {"a/kernel": 0.5, "b/kernel": 0.1, "c/kernel": 0.0}
     measured = {name: Sensitivity(RATIOS, tuple(slope * r for r in RATIOS)) for name, slope in slopes.items()}
-    ratios = sensitive_ratios(found, measured, Target(0.7))
+    ratios = sensitive_ratios(found, measured, PruningTarget(0.7))
     by_group = ratios.by_group
     assert by_group["c/kernel"] == 0.8  # the last that was measured
     assert by_group["a/kernel"] * 0.5 == pytest.approx(by_group["b/kernel"] * 0.1, rel=1e-3)
@@ -76,14 +74,14 @@ def test_layers_that_cost_nothing_reach_any_target_too(losses: tuple[float, ...]
     found = candidates(chain(), ".*", {"*": "l1_norm"})
     measured = dict.fromkeys(found.order, Sensitivity(RATIOS, losses))
     for target in (0.05, 0.3, 0.6):
-        assert abs(sensitive_ratios(found, measured, Target(target)).reached - target) < 0.015
+        assert abs(sensitive_ratios(found, measured, PruningTarget(target)).reached - target) < 0.015
 
 
 def test_no_layer_goes_beyond_what_was_measured():
     found = candidates(chain(), ".*", {"*": "l1_norm"})
     measured = dict.fromkeys(found.order, Sensitivity((0.2, 0.4), (0.0, 0.01)))
     with pytest.raises(UserError, match="cannot go"):
-        sensitive_ratios(found, measured, Target(0.9))
+        sensitive_ratios(found, measured, PruningTarget(0.9))
 
 
 def test_the_report_has_each_layer_before_and_after():
@@ -91,7 +89,7 @@ def test_the_report_has_each_layer_before_and_after():
     found = candidates(graph, "a/|c/", {"*": "l1_norm"})
     ratios = {"a/kernel": 0.5, "c/kernel": 0.25}
     thin = found.thin(ratios)
-    report = pruning_report(found, ratios, thin).to_json()
+    report = pruning_record(found, ratios, thin).to_json()
     assert [(layer["layer"], layer["channels_before"], layer["channels_after"]) for layer in report["layers"]] == [
         ("a", 24, 12), ("b", 40, 40), ("c", 60, 45), ("logits", 4, 4),
     ]  # fmt: skip
@@ -104,5 +102,5 @@ def test_the_report_has_each_layer_before_and_after():
     assert report["layers"][3]["fixed"].startswith("the softmax")
     gone = 1 - multiply_adds(12, 40, 45) / total(graph).multiply_adds
     assert (
-        f"2 of 4 layers thinner, {100 * gone:.1f} % of the multiply-adds" in pruning_report(found, ratios, thin).text()
+        f"2 of 4 layers thinner, {100 * gone:.1f} % of the multiply-adds" in pruning_record(found, ratios, thin).text()
     )

@@ -9,9 +9,9 @@ from typing import Any
 from qatflow.base.errors import UserError
 from qatflow.base.files import read_json, write_json
 from qatflow.base.work_folder import digest
-from qatflow.compress.pruning.candidates import Candidates
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import graph_digest
+from qatflow.pruning.candidates import Candidates
 
 Evaluate = Callable[[Graph], float]
 """A graph to its top-1, a share of 1."""

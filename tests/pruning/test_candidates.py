@@ -7,11 +7,11 @@ from helpers.branching import branching
 from helpers.chain import chain
 from helpers.graphs import small_graph, with_weight
 from qatflow.base.errors import UserError
-from qatflow.compress.pruning.candidates import candidates
-from qatflow.compress.pruning.criteria import CRITERIA
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Concat, Conv2D, Dense, GlobalAveragePool, Input, Multiply, Softmax
+from qatflow.pruning.candidates import candidates
+from qatflow.pruning.importance import CRITERIA
 
 FILTERS = np.random.default_rng(0).normal(0, 1, (7, 12))
 

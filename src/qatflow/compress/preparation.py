@@ -64,3 +64,25 @@ def _equal(graph: Graph, node: Node, norm: Node, epsilon: float) -> dict[str, np
     if node.weight("bias") in graph.weights:
         equal[node.weight("bias")] = graph.weights[node.weight("bias")] * factor
     return {name: values.astype(np.float32) for name, values in equal.items()}
+
+
+def with_positive_gammas(graph: Graph, kernels: Collection[str]) -> Graph:
+    """Return the float graph, the same function, without negative gammas behind the layers of some kernels.
+
+    Args:
+        graph: float.
+        kernels: their names; layers without batch-norm behind stay as they are.
+    """
+    weights = dict(graph.weights)
+    for node in graph.nodes:
+        norm = only_consumer(graph, node) if node.kernel in kernels else None
+        if norm is None or not isinstance(norm.operation, BatchNorm):
+            continue
+        assert node.kernel is not None
+        gamma = norm.weight("gamma")
+        sign = (1.0 - 2.0 * (weights[gamma] < 0)).astype(weights[gamma].dtype)
+        weights[node.kernel] = weights[node.kernel] * along_channels(sign, weights[node.kernel])
+        for name in (gamma, norm.weight("moving_mean"), node.weight("bias")):
+            if name in weights:
+                weights[name] = weights[name] * sign
+    return replace(graph, weights=weights)

@@ -5,12 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from qatflow.compress.placement import nodes_in_float, quantised_kernels, quantised_tensors, shared_scales
-from qatflow.compress.settings import SMALLEST, QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.operations import FIXED_GRID, Dense
 from qatflow.graph.silent_channels import silence
+from qatflow.quantise.placement import (
+    SMALLEST,
+    QuantSettings,
+    nodes_in_float,
+    quantised_kernels,
+    quantised_tensors,
+    shared_scales,
+)
 
 RANGE = 8.0
 """In place of every tensor's greatest value, which only training finds."""

@@ -1,13 +1,13 @@
-"""What pruning has made of a graph, layer by layer."""
+"""What a pruning did to a graph, layer by layer."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qatflow.compress.pruning.candidates import Candidates
 from qatflow.graph.counts import Count, counts, total
 from qatflow.graph.graph import Graph
 from qatflow.graph.shapes import shapes
+from qatflow.pruning.candidates import Candidates
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PrunedLayer:
 
 
 @dataclass(frozen=True)
-class PruningReport:
+class PruningRecord:
     """Of one pruning.
 
     Attributes:
@@ -69,7 +69,7 @@ class PruningReport:
         )
 
 
-def pruning_report(candidates: Candidates, ratios: Mapping[str, float], after: Graph) -> PruningReport:
+def pruning_record(candidates: Candidates, ratios: Mapping[str, float], after: Graph) -> PruningRecord:
     """Return the report.
 
     Args:
@@ -95,4 +95,4 @@ def pruning_report(candidates: Candidates, ratios: Mapping[str, float], after: G
         for node in graph.nodes
         if node.kernel is not None
     ]
-    return PruningReport(tuple(layers), dict(ratios), total(graph), total(after))
+    return PruningRecord(tuple(layers), dict(ratios), total(graph), total(after))

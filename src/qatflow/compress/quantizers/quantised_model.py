@@ -9,21 +9,27 @@ import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import QuantizeConfig, QuantizeWrapperV2
 from tf_keras import layers
 
-from qatflow.compress.kernels import matching_kernels
-from qatflow.compress.placement import nodes_in_float, quantised_kernels, quantised_tensors, shared_scales
-from qatflow.compress.quantizers import ACTIVATION_QUANTIZERS, ActivationQuantizer
+from qatflow.compress.quantizers.activations import ActivationQuantizer
 from qatflow.compress.quantizers.clustered import ClusteredWeight, Clusters
+from qatflow.compress.quantizers.fake_quant import Phase
 from qatflow.compress.quantizers.fixed_grid import FixedGrid
-from qatflow.compress.quantizers.phase import Phase
+from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
 from qatflow.compress.quantizers.weights import AbsMaxWeight
-from qatflow.compress.settings import QuantSettings
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
+from qatflow.graph.kernels import matching_kernels
 from qatflow.graph.kinds import QUANTISED_KERNEL
 from qatflow.graph.names import layer_names, tensor_layer
 from qatflow.graph.operations import FIXED_GRID, Dense
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
+from qatflow.quantise.placement import (
+    QuantSettings,
+    nodes_in_float,
+    quantised_kernels,
+    quantised_tensors,
+    shared_scales,
+)
 from qatflow.training.keras_model import TrainingModel
 
 

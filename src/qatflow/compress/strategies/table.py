@@ -1,0 +1,125 @@
+"""The compression strategies, by the sections of the compress YAML that describe them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qatflow.compress.distillers.distiller import DISTILLERS
+from qatflow.compress.quantizers.quantised_model import Quantisers
+from qatflow.compress.strategies.clustering import ClusteringStrategy
+from qatflow.compress.strategies.distillation import DistillationStrategy, check_thinner
+from qatflow.compress.strategies.prune import AutoPruneStrategy, SensitivePruneStrategy, UniformPruneStrategy
+from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
+from qatflow.compress.strategies.sparsity import SparsityStrategy
+from qatflow.config.recipe.distillation import DistillationStrategySection
+from qatflow.config.recipe.pruning import (
+    PruneStrategySection,
+    SensitivePruneStrategySection,
+    UniformPruneStrategySection,
+)
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.search import AutoPruneStrategySection, LightNASStrategySection
+from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
+from qatflow.config.sections.base import Section
+from qatflow.graph.graph import Graph
+from qatflow.training.loop import Trainer
+from qatflow.training.strategy import Strategy
+
+
+class LightNASStrategy(Strategy):
+    """PaddleSlim's strategy of the name; the search is over when training begins (`qatflow.search`).
+
+    The network takes the place of the float model before there is a trainer (`compress/run.py`), so that whatever the
+    other strategies look at is that of the network; nothing is left to do here but to say so.
+    """
+
+    def on_compression_begin(self, trainer: Trainer) -> None:
+        """Say what is trained."""
+        if trainer.epoch == trainer.step == 0:
+            print("LightNASStrategy: training goes on with the best network of the search", flush=True)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What strategies are made of.
+
+    Attributes:
+        config: the compress YAML.
+        graph: float graph that training begins with.
+        teacher: float graph that distillation follows.
+        quantisers: hooks of the trainer's model.
+        export: which epoch's quantised graph is kept.
+        experiment: folder that paths of the YAML are relative to.
+        searched: share of each group's channels that goes, as a search has found it.
+        prepared: what is done to the float graph when quantisation, or clustering before it, begins; None: nothing.
+    """
+
+    config: CompressConfig
+    graph: Graph
+    teacher: Graph
+    quantisers: Quantisers
+    export: Export
+    prepared: Callable[[Graph], Graph] | None = None
+    experiment: Path = Path()
+    searched: Mapping[str, float] | None = None
+
+    def strategy(self, name: str) -> Strategy:
+        """Return the strategy of a name.
+
+        Raises:
+            UserError: it does not go with the graph or the teacher.
+        """
+        section = self.config.strategies[name]
+        return STRATEGIES[type(section)](self, section)
+
+
+def _distillation(setup: Setup, section: DistillationStrategySection) -> Strategy:
+    sections = {name: setup.config.distillers[name] for name in section.distillers}
+    distillers = {name: DISTILLERS[type(one)](one) for name, one in sections.items()}
+    for pruning in setup.config.strategies.values():
+        if isinstance(pruning, PruneStrategySection) and pruning.start_epoch < section.end_epoch:
+            check_thinner(distillers, setup.graph, setup.teacher, pruning.pruned_params)
+    return DistillationStrategy(section, distillers, setup.graph, setup.teacher)
+
+
+def _quantization(setup: Setup, section: QuantizationStrategySection) -> Strategy:
+    # channels that are scaled one by one would have other values than their clusters
+    prepared = setup.prepared if setup.quantisers.clusters is None else None
+    return QuantizationStrategy(section, setup.quantisers, setup.export, prepared)
+
+
+def _uniform(setup: Setup, section: UniformPruneStrategySection) -> Strategy:
+    return UniformPruneStrategy(section, setup.config.pruners[section.pruner])
+
+
+def _sensitive(setup: Setup, section: SensitivePruneStrategySection) -> Strategy:
+    return SensitivePruneStrategy(section, setup.config.pruners[section.pruner], setup.experiment)
+
+
+def _auto(setup: Setup, section: AutoPruneStrategySection) -> Strategy:
+    return AutoPruneStrategy(section, setup.config.pruners[section.pruner], setup.searched)
+
+
+def _light_nas(setup: Setup, section: LightNASStrategySection) -> Strategy:
+    return LightNASStrategy()
+
+
+def _sparsity(setup: Setup, section: SparsityStrategySection) -> Strategy:
+    return SparsityStrategy(section, setup.graph)
+
+
+def _clustering(setup: Setup, section: ClusteringStrategySection) -> Strategy:
+    return ClusteringStrategy(setup.quantisers, setup.graph, setup.prepared)
+
+
+STRATEGIES: dict[type[Section], Callable[[Setup, Any], Strategy]] = {
+    DistillationStrategySection: _distillation,
+    UniformPruneStrategySection: _uniform,
+    SensitivePruneStrategySection: _sensitive,
+    AutoPruneStrategySection: _auto,
+    LightNASStrategySection: _light_nas,
+    SparsityStrategySection: _sparsity,
+    ClusteringStrategySection: _clustering,
+    QuantizationStrategySection: _quantization,
+}
