@@ -1,14 +1,21 @@
-"""Read a compress YAML: PaddleSlim's grammar, with all mistakes reported instead of ignored."""
+"""Read a compress YAML: PaddleSlim's grammar, with all mistakes reported instead of ignored.
 
+`python -m qatflow.config.read_recipe FILE` prints what it comes to as JSON.
+"""
+
+import argparse
 import functools
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qatflow.base.cli import entry
+from qatflow.base.places import configured
 from qatflow.config.checks.recipe import check_compress, check_folders
 from qatflow.config.overrides import overridden
 from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.options import as_json, json_object
 from qatflow.config.validate import refusal, validate
 from qatflow.config.yaml.include import with_included
 from qatflow.config.yaml.merge import Merged, Place, Report, merge
@@ -87,3 +94,16 @@ def _merged(path: Path) -> Merged:
         if merged.data.pop(key, None) is not None:
             merged.reports.append(Report(merged.place((key,)), f"{key}: nothing here takes it; remove the section"))
     return merged
+
+
+def main(argv: Sequence[str]) -> None:
+    """Print a compress YAML as JSON, with what it includes and all defaults."""
+    parser = argparse.ArgumentParser(prog="python -m qatflow.config.read_recipe", description=main.__doc__)
+    parser.add_argument("file", type=configured, help="the compress YAML")
+    parser.add_argument("--overrides", type=json_object, default={}, help="JSON: values in place of the YAML's, by key")
+    arguments = parser.parse_args(argv)
+    print(as_json(load_compress(arguments.file, arguments.overrides)))
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,173 @@
+"""A section of the configuration as one command-line option: `--device '{"threads": [1, 2]}'`, and back.
+
+Programs import this module, so that it is an input of their jobs: what reads YAML, checks, or writes messages is not
+imported here. A message for a wrong value is made by a program of its own, `qatflow.config.explain`.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from qatflow.config.resolved import resolved
+from qatflow.config.sections.base import Section
+
+SOURCE = Path(__file__).resolve().parents[3]
+
+
+def add_section(
+    parser: argparse.ArgumentParser,
+    name: str,
+    section: type[Section],
+    only: Collection[str] | None = None,
+    leave_out: Collection[str] = (),
+) -> None:
+    """Add the option `--name` for a section; the parsed argument is the typed section.
+
+    Args:
+        parser: gets the option, and in its help all keys with their meaning and default.
+        name: of the option; `-` becomes `_` in the parsed argument's name.
+        section: its type. Keys that are not given have their defaults.
+        only: keys that the option takes; None: all.
+        leave_out: keys that it does not take.
+    """
+    keys = [key for key in section.model_fields if key not in leave_out and (only is None or key in only)]
+    listed = "\n".join(_listed(section, keys, ""))
+    group = parser.add_argument_group(
+        name, f"{(section.__doc__ or '').partition(chr(10))[0]} Keys of --{name}:\n{listed}"
+    )
+    group.add_argument(
+        f"--{name}",
+        action=SectionOption,
+        section=section,
+        keys=keys,
+        default=section(),
+        help="one mapping, or several, of which later ones go over earlier ones",
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+class SectionOption(argparse.Action):
+    """The action of an option that takes a section as JSON, in one part or several."""
+
+    def __init__(
+        self, option_strings: Sequence[str], dest: str, section: type[Section], keys: Collection[str], **more: Any
+    ) -> None:
+        super().__init__(option_strings, dest, nargs="+", metavar="JSON", **more)
+        self._section, self._keys = section, keys
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, parts: Any, option: str | None = None
+    ) -> None:
+        """Set the typed section that the parts come to together."""
+        values: dict[str, Any] = {}
+        try:
+            for part in parts:
+                values = merged(values, json_object(part))
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        if unknown := [key for key in values if key not in self._keys]:
+            allowed = ", ".join(self._keys)
+            raise argparse.ArgumentError(self, f"{unknown[0]!r}: unknown key; allowed here: {allowed}")
+        text = json.dumps(values)
+        try:
+            typed = self._section.model_validate_json(text)
+        except ValidationError as error:
+            raise argparse.ArgumentError(self, explained(self._section, text) or str(error)) from None
+        if not _same_booleans(values, resolved(typed)):
+            raise argparse.ArgumentError(self, explained(self._section, text))
+        setattr(namespace, self.dest, typed)
+
+
+def as_json(section: BaseModel, only: Collection[str] | None = None, leave_out: Collection[str] = ()) -> str:
+    """Return the JSON that the option of a section takes, with all its keys or some of them."""
+    values = resolved(section).items()
+    return text_of({key: one for key, one in values if key not in leave_out and (only is None or key in only)})
+
+
+def text_of(values: Mapping[str, Any]) -> str:
+    """Return plain values as JSON of one line, in ASCII: any locale and any shell passes it on."""
+    return json.dumps(values, separators=(",", ":"), allow_nan=False)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the mapping that an option's text is as JSON, as a `type` for argparse."""
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(text, parse_constant=_no_number)
+        if isinstance(value, dict):
+            return value
+    raise argparse.ArgumentTypeError(f"must be a mapping as JSON; got {text!r}")
+
+
+def _same_booleans(given: Any, typed: Any) -> bool:
+    """Return whether true and false are the same in both: Literal[1] takes true for 1."""
+    if isinstance(given, dict):
+        return all(_same_booleans(inner, typed[key]) for key, inner in given.items())
+    if isinstance(given, list):
+        return all(map(_same_booleans, given, typed))
+    return isinstance(given, bool) == isinstance(typed, bool)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `over` put over `base`: mappings within them are merged too, all else is replaced."""
+    found = dict(base)
+    for key, value in over.items():
+        old = found.get(key)
+        found[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return found
+
+
+def explained(section: type[Section], text: str) -> str:
+    """Return what is wrong with the values of a section, in the words that the configuration is refused with.
+
+    Args:
+        section: the type that the values are not of.
+        text: the values as JSON.
+    """
+    answer = run_module("qatflow.config.explain", f"{section.__module__}:{section.__qualname__}", given=text)
+    return answer.stdout.strip()
+
+
+def run_module(module: str, *arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run a module of the library as a program of its own, with a text as its standard input."""
+    places = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments], input=given, capture_output=True, encoding="utf-8", check=False,
+        env=os.environ | {"PYTHONPATH": places, "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+
+
+def _listed(section: type[BaseModel], keys: Collection[str], above: str) -> Iterator[str]:
+    """Yield the lines that tell of some keys of a section, and of those of the sections within it."""
+    width = max(40, shutil.get_terminal_size().columns - 2)
+    for name, field in section.model_fields.items():
+        if name not in keys:
+            continue
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _listed(inner, inner.model_fields, f"{above}{name}.")
+            continue
+        default = field.get_default(call_default_factory=True)
+        yield f"  {above}{name} (default: {json.dumps(default, ensure_ascii=False)}{_choices(field)})"
+        yield from textwrap.wrap(field.description or "", width, initial_indent="    ", subsequent_indent="    ")
+
+
+def _choices(field: FieldInfo) -> str:
+    """Return the values that a field has to choose from, where there are some."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    words = [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    return f"; one of {', '.join(words)}" if words else ""
