@@ -55,7 +55,7 @@ def models() -> dict[str, bytes]:
     """Return the .tflite files by what the table calls them; TensorFlow must have been started."""
     from calibrated import calibrated, tflite
     from qatflow.quantise.placement import QuantSettings
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from stock_tfmot import quantised_mobilenet
     from tflite_converter import converted, quantised_after_training
 

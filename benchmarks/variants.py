@@ -15,7 +15,7 @@ from qatflow.data.manifest import Manifest
 from qatflow.data.reader import calibration
 from qatflow.graph.graph import Graph
 from qatflow.ptq.quantise import quantise
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.training.settings import TrainingSettings
 
 FLOAT, FLOAT_LONGER, TFMOT = "float", "float, extra epochs", "stock tfmot QAT"

@@ -134,7 +134,7 @@ def kill_at_evaluation(monkeypatch, number: int) -> None:
 @pytest.mark.parametrize("which", ["uniform", "sensitive"])
 def test_half_of_the_multiply_adds_are_gone_and_the_integers_are_exact(which, learnt, request):
     from qatflow.graph.store import tensors
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
 
     trained, history, _ = request.getfixturevalue(which)
     assert multiply_adds(trained) / multiply_adds(learnt) == pytest.approx(0.5, abs=0.06)

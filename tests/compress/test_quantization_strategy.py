@@ -69,7 +69,7 @@ def test_channels_that_int8_cannot_hold_are_said_where_the_graph_is_kept(digits,
 
 
 def test_a_layer_that_is_zero_for_all_pictures_is_named_and_its_model_runs(digits, tmp_path, capsys):
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
 
     graph = network("small ResNet")

@@ -25,7 +25,7 @@ from helpers.tiny_model import model_bytes, write_model
 from helpers.unusual_pictures import saved, unusual
 from qatflow.data.preprocess import Preprocessing
 from qatflow.device.build.bundle import open_bundle
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 
 MODELS, PICTURES = 300, 300
 NUMBERS = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\1\0\0\0")

@@ -35,7 +35,7 @@ def models(digits) -> dict[str, bytes]:
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.ptq.quantise import quantise
     from qatflow.quantise.placement import QuantSettings
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.training.keras_model import training_model
 
     pictures = calibration(digits)

@@ -88,7 +88,7 @@ def test_quantised_after_training_it_loses_little(pretrained, data):
     """Per channel; 79.1 of 80.6 on the whole set of 1,000 pictures."""
     from qatflow.graph.store import load
     from qatflow.ptq.quantise import quantise
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
 
     manifest = read_manifest(data)
     pictures, labels = tensors(manifest, "validation", 250)
@@ -107,7 +107,7 @@ def test_trained_for_int8_it_runs_on_the_emulator(pretrained, data, arm_bundle, 
     from qatflow.export.export import export
     from qatflow.graph.store import load
     from qatflow.optimize.optimize import optimize
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
 
     yaml = tmp_path / "compress.yaml"
     yaml.write_text(

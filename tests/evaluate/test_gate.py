@@ -15,7 +15,7 @@ from qatflow.evaluate.gate import gate
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Dense, Input, Reshape, Softmax
 from qatflow.ptq.choose import choose_method
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 
 
 @pytest.fixture(scope="module")

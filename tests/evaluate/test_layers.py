@@ -9,7 +9,7 @@ from helpers.numpy_quantised import quantised
 from qatflow.base.errors import UserError
 from qatflow.evaluate.layers import inspect_layers, table
 from qatflow.graph.passes import run_all
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 
 
 @pytest.fixture

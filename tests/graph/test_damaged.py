@@ -21,7 +21,7 @@ from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.store import from_text, load, tensors, to_json, write
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 
 SETTINGS = QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max")
 MUTANTS = 500  # of the description and of the weights, of each of the two graphs

@@ -148,7 +148,7 @@ def translated(form: str, classes: int) -> tuple[Graph, np.ndarray]:
 
 
 def on_litert(graph: Graph) -> np.ndarray:
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
 
     return Model(convert(graph).content).outputs(PICTURES)
@@ -282,7 +282,7 @@ def test_probabilities_are_in_float_on_the_device_whoever_quantises(form):
     """Sixteen values of a probability below 1/256 would all be 0 in int8."""
     from qatflow.ptq.quantise import quantise
     from qatflow.quantise.as_if_quantised import as_if_quantised
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.tflite.read import operators
     from qatflow.tflite.run import Model
 
@@ -336,7 +336,7 @@ def test_sigmoids_are_trained_for_int8_by_the_loss_of_what_the_device_puts_out(d
     from qatflow.data.reader import tensors
     from qatflow.evaluate.fake_quant_model import fake_quant_model
     from qatflow.models.from_keras import graph_of
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
     from qatflow.training.loss import evaluator
 

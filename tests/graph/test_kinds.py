@@ -35,7 +35,7 @@ from qatflow.graph.shapes import shapes
 from qatflow.graph.thin import thin
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 from qatflow.tflite.single_operator import single_operators

@@ -37,7 +37,7 @@ def test_batch_norm_folds_into_the_scale_and_keeps_the_integers():
         graph.nodes, graph.outputs, {**graph.weights, "conv/kernel": integers},
         weight_scales={"conv/kernel": WeightScale(8, np.float32([0.01]))}, aliases=graph.aliases,
     )  # fmt: skip
-    folded, _ = fold_batch_norm.apply(graph)
+    folded, _ = fold_batch_norm(graph)
     gamma, variance = graph.weights["conv_bn/gamma"], graph.weights["conv_bn/moving_variance"]
     factor = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + 1e-3)
     np.testing.assert_array_equal(folded.weights["conv/kernel"], integers * np.sign(gamma).astype(np.int8))
@@ -57,7 +57,7 @@ def test_padding_folds_only_where_same_pads_alike(size: int, rows: tuple[int, in
     )
     kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 1)).astype(np.float32)
     graph = Graph(nodes, ("dw",), {"dw/depthwise_kernel": kernel})
-    folded, done = fold_padding.apply(graph)
+    folded, done = fold_padding(graph)
     assert bool(done) == folds
     assert ("pad" not in [n.name for n in folded.nodes]) == folds
     images = np.random.default_rng(1).normal(size=(2, size, size, 4))
@@ -72,7 +72,7 @@ def test_batch_norm_with_two_readers_before_it_is_left_alone():
     )
     weights = {k: v for k, v in small_graph().weights.items() if k.startswith("conv")}
     graph = Graph(nodes, ("conv_bn", "conv"), weights)
-    folded, done = fold_batch_norm.apply(graph)
+    folded, done = fold_batch_norm(graph)
     assert done == []
     assert folded == graph
 
@@ -80,6 +80,6 @@ def test_batch_norm_with_two_readers_before_it_is_left_alone():
 def test_a_gamma_of_zero_makes_its_channel_its_beta():
     graph = small_graph()
     graph = with_weight(graph, "conv_bn/gamma", np.float32([0, 1, -1, 0.5]))
-    folded, _ = fold_batch_norm.apply(graph)
+    folded, _ = fold_batch_norm(graph)
     assert not folded.weights["conv/kernel"][..., 0].any()
     assert folded.weights["conv/bias"][0] == graph.weights["conv_bn/beta"][0]

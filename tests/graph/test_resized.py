@@ -19,7 +19,7 @@ from qatflow.graph.graph import Graph, WeightScale
 from qatflow.graph.operations import DepthwiseConv2D, Pad
 from qatflow.graph.resized import Sizes, fixed_channels, fixed_windows, resized
 from qatflow.graph.shapes import shapes
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
 
 pytestmark = pytest.mark.tensorflow

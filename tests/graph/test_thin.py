@@ -17,7 +17,7 @@ from qatflow.graph.graph import Graph, WeightScale
 from qatflow.graph.shapes import shapes
 from qatflow.graph.store import load, save
 from qatflow.graph.thin import as_if_thin, thin
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
 
 # what is zero where a channel is to contribute nothing; the layers that read it keep their weights

@@ -37,7 +37,7 @@ def one_layer(layer: Any, shape: tuple[int, ...] = SHAPE) -> Any:
 
 
 def outputs(graph: Graph, pictures: np.ndarray) -> np.ndarray:
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
 
     return Model(convert(graph).content).outputs(pictures)

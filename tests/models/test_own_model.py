@@ -69,7 +69,7 @@ def float_graph(model: ModelSection, digits, weights: Path | None = None, fine_t
 
 
 def outputs(graph, pictures: np.ndarray) -> np.ndarray:
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
 
     return Model(convert(graph).content).outputs(pictures)

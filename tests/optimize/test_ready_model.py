@@ -23,7 +23,7 @@ from qatflow.optimize.ready import adopt
 from qatflow.ptq.quantise import quantise
 from qatflow.tflite.builder import packed
 from qatflow.tflite.fixed_batch import with_fixed_batch
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
 
 

@@ -123,7 +123,7 @@ def test_an_h5_file_becomes_a_folder_with_its_measured_top1(weights_h5, tmp_path
     from qatflow.config.sections.pretrained import FloatTrainingSection
     from qatflow.graph.store import load
     from qatflow.pretrained.prepare import Source, prepare
-    from qatflow.tflite.from_graph import convert
+    from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
 
     path, pictures, expected = weights_h5

@@ -13,7 +13,7 @@ from helpers.small_networks import network
 from qatflow.data.reader import calibration, tensors
 from qatflow.ptq.quantise import quantise
 from qatflow.ptq.run import quantise_after_training
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
 

@@ -19,7 +19,7 @@ from qatflow.search.candidate import Size
 from qatflow.search.light_nas import LightNASSpace
 from qatflow.search.operators import operators_of
 from qatflow.search.space import Setup
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.latency_table import LatencyTable, read_table, write_table
 from qatflow.tflite.single_operator import single_operators
 

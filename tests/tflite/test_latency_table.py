@@ -20,7 +20,7 @@ from qatflow.graph.channels import channels
 from qatflow.graph.resized import Sizes, resized
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.single_operator import single_operators
 
 pytestmark = pytest.mark.device

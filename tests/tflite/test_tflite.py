@@ -13,8 +13,7 @@ from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.operations import Conv2D, Input, Softmax
 from qatflow.graph.silent_channels import silence
-from qatflow.tflite.from_graph import convert
-from qatflow.tflite.lower import lower
+from qatflow.tflite.lower import convert, lower
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 

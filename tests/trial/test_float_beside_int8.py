@@ -31,7 +31,7 @@ from qatflow.graph.operations import (
 )
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 from qatflow.tflite.verify import verify

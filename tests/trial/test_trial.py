@@ -23,7 +23,7 @@ from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.builder import ModelBuilder
 from qatflow.tflite.check import check_model
 from qatflow.tflite.device_rules import broken_rules
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.trial.lowering import lower_on_trial
 from qatflow.trial.start import try_lowering

@@ -12,7 +12,7 @@ from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.evaluate.layers import inspect_layers, table
 from qatflow.graph.store import load_files
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 
 
 def main(argv: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from qatflow.base.sums import read_checked
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import from_text, load, to_json, write
 from qatflow.tflite.builder import FILE_IDENTIFIER
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 
 METADATA = "qatflow.graph"
 

@@ -30,7 +30,7 @@ Real = Annotated[float, Between(-FLOAT_MAX, FLOAT_MAX)]
 Share = Annotated[float, Between(0, 1)]
 
 Padding = Literal["same", "valid"]
-Activation = Literal["relu", "relu6"]
+FusedActivation = Literal["relu", "relu6"]
 Pair = tuple[Pixels, Pixels]
 
 
@@ -48,7 +48,7 @@ class Conv2D:
     strides: Pair
     padding: Padding
     dilations: Pair = (1, 1)
-    activation: Activation | None = None
+    activation: FusedActivation | None = None
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class DepthwiseConv2D:
     strides: Pair
     padding: Padding
     dilations: Pair = (1, 1)
-    activation: Activation | None = None
+    activation: FusedActivation | None = None
 
 
 @dataclass(frozen=True)
 class Dense:
     """Matrix product with the last axis."""
 
-    activation: Activation | None = None
+    activation: FusedActivation | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Relu6:
 class Add:
     """Sum of two tensors, broadcast as NumPy and Keras do it (`kinds.broadcast`)."""
 
-    activation: Activation | None = None
+    activation: FusedActivation | None = None
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ convolution changes with the zeros around its pictures, so that every tensor kee
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 
 from qatflow.graph.channels import NEVER, Channels
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.initial import glorot_uniform
 from qatflow.graph.kinds import VECTORS, with_channels
 from qatflow.graph.operations import DepthwiseConv2D, Pad, Pair
 from qatflow.graph.shapes import shapes
@@ -32,6 +32,21 @@ class Sizes:
 
     channels: Mapping[str, int] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
+
+
+def glorot_uniform(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    """Return a new kernel as Keras draws it, float32 of that shape.
+
+    The values are uniform in ±√(6 / (fan in + fan out)) (Glorot and Bengio 2010). Fans are those of Keras for every
+    kind of kernel: the last two axes, times the elements of the window before them.
+
+    Args:
+        shape: of the kernel.
+        random: generator of the values.
+    """
+    window = prod(shape[:-2])
+    limit = np.sqrt(6 / (window * (shape[-2] + shape[-1])))
+    return random.uniform(-limit, limit, shape).astype(np.float32)
 
 
 def fixed_channels(found: Channels) -> dict[str, str]:

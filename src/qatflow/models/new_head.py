@@ -8,9 +8,9 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import LOOKED_THROUGH, head_of
-from qatflow.graph.initial import glorot_uniform
 from qatflow.graph.kinds import with_channels
 from qatflow.graph.operations import PASS_THROUGH, Conv2D, Dense, Softmax
+from qatflow.graph.resized import glorot_uniform
 from qatflow.graph.shapes import shapes
 
 

@@ -15,7 +15,7 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.store import load_files
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.tflite.check import check_model
-from qatflow.tflite.from_graph import Converted, convert
+from qatflow.tflite.lower import Converted, convert
 from qatflow.tflite.verify import verify
 
 

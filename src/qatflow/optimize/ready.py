@@ -14,7 +14,7 @@ from qatflow.optimize.background import without_background
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.tflite.check import check_model
 from qatflow.tflite.fixed_batch import COMPARED, check_same, with_fixed_batch
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
 from qatflow.tflite.verify import verify

@@ -17,7 +17,7 @@ from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Size, Tokens
 from qatflow.search.space import Setup
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.latency_table import read_table
 
 

@@ -1,31 +1,45 @@
-"""A graph, after its passes, as a .tflite model with a batch of 1.
+"""A graph made into a .tflite model with a batch of 1.
 
-Where a node's kernel, or the tensor it makes, has a scale, it runs in int8; the rest runs in float32, with QUANTIZE and
-DEQUANTIZE between the two. Inputs and outputs are float32. Softmax stays in float, so that small probabilities survive.
+Nodes whose kernel or output tensor has a scale run in int8. The others run in float32, with QUANTIZE and DEQUANTIZE in
+between. Inputs and outputs are float32. Softmax stays in float, so that small probabilities survive.
 """
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.base.errors import UserError
-from qatflow.graph.graph import Graph, Node
-from qatflow.graph.kinds import Shape
-from qatflow.graph.operations import FLOAT_ONLY, PASS_THROUGH, Input
-from qatflow.graph.shapes import shapes
-from qatflow.graph.silent_channels import least_scale
-from qatflow.tflite.builder import ModelBuilder
+from qatflow.graph.graph import Graph
+from qatflow.graph.passes import run_all
+from qatflow.tflite.lowering import Lowering
 from qatflow.tflite.operators import LOWER
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Scale and zero point of an int8 tensor."""
+class Converted:
+    """A .tflite model and how it was made.
 
-    scale: float
-    zero_point: int
+    Attributes:
+        graph: the graph after the passes.
+        done: a line for each change, by pass.
+        content: the model's bytes.
+    """
+
+    graph: Graph
+    done: dict[str, list[str]]
+    content: bytes
+
+
+def convert(graph: Graph, metadata: dict[str, bytes] | None = None) -> Converted:
+    """Return the .tflite model of a float or quantised graph as it comes from training or disk: passes, then lowering.
+
+    Args:
+        graph: before any pass.
+        metadata: named blobs to store in the model.
+
+    Raises:
+        UserError: the run-time has no kernel for an operation or a width; all such nodes are listed.
+    """
+    passed, done = run_all(graph)
+    return Converted(passed, done, lower(passed, "qatflow", metadata))
 
 
 def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = None) -> bytes:
@@ -42,7 +56,10 @@ def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = No
     problems = unsupported(graph)
     if problems:
         raise UserError("the device's run-time cannot execute: " + "; ".join(problems))
-    return Lowering(graph).run(description, metadata or {})
+    lowering = Lowering(graph)
+    for node in graph.nodes:
+        LOWER[type(node.operation)](lowering, node)
+    return lowering.pack(description, metadata or {})
 
 
 def unsupported(graph: Graph) -> list[str]:
@@ -66,170 +83,3 @@ def unsupported(graph: Graph) -> list[str]:
         if scale.scale is None
     ]
     return problems
-
-
-class Lowering:
-    """A model on its way into a .tflite file: what `operators.LOWER` adds each node to.
-
-    Attributes:
-        graph: the graph.
-        shapes: of each tensor, without the batch.
-        builder: the file.
-    """
-
-    def __init__(self, graph: Graph):
-        self.graph = graph
-        self.shapes = shapes(graph)
-        self.builder = ModelBuilder()
-        self._float: dict[str, int] = {}
-        self._int8: dict[str, int] = {}
-        self._rounded: dict[str, int] = {}
-        self._other_grids: dict[tuple[str, Grid], int] = {}
-        self._grids: dict[str, Grid] = {
-            name: Grid(s.scale, s.zero_point) for name, s in graph.activation_scales.items() if s.scale is not None
-        }
-
-    def run(self, description: str, metadata: dict[str, bytes]) -> bytes:
-        """Lower every node and pack the file; arguments as `lower`."""
-        for node in self.graph.nodes:
-            LOWER[type(node.operation)](self, node)
-        for name, content in metadata.items():
-            self.builder.metadata(name, content)
-        inputs = [(n.name, self._float[n.name]) for n in self.graph.nodes if isinstance(n.operation, Input)]
-        outputs = [(name, self.as_float(name)) for name in self.graph.outputs]
-        return self.builder.pack(inputs, outputs, description)
-
-    def shape(self, name: str) -> Shape:
-        """Return the shape of a node's tensor, with the batch of 1."""
-        return (1, *self.shapes[name])
-
-    def as_float(self, name: str) -> int:
-        """Return the tensor in float32; where it has a scale, the rounded values that its readers had in training."""
-        if name not in self._grids:
-            return self._float[name]
-        if name not in self._rounded:
-            source = self.as_int8(name)
-            self._rounded[name] = self.builder.tensor(f"{name}/float", self.shape(name), np.float32)
-            self.builder.operator("DEQUANTIZE", [source], [self._rounded[name]], schema.DequantizeOptionsT(), version=2)
-        return self._rounded[name]
-
-    def as_int8(self, name: str, grid: Grid | None = None) -> int:
-        """Return the tensor in int8, quantised if need be; with `grid`, of that scale and zero point."""
-        if name not in self._int8:
-            source = self._float[name]
-            index = self.new_int8(name, self._grids[name])
-            self.builder.operator("QUANTIZE", [source], [index], schema.QuantizeOptionsT())
-        return self._int8[name] if grid in (None, self._grids[name]) else self._requantised(name, grid)
-
-    def _requantised(self, name: str, grid: Grid) -> int:
-        key = (name, grid)
-        if key not in self._other_grids:
-            index = self.builder.tensor(
-                f"{name}/requantised{len(self._other_grids)}",
-                self.shape(name),
-                np.int8,
-                np.asarray([grid.scale], np.float32),
-                zero_point=grid.zero_point,
-            )
-            self.builder.operator("QUANTIZE", [self._int8[name]], [index], schema.QuantizeOptionsT(), version=2)
-            self._other_grids[key] = index
-        return self._other_grids[key]
-
-    def new_float(self, name: str) -> int:
-        """Add the tensor that a node makes in float32."""
-        self._float[name] = self.builder.tensor(name, self.shape(name), np.float32)
-        return self._float[name]
-
-    def new_int8(self, name: str, grid: Grid) -> int:
-        """Add the tensor that a node makes in int8."""
-        self._grids[name] = grid
-        self._int8[name] = self.builder.tensor(
-            f"{name}/int8" if name in self._float else name,
-            self.shape(name),
-            np.int8,
-            np.asarray([grid.scale], np.float32),
-            zero_point=grid.zero_point,
-        )
-        return self._int8[name]
-
-    def constant(self, name: str, data: np.ndarray, scale: np.ndarray | None = None, axis: int = 0) -> int:
-        """Add a constant; arguments as `ModelBuilder.tensor`."""
-        return self.builder.tensor(name, data.shape, data.dtype, scale, axis, data)
-
-    def simple(
-        self,
-        node: Node,
-        operator: str,
-        options: Any,
-        extra: tuple[int, ...] = (),
-        *,
-        int8_version: int,
-        float_version: int = 1,
-        one_grid: bool = False,
-    ) -> None:
-        """Add an operator without weights: in int8 where its tensor has a scale, or where it passes one through.
-
-        Args:
-            node: the node.
-            operator: builtin name.
-            options: of the operator.
-            extra: constants behind its inputs.
-            int8_version: of the operator in int8.
-            float_version: of the operator in float32.
-            one_grid: the kernel takes inputs of the output's scale and zero point alone; others are requantised.
-        """
-        sources = [self._grids.get(name) for name in node.inputs]
-        grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
-        integers = grid is not None and all(source is not None for source in sources)
-        if integers and node.name not in self.graph.in_float and not isinstance(node.operation, FLOAT_ONLY):
-            assert grid is not None
-            inputs = [self.as_int8(name, grid if one_grid else None) for name in node.inputs]
-            self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, grid)], options, int8_version)
-        else:
-            inputs = [self.as_float(name) for name in node.inputs]
-            self.builder.operator(operator, [*inputs, *extra], [self.new_float(node.name)], options, float_version)
-
-    def weighted(
-        self, node: Node, operator: str, kernel: np.ndarray, axis: int, options: Any, *, int8_version: int
-    ) -> None:
-        """Add a conv, depthwise conv or dense; `kernel` is in TensorFlow Lite's layout, channels along `axis`."""
-        name = node.kernel
-        assert name is not None
-        source = node.inputs[0]
-        channels = kernel.shape[axis]
-        bias = self.graph.weights.get(node.weight("bias"), np.zeros(channels, np.float32))
-        known = self.graph.weight_scales.get(name)
-        if known is None:
-            weights = [self.constant(name, kernel), self.constant(node.weight("bias"), bias)]
-            self.builder.operator(operator, [self.as_float(source), *weights], [self.new_float(node.name)], options)
-            return
-        if source not in self._grids or node.name not in self._grids:
-            raise UserError(f"{node.name}: its weights are int8 but the tensor it reads or makes has no scale")
-        scale = self._fitting(node, kernel, axis, bias, known.scale)
-        step = scale.astype(np.float64) * self._grids[source].scale
-        weights = [
-            self.constant(name, kernel, scale, axis),
-            self.constant(node.weight("bias"), np.rint(bias / step).astype(np.int32), step.astype(np.float32)),
-        ]
-        inputs = [self.as_int8(source), *weights]
-        output = self.new_int8(node.name, self._grids[node.name])
-        self.builder.operator(operator, inputs, [output], options, int8_version)
-
-    def _fitting(self, node: Node, kernel: np.ndarray, axis: int, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Return the scale with that of channels that are all zero raised to what the kernels can run.
-
-        One scale for all channels becomes one a channel where some have to be raised.
-        """
-        least = least_scale(bias, self._grids[node.inputs[0]].scale, self._grids[node.name].scale)
-        small = np.flatnonzero(scale < least)
-        if not small.size:
-            return scale
-        filled = [int(channel) for channel in small if np.take(kernel, channel, axis).any()]
-        if filled:
-            raise UserError(
-                f"{node.name}: in the channels {filled} the kernel's scale is so small that the bias beside it does "
-                "not fit int32; training sets such kernels to zero: train again"
-            )
-        raised = np.broadcast_to(scale, least.shape).copy()
-        raised[small] = np.nextafter(least[small].astype(np.float32), np.float32(np.inf))
-        return raised

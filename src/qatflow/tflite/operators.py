@@ -1,9 +1,7 @@
 """How each operation of a graph becomes an operator of TensorFlow Lite: one function an operation, one table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -33,9 +31,7 @@ from qatflow.graph.operations import (
     Tanh,
     UpSample,
 )
-
-if TYPE_CHECKING:
-    from qatflow.tflite.lower import Lowering
+from qatflow.tflite.lowering import Lowering
 
 PADDING = {"same": schema.Padding.SAME, "valid": schema.Padding.VALID}
 ACTIVATIONS = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.graph.store import load
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
 from qatflow.trial.start import OUTPUTS, PICTURES
 

@@ -13,7 +13,7 @@ from qatflow.graph.graph import Graph
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.check import check_model
-from qatflow.tflite.from_graph import convert
+from qatflow.tflite.lower import convert
 from qatflow.tflite.verify import verify
 from qatflow.trial.float_ranges import float_ranges
 
