@@ -8,7 +8,7 @@ from qatflow.config.read_recipe import load_compress
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.config import Config
 from qatflow.data.manifest import FILE, Manifest, read_manifest
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 
 DEFAULT = Path("config/config.yaml")  # relative to the repository's root, as Snakemake has it

@@ -22,7 +22,7 @@ from typing import Any
 from heading import heading
 from qatflow.base.cli import entry
 from qatflow.data.manifest import Manifest
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.training.runtime import start
 
@@ -122,8 +122,8 @@ def steps(manifest: Manifest, alpha: float, batch: int, augmentation: Any) -> tu
 
     from imagenet_weights import training_step
     from qatflow.data.pipeline import training_data
+    from qatflow.models.architectures import mobilenet_v1
     from qatflow.models.from_keras import graph_of
-    from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.training.keras_model import training_model
 
     spec = manifest.preprocessing

@@ -33,8 +33,8 @@ def random_graph(pictures: np.ndarray) -> Graph:
     Args:
         pictures: float32 [n, height, width, 3].
     """
+    from qatflow.models.architectures import mobilenet_v1
     from qatflow.models.from_keras import graph_of
-    from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.training.keras_model import training_model
 
     # momentum 0: the moving statistics become those of the one batch

@@ -56,7 +56,7 @@ def steps(width: float, size: int) -> dict[str, Callable[[Any, Any], Any]]:
 
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.models.from_keras import graph_of
-    from qatflow.models.mobilenet_v1 import mobilenet_v1
+    from qatflow.models.architectures import mobilenet_v1
     from qatflow.training.keras_model import training_model
     from stock_tfmot import quantised_mobilenet, without_softmax
 

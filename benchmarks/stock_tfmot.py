@@ -25,7 +25,7 @@ def quantised_mobilenet(graph: Graph, model: ModelSection, freeze_batch_norm: bo
     """Return tfmot's quantised Keras model with a graph's weights: pictures to probabilities.
 
     Args:
-        graph: float, as `models.mobilenet_v1` makes it.
+        graph: float, as `models.architectures.mobilenet_v1` makes it.
         model: the network that the graph is of.
         freeze_batch_norm: keep batch-norm as it is in training.
     """

@@ -20,7 +20,7 @@ from qatflow.base.errors import UserError
 from qatflow.data.example import Record
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import RejectedError, decode, stored
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records, tensors
 from qatflow.data.sources.folder import FolderSource

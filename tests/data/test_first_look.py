@@ -9,7 +9,7 @@ from helpers.pictures import class_folders, noise, save, write
 from qatflow.base.errors import UserError
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.sources.folder import FolderSource, open_folder
 

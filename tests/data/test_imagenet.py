@@ -16,8 +16,8 @@ from helpers.places import ROOT
 from helpers.workflow_helpers import copy_project
 from qatflow.base.errors import UserError
 from qatflow.data.reader import open_manifest, records
-from qatflow.data.sources import SOURCES
 from qatflow.data.sources.file_source import FileSource
+from qatflow.data.sources.table import SOURCES
 
 # In the order of ILSVRC2012_ID, which the real ones have at places 1, 2, 3 and 1000: another than the sorted one.
 BY_NUMBER = ("n02119789", "n02100735", "n02110185", "n03255030")

@@ -10,12 +10,12 @@ from qatflow.base.errors import UserError
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
 from qatflow.data.picture import RejectedError
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records
-from qatflow.data.source_files import named_files
-from qatflow.data.sources import SOURCES
 from qatflow.data.sources.file_source import FileSource
+from qatflow.data.sources.source_files import named_files
+from qatflow.data.sources.table import SOURCES
 
 
 def pictures(root: Path, *names: str) -> None:

@@ -8,7 +8,7 @@ from qatflow.base.errors import UserError
 from qatflow.data import augment
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import records, tensors
 

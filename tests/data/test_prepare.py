@@ -15,11 +15,11 @@ from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.data import tfrecord
 from qatflow.data.picture import decode
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
+from qatflow.data.preparation.split import balanced, stratified
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.data.reader import calibration, open_manifest, pictures, records, tensors
 from qatflow.data.sources.digits import DigitsSource
-from qatflow.data.split import balanced, stratified
 
 DIGITS = Settings(
     name="digits",

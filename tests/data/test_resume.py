@@ -19,9 +19,9 @@ from helpers.pictures import class_folders, noise, save, write
 from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.data import prepare as preparation
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
+from qatflow.data.preparation.progress import Progress
 from qatflow.data.preprocess import Preprocessing
-from qatflow.data.progress import Progress
 from qatflow.data.reader import open_manifest, records
 
 SPEC = Preprocessing(32, "stretch", 3, (127.5,), (127.5,))

@@ -16,10 +16,10 @@ from qatflow.base.errors import UserError
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
 from qatflow.data.picture import RejectedError, decode, encode, stored
-from qatflow.data.sources import SOURCES
 from qatflow.data.sources.digits import DigitsSource
 from qatflow.data.sources.folder import FolderSource
 from qatflow.data.sources.idx import DEBIAN_FOLDER, FASHION_MNIST_LABELS, FASHION_MNIST_SHA256, IdxSource, open_idx
+from qatflow.data.sources.table import SOURCES
 
 
 def save(path: Path, size: tuple[int, int] = (6, 4), mode: str = "RGB", **options) -> np.ndarray:

@@ -16,10 +16,10 @@ from qatflow.base.errors import UserError
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
 from qatflow.data.picture import decode
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records
-from qatflow.data.sources import open_source
+from qatflow.data.sources.table import open_source
 
 INSTALLED = importlib.util.find_spec("tensorflow_datasets") is not None
 needed = pytest.mark.skipif(not INSTALLED, reason="tensorflow-datasets is not installed (it is no dependency)")

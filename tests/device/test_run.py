@@ -27,7 +27,7 @@ from helpers.tiny_model import model_bytes, write_model
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
 from qatflow.data import reader
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.demo import Demo

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from helpers.places import ROOT
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 
 FOLDER = Path(os.environ.get("QATFLOW_VERIFICATION_DATA", ROOT.parent / "shared" / "data"))

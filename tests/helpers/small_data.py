@@ -8,7 +8,7 @@ from typing import Any
 
 from helpers import shared
 from qatflow.data.manifest import Manifest, read_manifest
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 
 

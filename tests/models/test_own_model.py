@@ -170,7 +170,7 @@ def test_weights_that_keras_3_wrote_are_taken_as_the_message_says(start, tmp_pat
         f"np.save({str(tmp_path / 'y.npy')!r}, m(np.ones((1, 32, 32, 1), 'f')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    from qatflow.models.mobilenet_v1 import mobilenet_v1
+    from qatflow.models.architectures import mobilenet_v1
     from qatflow.pretrained.keras_weights import load_weights
 
     model = mobilenet_v1((32, 32, 1), 10, 0.25, 0.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qatflow.data.manifest import Manifest
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import tensors
 

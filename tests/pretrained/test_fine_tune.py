@@ -15,8 +15,8 @@ from helpers.flowers import KINDS, OTHERS, flower_folder, flowers
 from qatflow.config.sections.model import ModelSection
 from qatflow.config.sections.pretrained import FloatTrainingSection
 from qatflow.data.manifest import Manifest, read_manifest
-from qatflow.data.prepare import Settings
-from qatflow.data.prepare import prepare as prepare_data
+from qatflow.data.preparation.prepare import Settings
+from qatflow.data.preparation.prepare import prepare as prepare_data
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import tensors
 from qatflow.pretrained.training_settings import float_training

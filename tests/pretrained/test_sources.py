@@ -101,8 +101,8 @@ def model():
 
 def loaded(path: Path, alpha: float = 0.25, channels: int = 1, classes: int = 10) -> dict[str, np.ndarray]:
     """The weights of a file in MobileNetV1."""
+    from qatflow.models.architectures import mobilenet_v1
     from qatflow.models.from_keras import graph_of
-    from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.pretrained.keras_weights import load_weights
 
     keras = mobilenet_v1((32, 32, channels), classes, alpha, 0.0)

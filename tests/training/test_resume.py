@@ -37,8 +37,8 @@ def start():
 def graph_and_settings():
     import tf_keras
 
+    from qatflow.models.architectures import mobilenet_v1
     from qatflow.models.from_keras import graph_of
-    from qatflow.models.mobilenet_v1 import mobilenet_v1
     from qatflow.training.settings import TrainingSettings
 
     tf_keras.backend.clear_session()  # names count from 1, whatever was built before

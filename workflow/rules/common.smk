@@ -14,7 +14,7 @@ from qatflow.config.sections.base import STATE_KEYS
 from qatflow.config.results_owner import Origin, check_owner, record_owner
 from qatflow.config.resolved import resolved
 from qatflow.config.written import as_written
-from qatflow.data.source_files import named_files
+from qatflow.data.sources.source_files import named_files
 from qatflow.base.errors import UserError
 from qatflow.base.places import PROJECT, from_here
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from qatflow.base.cli import entry
 from qatflow.config.sections.base import SEEDS
 from qatflow.config.sections.flags import json_object, within
-from qatflow.data.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
-from qatflow.data.source_files import SPLITS
-from qatflow.data.sources import SOURCES
+from qatflow.data.sources.source_files import SPLITS
+from qatflow.data.sources.table import SOURCES
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,14 +1,56 @@
-"""The architectures by name. TensorFlow is loaded when one is built."""
+"""The built-in architectures by name, as tf_keras.applications builds them. TensorFlow is loaded when one is built.
+
+All have random weights by TensorFlow's global seed, and take pictures of at least 32 × 32 pixels.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
-from qatflow.models.mobilenet_v1 import mobilenet_v1
-from qatflow.models.mobilenet_v2 import mobilenet_v2
-from qatflow.models.resnet50 import resnet50
-
 Build = Callable[[tuple[int, int, int], int, float, float], Any]
 """Input shape, classes, width multiplier and dropout to a tf_keras model with random weights."""
+
+
+def mobilenet_v1(shape: tuple[int, int, int], classes: int, alpha: float, dropout: float) -> Any:
+    """Return MobileNetV1 (Howard et al. 2017, arXiv:1704.04861) as a Keras model.
+
+    Args:
+        shape: height, width and channels of a picture.
+        classes: number of classes.
+        alpha: width multiplier.
+        dropout: rate before the classifier, in training.
+    """
+    from tf_keras import applications
+
+    return applications.MobileNet(shape, alpha=alpha, dropout=dropout, weights=None, classes=classes)
+
+
+def mobilenet_v2(shape: tuple[int, int, int], classes: int, alpha: float, dropout: float) -> Any:
+    """Return MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) as a Keras model.
+
+    Args:
+        shape: height, width and channels of a picture.
+        classes: number of classes.
+        alpha: width multiplier.
+        dropout: has no effect: the architecture has none.
+    """
+    from tf_keras import applications
+
+    return applications.MobileNetV2(shape, alpha=alpha, weights=None, classes=classes)
+
+
+def resnet50(shape: tuple[int, int, int], classes: int, alpha: float, dropout: float) -> Any:
+    """Return ResNet50 (He et al. 2015, arXiv:1512.03385) as a Keras model.
+
+    Args:
+        shape: height, width and channels of a picture.
+        classes: number of classes.
+        alpha: has no effect: the architecture has one width.
+        dropout: has no effect: the architecture has none.
+    """
+    from tf_keras import applications
+
+    return applications.ResNet50(weights=None, input_shape=shape, classes=classes)
+
 
 ARCHITECTURES: dict[str, Build] = {
     "MobileNetV1": mobilenet_v1,

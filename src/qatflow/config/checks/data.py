@@ -9,8 +9,8 @@ from qatflow.config.paths import file_problem, folder_problem, overlap
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
 from qatflow.config.validate import Problem, problem
-from qatflow.data import class_folders
-from qatflow.data.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
+from qatflow.data.sources import class_folders
+from qatflow.data.sources.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
 
 NEEDED = {
     "folder": "the folder that holds one folder a class",

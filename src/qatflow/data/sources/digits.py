@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.data.picture import Encoded, encode
-from qatflow.data.sources.listing import Listing
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Listing, Rejected
 
 ENLARGE = 3
 

@@ -5,8 +5,7 @@ import stat
 from pathlib import Path
 
 from qatflow.data.picture import Encoded, RejectedError, stored
-from qatflow.data.sources.listing import Listing
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Listing, Rejected
 
 LARGEST_FILE = 1 << 28  # bytes; it and its pixels must find room in what the rule asks for a core
 

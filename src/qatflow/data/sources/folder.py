@@ -8,11 +8,10 @@ from PIL import Image
 
 from qatflow.base.archive import extract_once, is_archive
 from qatflow.base.errors import UserError
-from qatflow.data.class_folders import SPLIT_FOLDERS, doubts, files, folders, has_splits, is_clutter, problem
-from qatflow.data.source_files import Split
+from qatflow.data.sources.class_folders import SPLIT_FOLDERS, doubts, files, folders, has_splits, is_clutter, problem
 from qatflow.data.sources.file_source import FileSource
-from qatflow.data.sources.listing import text_of
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Rejected, text_of
+from qatflow.data.sources.source_files import Split
 
 
 class FolderSource(FileSource):

@@ -14,9 +14,8 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.base.fetch import fetch
 from qatflow.data.picture import Encoded, encode
-from qatflow.data.source_files import Split
-from qatflow.data.sources.listing import Listing
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Listing, Rejected
+from qatflow.data.sources.source_files import Split
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST_URLS = (

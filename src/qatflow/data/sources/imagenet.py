@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.data.class_folders import is_clutter
-from qatflow.data.source_files import KIT, MAP, META, NUMBERS, TRAIN, VALIDATION, WORDNET_IDS
+from qatflow.data.sources.class_folders import is_clutter
 from qatflow.data.sources.file_source import FileSource
-from qatflow.data.sources.listing import text_of
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Rejected, text_of
+from qatflow.data.sources.source_files import KIT, MAP, META, NUMBERS, TRAIN, VALIDATION, WORDNET_IDS
 
 WORDNET_ID = re.compile(r"n\d{8}")
 PICTURE_NUMBER = re.compile(r"_(\d{8})\.[A-Za-z]+$")  # ILSVRC2012_val_00000001.JPEG

@@ -1,20 +1,43 @@
-"""The pictures of a source as columns, so that a million of them take some tens of megabytes."""
+"""The pictures of a source, listed but not read: kept as columns, so that a million take some tens of megabytes."""
 
 import hashlib
 import os
 import unicodedata
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
 
-from qatflow.data.source_files import SPLITS, Split
-from qatflow.data.sources.source import Picture
+from qatflow.data.sources.source_files import SPLITS, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a source, not read yet.
+
+    Attributes:
+        key: names it within the source; stable from run to run and from machine to machine.
+        label: index into the source's labels.
+        split: the source's own split; `train` where the source has none.
+    """
+
+    key: str
+    label: int
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A picture that is left out, and why; a line of rejected.csv."""
+
+    key: str
+    reason: str
 
 
 class Listing(Sequence[Picture]):
-    """Pictures that are made when they are asked for, of names, labels and splits kept as bytes and numbers.
+    """Pictures, each made on access; names, labels and splits are kept as bytes and numbers.
 
     A picture takes the bytes of its name and 13 more.
     """

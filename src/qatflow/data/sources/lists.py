@@ -1,15 +1,43 @@
-"""`lists`: train_list.txt, val_list.txt and test_list.txt with "path label" a line, as PaddleSlim's reader has them."""
+"""`lists` and `csv`: files that list pictures with their labels, as text lines or as a table.
 
-from collections.abc import Iterator
+A list is read twice: first for its labels, which give the classes, then for its pictures.
+"""
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from qatflow.base.errors import UserError
-from qatflow.data.source_files import LISTS, NAMES, SPLITS, Split
 from qatflow.data.sources.file_source import FileSource
-from qatflow.data.sources.labelled import Entry, add_entries
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Rejected, key_of
+from qatflow.data.sources.source_files import LISTS, NAMES, SPLITS, Split
 
-SPLIT_OF: dict[str, Split] = dict(zip(LISTS, SPLITS, strict=True))
+SPLIT_OF_LIST: dict[str, Split] = dict(zip(LISTS, SPLITS, strict=True))
+SPLIT_OF_COLUMN: dict[str, Split] = {
+    "": "train", "train": "train", "val": "validation", "validation": "validation", "test": "test",
+}  # fmt: skip
+DRIVE = re.compile(rb"[A-Za-z]:[\\/]")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a list.
+
+    Attributes:
+        where: file and line, as `train_list.txt:12`.
+        path: of the picture, relative to the list's folder or absolute.
+        label: as it is written.
+        split: that the picture belongs to.
+    """
+
+    where: str
+    path: bytes
+    label: str
+    split: Split
 
 
 def open_lists(path: Path | None, downloads: Path) -> FileSource:
@@ -19,7 +47,7 @@ def open_lists(path: Path | None, downloads: Path) -> FileSource:
     labels.txt beside the lists, a name a line, names the classes. val_list.txt and test_list.txt may be missing.
 
     Raises:
-        UserError: there is no train_list.txt that can be read, or see `labelled.add_entries`.
+        UserError: there is no train_list.txt that can be read, or see `add_entries`.
     """
     if path is None:
         raise UserError("data.path is missing: data.source `lists` needs the folder that holds train_list.txt")
@@ -27,19 +55,194 @@ def open_lists(path: Path | None, downloads: Path) -> FileSource:
     present = [name for name in LISTS if (path / name).is_file()]
     if "train_list.txt" not in present:
         raise UserError(f"data.path: {path} holds no train_list.txt: give the folder that holds the lists")
-    add_entries(source, lambda: (entry for name in present for entry in _entries(path / name)), path / NAMES)
+    add_entries(source, lambda: (entry for name in present for entry in _text_entries(path / name)), path / NAMES)
     return source
 
 
-def _entries(path: Path) -> Iterator[Entry | Rejected]:
+def open_csv(path: Path | None, downloads: Path) -> FileSource:
+    """Open the list at `path`: UTF-8 with a header line; the pictures' paths are relative to its folder.
+
+    Labels are the names of the classes, or their numbers from 0 where all of training are whole numbers; labels.txt
+    beside the list names and orders the classes. Without a split (train, val or validation, test) a picture is for
+    training. Other columns are left alone.
+
+    Raises:
+        UserError: the file cannot be read or lacks a column, or see `add_entries`.
+    """
+    if path is None:
+        raise UserError("data.path is missing: data.source `csv` needs the list, with the columns path and label")
+    source = FileSource(path.parent, f"pictures of the list {path.name}")
+    add_entries(source, lambda: _csv_entries(path), path.parent / NAMES)
+    return source
+
+
+def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejected]], names: Path) -> None:
+    """Read the list twice: first for its labels, then fill the source with its pictures.
+
+    Labels are names, or where all of training are whole numbers they are the numbers of the classes, from 0. The file
+    `names` (a class name a line, in the order of their numbers) names the classes if it is there; without it names are
+    numbered in their order, and of numbers none may be left out. Entries whose label no class has are rejected.
+
+    Args:
+        source: gets its pictures, labels and rejected ones.
+        entries: reads the list anew each time.
+        names: where the classes may be named.
+
+    Raises:
+        UserError: fewer than two classes, or numbers that leave some out.
+    """
+    first: dict[str, str] = {}
+    for entry in entries():
+        if isinstance(entry, Entry) and entry.split == "train":
+            first.setdefault(entry.label, entry.where)
+    numbered = all(label.isdecimal() for label in first)
+    named = _named(names, unique=not numbered)
+    if len(first) < 2:
+        raise UserError(f"data.path: the list of training pictures has {len(first)} classes: at least two are needed")
+    if named is None and numbered:
+        named = _all_numbers(first, names)
+    source.labels = named or tuple(sorted(first))
+    twice = Counter(source.labels)  # a name of two classes finds neither
+    numbers = {name: number for number, name in enumerate(source.labels) if twice[name] == 1}
+    known = f"{names.name} does not name it" if named is not None else "no training picture has it"
+    backslashes = 0
+    for entry in entries():
+        if isinstance(entry, Rejected):
+            source.rejected.append(entry)
+            continue
+        number = int(entry.label) if numbered and entry.label.isdecimal() else numbers.get(entry.label, -1)
+        if numbered and entry.label.isdecimal() and number >= len(source.labels):
+            reason = f"its label {entry.label} is out of range: there are {len(source.labels)} classes, from 0"
+            source.rejected.append(Rejected(_key(entry), reason))
+        elif number < 0:
+            source.rejected.append(Rejected(_key(entry), f"its label {entry.label!r} is none of the classes: {known}"))
+        else:
+            path = from_windows(entry.path, names.parent, entry.where)
+            backslashes += path != entry.path
+            source.pictures.add(path, number, entry.split)
+    if backslashes:
+        source.warnings.append(f"{backslashes} paths are written with \\ as on Windows; they are read with / instead")
+
+
+def from_windows(path: bytes, root: Path, where: str) -> bytes:
+    """Return the path of a picture with `/`, where it is written with Windows' `\\` and only so is a file there.
+
+    Args:
+        path: as it is written in a list, relative to `root` or absolute.
+        root: the folder of the list.
+        where: file and line, for the message.
+
+    Raises:
+        UserError: it begins with a drive (`C:`), which no path here does; the message has the path to write.
+    """
+    if b"\\" not in path and not DRIVE.match(path):
+        return path
+    if _is_file(root, path):
+        return path
+    parts = path.replace(b"\\", b"/").split(b"/")
+    if not DRIVE.match(path):
+        other = b"/".join(parts)
+        return other if _is_file(root, other) else path
+    ends = (b"/".join(parts[first:]) for first in range(1, len(parts)))
+    found = next((end for end in ends if _is_file(root, end)), None)
+    better = f"write {key_of(found)}" if found else f"write it relative to {root}, with /, as class/picture.jpg"
+    raise UserError(f"data.path: {where}: {key_of(path)} is a path of Windows, with a drive: {better}")
+
+
+def _is_file(root: Path, path: bytes) -> bool:
+    try:
+        return (root / os.fsdecode(path)).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _key(entry: Entry) -> str:
+    return f"{entry.where}: {key_of(entry.path)}"
+
+
+def _named(names: Path, unique: bool) -> tuple[str, ...] | None:
+    """Return the class names, a line each; None where there is no such file.
+
+    Labels that are numbers find their class by its line, so two classes may then have one name: the usual list of
+    ImageNet's classes has two cranes.
+    """
+    try:
+        lines = names.read_text("utf-8-sig").split("\n")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"data.path: {names} cannot be read ({error}): it must be UTF-8, a class name a line"
+        ) from error
+    lines = [line.strip() for line in lines]
+    while lines and not lines[-1]:
+        lines.pop()
+    known: dict[str, int] = {}
+    for number, name in enumerate(lines, start=1):
+        if not name:
+            raise UserError(f"data.path: {names}:{number}: the class name is empty: write a name on each line")
+        if unique and name in known:
+            raise UserError(
+                f"data.path: {names}:{number}: the class name {name!r} is that of line {known[name]} too: labels that "
+                "are names need one name per class; labels that are numbers do not"
+            )
+        known.setdefault(name, number)
+    return tuple(lines)
+
+
+def _all_numbers(first: dict[str, str], names: Path) -> tuple[str, ...]:
+    found = {int(label): where for label, where in first.items()}
+    largest = max(found)
+    if len(found) != largest + 1:
+        missing = next(number for number in range(largest) if number not in found)
+        raise UserError(
+            f"data.path: {found[largest]}: the label {largest}, but no training picture has the label {missing}: mend "
+            f"it, or name all classes in {names}, a name a line, from number 0 on"
+        )
+    return tuple(str(number) for number in range(largest + 1))
+
+
+def _text_entries(path: Path) -> Iterator[Entry | Rejected]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 where = f"{path.name}:{number}"
                 parts = line.removeprefix(b"\xef\xbb\xbf").strip().rsplit(None, 1)
                 if len(parts) == 2 and parts[1].isdigit():
-                    yield Entry(where, parts[0], str(int(parts[1])), SPLIT_OF[path.name])
+                    yield Entry(where, parts[0], str(int(parts[1])), SPLIT_OF_LIST[path.name])
                 elif parts:
                     yield Rejected(where, "no line of the form `path label` with a whole number from 0 as label")
     except OSError as error:
         raise UserError(f"data.path: {path} cannot be read: {error.strerror}") from error
+
+
+def _csv_entries(path: Path) -> Iterator[Entry | Rejected]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = [name.strip().lower() for name in next(rows, [])]
+            if missing := [name for name in ("path", "label") if name not in header]:
+                raise UserError(
+                    f"data.path: {path}:1: no column {' and '.join(missing)}: the first line must name the columns "
+                    "path, label and, if it likes, split"
+                )
+            for row in rows:
+                where = f"{path.name}:{rows.line_num}"
+                if row:
+                    yield _csv_entry(where, dict(zip(header, row, strict=False)), len(row) == len(header))
+    except OSError as error:
+        raise UserError(f"data.path: {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"data.path: {path}: no CSV file in UTF-8 ({error}): save it anew") from error
+
+
+def _csv_entry(where: str, row: dict[str, str], whole: bool) -> Entry | Rejected:
+    picture, label = row.get("path", ""), row.get("label", "").strip()
+    split = row.get("split", "").strip().lower()
+    if not whole:
+        return Rejected(where, "a row of more or fewer columns than the first")
+    if not picture or not label:
+        return Rejected(where, "a row without a path or a label")
+    if split not in SPLIT_OF_COLUMN:
+        return Rejected(where, f"its split {split!r} is none of train, val, validation, test")
+    return Entry(where, os.fsencode(picture), str(int(label)) if label.isdecimal() else label, SPLIT_OF_COLUMN[split])

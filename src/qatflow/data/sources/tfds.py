@@ -16,9 +16,8 @@ from typing import Any
 from qatflow.base.errors import UserError
 from qatflow.data import example, tfrecord
 from qatflow.data.picture import Encoded, stored
-from qatflow.data.source_files import TFDS, TFDS_MISSING, Split, tfds_installed
-from qatflow.data.sources.listing import Listing
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Listing, Rejected
+from qatflow.data.sources.source_files import TFDS, TFDS_MISSING, Split, tfds_installed
 
 SPLIT_NAMES: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 

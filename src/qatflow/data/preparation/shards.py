@@ -16,7 +16,8 @@ from qatflow.data import example, tfrecord
 from qatflow.data.manifest import Shard
 from qatflow.data.picture import DIGEST_BYTES, Encoded, RejectedError
 from qatflow.data.preprocess import Preprocessing, misfit
-from qatflow.data.sources.source import Rejected, Source
+from qatflow.data.sources.listing import Rejected
+from qatflow.data.sources.source import PictureSource
 
 COUNT_EVERY = 16  # pictures
 
@@ -92,7 +93,7 @@ class Maker:
         notes: folder of what is said beside them.
     """
 
-    source: Source
+    source: PictureSource
     preprocessing: Preprocessing
     convert: bool
     elsewhere: Elsewhere

@@ -3,8 +3,8 @@
 import numpy as np
 
 from qatflow.base.errors import UserError
-from qatflow.data.source_files import SPLITS, Split
 from qatflow.data.sources.listing import Listing
+from qatflow.data.sources.source_files import SPLITS, Split
 
 # Each use of the seed has a stream of its own, so that changing one split leaves the others' order alone.
 _TEST, _VALIDATION, _ORDER, _CALIBRATION = range(4)

@@ -16,19 +16,19 @@ from qatflow.base.code_digest import code_digest
 from qatflow.base.errors import UserError
 from qatflow.base.files import replace_folder, sha256, write_json, write_text
 from qatflow.base.work_folder import work_folder
-from qatflow.data.first_look import look
 from qatflow.data.manifest import FILE as MANIFEST
 from qatflow.data.manifest import File, Manifest
 from qatflow.data.manifest import Split as SplitFiles
+from qatflow.data.preparation.first_look import look
+from qatflow.data.preparation.progress import Progress
+from qatflow.data.preparation.rejections import check_left, check_share, kept_list, table
+from qatflow.data.preparation.shards import Elsewhere, Maker, Task, Written
+from qatflow.data.preparation.split import balanced, split
+from qatflow.data.preparation.workers import run_all
 from qatflow.data.preprocess import Preprocessing
-from qatflow.data.progress import Progress
-from qatflow.data.rejections import check_left, check_share, kept_list, table
-from qatflow.data.shards import Elsewhere, Maker, Task, Written
-from qatflow.data.source_files import SPLITS, Split
-from qatflow.data.sources import open_source
-from qatflow.data.sources.source import Source
-from qatflow.data.split import balanced, split
-from qatflow.data.workers import run_all
+from qatflow.data.sources.source import PictureSource
+from qatflow.data.sources.source_files import SPLITS, Split
+from qatflow.data.sources.table import open_source
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Settings:
 
     Attributes:
         name: of the data set.
-        source: see `sources.open_source`.
+        source: see `sources.table.open_source`.
         path: folder or file of the source, or None for its default.
         validation: pictures set aside from training, where the source has no validation split.
         test: pictures set aside, where the source has no test split.
@@ -118,7 +118,7 @@ def _state_folder(output: Path) -> Path:
     return target.parent / ".prepare" / target.name
 
 
-def _shape(settings: Settings, source: Source) -> dict[str, Any]:
+def _shape(settings: Settings, source: PictureSource) -> dict[str, Any]:
     """Return what shapes the shards: not what is only checked or chosen when all are there."""
     later = {"path", "max_rejected", "calibration", "preprocessing"}
     spec = settings.preprocessing
@@ -129,13 +129,13 @@ def _shape(settings: Settings, source: Source) -> dict[str, Any]:
         "pictures": source.pictures.digest(),
         "inputs": inputs,
         "origin": source.origin,
-        "code": code_digest("qatflow.data.prepare"),
+        "code": code_digest("qatflow.data.preparation.prepare"),
         "pillow": metadata.version("pillow"),
     }
 
 
 def _write_splits(
-    source: Source, settings: Settings, parts: Mapping[Split, np.ndarray], folder: Path, cores: int
+    source: PictureSource, settings: Settings, parts: Mapping[Split, np.ndarray], folder: Path, cores: int
 ) -> dict[Split, list[Written]]:
     """Write test first and training last, so that of a picture in both it is the training one that goes."""
     written: dict[Split, list[Written]] = {}
@@ -157,7 +157,7 @@ def _write_splits(
 
 
 def _finish(
-    source: Source,
+    source: PictureSource,
     settings: Settings,
     parts: Mapping[Split, np.ndarray],
     written: Mapping[Split, Sequence[Written]],
@@ -202,7 +202,7 @@ def _finish(
     return manifest
 
 
-def _write_calibration(path: Path, source: Source, train: Sequence[Written], settings: Settings) -> None:
+def _write_calibration(path: Path, source: PictureSource, train: Sequence[Written], settings: Settings) -> None:
     """Write the frozen list: position in the training split (in shard order), key and label of each picture."""
     kept = np.concatenate([written.kept for written in train])
     chosen = balanced(source.pictures.labels[kept], settings.calibration, settings.seed)

@@ -7,7 +7,7 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.data.picture import RejectedError
 from qatflow.data.preprocess import Preprocessing, misfit
-from qatflow.data.sources.source import Source
+from qatflow.data.sources.source import PictureSource
 
 LOOKED_AT = 32
 """Pictures that are opened, evenly over the list."""
@@ -27,7 +27,7 @@ class Limits(Protocol):
         """Share of rejected pictures above which preparation stops."""
 
 
-def look(source: Source, train: np.ndarray, limits: Limits) -> None:
+def look(source: PictureSource, train: np.ndarray, limits: Limits) -> None:
     """Print the classes and what may be wrong with them; end where reading all pictures could only fail.
 
     Args:
@@ -46,7 +46,7 @@ def look(source: Source, train: np.ndarray, limits: Limits) -> None:
     _check_sizes(source, limits)
 
 
-def _without_pictures(source: Source, train: np.ndarray) -> list[str]:
+def _without_pictures(source: PictureSource, train: np.ndarray) -> list[str]:
     present = np.zeros(len(source.labels), bool)
     present[np.unique(source.pictures.labels[train])] = True
     missing = [name for name, there in zip(source.labels, present, strict=True) if not there]
@@ -56,7 +56,7 @@ def _without_pictures(source: Source, train: np.ndarray) -> list[str]:
     return [f"{len(missing)} of {len(source.labels)} classes have no training picture: {names}"]
 
 
-def _check_sizes(source: Source, limits: Limits) -> None:
+def _check_sizes(source: PictureSource, limits: Limits) -> None:
     spec = limits.preprocessing
     if spec.resize != "pad":
         return

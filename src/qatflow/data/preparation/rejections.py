@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qatflow.base.errors import UserError
 from qatflow.base.files import write_text
-from qatflow.data.sources.source import Rejected
+from qatflow.data.sources.listing import Rejected
 
 SHOWN = 20
 

@@ -1,0 +1,45 @@
+"""Where pictures come from: one file a source, all of them in this table.
+
+A new source is a file here that has the interface of `source.PictureSource`, and a line below.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from qatflow.base.errors import UserError
+from qatflow.data.sources.digits import DigitsSource
+from qatflow.data.sources.folder import open_folder
+from qatflow.data.sources.idx import open_idx
+from qatflow.data.sources.imagenet import open_imagenet
+from qatflow.data.sources.lists import open_csv, open_lists
+from qatflow.data.sources.source import PictureSource
+from qatflow.data.sources.source_files import TFDS
+from qatflow.data.sources.tfds import open_tfds
+
+# name in data.source → opener, called with data.path (or None) and a folder for downloads
+SOURCES: Mapping[str, Callable[[Path | None, Path], PictureSource]] = {
+    "csv": open_csv,
+    "digits": lambda path, downloads: DigitsSource(),
+    "folder": open_folder,
+    "idx": open_idx,
+    "imagenet": open_imagenet,
+    "lists": open_lists,
+}
+
+
+def open_source(name: str, path: Path | None, downloads: Path) -> PictureSource:
+    """Open a source of `SOURCES`, or `tfds:NAME`.
+
+    Args:
+        name: as in data.source.
+        path: as in data.path.
+        downloads: folder for what is downloaded or unpacked.
+
+    Raises:
+        UserError: there is no such source, or its files are missing or damaged.
+    """
+    if name.startswith(TFDS):
+        return open_tfds(name.removeprefix(TFDS), path)
+    if name not in SOURCES:
+        raise UserError(f"data.source: {name!r} is not one of {', '.join(sorted(SOURCES))}, {TFDS}NAME")
+    return SOURCES[name](path, downloads)
