@@ -18,7 +18,7 @@ import pytest
 from helpers.pictures import class_folders, noise, save, write
 from helpers.places import ROOT
 from qatflow.base.errors import UserError
-from qatflow.data import prepare as preparation
+from qatflow.data.preparation import prepare as preparation
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preparation.progress import Progress
 from qatflow.data.preprocess import Preprocessing
@@ -237,7 +237,7 @@ def test_a_copy_that_appeared_in_an_earlier_split_is_found_again(tmp_path: Path)
 
 
 def test_a_killed_process_is_told_with_the_way_out(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from qatflow.data import shards as module
+    from qatflow.data.preparation import shards as module
 
     usable, tests = module.Maker._usable, os.getpid()
 
