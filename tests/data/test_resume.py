@@ -20,7 +20,7 @@ from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.data.preparation import prepare as preparation
 from qatflow.data.preparation.prepare import Settings, prepare
-from qatflow.data.preparation.progress import Progress
+from qatflow.data.preparation.progress import ProgressDisplay
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records
 
@@ -239,15 +239,15 @@ def test_a_copy_that_appeared_in_an_earlier_split_is_found_again(tmp_path: Path)
 def test_a_killed_process_is_told_with_the_way_out(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from qatflow.data.preparation import shards as module
 
-    usable, tests = module.Maker._usable, os.getpid()
+    usable, tests = module.ShardMaker._usable, os.getpid()
 
-    def killed(self: module.Maker, place: int) -> object:
+    def killed(self: module.ShardMaker, place: int) -> object:
         if os.getpid() != tests:
             os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when the memory is used up
         return usable(self, place)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Maker, "_usable", killed)
+        patch.setattr(module.ShardMaker, "_usable", killed)
         with pytest.raises(UserError, match=r"was killed, most likely because the memory was used up.*fewer cores"):
             prepare(settings(photos), tmp_path / "photos", cores=2)
 
@@ -255,7 +255,7 @@ def test_a_killed_process_is_told_with_the_way_out(photos: Path, tmp_path: Path,
 def test_a_log_has_lines_with_rate_and_time_left_and_a_short_run_none(capsys: pytest.CaptureFixture, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    progress = Progress(2000, "pictures")
+    progress = ProgressDisplay(2000, "pictures")
     for seconds, done in ((0.1, 16), (9.8, 484), (5.1, 700), (10.0, 1200)):
         now[0] += seconds
         progress.show(done)

@@ -452,7 +452,7 @@ def test_a_translation_that_leaves_an_activation_out_is_found():
         (behind,) = (node for node in made.graph.nodes if node.inputs == ("conv",))
         graph = absorb(made.graph, behind, made.graph.node("conv"))
         parts = tuple(
-            replace(part, made=[replace(m, node="conv") if m.node == behind.name else m for m in part.made])
+            replace(part, outputs=[replace(m, node="conv") if m.node == behind.name else m for m in part.outputs])
             for part in made.parts
         )
         small = 1e-3 * some()  # far from 6: a random picture has larger values

@@ -34,7 +34,7 @@ class Shard(File):
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitFiles:
     """The pictures of training, validation or test, in the order of the shards.
 
     Attributes:
@@ -76,7 +76,7 @@ class Manifest:
     licence: str
     labels: tuple[str, ...]
     preprocessing: Preprocessing
-    splits: Mapping[str, Split]
+    splits: Mapping[str, SplitFiles]
     labels_file: File
     calibration_file: File
     rejected_file: File
@@ -151,7 +151,9 @@ def _from_json(folder: Path, value: dict[str, Any]) -> Manifest:
         File(**file) for file in (value["labels"], value["calibration"], rejected)
     )
     splits = {
-        name: Split(split["count"], tuple(split["class_counts"]), tuple(Shard(**shard) for shard in split["shards"]))
+        name: SplitFiles(
+            split["count"], tuple(split["class_counts"]), tuple(Shard(**shard) for shard in split["shards"])
+        )
         for name, split in value["splits"].items()
     }
     for file in (labels_file, calibration_file, rejected_file, *(s for split in splits.values() for s in split.shards)):

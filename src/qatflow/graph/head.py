@@ -31,7 +31,7 @@ from qatflow.graph.operations import (
 )
 from qatflow.graph.shapes import shapes
 
-Kind = Literal["softmax", "sigmoid", "logits"]
+HeadKind = Literal["softmax", "sigmoid", "logits"]
 
 LOOKED_THROUGH = (Reshape, Identity, Dropout)
 COMBINING = (
@@ -59,7 +59,7 @@ class Head:
         problem: why the graph is no classifier, and what to do; empty where it is one.
     """
 
-    kind: Kind | None
+    kind: HeadKind | None
     end: str
     logits: str
     left_out: frozenset[str] = frozenset()
@@ -86,11 +86,11 @@ def head_of(graph: Graph) -> Head:
     if not isinstance(node.operation, PROBABILITIES):
         return Head("logits", node.name, node.name)
     left_out = frozenset({node.name, *(one.name for one in behind if isinstance(one.operation, Dropout))})
-    kind: Kind = "softmax" if isinstance(node.operation, Softmax) else "sigmoid"
+    kind: HeadKind = "softmax" if isinstance(node.operation, Softmax) else "sigmoid"
     return Head(kind, node.name, node.inputs[0], left_out)
 
 
-def classifier_head(graph: Graph) -> tuple[Head, Kind]:
+def classifier_head(graph: Graph) -> tuple[Head, HeadKind]:
     """Return what a classifier ends in, and its kind.
 
     Raises:

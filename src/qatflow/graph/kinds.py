@@ -45,7 +45,7 @@ from qatflow.graph.operations import (
 
 Shape = tuple[int, ...]
 
-Channels = Literal["pictures", "new", "multiplied", "each", "together", "joined", "reshaped", "mixed"]
+ChannelRule = Literal["pictures", "new", "multiplied", "each", "together", "joined", "reshaped", "mixed"]
 """How the channels of a tensor come from those of the inputs: those of the pictures; new ones of a kernel; each input
 channel gives several of its own; channel c of channel c; channel c of channel c of every input, with a single channel
 repeated; one input's behind the other's; values in another shape; every channel of all channels."""
@@ -111,7 +111,7 @@ class Kind:
     """
 
     inputs: tuple[int, int | None]
-    channels: Channels
+    channels: ChannelRule
     shape: Callable[[Any, Sequence[Shape], Shape], Shape]
     kernel: Kernel | None = None
     vectors: tuple[str, ...] = ()

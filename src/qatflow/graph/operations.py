@@ -27,7 +27,7 @@ Pixels = Annotated[int, Between(1, 2**16)]
 """Of a window, a step or a factor: no picture has more."""
 Zeros = Annotated[int, Between(0, 2**16)]
 Real = Annotated[float, Between(-FLOAT_MAX, FLOAT_MAX)]
-Share = Annotated[float, Between(0, 1)]
+Fraction = Annotated[float, Between(0, 1)]
 
 Padding = Literal["same", "valid"]
 FusedActivation = Literal["relu", "relu6"]
@@ -72,8 +72,8 @@ class Dense:
 class BatchNorm:
     """(x − mean) · gamma / sqrt(variance + epsilon) + beta, per channel. `momentum` is the decay in training."""
 
-    epsilon: Share
-    momentum: Share
+    epsilon: Fraction
+    momentum: Fraction
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Reshape:
 class Dropout:
     """In training, zero a share `rate` of the values; nothing otherwise."""
 
-    rate: Share
+    rate: Fraction
 
 
 @dataclass(frozen=True)

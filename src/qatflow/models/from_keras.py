@@ -47,7 +47,7 @@ HELD = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "activity")
 
 
 @dataclass(frozen=True)
-class Made:
+class LayerOutput:
     """A tensor of a Keras model, and the node of the graph that makes it.
 
     Attributes:
@@ -68,12 +68,12 @@ class Part:
     Attributes:
         model: the model.
         reads: the tensor of the model around it that it reads; None for the whole.
-        made: the tensors of its layers, in their order.
+        outputs: the tensors of its layers, in their order.
     """
 
     model: Any
     reads: Any | None
-    made: list[Made]
+    outputs: list[LayerOutput]
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ class Translation:
             self.problems.append(f"{layer.name} ({kind}{f': {error}' if str(error) else ''})")
             return
         self.tensors[id(keras_node.outputs)] = made
-        part.made.append(Made(f"{layer.name} ({kind})", keras_node.outputs, made))
+        part.outputs.append(LayerOutput(f"{layer.name} ({kind})", keras_node.outputs, made))
 
     def _translated(self, keras_node: Any, sources: tuple[str, ...], inside: str | None) -> str:
         layer = keras_node.layer

@@ -14,7 +14,7 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
-from qatflow.models.from_keras import Made, Part, Translated
+from qatflow.models.from_keras import LayerOutput, Part, Translated
 from qatflow.trial.start import float_model_outputs
 
 LIMIT = 1e-4
@@ -42,7 +42,7 @@ def check_same(keras: Any, translated: Translated, pictures: np.ndarray, seed: i
     graph = translated.graph
     shapes(graph)  # it raises where the graph does not fit together
     place = {node.name: number for number, node in enumerate(graph.nodes)}
-    layers = sorted((made for part in translated.parts for made in part.made), key=lambda made: place[made.node])
+    layers = sorted((made for part in translated.parts for made in part.outputs), key=lambda made: place[made.node])
     originals, own = _Keras(translated.parts), _Own(graph, layers)
     wanted: list[tuple[np.ndarray, np.ndarray]] = []
     for picture in [*pictures[:PICTURES], *_random(graph, pictures, seed)]:
@@ -89,9 +89,9 @@ class _Keras:
         import tf_keras
 
         self._parts = [
-            (part, tf_keras.Model(part.model.inputs, [made.tensor for made in part.made]))
+            (part, tf_keras.Model(part.model.inputs, [made.tensor for made in part.outputs]))
             for part in parts
-            if part.made
+            if part.outputs
         ]
 
     def values(self, batch: np.ndarray) -> dict[int, np.ndarray]:
@@ -102,14 +102,14 @@ class _Keras:
             known[id(part.model.inputs[0])] = inputs
             found = model(inputs, training=False)
             found = found if isinstance(found, list) else [found]
-            known |= {id(made.tensor): value for made, value in zip(part.made, found, strict=True)}
+            known |= {id(made.tensor): value for made, value in zip(part.outputs, found, strict=True)}
         return {key: np.asarray(value)[0] for key, value in known.items()}
 
 
 class _Own:
     """The nodes of a graph, executed as they are trained."""
 
-    def __init__(self, graph: Graph, layers: Sequence[Made]):
+    def __init__(self, graph: Graph, layers: Sequence[LayerOutput]):
         import tf_keras
 
         from qatflow.training.keras_model import training_model

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.models.saved.h5_file import Kind, Saved
+from qatflow.models.saved.h5_file import LayerKind, Saved
 from qatflow.models.saved.weights_file import open_weights
 from qatflow.pretrained.fit import Expected, Layer, NotFiniteError, fit
 
@@ -89,11 +89,11 @@ def _leaves(model: Any) -> list[Any]:
     ]
 
 
-def _kinds(model: Any) -> tuple[Kind, ...]:
+def _kinds(model: Any) -> tuple[LayerKind, ...]:
     return tuple(_kind(layer) for layer in _with_weights(model))
 
 
-def _kind(layer: Any) -> Kind:
+def _kind(layer: Any) -> LayerKind:
     name = _snake(type(layer).__name__)
     return (name, _kinds(layer)) if hasattr(layer, "layers") else name
 

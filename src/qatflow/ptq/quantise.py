@@ -13,7 +13,7 @@ from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.read import WEIGHTED, inputs, operators, probabilities_end
 
-Ranges = dict[str, dict[str, np.ndarray]]
+CalibrationRanges = dict[str, dict[str, np.ndarray]]
 STEPS = 255
 MARGIN = 1.01
 TOOLS_LEAST = 1e-9  # of a range: the tool takes a smaller one for this
@@ -111,7 +111,7 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _wider(one: Ranges, other: Ranges) -> Ranges:
+def _wider(one: CalibrationRanges, other: CalibrationRanges) -> CalibrationRanges:
     """Return the ranges of both: `min` and `max` by tensor, as ai-edge-quantizer keeps them."""
     ends = {"min": np.minimum, "max": np.maximum}
     return {name: {end: of(one[name][end], other[name][end]) for end, of in ends.items()} for name in one}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
-from qatflow.graph.head import Kind, classifier_head
+from qatflow.graph.head import HeadKind, classifier_head
 from qatflow.training.keras_model import TrainingModel
 from qatflow.training.replicas import Replicas
 
@@ -53,7 +53,7 @@ class CrossEntropy:
     """
 
     smoothing: float
-    kind: Kind = "softmax"
+    kind: HeadKind = "softmax"
     looks_at: tuple[str, ...] = ()
 
     def __call__(self, batch: Batch, logits: Any, outputs: Mapping[str, Any]) -> Any:
@@ -61,7 +61,7 @@ class CrossEntropy:
         return cross_entropy(batch.labels, logits, self.smoothing, self.kind)
 
 
-def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: Kind = "softmax") -> Any:
+def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "softmax") -> Any:
     """Return the cross entropy of each picture, float32 [n].
 
     For sigmoids it is −Σ (t · log σ(z) + (1 − t) · log(1 − σ(z))) over the classes, with t = 1 for the label's. It is
@@ -81,7 +81,7 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: Kind = "soft
     return tf.nn.softmax_cross_entropy_with_logits(target, logits)
 
 
-def sums(labels: Any, logits: Any, kind: Kind = "softmax") -> Any:
+def sums(labels: Any, logits: Any, kind: HeadKind = "softmax") -> Any:
     """Return loss, top-1 hits, top-5 hits and number of pictures of a batch, float64 [4].
 
     Args:

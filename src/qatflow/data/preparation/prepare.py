@@ -17,12 +17,11 @@ from qatflow.base.errors import UserError
 from qatflow.base.files import replace_folder, sha256, write_json, write_text
 from qatflow.base.work_folder import work_folder
 from qatflow.data.manifest import FILE as MANIFEST
-from qatflow.data.manifest import File, Manifest
-from qatflow.data.manifest import Split as SplitFiles
+from qatflow.data.manifest import File, Manifest, SplitFiles
 from qatflow.data.preparation.first_look import look
-from qatflow.data.preparation.progress import Progress
+from qatflow.data.preparation.progress import ProgressDisplay
 from qatflow.data.preparation.rejections import check_left, check_share, kept_list, table
-from qatflow.data.preparation.shards import Elsewhere, Maker, Task, Written
+from qatflow.data.preparation.shards import EarlierSplits, ShardMaker, ShardTask, WrittenShard
 from qatflow.data.preparation.split import balanced, split
 from qatflow.data.preparation.workers import run_all
 from qatflow.data.preprocess import Preprocessing
@@ -136,18 +135,18 @@ def _shape(settings: Settings, source: PictureSource) -> dict[str, Any]:
 
 def _write_splits(
     source: PictureSource, settings: Settings, parts: Mapping[Split, np.ndarray], folder: Path, cores: int
-) -> dict[Split, list[Written]]:
+) -> dict[Split, list[WrittenShard]]:
     """Write test first and training last, so that of a picture in both it is the training one that goes."""
-    written: dict[Split, list[Written]] = {}
-    progress = Progress(sum(map(len, parts.values())), "pictures")
+    written: dict[Split, list[WrittenShard]] = {}
+    progress = ProgressDisplay(sum(map(len, parts.values())), "pictures")
     for name in reversed(SPLITS):
         earlier = [(other, shard) for other, shards in written.items() for shard in shards]
-        elsewhere = Elsewhere(earlier, lambda place: source.pictures[place].key)
-        maker = Maker(source, settings.preprocessing, settings.convert, elsewhere, folder, folder.parent)
+        elsewhere = EarlierSplits(earlier, lambda place: source.pictures[place].key)
+        maker = ShardMaker(source, settings.preprocessing, settings.convert, elsewhere, folder, folder.parent)
         share = len(parts[name]) / len(parts["train"])
         number = max(1, min(round(settings.shards * share), len(parts[name])))
         tasks = [
-            Task(f"{name}-{i:05d}-of-{number:05d}.tfrecord", picked, name != "train")
+            ShardTask(f"{name}-{i:05d}-of-{number:05d}.tfrecord", picked, name != "train")
             for i, picked in enumerate(np.array_split(parts[name], number))
         ]
         written[name] = run_all(tasks, maker.make, cores, progress.show)
@@ -160,7 +159,7 @@ def _finish(
     source: PictureSource,
     settings: Settings,
     parts: Mapping[Split, np.ndarray],
-    written: Mapping[Split, Sequence[Written]],
+    written: Mapping[Split, Sequence[WrittenShard]],
     folder: Path,
     output: Path,
 ) -> Manifest:
@@ -202,7 +201,7 @@ def _finish(
     return manifest
 
 
-def _write_calibration(path: Path, source: PictureSource, train: Sequence[Written], settings: Settings) -> None:
+def _write_calibration(path: Path, source: PictureSource, train: Sequence[WrittenShard], settings: Settings) -> None:
     """Write the frozen list: position in the training split (in shard order), key and label of each picture."""
     kept = np.concatenate([written.kept for written in train])
     chosen = balanced(source.pictures.labels[kept], settings.calibration, settings.seed)
@@ -211,7 +210,7 @@ def _write_calibration(path: Path, source: PictureSource, train: Sequence[Writte
     write_json(path, {"split": "train", "seed": settings.seed, "pictures": pictures})
 
 
-def _summary(written: Sequence[Written], labels: np.ndarray, classes: int) -> SplitFiles:
+def _summary(written: Sequence[WrittenShard], labels: np.ndarray, classes: int) -> SplitFiles:
     counts = sum((np.bincount(labels[w.kept], minlength=classes) for w in written), np.zeros(classes, np.int64))
     return SplitFiles(int(counts.sum()), tuple(counts.tolist()), tuple(w.shard for w in written))
 

@@ -10,7 +10,7 @@ EVERY = 10.0  # seconds between lines in a log
 LINE = "{n_fmt} of {total_fmt} {unit} ({percentage:.0f} %), {rate_fmt}, {remaining} left"
 
 
-class Progress:
+class ProgressDisplay:
     """Shows done of total with rate and time left, on standard error."""
 
     def __init__(self, total: int, unit: str, stream: TextIO | None = None) -> None:

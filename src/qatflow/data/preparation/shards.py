@@ -23,7 +23,7 @@ COUNT_EVERY = 16  # pictures
 
 
 @dataclass(frozen=True)
-class Task:
+class ShardTask:
     """A shard to be made.
 
     Attributes:
@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenShard:
     """A finished shard.
 
     Attributes:
@@ -56,10 +56,10 @@ class Written:
     converted: int
 
 
-class Elsewhere:
+class EarlierSplits:
     """The pictures of the splits written before: 24 bytes each."""
 
-    def __init__(self, before: Sequence[tuple[str, Written]], key: Callable[[int], str]) -> None:
+    def __init__(self, before: Sequence[tuple[str, WrittenShard]], key: Callable[[int], str]) -> None:
         """Take over the shards of other splits, each with its split's name, in the order of writing."""
         digests = np.concatenate([np.empty(0, f"S{DIGEST_BYTES}"), *(w.digests for _, w in before)])
         places = np.concatenate([np.empty(0, np.int64), *(w.kept for _, w in before)])
@@ -81,7 +81,7 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
-class Maker:
+class ShardMaker:
     """Makes shards of one split; a shard depends on nothing else but its task.
 
     Attributes:
@@ -96,11 +96,11 @@ class Maker:
     source: PictureSource
     preprocessing: Preprocessing
     convert: bool
-    elsewhere: Elsewhere
+    elsewhere: EarlierSplits
     folder: Path
     notes: Path
 
-    def make(self, task: Task, count: Callable[[int], None]) -> Written:
+    def make(self, task: ShardTask, count: Callable[[int], None]) -> WrittenShard:
         """Return the shard that is there, or write it; `count` is called with the number of pictures done."""
         made_of = self._made_of(task.picked)
         note = self.notes / f"{task.file}.json"
@@ -128,7 +128,7 @@ class Maker:
             total.update(repr(self.source.version(int(place))).encode())
         return total.hexdigest()
 
-    def _write(self, task: Task, path: Path, count: Callable[[int], None]) -> Written:
+    def _write(self, task: ShardTask, path: Path, count: Callable[[int], None]) -> WrittenShard:
         kept: list[int] = []
         digests = bytearray()
         rejected: list[Rejected] = []
@@ -150,7 +150,7 @@ class Maker:
                     count(COUNT_EVERY)
         count(len(task.picked) % COUNT_EVERY)
         shard = Shard(task.file, sha256(path), path.stat().st_size, len(kept))
-        return Written(shard, np.array(kept, np.int64), _digests(digests), tuple(rejected), converted)
+        return WrittenShard(shard, np.array(kept, np.int64), _digests(digests), tuple(rejected), converted)
 
     def _usable(self, place: int) -> Encoded:
         encoded = self.source.encoded(place)
@@ -166,12 +166,12 @@ class Maker:
         return encoded
 
 
-def _taken_over(note: Path, path: Path, made_of: str) -> Written | None:
+def _taken_over(note: Path, path: Path, made_of: str) -> WrittenShard | None:
     """Return a finished shard if it has the bytes that its note says, and would be made of the same; else None."""
     try:
         value = read_json(note)
         shard = Shard(**value["shard"])
-        written = Written(
+        written = WrittenShard(
             shard,
             np.array(value["kept"], np.int64),
             _digests(bytes.fromhex(value["digests"])),

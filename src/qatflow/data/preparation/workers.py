@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from qatflow.base.errors import UserError
 
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
 # A task, and what is called with the number of things done of it each time some are.
-Job = Callable[[Task, Callable[[int], None]], Result]
+Job = Callable[[TaskT, Callable[[int], None]], ResultT]
 
 LOOK_EVERY = 0.5  # seconds
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -23,7 +23,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _in_worker: tuple[Job, Any] | None = None
 
 
-def run_all(tasks: Sequence[Task], job: Job[Task, Result], cores: int, show: Callable[[int], None]) -> list[Result]:
+def run_all(tasks: Sequence[TaskT], job: Job[TaskT, ResultT], cores: int, show: Callable[[int], None]) -> list[ResultT]:
     """Return the result of each task, in order; the processes share this one's memory, and end with it.
 
     Args:

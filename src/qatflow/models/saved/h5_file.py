@@ -53,12 +53,12 @@ class _LinkError(Exception):
     """Something in a file is a link to elsewhere."""
 
 
-Kind = str | tuple[str, tuple["Kind", ...]]
+LayerKind = str | tuple[str, tuple["LayerKind", ...]]
 """Keras' class name of a layer in snake case; of a model used as a layer, with the kinds of its layers."""
 
 
 @contextlib.contextmanager
-def open_h5(path: Path, kinds: Sequence[Kind], content: BinaryIO | None = None) -> Iterator[Saved]:
+def open_h5(path: Path, kinds: Sequence[LayerKind], content: BinaryIO | None = None) -> Iterator[Saved]:
     """Open a file and yield its layers.
 
     Args:
@@ -132,7 +132,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
 
 
-def _by_kind(group: h5py.Group, kinds: Sequence[Kind]) -> list[SavedLayer]:
+def _by_kind(group: h5py.Group, kinds: Sequence[LayerKind]) -> list[SavedLayer]:
     layers = _child(group, "layers") if "layers" in group else {}
     names = sorted(layers, key=lambda name: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", name)])
     left = {name: _child(layers, name, name) for name in names}

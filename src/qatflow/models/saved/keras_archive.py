@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.models.saved.h5_file import ACCEPTED, Kind, Saved, open_h5
+from qatflow.models.saved.h5_file import ACCEPTED, LayerKind, Saved, open_h5
 
 PARTS = ("metadata.json", "config.json", "model.weights.h5")
 DESCRIPTION_DAMAGE = (ValueError, RuntimeError)  # RecursionError, NotImplementedError and "is encrypted" among them
@@ -32,7 +32,7 @@ def description(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def open_archive(path: Path, kinds: Sequence[Kind]) -> Iterator[Saved]:
+def open_archive(path: Path, kinds: Sequence[LayerKind]) -> Iterator[Saved]:
     """Open the weights in a .keras file; see `h5_file.open_h5`."""
     content = io.BytesIO(_parts(path, PARTS)[2])
     with open_h5(path, kinds, content) as saved:

@@ -10,7 +10,7 @@ import h5py
 
 from qatflow.base.errors import UserError
 from qatflow.models.saved import keras_archive, saved_model
-from qatflow.models.saved.h5_file import ACCEPTED, DAMAGE, Kind, Saved, open_h5
+from qatflow.models.saved.h5_file import ACCEPTED, DAMAGE, LayerKind, Saved, open_h5
 
 Form = Literal["HDF5", "archive", "SavedModel"]
 
@@ -38,7 +38,7 @@ def form(path: Path) -> Form:
     raise UserError(f"{path} is no HDF5 file and no .keras file: {ACCEPTED}")
 
 
-def open_weights(path: Path, kinds: Sequence[Kind]) -> AbstractContextManager[Saved]:
+def open_weights(path: Path, kinds: Sequence[LayerKind]) -> AbstractContextManager[Saved]:
     """Open weights and yield the layers that have some, in the order of the model's.
 
     Args:
