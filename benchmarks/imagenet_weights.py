@@ -69,8 +69,8 @@ def main(data: Path) -> None:
     from heading import heading
     from qatflow.base.metrics import accuracy
     from qatflow.compress.preparation import equalise
-    from qatflow.models.from_keras import graph_of
     from qatflow.models.architectures import mobilenet_v1
+    from qatflow.models.from_keras import graph_of
     from qatflow.pretrained.keras_weights import load_weights
     from qatflow.ptq.quantise import quantise
     from qatflow.quantise.placement import QuantSettings, quantised_kernels

@@ -55,8 +55,8 @@ def steps(width: float, size: int) -> dict[str, Callable[[Any, Any], Any]]:
     import tf_keras
 
     from qatflow.compress.quantizers.quantised_model import Quantisers
-    from qatflow.models.from_keras import graph_of
     from qatflow.models.architectures import mobilenet_v1
+    from qatflow.models.from_keras import graph_of
     from qatflow.training.keras_model import training_model
     from stock_tfmot import quantised_mobilenet, without_softmax
 

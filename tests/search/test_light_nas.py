@@ -19,8 +19,8 @@ from qatflow.search.candidate import Size
 from qatflow.search.light_nas import LightNASSpace
 from qatflow.search.operators import operators_of
 from qatflow.search.space import Setup
-from qatflow.tflite.lower import convert
 from qatflow.tflite.latency_table import LatencyTable, read_table, write_table
+from qatflow.tflite.lower import convert
 from qatflow.tflite.single_operator import single_operators
 
 QUANTISATION = {"class": "QuantizationStrategy"}

@@ -17,8 +17,8 @@ from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Size, Tokens
 from qatflow.search.space import Setup
-from qatflow.tflite.lower import convert
 from qatflow.tflite.latency_table import read_table
+from qatflow.tflite.lower import convert
 
 
 class LightNASSpace:
