@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from helpers.places import ROOT
+from qatflow.config.generate import generated
 from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.schema import generated, json_schema
+from qatflow.config.schema import json_schema
 from qatflow.config.sections.config import Config
 from qatflow.config.validate import validate
 from qatflow.config.yaml.merge import Merged
@@ -25,7 +26,7 @@ def test_a_generated_file_is_up_to_date(name):
     path = ROOT / "config" / name
     written, wanted = path.read_text(encoding="utf-8"), generated(ROOT / "config")[path]
     drift = difflib.unified_diff(written.splitlines(), wanted.splitlines(), name, "from the model", lineterm="")
-    assert written == wanted, "run `python -m qatflow.config.schema`:\n" + "\n".join(drift)
+    assert written == wanted, "run `python -m qatflow.config.generate`:\n" + "\n".join(drift)
 
 
 def misses_a_key(error: jsonschema.ValidationError) -> bool:

@@ -11,9 +11,9 @@ from typing import Any
 from qatflow.config.bounds import SEEDS
 from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
 from qatflow.config.overrides import SECTIONS, short_keys
+from qatflow.config.problems import Problem, nearest
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
-from qatflow.config.validate import Problem, nearest
 from qatflow.config.yaml.merge import Merged, Place, overlaid
 from qatflow.config.yaml.reader import Unknown
 from qatflow.config.yaml.scalars import kind

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
+from qatflow.config.problems import nearest
 from qatflow.config.recipe.recipe import CompressorSection, strategy_keys
-from qatflow.config.validate import nearest
 from qatflow.config.yaml.include import none_is_null
 from qatflow.config.yaml.merge import Merged, Place, Report, overlaid
 

@@ -1,22 +1,13 @@
-"""The JSON Schemas of the configuration and of the compress YAML, made from the typed models.
+"""The JSON Schema of a typed section, the part of it that a key leads to, and in words what it allows."""
 
-`python -m qatflow.config.schema` writes them, and the default configuration, to config/.
-"""
-
-import argparse
 import functools
 import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from qatflow.base.cli import entry
-from qatflow.base.files import write_text
+from qatflow.base.generated import DIALECT
 from qatflow.config.keys import Keys
-from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.sections.config import Config
 
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$": "a name of letters, digits, - and _",
@@ -28,7 +19,6 @@ PATTERNS = {
 """In words."""
 CLASS = "class"
 """The key that says which section is meant, where there are several."""
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @functools.cache
@@ -126,33 +116,3 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
     if reference := node.pop("$ref", None):
         node = {**definitions[reference.removeprefix("#/$defs/")], **node}
     return {key: _inlined(inner, definitions) for key, inner in node.items()}
-
-
-def generated(folder: Path) -> dict[Path, str]:
-    """Return the text of each generated file under the configuration folder `folder`."""
-    from qatflow.config.defaults import default_yaml, with_table
-
-    readme = folder / "README.md"
-    return {
-        folder / "schema.json": _json(json_schema(Config)),
-        folder / "compress.schema.json": _json(json_schema(CompressConfig)),
-        folder / "config.yaml": default_yaml(),
-        readme: with_table(readme.read_text(encoding="utf-8")),
-    }
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def main(argv: Sequence[str]) -> None:
-    """Write the generated files."""
-    parser = argparse.ArgumentParser(prog="python -m qatflow.config.schema", description=main.__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("config"), help="the configuration folder (config)")
-    for path, text in generated(parser.parse_args(argv).folder).items():
-        write_text(path, text)
-        print(path)
-
-
-if __name__ == "__main__":
-    entry(main)

@@ -2,63 +2,23 @@
 
 import contextlib
 import copy
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from qatflow.base.errors import UserError
 from qatflow.config.keys import Keys, dotted
+from qatflow.config.problems import Problem, nearest, report
 from qatflow.config.schema import CLASS, allowed, json_schema, schema_at
 from qatflow.config.yaml.merge import Merged, Report
 from qatflow.config.yaml.reader import Unknown
 from qatflow.config.yaml.scalars import kind
 
-MAX_SHOWN = 50
-MAX_LINE = 1000
 OTHERWISE = "x-otherwise"
 """In a key's schema: what to write where none of its values is meant."""
 YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 M = TypeVar("M", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with the value at `keys[0]`, together with those at the others.
-
-    Attributes:
-        keys: the keys whose values are involved; the message names the first (see `Merged.place`).
-        message: what is wrong and what is allowed.
-    """
-
-    keys: tuple[Keys, ...]
-    message: str
-
-
-def report(merged: Merged, found: Problem) -> Report:
-    """Return the line of a problem, with the place where its value is written."""
-    return Report(merged.place(*found.keys), _text(found))
-
-
-def problem(message: str, *dotted: str) -> Problem:
-    """Return a `Problem` of the keys written with dots."""
-    return Problem(tuple(tuple(keys.split(".")) for keys in dotted), message)
-
-
-def closest(word: str, words: Iterable[str]) -> str | None:
-    """Return the nearest of `words`; None where none is near."""
-    lowered = {candidate.lower(): candidate for candidate in words}
-    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[near[0]] if near else None
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` with the nearest of `words`, or nothing where none is near."""
-    near = closest(word, words)
-    return "" if near is None else f"; did you mean '{near}'?"
 
 
 class Known:
@@ -111,27 +71,6 @@ def validate(
     if value is not None and merged.whole:
         problems += [found for found in checks(value) if not _concerns(found, bad)]
     return value, sorted({*merged.reports, *(report(merged, found) for found in problems)})
-
-
-def refusal(what: str, reports: list[Report] | list[str]) -> UserError:
-    """Return the error that lists all problems of `what`, one a line."""
-    count = "1 problem" if len(reports) == 1 else f"{len(reports)} problems"
-    lines = [f"{what} has {count}:", *(_line(str(line)) for line in reports[:MAX_SHOWN])]
-    if len(reports) > MAX_SHOWN:
-        lines.append(f"… and {len(reports) - MAX_SHOWN} more")
-    return UserError("\n".join(lines))
-
-
-def _line(text: str) -> str:
-    """Return `text` as one line of bounded length, whatever characters a key or a value has."""
-    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[: MAX_LINE + 1])
-    return text if len(text) <= MAX_LINE else text[:MAX_LINE] + "…"
-
-
-def _text(found: Problem) -> str:
-    key, *others = map(dotted, found.keys)
-    unnamed = [other for other in others if other not in found.message]
-    return f"{key}: {found.message}" + (f" (with {', '.join(unnamed)})" if unnamed else "")
 
 
 def _typed(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from qatflow.base.errors import UserError
 from qatflow.config.keys import all_ways
+from qatflow.config.problems import closest, nearest
 from qatflow.config.resolved import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.pretrained import TeacherSection
-from qatflow.config.validate import closest, nearest
 from qatflow.workflow.targets import rule_names
 
 ROOT = Path(__file__).parents[3]

@@ -6,9 +6,9 @@ from pathlib import Path
 from qatflow.base.archive import is_archive
 from qatflow.config.idx_headers import FASHION_MNIST, IdxCounts, idx_counts, missing_idx
 from qatflow.config.paths import file_problem, folder_problem, overlap
+from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
-from qatflow.config.validate import Problem, problem
 from qatflow.data.sources import class_folders
 from qatflow.data.sources.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
 

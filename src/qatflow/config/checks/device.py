@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from qatflow.base.errors import UserError
 from qatflow.config.keys import dotted
 from qatflow.config.paths import file_problem
+from qatflow.config.problems import Problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import OWN, Device, devices
-from qatflow.config.validate import Problem
 from qatflow.device.emulator.cpus import find_cpu
 from qatflow.device.emulator.sysroot import CORES
 

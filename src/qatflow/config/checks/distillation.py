@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from qatflow.config.problems import Problem, nearest
 from qatflow.config.recipe.distillation import DistillationStrategySection, FSPDistillerSection
 from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.validate import Problem, nearest
 
 
 def check_distillation(config: CompressConfig) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from qatflow.base.files import sha256
 from qatflow.config.named_files import file_name
 from qatflow.config.paths import file_problem, folder_problem, is_folder
-from qatflow.config.validate import Problem, problem
+from qatflow.config.problems import Problem, problem
 from qatflow.config.yaml.text_file import shown
 
 HASHED_AT_ONCE = 64 * 2**20  # a larger file is hashed by its job, not before the start

@@ -6,8 +6,8 @@ from pathlib import Path
 from qatflow.base.errors import UserError
 from qatflow.config.checks.files import saved_problem
 from qatflow.config.paths import is_folder
+from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
-from qatflow.config.validate import Problem, problem
 from qatflow.models.own_function import source_files
 
 

@@ -7,8 +7,8 @@ from qatflow.base.errors import UserError
 from qatflow.config.checks.files import check_sha256, check_url, saved_problem
 from qatflow.config.named_files import DOWNLOADED, official_width, weights_file
 from qatflow.config.paths import overlap
+from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
-from qatflow.config.validate import Problem, problem
 from qatflow.models.official import OFFICIAL
 
 TAKES = {"path": ("file",), "url": ("url",), "mirror": ("keras-applications",)}

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from qatflow.config.keys import Keys
+from qatflow.config.problems import Problem, nearest
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection, StructurePrunerSection
-from qatflow.config.validate import Problem, nearest
 
 
 def check_pruning(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from qatflow.config.checks.files import check_sha256, check_url
 from qatflow.config.paths import file_problem, is_folder, overlap
+from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
-from qatflow.config.validate import Problem, problem
 
 
 def check_quantized_model(config: Config) -> Iterator[Problem]:

@@ -14,9 +14,9 @@ from qatflow.config.checks.sparsity import check_sparsity
 from qatflow.config.deploy import undeployable
 from qatflow.config.keys import Keys
 from qatflow.config.paths import file_problem, folder_problem
+from qatflow.config.problems import Problem, nearest
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
-from qatflow.config.validate import Problem, nearest
 
 CHECKPOINTS = "checkpoints"
 """Where training keeps its state when the YAML names no checkpoint_path."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from qatflow.config.deploy import undeployable
 from qatflow.config.keys import Keys
+from qatflow.config.problems import Problem, nearest, problem
 from qatflow.config.recipe.distillation import SoftLabelDistillerSection
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.recipe.search import (
@@ -14,7 +15,6 @@ from qatflow.config.recipe.search import (
 )
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
-from qatflow.config.validate import Problem, nearest, problem
 
 
 def check_search(config: CompressConfig) -> Iterator[Problem]:

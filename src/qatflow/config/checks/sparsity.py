@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from qatflow.config.checks.pruning import last_pruned
 from qatflow.config.keys import Keys
+from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
-from qatflow.config.validate import Problem
 
 Both = SparsityStrategySection | ClusteringStrategySection
 

@@ -15,7 +15,7 @@ from typing import Any
 from qatflow.base import sums
 from qatflow.base.cli import entry
 from qatflow.base.files import write_text
-from qatflow.config.schema import DIALECT
+from qatflow.base.generated import DIALECT
 from qatflow.device.interface import CpuFrequency, DeviceDescription
 from qatflow.device.results import report
 
