@@ -8,7 +8,7 @@ import pytest
 from helpers.workflow_helpers import ROOT
 from qatflow.base.errors import UserError
 from qatflow.config.load import load_config, load_experiments
-from qatflow.config.resolved import resolved
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import devices
 from qatflow.config.written import as_written, compress_yaml, config_yaml

@@ -19,7 +19,7 @@ from helpers.pictures import class_folders
 from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.config.load import load_config, written_by_workflow
-from qatflow.config.resolved import resolved
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 
 DEFAULT = Path("config/config.yaml")
@@ -419,7 +419,7 @@ def test_what_exists_and_fits_together_is_accepted(problems, text):
 
 
 def test_the_headers_say_what_the_source_reads(folder):
-    from qatflow.config.idx_headers import idx_counts
+    from qatflow.config.checks.data import idx_counts
     from qatflow.data.sources.idx import IdxSource
 
     idx_files(Path("small"))

@@ -22,8 +22,8 @@ from qatflow.base.errors import UserError
 from qatflow.config.load import load_config
 from qatflow.config.read_recipe import load_compress
 from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.resolved import resolved
 from qatflow.config.schema import json_schema
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 
 Keys = tuple[str, ...]

@@ -22,8 +22,8 @@ from qatflow.base.errors import UserError
 from qatflow.config.load import Experiment, load_experiments
 from qatflow.config.read_recipe import load_compress
 from qatflow.config.recipe.recipe import STRATEGIES, CompressConfig
-from qatflow.config.resolved import resolved
 from qatflow.config.schema import json_schema
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import devices

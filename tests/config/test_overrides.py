@@ -8,7 +8,7 @@ import pytest
 from helpers.workflow_helpers import ROOT
 from qatflow.base.errors import UserError
 from qatflow.config.load import load_experiments
-from qatflow.config.resolved import resolved
+from qatflow.config.sections.base import resolved
 
 FILES = [Path("config/config.yaml"), Path("config/test.yaml"), Path("my.yaml")]
 PRUNING = "config/compress/filter_pruning_uniform.yaml"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qatflow.config.keys import Keys
+from qatflow.config.yaml.keys import Keys
 
 UNREADABLE = object()
 

@@ -12,7 +12,7 @@ from qatflow.config.load import OF_MODULE, load_experiments
 from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS
 from qatflow.config.sections.base import STATE_KEYS
 from qatflow.config.results_owner import Origin, check_owner, record_owner
-from qatflow.config.resolved import resolved
+from qatflow.config.sections.base import resolved
 from qatflow.config.written import as_written
 from qatflow.data.sources.source_files import named_files
 from qatflow.base.errors import UserError

@@ -5,8 +5,7 @@ import hashlib
 from qatflow.config.sections.devices import devices
 from qatflow.device.build.targets import find_target
 from qatflow.models.own_function import source_files
-from qatflow.optimize.ready_source import ready_file
-from qatflow.config.named_files import weights_file
+from qatflow.config.named_files import quantized_model_file, weights_file
 
 DEPLOYED = ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")
 
@@ -35,7 +34,7 @@ WEIGHTS = {
 }
 # Models that are quantised already: nothing is trained then, and there is no float model beside them.
 READY = {
-    name: ready_file(config, Path("pretrain/download"))
+    name: quantized_model_file(config, Path("pretrain/download"))
     for name, config in CONFIGS.items()
     if config.quantized_model.given
 }

@@ -1,6 +1,6 @@
 """What the compress YAMLs say of training and of the exported folders."""
 
-from qatflow.config.deploy import undeployable
+from qatflow.config.recipe.recipe import undeployable
 from qatflow.export.targets import targets
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from qatflow.compress.learning_rate import warning
 from qatflow.compress.preparation import equalise, with_positive_gammas
 from qatflow.compress.training_settings import training_settings
-from qatflow.config.deploy import undeployable
-from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut

@@ -5,15 +5,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from qatflow.config.bounds import SEEDS
-from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
 from qatflow.config.overrides import SECTIONS, short_keys
 from qatflow.config.problems import Problem, nearest
+from qatflow.config.sections.bounds import SEEDS
 from qatflow.config.sections.config import Config
-from qatflow.config.sections.devices import devices
+from qatflow.config.yaml.keys import Keys, Setters, dotted, leaf_ways
 from qatflow.config.yaml.merge import Merged, Place, overlaid
 from qatflow.config.yaml.reader import Unknown
 from qatflow.config.yaml.scalars import kind
@@ -228,77 +227,3 @@ def _same_names(found: Iterable[Expanded]) -> Iterator[Problem]:
             )
         elif not _NAME.fullmatch(one.name):
             yield Problem((one.said,), f"makes the name '{one.name[:40]}…', which is longer than 100 characters")
-
-
-def clashes(configs: Mapping[str, Config]) -> Iterator[tuple[str, Problem]]:
-    """Yield, with the experiment's name, what would be written into one folder with different settings."""
-    for made_by in (_data, _pretrained, _demos):
-        first: dict[str, tuple[str, Mapping[str, Any]]] = {}
-        for name, config in configs.items():
-            for made in made_by(config):
-                other, content = first.setdefault(made.folder, (name, made.content))
-                differing = _differing(content, made.content)
-                if not differing:
-                    continue
-                whose = "another of its devices" if other == name else f"experiment {other}"
-                ways = (made.said.get(way, tuple(way.split("."))) for way in differing)
-                yield (
-                    name,
-                    Problem(
-                        (made.key, *ways),
-                        f"'{made.folder}' is also that of {whose}, with another {', '.join(differing)}: give one of "
-                        "the two another name, or both the same settings",
-                    ),
-                )
-
-
-@dataclass(frozen=True)
-class Made:
-    """A folder that experiments may share.
-
-    Attributes:
-        folder: its name.
-        key: the key that names it.
-        content: the settings that it is made with, by key.
-        said: where they are said, by dotted key, where that is elsewhere.
-    """
-
-    folder: str
-    key: Keys
-    content: Mapping[str, Any]
-    said: Mapping[str, Keys] = field(default_factory=dict)
-
-
-def _data(config: Config) -> Iterator[Made]:
-    yield Made(config.data.name, ("data", "name"), _data_settings(config))
-
-
-def _data_settings(config: Config) -> dict[str, Any]:
-    return {"data": config.data.model_dump() | {"seed": config.seed_of("data")}}
-
-
-def _pretrained(config: Config) -> Iterator[Made]:
-    if config.quantized_model.given:
-        return  # it makes no float weights
-    for above, one in zip(((), ("teacher",)), config.float_models(), strict=False):
-        pretrained = one.pretrained.model_dump() | {"seed": one.seed_of("pretrained")}
-        model = one.model.model_dump(exclude={"keep_in_float"})
-        content = {"pretrained": pretrained, "model": model, **_data_settings(one)}
-        yield Made(one.pretrained.name, (*above, "pretrained", "name"), content)
-
-
-def _demos(config: Config) -> Iterator[Made]:
-    for device in devices(config):
-        folder = f"build.lite.{device.section.target}.{device.section.toolchain}"
-        content = {"device": {"aar": device.section.aar}}
-        yield Made(folder, device.own("toolchain"), content, {"device.aar": device.keys("aar")})
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any], above: str = "") -> list[str]:
-    found = []
-    for key in one:
-        if isinstance(one[key], dict):
-            found += _differing(one[key], other[key], f"{above}{key}.")
-        elif one[key] != other[key]:
-            found.append(f"{above}{key}")
-    return found

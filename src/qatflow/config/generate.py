@@ -14,10 +14,10 @@ import yaml
 from qatflow.base.cli import entry
 from qatflow.base.files import write_text
 from qatflow.base.generated import json_text, with_rows
-from qatflow.config.keys import Keys, dotted
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.schema import allowed, json_schema
 from qatflow.config.sections.config import Config
+from qatflow.config.yaml.keys import Keys, dotted
 
 WIDTH = 110
 HEAD = """\

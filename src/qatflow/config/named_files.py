@@ -1,4 +1,4 @@
-"""Where the float weights come from: a file here, Keras' official ones, an address, or training."""
+"""The files of weights and models that a configuration names: local ones, downloads, and Keras' official weights."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,14 +12,14 @@ DOWNLOADED = (".h5", ".keras")
 
 
 @dataclass(frozen=True)
-class WeightsFile:
-    """Float weights in a file, or in a SavedModel folder.
+class NamedFile:
+    """A file or a folder of weights, or of a whole model, that the configuration names.
 
     Attributes:
-        path: where it is, or is downloaded to.
-        url: where it is downloaded from; None for a file that is here.
-        sha256: what it must be; None: not checked.
-        md5: the same; where both are given, sha256 is what counts.
+        path: where it is, or where it is downloaded to.
+        url: where it is downloaded from; None for a local file.
+        sha256: the SHA-256 that it must have; None: not checked.
+        md5: the MD5 that it must have, if its SHA-256 is not known.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class WeightsFile:
     md5: str | None = None
 
 
-def weights_file(config: Config, downloads: Path) -> WeightsFile | None:
+def weights_file(config: Config, downloads: Path) -> NamedFile | None:
     """Return the weights that the configuration names; None where they are trained, or the model's own.
 
     Args:
@@ -41,15 +41,28 @@ def weights_file(config: Config, downloads: Path) -> WeightsFile | None:
     section = config.pretrained
     if section.source == "file":
         assert section.path is not None
-        return WeightsFile(Path(section.path), None, section.sha256)
+        return NamedFile(Path(section.path), None, section.sha256)
     if section.source == "url":
         assert section.url is not None
         if section.sha256 is None:
             raise UserError("pretrained.sha256: is missing: what is downloaded must be known beforehand")
-        return WeightsFile(downloads / file_name(section.url), section.url, section.sha256)
+        return NamedFile(downloads / file_name(section.url), section.url, section.sha256)
     if section.source == "keras-applications":
         return _official(config, downloads)
     return None
+
+
+def quantized_model_file(config: Config, downloads: Path) -> NamedFile | None:
+    """Return the quantised model that the configuration names; None if it names none.
+
+    Args:
+        config: the checked configuration.
+        downloads: folder that downloads are kept in.
+    """
+    section = config.quantized_model
+    if section.url is not None:
+        return NamedFile(downloads / file_name(section.url), section.url, section.sha256)
+    return NamedFile(Path(section.file), None, section.sha256) if section.file is not None else None
 
 
 def file_name(url: str) -> str:
@@ -57,7 +70,7 @@ def file_name(url: str) -> str:
     return PurePosixPath(unquote(urlsplit(url).path)).name
 
 
-def _official(config: Config, downloads: Path) -> WeightsFile:
+def _official(config: Config, downloads: Path) -> NamedFile:
     section, size = config.pretrained, config.data.preprocessing.size
     network = config.model.network
     known = OFFICIAL.get(network or "")
@@ -79,7 +92,7 @@ def _official(config: Config, downloads: Path) -> WeightsFile:
             f"pretrained.sha256: is missing: the checksum of {url} is not known to qatflow; download the file, "
             "give its sha256, or use source 'file' with pretrained.path"
         )
-    return WeightsFile(downloads / name, url, sha256, md5)
+    return NamedFile(downloads / name, url, sha256, md5)
 
 
 def official_width(config: Config) -> float:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qatflow.config.keys import Keys, Setters, dotted, leaf_ways
 from qatflow.config.problems import nearest
 from qatflow.config.recipe.recipe import CompressorSection, strategy_keys
 from qatflow.config.yaml.include import none_is_null
+from qatflow.config.yaml.keys import Keys, Setters, dotted, leaf_ways
 from qatflow.config.yaml.merge import Merged, Place, Report, overlaid
 
 NAMED = ("pruners", "controllers", "distillers", "strategies")

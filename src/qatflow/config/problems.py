@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qatflow.base.errors import UserError
-from qatflow.config.keys import Keys, dotted
+from qatflow.config.yaml.keys import Keys, dotted
 from qatflow.config.yaml.merge import Merged, Report
 
 MAX_SHOWN = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 from qatflow.base.errors import UserError
 from qatflow.base.files import read_json, write_json
 from qatflow.config.load import Experiment, load_experiments
-from qatflow.config.resolved import resolved
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.written import as_written, compress_yaml, config_yaml
 

@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from qatflow.base.generated import DIALECT
-from qatflow.config.keys import Keys
 
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$": "a name of letters, digits, - and _",
@@ -21,6 +20,9 @@ CLASS = "class"
 """The key that says which section is meant, where there are several."""
 
 
+Way = tuple[str | int, ...]
+
+
 @functools.cache
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of `model`, without references: each section stands where it is used."""
@@ -29,7 +31,7 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     return {"$schema": DIALECT, **_inlined(schema, definitions)}
 
 
-def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]:
+def schema_at(model: type[BaseModel], keys: Way) -> tuple[Way, dict[str, Any]]:
     """Follow `keys` into the schema of `model` as far as they lead; return that part of them and the schema there.
 
     Where sections of several classes are allowed, pydantic's locations name the class: this is left out.

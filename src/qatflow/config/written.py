@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.resolved import resolved
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
 from qatflow.config.yaml.scalars import plain_scalar

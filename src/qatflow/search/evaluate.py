@@ -10,7 +10,7 @@ from qatflow.base.files import whole_folder
 from qatflow.base.sums import write_sealed
 from qatflow.base.work_folder import work_folder
 from qatflow.compress.training_settings import training_settings
-from qatflow.config.deploy import undeployable
+from qatflow.config.recipe.recipe import undeployable
 from qatflow.config.sections.compress import CompressSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import Manifest, read_manifest

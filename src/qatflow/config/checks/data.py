@@ -1,11 +1,14 @@
 """What the types of the section `data` cannot say: pictures that must exist, and counts that must fit them."""
 
+import gzip
+import struct
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from qatflow.base.archive import is_archive
-from qatflow.config.idx_headers import FASHION_MNIST, IdxCounts, idx_counts, missing_idx
-from qatflow.config.paths import file_problem, folder_problem, overlap
+from qatflow.config.checks.files import file_problem, folder_problem, overlap
 from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
@@ -20,6 +23,20 @@ NEEDED = {
 }
 HOLDS = {"imagenet": TRAIN, "lists": LISTS[0]}
 DIGITS = 1797  # pictures bundled with scikit-learn
+PREFIXES = ("train", "t10k")
+IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
+
+
+@dataclass(frozen=True)
+class IdxCounts:
+    """Pictures of the two files of images, and the largest side of one."""
+
+    train: int
+    test: int
+    side: int
+
+
+FASHION_MNIST = IdxCounts(60_000, 10_000, 28)
 
 
 def check_data(config: Config) -> Iterator[Problem]:
@@ -179,3 +196,34 @@ def _device(config: Config) -> Iterator[Problem]:
                 (device.keys("pictures"), ("data", "validation"), ("data", "source")),
                 f"must be at most {validation:,}, the number of validation pictures",
             )
+
+
+def missing_idx(folder: Path) -> list[str]:
+    """Return the names of the files that the folder lacks, each as it is or with .gz."""
+    names = [pattern.format(prefix) for prefix in PREFIXES for pattern in (IMAGES, LABELS)]
+    return [name for name in names if _packed_or_not(folder, name) is None]
+
+
+def idx_counts(folder: Path) -> IdxCounts | None:
+    """Return what the headers say; None where they cannot be read, which the job says in full."""
+    shapes = [_shape(folder, IMAGES.format(prefix)) for prefix in PREFIXES]
+    if None in shapes:
+        return None
+    (train, *sides), (test, *others) = (shape for shape in shapes if shape is not None)
+    return IdxCounts(train, test, max(*sides, *others))
+
+
+def _packed_or_not(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
+
+
+def _shape(folder: Path, name: str) -> tuple[int, int, int] | None:
+    path = _packed_or_not(folder, name)
+    if path is None:
+        return None
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic, *shape = struct.unpack(">4s3I", file.read(16))
+    except (OSError, EOFError, zlib.error, struct.error):
+        return None
+    return (shape[0], shape[1], shape[2]) if magic == b"\0\0\x08\x03" else None

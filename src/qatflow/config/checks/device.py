@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from qatflow.base.errors import UserError
-from qatflow.config.keys import dotted
-from qatflow.config.paths import file_problem
+from qatflow.config.checks.files import file_problem
 from qatflow.config.problems import Problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
-from qatflow.config.sections.devices import OWN, Device, devices
+from qatflow.config.sections.devices import OWN, ConfiguredDevice, devices
+from qatflow.config.yaml.keys import dotted
 from qatflow.device.emulator.cpus import find_cpu
 from qatflow.device.emulator.sysroot import CORES
 
@@ -43,7 +43,7 @@ def _listed(config: Config) -> Iterator[Problem]:
         )
 
 
-def _device(device: Device) -> Iterator[Problem]:
+def _device(device: ConfiguredDevice) -> Iterator[Problem]:
     section = device.section
     serial, limit, threads = (device.keys(key) for key in ("serial", "max_latency_ms", "threads"))
     kind = device.own("type")
@@ -71,7 +71,7 @@ def _device(device: Device) -> Iterator[Problem]:
         yield Problem((threads,), f"has {', '.join(map(str, doubled))} more than once")
 
 
-def _demo(device: Device) -> Iterator[Problem]:
+def _demo(device: ConfiguredDevice) -> Iterator[Problem]:
     section = device.section
     target, toolchain, aar = (device.keys(key) for key in ("target", "toolchain", "aar"))
     kind = device.own("type")

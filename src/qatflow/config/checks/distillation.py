@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from qatflow.config.problems import Problem, nearest
+from qatflow.config.checks.references import check_defined, check_used
+from qatflow.config.problems import Problem
 from qatflow.config.recipe.distillation import DistillationStrategySection, FSPDistillerSection
 from qatflow.config.recipe.recipe import CompressConfig
 
@@ -14,9 +15,8 @@ def check_distillation(config: CompressConfig) -> Iterator[Problem]:
         if isinstance(strategy, DistillationStrategySection):
             used.update(strategy.distillers)
             yield from _strategy(config, name, strategy)
+    yield from check_used("distillers", config.distillers, used, "no DistillationStrategy lists it under distillers")
     for name, distiller in config.distillers.items():
-        if name not in used:
-            yield Problem((("distillers", name),), "is defined, and no DistillationStrategy lists it under distillers")
         if isinstance(distiller, FSPDistillerSection) and len(distiller.student_pairs) != len(distiller.teacher_pairs):
             yield Problem(
                 (("distillers", name, "teacher_pairs"), ("distillers", name, "student_pairs")),
@@ -28,19 +28,13 @@ def check_distillation(config: CompressConfig) -> Iterator[Problem]:
 def _strategy(config: CompressConfig, name: str, strategy: DistillationStrategySection) -> Iterator[Problem]:
     section = ("strategies", name)
     for index, distiller in enumerate(strategy.distillers):
-        if distiller not in config.distillers:
-            defined = ", ".join(config.distillers) or "none"
-            yield Problem(
-                ((*section, "distillers", index), ("distillers",)),
-                f"'{distiller}' is not defined under distillers; defined: {defined}"
-                f"{nearest(distiller, config.distillers)}",
-            )
+        yield from check_defined((*section, "distillers", index), distiller, "distillers", config.distillers)
     if strategy.end_epoch <= strategy.start_epoch:
         yield Problem(
             ((*section, "end_epoch"), (*section, "start_epoch")),
             f"must be above start_epoch ({strategy.start_epoch}): it is the first epoch without distillation",
         )
-    if strategy.end_epoch > config.compressor.epoch:
+    if strategy.end_epoch > config.compressor.epoch:  # not check_reached: with as many, distillation lasts to the end
         yield Problem(
             ((*section, "end_epoch"), ("compressor", "epoch")),
             f"epoch {strategy.end_epoch} is never reached: compressor.epoch is {config.compressor.epoch}",

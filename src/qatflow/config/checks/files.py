@@ -1,11 +1,12 @@
-"""What can be wrong with a file of weights, or of a model, before it is opened."""
+"""What can be wrong with a file or a folder that the configuration names, before it is opened."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path, PureWindowsPath
 
 from qatflow.base.files import sha256
 from qatflow.config.named_files import file_name
-from qatflow.config.paths import file_problem, folder_problem, is_folder
 from qatflow.config.problems import Problem, problem
 from qatflow.config.yaml.text_file import shown
 
@@ -40,3 +41,59 @@ def saved_problem(path: str) -> str:
     if reason := folder_problem(path):
         return reason
     return "" if (Path(path) / SAVED_MODEL).is_file() else f"{path} is a folder without {SAVED_MODEL}, so no SavedModel"
+
+
+def file_problem(path: str) -> str:
+    """Return what is wrong with the file at `path`, or nothing."""
+    return _problem(path, "file", stat.S_ISREG, os.R_OK)
+
+
+def folder_problem(path: str) -> str:
+    """Return what is wrong with the folder at `path`, or nothing."""
+    return _problem(path, "folder", stat.S_ISDIR, os.R_OK | os.X_OK)
+
+
+def is_folder(path: str) -> bool:
+    """Say whether there is a folder at `path`, whatever text that is."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def relative_hint(path: str) -> str:
+    """Return what a relative path is relative to, for a message."""
+    return "" if Path(path).is_absolute() else " (paths are relative to the folder in which Snakemake is started)"
+
+
+def windows_hint(path: str) -> str:
+    """Return how to write a path of Windows here, for a message; nothing for other paths."""
+    if "\\" not in path and not PureWindowsPath(path).drive:
+        return ""
+    given = PureWindowsPath(path)
+    here = given.as_posix()
+    if given.drive.endswith(":"):  # where the Windows Subsystem for Linux mounts the drives
+        here = f"/mnt/{given.drive[0].lower()}/{given.as_posix()[len(given.drive) :].lstrip('/')}"
+    return f"; it is written as on Windows: here it may be {here}"
+
+
+def overlap(one: str, other: str) -> bool:
+    """Say whether the folders are the same or one lies within the other."""
+    first, second = os.path.realpath(one), os.path.realpath(other)
+    return os.path.commonpath([first, second]) in (first, second)
+
+
+def _problem(path: str, what: str, is_one: Callable[[int], bool], access: int) -> str:
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return f"the {what} {path} does not exist{windows_hint(path) or relative_hint(path)}"
+    except OSError as error:
+        return f"the {what} {path} cannot be read: {error.strerror}"
+    except ValueError:
+        return f"the {what} {path!r} does not exist: nothing can have this name"
+    if not is_one(mode):
+        return f"{path} is no {what}{relative_hint(path)}"
+    if not os.access(path, access):
+        return f"the {what} {path} cannot be read: Permission denied"
+    return ""

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qatflow.base.errors import UserError
-from qatflow.config.checks.files import saved_problem
-from qatflow.config.paths import is_folder
+from qatflow.config.checks.files import is_folder, saved_problem
 from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
 from qatflow.models.own_function import source_files

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qatflow.base.errors import UserError
-from qatflow.config.checks.files import check_sha256, check_url, saved_problem
+from qatflow.config.checks.files import check_sha256, check_url, overlap, saved_problem
 from qatflow.config.named_files import DOWNLOADED, official_width, weights_file
-from qatflow.config.paths import overlap
 from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
 from qatflow.models.official import OFFICIAL

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from qatflow.config.keys import Keys
-from qatflow.config.problems import Problem, nearest
+from qatflow.config.checks.references import check_defined, check_reached, check_used
+from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection, StructurePrunerSection
+from qatflow.config.yaml.keys import Keys
 
 
 def check_pruning(
@@ -19,14 +20,12 @@ def check_pruning(
     """
     pruning = {name: one for name, one in strategies.items() if isinstance(one, PruneStrategySection)}
     for name, strategy in pruning.items():
-        yield from _pruner(name, strategy, pruners)
+        yield from check_defined(("strategies", name, "pruner"), strategy.pruner, "pruners", pruners)
         yield from _epochs(name, strategy, epoch)
         if isinstance(strategy, SensitivePruneStrategySection):
             yield from _sensitivities(name, strategy)
     used = {strategy.pruner for strategy in pruning.values()}
-    for name in pruners:
-        if name not in used:
-            yield Problem((("pruners", name),), "is defined but no pruning strategy names it as its pruner")
+    yield from check_used("pruners", pruners, used, "no pruning strategy names it as its pruner")
 
 
 def last_pruned(strategy: PruneStrategySection) -> int:
@@ -36,27 +35,10 @@ def last_pruned(strategy: PruneStrategySection) -> int:
     return strategy.start_epoch
 
 
-def _pruner(
-    name: str, strategy: PruneStrategySection, pruners: Mapping[str, StructurePrunerSection]
-) -> Iterator[Problem]:
-    if strategy.pruner not in pruners:
-        defined = ", ".join(pruners) or "none"
-        yield Problem(
-            (("strategies", name, "pruner"), ("pruners",)),
-            f"'{strategy.pruner}' is not defined under pruners; defined: {defined}{nearest(strategy.pruner, pruners)}",
-        )
-
-
 def _epochs(name: str, strategy: PruneStrategySection, epoch: int) -> Iterator[Problem]:
     start: Keys = ("strategies", name, "start_epoch")
     end: Keys = ("strategies", name, "end_epoch")
-    whole: Keys = ("compressor", "epoch")
-    if strategy.start_epoch >= epoch:
-        yield Problem(
-            (start, whole),
-            f"epoch {strategy.start_epoch} is never reached and nothing would be pruned: epochs count from 0 and "
-            f"compressor.epoch is {epoch}, so the last is {epoch - 1}",
-        )
+    yield from check_reached(start, strategy.start_epoch, epoch, "nothing would be pruned")
     if not isinstance(strategy, SensitivePruneStrategySection) or strategy.num_steps == 1:
         return
     least = strategy.start_epoch + strategy.num_steps - 1
@@ -66,8 +48,7 @@ def _epochs(name: str, strategy: PruneStrategySection, epoch: int) -> Iterator[P
             f"must be at least {least}: {strategy.num_steps} steps from start_epoch {strategy.start_epoch} on take an "
             "epoch each, and the last is taken by end_epoch",
         )
-    if strategy.end_epoch >= epoch:
-        yield Problem((end, whole), f"epoch {strategy.end_epoch} is never reached: the last is {epoch - 1}")
+    yield from check_reached(end, strategy.end_epoch, epoch)
 
 
 def _sensitivities(name: str, strategy: SensitivePruneStrategySection) -> Iterator[Problem]:

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from qatflow.config.checks.files import check_sha256, check_url
-from qatflow.config.paths import file_problem, is_folder, overlap
+from qatflow.config.checks.files import check_sha256, check_url, file_problem, is_folder, overlap
 from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
 

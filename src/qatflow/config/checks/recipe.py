@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from qatflow.config.checks.distillation import check_distillation
+from qatflow.config.checks.files import file_problem, folder_problem
 from qatflow.config.checks.pruning import check_pruning, last_pruned
+from qatflow.config.checks.references import check_defined, check_reached, check_used
 from qatflow.config.checks.search import check_search
 from qatflow.config.checks.sparsity import check_sparsity
-from qatflow.config.deploy import undeployable
-from qatflow.config.keys import Keys
-from qatflow.config.paths import file_problem, folder_problem
-from qatflow.config.problems import Problem, nearest
+from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
-from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
+from qatflow.config.yaml.keys import Keys
 
 CHECKPOINTS = "checkpoints"
 """Where training keeps its state when the YAML names no checkpoint_path."""
@@ -68,17 +68,11 @@ def _names(config: CompressConfig) -> Iterator[Problem]:
     used = config.compressor.strategies
     listed: Keys = ("compressor", "strategies")
     for index, name in enumerate(used):
-        if name not in config.strategies:
-            defined = ", ".join(config.strategies) or "none"
-            yield Problem(
-                ((*listed, index), ("strategies",)),
-                f"'{name}' is not defined under strategies; defined: {defined}{nearest(name, config.strategies)}",
-            )
+        yield from check_defined((*listed, index), name, "strategies", config.strategies)
     for name in config.strategies:
         if not re.fullmatch(r"[\w.-]+", name):
             yield Problem((("strategies", name),), "must be a name of letters, digits, . _ and -")
-        if name not in used:
-            yield Problem((("strategies", name), listed), "is defined but compressor.strategies does not list it")
+    yield from check_used("strategies", config.strategies, used, "compressor.strategies does not list it", listed)
     if not used:
         yield Problem((listed,), "lists no strategy: nothing would be quantised; name one of those under strategies")
 
@@ -114,13 +108,7 @@ def _order(config: CompressConfig) -> Iterator[Problem]:
 def _epochs(config: CompressConfig, name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
     start: Keys = ("strategies", name, "start_epoch")
     end: Keys = ("strategies", name, "end_epoch")
-    epoch = config.compressor.epoch
-    if strategy.end_epoch >= epoch:
-        yield Problem(
-            (end, ("compressor", "epoch")),
-            f"epoch {strategy.end_epoch} is never reached and nothing would be exported: epochs count from 0 and "
-            f"compressor.epoch is {epoch}, so the last is {epoch - 1}",
-        )
+    yield from check_reached(end, strategy.end_epoch, config.compressor.epoch, "nothing would be exported")
     if strategy.start_epoch > strategy.end_epoch:
         yield Problem(
             (start, end),

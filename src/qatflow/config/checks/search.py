@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from qatflow.config.deploy import undeployable
-from qatflow.config.keys import Keys
-from qatflow.config.problems import Problem, nearest, problem
+from qatflow.config.checks.references import check_defined, check_used
+from qatflow.config.problems import Problem, problem
 from qatflow.config.recipe.distillation import SoftLabelDistillerSection
-from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.recipe.recipe import CompressConfig, undeployable
 from qatflow.config.recipe.search import (
     RATIO_STEP,
     AutoPruneStrategySection,
@@ -15,13 +14,16 @@ from qatflow.config.recipe.search import (
 )
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
+from qatflow.config.yaml.keys import Keys
 
 
 def check_search(config: CompressConfig) -> Iterator[Problem]:
     """Yield what is wrong with the strategies that search and their controllers."""
     searching = {name: one for name, one in config.strategies.items() if isinstance(one, SearchStrategySection)}
     for name, strategy in searching.items():
-        yield from _controller(name, strategy, config)
+        yield from check_defined(
+            ("strategies", name, "controller"), strategy.controller, "controllers", config.controllers
+        )
         if isinstance(strategy, AutoPruneStrategySection):
             yield from _ratios(name, strategy)
         elif isinstance(strategy, LightNASStrategySection):
@@ -34,19 +36,7 @@ def check_search(config: CompressConfig) -> Iterator[Problem]:
             "with compressor.init_model",
         )
     used = {strategy.controller for strategy in searching.values()}
-    for name in config.controllers:
-        if name not in used:
-            yield Problem((("controllers", name),), "is defined but no strategy names it as its controller")
-
-
-def _controller(name: str, strategy: SearchStrategySection, config: CompressConfig) -> Iterator[Problem]:
-    if strategy.controller not in config.controllers:
-        defined = ", ".join(config.controllers) or "none"
-        yield Problem(
-            (("strategies", name, "controller"), ("controllers",)),
-            f"'{strategy.controller}' is not defined under controllers; defined: {defined}"
-            f"{nearest(strategy.controller, config.controllers)}",
-        )
+    yield from check_used("controllers", config.controllers, used, "no strategy names it as its controller")
 
 
 def _ratios(name: str, strategy: AutoPruneStrategySection) -> Iterator[Problem]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from qatflow.config.checks.pruning import last_pruned
-from qatflow.config.keys import Keys
+from qatflow.config.checks.references import check_reached
 from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
+from qatflow.config.yaml.keys import Keys
 
 Both = SparsityStrategySection | ClusteringStrategySection
 
@@ -46,12 +47,7 @@ def _epochs(config: CompressConfig, name: str, strategy: Both) -> Iterator[Probl
         yield Problem(
             (end, start), f"must be at least start_epoch ({strategy.start_epoch}): both epochs are of the strategy's"
         )
-    if strategy.end_epoch >= config.compressor.epoch:
-        yield Problem(
-            (end, ("compressor", "epoch")),
-            f"epoch {strategy.end_epoch} is never reached: epochs count from 0 and compressor.epoch is "
-            f"{config.compressor.epoch}, so the last is {config.compressor.epoch - 1}",
-        )
+    yield from check_reached(end, strategy.end_epoch, config.compressor.epoch)
 
 
 def _thinner_before(name: str, strategy: Both, listed: Sequence[tuple[str, object]]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from qatflow.config import bounds
+from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section, Text
 
 CriterionName = Literal["l1_norm", "geometric_median"]

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qatflow.config import bounds
 from qatflow.config.recipe.distillation import DistillationStrategySection, DistillerSection
 from qatflow.config.recipe.pruning import (
     PruneStrategySection,
@@ -23,6 +22,7 @@ from qatflow.config.recipe.search import (
     SearchStrategySection,
 )
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
+from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section, Text
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
@@ -62,6 +62,23 @@ class QuantizationStrategySection(Section):
     )
     save_in_nodes: list[Text] | None = Field(None, description="Names of the exported model's inputs.")
     save_out_nodes: list[Text] | None = Field(None, description="Names of the exported model's outputs.")
+
+
+def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:
+    """Return why no int8 kernel executes a setting, by its key; empty if the strategy can run on a device.
+
+    Such a strategy can still be trained and exported to float/.
+    """
+    reasons = {}
+    if strategy.activation_quantize_type == "abs_max":
+        reasons["activation_quantize_type"] = (
+            "'abs_max' finds the scale of the activations anew for each picture, which costs time on the device, and "
+            "no int8 kernel there does it; use 'moving_average_abs_max' or 'range_abs_max'"
+        )
+    for key, bits in (("weight_bits", strategy.weight_bits), ("activation_bits", strategy.activation_bits)):
+        if bits != 8:
+            reasons[key] = f"the device's kernels are int8, there are none for {bits} bits"
+    return reasons
 
 
 class CompressorSection(Section):

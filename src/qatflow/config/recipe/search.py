@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qatflow.config import bounds
 from qatflow.config.recipe.pruning import PruneStrategySection
+from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section, Text
 
 RATIO_STEP = 0.01

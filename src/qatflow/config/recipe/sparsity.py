@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qatflow.config import bounds
 from qatflow.config.recipe.pruning import Expression
+from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section
 
 KERNELS = ".*/kernel"

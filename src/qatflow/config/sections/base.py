@@ -1,10 +1,10 @@
 """Types that the sections share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qatflow.config import bounds
+from qatflow.config.sections import bounds
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]  # a file name with _float_opt behind it
 
@@ -57,3 +57,8 @@ class Section(BaseModel):
     """What all sections share: unknown keys are errors, values are not coerced, nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def resolved(config: BaseModel) -> dict[str, Any]:
+    """Return a configuration, or a compress YAML, with all defaults as plain JSON values."""
+    return config.model_dump(mode="json", by_alias=True)

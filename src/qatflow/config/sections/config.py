@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from qatflow.config import bounds
+from qatflow.config.sections import bounds
 from qatflow.config.sections.accuracy import AccuracySection, EvaluateSection
 from qatflow.config.sections.base import Name, Section
 from qatflow.config.sections.compress import CompressSection

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from qatflow.config import bounds
+from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Deviation, Mean, Name, Section, Text, TfdsName
 
 

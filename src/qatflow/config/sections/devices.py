@@ -2,44 +2,43 @@
 
 from dataclasses import dataclass
 
-from qatflow.config.keys import Keys
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 
 OWN = ("name", "serial")
-"""Keys that say which device it is: one that is listed does not have them from `device`."""
+"""Keys that tell devices apart: a listed device does not take them from `device`."""
 
 
 @dataclass(frozen=True)
-class Device:
-    """A device that the models are run on.
+class ConfiguredDevice:
+    """A device that the models run on, with the keys that set it.
 
     Attributes:
         section: its settings.
-        index: its place in `devices`; None where it is that of `device`.
-        said: the keys that it says itself, there.
+        index: its place in `devices`; None for the one of `device`.
+        own_keys: the keys that are written at the device itself.
     """
 
     section: DeviceSection
     index: int | None
-    said: frozenset[str]
+    own_keys: frozenset[str]
 
-    def keys(self, key: str) -> Keys:
-        """Return where one of its settings is said: at the device itself, or for all of them."""
-        return self.own(key) if key in self.said or key in OWN else ("device", key)
+    def keys(self, key: str) -> tuple[str | int, ...]:
+        """Return the key that sets one of its settings: its own, or the one in `device` that all devices share."""
+        return self.own(key) if key in self.own_keys or key in OWN else ("device", key)
 
-    def own(self, key: str) -> Keys:
-        """Return where one of its settings is said of it alone, or would be."""
+    def own(self, key: str) -> tuple[str | int, ...]:
+        """Return the key that sets one of its settings for this device alone."""
         return ("device", key) if self.index is None else ("devices", self.index, key)
 
 
-def devices(config: Config) -> list[Device]:
-    """Return the devices of a configuration; what a listed one does not say is as `device` says."""
+def devices(config: Config) -> list[ConfiguredDevice]:
+    """Return the devices of a configuration; a listed one takes from `device` what it does not set itself."""
     if not config.devices:
-        return [Device(config.device, None, frozenset(config.device.model_fields_set))]
+        return [ConfiguredDevice(config.device, None, frozenset(config.device.model_fields_set))]
     shared = config.device.model_dump(exclude=set(OWN))
-    found = []
-    for index, one in enumerate(config.devices):
-        said = one.model_dump(exclude_unset=True)
-        found.append(Device(DeviceSection.model_validate(shared | said), index, frozenset(said)))
-    return found
+    configured = []
+    for index, listed in enumerate(config.devices):
+        own = listed.model_dump(exclude_unset=True)
+        configured.append(ConfiguredDevice(DeviceSection.model_validate(shared | own), index, frozenset(own)))
+    return configured

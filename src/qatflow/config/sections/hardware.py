@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from qatflow.config import bounds
+from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section
 
 

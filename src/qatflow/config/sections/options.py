@@ -19,8 +19,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from qatflow.config.resolved import resolved
-from qatflow.config.sections.base import Section
+from qatflow.config.sections.base import Section, resolved
 
 SOURCE = Path(__file__).resolve().parents[3]
 

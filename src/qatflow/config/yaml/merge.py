@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from qatflow.config.keys import Keys, all_ways, dotted
+from qatflow.config.yaml.keys import Keys, all_ways, dotted
 from qatflow.config.yaml.reader import MAX_DEPTH, Unknown, YamlFile, no_key
 from qatflow.config.yaml.scalars import plain_scalar
 from qatflow.config.yaml.text_file import shown

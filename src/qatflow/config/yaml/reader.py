@@ -5,6 +5,7 @@ aliases, tags, tabs, bytes that are not UTF-8, deep nesting and large files are 
 (core schema): `1e-3` is a number, `yes` and `60_000` are text.
 """
 
+import bisect
 import enum
 import re
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,7 @@ from typing import Any
 
 import yaml
 
-from qatflow.config.keys import Keys, all_ways, dotted
-from qatflow.config.yaml.key_lines import KeyLines
+from qatflow.config.yaml.keys import Keys, all_ways, dotted
 from qatflow.config.yaml.scalars import kind, plain_scalar
 from qatflow.config.yaml.text_file import REPLACED, read_text
 
@@ -25,6 +25,7 @@ MAX_TABS = 20
 TAB = "a tab character; indent and separate with spaces"
 _INDENTED = re.compile(r"\s*\t")
 _HALF = re.compile("[\ud800-\udfff]")
+_KEY = re.compile(r"""(\s*)(?:-\s+)?(["']?)([\w.-]+)\2\s*:(?:\s|$)""")
 
 
 class Unknown(enum.Enum):
@@ -227,3 +228,24 @@ def _syntax(error: yaml.MarkedYAMLError) -> tuple[int, str]:
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
+
+
+class KeyLines:
+    """Which key a line belongs to, by its indentation alone: for a text that the parser could not read to its end."""
+
+    def __init__(self, text: str) -> None:
+        matches = ((number, _KEY.match(line)) for number, line in enumerate(text.split("\n"), 1))
+        self._keys = [(number, len(match[1]), match[3]) for number, match in matches if match]
+
+    def dotted(self, line: int) -> str:
+        """Return the key on the line, or the last one above it, behind the keys that it is nested in."""
+        names: list[str] = []
+        least: int | None = None
+        end = bisect.bisect_right(self._keys, line, key=lambda numbered: numbered[0])
+        for _, indent, key in reversed(self._keys[:end]):
+            if least is None or indent < least:
+                names.insert(0, key)
+                least = indent
+            if least == 0:
+                break
+        return ".".join(names)
