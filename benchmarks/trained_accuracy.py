@@ -24,9 +24,11 @@ from qatflow.base.provenance import commit
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.reader import tensors
 from qatflow.graph.store import load
-from qatflow.pretrained.prepare import prepare_by_training
+from qatflow.pretrained.prepare import Source, prepare
+from qatflow.pretrained.training_settings import float_training
 from qatflow.tflite.run import Model
 from qatflow.training.runtime import start
+from qatflow.training.settings import TrainingSettings
 from variants import FLOAT, VARIANTS, Case
 
 SEEDS = (1, 2, 3)
@@ -50,7 +52,7 @@ def measure(experiment: Experiment, dataset: str, seed: int, variant: str, work:
     (folder / f"{variant}.tflite").write_bytes(content)
     inputs, labels = tensors(data, "test")
     measured = accuracy(Model(content, threads).outputs(inputs), labels)
-    trained = experiment.config.pretrained.train if variant == FLOAT else case.settings
+    trained = _float_settings(experiment, data, seed) if variant == FLOAT else case.settings
     return Result(
         dataset=dataset,
         seed=seed,
@@ -66,11 +68,17 @@ def measure(experiment: Experiment, dataset: str, seed: int, variant: str, work:
     )
 
 
+def _float_settings(experiment: Experiment, data: Manifest, seed: int) -> TrainingSettings:
+    section, pictures = experiment.config.pretrained.train, data.splits["train"].count
+    return float_training(section, pictures, seed, loaded=False, new_head=None).settings
+
+
 def _train_float(experiment: Experiment, data: Manifest, folder: Path, seed: int, threads: int) -> None:
     """Do what the rule make_pretrained does."""
     model, training = experiment.config.model, experiment.config.pretrained.train
     output, state = folder / "pretrained", folder / "state"
-    prepare_by_training(model, training, data.folder / FILE, output, state, seed, threads)
+    source = Source(None, own=False, train=True)
+    prepare(source, model, training, data.folder / FILE, output, state, seed, threads)
 
 
 def measure_all(experiments: dict[str, Experiment], seeds: Sequence[int], work: Path, again: list[str]) -> list[str]:

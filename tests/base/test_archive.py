@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,8 @@ PACKED = ["a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz", "a.zip"]
 
 
 def make_tar(path: Path, *members: tarfile.TarInfo | tuple[str, bytes]) -> Path:
-    with tarfile.open(path, "w:" + {".gz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")) as tar:
+    mode: Any = "w:" + {".gz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
+    with tarfile.open(path, mode) as tar:
         for member in members:
             if isinstance(member, tarfile.TarInfo):
                 tar.addfile(member)
@@ -199,7 +201,7 @@ def test_an_archive_that_ends_between_two_files_is_refused(inner: Path, kind: st
     part = make_tar(inner / "whole.tar", ("a", b"1"), ("b", b"2"))
     content = part.read_bytes()[: 2 * tarfile.BLOCKSIZE]  # the first file, and no mark of the end
     part.unlink()
-    opened = {"a.tar": open, "a.tar.gz": gzip.open, "a.tar.bz2": bz2.open, "a.tar.xz": lzma.open}[kind]
+    opened: Any = {"a.tar": open, "a.tar.gz": gzip.open, "a.tar.bz2": bz2.open, "a.tar.xz": lzma.open}[kind]
     with opened(inner / kind, "wb") as file:
         file.write(content)
     refused(inner / kind, "damaged or cut off.*no end")

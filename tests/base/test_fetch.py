@@ -260,7 +260,8 @@ def test_the_program_downloads_and_tells_failures(server: Server, tmp_path: Path
     server.files["/w"] = CONTENT
 
     def run(*urls: str) -> subprocess.CompletedProcess:
-        program = [sys.executable, ROOT / "workflow/scripts/fetch.py", "--sha256", SUM, "--output", tmp_path / "w"]
+        script, output = str(ROOT / "workflow/scripts/fetch.py"), str(tmp_path / "w")
+        program = [sys.executable, script, "--sha256", SUM, "--output", output]
         options = [option for url in urls for option in ("--url", url)] + ["--instead", "use mine"]
         return subprocess.run([*program, *options], capture_output=True, text=True, check=False)
 

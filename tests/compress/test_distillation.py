@@ -8,6 +8,7 @@ import pytest
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from qatflow.base.errors import UserError
+from qatflow.data.augment import Augmentation
 
 pytestmark = pytest.mark.tensorflow
 
@@ -90,7 +91,9 @@ def test_unknown_layers_and_other_shapes_are_told_before_training():
     assert distiller({"class": "SoftLabelDistiller"}).resolved("d", student, teacher)
 
 
-def run(digits, folder, end: int, epochs: int = 2, augmentation: str = "shift", teacher=None, stop: int | None = None):
+def run(
+    digits, folder, end: int, epochs: int = 2, augmentation: Augmentation = "shift", teacher=None, stop=None
+):  # fmt: skip
     """Train the small ResNet; return the trainer, its history and the strategy."""
     from qatflow.compress.strategies.distillation import DistillationStrategy
     from qatflow.config.recipe.distillation import DistillationStrategySection

@@ -19,7 +19,7 @@ def ranges(graph: Graph, layer: str) -> np.ndarray:
 def uneven() -> Graph:
     """The small graph with channels that differ a hundredfold, before batch-norm's moving statistics are scaled too."""
     graph = small_graph()
-    factors = np.float32([1, 0.01, 0.3, 0.05])
+    factors = np.array([1, 0.01, 0.3, 0.05], np.float32)
     graph = with_weight(graph, "conv/kernel", graph.weights["conv/kernel"] * factors)
     return with_weight(graph, "dw/depthwise_kernel", graph.weights["dw/depthwise_kernel"] * factors[:, None])
 

@@ -111,7 +111,7 @@ def test_a_key_that_is_no_text_is_read_as_the_text_that_stands_there(problems):
     named = ["my.yaml:1: 1", "my.yaml:2: null", "my.yaml:3: data.true", "my.yaml:4: ''"]
     assert [line.partition(": unknown key")[0] for line in lines] == [*named, "--config: data.1", "--config: data.None"]
     with pytest.raises(UserError, match="--config: 1: unknown key"):
-        load_config([DEFAULT], {1: 2})  # type: ignore[dict-item]
+        load_config([DEFAULT], {1: 2})
 
 
 def test_all_problems_of_all_kinds_come_at_once_in_the_order_of_lines(problems, folder):

@@ -48,7 +48,7 @@ HAZARDS = [
     "none",
 ]
 TEXTS = st.sampled_from(HAZARDS) | st.text(
-    st.characters(codec="utf-8", exclude_characters="{}\x7f", exclude_categories=("Cc",)), min_size=1, max_size=8
+    st.characters(codec="utf-8", exclude_characters="{}\x7f", exclude_categories=["Cc"]), min_size=1, max_size=8
 )
 
 

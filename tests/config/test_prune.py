@@ -26,7 +26,7 @@ def sensitive(**keys: Any) -> SensitivePruneStrategySection:
 
 
 def messages(strategy: Any, pruners: Any = PRUNERS, epoch: int = 4) -> list[str]:
-    return [f"{'.'.join(p.keys[0])}: {p.message}" for p in check_pruning({"s": strategy}, pruners, epoch)]
+    return [f"{'.'.join(map(str, p.keys[0]))}: {p.message}" for p in check_pruning({"s": strategy}, pruners, epoch)]
 
 
 def test_paddleslims_presets_are_taken_as_they_stand():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,15 +30,16 @@ STRETCH = Preprocessing(32, "stretch", 3, (127.5,), (127.5,))
 
 
 def settings(path: Path, **changes) -> Settings:
-    values = {"max_rejected": 1.0, "preprocessing": STRETCH, "validation": 2, "test": 2, "calibration": 2} | changes
+    counts = {"validation": 2, "test": 2, "calibration": 2}
+    values: dict[str, Any] = {"max_rejected": 1.0, "preprocessing": STRETCH, **counts, **changes}
     return Settings(name="photos", source="folder", path=path, shards=1, seed=1, **values)
 
 
 def run(path: Path, output: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [*RESTRICTED, sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "photos"]
+    command = [*RESTRICTED, sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "photos"]
     spec = json.dumps(STRETCH.to_json())
-    arguments = ["--source", "folder", "--path", path, "--calibration", "2", "--preprocessing", spec]
-    command += [*arguments, "--output", output, *options]
+    arguments = ["--source", "folder", "--path", str(path), "--calibration", "2", "--preprocessing", spec]
+    command += [*arguments, "--output", str(output), *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
 
@@ -358,8 +360,9 @@ def test_a_broken_link_in_the_place_of_a_class_folder_is_listed(tmp_path: Path):
 
 def test_a_disk_that_fills_up_is_one_message_and_leaves_whole_shards_alone(tmp_path: Path):
     root, disk = class_folders(tmp_path / "photos", per_class=40), tmp_path / "disk"
-    program = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "photos", "--source", "folder"]
-    options = ["--path", root, "--validation", "2", "--test", "2", "--preprocessing", json.dumps(STRETCH.to_json())]
+    program = [sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "photos", "--source", "folder"]
+    spec = json.dumps(STRETCH.to_json())
+    options = ["--path", str(root), "--validation", "2", "--test", "2", "--preprocessing", spec]
     ran, left = run_on_small_disk(disk, 64, *program, *options, "--calibration", "2", "--output", disk / "photos")
     assert ran.returncode == 1 and ran.stdout == "2 classes: cat, dog; 80 pictures\n" and ran.stderr.count("\n") == 1
     assert ran.stderr.startswith(f"error: cannot write {disk}/.prepare/photos/") and "make room" in ran.stderr

@@ -102,7 +102,12 @@ def test_pictures_too_large_to_be_padded_end_the_run_before_all_are_read(
     pad = Preprocessing(24, "pad", 3, (127.5,), (127.5,))
     read: list[int] = []
     opened = FolderSource.encoded
-    monkeypatch.setattr(FolderSource, "encoded", lambda self, place: (read.append(place), opened(self, place))[1])
+
+    def encoded(self, place):
+        read.append(place)
+        return opened(self, place)
+
+    monkeypatch.setattr(FolderSource, "encoded", encoded)
     told = r"32 of the 32 pictures looked at first are larger than 24×24, such as cat/00\.jpg \(30×20\).*resize: crop"
     with pytest.raises(UserError, match=told):
         prepare(settings(root, pad), tmp_path / "out")

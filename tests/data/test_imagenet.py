@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,9 @@ def meta() -> dict[str, np.ndarray]:
         "wordnet_height",
         "num_train_images",
     )
-    rows = [(i, name, f"word {i}, other {i}", "a gloss", 0, [], 0, 1300) for i, name in enumerate(BY_NUMBER, start=1)]
+    rows: list[tuple[Any, ...]] = [
+        (i, name, f"word {i}, other {i}", "a gloss", 0, [], 0, 1300) for i, name in enumerate(BY_NUMBER, start=1)
+    ]
     rows += [(1001, "n02083346", "canine", "a gloss", 2, [1, 2], 1, 0)]
     table = np.empty((len(rows), 1), [(field, object) for field in fields])
     for place, row in enumerate(rows):
@@ -224,10 +227,11 @@ def test_genuine_photographs_are_prepared_byte_for_byte(tmp_path: Path):
     labels = sorted({int(line.split()[1]) for line in lines})
     train = "".join(f"{line.split()[0]} {labels.index(int(line.split()[1])) % 20}\n" for line in lines)
     (tmp_path / "set" / "train_list.txt").write_text(train)
-    program = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "sample", "--source", "lists"]
+    program = [sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "sample", "--source", "lists"]
     spec = {"size": 224, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}
     numbers = ["--validation", "20", "--test", "20", "--calibration", "20", "--cores", "2"]
-    options = ["--path", tmp_path / "set", "--output", tmp_path / "out", "--preprocessing", json.dumps(spec), *numbers]
+    folders = ["--path", str(tmp_path / "set"), "--output", str(tmp_path / "out")]
+    options = [*folders, "--preprocessing", json.dumps(spec), *numbers]
     subprocess.run([*program, *options], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
     manifest = open_manifest(tmp_path / "out")
     kept = [record for split in manifest.splits for record in records(manifest, split)]

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,10 +40,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return prepare(settings, tmp_path_factory.mktemp("data") / "photos")
 
 
-def epoch(manifest: Manifest, number: int = 0, start: int = 0, **options) -> tuple[np.ndarray, np.ndarray]:
+def epoch(manifest: Manifest, number: int = 0, start: int = 0, **changes) -> tuple[np.ndarray, np.ndarray]:
     from qatflow.data.pipeline import training_data
 
-    options = {"batch_size": 64, "seed": 1, "augmentation": "shift_flip"} | options
+    options: dict[str, Any] = {"batch_size": 64, "seed": 1, "augmentation": "shift_flip"} | changes
     batches = list(training_data(manifest, **options).epoch(number, start))
     assert all(len(images) == options["batch_size"] for images, _ in batches)
     return np.concatenate([i for i, _ in batches]), np.concatenate([v for _, v in batches])
@@ -152,7 +153,7 @@ def test_a_random_crop_is_the_part_of_the_picture_that_was_drawn(photos: Manifes
     sources = [(decode(record.content, 3), record.label) for record in records(manifest, "train")]
     order = np.random.default_rng([1, 5, 0]).permutation(18)
     draws = augment.draw("crop_flip", 40, 18, np.random.default_rng([1, 5, 1]))
-    mean, std = np.float32(spec.mean), np.float32(1) / np.float32(spec.std)
+    mean, std = np.array(spec.mean, np.float32), np.float32(1) / np.array(spec.std, np.float32)
     for image, label, position, crop, flip in zip(images, labels, order, draws.crop, draws.flip, strict=True):
         source, expected = sources[position]
         top, left, height, width = augment.crop_box(crop, *source.shape[:2])

@@ -256,7 +256,8 @@ def test_a_missing_or_cut_shard_is_told_with_the_way_out(digits: Path, tmp_path:
 
 def test_the_program_runs_by_hand_and_tells_mistakes_in_one_line(tmp_path: Path):
     def run(*arguments: str) -> subprocess.CompletedProcess:
-        program = [sys.executable, ROOT / "workflow/scripts/prepare_data.py", "--name", "d", "--output", tmp_path / "d"]
+        script, output = str(ROOT / "workflow/scripts/prepare_data.py"), str(tmp_path / "d")
+        program = [sys.executable, script, "--name", "d", "--output", output]
         return subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
 
     spec = json.dumps(DIGITS.preprocessing.to_json())

@@ -53,8 +53,8 @@ def command(path: Path, output: Path, *options: str) -> list[str | Path]:
     flags = [part for name in numbers for part in (f"--{name.replace('_', '-')}", str(getattr(wanted, name)))]
     program = ROOT / "workflow" / "scripts" / "prepare_data.py"
     spec = '{"size": 32, "resize": "stretch", "channels": 3, "mean": [127.5], "std": [127.5]}'
-    named = ["--name", "photos", "--source", "folder", "--path", path, "--preprocessing", spec, "--output", output]
-    return [program, *named, *flags, *options]
+    named = ["--name", "photos", "--source", "folder", "--preprocessing", spec]
+    return [program, *named, "--path", path, "--output", output, *flags, *options]
 
 
 def start(*arguments: str | Path, **options) -> subprocess.Popen:

@@ -91,9 +91,9 @@ def test_records_have_the_files_own_bytes_and_the_labels_of_the_data_set(data_di
 @needed
 def test_it_is_prepared_without_tensorflow_in_this_process(data_dir: Path, tmp_path: Path):
     spec = '{"size": 32, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}'
-    program = [sys.executable, "-X", "importtime", ROOT / "workflow/scripts/prepare_data.py", "--name", "tiny"]
-    options = ["--source", "tfds:tiny", "--path", data_dir, "--validation", "4", "--calibration", "4", "--cores", "2"]
-    more = ["--max-rejected", "0.1", "--output", tmp_path / "tiny", "--preprocessing", spec]
+    program = [sys.executable, "-X", "importtime", str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "tiny"]
+    options = ["--source", "tfds:tiny", "--path", str(data_dir), "--validation", "4", "--calibration", "4"]
+    more = ["--cores", "2", "--max-rejected", "0.1", "--output", str(tmp_path / "tiny"), "--preprocessing", spec]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     ran = subprocess.run([*program, *options, *more], capture_output=True, text=True, env=environment, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]

@@ -62,7 +62,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     for _ in range(rng.choice([1, 1, 2, 4, 12])):
         place = int(rng.integers(len(buffer)))
         if rng.random() < 0.6:
-            buffer[place] = rng.choice([0, 1, 127, 128, 255, buffer[place] ^ (1 << rng.integers(8))])
+            buffer[place] = rng.choice([0, 1, 127, 128, 255, buffer[place] ^ (1 << int(rng.integers(8)))])
         else:
             place &= ~3
             buffer[place : place + 4] = NUMBERS[rng.integers(len(NUMBERS))][: len(buffer) - place]

@@ -57,11 +57,11 @@ UNMEASURED = {"count_instructions": False, "threads": [1], "warmup": 0, "repeats
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("presets"))
     shutil.copy(HELPERS / "few_layers.py", project.folder)
-    listed = {
+    listed: dict[str, Any] = {
         name: {"compress.config": f"config/compress/{name}.yaml", "compress.overrides": short}
         for name, short in PRESETS.items()
     }
-    listed["light_nas"]["compress.learning_rate"] = 0.05  # as high as that of float training: its weights are new
+    listed["light_nas"] |= {"compress.learning_rate": 0.05}  # as high as that of float training: its weights are new
     # the small network forgets much in so few epochs: that each ships is asked for here, not how good it is
     sections = {
         "model": {"function": "few_layers:narrow_mobilenet", "alpha": None},

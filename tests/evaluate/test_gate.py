@@ -79,8 +79,8 @@ def interval(reference: np.ndarray, right: np.ndarray) -> tuple[float, float, fl
 def run(digits, models, tmp_path, int8, ptq=None, reference="good", **allowed) -> dict:
     """Run the gate; return gate.json."""
     section = AccuracySection(**allowed)
-    paths = [models[name][0] if name else None for name in (reference, int8, ptq)]
-    told = gate(*paths, digits.folder / "manifest.json", section, tmp_path / "gate.json")
+    float_model, shipped, rival = (models[name][0] if name else None for name in (reference, int8, ptq))
+    told = gate(float_model, shipped, rival, digits.folder / "manifest.json", section, tmp_path / "gate.json")
     found = json.loads((tmp_path / "gate.json").read_text())
     assert (found["said"], found["reason"], found["passed"]) == (told.said, told.reason, told.reason is None)
     assert found["outcome"] == told.outcome and (told.outcome == "closed") == (told.reason is not None)

@@ -48,7 +48,7 @@ def damaged(description: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     nodes = made["nodes"]
     way = draw.choice(["value", "value", "value", "gone", "more", "wired", "twice", "order", "name"])
     *above, last = draw.choice(list(places(made)))
-    inside = made
+    inside: Any = made
     for key in above:
         inside = inside[key]
     if way == "value":

@@ -19,9 +19,9 @@ def quantised() -> Graph:
     graph = small_graph()
     random = np.random.default_rng(3)
     scales = {
-        "conv/kernel": WeightScale(8, np.float32([0.01, 0.02, 0.03, 0.04])),
-        "dw/depthwise_kernel": WeightScale(8, np.float32([0.5, 0.25, 0.125, 0.1])),
-        "logits/kernel": WeightScale(8, np.float32([0.007])),
+        "conv/kernel": WeightScale(8, np.array([0.01, 0.02, 0.03, 0.04], np.float32)),
+        "dw/depthwise_kernel": WeightScale(8, np.array([0.5, 0.25, 0.125, 0.1], np.float32)),
+        "logits/kernel": WeightScale(8, np.array([0.007], np.float32)),
     }
     integers = {name: random.integers(-127, 128, graph.weights[name].shape).astype(np.int8) for name in scales}
     return replace(

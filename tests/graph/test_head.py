@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from qatflow.graph.operations import (
     Identity,
     Input,
     Multiply,
+    Operation,
     Relu,
     Reshape,
     Sigmoid,
@@ -34,7 +36,7 @@ SETTINGS = QuantSettings(8, 8, "abs_max", "moving_average_abs_max")
 PICTURES = np.random.default_rng(3).normal(size=(16, 8, 8, 1)).astype(np.float32)
 
 
-def ending(*behind: tuple[str, object], classes: int = 3) -> Graph:
+def ending(*behind: tuple[str, Operation], classes: int = 3) -> Graph:
     """A mean of a 1 × 1 convolution, with these nodes in a row behind it."""
     nodes = [Node("input", Input((4, 4, 2))), Node("conv", Conv2D((1, 1), "same"), ("input",))]
     nodes.append(Node("mean", GlobalAveragePool(keepdims=True), ("conv",)))
@@ -161,7 +163,7 @@ def adopted(form: str, classes: int, data_classes: int, *, loaded: bool, fine_tu
     model = keras(form, classes)
     monkeypatch.setattr(float_graph, "_keras_model", lambda *_: model)
     monkeypatch.setattr(float_graph, "tensors", lambda *_: (PICTURES, None))
-    data = SimpleNamespace(
+    data: Any = SimpleNamespace(
         dataset="d",
         classes=data_classes,
         labels=tuple(f"class {i}" for i in range(data_classes)),

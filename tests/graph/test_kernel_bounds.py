@@ -42,8 +42,10 @@ JOINS: dict[str, Operation] = {"add": Add(), "multiply": Multiply(), "concat": C
 def network(kind: str, join: str, bias: float) -> Graph:
     """A convolution, a layer with `bias` beside it, the two joined, a leaky ReLU, a classifier."""
     random = np.random.default_rng(3)
-    layer = {"conv": Conv2D((1, 1), "same"), "depthwise": DepthwiseConv2D((1, 1), "same"), "dense": Dense()}[kind]
-    beside = Node("beside", layer, ("first_relu",))
+    layers: dict[str, Operation] = {
+        "conv": Conv2D((1, 1), "same"), "depthwise": DepthwiseConv2D((1, 1), "same"), "dense": Dense()
+    }  # fmt: skip
+    beside = Node("beside", layers[kind], ("first_relu",))
     nodes = (
         Node("input", Input((6, 6, 2))),
         Node("first", Conv2D((1, 1), "same"), ("input",)),
@@ -65,7 +67,7 @@ def network(kind: str, join: str, bias: float) -> Graph:
         "logits/kernel": (channels + 4, 3),
     }  # fmt: skip
     weights = {name: random.normal(0, 0.4, shape).astype(np.float32) for name, shape in drawn.items() if name}
-    weights |= {"beside/bias": np.full(4, bias, np.float32), "behind/bias": np.float32([0.5, -1, 2, 0])}
+    weights |= {"beside/bias": np.full(4, bias, np.float32), "behind/bias": np.array([0.5, -1, 2, 0], np.float32)}
     return Graph(nodes, ("probabilities",), weights)
 
 

@@ -179,7 +179,7 @@ def test_broadcasting_is_numpys_in_int8_too(operation: Any, first: tuple[int, ..
     content = convert(quantised).content
     sides = [convert(cut(quantised, None, [name])).content for name in ("first", "second")]
     for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_REF):
-        for picture in pictures() + np.float32([4, -3, 2, 5]):
+        for picture in pictures() + np.array([4, -3, 2, 5], np.float32):
             one, two, made = (run(model, picture, kernels) for model in (*sides, content))
             exact = one + two if isinstance(operation, Add) else one * two
             assert made.shape == exact.shape and np.ptp(made) > 10 * step  # it says something
@@ -209,7 +209,7 @@ def test_shapes_that_cannot_be_broadcast_are_refused(first: tuple[int, ...], sec
 def gated(operation: Any, order: int, gate: str) -> Graph:
     """`wide` (5 channels) combined with what `gate` says, and a layer behind."""
     conv = Conv2D((1, 1), "same")
-    kernels = {"wide": (3, 3, 4, 5), "behind": (1, 1, 5, 3)}
+    kernels: dict[str, tuple[int, ...]] = {"wide": (3, 3, 4, 5), "behind": (1, 1, 5, 3)}
     nodes = [Node("input", Input(PICTURE)), Node("wide", conv, ("input",))]
     if gate == "places":
         nodes.append(Node("gate", conv, ("wide",)))

@@ -13,7 +13,8 @@ SIDE, CLASSES = 6, 4
 def chain(seed: int = 0) -> Graph:
     """Pictures of 6 × 6 × 3; each convolution of 3 × 3 with batch-norm and ReLU; 4 classes."""
     random = np.random.default_rng(seed)
-    nodes, weights, read, source = [Node("input", Input((SIDE, SIDE, 3)))], {}, 3, "input"
+    nodes, read, source = [Node("input", Input((SIDE, SIDE, 3)))], 3, "input"
+    weights: dict[str, np.ndarray] = {}
     for name, channels in CHANNELS.items():
         nodes += [
             Node(name, Conv2D((1, 1), "same"), (source,)),

@@ -65,7 +65,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
     """Let trainings end behind this step, without saving."""
     from qatflow.compress.strategies.quantization import QuantizationStrategy
 
-    def end(self, trainer) -> None:
+    def end(self: Any, trainer: Any) -> None:
         if (trainer.epoch, trainer.step) == (epoch, step):
             raise KilledError
 

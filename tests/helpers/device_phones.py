@@ -4,6 +4,7 @@ import itertools
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from qatflow.device.interface import DeviceSettings
 
 StartPhone = Callable[..., Phone]
 StartFake = Callable[..., FakeAdbd]
-PHONE_FREQUENCY = {
+PHONE_FREQUENCY: dict[str, Any] = {
     "cores": "0 1 2 3", "governor": "schedutil", "min_khz": 300000, "max_khz": 1800000, "hardware_max_khz": 2400000,
 }  # fmt: skip
 POLICY = "sys/devices/system/cpu/cpufreq/policy0"

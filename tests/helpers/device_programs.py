@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def behave(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_demo(tmp_path_factory: pytest.TempPathFactory):
+def make_demo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a bundle whose demo is one of `DEMOS`, linked statically or (`linked`) with a loader that is not there."""
     require("aarch64-linux-gnu-gcc")
     made: dict[tuple[str, bool], Path] = {}

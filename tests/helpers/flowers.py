@@ -35,7 +35,7 @@ def flower(random: np.random.Generator, petals: int, pointed: float) -> np.ndarr
     slope = random.uniform(-0.5, 0.5, 2)
     light = random.uniform(0.6, 1.2) + slope[0] * rows + slope[1] * columns
     picture = picture * light[..., None] + random.normal(0, 0.04, picture.shape)
-    return np.uint8(255 * np.clip(picture, 0, 1))
+    return (255 * np.clip(picture, 0, 1)).astype(np.uint8)
 
 
 def flowers(kinds: Mapping[str, tuple[int, float]], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

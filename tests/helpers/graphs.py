@@ -58,7 +58,7 @@ def small_graph(seed: int = 0, size: int = 8) -> Graph:
     }
     for name in ("conv_bn", "dw_bn", "left_bn"):
         weights |= {
-            f"{name}/gamma": random.uniform(0.3, 1.5, 4).astype(np.float32) * np.float32([1, -1, 1, -1]),
+            f"{name}/gamma": random.uniform(0.3, 1.5, 4).astype(np.float32) * np.array([1, -1, 1, -1], np.float32),
             f"{name}/beta": normal(4) + 1,
             f"{name}/moving_mean": normal(4),
             f"{name}/moving_variance": random.uniform(0.05, 3, 4).astype(np.float32),

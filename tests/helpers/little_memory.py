@@ -4,12 +4,13 @@ python little_memory.py MANIFEST FOLDER BATCH MIB
 """
 
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.base.cli import entry
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     manifest, folder, batch, more = argv
     from qatflow.training.runtime import start
 

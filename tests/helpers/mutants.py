@@ -19,7 +19,7 @@ SCALARS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def at(values: dict[str, Any], keys: Keys) -> Any:
+def at(values: Any, keys: Keys) -> Any:
     for key in keys:
         values = values[key]
     return values

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qatflow.graph.graph import Graph
+from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     Add,
     BatchNorm,
@@ -44,7 +44,7 @@ def execute(graph: Graph, pictures: np.ndarray, fake_quant: bool = False) -> dic
     return tensors
 
 
-def _compute(graph: Graph, node, x: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
+def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
     operation = node.operation
 
     def weight(role: str) -> np.ndarray:
@@ -108,7 +108,7 @@ def _activated(x: np.ndarray, activation: str | None) -> np.ndarray:
     return x if activation is None else np.clip(x, 0, 6 if activation == "relu6" else None)
 
 
-def _slide(x: np.ndarray, kernel: np.ndarray, operation, depthwise: bool) -> np.ndarray:
+def _slide(x: np.ndarray, kernel: np.ndarray, operation: Conv2D | DepthwiseConv2D, depthwise: bool) -> np.ndarray:
     height, width = kernel.shape[:2]
     if operation.padding == "same":
         pads = []

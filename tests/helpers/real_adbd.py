@@ -192,7 +192,8 @@ class Phone:
 
     def _processes(self) -> list[int]:
         """Return the ids of all that runs in it."""
-        found, waiting = [], [self._process.pid]
+        found: list[int] = []
+        waiting = [self._process.pid]
         while waiting:
             children = Path(f"/proc/{waiting[0]}/task/{waiting.pop(0)}/children").read_text().split()
             waiting += map(int, children)

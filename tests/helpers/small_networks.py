@@ -1,6 +1,8 @@
 """Keras networks for tests of exactness, with batch-norm statistics that are not trivial."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -9,28 +11,28 @@ from qatflow.graph.graph import Graph
 SHAPE = (32, 32, 1)
 
 
-def _mobilenet_v1():
+def _mobilenet_v1() -> Any:
     import tf_keras
 
     return tf_keras.applications.MobileNet(SHAPE, alpha=0.25, weights=None, classes=10)
 
 
-def _mobilenet_v2():
+def _mobilenet_v2() -> Any:
     import tf_keras
 
     return tf_keras.applications.MobileNetV2(SHAPE, alpha=0.35, weights=None, classes=10)
 
 
-def _residual():
+def _residual() -> Any:
     """A small ResNet: a biased stem, max-pooling, two residual blocks (one with a projection), average pooling."""
     import tf_keras
     from tf_keras import layers
 
-    def convolution(x, channels, size, stride):
+    def convolution(x: Any, channels: int, size: int, stride: int) -> Any:
         x = layers.Conv2D(channels, size, strides=stride, padding="same", use_bias=False)(x)
         return layers.BatchNormalization()(x)
 
-    def block(x, channels, stride):
+    def block(x: Any, channels: int, stride: int) -> Any:
         y = layers.ReLU()(convolution(x, channels, 3, stride))
         y = convolution(y, channels, 3, 1)
         if stride != 1:
@@ -44,13 +46,13 @@ def _residual():
     return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
 
 
-def _inception():
+def _inception() -> Any:
     """Concatenations of branches of its own and of tensors that others read, squeeze and excitation, swish, a leaky
     ReLU, separable convolutions, up-sampling, batch-norm behind a concatenation, global max-pooling."""
     import tf_keras
     from tf_keras import layers
 
-    def normed(x, channels, size, **options):
+    def normed(x: Any, channels: int, size: int, **options: Any) -> Any:
         return layers.BatchNormalization()(layers.Conv2D(channels, size, padding="same", use_bias=False, **options)(x))
 
     pictures = layers.Input(SHAPE)
@@ -74,7 +76,7 @@ def _inception():
     return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
 
 
-def _attention():
+def _attention() -> Any:
     """Sums and products of tensors of other shapes and ranks, the smaller one first and second."""
     import tf_keras
     from tf_keras import layers
@@ -111,7 +113,7 @@ def network(name: str) -> Graph:
     tf_keras.utils.set_random_seed(4)
     graph = graph_of(NETWORKS[name]())
     random = np.random.default_rng(0)
-    values = {
+    values: dict[str, Callable[[tuple[int, ...]], np.ndarray]] = {
         "gamma": lambda shape: random.normal(1, 0.6, shape),
         "beta": lambda shape: random.normal(0.5, 0.5, shape),
         "moving_mean": lambda shape: random.normal(0, 0.2, shape),

@@ -51,8 +51,9 @@ def assert_kept(content: bytes, graph: Graph, stored: Mapping[str, np.ndarray]) 
         weight = kernel.name.decode()
         integers = np.asarray(model.buffers[kernel.buffer].data).view(np.int8).reshape(kernel.shape)
         norm = norm_of(graph, weight)
-        factor = 1.0
+        factor: np.ndarray | float = 1.0
         if norm is not None:
+            assert isinstance(norm.operation, BatchNorm)
             variance = stored[norm.weight("moving_variance")]
             factor = stored[norm.weight("gamma")] / np.sqrt(variance + norm.operation.epsilon)
         if kind == "DEPTHWISE_CONV_2D":

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qatflow.config.sections.base import Precision
+
 BATCH, EPOCHS, START = 128, 2, 1
 
 
@@ -36,7 +38,7 @@ class Run:
     rate: float = 0.005
     frozen: bool = False
     activations: str = "moving_average_abs_max"
-    precision: str = "float32"
+    precision: Precision = "float32"
     sparse: bool = False
     until: int = 0
 

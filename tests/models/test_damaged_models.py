@@ -18,7 +18,11 @@ from qatflow.models.saved.weights_file import description, open_weights
 
 VERSION = json.dumps({"keras_version": "2.15.0"})
 UNUSED = ("dtype", "build_config", "trainable")  # computed in float32, built by what they read, trained as a whole
-VALUES = (None, -1, 0, 3, 1.5, 1e30, "x", "same", True, [], [1], [2, 2], {}, {"class_name": "Conv2D"}, [[[["x"]]]])
+Entry = tuple[str, str | bytes]
+"""Name and content."""
+VALUES: Any = (
+    None, -1, 0, 3, 1.5, 1e30, "x", "same", True, [], [1], [2, 2], {}, {"class_name": "Conv2D"}, [[[["x"]]]]
+)  # fmt: skip
 
 
 def archive(path: Path, *parts: tuple[str, str | bytes]) -> Path:
@@ -41,14 +45,14 @@ def test_a_description_that_is_none_is_one_message(tmp_path: Path, text: str):
     with h5py.File(tmp_path / "own.h5", "w") as file:
         file.attrs["model_config"] = text if len(text) < 60_000 else text[:60_000]
     weights = (tmp_path / "own.h5").read_bytes()
-    parts = [("metadata.json", VERSION), ("config.json", text), ("model.weights.h5", weights)]
+    parts: list[Entry] = [("metadata.json", VERSION), ("config.json", text), ("model.weights.h5", weights)]
     for path in (tmp_path / "own.h5", archive(tmp_path / "own.keras", *parts)):
         with pytest.raises(UserError, match=f"{path.name} is damaged"):
             described(path)
 
 
 def test_an_archive_with_odd_entries_is_one_message(tmp_path: Path):
-    parts = [("metadata.json", VERSION), ("config.json", "{}"), ("model.weights.h5", b"")]
+    parts: list[Entry] = [("metadata.json", VERSION), ("config.json", "{}"), ("model.weights.h5", b"")]
     deep = archive(tmp_path / "deep.keras", ("metadata.json", "[" * 100_000), *parts[1:])
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = archive(tmp_path / "twice.keras", *parts, ("config.json", "[1]"))

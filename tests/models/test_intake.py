@@ -165,7 +165,7 @@ def refused_layers() -> dict[str, tuple[Any, str]]:
         return tf.abs(x)
 
     replaced = layers.Conv2D(4, 1, name="replaced")
-    replaced.call = lambda inputs: inputs  # type: ignore[method-assign]
+    replaced.call = lambda inputs: inputs
     return {
         "own class": (Conv2D(4, 1, name="own"), r"own \(Conv2D: .*Conv2D is not tf_keras' own class"),
         "own layer": (ReLU(name="own"), r"own \(ReLU: .*ReLU is not tf_keras' own class"),
@@ -432,7 +432,7 @@ def test_a_layer_that_computes_something_else_is_named_with_how_far(inside: bool
     largest = np.abs(np.asarray(tf_keras.Model(model.input, model.layers[1].output)(some()))).max()
     with pytest.raises(UserError, match=r"layer twice \(Conv2D\) computes other values .* differ by up to \d") as told:
         check_same(model, made, some())
-    differs = float(re.search(r"differ by up to ([\d.e+-]+),", str(told.value))[1])  # type: ignore[index]
+    differs = float(re.search(r"differ by up to ([\d.e+-]+),", str(told.value))[1])
     assert 0 < differs < 10 * largest
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def inception(start):
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch) -> Path:
+def own(tmp_path, monkeypatch) -> Iterator[Path]:
     """A folder with a function that builds a model, in which the test works."""
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "sizes.py").write_text("CHANNELS = 8\n")

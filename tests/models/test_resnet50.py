@@ -78,7 +78,7 @@ def trained(digits, weights, tmp_path_factory) -> Path:
     (folder / "compress.yaml").write_text(YAML)
     section = CompressSection(config=str(folder / "compress.yaml"), batch_size=40, augmentation="none")
     compress(folder / "pretrained", data, section, folder, folder / "trained", seed=1, threads=2)
-    export(folder / "trained", load_compress(folder / "compress.yaml").strategies["q"], folder)
+    export(folder / "trained", load_compress(folder / "compress.yaml").quantization, folder)
     exported = folder / "output" / "float"
     optimize(exported / "model", exported / "weights", data, folder / "opt")
     return folder

@@ -17,7 +17,7 @@ from qatflow.base.errors import UserError
 from qatflow.models.saved.weights_file import open_weights
 from qatflow.pretrained.fit import Expected, fit
 
-SHAPES = {
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "first": {"kernel": (3, 3, 1, 4)},
     "norm": {"gamma": (4,), "beta": (4,), "moving_mean": (4,), "moving_variance": (4,)},
     "second": {"kernel": (3, 3, 4, 4)},

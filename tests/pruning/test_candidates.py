@@ -126,7 +126,7 @@ def gated_branches() -> Graph:
     shapes = {"large": (1, 1, 2, 4), "tiny": (1, 1, 2, 3), "gate": (1, 1, 2, 7), "logits": (7, 3)}
     weights = {f"{name}/kernel": random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     weights |= {f"{name}/bias": np.zeros(shape[-1], np.float32) for name, shape in shapes.items()}
-    weights["gate/kernel"] = weights["gate/kernel"] * np.float32([1, 1, 1, 1, 1e-6, 2e-6, 1e-6])
+    weights["gate/kernel"] = weights["gate/kernel"] * np.array([1, 1, 1, 1, 1e-6, 2e-6, 1e-6], np.float32)
     weights["tiny/kernel"] = np.full((1, 1, 2, 3), 1e-6, np.float32)
     return Graph(nodes, ("probabilities",), weights)
 

@@ -26,7 +26,7 @@ def search(latency: float | None = None, about: dict[str, Any] | None = None) ->
             Candidate(
                 n,
                 (n, 2),
-                Size(1_000_000 - 1000 * n, 50_000 - n, latency and latency + n, latency and "ms"),
+                Size(1_000_000 - 1000 * n, 50_000 - n, latency and latency + n, "ms" if latency else None),
                 about or {"ratios": {"a": 0.1}},
             ),
             reward,

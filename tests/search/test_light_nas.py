@@ -43,7 +43,7 @@ def setup(graph: Graph | None = None, latency: Path | None = None, **keys: Any) 
 
 def space(**keys: Any) -> LightNASSpace:
     found = setup(**keys)
-    return LightNASSpace(found, found.config.strategies["s"])
+    return LightNASSpace(found, found.config.light_nas)
 
 
 def test_tokens_are_widths_of_groups_and_then_windows_of_depthwise_layers():
@@ -126,7 +126,7 @@ def every_operator(found: LightNASSpace) -> set[str]:
 def test_the_operators_of_all_networks_are_found_without_trying_all():
     begun = setup(target_flops=0)
     operators = operators_of(begun)
-    assert set(operators) == every_operator(LightNASSpace(begun, begun.config.strategies["s"]))
+    assert set(operators) == every_operator(LightNASSpace(begun, begun.config.light_nas))
 
 
 @pytest.mark.tensorflow
@@ -136,7 +136,7 @@ def test_the_operators_of_a_mobilenet_are_found_by_the_tokens_that_they_depend_o
     begun = setup(
         network("MobileNetV2"), target_flops=0, widths=[0.5, 1.0], searched_params="block_1_project|block_[23]_|Conv_1"
     )
-    found = LightNASSpace(begun, begun.config.strategies["s"])
+    found = LightNASSpace(begun, begun.config.light_nas)
     assert len(found.range_table) == 7 and set(operators_of(begun)) == every_operator(found)
 
 
@@ -148,24 +148,24 @@ def table_of(operators: dict[str, bytes], path: Path, **changed: Any) -> Path:
 
 
 def test_a_latency_is_the_sum_over_the_operators_and_limits_the_search(tmp_path: Path):
-    keys = {"target_flops": 0, "target_latency": 1e9}
+    keys: dict[str, Any] = {"target_flops": 0, "target_latency": 1e9}
     operators = operators_of(setup(**keys))
     path = table_of(operators, tmp_path / "table.json")
     assert asdict(read_table(path))["operators"] == {key: len(key) for key in operators}
     begun = setup(latency=path, **keys)
-    found = LightNASSpace(begun, begun.config.strategies["s"])
+    found = LightNASSpace(begun, begun.config.light_nas)
     expected = 100 + sum(len(operator.key) for operator in single_operators(found.int8((2, 1))))
     size = found.size((2, 1))
     assert (size.latency, size.latency_unit) == (expected, "instructions") and not found.refused((2, 1))
     assert isinstance(size, Size)
     limited = setup(latency=path, target_flops=0, target_latency=expected - 0.5)
-    refused = LightNASSpace(limited, limited.config.strategies["s"]).refused((2, 1))
+    refused = LightNASSpace(limited, limited.config.light_nas).refused((2, 1))
     assert refused == f"a latency of {expected} instructions is more than target_latency ({expected - 0.5:g})"
     with pytest.raises(UserError, match=r"give the program one \(--latency\)"):
         space(**keys).refused((0, 0))
     table_of({}, path)
     with pytest.raises(UserError, match=r"the table of latencies, of device test, has no .*measure it again"):
-        LightNASSpace(begun, begun.config.strategies["s"]).size((2, 1))
+        LightNASSpace(begun, begun.config.light_nas).size((2, 1))
     path.write_text("{}")
     with pytest.raises(UserError, match="is damaged"):
         read_table(path)

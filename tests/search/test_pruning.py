@@ -13,6 +13,7 @@ from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from qatflow.base.errors import UserError
 from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.recipe.search import AutoPruneStrategySection
 from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.counts import total
@@ -47,7 +48,9 @@ def setup(seed: int = 1, graph: Graph | None = None, **keys: Any) -> Setup:
 
 def space(**keys: Any) -> PruningSpace:
     found = setup(**keys)
-    return PruningSpace(found, found.config.strategies["s"])
+    strategy = found.config.strategies["s"]
+    assert isinstance(strategy, AutoPruneStrategySection)
+    return PruningSpace(found, strategy)
 
 
 def multiply_adds(graph: Graph) -> int:
@@ -105,7 +108,7 @@ def test_a_round_follows_from_the_outcomes_of_the_one_before(tmp_path: Path):
         gone = 1 - candidate.size.multiply_adds / whole.multiply_adds
         assert 0.4 <= gone <= 0.5
     for name in ("second.json", "again/second.json"):  # its own sum is kept under its name
-        propose(setup(), 2, first, reversed(files), tmp_path / name)  # the numbers say the order
+        propose(setup(), 2, first, files[::-1], tmp_path / name)  # the numbers say the order
     second = read_round(tmp_path / "second.json")
     assert (tmp_path / "second.json").read_bytes() == (tmp_path / "again/second.json").read_bytes()
     assert second.state.iteration == 3 and [one.number for one in second.candidates] == [4, 5]

@@ -81,7 +81,7 @@ def channel(kernel: np.ndarray, index: int) -> np.ndarray:
 @pytest.mark.parametrize("layer", ["conv/kernel", "dw/depthwise_kernel"])
 def test_a_channel_switched_off_by_gamma_is_its_bias_in_every_form(layer: str, gamma: float, per_channel: bool):
     norm = f"{layer.split('/')[0]}_bn/gamma"
-    graph = with_weight(quantised(small_graph(), per_channel), norm, np.float32([gamma, 1, -1, 0.5]))
+    graph = with_weight(quantised(small_graph(), per_channel), norm, np.array([gamma, 1, -1, 0.5], np.float32))
     assert channel(graph.weights[layer], 0).any()
     with pytest.raises(
         UserError, match=rf"{layer.split('/')[0]}: in the channels \[0\] the kernel's scale is so small"
@@ -104,7 +104,7 @@ def test_a_channel_switched_off_by_gamma_is_its_bias_in_every_form(layer: str, g
 def test_a_channel_that_int8_can_hold_is_never_silenced():
     for per_channel in (False, True):
         graph = quantised(small_graph(), per_channel)
-        kept, found = silence(with_weight(graph, "conv_bn/gamma", np.float32([1e-5, 1, -1, 0.5])))
+        kept, found = silence(with_weight(graph, "conv_bn/gamma", np.array([1e-5, 1, -1, 0.5], np.float32)))
         assert found == {}
         np.testing.assert_array_equal(kept.weights["conv/kernel"], graph.weights["conv/kernel"])
 
@@ -113,7 +113,7 @@ def test_widths_without_kernels_and_unknown_operations_are_all_named():
     graph = quantised(small_graph(), True)
     wide = replace(
         graph,
-        weight_scales={**graph.weight_scales, "conv/kernel": WeightScale(4, np.float32([1]))},
+        weight_scales={**graph.weight_scales, "conv/kernel": WeightScale(4, np.array([1], np.float32))},
         activation_scales={**graph.activation_scales, "pool": ActivationScale(16, 0.1)},
     )
     dynamic = replace(graph, activation_scales={**graph.activation_scales, "logits": ActivationScale(8, None)})
@@ -131,7 +131,7 @@ def test_a_quantised_layer_without_activation_scales_is_an_error_that_names_it()
     )
     graph = Graph(
         nodes, ("out",), {"conv/kernel": np.ones((1, 1, 2, 3), np.int8)},
-        weight_scales={"conv/kernel": WeightScale(8, np.float32([1]))},
+        weight_scales={"conv/kernel": WeightScale(8, np.array([1], np.float32))},
     )  # fmt: skip
     with pytest.raises(UserError, match="conv: its weights are int8 but the tensor"):
         convert(graph)

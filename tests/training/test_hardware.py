@@ -25,7 +25,7 @@ def manifest(tmp_path_factory):
 
 def float_training(manifest: Path, work: Path, *flags: str) -> list[str | Path]:
     script = ROOT / "workflow" / "scripts" / "pretrained.py"
-    paths = ["--data", manifest, "--work", work / "work", "--output", work / "made"]
+    paths: list[str | Path] = ["--data", manifest, "--work", work / "work", "--output", work / "made"]
     network = ["--function", "few_layers:narrow_mobilenet"]  # found in the folder in which the program starts
     return [sys.executable, script, *paths, "--train", *network, *flags]
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ KINDS = ("moving_average_abs_max", "range_abs_max", "moving_average_min_max")
 EXACT = {"frozen": True, "rate": 1e-5}
 """Batch-norm as it is, so that nothing amplifies the order in which numbers are added."""
 SPARSE = {**EXACT, "sparse": True}
-RUNS = {
+RUNS: dict[str, dict[str, Any]] = {
     **{f"{kind}-{devices}": {"devices": devices, "activations": kind, **EXACT} for kind in KINDS for devices in (1, 2)},
     "moved": {"devices": 1, "until": 4, **EXACT},
     "moved (in float, to two)": {"devices": 2, "until": 13, **EXACT},

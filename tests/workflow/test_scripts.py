@@ -36,7 +36,7 @@ def parser_of(script, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentParse
 
 
 def takes_numbers(action: argparse.Action) -> bool:
-    if action.type is None or action.choices is not None:
+    if not callable(action.type) or action.choices is not None:
         return False
     try:
         value = action.type("1")
