@@ -6,6 +6,7 @@ exporter must not retrain, an edit to the trainer must.
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -44,9 +45,9 @@ def code_digest(module: str) -> str:
 
 @cache
 def _direct(path: Path) -> tuple[Path, ...]:
-    collector = _Imports()
-    collector.visit(ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))
-    files = [_file(".".join(parts[: n + 1])) for parts in collector.names for n in range(len(parts))]
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    parts = [name.split(".") for name in _imported(tree.body)]
+    files = [_file(".".join(part[: n + 1])) for part in parts for n in range(len(part))]
     return tuple(dict.fromkeys(file for file in files if file is not None))
 
 
@@ -56,26 +57,19 @@ def _file(module: str) -> Path | None:
     return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()), None)
 
 
-class _Imports(ast.NodeVisitor):
-    def __init__(self) -> None:
-        self.names: list[list[str]] = []
+def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the names from the package that these statements import, and those within them.
 
-    def visit_If(self, node: ast.If) -> None:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            for child in node.orelse:
-                self.visit(child)
+    Expressions are not looked at, since none holds a statement: they are most of a module.
+    """
+    for node in statements:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.level == 0 else []
         else:
-            self.generic_visit(node)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._add(alias.name)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level == 0 and node.module is not None:
-            for alias in node.names:
-                self._add(f"{node.module}.{alias.name}")
-
-    def _add(self, name: str) -> None:
-        if name.split(".")[0] == PACKAGE:
-            self.names.append(name.split("."))
+            type_checking = isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
+            for block in ("orelse",) if type_checking else ("body", "handlers", "orelse", "finalbody", "cases"):
+                yield from _imported(getattr(node, block, ()))
+            continue
+        yield from (name for name in names if name.split(".")[0] == PACKAGE)
