@@ -22,9 +22,8 @@ from qatflow.device.build.build import STB, build
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.build.ndk import TOOLCHAIN, VARIABLE
 from qatflow.device.build.targets import TARGETS, find_target
-from qatflow.device.check import check_device
 from qatflow.device.interface import DeviceSettings
-from qatflow.device.registry import open_device
+from qatflow.device.run.registry import check_device, open_device
 
 CROSS = "aarch64-linux-gnu-g++"
 ANDROID = find_target("android.armv8", "clang")

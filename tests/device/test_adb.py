@@ -14,35 +14,8 @@ from helpers.fake_adbd import FakeAdbd
 from qatflow.base.errors import UserError
 from qatflow.device.adb.device import AdbDevice
 from qatflow.device.adb.errors import explain
-from qatflow.device.adb.mounts import free_bytes, mount_options
 from qatflow.device.interface import DeviceError, DeviceSettings
-from qatflow.device.registry import open_device
-
-TOYBOX = """Filesystem     1K-blocks     Used Available Use% Mounted on
-/dev/block/dm-6  113212184 98765432  14446752  88% /data
-"""
-POSIX = "Filesystem 1024-blocks Used Available Capacity Mounted on\ntmpfs 65536 0 65536 0% /data/local/tmp\n"
-
-
-@pytest.mark.parametrize(
-    ("df", "free"), [(TOYBOX, 14446752 * 1024), (POSIX, 65536 * 1024), ("", None), ("df: not found", None)]
-)
-def test_free_space_is_read(df: str, free: int | None) -> None:
-    assert free_bytes(df) == free
-
-
-MOUNTS = """/dev/block/dm-0 / ext4 ro,seclabel 0 0
-/dev/block/dm-6 /data f2fs rw,nosuid,nodev 0 0
-/dev/fuse /data/local f2fs rw,noexec 0 0
-/dev/block/sda /data/local/tm f2fs ro 0 0
-"""
-
-
-def test_options_are_those_of_the_innermost_and_last_mount() -> None:
-    assert set(mount_options(MOUNTS, "/data/local/tmp")) == {"rw", "noexec"}
-    assert "noexec" not in mount_options(MOUNTS, "/data/app")
-    assert "noexec" not in mount_options(f"{MOUNTS}tmpfs /data/local tmpfs rw 0 0\n", "/data/local/tmp")
-    assert not mount_options("", "/data/local/tmp")
+from qatflow.device.run.registry import open_device
 
 
 def wait_until_back(fake: FakeAdbd) -> None:

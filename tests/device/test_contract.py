@@ -15,7 +15,7 @@ from helpers.device_phones import PHONE_FREQUENCY, StartPhone, image, names_on, 
 from helpers.device_programs import behave  # noqa: F401
 from qatflow.base.errors import UserError
 from qatflow.device.interface import CpuFrequency, Device, DeviceError, DeviceSettings
-from qatflow.device.registry import open_device
+from qatflow.device.run.registry import open_device
 
 pytestmark = pytest.mark.device
 

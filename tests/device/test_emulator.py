@@ -10,7 +10,7 @@ from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F4
 from qatflow.base.errors import UserError
 from qatflow.device.emulator.cpus import CPUS
 from qatflow.device.interface import DeviceSettings
-from qatflow.device.registry import open_device
+from qatflow.device.run.registry import open_device
 
 # Names of the bits of AT_HWCAP in the order of the kernel's arch/arm64/include/uapi/asm/hwcap.h.
 HWCAP = (

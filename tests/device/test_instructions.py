@@ -12,9 +12,9 @@ from helpers.tiny_model import SIZE, write_model
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.emulator import qemu_log
 from qatflow.device.interface import Device, DeviceError, DeviceSettings
-from qatflow.device.registry import open_device
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.instructions import count_instructions
+from qatflow.device.run.registry import open_device
 
 # 65,000 times round, every second time by a jump into the middle of the other way's block. No C library.
 LOOP = """

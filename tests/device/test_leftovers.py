@@ -16,11 +16,11 @@ from helpers.device_phones import StartFake, StartPhone, adb, connect, image, na
 from helpers.device_programs import make_demo  # noqa: F401
 from helpers.small_data import prepared_digits
 from helpers.tiny_model import write_model
-from qatflow.device import owner
+from qatflow.device import lifetime
 from qatflow.device.adb.scripts import RUN
 from qatflow.device.emulator import device as emulator
 from qatflow.device.interface import DeviceSettings
-from qatflow.device.registry import open_device
+from qatflow.device.run.registry import open_device
 
 SCRIPT = ROOT / "workflow" / "scripts" / "run_demo.py"
 DAY = 86_400
@@ -32,7 +32,7 @@ def parts(marked: str) -> list[str]:
 
 def marked(machine: str | None = None, process: int | None = None, begun: int | None = None, age: int = 0) -> str:
     """What `mark` gives to a run like this process's own, but for what is given."""
-    own = parts(owner.mark("0a1b2c"))
+    own = parts(lifetime.mark("0a1b2c"))
     given = [machine, process, begun, int(own[3]) - age, None]
     return "-".join(str(other) if other is not None else mine for mine, other in zip(own, given, strict=True))
 
@@ -44,38 +44,38 @@ def ended_process() -> int:
 
 
 def test_a_run_is_over_when_its_process_is_gone() -> None:
-    assert not owner.is_over(owner.mark("0a1b2c"))
-    assert not owner.is_over(marked(age=400 * DAY))  # that long, but it is there
-    assert owner.is_over(marked(process=ended_process()))
-    assert owner.is_over(marked(process=10**30))
-    assert owner.is_over(marked(begun=int(parts(owner.mark("0"))[2]) - 1))  # another process got its number
+    assert not lifetime.is_over(lifetime.mark("0a1b2c"))
+    assert not lifetime.is_over(marked(age=400 * DAY))  # that long, but it is there
+    assert lifetime.is_over(marked(process=ended_process()))
+    assert lifetime.is_over(marked(process=10**30))
+    assert lifetime.is_over(marked(begun=int(parts(lifetime.mark("0"))[2]) - 1))  # another process got its number
 
 
 def test_a_process_that_ended_and_was_not_waited_for_is_gone() -> None:
     process = subprocess.Popen(["sleep", "100"])
     begun = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
     name = marked(process=process.pid, begun=int(begun))
-    assert not owner.is_over(name)
+    assert not lifetime.is_over(name)
     process.kill()
     while state(process.pid) != "Z":
         time.sleep(0.01)
-    assert owner.is_over(name)
+    assert lifetime.is_over(name)
     process.wait()
 
 
 def test_of_another_machine_only_what_is_old_is_over() -> None:
     for process in (os.getpid(), ended_process()):  # its numbers say nothing here
-        assert not owner.is_over(marked("0123456789ab", process))
-        assert not owner.is_over(marked("0123456789ab", process, age=6 * DAY))
-        assert owner.is_over(marked("0123456789ab", process, age=8 * DAY))
-        assert not owner.is_over(marked("0123456789ab", process, age=-400 * DAY))  # a clock that is wrong
+        assert not lifetime.is_over(marked("0123456789ab", process))
+        assert not lifetime.is_over(marked("0123456789ab", process, age=6 * DAY))
+        assert lifetime.is_over(marked("0123456789ab", process, age=8 * DAY))
+        assert not lifetime.is_over(marked("0123456789ab", process, age=-400 * DAY))  # a clock that is wrong
 
 
 def test_another_namespace_of_processes_is_another_machine() -> None:
-    code = "from qatflow.device import owner; print(owner.mark('0'))"
+    code = "from qatflow.device import lifetime; print(lifetime.mark('0'))"
     command = [sys.executable, "-c", code]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    assert parts(told)[0] == parts(owner.mark("0"))[0] and owner.is_over(told)
+    assert parts(told)[0] == parts(lifetime.mark("0"))[0] and lifetime.is_over(told)
     apart = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", *command],
         capture_output=True, text=True, check=False,
@@ -83,19 +83,19 @@ def test_another_namespace_of_processes_is_another_machine() -> None:
     if apart.returncode != 0:
         pytest.skip(f"no namespaces: {apart.stderr.strip()}")
     told = apart.stdout.strip()
-    assert parts(told)[0] != parts(owner.mark("0"))[0] and not owner.is_over(told)
+    assert parts(told)[0] != parts(lifetime.mark("0"))[0] and not lifetime.is_over(told)
 
 
 # Judges a process that goes on.
 BESIDE_ANOTHER = """
 import os, signal, time
-from qatflow.device import owner
+from qatflow.device import lifetime
 reading, writing = os.pipe()
 other = os.fork()
 if not other:
-    os.write(writing, owner.mark("0").encode() + b" ")
+    os.write(writing, lifetime.mark("0").encode() + b" ")
     time.sleep(100)
-print(owner.mark("0"), owner.is_over(os.read(reading, 200).decode().strip()))
+print(lifetime.mark("0"), lifetime.is_over(os.read(reading, 200).decode().strip()))
 os.kill(other, signal.SIGKILL)
 """
 
@@ -108,22 +108,22 @@ def test_where_proc_shows_other_processes_nothing_is_taken_for_over() -> None:
     if apart.returncode != 0 and "Traceback" not in apart.stderr:
         pytest.skip(f"no namespaces: {apart.stderr.strip()}")
     told, over = apart.stdout.split()
-    assert over == "False" and not owner.is_over(told)
-    assert len({parts(told)[0], parts(owner.mark("0"))[0], "000000000000"}) == 3
+    assert over == "False" and not lifetime.is_over(told)
+    assert len({parts(told)[0], parts(lifetime.mark("0"))[0], "000000000000"}) == 3
 
 
 NO_MARKS = {
     "empty": "",
     "one part": "0a1b2c3d4e5f",
     "no machine": "x-1-2-3-4",
-    "a part too many": f"{owner.mark('0')}-x",
+    "a part too many": f"{lifetime.mark('0')}-x",
     "no number": "0123456789ab-1-2-x-0",
 }
 
 
 @pytest.mark.parametrize("name", NO_MARKS.values(), ids=NO_MARKS)
 def test_what_has_another_kind_of_name_is_not_over(name: str) -> None:
-    assert not owner.is_over(name)
+    assert not lifetime.is_over(name)
 
 
 # Real kills of the real program.
@@ -190,7 +190,7 @@ def test_the_next_run_removes_what_a_killed_one_left(
     assert place.names() == [left]
 
     used = [
-        f"{place.prefix}-{owner.mark('0a')}",  # of a run that goes on
+        f"{place.prefix}-{lifetime.mark('0a')}",  # of a run that goes on
         f"{place.prefix}-{marked('0123456789ab')}",  # of another machine, perhaps
         f"{place.prefix}-abc",  # of another version of this program
         "qatflow-kept-0a1b2c",

@@ -7,8 +7,7 @@ import pytest
 
 from helpers.tiny_model import model_bytes, write_model
 from qatflow.base.errors import UserError
-from qatflow.device.run.cut import cut_at, places
-from qatflow.device.run.integer_part import expose_integers
+from qatflow.device.run.cut import cut_at, expose_integers, places
 from qatflow.device.run.parity import compare
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qatflow.device.interface import DeviceError
-from qatflow.device.run.printed import read_list, read_numbers, read_object
+from qatflow.device.run.demo import read_list, read_numbers, read_object
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "3", "\xff"])

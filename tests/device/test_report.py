@@ -16,6 +16,7 @@ from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.device.results.report import FORMAT, read_report, write_report
 from qatflow.device.results.schema import generated, json_schema
+from qatflow.device.results.warnings import held_back
 from qatflow.device.run.timing import threads_to_time
 
 
@@ -142,3 +143,9 @@ def test_threads_beyond_the_cores_are_left_out_and_the_first_may_not_be() -> Non
     assert threads_to_time((2, 16, 8, 1), about) == (2, 8, 1)
     with pytest.raises(UserError, match=r"device.threads begins with 16, and device phone has 8 cores"):
         threads_to_time((16, 1), about)
+
+
+def test_cores_that_are_held_back_are_warned_of() -> None:
+    (warning,) = held_back(description())
+    assert warning.startswith("cores 0 1 of phone may run at 1800 MHz of 2400: is it hot")
+    assert list(held_back(description(emulated=True))) == []

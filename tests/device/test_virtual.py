@@ -10,13 +10,13 @@ import pytest
 from helpers.device_fixtures import ROOT, host_bundle, require  # noqa: F401
 
 pytestmark = pytest.mark.device
-WORLD = ROOT / "tests" / "emulator_world.py"
+WORLD = ROOT / "tests" / "helpers" / "emulator_world.py"
 USE = """
 import sys
 from pathlib import Path
 from helpers import device_contract
 from qatflow.device.interface import DeviceSettings
-from qatflow.device.registry import open_device
+from qatflow.device.run.registry import open_device
 
 bundle, folder = map(Path, sys.argv[1:])
 with open_device(DeviceSettings("adb", "avd", serial="emulator-5554")) as device:
@@ -26,7 +26,7 @@ with open_device(DeviceSettings("adb", "avd", serial="emulator-5554")) as device
 """
 MISS = """
 from qatflow.device.interface import DeviceError, DeviceSettings
-from qatflow.device.registry import open_device
+from qatflow.device.run.registry import open_device
 import subprocess
 
 subprocess.run(["adb", "wait-for-device"], check=True)

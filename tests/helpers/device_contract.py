@@ -8,8 +8,8 @@ import pytest
 from helpers.tiny_model import write_model
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.interface import Device, DeviceError
+from qatflow.device.run.cut import expose_integers
 from qatflow.device.run.demo import Demo
-from qatflow.device.run.integer_part import expose_integers
 from qatflow.device.run.parity import compare
 from qatflow.tflite.run import Model
 

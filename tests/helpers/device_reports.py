@@ -17,7 +17,7 @@ from qatflow.device.results.report import (
     TensorForm,
     Timing,
 )
-from qatflow.device.results.speedup import ratio, slower_than_float
+from qatflow.device.results.warnings import ratio, slower_than_float
 
 THREADS = (1, 2, 4)
 FEATURES = ("fp", "asimd", "asimddp")

@@ -16,8 +16,7 @@ from qatflow.base.files import write_json
 from qatflow.base.metrics import wilson
 from qatflow.device.results.report import write_report
 from qatflow.report.comparison import Line, as_csv, lines, pareto
-from qatflow.report.comparison_page import HEAD, page, text
-from qatflow.report.pareto_picture import panels, pareto_picture
+from qatflow.report.comparison_page import HEAD, page, panels, pareto_picture, text
 
 LINE = Line(
     experiment="base", shipped="qat", test_pictures=360, float_top1=97.5, top1=96.25, top1_low=93.7, top1_high=97.8,

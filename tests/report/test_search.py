@@ -11,7 +11,7 @@ import pytest
 from helpers.device_reports import report
 from qatflow.report.on_device import on_device
 from qatflow.report.page import page
-from qatflow.report.search_picture import search_picture
+from qatflow.report.search import search_picture
 from qatflow.report.summary import Summary
 from qatflow.report.table import text
 from qatflow.search.candidate import Candidate, Outcome, Size

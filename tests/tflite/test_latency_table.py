@@ -11,11 +11,11 @@ from helpers.device_phones import StartPhone, image, server, start_phone  # noqa
 from helpers.graphs import small_graph
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.interface import Device, DeviceError, DeviceSettings
-from qatflow.device.registry import open_device
 from qatflow.device.run import operator_latency as measure_latency
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.instructions import count_instructions
 from qatflow.device.run.operator_latency import LatencySettings, measure
+from qatflow.device.run.registry import open_device
 from qatflow.graph.channels import channels
 from qatflow.graph.resized import Sizes, resized
 from qatflow.quantise.as_if_quantised import as_if_quantised

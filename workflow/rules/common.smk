@@ -129,8 +129,9 @@ def all_cores():
 
 def check_tools(jobs):
     """End the run at once when a tool is missing that one of its jobs will need."""
-    from qatflow.device.check import check_build, check_device
+    from qatflow.device.build.build import check_build
     from qatflow.device.interface import DeviceSettings
+    from qatflow.device.run.registry import check_device
 
     jobs = list(jobs)
     device_for = {"run_on_device": device_of, "measure_latency": first_device}

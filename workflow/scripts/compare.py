@@ -8,7 +8,7 @@ from qatflow.base.cli import entry
 from qatflow.base.files import write_text
 from qatflow.report import comparison_page
 from qatflow.report.comparison import Line, as_csv, lines
-from qatflow.report.pareto_picture import pareto_picture
+from qatflow.report.comparison_page import pareto_picture
 
 
 def main(argv: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from qatflow.report import table
 from qatflow.report.page import page
 from qatflow.report.pictures import confusion_picture, learning_curves, ranges_picture
 from qatflow.report.pruning import sensitivity_pictures
-from qatflow.report.search_picture import search_picture
+from qatflow.report.search import search_picture
 from qatflow.report.summary import summarise
 
 

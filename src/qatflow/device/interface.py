@@ -17,7 +17,7 @@ class DeviceSettings:
     """How to reach a device.
 
     Attributes:
-        type: key of `registry.DEVICES`.
+        type: key of `run.registry.DEVICES`.
         name: what the user calls it; results are kept under this name.
         serial: adb: serial number, as `adb devices` prints it.
         cpu: emulator: name of the CPU to imitate.

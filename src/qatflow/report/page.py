@@ -11,7 +11,7 @@ from qatflow.device.results.words import against_host
 from qatflow.evaluate.layers import Layer
 from qatflow.report import on_device
 from qatflow.report.pruning import whole
-from qatflow.report.searched_network import searched_network
+from qatflow.report.search import searched_network
 from qatflow.report.summary import NOT_RUN, Summary
 from qatflow.report.table import HEAD, cells
 from qatflow.search.candidate import Outcome

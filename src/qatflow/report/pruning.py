@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from qatflow.base.sums import read_sealed
 from qatflow.graph.counts import Count
 from qatflow.pruning.record import PrunedLayer
 from qatflow.pruning.sensitivity import Sensitivity
-from qatflow.report.sensitivity_picture import sensitivity_picture
+from qatflow.report.pictures import save
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,35 @@ def whole(steps: Sequence[Pruning]) -> tuple[PrunedLayer, ...]:
 def sensitivity_pictures(steps: Sequence[Pruning], folder: Path) -> dict[str, Path]:
     """Draw the sensitivities of each step that has some; return the SVG files in `folder` by their titles."""
     return {title: path for step in steps for title, path in _drawn(step, folder)}
+
+
+def sensitivity_picture(sensitivities: Mapping[str, Sensitivity], pruned: Mapping[str, float], output: Path) -> None:
+    """Draw a row a group: the points of top-1 that each ratio costs, in colour and figures, and the ratio that went.
+
+    Args:
+        sensitivities: by group, all of the same ratios.
+        pruned: share of its units that went, by group.
+        output: SVG file to write.
+    """
+    names = list(sensitivities)
+    ratios = next(iter(sensitivities.values())).ratios
+    points = 100 * np.asarray([sensitivities[name].losses for name in names])
+    figure = Figure(figsize=(3.5 + 0.65 * len(ratios), max(2.5, 1.2 + 0.24 * len(names))), layout="constrained")
+    axes = figure.subplots()
+    worst = max(float(points.max()), 1.0)
+    image = axes.imshow(points, cmap="YlOrRd", vmin=0, vmax=worst, aspect="auto")
+    figure.colorbar(image, label="points of top-1 lost")
+    for (row, column), lost in np.ndenumerate(points):
+        colour = "white" if lost > 0.6 * worst else "black"
+        axes.text(column, row, f"{lost:.1f}", ha="center", va="center", fontsize=7, color=colour)
+    # the middle of a column is its ratio; half a column left of the first is where nothing goes
+    at = np.interp([pruned.get(name, 0.0) for name in names], [0, *ratios], [-0.5, *range(len(ratios))])
+    axes.plot(at, range(len(names)), "|", color="#225588", markersize=11, markeredgewidth=2.5, label="pruned")
+    axes.set_xticks(range(len(ratios)), [f"{100 * ratio:g} %" for ratio in ratios])
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set(xlabel="share of the layer's channels pruned alone")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.0), framealpha=0.8)
+    save(figure, output)
 
 
 def _drawn(step: Pruning, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from qatflow.device.results.words import EMULATED
 from qatflow.report import on_device
 from qatflow.report.on_device import OnDevice
-from qatflow.report.searched_network import searched_network
+from qatflow.report.search import searched_network
 from qatflow.report.summary import NOT_RUN, Row, Summary
 
 HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "host ms", "device")

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from qatflow.device.adb.errors import CONNECT, Trouble, shown, trouble
 from qatflow.device.adb.retry import PassingError
-from qatflow.device.bound import bound
 from qatflow.device.interface import Completed, DeviceError
+from qatflow.device.lifetime import dies_with_parent
 
 NETWORK = re.compile(r".+:\d+")
 
@@ -111,7 +111,7 @@ class AdbClient:
             raise DeviceError(f"there is no {self._adb[0]}: run `apt-get install adb`")
         try:
             answer = subprocess.run(
-                bound([*self._adb, *arguments]),
+                dies_with_parent([*self._adb, *arguments]),
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
                 timeout=timeout, check=False,
             )  # fmt: skip

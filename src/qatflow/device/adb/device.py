@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from qatflow.base.files import sha256, whole_file
-from qatflow.device import owner
+from qatflow.device import lifetime
 from qatflow.device.adb import retry, scripts
+from qatflow.device.adb.answers import free_bytes, frequencies, mount_options, temperatures
 from qatflow.device.adb.client import AdbClient
 from qatflow.device.adb.errors import explain, shown
-from qatflow.device.adb.mounts import free_bytes, mount_options
 from qatflow.device.adb.scripts import HOME
-from qatflow.device.build.program_check import check_program
+from qatflow.device.build.elf import check_program
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
-from qatflow.device.results.conditions import frequencies, temperatures
 
 T = TypeVar("T")
 ANSWER_SECONDS = 30.0
@@ -63,7 +62,7 @@ class AdbDevice:
         self._client = AdbClient(settings.serial, adb, server, self._answer)
         self._waits = retry.WAITS if waits is None else waits
         self._token = secrets.token_hex(6)
-        self._folder = f"{HOME}/{scripts.RUN}-{owner.mark(self._token)}"
+        self._folder = f"{HOME}/{scripts.RUN}-{lifetime.mark(self._token)}"
         self._persist(self._client.reach)
         self._prepare()
 
@@ -163,7 +162,7 @@ class AdbDevice:
     def _sweep(self, runs: Sequence[str]) -> None:
         """Remove the folders that runs which were killed have left."""
         begin = f"{scripts.RUN}-"
-        over = [f"{HOME}/{run}" for run in runs if run.startswith(begin) and owner.is_over(run.removeprefix(begin))]
+        over = [f"{HOME}/{run}" for run in runs if run.startswith(begin) and lifetime.is_over(run.removeprefix(begin))]
         with contextlib.suppress(DeviceError):  # another run will; if the device is gone, what follows tells
             if over and self._client.shell(f"rm -rf {shlex.join(over)}").status == 0:
                 print(

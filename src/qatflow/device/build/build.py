@@ -12,7 +12,7 @@ from qatflow.base.files import sha256, whole_folder
 from qatflow.base.sums import write_sealed
 from qatflow.device.build import bundle, elf, ndk
 from qatflow.device.build.runtime import runtime_version, version_file
-from qatflow.device.build.targets import Target
+from qatflow.device.build.targets import Target, find_target
 
 SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
 # The decoder of pictures, as Debian's package ships it; the folder holds nothing else, so that it serves every target.
@@ -60,6 +60,14 @@ def build(sources: Path, target: Target, runtime: Path, output: Path, jobs: int 
         if target.own_loader:
             _carry_libraries(target, demo / bundle.PROGRAM, libraries)
         _write_manifest(folder, target, litert, [*inputs, STB, runtime])
+
+
+def check_build(target: str, toolchain: str, aar: str | None = None) -> None:
+    """Raise UserError when the demo cannot be built: a tool is missing (with its apt package), the NDK or the AAR."""
+    wanted = find_target(target, toolchain)
+    check_tools(wanted)
+    if aar is not None:
+        ndk.check_aar(Path(aar), wanted.machine)
 
 
 def check_tools(target: Target) -> None:

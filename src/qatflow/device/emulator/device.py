@@ -13,14 +13,14 @@ from pathlib import Path
 
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256, whole_file
-from qatflow.device import owner
-from qatflow.device.bound import bound
-from qatflow.device.build.program_check import check_program
+from qatflow.device import lifetime
+from qatflow.device.build.elf import check_program
 from qatflow.device.emulator import qemu_log
 from qatflow.device.emulator.cpus import find_cpu
 from qatflow.device.emulator.sysroot import CORES, link_libraries, write_sysroot
 from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
+from qatflow.device.lifetime import dies_with_parent
 
 COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 RUN, KEPT = "qatflow-emulator", "qatflow-kept"
@@ -47,7 +47,7 @@ class Emulator:
             raise DeviceError(f"{command} does not know the CPU {self._cpu.name}: install qemu 7.2 or later")
         self._description = self._describe()
         self._token = secrets.token_hex(6)
-        self._temporary = Path(tempfile.gettempdir(), f"{RUN}-{owner.mark(self._token)}")
+        self._temporary = Path(tempfile.gettempdir(), f"{RUN}-{lifetime.mark(self._token)}")
         self._folder, self._sysroot = self._temporary / "run", self._temporary / "sysroot"
         _sweep(self._temporary.parent)
         try:
@@ -156,7 +156,7 @@ class Emulator:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
     def _command(self, command: Sequence[str], *flags: str) -> list[str]:
-        return bound([self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *flags, *command])
+        return dies_with_parent([self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *flags, *command])
 
     def _describe(self) -> DeviceDescription:
         found = re.search(r"version (\S+)", self._ask("--version"))
@@ -189,7 +189,7 @@ class Emulator:
 def _sweep(folder: Path) -> None:
     """Remove the folders that runs which were killed have left."""
     for left in folder.glob(f"{RUN}-*"):
-        if owner.is_over(left.name.removeprefix(f"{RUN}-")):
+        if lifetime.is_over(left.name.removeprefix(f"{RUN}-")):
             shutil.rmtree(left, ignore_errors=True)
 
 

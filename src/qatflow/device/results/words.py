@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from qatflow.device.interface import DeviceDescription
 from qatflow.device.results.report import DeviceReport, ModelReport
-from qatflow.device.run.tolerance import amount
 
 EMULATED = "emulated: no real device's"
 
@@ -50,6 +49,11 @@ def left_out(counts: Sequence[int], about: DeviceDescription) -> Iterator[str]:
     if counts:
         numbers = " and ".join(map(str, counts))
         yield f"{about.name} has {cores(about)}, so {numbers} threads of device.threads were not timed there."
+
+
+def amount(value: float, unit: str) -> str:
+    """Return a difference with its unit."""
+    return f"{value:.3g} {unit}".rstrip()
 
 
 def times(report: DeviceReport) -> Iterator[str]:

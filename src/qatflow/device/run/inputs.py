@@ -1,16 +1,43 @@
-"""The validation pictures that run on host and device, as the model takes them."""
+"""What goes to the device: a model's folder as the optimise stage wrote it, and the validation pictures for it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.base.sums import check, read_checked
 from qatflow.data import reader
 from qatflow.data.preprocess import Preprocessing
-from qatflow.device.run.model_folder import ModelFolder
+from qatflow.tflite.run import Model
 
 SPLIT = "validation"
+FILES = ("model.tflite", "labels.txt", "preprocessing.json")
+
+
+class ModelFolder:
+    """A model with its labels and preprocessing.
+
+    Attributes:
+        name: what it is called in the report, and its folder on the device.
+        files: its files, by their names.
+        host: the model on this machine.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Load the model; raises UserError when a file is missing or has changed, or LiteRT cannot load it."""
+        self.name, self.files = name, {file: folder / file for file in FILES}
+        for file in self.files.values():
+            if not file.is_file():
+                raise UserError(f"{file} is missing: make the model with `snakemake --cores all optimize`")
+            check(file)
+        self.host = Model(self.files["model.tflite"])
+
+    def preprocessing(self) -> Any:
+        """Return what preprocessing.json says."""
+        return json.loads(read_checked(self.files["preprocessing.json"]))
 
 
 @dataclass(frozen=True)

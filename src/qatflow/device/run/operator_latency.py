@@ -11,10 +11,10 @@ from qatflow.base.files import read_json, sha256, write_json
 from qatflow.base.work_folder import work_folder
 from qatflow.device.build.bundle import Bundle, open_bundle
 from qatflow.device.interface import Device, DeviceSettings
-from qatflow.device.registry import open_device
-from qatflow.device.results.conditions import held_back
+from qatflow.device.results.warnings import held_back
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.instructions import count_instructions
+from qatflow.device.run.registry import open_device
 from qatflow.device.run.timing import threads_to_time
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Input, Tanh

@@ -8,8 +8,6 @@ from qatflow.base import provenance
 from qatflow.base.files import sha256, write_text
 from qatflow.device.build.bundle import Bundle, open_bundle
 from qatflow.device.interface import Device, DeviceSettings
-from qatflow.device.registry import open_device
-from qatflow.device.results.conditions import held_back
 from qatflow.device.results.report import (
     FILE,
     FORMAT,
@@ -22,12 +20,12 @@ from qatflow.device.results.report import (
     TensorForm,
     write_report,
 )
-from qatflow.device.results.speedup import ratio, slower_than_float
+from qatflow.device.results.warnings import held_back, ratio, slower_than_float
 from qatflow.device.results.words import left_out, times
 from qatflow.device.run.demo import Demo
-from qatflow.device.run.inputs import Pictures, read_pictures
+from qatflow.device.run.inputs import ModelFolder, Pictures, read_pictures
 from qatflow.device.run.instructions import count_instructions
-from qatflow.device.run.model_folder import ModelFolder
+from qatflow.device.run.registry import open_device
 from qatflow.device.run.timing import Measured, temperatures_around, threads_to_time, time_models
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
 from qatflow.device.run.verify import verify

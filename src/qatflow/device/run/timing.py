@@ -8,7 +8,7 @@ from qatflow.device.interface import Device, DeviceDescription
 from qatflow.device.results.report import Profile, Temperature, Timing
 from qatflow.device.results.words import cores
 from qatflow.device.run.demo import Demo
-from qatflow.device.run.model_folder import ModelFolder
+from qatflow.device.run.inputs import ModelFolder
 
 
 @dataclass(frozen=True)

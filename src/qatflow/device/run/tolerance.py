@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from qatflow.device.results.words import amount
 from qatflow.tflite.read import WEIGHTED, operators, probabilities_end
 from qatflow.tflite.run import TensorType
 
@@ -86,11 +87,6 @@ def steps(scale: float) -> str:
     """Return `steps of 1/256`, of the scale of an integer tensor."""
     inverse = round(1 / scale)
     return f"steps of 1/{inverse}" if inverse > 1 and abs(inverse * scale - 1) < 1e-5 else f"steps of {scale:.3g}"
-
-
-def amount(value: float, unit: str) -> str:
-    """Return a difference with its unit."""
-    return f"{value:.3g} {unit}".rstrip()
 
 
 def _step(output: TensorType) -> float:

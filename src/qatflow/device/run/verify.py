@@ -9,12 +9,10 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.base.metrics import accuracy
 from qatflow.device.results.report import Agreement, DeviceAccuracy, IntegerPart
+from qatflow.device.run.cut import expose_integers
 from qatflow.device.run.demo import Demo
-from qatflow.device.run.inputs import SPLIT, Pictures
-from qatflow.device.run.integer_part import expose_integers
-from qatflow.device.run.model_folder import ModelFolder
-from qatflow.device.run.parity import DisagreementError, compare
-from qatflow.device.run.parting import first_difference
+from qatflow.device.run.inputs import SPLIT, ModelFolder, Pictures
+from qatflow.device.run.parity import DisagreementError, compare, first_difference
 from qatflow.device.run.tolerance import Tolerance, steps
 from qatflow.tflite.run import Model
 

@@ -1,10 +1,12 @@
-"""Under what conditions a device computes: how fast its cores may run, and how warm it is. Read from what it prints."""
+"""What a device's shell answers, as values: mounts, free space, frequencies, temperatures."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
+from pathlib import PurePosixPath
 
-from qatflow.device.interface import CpuFrequency, DeviceDescription
+from qatflow.device.interface import CpuFrequency
 
+FREE = re.compile(r"(\d{1,15})\s+\d+%\s")
 PLAUSIBLE_CELSIUS = (-40.0, 150.0)
 FREQUENCY = re.compile(r"^frequency=(.*)\|(.*)\|(.*)\|(.*)\|(.*)$", re.MULTILINE)
 ZONE = re.compile(r"^zone=(.*)\|(-?\d{1,9})\s*$", re.MULTILINE)
@@ -12,8 +14,34 @@ HAL = "Current temperatures from HAL:"
 HAL_TEMPERATURE = re.compile(r"^\s*Temperature\{(?=.*\bmValue=(-?[\d.]+))(?=.*\bmName=([^,}]+)).*\}\s*$")
 
 
+def mount_options(mounts: str, folder: str) -> Collection[str]:
+    """Return the options of the file system that holds `folder`; empty where it cannot be told.
+
+    Args:
+        mounts: the text of /proc/mounts.
+        folder: an absolute path.
+    """
+    place = PurePosixPath(folder)
+    holding: tuple[str, ...] = ()
+    longest = 0
+    for line in mounts.splitlines():
+        fields = line.split()
+        if len(fields) < 4 or not place.is_relative_to(fields[1]):
+            continue
+        # of several on one point, the last hides the others
+        if len(PurePosixPath(fields[1]).parts) >= longest:
+            longest, holding = len(PurePosixPath(fields[1]).parts), tuple(fields[3].split(","))
+    return holding
+
+
+def free_bytes(df: str) -> int | None:
+    """Return the free space that `df -kP FOLDER` tells, in bytes; None where its answer cannot be read."""
+    found = FREE.findall(df)
+    return int(found[-1]) * 1024 if found else None
+
+
 def frequencies(text: str) -> tuple[CpuFrequency, ...] | None:
-    """Return the frequency limits in what `adb_scripts.DESCRIBE` prints; None where there are none."""
+    """Return the frequency limits in what `scripts.DESCRIBE` prints; None where there are none."""
     found = [
         CpuFrequency(cores or None, governor or None, _khz(low), _khz(high), _khz(hardware))
         for cores, governor, low, high, hardware in FREQUENCY.findall(text)
@@ -22,7 +50,7 @@ def frequencies(text: str) -> tuple[CpuFrequency, ...] | None:
 
 
 def temperatures(text: str) -> dict[str, float]:
-    """Return degrees Celsius by sensor, in what `adb_scripts.TEMPERATURES` prints; empty where there are none.
+    """Return degrees Celsius by sensor, in what `scripts.TEMPERATURES` prints; empty where there are none.
 
     The kernel tells thousandths of a degree; some makers' drivers tell degrees. What no device can have is left out:
     sensors that are switched off tell it. Of sensors of one name the later get a number.
@@ -43,17 +71,6 @@ def temperatures(text: str) -> dict[str, float]:
         number = 1 + sum(other == name or other.startswith(f"{name} #") for other in found)
         found[name if number == 1 else f"{name} #{number}"] = celsius
     return found
-
-
-def held_back(device: DeviceDescription) -> Iterator[str]:
-    """Yield a warning for cores that may not run as fast as they can."""
-    for cores in device.frequency or ():
-        if cores.max_khz is not None and cores.hardware_max_khz is not None and cores.max_khz < cores.hardware_max_khz:
-            yield (
-                f"cores {cores.cores} of {device.name} may run at {cores.max_khz / 1000:.0f} MHz of "
-                f"{cores.hardware_max_khz / 1000:.0f}: is it hot, or saving its battery? Its times are longer than it "
-                "can do."
-            )
 
 
 def _khz(text: str) -> int | None:

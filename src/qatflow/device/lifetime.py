@@ -1,14 +1,17 @@
-"""Whose a run's folder is, told by its name, so that what a killed run left can be removed by a later one.
+"""How long what a run starts and leaves may live: its programs end with it, and a later run removes its folder.
 
-A run is surely over when its process is gone, which only its own machine can see: one boot of one kernel, and one
-namespace of process numbers there. Of runs of other machines all that is known is when they began.
+The name of a run's folder says whose it is. A run is surely over when its process is gone, which only its own machine
+can see: one boot of one kernel, and one namespace of process numbers there. Of runs on other machines all that is known
+is when they began.
 """
 
 import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 LONGEST_DAYS = 7  # no run takes as long, by the time limits of its calls
@@ -47,6 +50,16 @@ def is_over(marked: str) -> bool:
     except OSError:
         return False
     return state in DEAD or begun != int(found["begun"])
+
+
+def dies_with_parent(command: Sequence[str]) -> list[str]:
+    """Return the command line that starts `command` so that the kernel ends it as soon as this process is gone.
+
+    A run that is killed cannot end what it started: an emulator, or an adb client with a program on the device, would
+    go on and disturb the next run. Where util-linux has no setpriv, the command is returned as it is.
+    """
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), *command]
 
 
 def _machine() -> str | None:

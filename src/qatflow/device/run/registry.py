@@ -1,6 +1,7 @@
 """The kinds of device, by the name that `device.type` gives; a new one is a class and a line here."""
 
 import contextlib
+import shutil
 import signal
 import sys
 import threading
@@ -38,6 +39,18 @@ def open_device(settings: DeviceSettings) -> Iterator[Device]:
                 device.cleanup()
             raise
         device.cleanup()
+
+
+def check_device(settings: DeviceSettings) -> None:
+    """Raise UserError when the device cannot be used from here.
+
+    An adb device need not be connected yet: the run may take hours until it is its turn.
+    """
+    if settings.type != "adb":
+        with open_device(settings):
+            return
+    if shutil.which("adb") is None:
+        raise DeviceError("device.type adb needs the adb client: run `apt-get install adb`")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Float against int8: how much smaller and faster, and what may be the reason where it is not faster."""
+"""What to know before believing or shipping: the ratio of float to int8, and why times may be longer than need be."""
 
 from collections.abc import Iterator
 
@@ -53,6 +53,17 @@ def slower_than_float(models: Models, device: DeviceDescription) -> Iterator[str
     )
     reasons = " ".join(_reasons(models.int8, device, pairs))
     yield f"int8 is not faster than float on {device.name}: {times}. {reasons}"
+
+
+def held_back(device: DeviceDescription) -> Iterator[str]:
+    """Yield a warning for cores that may not run as fast as they can."""
+    for cores in device.frequency or ():
+        if cores.max_khz is not None and cores.hardware_max_khz is not None and cores.max_khz < cores.hardware_max_khz:
+            yield (
+                f"cores {cores.cores} of {device.name} may run at {cores.max_khz / 1000:.0f} MHz of "
+                f"{cores.hardware_max_khz / 1000:.0f}: is it hot, or saving its battery? Its times are longer than it "
+                "can do."
+            )
 
 
 def _reasons(int8: ModelReport, device: DeviceDescription, pairs: list[tuple[Timing, Timing]]) -> Iterator[str]:
