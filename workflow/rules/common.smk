@@ -159,8 +159,19 @@ def record_owners():
         record_owner(config, ORIGIN)
 
 
+def look_for_jobs_at_events_alone():
+    """Drop Snakemake's default limit of 100 job starts a second: it needs timers that wake the scheduler every second.
+
+    Each finished job adds one that goes on for as long as jobs wait for a core, and the exit waits for the last.
+    """
+    limiter = workflow.scheduler.job_rate_limiter
+    if RUNS_HERE and limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def begin(jobs):
     """Do what comes before the first job of a run."""
+    look_for_jobs_at_events_alone()
     lock_folder()
     record_owners()
     check_tools(jobs)
