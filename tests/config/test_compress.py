@@ -220,7 +220,7 @@ def test_mistakes_of_files_and_of_what_they_say_come_at_once(problems):
         "q.yaml:1: include[0]: the file no.yaml",
         "q.yaml:1: include[2]: q.yaml includes this",
         "q.yaml:2: version: a tab character;",
-        "q.yaml:22: quantizers: nothing here takes",
+        "q.yaml:22: quantizers: qatflow does not",
     ]
 
 
@@ -237,7 +237,7 @@ def test_long_chains_of_includes_are_refused(problems):
     for index in range(100):
         Path(f"{index}.yaml").write_text(f"include: [{index + 1}.yaml]\n")
     (line,) = problems("include: [0.yaml]\n" + PAGE)
-    assert line == "18.yaml:1: include[0]: more than 20 files; this is no configuration"
+    assert line == "18.yaml:1: include[0]: more than 20 files; this is not a configuration"
 
 
 def test_included_files_are_read_first_and_the_including_one_wins(load, tmp_path):

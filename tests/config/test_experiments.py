@@ -118,14 +118,16 @@ def test_one_is_chosen_by_only():
     assert list(load(text, only="b")) == ["b"]
     assert list(load(text, only=["c", "a"])) == ["c", "a"]
     assert load_config(FILES, {"only": "c"}).seed == 3
-    assert problems(text, only="d") == ["--config: only: there is no experiment 'd'; there are a, b, c"]
-    assert problems(text, only=[]) == ["--config: only: names none"]
-    assert problems("only: some\n") == ["my.yaml:1: only: there is no experiment 'some'; there are digits_quant"]
+    assert problems(text, only="d") == ["--config: only: there is no experiment 'd'; the experiments are a, b, c"]
+    assert problems(text, only=[]) == ["--config: only: names no experiment"]
+    assert problems("only: some\n") == [
+        "my.yaml:1: only: there is no experiment 'some'; the experiments are digits_quant"
+    ]
 
 
 UNKNOWN = (
     "unknown key; allowed here: matrix, seed, method, data, model, pretrained, compress, teacher, quantized_model, "
-    "accuracy, device, devices, hardware, evaluate, with dots what is below them, and keys of the compress YAML"
+    "accuracy, device, devices, hardware, evaluate, the keys below them with dots, and keys of the compress YAML"
 )
 CPU = "; did you mean 'cpu'?"
 
@@ -160,10 +162,11 @@ experiments:
         f"my.yaml:9: experiments.two.experiment: {UNKNOWN}",
         "my.yaml:13: experiments.Two: makes an experiment named 'Two', as experiments.two does",
         f"my.yaml:15: experiments.many.matrix.alpah: {UNKNOWN}",
-        "my.yaml:15: experiments.many.matrix.data: a mapping cannot be part of a name: give it an experiment of its "
-        "own",
-        "my.yaml:15: experiments.many.matrix.method: must be a list of values, one an experiment; got an empty list",
-        "my.yaml:15: experiments.many.matrix.seed: must be a list of values, one an experiment; got 4",
+        "my.yaml:15: experiments.many.matrix.data: a mapping cannot be part of a name: write it as an experiment of "
+        "its own",
+        "my.yaml:15: experiments.many.matrix.method: must be a list of values, one for each experiment; got an "
+        "empty list",
+        "my.yaml:15: experiments.many.matrix.seed: must be a list of values, one for each experiment; got 4",
         "my.yaml:16: experiments.more.matrix: must be a mapping of keys to lists; got an empty list",
         'my.yaml:10: strategies.quantization_strategy.weight_quantize_type: must be "abs_max" or '
         "\"channel_wise_abs_max\"; got the text 'abs_maxx'; did you mean 'abs_max'?",
@@ -240,9 +243,12 @@ def test_a_training_may_begin_with_what_another_experiment_has_trained():
     assert list(load(begun("results/thin/trained"))) == ["thin", "again"]
     said = "compress.config: compressor.init_model in config/compress/test.yaml is results"
     (told,) = problems(begun("results/again/trained"))
-    assert f"{said}/again/trained, which this very training makes; name another" in told
+    assert f"{said}/again/trained, which this training itself makes: name another folder" in told
     (told,) = problems(begun("results/thn/trained"))
-    assert f"{said}/thn/trained, which no experiment here makes and which is not there; there are thin, again" in told
+    assert (
+        f"{said}/thn/trained, which does not exist, and no experiment here makes it; the experiments are thin, again"
+        in told
+    )
     assert "did you mean 'thin'" in told
     Path("results/thn/trained").mkdir(parents=True)
     for name in ("model", "weights"):

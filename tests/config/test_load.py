@@ -262,7 +262,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("pretrained: {source: keras-applications}", "data.preprocessing.size: must be one of 128, 160, 192, 224"),
         (
             "pretrained: {source: keras-applications}\nmodel: {alpha: 1}\ndata: {preprocessing: {size: 224}}",
-            "pretrained.sha256: is missing: the checksum of",
+            "pretrained.sha256: is missing: qatflow does not know the checksum of",
         ),
         ("model: {architecture: ResNet50, file: a.h5}", "model.file: architecture names the network already"),
         ("model: {file: a.h5, function: 'm:f'}", "model.function: file names the network already"),
@@ -291,7 +291,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("pretrained: {source: url, url: 'http://x/a.pt'}", "pretrained.url: must end in .h5 or .keras, and ends in"),
         (
             "pretrained: {source: url, url: 'http://x/a.h5'}",
-            "sha256: is missing: what is downloaded must be",
+            "sha256: is missing: a download needs a known",
         ),
         ("pretrained: {mirror: 'http://x'}", "pretrained.mirror: source 'train' takes no mirror"),
         ("pretrained: {expected_top1: 70}", "pretrained.expected_top1: source 'train' makes the weights here"),
@@ -300,7 +300,10 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
             "data is a folder without saved_model",
         ),
         ("quantized_model: {file: a.h5, url: 'http://x/a.tflite'}", "quantized_model.url: a file is given already"),
-        ("quantized_model: {url: 'http://x/a.tflite'}", "quantized_model.sha256: is missing: what is downloaded"),
+        (
+            "quantized_model: {url: 'http://x/a.tflite'}",
+            "quantized_model.sha256: is missing: a download needs a known",
+        ),
         ("quantized_model: {url: 'http://x/a.h5'}", "quantized_model.url: must end in .tflite"),
         ("quantized_model: {file: b.tflite}", "quantized_model.file: the file b.tflite does not exist"),
         ("quantized_model: {file: data}", "quantized_model.file: the folder data lacks model, weights"),
@@ -492,7 +495,7 @@ def test_save_paths_may_not_take_the_workflow_s_own_folders(problems, name):
         ("config", "config is no file (paths are relative to the folder in which Snakemake is started)"),
         ("pipe", "pipe is no file (paths are relative to the folder in which Snakemake is started)"),
         ("/dev/zero", "/dev/zero is no file"),
-        ("huge.yaml", "huge.yaml: larger than 1,000,000 bytes; this is no configuration file"),
+        ("huge.yaml", "huge.yaml: larger than 1,000,000 bytes; this is not a configuration file"),
         ("x" * 300, f"the file {'x' * 300} cannot be read: File name too long"),
     ],
 )

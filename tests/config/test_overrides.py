@@ -78,7 +78,7 @@ def test_a_short_key_is_that_of_each_strategy_and_one_with_dots_may_differ():
     }
 
 
-OF_THE_FILE = f"is of the file {YAML} itself and cannot be overridden; remove it"
+OF_THE_FILE = f"belongs to the file {YAML} and cannot be overridden; remove it"
 UNKNOWN = "unknown key; allowed here: epoch, "
 WRONG = {
     "weight_quantise_type: abs_max": ("weight_quantise_type", UNKNOWN, "did you mean 'weight_quantize_type'?"),
@@ -88,7 +88,7 @@ WRONG = {
     "quantizers: {}": ("quantizers", UNKNOWN, YAML),
     "class_: X": ("class_", UNKNOWN, YAML),
     "'.': 1": (".", UNKNOWN, YAML),
-    "class: X": ("class", "write which one you mean, like strategies.<name>.class", ""),
+    "class: X": ("class", "say which one you mean, like strategies.<name>.class", ""),
     "version: 1.0": ("version", OF_THE_FILE, ""),
     "include: []": ("include", OF_THE_FILE, ""),
     "include.x: 1": ("include.x", OF_THE_FILE, ""),
@@ -147,13 +147,13 @@ def test_a_value_is_checked_where_it_goes(written, told):
 @pytest.mark.parametrize(
     ("written", "key", "told"),
     [
-        ("model.alpha: 0.5, model: {alpha: 0.25}", "model", "sets what experiments.a.model.alpha sets"),
-        ("model: {alpha: 0.5}, model.alpha: 0.25", "model.alpha", "sets what experiments.a.model sets"),
-        ("seed: 1, matrix: {seed: [1, 2]}", "matrix.seed", "sets what experiments.a.seed sets"),
-        ("seed: [1, 2], matrix: {seed: [1, 2]}", "seed", "sets what experiments.a.matrix.seed sets"),
-        ("compress.overrides: {epoch: 3}, epoch: 4", "epoch", "sets what experiments.a.compress.overrides sets"),
+        ("model.alpha: 0.5, model: {alpha: 0.25}", "model", "sets the same as experiments.a.model.alpha"),
+        ("model: {alpha: 0.5}, model.alpha: 0.25", "model.alpha", "sets the same as experiments.a.model"),
+        ("seed: 1, matrix: {seed: [1, 2]}", "matrix.seed", "sets the same as experiments.a.seed"),
+        ("seed: [1, 2], matrix: {seed: [1, 2]}", "seed", "sets the same as experiments.a.matrix.seed"),
+        ("compress.overrides: {epoch: 3}, epoch: 4", "epoch", "sets the same as experiments.a.compress.overrides"),
         ("class: X", "class", "unknown key; allowed here: matrix, "),
-        ("matrix: {seed: [1, 2, 1]}", "matrix.seed", "has two values that make one name, 'seed1'"),
+        ("matrix: {seed: [1, 2, 1]}", "matrix.seed", "has two values that give the same name, 'seed1'"),
         ("matrix: {weight_bit: [4]}", "matrix.weight_bit", "did you mean 'weight_bits'?"),
     ],
 )

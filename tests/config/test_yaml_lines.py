@@ -193,7 +193,7 @@ def test_a_file_of_100_mb_is_refused_at_once_and_in_little_memory(tmp_path, monk
     )  # fmt: skip
     assert time.monotonic() - start < 5  # most of it is the start of Python
     message, megabytes = answer.stdout.splitlines()
-    assert message == "large.yaml: larger than 1,000,000 bytes; this is no configuration file"
+    assert message == "large.yaml: larger than 1,000,000 bytes; this is not a configuration file"
     assert int(megabytes) < 80
 
 

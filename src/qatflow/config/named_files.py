@@ -29,7 +29,7 @@ class NamedFile:
 
 
 def weights_file(config: Config, downloads: Path) -> NamedFile | None:
-    """Return the weights that the configuration names; None where they are trained, or the model's own.
+    """Return the weights that the configuration names; None if they are trained, or come with the model.
 
     Args:
         config: the checked configuration.
@@ -45,7 +45,7 @@ def weights_file(config: Config, downloads: Path) -> NamedFile | None:
     if section.source == "url":
         assert section.url is not None
         if section.sha256 is None:
-            raise UserError("pretrained.sha256: is missing: what is downloaded must be known beforehand")
+            raise UserError("pretrained.sha256: is missing: a download needs a known checksum")
         return NamedFile(downloads / file_name(section.url), section.url, section.sha256)
     if section.source == "keras-applications":
         return _official(config, downloads)
@@ -66,35 +66,35 @@ def quantized_model_file(config: Config, downloads: Path) -> NamedFile | None:
 
 
 def file_name(url: str) -> str:
-    """Return the name that an address gives its file."""
+    """Return the name of the file at an address."""
     return PurePosixPath(unquote(urlsplit(url).path)).name
 
 
 def _official(config: Config, downloads: Path) -> NamedFile:
     section, size = config.pretrained, config.data.preprocessing.size
     network = config.model.network
-    known = OFFICIAL.get(network or "")
-    if known is None:
-        raise UserError("pretrained.source: keras-applications has no weights for a model of one's own")
+    weights = OFFICIAL.get(network or "")
+    if weights is None:
+        raise UserError("pretrained.source: keras-applications has no weights for a model of your own")
     width = official_width(config)
-    if width not in known.widths or size not in known.sizes:
+    if width not in weights.widths or size not in weights.sizes:
+        widths, sizes = ", ".join(map(str, sorted(weights.widths))), ", ".join(map(str, weights.sizes))
         raise UserError(
             f"pretrained.source: keras-applications has no {network} weights for model.alpha {width} and "
-            f"data.preprocessing.size {size}: alpha is one of {', '.join(map(str, sorted(known.widths)))}, size one of "
-            f"{', '.join(map(str, known.sizes))}"
+            f"data.preprocessing.size {size}: alpha is one of {widths}, size one of {sizes}"
         )
-    name = known.file(width, size)
-    url = f"{(section.mirror or BASE).rstrip('/')}/{known.folder}/{name}"
-    sha256 = section.sha256 or known.sha256.get(name)
-    md5 = None if sha256 else known.md5.get(name)
+    name = weights.file(width, size)
+    url = f"{(section.mirror or BASE).rstrip('/')}/{weights.folder}/{name}"
+    sha256 = section.sha256 or weights.sha256.get(name)
+    md5 = None if sha256 else weights.md5.get(name)
     if sha256 is None and md5 is None:
         raise UserError(
-            f"pretrained.sha256: is missing: the checksum of {url} is not known to qatflow; download the file, "
-            "give its sha256, or use source 'file' with pretrained.path"
+            f"pretrained.sha256: is missing: qatflow does not know the checksum of {url}; download the file and "
+            "set its sha256, or use source 'file' with pretrained.path"
         )
     return NamedFile(downloads / name, url, sha256, md5)
 
 
 def official_width(config: Config) -> float:
-    """Return the width multiplier of the network, as `OFFICIAL` counts it: 1 where there is one width only."""
+    """Return the width multiplier of the network as in `OFFICIAL`: 1 for a network that has no width multiplier."""
     return 1.0 if config.model.network == "ResNet50" else config.model.width

@@ -17,7 +17,7 @@ class Problem:
     """Something wrong with the value at `keys[0]`, together with the values at the other keys.
 
     Attributes:
-        keys: the keys whose values are involved; the message names the first (see `Merged.place`).
+        keys: the keys whose values are involved; the message names the first (see `Merged.location`).
         message: what is wrong and what is allowed.
     """
 
@@ -36,8 +36,8 @@ def problem(message: str, *dotted_keys: str) -> Problem:
 
 
 def report(merged: Merged, problem: Problem) -> Report:
-    """Return the line that reports a problem, with the place where its value is written."""
-    return Report(merged.place(*problem.keys), str(problem))
+    """Return the line that reports a problem, with the location where its value is written."""
+    return Report(merged.location(*problem.keys), str(problem))
 
 
 def closest(word: str, words: Iterable[str]) -> str | None:

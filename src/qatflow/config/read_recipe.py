@@ -1,6 +1,6 @@
-"""Read a compress YAML: PaddleSlim's grammar, with all mistakes reported instead of ignored.
+"""Reads a compress YAML: PaddleSlim's grammar, with all mistakes reported instead of ignored.
 
-`python -m qatflow.config.read_recipe FILE` prints what it comes to as JSON.
+`python -m qatflow.config.read_recipe FILE` prints the resolved recipe as JSON.
 """
 
 import argparse
@@ -19,64 +19,64 @@ from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.options import as_json, json_object
 from qatflow.config.validate import validate
 from qatflow.config.yaml.include import with_included
-from qatflow.config.yaml.merge import Merged, Place, Report, merge
+from qatflow.config.yaml.merge import Location, Merged, Report, merge
 from qatflow.config.yaml.text_file import shown
 
 OTHER_SECTIONS = ("quantizers",)
-"""Sections of PaddleSlim's grammar for what nothing here takes."""
+"""Sections of PaddleSlim's grammar that qatflow does not use."""
 
 
 def load_compress(path: Path, overrides: Mapping[str, Any] | None = None) -> CompressConfig:
     """Read the compress YAML at `path` and the files it includes.
 
-    An included file is read before the one that includes it, whose keys win; `include` is empty in what is returned.
-    The text `none`, in any case, is null, as in PaddleSlim.
+    An included file is read before the file that includes it, whose keys win. `include` is empty in the result.
+    The text `none`, in upper or lower case, is null, as in PaddleSlim.
 
     Args:
         path: the file.
-        overrides: values by key, in place of the file's: as the configuration's compress.overrides has them.
+        overrides: values that replace those of the file, by key, as in the configuration's compress.overrides.
 
     Raises:
-        UserError: with all problems, one a line: `file:line: dotted.key: what is wrong, what is allowed`.
+        UserError: with all problems, one per line: `file:line: dotted.key: what is wrong, what is allowed`.
     """
-    place = Place(0, 0, "compress.overrides")
-    config, reports = Recipes().read(path, {key: (value, place) for key, value in (overrides or {}).items()})
+    location = Location(0, 0, "compress.overrides")
+    config, reports = Recipes().read(path, {key: (value, location) for key, value in (overrides or {}).items()})
     if config is None or reports:
         raise refusal(f"the compress YAML {shown(path)}", reports)
     return config
 
 
 class Recipes:
-    """Reads compress YAMLs with overrides: what several experiments have alike, once."""
+    """Reads compress YAMLs with overrides; those that several experiments share are read once."""
 
     def __init__(self) -> None:
         self._merged = functools.cache(_merged)
         self._typed: dict[str, CompressConfig] = {}
 
     def read(
-        self, path: Path, overrides: Mapping[str, tuple[Any, Place]], reserved: Collection[str] = ()
+        self, path: Path, overrides: Mapping[str, tuple[Any, Location]], reserved: Collection[str] = ()
     ) -> tuple[CompressConfig | None, list[str]]:
-        """Return the typed compress YAML and the lines of all problems; it is to be used only without these.
+        """Return the typed compress YAML and a line for each problem; use it only if there are no problems.
 
         Args:
             path: the file.
-            overrides: values by key, in place of the file's, and where each is written.
+            overrides: values that replace those of the file, by key, and where each is written.
             reserved: folders within the experiment's folder that the workflow itself writes.
 
         Raises:
             UserError: the file itself cannot be read.
         """
-        alike = json.dumps([str(path), {key: value for key, (value, _) in overrides.items()}], default=repr)
-        config = self._typed.get(alike)
+        identity = json.dumps([str(path), {key: value for key, (value, _) in overrides.items()}], default=repr)
+        config = self._typed.get(identity)
         if config is not None and not any(check_folders(config, reserved)):
             return config, []
         config, lines = self._read(path, overrides, reserved)
         if config is not None and not lines:
-            self._typed[alike] = config
+            self._typed[identity] = config
         return config, lines
 
     def _read(
-        self, path: Path, overrides: Mapping[str, tuple[Any, Place]], reserved: Collection[str]
+        self, path: Path, overrides: Mapping[str, tuple[Any, Location]], reserved: Collection[str]
     ) -> tuple[CompressConfig | None, list[str]]:
         merged = overridden(self._merged(path), overrides, shown(path))
         config, reports = validate(CompressConfig, merged, lambda config: check_compress(config, reserved))
@@ -84,7 +84,7 @@ class Recipes:
 
 
 def _merged(path: Path) -> Merged:
-    """Return what the file at `path` and those that it includes come to.
+    """Return the merged values of the file at `path` and the files it includes.
 
     Raises:
         UserError: the file itself cannot be read.
@@ -93,7 +93,9 @@ def _merged(path: Path) -> Merged:
     merged.data.pop("include", None)
     for key in OTHER_SECTIONS:
         if merged.data.pop(key, None) is not None:
-            merged.reports.append(Report(merged.place((key,)), f"{key}: nothing here takes it; remove the section"))
+            merged.reports.append(
+                Report(merged.location((key,)), f"{key}: qatflow does not use it; remove the section")
+            )
     return merged
 
 
@@ -101,7 +103,9 @@ def main(argv: Sequence[str]) -> None:
     """Print a compress YAML as JSON, with what it includes and all defaults."""
     parser = argparse.ArgumentParser(prog="python -m qatflow.config.read_recipe", description=main.__doc__)
     parser.add_argument("file", type=configured, help="the compress YAML")
-    parser.add_argument("--overrides", type=json_object, default={}, help="JSON: values in place of the YAML's, by key")
+    parser.add_argument(
+        "--overrides", type=json_object, default={}, help="JSON: values that replace the YAML's, by key"
+    )
     arguments = parser.parse_args(argv)
     print(as_json(load_compress(arguments.file, arguments.overrides)))
 

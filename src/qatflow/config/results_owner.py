@@ -1,4 +1,4 @@
-"""Which configuration files an experiment's results were made with, so that two of them do not share a folder."""
+"""Records the configuration files behind an experiment's results, so that two experiments do not share a folder."""
 
 import os
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ RECORD = ".configfiles.json"
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run has its configuration from, behind the files that every run reads first.
+    """The files that a run takes its configuration from, besides those that every run reads first.
 
     Attributes:
-        files: the configuration files in their order, seen from the working folder.
-        outer: the Snakefile of the workflow that uses this one as a module and gives it its settings, seen from there.
+        files: the configuration files in their order, relative to the working folder.
+        outer: the Snakefile of a workflow that uses this one as a module and passes its settings, relative to it too.
     """
 
     files: tuple[str, ...]
@@ -34,39 +34,39 @@ class Origin:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """What a message names, the last first to be changed."""
+        """The files that a message may name; the last one is the first to change."""
         return (*([self.outer] if self.outer else []), *self.files)
 
     def without(self, name: str) -> "Origin":
-        """Return the origin without a file."""
+        """Return the origin without the file `name`."""
         return Origin(tuple(file for file in self.files if file != name), self.outer)
 
     def is_part_of(self, other: "Origin") -> bool:
-        """Say whether the other has all of these files, and perhaps more."""
+        """Return whether `other` has all of these files, and perhaps more."""
         return set(self.named) <= set(other.named)
 
 
 def check_owner(experiment: Experiment, origin: Origin, default: Sequence[Path]) -> None:
-    """Refuse to make an experiment's results anew with other files while those that made them still name it.
+    """Refuse to replace an experiment's results from other files while the files that made them still name it.
 
-    Files given on top of the recorded ones, or left out of them, are the same experiment with other settings. Files
-    that come to the configuration that the results have are no other experiment.
+    More files than the recorded ones, or fewer of them, are the same experiment with other settings. So are files
+    that give the same configuration as the results have.
 
     Args:
         experiment: its settings in this run.
-        origin: what this run has its configuration from, behind `default`.
+        origin: the files that this run takes its configuration from, besides `default`.
         default: the files that every run reads first.
 
     Raises:
-        UserError: two sets of files, neither within the other, name the same experiment with different settings.
+        UserError: two sets of files, neither part of the other, name the same experiment with different settings.
     """
     config = experiment.config
     folder = Path("results", config.experiment)
-    made_with, given = _recorded(folder), origin.without(str(folder / "config.yaml"))
-    if made_with.is_part_of(given) or given.is_part_of(made_with) or _has(folder, experiment):
+    recorded, current = _recorded(folder), origin.without(str(folder / "config.yaml"))
+    if recorded.is_part_of(current) or current.is_part_of(recorded) or _has_settings(folder, experiment):
         return
-    if _still_names(made_with, config.experiment, default):
-        mine, other = given.named[-1], made_with.named[-1]
+    if _still_names(recorded, config.experiment, default):
+        mine, other = current.named[-1], recorded.named[-1]
         raise UserError(
             f"{mine}: experiment: {config.experiment!r} is also that of {other}, whose results are in {folder}/ and "
             f"would be replaced; give one of the two files another `experiment`, or remove {folder}/"
@@ -74,36 +74,36 @@ def check_owner(experiment: Experiment, origin: Origin, default: Sequence[Path])
 
 
 def record_owner(config: Config, origin: Origin) -> None:
-    """Note with which files, behind the default, the results are made from now on."""
+    """Record the files that the results are made from, from now on."""
     folder = Path("results", config.experiment)
-    given = origin.without(str(folder / "config.yaml"))  # the results' own configuration is nobody else's
-    if given.named and _recorded(folder) != given:
-        files = list(given.files)
-        write_json(folder / RECORD, {"module_of": given.outer, "files": files} if given.outer else files)
+    current = origin.without(str(folder / "config.yaml"))  # the results' own configuration is no other experiment
+    if current.named and _recorded(folder) != current:
+        files = list(current.files)
+        write_json(folder / RECORD, {"module_of": current.outer, "files": files} if current.outer else files)
 
 
 def _recorded(folder: Path) -> Origin:
     try:
-        found = read_json(folder / RECORD)
+        record = read_json(folder / RECORD)
     except (OSError, ValueError):
         return Origin(())
-    files, outer = (found.get("files"), found.get("module_of")) if isinstance(found, dict) else (found, None)
+    files, outer = (record.get("files"), record.get("module_of")) if isinstance(record, dict) else (record, None)
     names = [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
     return Origin(tuple(names), outer if isinstance(outer, str) else None)
 
 
-def _still_names(made_with: Origin, experiment: str, default: Sequence[Path]) -> bool:
-    """Say whether what made the results still names them; of an outer workflow's code, whether it is still there."""
-    if made_with.outer:
-        return all(Path(name).exists() for name in made_with.named)
+def _still_names(recorded: Origin, experiment: str, default: Sequence[Path]) -> bool:
+    """Return whether the recorded files still name the experiment; for an outer workflow, whether they still exist."""
+    if recorded.outer:
+        return all(Path(name).exists() for name in recorded.named)
     try:
-        return experiment in load_experiments([*default, *map(Path, made_with.files)])
+        return experiment in load_experiments([*default, *map(Path, recorded.files)])
     except UserError:
         return False
 
 
-def _has(folder: Path, experiment: Experiment) -> bool:
-    """Return whether the results there have these settings."""
+def _has_settings(folder: Path, experiment: Experiment) -> bool:
+    """Return whether the results in `folder` have the settings of `experiment`."""
     config, compress = as_written(experiment.config), resolved(experiment.compress)
     texts = {"config.yaml": config_yaml(config), "compress.yaml": compress_yaml(compress)}
     try:

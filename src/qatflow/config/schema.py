@@ -15,38 +15,41 @@ PATTERNS = {
     r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$": "a function as package.module:name",
     r"^[0-9a-f]{64}$": "64 hexadecimal digits, in lower case",
 }
-"""In words."""
+"""The patterns of texts, in words."""
 CLASS = "class"
-"""The key that says which section is meant, where there are several."""
+"""The key that says which of several sections is meant."""
 
 
-Way = tuple[str | int, ...]
+Path = tuple[str | int, ...]
+"""The keys that lead to a value, as in `yaml.keys`, which nothing that jobs import may import."""
 
 
 @functools.cache
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of `model`, without references: each section stands where it is used."""
+    """Return the JSON Schema (draft 2020-12) of `model` without references: each section is where it is used."""
     schema = model.model_json_schema(by_alias=True)
     definitions = schema.pop("$defs", {})
     return {"$schema": DIALECT, **_inlined(schema, definitions)}
 
 
-def schema_at(model: type[BaseModel], keys: Way) -> tuple[Way, dict[str, Any]]:
-    """Follow `keys` into the schema of `model` as far as they lead; return that part of them and the schema there.
+def schema_at(model: type[BaseModel], keys: Path) -> tuple[Path, dict[str, Any]]:
+    """Follow `keys` into the schema of `model` as far as possible; return the keys followed, and the schema there.
 
-    Where sections of several classes are allowed, pydantic's locations name the class: this is left out.
+    pydantic's locations name the class of a section if several classes are allowed; the class is not part of the keys
+    returned.
     """
     schema, where = json_schema(model), []
     for key in keys:
         choices = schema.get("anyOf", schema.get("oneOf", [schema]))
-        named = next((one for one in choices if key in _classes(one)), None)
+        named = next((choice for choice in choices if key in _classes(choice)), None)
         if named is not None:
             schema = named
             continue
-        inner = next(filter(None, (one.get("properties", {}).get(key) or _within(one, key) for one in choices)), None)
+        inner_schemas = (choice.get("properties", {}).get(key) or _within(choice, key) for choice in choices)
+        inner = next(filter(None, inner_schemas), None)
         if "oneOf" in schema and key == CLASS:
-            inner = {"enum": [word for one in choices for word in _classes(one)]}
-        if not isinstance(inner, dict):  # nothing, or true: any
+            inner = {"enum": [name for choice in choices for name in _classes(choice)]}
+        if not isinstance(inner, dict):  # None, or true: anything
             break
         schema = inner
         where.append(key)
@@ -54,24 +57,24 @@ def schema_at(model: type[BaseModel], keys: Way) -> tuple[Way, dict[str, Any]]:
 
 
 def _within(schema: dict[str, Any], key: str | int) -> Any:
-    """Return what a list, or a mapping with keys of any name, holds."""
+    """Return the schema of the values of a list, or of a mapping with arbitrary keys."""
     if isinstance(key, int):
         return schema.get("items")
     return schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), None)
 
 
 def _classes(schema: dict[str, Any]) -> list[str]:
-    """Return what the key `class` of a section says."""
-    said = schema.get("properties", {}).get(CLASS, {}).get("const")
-    return [] if said is None else [said]
+    """Return the class of a section, or nothing if it has none."""
+    name = schema.get("properties", {}).get(CLASS, {}).get("const")
+    return [] if name is None else [name]
 
 
 def allowed(schema: dict[str, Any]) -> str:
-    """Return in words what a schema allows."""
+    """Return what a schema allows, in words."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(allowed(choice) for choice in schema["anyOf"]))
     if "oneOf" in schema:
-        return f"a mapping with class {' or '.join(tag for choice in schema['oneOf'] for tag in _classes(choice))}"
+        return f"a mapping with class {' or '.join(name for choice in schema['oneOf'] for name in _classes(choice))}"
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
         *most, final = [json.dumps(value, ensure_ascii=False) for value in values]

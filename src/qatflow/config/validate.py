@@ -1,4 +1,4 @@
-"""From merged values to a typed model, or to a list of all that is wrong with them."""
+"""Turns merged values into a typed model, or into a list of everything that is wrong with them."""
 
 import contextlib
 import copy
@@ -15,24 +15,24 @@ from qatflow.config.yaml.reader import Unknown
 from qatflow.config.yaml.scalars import kind
 
 OTHERWISE = "x-otherwise"
-"""In a key's schema: what to write where none of its values is meant."""
+"""In a key's schema: what to write if none of its values is meant."""
 YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class Known:
-    """Sections that were found valid, by the mapping that they were made of: many experiments share most of theirs."""
+class ValidSections:
+    """Typed sections that are valid, by the mapping they were made from. Experiments share most of their sections."""
 
     def __init__(self) -> None:
         self._sections: dict[int, tuple[dict[str, Any], BaseModel]] = {}
 
     def put_in(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `data` with the sections in place of their mappings."""
+        """Return `data` with the typed sections in place of their mappings."""
         return {key: self._sections.get(id(value), (None, value))[1] for key, value in data.items()}
 
     def remember(self, data: Mapping[str, Any], model: BaseModel) -> None:
-        """Keep the sections of `model`, which was made of `data`; the mappings too, so that their ids stay theirs."""
+        """Keep the sections of `model`, which was made from `data`, and the mappings, so that their ids stay in use."""
         for key, value in data.items():
             section = getattr(model, key, None)
             if isinstance(value, dict) and isinstance(section, BaseModel):
@@ -40,50 +40,50 @@ class Known:
 
 
 def validate(
-    model: type[M], merged: Merged, checks: Callable[[M], Iterable[Problem]], known: Known | None = None
+    model: type[M], merged: Merged, checks: Callable[[M], Iterable[Problem]], known: ValidSections | None = None
 ) -> tuple[M | None, list[Report]]:
-    """Check `merged` against `model`, then by `checks` what the types cannot say.
+    """Check `merged` against the types of `model`, then with `checks`.
 
-    Wrong values are reported and left out, so that `checks` see the rest; what they say about a left-out value is
-    not reported. Where a source was not read to its end, what is missing or does not go together is not reported.
+    Wrong values are reported and left out, so that `checks` see the others. Problems of a value that was left out are
+    not reported. If a source was not read to its end, missing keys and wrong combinations are not reported.
 
     Args:
         model: the type.
         merged: the values.
-        checks: of the typed model.
-        known: sections that need no second look; those found valid are added.
+        checks: yields the problems that the types cannot express.
+        known: sections that are known to be valid; valid ones are added.
 
     Returns:
-        The typed model, and all problems. The model is None where required keys are missing. It is to be used only
-        if there are no problems.
+        The typed model, and all problems. The model is None if required keys are missing. Use it only if there are no
+        problems.
     """
-    known = known or Known()
+    known = known or ValidSections()
     data = known.put_in(merged.data)
     refused = [keys for keys, value in _leaves(data, ()) if isinstance(value, Unknown)]
     value, wrong = _typed(model, _without(data, refused), refused, merged.whole)
     problems = list(wrong)
-    bad = refused + [found.keys[0] for found in problems]
+    bad = refused + [problem.keys[0] for problem in problems]
     if bad:
-        with contextlib.suppress(ValidationError):  # what remains is that required keys are missing; reported above
+        with contextlib.suppress(ValidationError):  # only that required keys are missing, which is reported already
             value = model.model_validate(_without(data, bad))
     elif value is not None:
         known.remember(merged.data, value)
     if value is not None and merged.whole:
-        problems += [found for found in checks(value) if not _concerns(found, bad)]
-    return value, sorted({*merged.reports, *(report(merged, found) for found in problems)})
+        problems += [problem for problem in checks(value) if not _concerns(problem, bad)]
+    return value, sorted({*merged.reports, *(report(merged, problem) for problem in problems)})
 
 
 def _typed(
     model: type[M], data: dict[str, Any], refused: Iterable[Keys], whole: bool
 ) -> tuple[M | None, Iterable[Problem]]:
     """Return the typed model, or None and what is wrong with its types."""
-    # Literal[1] takes True for 1
+    # pydantic accepts True for Literal[1]
     booleans = [(keys, value) for keys, value in _leaves(data, ()) if isinstance(value, bool)]
-    wrong = [found for keys, value in booleans if (found := _no_boolean(model, keys, value))]
+    wrong = [problem for keys, value in booleans if (problem := _no_boolean(model, keys, value))]
     try:
         value = model.model_validate(data)
     except ValidationError as error:
-        seen = {*refused, *(found.keys[0] for found in wrong)}
+        seen = {*refused, *(problem.keys[0] for problem in wrong)}
         return None, [*wrong, *_type_problems(model, error, seen, whole)]
     return (None if wrong else value), wrong
 
@@ -109,14 +109,14 @@ def _type_problems(model: type[BaseModel], error: ValidationError, seen: set[Key
                 continue
         elif detail["type"] == "union_tag_invalid":
             keys, schema = schema_at(model, (*location, CLASS))
-            found = detail["input"].get(CLASS)
-            message = f"must be {allowed(schema)}; got {kind(found)}{_hint(schema, found)}"
+            name = detail["input"].get(CLASS)
+            message = f"must be {allowed(schema)}; got {kind(name)}{_hint(schema, name)}"
         elif detail["type"] == "missing":
             keys, schema = schema_at(model, location)
             message = f"is missing; {allowed(schema)} is required. {schema.get('description', '')}".rstrip()
             if not whole:
                 continue
-        elif detail["type"] == "value_error":  # what a type of ours has to say
+        elif detail["type"] == "value_error":  # raised by a validator of our own
             keys, message = schema_at(model, location)[0], detail["msg"].removeprefix("Value error, ")
         else:
             keys, schema = schema_at(model, location)  # a location may end in the name of a type of a union
@@ -130,10 +130,10 @@ def _unknown(model: type[BaseModel], keys: Keys) -> str:
     key = str(keys[-1])
     schema = schema_at(model, keys[:-1])[1]
     properties = {
-        key: one for choice in schema.get("anyOf", [schema]) for key, one in choice.get("properties", {}).items()
+        key: inner for choice in schema.get("anyOf", [schema]) for key, inner in choice.get("properties", {}).items()
     }
     hint = nearest(key, properties)
-    elsewhere = [dotted(other) for other in _all_keys(json_schema(model), ()) if other[-1] == key]
+    elsewhere = [dotted(keys) for keys in _all_keys(json_schema(model), ()) if keys[-1] == key]
     if not hint and elsewhere:
         hint = f"; did you mean '{elsewhere[0]}'?"
     return f"unknown key; allowed here: {', '.join(properties)}{hint}"
@@ -146,9 +146,10 @@ def _hint(schema: dict[str, Any], value: Any) -> str:
         return ""
     if schema.get("type") == "boolean" and value.lower() in YAML_1_1_BOOLEANS:
         return f"; did you mean '{YAML_1_1_BOOLEANS[value.lower()]}'?"
-    choices = [word for one in schema.get("anyOf", [schema]) for word in (*one.get("enum", []), one.get("const"))]
-    other = f"; {schema[OTHERWISE]}" if OTHERWISE in schema else ""
-    return nearest(value, [choice for choice in choices if isinstance(choice, str)]) or other
+    schemas = schema.get("anyOf", [schema])
+    choices = [choice for inner in schemas for choice in (*inner.get("enum", []), inner.get("const"))]
+    otherwise = f"; {schema[OTHERWISE]}" if OTHERWISE in schema else ""
+    return nearest(value, [choice for choice in choices if isinstance(choice, str)]) or otherwise
 
 
 def _all_keys(schema: dict[str, Any], above: Keys) -> Iterator[Keys]:
@@ -191,11 +192,11 @@ def _at(value: dict[str | int, Any] | list[Any], key: str | int) -> Any:
 
 
 def _left_out(bad: Keys) -> Keys:
-    """Return what goes when the value at `bad` does: a list with a bad item as a whole."""
-    length = max((place for place, key in enumerate(bad, 1) if isinstance(key, str)), default=0)
+    """Return the keys of what is left out because of a bad value: for an item of a list, the whole list."""
+    length = max((number for number, key in enumerate(bad, 1) if isinstance(key, str)), default=0)
     return bad[:length]
 
 
-def _concerns(found: Problem, bad: list[Keys]) -> bool:
-    """Say whether `found` depends on a value that was left out."""
-    return any(keys[: len(wrong)] == wrong for keys in found.keys for wrong in map(_left_out, bad))
+def _concerns(problem: Problem, bad: list[Keys]) -> bool:
+    """Return whether a problem involves a value that was left out."""
+    return any(keys[: len(left_out)] == left_out for keys in problem.keys for left_out in map(_left_out, bad))

@@ -1,4 +1,4 @@
-"""The resolved configuration as YAML files beside the results, which give the same run again."""
+"""The resolved configuration as YAML files beside the results, from which the same run can be started again."""
 
 from typing import Any
 
@@ -19,20 +19,20 @@ CONFIG_HEAD = """\
 COMPRESS_HEAD = """\
 # yaml-language-server: $schema=../../config/compress.schema.json
 #
-# The compress YAML of these results, with what it includes and all defaults; config.yaml beside it names it.
+# The compress YAML of these results, with all includes and defaults. config.yaml beside it names this file.
 """
 
 
 def written_compress(experiment: str) -> str:
-    """Return where the compress YAML of an experiment is written; its configuration, as written, names it there."""
+    """Return the path that the compress YAML of an experiment is written to, which its written configuration names."""
     return f"results/{experiment}/compress.yaml"
 
 
 def as_written(config: Config) -> dict[str, Any]:
-    """Return the plain values of a configuration with the compress YAML that is written beside it as its own."""
+    """Return the plain values of a configuration that names the compress YAML written beside it."""
     values = resolved(config)
     for section in ("data", "pretrained"):
-        values[section]["seed"] = config.seed_of(section)  # whatever the experiment's own seed is
+        values[section]["seed"] = config.seed_of(section)  # the experiment's own seed may differ
     if config.devices:
         values["devices"] = [resolved(device.section) for device in devices(config)]
     values["compress"] |= {"config": written_compress(config.experiment), "overrides": {}}
@@ -50,10 +50,10 @@ def compress_yaml(values: dict[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `read_yaml` reads back: YAML 1.1 leaves texts unquoted that are numbers in YAML 1.2."""
+    """Writes what `read_yaml` reads back: it quotes texts that are numbers in YAML 1.2, but not in YAML 1.1."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write equal values out instead of naming them by anchors."""
+        """Write equal values out instead of using anchors."""
         return True
 
 

@@ -10,7 +10,7 @@ from qatflow.config.problems import closest, nearest
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.pretrained import TeacherSection
-from qatflow.config.yaml.keys import all_ways
+from qatflow.config.yaml.keys import all_keys
 from qatflow.workflow.targets import rule_names
 
 ROOT = Path(__file__).parents[3]
@@ -57,7 +57,7 @@ def _files(argv: Sequence[str], files: Sequence[str], names: Collection[str]) ->
 def _entries(argv: Sequence[str], entries: Sequence[str], names: Collection[str]) -> Iterator[str]:
     plain = resolved(Config.model_validate({}))
     plain["teacher"] = {section: plain[section] for section in TeacherSection.model_fields}
-    ways = [".".join(map(str, way)) for way in all_ways(plain)]
+    ways = [".".join(map(str, way)) for way in all_keys(plain)]
     first = [way for way in ways if "." not in way]
     for entry in entries:
         key, equals, value = entry.partition("=")

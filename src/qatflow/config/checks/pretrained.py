@@ -88,7 +88,7 @@ def _weights_url(config: Config) -> Iterator[Problem]:
     yield from check_url(pretrained.url, DOWNLOADED, "pretrained.url", source)
     if pretrained.sha256 is None:
         yield problem(
-            "is missing: what is downloaded must be known beforehand; give the file's SHA-256",
+            "is missing: a download needs a known checksum; set the file's SHA-256",
             "pretrained.sha256",
             "pretrained.url",
         )

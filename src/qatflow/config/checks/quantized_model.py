@@ -17,7 +17,7 @@ def check_quantized_model(config: Config) -> Iterator[Problem]:
         yield from check_url(section.url, (".tflite",), "quantized_model.url")
         if section.sha256 is None:
             yield problem(
-                "is missing: what is downloaded must be known beforehand; give the file's SHA-256",
+                "is missing: a download needs a known checksum; set the file's SHA-256",
                 "quantized_model.sha256",
                 "quantized_model.url",
             )

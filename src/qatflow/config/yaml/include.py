@@ -13,10 +13,10 @@ MAX_FILES = 20
 
 
 def with_included(path: Path) -> list[YamlFile]:
-    """Read the file at `path` and those it includes, each once and before the one that includes it.
+    """Read the file at `path` and the files it includes, each once and before the file that includes it.
 
-    The text `none`, in any case, is null, as in PaddleSlim. What is wrong with an `include` is among the mistakes of
-    the file that has it.
+    The text `none`, in upper or lower case, is null, as in PaddleSlim. The mistakes of a file list what is wrong with
+    its `include`.
 
     Raises:
         UserError: the file itself cannot be read.
@@ -38,13 +38,13 @@ def _read(path: Path, including: tuple[str, ...], files: list[YamlFile]) -> None
                 mistakes.append(Mistake(file.lines["include", index], f"include[{index}]: {reason}"))
     elif not isinstance(names, Unknown):
         mistakes.append(Mistake(file.lines["include",], "include: must be a list of file names, like [base.yaml]"))
-    # what is missing where a file was not read is no mistake
+    # what seems missing may be in a file that was not read
     whole = file.whole and not mistakes and isinstance(names, list) and Unknown.VALUE not in names
     files.append(replace(file, mistakes=tuple(sorted([*file.mistakes, *mistakes])), whole=whole))
 
 
 def _include(path: Path, name: Any, chain: tuple[str, ...], files: list[YamlFile]) -> str:
-    """Read what `path` includes by `name`; return what is wrong with that, or nothing."""
+    """Read the file `name` that `path` includes; return what is wrong with it, or an empty text."""
     if isinstance(name, Unknown):
         return ""
     if not isinstance(name, str):
@@ -52,10 +52,10 @@ def _include(path: Path, name: Any, chain: tuple[str, ...], files: list[YamlFile
     included = path.parent / name
     if _real(included) in chain:
         return f"{name} includes this file again: a cycle; remove one of the two"
-    if _real(included) in [_real(known.path) for known in files]:
+    if _real(included) in [_real(file.path) for file in files]:
         return ""
     if len(files) + len(chain) >= MAX_FILES:
-        return f"more than {MAX_FILES} files; this is no configuration"
+        return f"more than {MAX_FILES} files; this is not a configuration"
     try:
         _read(included, chain, files)
     except UserError as error:
@@ -65,7 +65,7 @@ def _include(path: Path, name: Any, chain: tuple[str, ...], files: list[YamlFile
 
 
 def _real(path: Path) -> str:
-    """Return what tells a file from others; the name itself where no file can have it."""
+    """Return the real path of a file, or the name itself if no file can have it."""
     try:
         return os.path.realpath(path)
     except ValueError:
@@ -73,7 +73,7 @@ def _real(path: Path) -> str:
 
 
 def none_is_null(value: Any) -> Any:
-    """Return a value with null in place of the text `none`, in any case."""
+    """Return `value` with null in place of each text `none`, in upper or lower case."""
     if isinstance(value, dict):
         return {key: none_is_null(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,10 +1,10 @@
-"""The way to a value in a configuration, and how messages write it."""
+"""The keys that lead to a value in a configuration, and how messages write them."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 Keys = tuple[str | int, ...]
-"""The way to a value: keys of mappings and indices of lists."""
+"""The keys that lead to a value: keys of mappings and indices of lists, from the outermost to the innermost."""
 
 
 def dotted(keys: Keys) -> str:
@@ -13,36 +13,36 @@ def dotted(keys: Keys) -> str:
 
 
 class Setters:
-    """By whom values are set, to find what is set twice."""
+    """Which settings set which values, to find what is set twice."""
 
     def __init__(self) -> None:
-        self._ends: dict[Keys, str] = {}
-        self._through: dict[Keys, str] = {}
+        self._values: dict[Keys, str] = {}
+        self._mappings: dict[Keys, str] = {}
 
-    def other(self, way: Keys) -> str | None:
-        """Return who sets the value at `way`, one that it is a part of, or a part of it; None where nobody does."""
-        above = (self._ends.get(way[:length]) for length in range(1, len(way) + 1))
-        return next(filter(None, above), None) or self._through.get(way)
+    def setter_of(self, keys: Keys) -> str | None:
+        """Return what sets the value at `keys`, a mapping around it, or a value within it; None if nothing does."""
+        above = (self._values.get(keys[:length]) for length in range(1, len(keys) + 1))
+        return next(filter(None, above), None) or self._mappings.get(keys)
 
-    def add(self, ways: Iterable[Keys], name: str) -> None:
-        """Note that `name` sets the values at `ways`."""
-        for way in ways:
-            self._ends[way] = name
-            self._through |= {way[:length]: name for length in range(1, len(way))}
+    def add(self, values: Iterable[Keys], name: str) -> None:
+        """Note that `name` sets the values at the keys `values`."""
+        for keys in values:
+            self._values[keys] = name
+            self._mappings |= {keys[:length]: name for length in range(1, len(keys))}
 
 
-def leaf_ways(value: Any) -> Iterator[Keys]:
-    """Yield the way to each single value within nested mappings; a list is one value."""
+def leaf_keys(value: Any) -> Iterator[Keys]:
+    """Yield the keys that lead to each single value within nested mappings; a list counts as one value."""
     if not isinstance(value, dict):
         yield ()
         return
     for key, inner in value.items():
-        yield from ((key, *way) for way in leaf_ways(inner))
+        yield from ((key, *keys) for keys in leaf_keys(inner))
 
 
-def all_ways(value: Any) -> Iterator[Keys]:
-    """Yield the way to each value within nested mappings and lists, and to these."""
+def all_keys(value: Any) -> Iterator[Keys]:
+    """Yield the keys that lead to each value, mapping and list within nested mappings and lists."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (key,)
-        yield from ((key, *way) for way in all_ways(inner))
+        yield from ((key, *keys) for keys in all_keys(inner))

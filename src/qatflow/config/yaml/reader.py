@@ -1,8 +1,8 @@
-"""A strict YAML reader that remembers the line of each key, and goes on after what it refuses.
+"""A strict YAML reader that remembers the line of each key and continues after a mistake.
 
-Only what a configuration needs is accepted: one document of mappings, lists and scalars. Duplicate keys, anchors,
-aliases, tags, tabs, bytes that are not UTF-8, deep nesting and large files are refused. Scalars are those of YAML 1.2
-(core schema): `1e-3` is a number, `yes` and `60_000` are text.
+It accepts only what a configuration needs: one document of mappings, lists and scalars. It refuses duplicate keys,
+anchors, aliases, tags, tabs, bytes that are not UTF-8, deep nesting and large files. Scalars follow YAML 1.2 (core
+schema): `1e-3` is a number, `yes` and `60_000` are text.
 """
 
 import bisect
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from qatflow.config.yaml.keys import Keys, all_ways, dotted
+from qatflow.config.yaml.keys import Keys, all_keys, dotted
 from qatflow.config.yaml.scalars import kind, plain_scalar
 from qatflow.config.yaml.text_file import REPLACED, read_text
 
@@ -24,19 +24,19 @@ MAX_KEYS = 20_000
 MAX_TABS = 20
 TAB = "a tab character; indent and separate with spaces"
 _INDENTED = re.compile(r"\s*\t")
-_HALF = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KEY = re.compile(r"""(\s*)(?:-\s+)?(["']?)([\w.-]+)\2\s*:(?:\s|$)""")
 
 
 class Unknown(enum.Enum):
-    """Stands for a value that was refused, so that nothing more is said of it."""
+    """In place of a value that was refused, so that it is reported only once."""
 
     VALUE = enum.auto()
 
 
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """What the reader refuses: the line, counted from 1, and what is wrong there, with the key."""
+    """What the reader refuses: the line, counted from 1, and what is wrong there, with the key if it is known."""
 
     line: int
     text: str
@@ -44,12 +44,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class YamlFile:
-    """What a YAML file holds, and where.
+    """The values of a YAML file, and the lines they are written on.
 
     Attributes:
         path: the file.
-        data: its mapping; `Unknown.VALUE` for what was refused.
-        lines: line of each key and list item, counted from 1.
+        data: its mapping, with `Unknown.VALUE` in place of refused values.
+        lines: the line of each key and list item, counted from 1.
         mistakes: what was refused.
         whole: whether it was read to its end.
     """
@@ -62,14 +62,14 @@ class YamlFile:
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Read the YAML file at `path`; what is wrong within it is in `mistakes`.
+    """Read the YAML file at `path`; `mistakes` lists what is wrong in it.
 
     Raises:
-        UserError: there is no such file, it cannot be read, or is too large.
+        UserError: the file does not exist, cannot be read, or is too large.
     """
     text = read_text(path)
     content, tabs, whole = text.content, list[int](), False
-    loose = list(text.problems)
+    without_key = list(text.problems)
     while True:
         reader = _Reader(content, damaged=bool(text.problems))
         try:
@@ -78,42 +78,42 @@ def read_yaml(path: Path) -> YamlFile:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             if mark is None or r"'\t'" not in str(error.problem):
-                loose.append(_syntax(error))
+                without_key.append(_syntax(error))
             else:
                 tabs.append(mark.line + 1)
                 before, after = content[: mark.index], content[mark.index :].lstrip("\t")
                 if before.rpartition("\n")[2].strip() and len(tabs) < MAX_TABS:
                     content = f"{before} {after}"
                     continue
-                # what it indents cannot be known
+                # the structure behind a tab that indents is unknown: stop here, and report all such tabs
                 tabs += [number for number, line in enumerate(content.split("\n"), 1) if _INDENTED.match(line)]
         except _RefusedError as error:
-            if reader.lines or not text.problems:  # else the text is hardly YAML at all
-                loose.append((error.line, str(error)))
+            if reader.lines or not text.problems:  # otherwise it is hardly YAML: the bytes are reported
+                without_key.append((error.line, str(error)))
         break
-    loose += [(line, TAB) for line in sorted(set(tabs))[:MAX_TABS]]
+    without_key += [(line, TAB) for line in sorted(set(tabs))[:MAX_TABS]]
     keys = KeyLines(content)
-    named = [(line, f"{key}: {what}" if (key := keys.dotted(line)) else what) for line, what in loose]
-    mistakes = sorted([*reader.mistakes, *(Mistake(line, what) for line, what in named)])
+    mistakes = [Mistake(line, f"{key}: {text}" if (key := keys.dotted(line)) else text) for line, text in without_key]
+    mistakes = sorted([*reader.mistakes, *mistakes])
     return YamlFile(path, reader.data, reader.lines, tuple(mistakes), whole)
 
 
 def no_key(text: str) -> str:
-    """Return why `text` cannot be a key, or nothing."""
-    half = _HALF.search(text)  # as "\\ud800" in quotes gives it
-    return f"a key cannot have {half[0]!r}, which is half of a character; remove it" if half else ""
+    """Return why `text` cannot be a key, or an empty text."""
+    surrogate = _SURROGATE.search(text)  # from "\\ud800" in quotes
+    return f"a key cannot have {surrogate[0]!r}, which is half of a character; remove it" if surrogate else ""
 
 
 class _RefusedError(Exception):
-    """Something after which reading cannot go on."""
+    """A mistake after which reading cannot continue."""
 
-    def __init__(self, line: int, problem: str) -> None:
-        super().__init__(problem)
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
         self.line = line
 
 
 class _Reader:
-    """Builds plain values from PyYAML's events; what was read before an error stays in `data`."""
+    """Builds plain values from PyYAML's events. What it read before an error stays in `data`."""
 
     def __init__(self, text: str, damaged: bool) -> None:
         self.text = text
@@ -121,7 +121,7 @@ class _Reader:
         self.data: dict[str, Any] = {}
         self.lines: dict[Keys, int] = {}
         self.mistakes: list[Mistake] = []
-        self.read = -1  # the outermost mapping is no value
+        self.values_read = -1  # the outermost mapping does not count
 
     def document(self) -> None:
         """Read the mapping of the only document into `data`."""
@@ -131,26 +131,26 @@ class _Reader:
             raise _RefusedError(1, "no keys: the file is empty or all comments")
         first = next(events)
         if not isinstance(first, yaml.MappingStartEvent):
-            what = kind([] if isinstance(first, yaml.SequenceStartEvent) else getattr(first, "value", None))
-            raise _RefusedError(_line(first), f"must hold keys with values (`key: value`), not {what}")
+            content = kind([] if isinstance(first, yaml.SequenceStartEvent) else getattr(first, "value", None))
+            raise _RefusedError(_line(first), f"must hold keys with values (`key: value`), not {content}")
         self._check(first, ())
         self._mapping(events, (), self.data)
         next(events)  # the end of the document
         following = next(events)
         if not isinstance(following, yaml.StreamEndEvent):
-            raise _RefusedError(_line(following), "a second document (`---`); a file holds one")
+            raise _RefusedError(_line(following), "a second document (`---`); a file holds only one")
 
-    def _refuse(self, line: int, keys: Keys, what: str) -> None:
-        self.mistakes.append(Mistake(line, f"{dotted(keys)}: {what}" if keys else what))
+    def _refuse(self, line: int, keys: Keys, reason: str) -> None:
+        self.mistakes.append(Mistake(line, f"{dotted(keys)}: {reason}" if keys else reason))
 
     def _check(self, event: yaml.Event, keys: Keys) -> bool:
-        """Refuse anchors, aliases and tags; return whether the value is known."""
+        """Refuse anchors, aliases and tags; return whether the value can be used."""
         line = _line(event)
         if len(keys) > MAX_DEPTH:
             raise _RefusedError(line, f"nested more than {MAX_DEPTH} levels deep")
-        self.read += 1
-        if self.read > MAX_KEYS:
-            raise _RefusedError(line, f"more than {MAX_KEYS:,} keys; this is no configuration file")
+        self.values_read += 1
+        if self.values_read > MAX_KEYS:
+            raise _RefusedError(line, f"more than {MAX_KEYS:,} keys; this is not a configuration file")
         if isinstance(event, yaml.AliasEvent):
             self._refuse(line, keys, f"the alias *{event.anchor}; write the value out")
             return False
@@ -162,23 +162,23 @@ class _Reader:
             return isinstance(event, yaml.CollectionStartEvent)
         return True
 
-    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], keys: Keys, place: Any, key: str | int) -> None:
-        """Read a value into `place[key]`; a mapping is there before its contents are, a list when it is whole."""
-        known = self._check(event, keys)
+    def _value(self, event: yaml.Event, events: Iterator[yaml.Event], keys: Keys, parent: Any, key: str | int) -> None:
+        """Read a value into `parent[key]`: a mapping while it is being read, a list only when it is complete."""
+        usable = self._check(event, keys)
         if isinstance(event, yaml.MappingStartEvent):
-            place[key] = {}
-            self._mapping(events, keys, place[key])
+            parent[key] = {}
+            self._mapping(events, keys, parent[key])
         elif isinstance(event, yaml.SequenceStartEvent):
-            place[key] = Unknown.VALUE
-            place[key] = self._sequence(events, keys)
+            parent[key] = Unknown.VALUE
+            parent[key] = self._sequence(events, keys)
         else:
-            place[key] = self._scalar(event, keys) if known else Unknown.VALUE
+            parent[key] = self._scalar(event, keys) if usable else Unknown.VALUE
 
     def _scalar(self, event: yaml.Event, keys: Keys) -> Any:
         assert isinstance(event, yaml.ScalarEvent)
         if self.damaged and REPLACED in event.value:
             return Unknown.VALUE
-        if not event.implicit[0] or event.style is not None:  # quoted, or a block
+        if not event.implicit[0] or event.style is not None:  # quoted, or a block scalar
             return event.value
         try:
             return plain_scalar(event.value)
@@ -199,8 +199,8 @@ class _Reader:
                 self._refuse(line, inner, reason)
             if inner in self.lines:
                 self._refuse(line, inner, f"duplicate key; line {self.lines[inner]} has it already")
-                for way in all_ways(values.get(event.value)):
-                    self.lines.pop((*inner, *way), None)
+                for below in all_keys(values.get(event.value)):
+                    self.lines.pop((*inner, *below), None)
             self.lines[inner] = line
             self._value(next(events), events, inner, values, event.value)
             if reason or (self.damaged and REPLACED in event.value):
@@ -217,9 +217,9 @@ class _Reader:
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> tuple[int, str]:
-    """Return the line of a mistake and what it is; of what has no end, the line on which it begins."""
+    """Return the line of a syntax error, or where what does not end begins, and the message."""
     marks = [mark for mark in (error.context_mark, error.problem_mark) if mark]
-    if "block" in str(error.context):  # it begins far above
+    if "block" in str(error.context):  # a block may begin far above the error
         marks.reverse()
     lines = [mark.line + 1 for mark in marks] or [1]
     end = f" on line {lines[-1]}" if lines[-1] > lines[0] else ""

@@ -1,4 +1,4 @@
-"""Unquoted scalars as YAML 1.2 (core schema) reads them, and values as messages show them."""
+"""The values of unquoted scalars in YAML 1.2 (core schema), and values as messages show them."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-MAX_DIGITS = 18  # whole numbers of more digits do not fit 64 bits
+MAX_DIGITS = 18  # whole numbers with more digits do not fit into 64 bits
 
 _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -22,7 +22,7 @@ def plain_scalar(text: str) -> Any:
     """Return the value of an unquoted scalar: None, bool, int, float or the text itself.
 
     Raises:
-        ValueError: a number beyond 64 bits, or a text that Snakemake, whose reader is of YAML 1.1, fails at.
+        ValueError: a number that does not fit into 64 bits, or a text that Snakemake's YAML 1.1 reader cannot read.
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]

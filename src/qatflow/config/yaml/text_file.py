@@ -1,4 +1,4 @@
-"""The text of a configuration file, read with bounds on what is opened and how much of it."""
+"""The text of a configuration file: only regular files are read, and only up to a limit."""
 
 import os
 import re
@@ -11,17 +11,17 @@ from qatflow.base.errors import UserError
 MAX_BYTES = 1_000_000
 MAX_PROBLEMS = 100
 REPLACED = "\ufffd"
-"""Stands in the text for what was not readable."""
+"""In the text, in place of what could not be read."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")  # YAML has none
 
 
 @dataclass(frozen=True)
-class Text:
-    """What a file says.
+class DecodedText:
+    """The text of a file.
 
     Attributes:
-        content: its characters, `REPLACED` in place of those that cannot be.
-        problems: line, counted from 1, and what is wrong there.
+        content: its characters, with `REPLACED` in place of those that YAML does not allow.
+        problems: the line of each, counted from 1, and what is wrong there.
     """
 
     content: str
@@ -29,16 +29,16 @@ class Text:
 
 
 def shown(path: Path) -> str:
-    """Return `path` as messages name it: relative where it lies within the working directory."""
+    """Return `path` as messages name it: relative if it lies within the working directory."""
     absolute = Path.cwd() / path
     return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(path)
 
 
-def read_text(path: Path) -> Text:
-    """Read the file at `path`, no more of it than a configuration can have.
+def read_text(path: Path) -> DecodedText:
+    """Read the file at `path`, but not more of it than a configuration can have.
 
     Raises:
-        UserError: it is no regular file, cannot be read, or is too large.
+        UserError: it is not a regular file, cannot be read, or is too large.
     """
     content = _bytes(path)
     problems: list[tuple[int, str]] = []
@@ -49,10 +49,10 @@ def read_text(path: Path) -> Text:
         except UnicodeDecodeError as error:
             problems.append((number, f"the byte {line[error.start]:#04x} is not UTF-8; save the file as UTF-8"))
             text = line.decode("utf-8", "replace")
-        if found := _CONTROL.search(text):
-            problems.append((number, f"the control character {ord(found[0]):#04x} is not allowed; remove it"))
+        if control := _CONTROL.search(text):
+            problems.append((number, f"the control character {ord(control[0]):#04x} is not allowed; remove it"))
     text = content.decode("utf-8-sig", "replace")
-    return Text(_CONTROL.sub(REPLACED, text), tuple(problems[:MAX_PROBLEMS]))
+    return DecodedText(_CONTROL.sub(REPLACED, text), tuple(problems[:MAX_PROBLEMS]))
 
 
 def _bytes(path: Path) -> bytes:
@@ -66,10 +66,10 @@ def _bytes(path: Path) -> bytes:
     except ValueError:
         raise UserError(f"{shown(path)}: cannot be read: no file can have this name") from None
     if len(content) > MAX_BYTES:
-        raise UserError(f"{shown(path)}: larger than {MAX_BYTES:,} bytes; this is no configuration file")
+        raise UserError(f"{shown(path)}: larger than {MAX_BYTES:,} bytes; this is not a configuration file")
     return content
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe without waiting for its writer."""
+    """Open a file. A pipe is opened without waiting for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
