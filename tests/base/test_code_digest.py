@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from helpers.places import ROOT
-from qatflow.base.code_digest import imported_modules
+from qatflow.base import code_digest
+from qatflow.base.code_digest import code_files, imported_modules
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 LIGHT = [
@@ -24,6 +28,29 @@ def names(script: str) -> set[str]:
 def test_imports_within_functions_and_packages_on_the_way_count():
     found = names("compress")
     assert {"qatflow.training.loop", "qatflow.compress.quantizers.weights", "qatflow.compress.__init__"} <= found
+
+
+def data_files(script: str) -> set[str]:
+    return {path.name for path in code_files(SCRIPTS / f"{script}.py") if path.suffix != ".py"}
+
+
+def test_the_templates_of_its_page_are_files_of_a_program_and_those_of_another_are_not():
+    assert data_files("report") == {"base.html", "style.css", "report_page.html"}
+    assert data_files("compare") == {"base.html", "style.css", "comparison_page.html"}
+    assert data_files("gate") == set()
+
+
+def test_every_data_file_is_installed_with_its_package():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    source = ROOT / "src"
+    installed = {
+        path
+        for package, patterns in listed.items()
+        for pattern in patterns
+        for path in source.joinpath(*package.split(".")).glob(pattern)
+    }
+    present = {path for path in (source / "qatflow").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert installed == {path for path in present if path.suffix != ".py"}
 
 
 @pytest.mark.parametrize("script", ["compress", "pretrained"])
@@ -59,31 +86,54 @@ def test_stages_that_need_no_tensorflow_do_not_load_it(script: str):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_digest_follows_the_code_but_not_the_configurations_wording(tmp_path, monkeypatch):
-    from qatflow.base import code_digest as module
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a package that the digest takes for the project's own."""
+    forget()
+    monkeypatch.setattr(code_digest, "SOURCE", tmp_path)
+    yield tmp_path / "qatflow"
+    monkeypatch.undo()
+    forget()
 
-    package = tmp_path / "qatflow"
-    for name, text in {
-        "__init__": "", "trainer": "import qatflow.loop\nimport qatflow.config.sections.config", "loop": "RATE = 1",
-        "other": "", "config/__init__": "", "config/model": "HELP = 'one'",
-    }.items():  # fmt: skip
-        path = package / f"{name}.py"
+
+def write(package: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = package / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(module, "SOURCE", tmp_path)
 
-    def digest() -> str:
-        module._direct.cache_clear()
-        module._file.cache_clear()
-        return module.code_digest("qatflow.trainer")
 
-    first = digest()
+def forget() -> None:
+    for cached in (code_digest._direct, code_digest._file, code_digest._data_files, code_digest._data_beside):
+        cached.cache_clear()
+
+
+def digest(module: str) -> str:
+    forget()
+    return code_digest.code_digest(module)
+
+
+def test_the_digest_follows_the_code_but_not_the_configurations_wording(package):
+    write(package, {
+        "__init__.py": "", "trainer.py": "import qatflow.loop\nimport qatflow.config.model", "loop.py": "RATE = 1",
+        "other.py": "", "config/__init__.py": "", "config/model.py": "HELP = 'one'",
+    })  # fmt: skip
+    first = digest("qatflow.trainer")
     (package / "config/model.py").write_text("HELP = 'two'")
     (package / "other.py").write_text("X = 1")
-    assert digest() == first
+    assert digest("qatflow.trainer") == first
     (package / "loop.py").write_text("RATE = 2")
-    changed = digest()
-    monkeypatch.undo()
-    module._direct.cache_clear()
-    module._file.cache_clear()
-    assert changed != first
+    assert digest("qatflow.trainer") != first
+
+
+def test_the_digest_follows_the_data_files_that_are_named_and_those_that_these_name(package):
+    write(package, {
+        "__init__.py": "", "page.py": "PAGE = 'page.html'", "templates/page.html": "{% include 'style.css' %}",
+        "templates/style.css": "a {}", "templates/unused.html": "", "inner/__init__.py": "", "inner/style.css": "",
+    })  # fmt: skip
+    seen = [digest("qatflow.page")]
+    for name in ("templates/unused.html", "inner/style.css", "templates/page.html", "templates/style.css"):
+        with (package / name).open("a") as file:
+            file.write("more")
+        seen.append(digest("qatflow.page"))
+    assert seen[0] == seen[1] == seen[2] and len(set(seen[2:])) == 3

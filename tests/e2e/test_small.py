@@ -432,6 +432,8 @@ EDITS = {
     ),
     "caption of the report": ("workflow/report/table.rst", "More words.", set()),
     "page of the report": ("src/qatflow/report/page.py", "# a comment", {"make_report"}),
+    "template of the report": ("src/qatflow/report/templates/report_page.html", "<!-- a comment -->", {"make_report"}),
+    "template of the comparison": ("src/qatflow/report/templates/comparison_page.html", "<!-- a comment -->", set()),
     "README of the configuration": ("config/README.md", "More words.", set()),
 }
 
@@ -536,7 +538,7 @@ def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tm
 def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finished, tmp_path):
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")
-    with edited(project.folder / "src/qatflow/report/page.py", ("<h2>On the device", "<h2>On the phone")):
+    with edited(project.folder / "src/qatflow/report/templates/report_page.html", ("On the device", "On the phone")):
         answer = project.run(*COMMAND)
     assert planned(answer.stdout + answer.stderr) == {"make_report": 1, "all": 1}
     assert "<h2>On the phone</h2>" in (project.folder / "results/digits_quant/report/report.html").read_text()

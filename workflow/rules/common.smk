@@ -6,7 +6,7 @@ from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 from qatflow.base.cli import print_anywhere
-from qatflow.base.code_digest import imported_modules
+from qatflow.base.code_digest import code_files
 from qatflow.config.sections.flags import flags
 from qatflow.config.load import OF_MODULE, load_experiments
 from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS
@@ -87,9 +87,9 @@ def demo_sources():
 
 
 def program(name):
-    """Return the script of a rule and the project's own modules that it imports."""
+    """Return the script of a rule, and the project's own modules that it imports with their data files."""
     script = ROOT / f"workflow/scripts/{name}.py"
-    modules = [str(from_here(path)) for path in imported_modules(script)]
+    modules = [str(from_here(path)) for path in code_files(script)]
     return {"script": str(from_here(script)), "modules": modules}
 
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from qatflow.report.comparison import Line, experiments, pareto
-from qatflow.report.page import STYLE, inline
+from qatflow.report.html import inline, render
 from qatflow.report.pictures import save
 from qatflow.report.table import aligned
 
@@ -18,32 +17,7 @@ HEAD = (
 )  # fmt: skip
 NAMED = 12
 """Above as many points only the unbeaten ones are named."""
-TEMPLATE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>Comparison</title>
-<style>
-{{ style }}</style>
-</head>
-<body>
-<h1>{{ number }} experiments</h1>
-<p>Top-1 on the test pictures; drop against float on the validation pictures; latency of one picture, median. A device's
-time is left out where it is an emulator's. The lines are in the order of the configuration. Undecided:
-the gate is open, and the validation pictures are too few to say that the loss keeps to its limits. Why a gate is closed
-stands below the table; a model that its accuracy keeps from the devices has no figures of them.</p>
-<table>
-<tr>{% for cell in head %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for line, row in rows %}<tr{% if not line.passed %} class="closed"{% endif %}>
-<td><a href="../{{ line.experiment }}/report/report.html">{{ row[0] }}</a></td>
-{%- for cell in row[1:] %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% for line in closed %}<p class="warning">{{ line }}</p>
-{% endfor %}<h2>Accuracy against cost</h2>
-{{ picture | safe }}
-</body>
-</html>
-"""
+TEMPLATE = "comparison_page.html"
 
 
 @dataclass(frozen=True)
@@ -77,11 +51,14 @@ def reasons(lines: Sequence[Line]) -> Iterator[str]:
 
 def page(lines: Sequence[Line], picture: Path) -> str:
     """Return the page, with the SVG `picture` in it."""
-    template = Environment(autoescape=True, keep_trailing_newline=True).from_string(TEMPLATE)
-    return template.render(
-        style=STYLE, number=len(experiments(lines)), head=HEAD, rows=[(line, cells(line)) for line in lines],
-        closed=list(reasons(lines)), picture=inline(picture.read_text(encoding="utf-8")),
-    )  # fmt: skip
+    return render(
+        TEMPLATE,
+        number=len(experiments(lines)),
+        head=HEAD,
+        rows=[(line, cells(line)) for line in lines],
+        closed=list(reasons(lines)),
+        picture=inline(picture),
+    )
 
 
 def panels(lines: Sequence[Line]) -> list[Panel]:
