@@ -36,7 +36,7 @@ def page(
         filters={
             "against_host": against_host,
             "device_cells": on_device.cells,
-            "runs": _runs,
+            "warm_up_runs": _warm_up_runs,
             "slowest": on_device.slowest,
             "times": on_device.times,
         },
@@ -62,5 +62,5 @@ def leaders(search: Found) -> list[Outcome]:
     return sorted(search.outcomes, key=lambda outcome: (-outcome.reward, outcome.candidate.number))[:LEADERS]
 
 
-def _runs(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} runs"
+def _warm_up_runs(number: int) -> str:
+    return "1 warm-up run" if number == 1 else f"{number} warm-up runs"
