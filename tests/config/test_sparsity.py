@@ -87,7 +87,7 @@ def test_presets(name, kinds):
             "q.yaml:10: strategies.sparse.schedule: must be constant with m_by_n",
         ),
         ("schedule: constant", "schedule: linear", "q.yaml:10: strategies.sparse.schedule"),
-        ("pruned_params: .*", "pruned_params: conv(", "q.yaml:11: .*pruned_params: is no regular expression: "),
+        ("pruned_params: .*", "pruned_params: conv(", "q.yaml:11: .*pruned_params: is not a regular expression: "),
         (
             "start_epoch: 1\n        end",
             "start_epoch: 3\n        end",

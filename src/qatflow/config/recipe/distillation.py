@@ -1,7 +1,7 @@
 """The sections of a compress YAML for distillation: PaddleSlim's distillers and the strategy that uses them.
 
 Keys and defaults are PaddleSlim's (`distiller.py`, `distillation_strategy.py`, 1.x). Its feature maps are variables of
-a Paddle program; here they are names of layers, of the student's network and of the teacher's.
+a Paddle program; here they are names of layers in the student and in the teacher.
 """
 
 from typing import Annotated, Literal
@@ -16,23 +16,29 @@ Weight = Annotated[
     Field(
         ge=bounds.LEAST_WEIGHT,
         le=bounds.LARGEST_WEIGHT,
-        description="Of the distiller's loss, which is added to the others.",
+        description="Weight of the distiller's loss, which is added to the other losses.",
     ),
 ]
 Pairs = Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], Field(min_length=1)]
 
 
 class SoftLabelDistillerSection(Section):
-    """The cross entropy between the softmax of both networks' logits (Hinton et al. 2015, arXiv:1503.02531)."""
+    """The cross entropy between the softmax outputs of both networks (Hinton et al. 2015, arXiv:1503.02531)."""
 
     class_: Literal["SoftLabelDistiller"] = Field(alias="class", description="The distiller's class.")
-    student_feature_map: Text | None = Field(None, description="Layer of the student; null: its logits.")
-    teacher_feature_map: Text | None = Field(None, description="Layer of the teacher; null: its logits.")
+    student_feature_map: Text | None = Field(None, description="Name of the student's layer. null: its logits.")
+    teacher_feature_map: Text | None = Field(None, description="Name of the teacher's layer. null: its logits.")
     student_temperature: float = Field(
-        1.0, ge=bounds.LEAST_TEMPERATURE, le=bounds.LARGEST_TEMPERATURE, description="Divides the student's logits."
+        1.0,
+        ge=bounds.LEAST_TEMPERATURE,
+        le=bounds.LARGEST_TEMPERATURE,
+        description="Temperature that the student's logits are divided by.",
     )
     teacher_temperature: float = Field(
-        1.0, ge=bounds.LEAST_TEMPERATURE, le=bounds.LARGEST_TEMPERATURE, description="Divides the teacher's logits."
+        1.0,
+        ge=bounds.LEAST_TEMPERATURE,
+        le=bounds.LARGEST_TEMPERATURE,
+        description="Temperature that the teacher's logits are divided by.",
     )
     distillation_loss_weight: Weight = 1.0
 
@@ -41,18 +47,20 @@ class L2DistillerSection(Section):
     """The mean squared difference of two feature maps (Romero et al. 2015, arXiv:1412.6550)."""
 
     class_: Literal["L2Distiller"] = Field(alias="class", description="The distiller's class.")
-    student_feature_map: Text = Field(description="Layer of the student.")
-    teacher_feature_map: Text = Field(description="Layer of the teacher, with an output of the same shape.")
+    student_feature_map: Text = Field(description="Name of the student's layer.")
+    teacher_feature_map: Text = Field(description="Name of the teacher's layer, which has an output of the same shape.")
     distillation_loss_weight: Weight = 1.0
 
 
 class FSPDistillerSection(Section):
-    """The mean squared difference of flow matrices between pairs of layers (Yim et al. 2017, CVPR)."""
+    """The mean squared difference of the flow matrices between pairs of layers (Yim et al. 2017, CVPR)."""
 
     class_: Literal["FSPDistiller"] = Field(alias="class", description="The distiller's class.")
-    student_pairs: Pairs = Field(description="Pairs of the student's layers, of one height and width each.")
+    student_pairs: Pairs = Field(
+        description="Pairs of the student's layers; both of a pair have the same height and width."
+    )
     teacher_pairs: Pairs = Field(
-        description="As many of the teacher, with as many channels as those of the student, in the same order."
+        description="As many pairs of the teacher's layers, in the same order and with the same numbers of channels."
     )
     distillation_loss_weight: Weight = 1.0
 
@@ -66,7 +74,7 @@ class DistillationStrategySection(Section):
     """One strategy of class DistillationStrategy."""
 
     class_: Literal["DistillationStrategy"] = Field(alias="class", description="The strategy's class.")
-    distillers: list[Text] = Field(min_length=1, description="Names of distillers under distillers.")
+    distillers: list[Text] = Field(min_length=1, description="Names of distillers, which are defined under distillers.")
     start_epoch: int = Field(
         0, ge=0, le=bounds.EPOCHS, description="First epoch with the distillers' losses, counted from 0."
     )
@@ -74,5 +82,6 @@ class DistillationStrategySection(Section):
         0,
         ge=0,
         le=bounds.EPOCHS,
-        description="First epoch without them: exclusive, as in PaddleSlim; that of QuantizationStrategy is inclusive.",
+        description="First epoch without the distillers' losses. It is exclusive, as in PaddleSlim; the end_epoch of "
+        "a QuantizationStrategy is inclusive.",
     )

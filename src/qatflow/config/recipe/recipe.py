@@ -1,7 +1,7 @@
-"""The typed form of a compress YAML: PaddleSlim's grammar with the semantics that the Paddle-Lite page documents.
+"""The typed compress YAML, the recipe of a training: PaddleSlim's grammar, with the meaning documented by Paddle-Lite.
 
 Defaults are PaddleSlim's (`quantization_strategy.py`, 1.x), except `activation_quantize_type`: PaddleSlim's default
-`abs_max` cannot be deployed, so ours is the page's `moving_average_abs_max`.
+`abs_max` cannot be deployed. The default here is `moving_average_abs_max`, as in Paddle-Lite's documentation.
 """
 
 from typing import Annotated, Literal
@@ -29,71 +29,91 @@ ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "
 
 
 class QuantizationStrategySection(Section):
-    """One strategy of class QuantizationStrategy."""
+    """A strategy of class QuantizationStrategy: training with fake quantisation."""
 
     class_: Literal["QuantizationStrategy"] = Field(alias="class", description="The strategy's class.")
     start_epoch: int = Field(
         0, ge=0, le=bounds.EPOCHS, description="First epoch with fake quantisation, counted from 0."
     )
     end_epoch: int = Field(
-        0, ge=0, le=bounds.EPOCHS, description="The state at the end of this epoch is exported; training goes on."
+        0,
+        ge=0,
+        le=bounds.EPOCHS,
+        description="The model after this epoch is exported. Training continues to the last epoch.",
     )
-    float_model_save_path: Text | None = Field(None, description="Integer-valued float32 weights. None: not written.")
-    int8_model_save_path: Text | None = Field(None, description="int8 weights. None: not written.")
-    mobile_model_save_path: Text | None = Field(None, description="A .tflite for older run-times. None: not written.")
-    weight_bits: int = Field(8, ge=2, le=16, description="Bits of a weight: integers −(2^(b−1)−1) … 2^(b−1)−1.")
+    float_model_save_path: Text | None = Field(
+        None, description="Folder for the model with integers as float32 weights. null: not written."
+    )
+    int8_model_save_path: Text | None = Field(
+        None, description="Folder for the model with int8 weights. null: not written."
+    )
+    mobile_model_save_path: Text | None = Field(
+        None, description="Folder for a .tflite for older runtimes. null: not written."
+    )
+    weight_bits: int = Field(8, ge=2, le=16, description="Bits b of a weight: integers from −(2^(b−1)−1) to 2^(b−1)−1.")
     activation_bits: int = Field(8, ge=2, le=16, description="Bits of an activation. Biases are never quantised.")
     weight_quantize_type: Literal["abs_max", "channel_wise_abs_max"] = Field(
-        "abs_max", description="One scale a tensor, or one an output channel (dense layers keep one a tensor)."
+        "abs_max",
+        description="abs_max: one scale per tensor; channel_wise_abs_max: one scale per output channel, except in "
+        "dense layers, which have one per tensor.",
     )
     activation_quantize_type: ActivationType = Field(
         "moving_average_abs_max",
-        description="How the scale of an activation is found in training. abs_max: anew for each input; it trains and "
-        "is exported to float/, but runs on no device. moving_average_min_max: asymmetric, with a zero point; beyond "
-        "PaddleSlim.",
+        description="How the scale of an activation is computed in training. abs_max: from each input alone; this can "
+        "be trained and exported to float/, but runs on no device. moving_average_min_max: asymmetric, with a zero "
+        "point; not in PaddleSlim.",
     )
     quantizable_op_type: list[Literal["conv2d", "depthwise_conv2d", "mul"]] = Field(
         ["conv2d", "depthwise_conv2d", "mul"],
         min_length=1,
-        description="Kinds of layers that are quantised; mul: dense.",
+        description="Types of layers that are quantised. mul: dense layers.",
     )
     skip_pattern: list[Text] = Field(
-        ["skip_quant"], description="Layers whose name contains one of these texts stay in float, on the device too."
+        ["skip_quant"], description="Layers whose name contains one of these texts stay in float, also on the device."
     )
-    save_in_nodes: list[Text] | None = Field(None, description="Names of the exported model's inputs.")
-    save_out_nodes: list[Text] | None = Field(None, description="Names of the exported model's outputs.")
+    save_in_nodes: list[Text] | None = Field(
+        None, description="Names of the exported model's inputs. null: the model's own."
+    )
+    save_out_nodes: list[Text] | None = Field(
+        None, description="Names of the exported model's outputs. null: the model's own."
+    )
 
 
 def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:
-    """Return why no int8 kernel executes a setting, by its key; empty if the strategy can run on a device.
+    """Return why no int8 kernel can run a setting, by its key; empty if the model can run on a device.
 
-    Such a strategy can still be trained and exported to float/.
+    A model that cannot run on a device can still be trained and exported to float/.
     """
     reasons = {}
     if strategy.activation_quantize_type == "abs_max":
         reasons["activation_quantize_type"] = (
-            "'abs_max' finds the scale of the activations anew for each picture, which costs time on the device, and "
-            "no int8 kernel there does it; use 'moving_average_abs_max' or 'range_abs_max'"
+            "'abs_max' finds the scales of the activations anew for each picture, which no int8 kernel on the "
+            "device does; use 'moving_average_abs_max' or 'range_abs_max'"
         )
     for key, bits in (("weight_bits", strategy.weight_bits), ("activation_bits", strategy.activation_bits)):
         if bits != 8:
-            reasons[key] = f"the device's kernels are int8, there are none for {bits} bits"
+            reasons[key] = f"the device's kernels are int8; there are none for {bits} bits"
     return reasons
 
 
 class CompressorSection(Section):
     """The training loop."""
 
-    epoch: int = Field(ge=1, le=bounds.EPOCHS, description="Epochs in all.")
+    epoch: int = Field(ge=1, le=bounds.EPOCHS, description="Number of epochs of the whole training.")
     strategies: list[Text] = Field([], description="Names of the strategies, in the order in which they are called.")
-    checkpoint_path: Text | None = Field(None, description="Folder of the checkpoints, within the experiment's folder.")
+    checkpoint_path: Text | None = Field(
+        None, description="Folder for checkpoints, within the experiment's folder. null: checkpoints."
+    )
     init_model: Text | None = Field(
         None,
-        description="Folder with a graph that training begins with, in place of the float weights, as seen from where "
-        "Snakemake is started: results/<experiment>/trained of a model that was pruned there, whose integers become "
-        "real values again, or a float model's. The float weights stay what int8 is compared with, and the teacher.",
+        description="Folder of a model to start from instead of the float weights, relative to the folder in which "
+        "Snakemake is started: results/<experiment>/trained of another experiment, whose integer weights become real "
+        "numbers again, or the folder of a float model. The float weights are still the teacher, and int8 is still "
+        "compared with them. null: the float weights.",
     )
-    eval_epoch: int = Field(1, ge=0, le=bounds.EPOCHS, description="Evaluate after every so many epochs; 0: never.")
+    eval_epoch: int = Field(
+        1, ge=0, le=bounds.EPOCHS, description="Evaluate after every eval_epoch-th epoch. 0: never."
+    )
 
 
 StrategySection = Annotated[
@@ -125,7 +145,8 @@ STRATEGIES: dict[str, type[Section]] = {
 def strategy_keys() -> dict[str, list[str]]:
     """Return the keys of a strategy by its class."""
     return {
-        name: [one.alias or key for key, one in section.model_fields.items()] for name, section in STRATEGIES.items()
+        name: [field.alias or key for key, field in section.model_fields.items()]
+        for name, section in STRATEGIES.items()
     }
 
 
@@ -133,13 +154,15 @@ class CompressConfig(Section):
     """A whole compress YAML."""
 
     version: Annotated[float, Field(ge=0, le=100)] | Annotated[int, Field(ge=0, le=100)] = Field(
-        1.0, description="Version of the grammar; 1.0."
+        1.0, description="Version of the grammar: 1.0."
     )
-    include: list[Text] = Field([], description="Other YAML files, read first; paths relative to this file.")
-    pruners: dict[str, StructurePrunerSection] = Field({}, description="What pruning strategies use, by name.")
-    controllers: dict[str, SAControllerSection] = Field({}, description="What strategies search by, by name.")
-    distillers: dict[str, DistillerSection] = Field({}, description="What DistillationStrategy uses, by name.")
-    strategies: dict[str, StrategySection] = Field({}, description="The strategies by name.")
+    include: list[Text] = Field(
+        [], description="Other YAML files, which are read first. Paths are relative to this file."
+    )
+    pruners: dict[str, StructurePrunerSection] = Field({}, description="Pruners for pruning strategies, by name.")
+    controllers: dict[str, SAControllerSection] = Field({}, description="Controllers for searches, by name.")
+    distillers: dict[str, DistillerSection] = Field({}, description="Distillers for DistillationStrategy, by name.")
+    strategies: dict[str, StrategySection] = Field({}, description="Strategies by name.")
     compressor: CompressorSection
 
     def quantizations(self) -> dict[str, QuantizationStrategySection]:
@@ -151,32 +174,32 @@ class CompressConfig(Section):
         }
 
     def thins(self) -> bool:
-        """Say whether layers may have other shapes than those of the float model."""
+        """Return whether layers may have other shapes than in the float model."""
         prunes = any(isinstance(strategy, PruneStrategySection) for strategy in self.strategies.values())
         return prunes or self.compressor.init_model is not None or self.light_nas is not None
 
     def distils(self) -> bool:
-        """Return whether a strategy follows a teacher."""
+        """Return whether a strategy uses a teacher."""
         return any(isinstance(strategy, DistillationStrategySection) for strategy in self.strategies.values())
 
     @property
     def search(self) -> SearchStrategySection | None:
-        """The strategy that searches; None where there is none."""
-        found = (one for one in self.strategies.values() if isinstance(one, SearchStrategySection))
-        return next(found, None)
+        """The strategy that searches; None if there is none."""
+        searches = (section for section in self.strategies.values() if isinstance(section, SearchStrategySection))
+        return next(searches, None)
 
     @property
     def light_nas(self) -> LightNASStrategySection | None:
-        """The strategy that searches for another network to train; None where there is none."""
+        """The strategy that searches for another network to train; None if there is none."""
         return self.search if isinstance(self.search, LightNASStrategySection) else None
 
     @property
     def clustering(self) -> ClusteringStrategySection | None:
-        """The strategy that clusters kernels; None where there is none."""
-        found = (one for one in self.strategies.values() if isinstance(one, ClusteringStrategySection))
-        return next(found, None)
+        """The strategy that clusters kernels; None if there is none."""
+        sections = self.strategies.values()
+        return next((section for section in sections if isinstance(section, ClusteringStrategySection)), None)
 
     @property
     def quantization(self) -> QuantizationStrategySection:
-        """The last strategy, which a checked YAML has, and which says what is exported."""
+        """The last strategy, which sets what is exported; a checked YAML always has it."""
         return self.quantizations()[self.compressor.strategies[-1]]

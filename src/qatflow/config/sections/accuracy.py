@@ -1,4 +1,4 @@
-"""The sections of evaluation and of the accuracy gate."""
+"""The sections of the evaluation on the host and of the accuracy gate."""
 
 from typing import Literal
 
@@ -9,32 +9,33 @@ from qatflow.config.sections.base import Section
 
 
 class EvaluateSection(Section):
-    """Figures on the host."""
+    """Evaluation on the host."""
 
-    threads: int = Field(1, ge=1, le=64, description="Threads of LiteRT when latency is measured.")
-    repeats: int = Field(100, ge=1, le=bounds.RUNS, description="Timed runs of one picture.")
+    threads: int = Field(1, ge=1, le=64, description="Number of LiteRT threads when latency is measured.")
+    repeats: int = Field(100, ge=1, le=bounds.RUNS, description="Number of timed runs of one picture.")
 
 
 class AccuracySection(Section):
-    """What int8 may cost."""
+    """How much accuracy int8 may lose."""
 
     max_drop: float | None = Field(
         1.0,
         ge=0,
         le=100,
-        description="Largest loss of top-1 against float, in percentage points on the validation pictures, with which "
-        "the model may go to the device, and with which method auto does without training. The gate closes where the "
-        "loss is surely above it: where the lower end of its 95 % interval is. null: any.",
+        description="Largest allowed loss of top-1 accuracy against float, in percentage points on the validation "
+        "pictures. The accuracy gate stops the model before the device if the loss is certainly larger: if the lower "
+        "end of its 95 % confidence interval is above max_drop. With method auto, the same rule decides whether to "
+        "train. null: no limit.",
     )
     worse_than_ptq: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="Whether a trained model may go to the device that is surely worse than the one quantised after "
-        "training: by the rule of max_drop, with the limit 0.",
+        description="What happens if the trained model is certainly worse than the one quantised after training, by "
+        "the rule of max_drop with a limit of 0. refuse: it does not go to the device; allow: it does.",
     )
     undecided: Literal["pass", "refuse"] = Field(
         "pass",
-        description="Whether the model may go to the device where the validation pictures are too few to decide: where "
-        "the limit lies within the 95 % interval of the loss. pass: yes, and the gate says how many more pictures "
-        "would decide, as a warning where the measured loss is above the limit. With method auto: pass ships "
-        "quantisation after training, refuse trains.",
+        description="What happens if there are too few validation pictures to decide: if the limit lies within the 95 "
+        "% confidence interval of the loss. pass: the model goes to the device, and the gate says how many more "
+        "pictures would decide, as a warning if the measured loss is above the limit; refuse: it does not. With "
+        "method auto, pass takes the model quantised after training, and refuse trains.",
     )

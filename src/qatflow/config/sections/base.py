@@ -1,4 +1,4 @@
-"""Types that the sections share."""
+"""Types and descriptions that the sections share."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,10 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qatflow.config.sections import bounds
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]  # a file name with _float_opt behind it
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
+]  # also the beginning of a file name, like <name>_float_opt
 
 
-Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # Snakemake reads {x} as a wildcard
+Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # no braces: Snakemake reads {x} as a wildcard
 
 
 SEEDS = bounds.SEEDS
@@ -32,33 +34,33 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 BATCH_SIZE = (
-    "Pictures a step. null: 128, or where an epoch would have fewer than eight steps 64, 32 or 16: 16 for up to 224 "
-    "training pictures, 128 from 897 on."
+    "Pictures per training step. null: 128, or less if an epoch would then have fewer than eight steps: 16 for up to "
+    "224 training pictures, 32, 64, and 128 from 897 on."
 )
 
 
-CHECKPOINT_STEPS = "Steps between checkpoints within an epoch."
+CHECKPOINT_STEPS = "Number of steps between checkpoints within an epoch."
 
 
 CHECKPOINT_SECONDS = (
-    "Seconds after which the next step ends with a checkpoint, whatever checkpoint_steps says: a kill costs no more "
-    "training than this."
+    "Seconds after which the next step also writes a checkpoint, whatever checkpoint_steps is. A killed run loses at "
+    "most this much training."
 )
 
 
 STATE_KEYS = ("keep_checkpoints", "checkpoint_steps", "checkpoint_seconds")
-"""Keys of a training that say how its state is kept, and change no result."""
+"""Keys of a training section that set how its state is saved. They do not change the result."""
 
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Section(BaseModel):
-    """What all sections share: unknown keys are errors, values are not coerced, nothing changes after loading."""
+    """The base of all sections: unknown keys are errors, values are not converted, and sections are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def resolved(config: BaseModel) -> dict[str, Any]:
-    """Return a configuration, or a compress YAML, with all defaults as plain JSON values."""
+    """Return a configuration or a compress YAML, with all defaults, as plain JSON values."""
     return config.model_dump(mode="json", by_alias=True)

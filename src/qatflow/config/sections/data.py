@@ -1,4 +1,4 @@
-"""The sections of pictures and preprocessing."""
+"""The sections of the pictures and their preprocessing."""
 
 from typing import Literal
 
@@ -9,90 +9,99 @@ from qatflow.config.sections.base import Deviation, Mean, Name, Section, Text, T
 
 
 class PreprocessingSection(Section):
-    """What is done to a decoded picture before the network sees it, in training, on the host and on the device."""
+    """How a decoded picture becomes the network's input, the same in training, on the host and on the device."""
 
-    size: int = Field(32, ge=32, le=512, description="Side of the network's square input, in pixels.")
+    size: int = Field(32, ge=32, le=512, description="Width and height of the network's input, in pixels.")
     resize: Literal["pad", "stretch", "crop"] = Field(
         "pad",
-        description="pad: centre the picture on a black square; stretch: bilinear resize of both sides to `size`; "
-        "crop: bilinear resize, keeping the proportions, until the short side is `resize_short`, and the "
-        "square in the middle.",
+        description="How a picture is brought to `size`. pad: it is centred on a black square; stretch: both sides "
+        "are resized to `size` (bilinear); crop: it is resized in proportion until its short side is `resize_short` "
+        "(bilinear), and the square in the middle is cut out.",
     )
     resize_short: int | None = Field(
         None,
         ge=32,
         le=4096,
-        description="With crop: the short side in pixels, at least `size`. null: 256 for size 224, others in "
-        "proportion.",
+        description="With resize crop: the short side in pixels, at least `size`. null: 256 for size 224, and in the "
+        "same proportion for other sizes.",
     )
-    channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for RGB; pictures are converted when decoded.")
+    channels: Literal[1, 3] = Field(
+        1, description="1 for grey, 3 for RGB. Pictures are converted when they are decoded."
+    )
     order: Literal["rgb", "bgr"] = Field(
-        "rgb", description="Order of the channels; bgr for weights that came from Caffe, as Keras' ResNet50."
+        "rgb", description="Order of the channels. bgr is for weights that came from Caffe, like Keras' ResNet50."
     )
     mean: list[Mean] = Field(
         [127.5],
-        description="Subtracted from each channel, in their order, in units of 0…255; one value serves all channels.",
+        description="Mean that is subtracted from each channel, in the order of the channels, for pixels from 0 to "
+        "255. One value is used for all channels.",
     )
     std: list[Deviation] = Field(
-        [127.5], description="Divides each channel, in their order, in units of 0…255; one value serves all channels."
+        [127.5],
+        description="Standard deviation that each channel is then divided by, in the order of the channels, for "
+        "pixels from 0 to 255. One value is used for all channels.",
     )
 
 
 class DataSection(Section):
-    """The pictures and how they are split."""
+    """The pictures, and how they are split."""
 
-    name: Name = Field("fashion_mnist", description="Folder under data/ that holds the prepared pictures.")
+    name: Name = Field("fashion_mnist", description="Name of the folder in data/ for the prepared pictures.")
     source: Literal["idx", "folder", "imagenet", "lists", "csv", "digits"] | TfdsName = Field(
         "idx",
-        description="idx: four MNIST-style idx files (Fashion-MNIST); folder: one folder a class, with or without "
-        "train/, val/ and test/ above them; imagenet: ILSVRC2012_img_train/ and ILSVRC2012_img_val/ with "
-        "the development kit; lists: train_list.txt and val_list.txt with a path and a label a line; csv: "
-        "a list with the columns path, label and perhaps split; digits: the 1,797 handwritten digits "
-        "bundled with scikit-learn; tfds:NAME: a data set of TensorFlow Datasets, when that is installed.",
+        description="Where the pictures come from. idx: four idx files as of MNIST (Fashion-MNIST); folder: one "
+        "folder per class, with or without train/, val/ and test/ above them; imagenet: ILSVRC2012_img_train/ and "
+        "ILSVRC2012_img_val/ with the development kit; lists: train_list.txt and val_list.txt with a path and a label "
+        "per line; csv: a file with the columns path, label and optionally split; digits: the 1,797 handwritten "
+        "digits in scikit-learn; tfds:NAME: a data set of TensorFlow Datasets, which must be installed.",
     )
     path: Text | None = Field(
         None,
-        description="Folder of the source; folder: or a tar or zip archive of it; csv: the list; tfds: its data_dir, "
-        "if it is not the usual one. idx without a path: Debian's Fashion-MNIST folder where it is installed, else the "
-        "four files are downloaded from their usual address and checked by sha256. digits needs none.",
+        description="Folder of the source. For folder it may also be a tar or zip archive, for csv it is the file, "
+        "and for tfds the data_dir if it is not the usual one. For idx, null is Debian's Fashion-MNIST folder if it "
+        "is installed; otherwise the four files are downloaded and checked by SHA-256. digits needs no path.",
     )
     validation: int = Field(
         5000,
         ge=1,
         le=bounds.PICTURES,
-        description="Training pictures set aside to choose epochs by, where the source has none of its own.",
+        description="Number of training pictures that are set aside for validation, by which epochs are compared, if "
+        "the source has no validation pictures.",
     )
     test: int = Field(
         360,
         ge=1,
         le=bounds.PICTURES,
-        description="Pictures set aside as test set where the source has none of its own.",
+        description="Number of pictures for the test set, if the source has no test pictures.",
     )
     test_from: Literal["train", "validation"] = Field(
         "train",
-        description="Where they are set aside from; validation for a source that has a validation set, when the "
-        "weights have seen all of training.",
+        description="Which pictures the test set is taken from. Use validation, for a source that has validation "
+        "pictures, if the weights were trained on all training pictures.",
     )
     calibration: int = Field(
-        200, ge=1, le=bounds.PICTURES, description="Training pictures whose activations set the first ranges."
+        200,
+        ge=1,
+        le=bounds.PICTURES,
+        description="Number of training pictures whose activations set the initial quantisation ranges.",
     )
     shards: int = Field(
         4,
         ge=1,
         le=1024,
-        description="TFRecord files of the training split; the others get as many in proportion, at least one each. A "
-        "run that was killed goes on behind the last whole one.",
+        description="Number of TFRecord files of the training split. The other splits get files in proportion, at "
+        "least one each. A killed run continues after the last complete file.",
     )
     max_rejected: float = Field(
-        0.01, ge=0, le=1, description="Share of rejected pictures above which preparation stops."
+        0.01, ge=0, le=1, description="Preparation stops if more than this fraction of the pictures is rejected."
     )
     convert: bool = Field(
         True,
-        description="JPEG and PNG files of 8 bits, grey or RGB and upright, are kept byte for byte. Others (CMYK, "
-        "palette, 16 bits, alpha, turned by EXIF, other formats) are kept as lossless PNG of their pixels,"
-        " or with false rejected.",
+        description="What happens to pictures other than upright 8-bit JPEG and PNG files in grey or RGB, which are "
+        "kept byte for byte. true: the others (CMYK, palette, 16 bits, alpha, rotated by EXIF, other formats) are "
+        "converted to lossless PNG; false: they are rejected.",
     )
     seed: int | None = Field(
-        None, ge=0, lt=bounds.SEEDS, description="Seed of the splits; null: that of the configuration."
+        None, ge=0, lt=bounds.SEEDS, description="Seed of the splits. null: the seed of the configuration."
     )
     preprocessing: PreprocessingSection = Field(default_factory=PreprocessingSection)

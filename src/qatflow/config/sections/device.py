@@ -9,71 +9,74 @@ from qatflow.config.sections.base import Name, Section, Text
 
 
 class DeviceSection(Section):
-    """Where the optimised model is run."""
+    """The device that the optimised model runs on."""
 
     type: Literal["emulator", "adb"] = Field(
-        "emulator", description="emulator: qemu user mode; adb: a phone or board on the desk."
+        "emulator", description="emulator: qemu in user mode; adb: a connected phone or board."
     )
-    name: Name = Field("emulator", description="The results are kept in results/<experiment>/device/<name>/.")
-    serial: Text | None = Field(None, description="adb: the serial number that `adb devices` prints. Required there.")
-    cpu: Text = Field("cortex-a76", description="emulator: the CPU that qemu imitates.")
+    name: Name = Field(
+        "emulator", description="Name of the device. Its results are in results/<experiment>/device/<name>/."
+    )
+    serial: Text | None = Field(None, description="adb: the serial number that `adb devices` prints; required.")
+    cpu: Text = Field("cortex-a76", description="emulator: the CPU that qemu emulates.")
     target: Literal["android.armv8", "linux.armv8", "linux.x86_64"] = Field(
         "android.armv8",
-        description="What the demo is built for. android.armv8: Android; by gcc also all else that runs arm64, "
-        "since it carries loader and libraries; linux.armv8: a board with glibc; linux.x86_64: a PC with adbd.",
+        description="Platform that the C++ demo is built for. android.armv8: Android; built with gcc, it also runs on "
+        "any other arm64 system, because it brings its loader and libraries; linux.armv8: a board with glibc; "
+        "linux.x86_64: a PC with adbd.",
     )
     toolchain: Literal["gcc", "clang"] = Field(
         "gcc",
-        description="What builds the demo. gcc: Debian's compilers; clang: the Android NDK in the folder that the "
-        "environment variable ANDROID_NDK_HOME names, for target android.armv8.",
+        description="Compiler of the demo. gcc: Debian's cross compilers; clang: the Android NDK, for target "
+        "android.armv8, in the folder that the environment variable ANDROID_NDK_HOME names.",
     )
-    aar: Text | None = Field(
-        None, description="clang: the archive of LiteRT for Android, litert-<version>.aar. Required there."
-    )
+    aar: Text | None = Field(None, description="clang: path of LiteRT for Android, litert-<version>.aar; required.")
     pictures: int = Field(
         200,
         ge=1,
         le=bounds.PICTURES,
-        description="Validation pictures that run on the device and are compared with the host.",
+        description="Number of validation pictures that run on the device and are compared with the host.",
     )
     tolerance: float | None = Field(
         None,
         ge=0,
         le=bounds.DIFFERENCE,
-        description="Largest difference of an output from the host's; in steps, where the output is an integer tensor. "
-        "0: all that is computed in integers has equal bits, and a float softmax behind it is within 1e-6. null: 16 "
-        "steps for a model that computes in uint8, whose kernels round differently on ARM and x86; 0 for any other.",
+        description="Largest allowed difference between an output on the device and on the host, in quantisation "
+        "steps for integer outputs. 0: everything computed in integers must be equal bit by bit, and a float softmax "
+        "behind it within 1e-6. null: 16 steps for a uint8 model, whose kernels round differently on ARM and x86; 0 "
+        "for all others.",
     )
     threads: list[Annotated[int, Field(ge=1, le=64)]] = Field(
         [1, 2, 4],
         min_length=1,
-        description="Numbers of threads of the run-time to time with. The pictures, the times of the operators and the "
-        "latency gate have the first; what the device has no cores for is left out, and said.",
+        description="Numbers of LiteRT threads to measure latency with. The first one is used for the pictures, the "
+        "times of single operators and the latency gate. Numbers above the device's cores are skipped with a message.",
     )
-    warmup: int = Field(1, ge=0, le=bounds.RUNS, description="Runs before timing starts.")
-    repeats: int = Field(10, ge=1, le=bounds.RUNS, description="Timed runs.")
+    warmup: int = Field(1, ge=0, le=bounds.RUNS, description="Number of runs before timing starts.")
+    repeats: int = Field(10, ge=1, le=bounds.RUNS, description="Number of timed runs.")
     count_instructions: bool = Field(
         True,
-        description="emulator: whether the instructions of one inference are counted, which stand for times there. "
-        "Takes seconds for a small MobileNet, minutes at 224 × 224 or for a ResNet50. false: null in report.json.",
+        description="emulator: count the instructions of one inference, which stand in for its time. Takes seconds "
+        "for a small MobileNet, and minutes at 224 × 224 or for a ResNet50. With false the value in report.json is "
+        "null.",
     )
     max_latency_ms: float | None = Field(
         None,
         ge=bounds.LEAST_MS,
         le=bounds.LARGEST_MS,
-        description="adb: longest median time of a picture, in ms, that the int8 model may take at the first number of "
-        "threads; more ends the run, with everything kept. null: any. Emulated times say nothing, so not for type "
-        "'emulator'.",
+        description="adb: largest allowed median time of the int8 model per picture, in ms, with the first number of "
+        "threads. If it takes longer, the run fails and keeps all results. null: no limit. Not for the emulator, "
+        "whose times say nothing about a real device.",
     )
     keep: bool = Field(
         False,
-        description="Whether the run's folder stays on the device afterwards, to be tried by hand; the next run "
-        "sends only what differs from it.",
+        description="Leave the run's folder on the device, to try it by hand. The next run then sends only the files "
+        "that differ.",
     )
 
 
 BUILD_KEYS = ("toolchain", "aar")
-"""Keys of DeviceSection that say how the demo is built, and nothing of the device."""
+"""Keys of DeviceSection that set how the demo is built, and nothing about the device."""
 
 
 LATENCY_KEYS = ("type", "name", "serial", "cpu", "target", "threads", "warmup", "repeats", "keep")

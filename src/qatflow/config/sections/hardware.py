@@ -1,4 +1,4 @@
-"""The section of what TensorFlow computes on."""
+"""The section of the hardware that TensorFlow uses."""
 
 from pydantic import Field
 
@@ -7,19 +7,20 @@ from qatflow.config.sections.base import Section
 
 
 class HardwareSection(Section):
-    """What TensorFlow computes on: GPUs where there are any, else the CPU."""
+    """The hardware that TensorFlow uses: GPUs if there are any, otherwise the CPU."""
 
     gpus: int | None = Field(
         None,
         ge=0,
         le=64,
-        description="GPUs of one machine that a training uses together, and asks a cluster for; where fewer are there "
-        "it ends. null: those that are there, as CUDA_VISIBLE_DEVICES says, and a cluster is asked for none; 0: the "
-        "CPU. A kept training goes on with any number.",
+        description="Number of GPUs on one machine that a training uses together, and requests from a cluster. If "
+        "there are fewer, it fails. null: all GPUs that CUDA_VISIBLE_DEVICES shows, and none are requested from a "
+        "cluster; 0: the CPU. A training that was interrupted can continue with another number.",
     )
     memory_limit: int | None = Field(
         None,
         ge=256,
         le=bounds.GPU_MIB,
-        description="Most memory of each GPU that TensorFlow takes, in MiB. null: what it needs, when it needs it.",
+        description="Largest amount of memory that TensorFlow takes on each GPU, in MiB. null: no limit; it takes "
+        "memory as it needs it.",
     )
