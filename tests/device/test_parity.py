@@ -7,7 +7,7 @@ import pytest
 
 from helpers.tiny_model import model_bytes, write_model
 from qatflow.base.errors import UserError
-from qatflow.device.run.cut import cut_at, expose_integers, places
+from qatflow.device.run.cut import cut_at, cut_points, expose_integers
 from qatflow.device.run.parity import compare
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
@@ -102,7 +102,7 @@ def test_integer_part_leads_to_the_same_probabilities(tmp_path: Path) -> None:
 def test_a_model_is_cut_behind_each_operator(tmp_path: Path) -> None:
     content = model_bytes()
     found = operators(content)
-    cuts = places(content)
+    cuts = cut_points(content)
     assert [(cut.name, cut.operator) for cut in cuts] == [(made.outputs[0].name, made.name) for made in found]
     assert [cut.number for cut in cuts] == [1, 2, 3, 4, 5, 6] and {cut.operators for cut in cuts} == {6}
     picture = np.random.default_rng(2).uniform(-1, 1, (1, 8, 8, 1)).astype(np.float32)

@@ -12,7 +12,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from qatflow.base.errors import UserError
-from qatflow.device.run.cut import cut_at, places
+from qatflow.device.run.cut import cut_at, cut_points
 from qatflow.graph.channels import channels
 from qatflow.graph.counts import total
 from qatflow.graph.cut import cut
@@ -265,7 +265,7 @@ def test_a_broadcast_operator_runs_alone_and_where_the_model_is_cut(operation: A
     assert wanted["made"] == (1, 7, 6, 5)
     for model in alone.values():
         model.outputs(np.zeros((1, *model.input.shape[1:]), model.input.dtype))
-    for place in places(content):
+    for place in cut_points(content):
         cut_model = Model(cut_at(content, place.tensor))
         assert cut_model.output.shape == wanted[place.name]
         cut_model.outputs(pictures(1))

@@ -25,14 +25,14 @@ MISSING = re.compile(
 
 def explain_ending(answer: Completed) -> str:
     """Return one line: what a status other than 0 and the last message mean."""
-    said = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
-    last = said[-1].strip() if said else "no message"
-    found = MISSING.search(answer.stderr) or MISSING.search(answer.stdout)  # one stream before Android 7
-    if found:
+    lines = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
+    last = lines[-1].strip() if lines else "no message"
+    missing = MISSING.search(answer.stderr) or MISSING.search(answer.stdout)  # one stream before Android 7
+    if missing:
         return (
-            f"{found['loader'] or found['library']} is missing there: build the demo for a target that carries its own "
-            "loader and libraries (device.target: android.armv8, device.toolchain: gcc)"
+            f"{missing['loader'] or missing['library']} is missing there: build the demo for a target that carries its "
+            "own loader and libraries (device.target: android.armv8, device.toolchain: gcc)"
         )
-    if answer.status in (126, 127) and said:
+    if answer.status in (126, 127) and lines:
         return f"{last}: {STATUSES[answer.status]}"
     return STATUSES.get(answer.status, last)

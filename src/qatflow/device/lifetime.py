@@ -33,12 +33,12 @@ def is_over(marked: str) -> bool:
     It is when its process on this machine is gone, or when it began, by its machine's clock, more than `LONGEST_DAYS`
     ago on another machine.
     """
-    found = NAME.fullmatch(marked)
-    if found is None:
+    owner = NAME.fullmatch(marked)
+    if owner is None:
         return False
-    if found["machine"] != _machine():
-        return int(found["seconds"]) < time.time() - LONGEST_DAYS * DAY_SECONDS
-    process = int(found["process"])
+    if owner["machine"] != _machine():
+        return int(owner["seconds"]) < time.time() - LONGEST_DAYS * DAY_SECONDS
+    process = int(owner["process"])
     try:
         os.kill(process, 0)  # a /proc that hides the processes of other users does not hide them from this
     except (ProcessLookupError, OverflowError):
@@ -49,7 +49,7 @@ def is_over(marked: str) -> bool:
         state, begun = _status(process)
     except OSError:
         return False
-    return state in DEAD or begun != int(found["begun"])
+    return state in DEAD or begun != int(owner["begun"])
 
 
 def dies_with_parent(command: Sequence[str]) -> list[str]:

@@ -116,21 +116,21 @@ def as_csv(lines: Sequence[Line]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Line)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(one) for one in lines)
+    writer.writerows(asdict(line) for line in lines)
     return text.getvalue()
 
 
 def experiments(lines: Sequence[Line]) -> list[Line]:
     """Return the first line of each experiment, for what does not depend on the device."""
-    return list({one.experiment: one for one in reversed(lines)}.values())[::-1]
+    return list({line.experiment: line for line in reversed(lines)}.values())[::-1]
 
 
 def pareto(lines: Sequence[Line], cost: str) -> list[Line]:
     """Return the lines that no other beats: with as much top-1 at less `cost`, or more at as much. Cheapest first."""
     best: list[Line] = []
-    for one in sorted(lines, key=lambda line: (getattr(line, cost), -line.top1)):
-        if not best or one.top1 > best[-1].top1:
-            best.append(one)
+    for line in sorted(lines, key=lambda line: (getattr(line, cost), -line.top1)):
+        if not best or line.top1 > best[-1].top1:
+            best.append(line)
     return best
 
 

@@ -64,12 +64,12 @@ def page(lines: Sequence[Line], picture: Path) -> str:
 def panels(lines: Sequence[Line]) -> list[Panel]:
     """Return the panels: bytes and the host's latency of each experiment, and latency on each device that tells it."""
     once = experiments(lines)
-    found = [Panel("bytes", "bytes of the .tflite file", once), Panel("host_ms", "host latency, ms", once)]
+    shown = [Panel("bytes", "bytes of the .tflite file", once), Panel("host_ms", "host latency, ms", once)]
     for device in dict.fromkeys(line.device for line in lines):
         timed = [line for line in lines if line.device == device and line.device_ms is not None]
         if timed:
-            found.append(Panel("device_ms", f"latency on {device}, ms", timed))
-    return found
+            shown.append(Panel("device_ms", f"latency on {device}, ms", timed))
+    return shown
 
 
 def pareto_picture(lines: Sequence[Line], output: Path) -> None:

@@ -89,11 +89,13 @@ def slowest(model: ModelReport) -> list[OperatorTime]:
 def _figures(report: DeviceReport) -> Iterator[Figure]:
     int8, ratio = report.models.int8, report.ratio
     mark = " (emulated)" if report.device.emulated else ""
-    ratios = {found.threads: found.ratio for found in (ratio.median_ms if ratio else None) or ()}
+    ratios = {timing.threads: timing.ratio for timing in (ratio.median_ms if ratio else None) or ()}
 
-    def figure(name: str, digits: int, of: Callable[[ModelReport], float | None], over: float | None = None) -> Figure:
+    def figure(
+        name: str, digits: int, value: Callable[[ModelReport], float | None], over: float | None = None
+    ) -> Figure:
         float_ = report.models.float
-        return Figure(name, digits, None if float_ is None else of(float_), of(int8), over)
+        return Figure(name, digits, None if float_ is None else value(float_), value(int8), over)
 
     def over(name: str) -> float | None:
         return getattr(ratio, name) if ratio else None

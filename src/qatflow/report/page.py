@@ -44,8 +44,8 @@ def page(
         head=HEAD,
         lines=[cells(row) for row in summary.rows],
         devices=[
-            (found, report, " (emulated)" if found.emulated else "")
-            for found, report in zip(summary.on_device, devices, strict=True)
+            (results, report, " (emulated)" if results.emulated else "")
+            for results, report in zip(summary.on_device, devices, strict=True)
         ],
         not_run=NOT_RUN.capitalize(),
         device_head=on_device.HEAD,

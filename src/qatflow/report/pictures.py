@@ -43,8 +43,8 @@ def learning_curves(histories: dict[str, Path], output: Path) -> None:
 
 def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
     """Draw the confusion matrix of a model of evaluation.json as SVG; numbers are pictures."""
-    found = read_sealed(evaluation)
-    counts, labels = np.asarray(found["models"][model]["confusion"]), found["labels"]
+    content = read_sealed(evaluation)
+    counts, labels = np.asarray(content["models"][model]["confusion"]), content["labels"]
     size = max(4.0, min(0.55 * len(labels), 14.0))
     figure = Figure(figsize=(size + 1.5, size), layout="constrained")
     axes = figure.subplots()

@@ -45,9 +45,9 @@ class Pruning:
     def text(self) -> str:
         """Return the whole in one sentence."""
         adds, parameters = (
-            f"{_millions(getattr(self.before, of))} → {_millions(getattr(self.after, of))} "
-            f"(−{100 * (1 - getattr(self.after, of) / getattr(self.before, of)):.1f} %)"
-            for of in ("multiply_adds", "parameters")
+            f"{_millions(getattr(self.before, count))} → {_millions(getattr(self.after, count))} "
+            f"(−{100 * (1 - getattr(self.after, count) / getattr(self.before, count)):.1f} %)"
+            for count in ("multiply_adds", "parameters")
         )
         return (
             f"pruned before epoch {self.epoch}: multiply-adds {adds}, parameters {parameters}; {self.metric} on the "
@@ -107,28 +107,28 @@ def sensitivity_picture(sensitivities: Mapping[str, Sensitivity], pruned: Mappin
 
 def _drawn(step: Pruning, folder: Path) -> Iterator[tuple[str, Path]]:
     # those that the compress YAML gives may be of other ratios than those measured: a picture has one row of them
-    for number, ratios in enumerate(Counter(one.ratios for one in step.sensitivities.values())):
+    for number, ratios in enumerate(Counter(sensitivity.ratios for sensitivity in step.sensitivities.values())):
         path = folder / f"sensitivities-{step.epoch}-{number}.svg"
-        of_ratios = {name: one for name, one in step.sensitivities.items() if one.ratios == ratios}
-        sensitivity_picture(of_ratios, step.ratios, path)
+        alike = {name: sensitivity for name, sensitivity in step.sensitivities.items() if sensitivity.ratios == ratios}
+        sensitivity_picture(alike, step.ratios, path)
         yield f"Sensitivities before epoch {step.epoch}{f', given ({number})' if number else ''}", path
 
 
-def _pruning(found: Mapping[str, Any]) -> Pruning:
-    given = {
-        **found,
-        "before": Count(**found["before"]),
-        "after": Count(**found["after"]),
+def _pruning(step: Mapping[str, Any]) -> Pruning:
+    values = {
+        **step,
+        "before": Count(**step["before"]),
+        "after": Count(**step["after"]),
         "layers": tuple(
             PrunedLayer(**{**layer, "before": Count(**layer["before"]), "after": Count(**layer["after"])})
-            for layer in found["layers"]
+            for layer in step["layers"]
         ),
         "sensitivities": {
-            name: Sensitivity(tuple(one["pruned_percent"]), tuple(one["loss"]))
-            for name, one in found["sensitivities"].items()
+            name: Sensitivity(tuple(sensitivity["pruned_percent"]), tuple(sensitivity["loss"]))
+            for name, sensitivity in step["sensitivities"].items()
         },
     }
-    return Pruning(**given)
+    return Pruning(**values)
 
 
 def _millions(number: int) -> str:

@@ -12,14 +12,14 @@ from qatflow.search.result import Found
 TRIED, BEST = "#4477aa", "#aa7744"
 
 
-def searched_network(found: Found, devices: tuple[OnDevice, ...]) -> Iterator[str]:
+def searched_network(search: Found, devices: tuple[OnDevice, ...]) -> Iterator[str]:
     """Yield the sizes of the layers that were searched, and the latency by the table with that of the model that ships.
 
     Args:
-        found: the search; of one that is not over sizes nothing is told.
+        search: the search; of one that is not over sizes nothing is told.
         devices: what the runs on the devices found, the first of them on the one that the table was measured on.
     """
-    candidate = found.best.candidate
+    candidate = search.best.candidate
     sizes = [
         *(f"{_layer(name)} {number} channels" for name, number in candidate.about.get("channels", {}).items()),
         *(f"{_layer(name)} {size} × {size}" for name, size in candidate.about.get("windows", {}).items()),
@@ -35,32 +35,32 @@ def searched_network(found: Found, devices: tuple[OnDevice, ...]) -> Iterator[st
         )
 
 
-def search_picture(found: Found, output: Path) -> None:
+def search_picture(search: Found, output: Path) -> None:
     """Draw the reward of each candidate, with the best so far, and against multiply-adds (and latency, where known).
 
     Args:
-        found: the search.
+        search: the search.
         output: SVG file to write.
     """
-    costs = {"multiply-adds, M": [one.candidate.size.multiply_adds / 1e6 for one in found.outcomes]}
-    latencies = [one.candidate.size.latency for one in found.outcomes]
+    costs = {"multiply-adds, M": [outcome.candidate.size.multiply_adds / 1e6 for outcome in search.outcomes]}
+    latencies = [outcome.candidate.size.latency for outcome in search.outcomes]
     if None not in latencies:
-        costs[f"latency by the table, {found.best.candidate.size.latency_unit}"] = [
+        costs[f"latency by the table, {search.best.candidate.size.latency_unit}"] = [
             latency for latency in latencies if latency is not None
         ]
-    numbers = [one.candidate.number for one in found.outcomes]
-    rewards = [100 * one.reward for one in found.outcomes]
+    numbers = [outcome.candidate.number for outcome in search.outcomes]
+    rewards = [100 * outcome.reward for outcome in search.outcomes]
     so_far = [max(rewards[: place + 1]) for place in range(len(rewards))]
-    best = numbers.index(found.best.candidate.number)
+    best = numbers.index(search.best.candidate.number)
     figure = Figure(figsize=(4.5 * (1 + len(costs)), 3.6), layout="constrained")
     first, *others = figure.subplots(1, 1 + len(costs))
     first.plot(numbers, rewards, "o", color=TRIED, label="candidate")
     first.plot(numbers, so_far, color=BEST, drawstyle="steps-post", label="best so far")
-    first.set(xlabel="candidate", ylabel=f"{found.metric_name}, %")
+    first.set(xlabel="candidate", ylabel=f"{search.metric_name}, %")
     for axes, (words, values) in zip(others, costs.items(), strict=True):
         axes.plot(values, rewards, "o", color=TRIED, label="candidate")
         axes.plot(values[best], rewards[best], "o", color=BEST, label="the best")
-        axes.set(xlabel=words, ylabel=f"{found.metric_name}, %")
+        axes.set(xlabel=words, ylabel=f"{search.metric_name}, %")
     for axes in (first, *others):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)

@@ -96,8 +96,8 @@ def summarise(
         trained: manifest.json of the trained graph, which says what pruning made of it; None where none was trained.
         search: best.json of the search before training; None where there was none.
     """
-    found, gated = read_sealed(evaluation), read_sealed(gate)
-    models, fake_quant = found["models"], found["fake_quant"]
+    evaluated, gated = read_sealed(evaluation), read_sealed(gate)
+    models, fake_quant = evaluated["models"], evaluated["fake_quant"]
     there = {shipped: _device_results({run.device.name: run.models.int8 for run, _ in devices})}
     if not gated["passed"]:
         there[shipped] = (NOT_RUN,)
@@ -120,8 +120,8 @@ def summarise(
         read_found(search) if search is not None else None,
         gated["outcome"],
     )
-    made = provenance.record(inputs, {"shipped": shipped})
-    write_sealed(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": made})
+    record = provenance.record(inputs, {"shipped": shipped})
+    write_sealed(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": record})
     return summary
 
 

@@ -36,17 +36,17 @@ def mount_options(mounts: str, folder: str) -> Collection[str]:
 
 def free_bytes(df: str) -> int | None:
     """Return the free space that `df -kP FOLDER` tells, in bytes; None where its answer cannot be read."""
-    found = FREE.findall(df)
-    return int(found[-1]) * 1024 if found else None
+    free = FREE.findall(df)
+    return int(free[-1]) * 1024 if free else None
 
 
 def frequencies(text: str) -> tuple[CpuFrequency, ...] | None:
     """Return the frequency limits in what `scripts.DESCRIBE` prints; None where there are none."""
-    found = [
+    limits = [
         CpuFrequency(cores or None, governor or None, _khz(low), _khz(high), _khz(hardware))
         for cores, governor, low, high, hardware in FREQUENCY.findall(text)
     ]
-    return tuple(found) or None
+    return tuple(limits) or None
 
 
 def temperatures(text: str) -> dict[str, float]:
@@ -63,14 +63,14 @@ def temperatures(text: str) -> dict[str, float]:
         if sensor is None:
             break
         read.append((sensor[2], float(sensor[1])))
-    found: dict[str, float] = {}
+    celsius_of: dict[str, float] = {}
     low, high = PLAUSIBLE_CELSIUS
     for name, celsius in read:
         if celsius == 0 or not low < celsius < high:
             continue
-        number = 1 + sum(other == name or other.startswith(f"{name} #") for other in found)
-        found[name if number == 1 else f"{name} #{number}"] = celsius
-    return found
+        number = 1 + sum(earlier == name or earlier.startswith(f"{name} #") for earlier in celsius_of)
+        celsius_of[name if number == 1 else f"{name} #{number}"] = celsius
+    return celsius_of
 
 
 def _khz(text: str) -> int | None:

@@ -44,15 +44,15 @@ class AdbClient:
             PassingError: it may come back.
         """
         answer = self._call(["-s", self.serial, "get-state"], self.answer)
-        said = (answer.stderr + answer.stdout).strip()
-        if answer.returncode != 0 and "' not found" in said and NETWORK.fullmatch(self.serial):
-            told = self._call(["connect", self.serial], self.answer).stdout.strip()
-            if "connected to" not in told:
-                raise self._failure(trouble(told))
+        state = (answer.stderr + answer.stdout).strip()
+        if answer.returncode != 0 and "' not found" in state and NETWORK.fullmatch(self.serial):
+            connected = self._call(["connect", self.serial], self.answer).stdout.strip()
+            if "connected to" not in connected:
+                raise self._failure(trouble(connected))
         elif answer.returncode != 0:
-            raise self._failure(trouble(said))
-        elif said.splitlines()[-1:] != ["device"]:
-            raise self.error(f"it is in the state '{shown(said)}': start it as usual, until `adb devices` says device")
+            raise self._failure(trouble(state))
+        elif state.splitlines()[-1:] != ["device"]:
+            raise self.error(f"it is in the state '{shown(state)}': start it as usual, until `adb devices` says device")
         self._seen = True
 
     def command(self, *arguments: str, timeout: float | None = None) -> str:
@@ -79,27 +79,27 @@ class AdbClient:
             ["-s", self.serial, "shell", f'( {script}\n) </dev/null; echo "{marker}=$?"'], timeout or self.answer
         )
         stdout = answer.stdout.replace("\r\n", "\n")
-        found = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", stdout)
-        if found is None:
-            said = answer.stderr.strip()
+        ending = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", stdout)
+        if ending is None:
+            stderr = answer.stderr.strip()
             lost = Trouble(
                 "the device went away while a command ran there", "check cable and power, and run again", "yes"
             )
-            raise self._failure(trouble(said) if answer.returncode and "error" in said else lost)
-        return Completed(int(found[1]), stdout[: found.start()], answer.stderr)
+            raise self._failure(trouble(stderr) if answer.returncode and "error" in stderr else lost)
+        return Completed(int(ending[1]), stdout[: ending.start()], answer.stderr)
 
     def error(self, message: str) -> DeviceError:
         """Return a DeviceError whose message begins with the device."""
         return DeviceError(f"device {self.serial}: {message}")
 
-    def _failure(self, found: Trouble) -> DeviceError:
-        text = found.text
-        if "' not found" in found.line:
+    def _failure(self, cause: Trouble) -> DeviceError:
+        text = cause.text
+        if "' not found" in cause.line:
             others = self._listed()
             text = f"it is not connected (adb sees {', '.join(others) or 'no device'}): " + (
                 "check device.serial" if others else CONNECT
             )
-        kind = PassingError if found.passing == "yes" or (found.passing == "once seen" and self._seen) else DeviceError
+        kind = PassingError if cause.passing == "yes" or (cause.passing == "once seen" and self._seen) else DeviceError
         return kind(f"device {self.serial}: {text}")
 
     def _listed(self) -> list[str]:
@@ -116,9 +116,9 @@ class AdbClient:
                 timeout=timeout, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            what = next(word for word in arguments if word not in ("-s", self.serial))
+            subcommand = next(word for word in arguments if word not in ("-s", self.serial))
             raise self.error(
-                f"no answer to `adb {what}` within {timeout:.0f} s: wake and unlock the device, "
+                f"no answer to `adb {subcommand}` within {timeout:.0f} s: wake and unlock the device, "
                 "or restart it, and run again (if `adb devices` gives no answer either: `adb kill-server`)"
             ) from None
         if answer.returncode < 0:

@@ -83,12 +83,12 @@ class AdbDevice:
         temporary = f"{self._folder}/.{secrets.token_hex(6)}.part"
 
         def attempt() -> None:
-            found = self._check(
+            listing = self._check(
                 self._client.shell(scripts.look_for(self._folder, name, wanted, mode), limit), f"looking for {name}"
             ).stdout
-            if found.strip() == scripts.THERE:
+            if listing.strip() == scripts.THERE:
                 return
-            free = free_bytes(found)
+            free = free_bytes(listing)
             if free is not None and free < size:
                 raise self._client.error(
                     f"{name} needs {size / 1e6:.1f} MB and {HOME} has {free / 1e6:.1f} MB free: "
@@ -171,29 +171,29 @@ class AdbDevice:
 
     def _describe(self) -> DeviceDescription:
         answer = self._persist(lambda: self._check(self._client.shell(scripts.DESCRIBE), "asking what the device is"))
-        said = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-        if not said.keys() >= scripts.DESCRIBED or not said["machine"]:
+        properties = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
+        if not properties.keys() >= scripts.DESCRIBED or not properties["machine"]:
             text = shown(answer.stdout.strip())
             answered = f"'{text}'" if text else "nothing"
             raise self._client.error(
                 f"the device did not say what it is: its shell answered {answered}: "
                 f"restart the device, and check that `adb -s {self._client.serial} shell uname -m` prints its processor"
             )
-        abis = (said["abis"] or said["abi"]).split(",")
-        runs_aarch64 = "arm64-v8a" in abis or (abis == [""] and said["machine"] == "aarch64")
+        abis = (properties["abis"] or properties["abi"]).split(",")
+        runs_aarch64 = "arm64-v8a" in abis or (abis == [""] and properties["machine"] == "aarch64")
         return DeviceDescription(
             type="adb",
             name=self._settings.name,
-            model=f"{said['maker']} {said['model']}".strip() or "unknown",
-            system=f"Android {said['android']}" if said["android"] else said["kernel"],
-            machine="aarch64" if runs_aarch64 else (",".join(filter(None, abis)) or said["machine"]),
+            model=f"{properties['maker']} {properties['model']}".strip() or "unknown",
+            system=f"Android {properties['android']}" if properties["android"] else properties["kernel"],
+            machine="aarch64" if runs_aarch64 else (",".join(filter(None, abis)) or properties["machine"]),
             abis=tuple(filter(None, abis)),
-            cpu=said["soc"] or None,
-            features=tuple(said["features"].partition(":")[2].split()),
-            cores=int(said["cores"]) if re.fullmatch(r"\d{1,4}", said["cores"]) else 1,
-            governor=said["governor"] or None,
+            cpu=properties["soc"] or None,
+            features=tuple(properties["features"].partition(":")[2].split()),
+            cores=int(properties["cores"]) if re.fullmatch(r"\d{1,4}", properties["cores"]) else 1,
+            governor=properties["governor"] or None,
             frequency=frequencies(answer.stdout),
-            emulated="1" in said["virtual"],  # an Android virtual device
+            emulated="1" in properties["virtual"],  # an Android virtual device
         )
 
     def _persist(self, attempt: Callable[[], T]) -> T:
@@ -214,8 +214,8 @@ class AdbDevice:
 
     def _check(self, answer: Completed, doing: str) -> Completed:
         if answer.status != 0:
-            said = (answer.stderr or answer.stdout).strip()
-            raise self._client.error(f"{doing} failed with status {answer.status}: {explain(said)}")
+            message = (answer.stderr or answer.stdout).strip()
+            raise self._client.error(f"{doing} failed with status {answer.status}: {explain(message)}")
         return answer
 
     def _damaged(self, name: str) -> retry.PassingError:

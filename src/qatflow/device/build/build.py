@@ -12,7 +12,7 @@ from qatflow.base.files import sha256, whole_folder
 from qatflow.base.sums import write_sealed
 from qatflow.device.build import bundle, elf, ndk
 from qatflow.device.build.runtime import runtime_version, version_file
-from qatflow.device.build.targets import Target, find_target
+from qatflow.device.build.targets import BuildTarget, find_target
 
 SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
 # The decoder of pictures, as Debian's package ships it; the folder holds nothing else, so that it serves every target.
@@ -25,7 +25,7 @@ LOADERS = {"aarch64": "ld-linux-aarch64.so.1", "x86_64": "ld-linux-x86-64.so.2"}
 UNWANTED = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")
 
 
-def build(sources: Path, target: Target, runtime: Path, output: Path, jobs: int = 1) -> None:
+def build(sources: Path, target: BuildTarget, runtime: Path, output: Path, jobs: int = 1) -> None:
     """Build the demo into `output` (inference_lite_lib.<target>), whole or not at all.
 
     The sources are copied to `output`/demo/cxx/mobile_light and built there with `make`, so that a user can edit and
@@ -70,7 +70,7 @@ def check_build(target: str, toolchain: str, aar: str | None = None) -> None:
         ndk.check_aar(Path(aar), wanted.machine)
 
 
-def check_tools(target: Target) -> None:
+def check_tools(target: BuildTarget) -> None:
     """Raise UserError naming the apt packages of the tools that are missing."""
     missing = [(tool, package) for tool, package in target.packages if shutil.which(tool) is None]
     if not STB.is_file():
@@ -82,17 +82,17 @@ def check_tools(target: Target) -> None:
         ndk.ndk_folder()
 
 
-def _place_runtime(target: Target, runtime: Path, folder: Path) -> str | None:
+def _place_runtime(target: BuildTarget, runtime: Path, folder: Path) -> str | None:
     """Put the target's LiteRT into `folder`; return its version where it is known."""
     library = folder / ndk.LITERT
     if runtime.suffix == ".aar":
         ndk.unpack_aar(runtime, target.machine, folder)
-        found = _machine_in(runtime, library)
+        machine = _machine_in(runtime, library)
     else:
-        found = elf.machine(runtime)
+        machine = elf.machine(runtime)
         shutil.copyfile(runtime, library)
-    if found != target.machine:
-        raise UserError(f"{runtime} is for {found}, {target.name} needs {target.machine}: fetch it for that machine")
+    if machine != target.machine:
+        raise UserError(f"{runtime} is for {machine}, {target.name} needs {target.machine}: fetch it for that machine")
     needed = _needed(library)
     for carried in set(folder.iterdir()) - {library, *(folder / name for name in needed)}:
         carried.unlink()  # of the AAR, and of no use to the demo
@@ -110,7 +110,7 @@ def _machine_in(aar: Path, library: Path) -> str:
         raise UserError(f"{library.name} in {aar} is no program or library: is the AAR damaged?") from None
 
 
-def _compiler(target: Target) -> str:
+def _compiler(target: BuildTarget) -> str:
     return str(ndk.ndk_folder() / target.compiler) if target.ndk else target.compiler
 
 
@@ -146,7 +146,7 @@ def _make(demo: Path, jobs: int) -> None:
     shutil.rmtree(demo / "build")  # holds this machine's paths
 
 
-def _carry_libraries(target: Target, program: Path, folder: Path) -> None:
+def _carry_libraries(target: BuildTarget, program: Path, folder: Path) -> None:
     """Copy the loader and every library that the program needs, and those need, from the compiler's own."""
     done = {"libLiteRt.so"}
     waiting = [program, folder / "libLiteRt.so"]
@@ -170,7 +170,7 @@ def _ask(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"}).stdout
 
 
-def _write_manifest(folder: Path, target: Target, litert: str | None, inputs: list[Path]) -> None:
+def _write_manifest(folder: Path, target: BuildTarget, litert: str | None, inputs: list[Path]) -> None:
     libraries = sorted(file.name for file in (folder / bundle.LIBRARY_FOLDER).iterdir())
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     runtime = inputs[-1]

@@ -65,5 +65,5 @@ def _opened(aar: Path, machine: str) -> Iterator[tuple[zipfile.ZipFile, list[str
 
 def aar_version(aar: Path) -> str | None:
     """Return the version in the name that the registry gives the file (litert-2.1.0.aar); None for another name."""
-    found = re.fullmatch(r"litert-(\d+(?:\.\d+)+[\w.-]*)\.aar", aar.name)
-    return found[1] if found else None
+    name = re.fullmatch(r"litert-(\d+(?:\.\d+)+[\w.-]*)\.aar", aar.name)
+    return name[1] if name else None

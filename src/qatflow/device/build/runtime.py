@@ -86,10 +86,10 @@ def pinned(requirements: Path) -> tuple[str, str]:
         text = requirements.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot read {requirements}: {error.strerror}") from None
-    found = re.search(rf"^{PACKAGE}==(\S+)((?: *\\\n *--hash=\S+)+)", text, re.MULTILINE)
-    if found is None:
+    pin = re.search(rf"^{PACKAGE}==(\S+)((?: *\\\n *--hash=\S+)+)", text, re.MULTILINE)
+    if pin is None:
         raise UserError(f"{requirements} does not pin {PACKAGE} with hashes: make it again from requirements.in")
-    return found[1], f"{found[0]}\n"
+    return pin[1], f"{pin[0]}\n"
 
 
 def _download(version: str, block: str, platform: str, folder: Path) -> Path:
@@ -121,6 +121,6 @@ def _place(library: IO[bytes], machine: str, output: Path) -> None:
     with whole_file(output) as temporary:
         with temporary.open("wb") as file:
             shutil.copyfileobj(library, file)
-        found = elf.machine(temporary)
-        if found != machine:
-            raise UserError(f"the LiteRT library found is for {found}, not {machine}")
+        actual = elf.machine(temporary)
+        if actual != machine:
+            raise UserError(f"the LiteRT library found is for {actual}, not {machine}")

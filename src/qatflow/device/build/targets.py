@@ -6,7 +6,7 @@ from qatflow.base.errors import UserError
 
 
 @dataclass(frozen=True)
-class Target:
+class BuildTarget:
     """A kind of device and the compiler that builds for it.
 
     Attributes:
@@ -33,8 +33,8 @@ _CROSS = "aarch64-linux-gnu-g++"
 _CROSS_TOOLS = ((_CROSS, "g++-aarch64-linux-gnu"), *_BUILD_TOOLS)
 
 TARGETS = (
-    Target("android.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS, own_loader=True),
-    Target(
+    BuildTarget("android.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS, own_loader=True),
+    BuildTarget(
         "android.armv8",
         "clang",
         machine="aarch64",
@@ -42,12 +42,12 @@ TARGETS = (
         packages=(("readelf", "binutils"), *_BUILD_TOOLS),
         ndk=True,
     ),
-    Target("linux.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS),
-    Target("linux.x86_64", "gcc", "x86_64", "g++", (("g++", "g++"), *_BUILD_TOOLS)),
+    BuildTarget("linux.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS),
+    BuildTarget("linux.x86_64", "gcc", "x86_64", "g++", (("g++", "g++"), *_BUILD_TOOLS)),
 )
 
 
-def find_target(name: str, toolchain: str) -> Target:
+def find_target(name: str, toolchain: str) -> BuildTarget:
     """Return the target of that name and toolchain; raises UserError with the known ones."""
     for target in TARGETS:
         if (target.name, target.toolchain) == (name, toolchain):

@@ -103,11 +103,11 @@ class Emulator:
     def count_instructions(self, command: Sequence[str], timeout: float) -> int:
         """Run a program and count by qemu's log of the blocks that it executes, which comes through a pipe."""
         reading, writing = os.pipe()
-        with os.fdopen(reading, "rb") as log, tempfile.TemporaryFile("w+", errors="replace") as said:
+        with os.fdopen(reading, "rb") as log, tempfile.TemporaryFile("w+", errors="replace") as stderr:
             try:
                 process = subprocess.Popen(
                     self._command(command, *qemu_log.FLAGS, "-D", f"/dev/fd/{writing}"), cwd=self._folder,
-                    env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
+                    env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
                     pass_fds=[writing],
                 )  # fmt: skip
             finally:
@@ -126,8 +126,8 @@ class Emulator:
                 timer.cancel()
                 process.kill()
                 status = _status(process.wait())
-            said.seek(0)
-            answer = Completed(status, "", said.read())
+            stderr.seek(0)
+            answer = Completed(status, "", stderr.read())
         if not in_time:
             raise _too_long(command, timeout)
         if unknown is not None:
@@ -159,11 +159,11 @@ class Emulator:
         return dies_with_parent([self._qemu, "-cpu", self._cpu.name, "-L", str(self._sysroot), *flags, *command])
 
     def _describe(self) -> DeviceDescription:
-        found = re.search(r"version (\S+)", self._ask("--version"))
+        version = re.search(r"version (\S+)", self._ask("--version"))
         return DeviceDescription(
             type="emulator",
             name=self._settings.name,
-            model=f"qemu user mode {found[1] if found else '(unknown version)'}",
+            model=f"qemu user mode {version[1] if version else '(unknown version)'}",
             system="Linux",
             machine="aarch64",
             abis=(),

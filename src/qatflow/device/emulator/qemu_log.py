@@ -58,8 +58,8 @@ def count_executed(log: Iterable[bytes]) -> int:
 
 
 def _length(line: bytes, listed: dict[int, int]) -> int:
-    found = ADDRESS.search(line)
-    length = listed.get(int(found[1], 16)) if found else None
+    address = ADDRESS.search(line)
+    length = listed.get(int(address[1], 16)) if address else None
     if length is None:
         raise LogError(line.decode(errors="replace").strip())
     return length

@@ -34,21 +34,21 @@ def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) 
     )
     reason = None
     if max_latency_ms is None:
-        said = "no device.max_latency_ms is set" + (
+        finding = "no device.max_latency_ms is set" + (
             ": emulated times say nothing" if timing.emulated else f"; {measured}"
         )
     elif timing.emulated:
-        said = f"{report_file} has emulated times, which say nothing of a real device"
-        reason = f"{said}: measure on one (device.type: adb), or set device.max_latency_ms to null"
+        finding = f"{report_file} has emulated times, which say nothing of a real device"
+        reason = f"{finding}: measure on one (device.type: adb), or set device.max_latency_ms to null"
     elif timing.median_ms > max_latency_ms:
-        said = f"{measured}, more than device.max_latency_ms {max_latency_ms:g}"
+        finding = f"{measured}, more than device.max_latency_ms {max_latency_ms:g}"
         reason = (
-            f"{said}. Models and report are kept; see the times of the operators in {report_file}, take a smaller "
+            f"{finding}. Models and report are kept; see the times of the operators in {report_file}, take a smaller "
             "model (model.alpha, data.preprocessing.size), begin device.threads with more, or raise "
             "device.max_latency_ms"
         )
     else:
-        said = f"{measured}, within device.max_latency_ms {max_latency_ms:g}"
+        finding = f"{measured}, within device.max_latency_ms {max_latency_ms:g}"
     reason = reason and f"the latency gate is closed: {reason}"
     settings = {"max_latency_ms": max_latency_ms}
     write_sealed(
@@ -61,8 +61,8 @@ def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) 
             "emulated": timing.emulated,
             "threads": timing.threads,
             "median_ms": timing.median_ms,
-            "said": said,
+            "said": finding,
             "provenance": provenance.record([report_file], settings),
         },
     )
-    return reason or f"the latency gate is open: {said}"
+    return reason or f"the latency gate is open: {finding}"

@@ -299,10 +299,10 @@ def read_report(path: Path) -> DeviceReport:
         UserError: it is missing, damaged, or of another version.
     """
     try:
-        told = read_sealed(path, AGAIN)
-        if told.get("format_version") != FORMAT:
-            raise UserError(f"{path} has format {told.get('format_version')}, expected {FORMAT}: {AGAIN}")
-        return ADAPTER.validate_python(told)
+        content = read_sealed(path, AGAIN)
+        if content.get("format_version") != FORMAT:
+            raise UserError(f"{path} has format {content.get('format_version')}, expected {FORMAT}: {AGAIN}")
+        return ADAPTER.validate_python(content)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}: {AGAIN}") from None
     except (ValueError, AttributeError) as error:

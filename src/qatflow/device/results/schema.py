@@ -28,7 +28,7 @@ ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 def json_schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12): every field is required, and no other is allowed."""
     schema = report.ADAPTER.json_schema(mode="serialization")
-    classes = {found.__name__: found for found in _classes()}
+    classes = {cls.__name__: cls for cls in _classes()}
     for name, node in {**schema["$defs"], report.DeviceReport.__name__: schema}.items():
         described = descriptions(classes[name])
         node["additionalProperties"] = False
@@ -52,9 +52,9 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, **schema}
 
 
-def descriptions(found: type) -> dict[str, str]:
+def descriptions(cls: type) -> dict[str, str]:
     """Return what a class's docstring says of each field, under `Attributes:`."""
-    _, _, listed = inspect.cleandoc(found.__doc__ or "").partition("Attributes:\n")
+    _, _, listed = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
     return {name: " ".join(text.split()) for name, text in ATTRIBUTE.findall(listed)}
 
 

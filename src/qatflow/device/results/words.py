@@ -27,21 +27,21 @@ def device(about: DeviceDescription) -> str:
 
 def agreement(model: ModelReport) -> str:
     """Return how well host and device agree, and on how many pictures."""
-    found = model.agreement
-    if found.bit_equal:
+    result = model.agreement
+    if result.bit_equal:
         same = "equal bits"
-    elif found.integer_part:
-        same = f"equal integers, outputs within {found.largest_difference:.0e}"
+    elif result.integer_part:
+        same = f"equal integers, outputs within {result.largest_difference:.0e}"
     else:
-        same = f"within {amount(found.largest_difference, found.unit)}"
-    return f"{found.pictures} pictures, {same}"
+        same = f"within {amount(result.largest_difference, result.unit)}"
+    return f"{result.pictures} pictures, {same}"
 
 
 def against_host(model: ModelReport) -> str:
     """Return the same with the difference that was allowed, and why."""
-    found = model.agreement
-    allowed = amount(found.tolerance, found.unit) if found.tolerance else "none"
-    return f"{agreement(model)}; difference allowed: {allowed}{f' ({found.reason})' if found.reason else ''}"
+    result = model.agreement
+    allowed = amount(result.tolerance, result.unit) if result.tolerance else "none"
+    return f"{agreement(model)}; difference allowed: {allowed}{f' ({result.reason})' if result.reason else ''}"
 
 
 def left_out(counts: Sequence[int], about: DeviceDescription) -> Iterator[str]:

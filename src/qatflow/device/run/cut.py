@@ -19,7 +19,7 @@ FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
 
 
 @dataclass(frozen=True)
-class Place:
+class CutPoint:
     """A tensor that an operator makes.
 
     Attributes:
@@ -49,13 +49,13 @@ def cut_at(content: bytes, tensor: int) -> bytes:
     return bytes(buffer)
 
 
-def places(content: bytes) -> list[Place]:
+def cut_points(content: bytes) -> list[CutPoint]:
     """Return the tensors at which a .tflite file can be cut, in order of execution."""
     root = schema.Model.GetRootAs(content)
     graph = root.Subgraphs(0)
     count = graph.OperatorsLength()
     return [
-        Place(int(tensor), str(graph.Tensors(tensor).Name(), "utf-8"), _name(root, graph.Operators(i)), i + 1, count)
+        CutPoint(int(tensor), str(graph.Tensors(tensor).Name(), "utf-8"), _name(root, graph.Operators(i)), i + 1, count)
         for i in range(count)
         for tensor in graph.Operators(i).OutputsAsNumpy()
     ]
@@ -88,7 +88,7 @@ def expose_integers(model: Path, output: Path) -> str | None:
 def _last_integer(graph: Any, tensor: int) -> int | None:
     """Walk from `tensor` towards the input, through float operations with one input that is not a constant."""
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
-    made_by = {int(made): operator for operator in operators for made in operator.OutputsAsNumpy()}
+    made_by = {int(output): operator for operator in operators for output in operator.OutputsAsNumpy()}
     while graph.Tensors(tensor).Type() in FLOATS:
         if tensor not in made_by:
             return None

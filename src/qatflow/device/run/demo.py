@@ -53,7 +53,7 @@ class Demo:
         )  # fmt: skip
         program = f"{PROGRAM} on {self.description.name}"
         check_printed(answer.stdout, program)
-        numbers: dict[str, Any] = read_numbers(self._told("timing.json", program), _names(Timing, "emulated"), program)
+        numbers: dict[str, Any] = read_numbers(self._read("timing.json", program), _names(Timing, "emulated"), program)
         numbers["peak_memory_bytes"] = numbers["peak_memory_bytes"] or None  # the program writes 0 where it is not told
         return answer.stdout, Timing(emulated=self.description.emulated, **numbers)
 
@@ -64,9 +64,9 @@ class Demo:
             "--profile", "--json=profile.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + 2 * repeats),
         )  # fmt: skip
         program = f"{PROGRAM} on {self.description.name}"
-        told = self._told("profile.json", program)
+        written = self._read("profile.json", program)
         operators = []
-        for operator in read_list(told, "operators", program):
+        for operator in read_list(written, "operators", program):
             numbers: dict[str, Any] = read_numbers(operator, _names(OperatorTime, "kernel"), program)
             operators.append(OperatorTime(kernel=str(operator.get("kernel", "")), **numbers))
         return Profile(self.description.emulated, threads, repeats, tuple(operators))
@@ -100,7 +100,7 @@ class Demo:
             )
         return values.reshape(len(inputs), -1)
 
-    def _told(self, name: str, program: str) -> dict[str, Any]:
+    def _read(self, name: str, program: str) -> dict[str, Any]:
         """Return the JSON object that the program wrote."""
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / name
@@ -122,8 +122,8 @@ def check_printed(text: str, program: str) -> None:
     dimension = DIMENSION.fullmatch(first)
     wrong = None if dimension else first
     if dimension:
-        found = [(line, OUTPUT.fullmatch(line)) for line in others]
-        wrong = next((line for line, match in found if match is None or int(match[1]) >= int(dimension[1])), None)
+        matches = [(line, OUTPUT.fullmatch(line)) for line in others]
+        wrong = next((line for line, match in matches if match is None or int(match[1]) >= int(dimension[1])), None)
         wrong = "nothing after its first line" if not others else wrong
     if wrong is not None:
         raise DeviceError(f"{program} printed {wrong[:80]!r} where its outputs were expected: {AGAIN}")
@@ -132,30 +132,30 @@ def check_printed(text: str, program: str) -> None:
 def read_object(path: Path, program: str) -> dict[str, Any]:
     """Return the JSON object that the demo wrote; raises DeviceError where it wrote none."""
     try:
-        told = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
         raise DeviceError(f"{program} wrote times that cannot be read ({error}): {AGAIN}") from None
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise DeviceError(f"{program} wrote times that cannot be read (no object): {AGAIN}")
-    return told
+    return content
 
 
-def read_numbers(told: Mapping[str, Any], names: Iterable[str], program: str) -> dict[str, float]:
+def read_numbers(content: Mapping[str, Any], names: Iterable[str], program: str) -> dict[str, float]:
     """Return numbers by name out of an object that the demo wrote; raises DeviceError where one is missing."""
-    numbers = {name: told.get(name) for name in names}
+    numbers = {name: content.get(name) for name in names}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise DeviceError(f"{program} wrote {value!r} for {name}, which is no number: {AGAIN}")
     return numbers  # type: ignore[return-value]
 
 
-def read_list(told: Mapping[str, Any], name: str, program: str) -> list[dict[str, Any]]:
+def read_list(content: Mapping[str, Any], name: str, program: str) -> list[dict[str, Any]]:
     """Return a list of objects out of an object that the demo wrote; raises DeviceError where there is none."""
-    found = told.get(name)
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+    items = content.get(name)
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise DeviceError(f"{program} wrote {name} that cannot be read: {AGAIN}")
-    return found
+    return items
 
 
-def _names(found: type, but: str) -> list[str]:
-    return [field.name for field in fields(found) if field.name != but]
+def _names(cls: type, without: str) -> list[str]:
+    return [field.name for field in fields(cls) if field.name != without]

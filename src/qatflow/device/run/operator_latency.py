@@ -78,13 +78,13 @@ def measure(settings: LatencySettings, operators: Mapping[str, bytes], library: 
                 latency = run.measured(key, model)
                 if new:
                     print(f"operator {place} of {len(operators)}: {latency:g} {settings.unit}: {key}", flush=True)
-            found = {key: max(0.0, run.known[key] - call) for key in operators}
+            latencies = {key: max(0.0, run.known[key] - call) for key in operators}
     return LatencyTable(
         settings.unit,
         asdict(about),
         settings.threads if settings.unit == "ms" else 1,
         call,
-        found,
+        latencies,
         tuple(held_back(about)) if settings.unit == "ms" else (),
         provenance.record([bundle.manifest], asdict(settings)),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.device.results.report import Agreement
 from qatflow.device.results.words import amount
-from qatflow.device.run.cut import cut_at, places
+from qatflow.device.run.cut import cut_at, cut_points
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.tolerance import Tolerance, steps
 from qatflow.tflite.run import Model
@@ -102,8 +102,8 @@ def first_difference(demo: Demo, model: Path, picture: np.ndarray, threads: int,
     content = model.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.tflite"
-        for place in places(content):
-            file.write_bytes(cut_at(content, place.tensor))
+        for point in cut_points(content):
+            file.write_bytes(cut_at(content, point.tensor))
             host = Model(file)
             demo.push_model({"model.tflite": file}, "cut")
             here, there = host.outputs(picture)[0], demo.outputs("cut", picture, host.output, threads)[0]
@@ -117,8 +117,8 @@ def first_difference(demo: Demo, model: Path, picture: np.ndarray, threads: int,
             if different.any():
                 most = int(np.argmax(np.where(different, np.nan_to_num(distance, nan=np.inf), -1)))
                 return (
-                    f"they first part at tensor {place.name} ({place.operator}, operator {place.number} of "
-                    f"{place.operators}), where {int(different.sum())} of {len(here)} values differ, most of all "
+                    f"they first part at tensor {point.name} ({point.operator}, operator {point.number} of "
+                    f"{point.operators}), where {int(different.sum())} of {len(here)} values differ, most of all "
                     f"element {most}: host {here[most]:.9g}, device {there[most]:.9g}"
                     + (f", {amount(distance[most], steps(host.output.scale))} apart" if whole else "")
                 )

@@ -105,7 +105,7 @@ def _run(
     counts = threads_to_time(settings.threads, about)
     shipped, *others = ((model.files["model.tflite"].read_bytes(), model.host.output) for model in models)
     tolerance = tolerance_of(*shipped, settings.tolerance)
-    tolerances = (tolerance, *(float_tolerance_of(*other, tolerance) for other in others))
+    tolerances = (tolerance, *(float_tolerance_of(*content, tolerance) for content in others))
     for model, allowed in zip(models, tolerances, strict=True):
         print(f"{model.name}: difference from the host that is allowed: {allowed.text()}", file=sys.stderr)
         demo.push_model(model.files, model.name)
@@ -113,7 +113,7 @@ def _run(
     before = device.temperatures()
     measured = time_models(demo, models, counts, settings.warmup, settings.repeats)
     temperature = temperatures_around(before, device)
-    found = [
+    verified = [
         verify(demo, model, shown, allowed, counts[0])
         for (model, shown), allowed in zip(pictures.items(), tolerances, strict=True)
     ]
@@ -125,7 +125,7 @@ def _run(
 
     reports = [
         _model_report(model, *right, fast, instructions)
-        for model, right, fast, instructions in zip(models, found, measured, counted, strict=True)
+        for model, right, fast, instructions in zip(models, verified, measured, counted, strict=True)
     ]
     both = Models(int8=reports[0], float=reports[1] if len(reports) > 1 else None)
     skipped = tuple(number for number in settings.threads if number not in counts)

@@ -40,16 +40,16 @@ def verify(
     """
     file = model.files["model.tflite"]
     host = model.host.outputs(pictures.inputs)
-    found = demo.outputs(model.name, pictures.inputs, model.host.output, threads)
+    outputs = demo.outputs(model.name, pictures.inputs, model.host.output, threads)
     try:
         part = _integer_part(demo, model, pictures, threads) if tolerance.value == 0 else None
         allowed = tolerance.value if part is None else FLOAT_TAIL_TOLERANCE
-        same = compare(host, found, allowed, pictures.classes, unit=tolerance.unit)
+        same = compare(host, outputs, allowed, pictures.classes, unit=tolerance.unit)
         tail = f", and {allowed:g} for the float operators behind the integers" if part is not None else ""
         agreement = replace(same, integer_part=part, reason=tolerance.reason + tail)
     except DisagreementError as error:
         raise _with_layer(error, demo, file, pictures, threads, tolerance) from error
-    return agreement, _accuracy(host, found, pictures.labels)
+    return agreement, _accuracy(host, outputs, pictures.labels)
 
 
 def _integer_part(demo: Demo, model: ModelFolder, pictures: Pictures, threads: int) -> IntegerPart | None:
@@ -59,12 +59,12 @@ def _integer_part(demo: Demo, model: ModelFolder, pictures: Pictures, threads: i
         tensor = expose_integers(model.files["model.tflite"], cut)
         if tensor is None:
             return None
-        place = f"{model.name}_integers"
-        demo.push_model({"model.tflite": cut}, place)
+        folder_there = f"{model.name}_integers"
+        demo.push_model({"model.tflite": cut}, folder_there)
         host = Model(cut)
-    found = demo.outputs(place, pictures.inputs, host.output, threads)
+    outputs = demo.outputs(folder_there, pictures.inputs, host.output, threads)
     what, unit = f"integer tensor {tensor}", steps(host.output.scale)
-    compare(host.outputs(pictures.inputs), found, 0, pictures.classes, what, unit)
+    compare(host.outputs(pictures.inputs), outputs, 0, pictures.classes, what, unit)
     return IntegerPart(tensor, bit_equal=True)
 
 
