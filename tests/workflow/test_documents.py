@@ -15,11 +15,12 @@ import pytest
 
 from helpers.pictures import class_folders
 from helpers.workflow_helpers import ROOT, Project, copy_project, environment
+from qatflow.base.errors import UserError
 from qatflow.config.load import load_config
 
 PROGRAM = (
     r"(?:\./(?:run|test)\.sh|\./mobilenetv1_light_api|\./lib/\S+|(?:\.venv/bin/)?(?:snakemake|python3?|pip)|adb|ssh|make"
-    r"|cd|apt-get|source|docker|sbatch|conda|cmake|kill|git|pytest)"
+    r"|cd|apt-get|source|docker|sbatch|conda|cmake|kill|git|pytest|mkdocs)"
 )
 COMMAND = re.compile(rf"(?:\$ )?((?:[A-Z_]+=\S+ )*{PROGRAM}(?: .*)?)$")
 A_PROGRAM_S_NAME = {
@@ -28,6 +29,7 @@ A_PROGRAM_S_NAME = {
 }
 """Inline code that only names a program."""
 NOT_HERE = {
+    "mkdocs serve": "serves until it is stopped; tests/workflow/test_site.py builds the site",
     "./test.sh": "it is what runs these tests; with arguments too: tests/setup/test_ci.py starts it so",
     "source .venv/bin/activate": "the tests have the environment without it",
     ".venv/bin/pip install tensorflow-datasets": "downloads",
@@ -137,7 +139,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "night.yaml": "seed: 2\n",
         "results/goods_quant/config.yaml": small,
         "elsewhere/my.yaml": small,
-        "outer/Snakefile": fenced("README.md", "python")[0].replace("CHECKOUT", str(folder)),
+        "outer/Snakefile": fenced("docs/usage.md", "python")[0].replace("CHECKOUT", str(folder)),
         "outer/config/config.yaml": "qatflow: {}\n",
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +208,10 @@ def _programs() -> list[str]:
 @pytest.mark.parametrize("text", _programs())
 def test_every_other_program_is_there_and_knows_its_flags(text, tmp_path):
     words = [word for word in shlex.split(text.partition(" > ")[0]) if not re.fullmatch(r"[A-Z_]+=\S+", word)]
+    if words[0] == "pytest":
+        missing = [word for word in words[1:] if word.startswith("tests") and not (ROOT / word).exists()]
+        assert not missing, f"{COMMANDS[text]}: {missing}"
+        return
     assert words[0] == "python", f"{COMMANDS[text]}: nothing here runs {text}: add how, or the reason to NOT_HERE"
     if words[1] == "-m":
         # made of files in the project: run in a copy, where it finds nothing to change
@@ -227,11 +233,94 @@ def test_every_other_program_is_there_and_knows_its_flags(text, tmp_path):
     assert flags <= texts, f"{COMMANDS[text]}: {words[1]} has no {', '.join(sorted(flags - texts))}"
 
 
-def test_the_example_of_own_pictures_is_sound_and_fine_tunes_trained_weights(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "config/README.md"])
+def test_the_example_of_own_pictures_is_sound_and_fine_tunes_trained_weights(page, tmp_path, monkeypatch):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     class_folders(tmp_path / "pictures/goods", per_class=100, classes=("cup", "fork", "plate"))
-    (tmp_path / "my.yaml").write_text(fenced("config/README.md", "yaml")[0])
+    (tmp_path / "my.yaml").write_text(fenced(page, "yaml")[0])
     monkeypatch.chdir(tmp_path)
     config = load_config([Path("config/config.yaml"), Path("my.yaml")])
     assert (config.pretrained.source, config.pretrained.fine_tune) == ("keras-applications", True)
     assert (config.pretrained.train.learning_rate, config.pretrained.train.batch_size) == (None, None)
+
+
+def test_the_example_of_an_own_model_lacks_the_model_s_file_only(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "my.yaml").write_text(fenced("README.md", "yaml")[1])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"has 1 problem:\n.*model\.file: .*my\.keras"):
+        load_config([Path("config/config.yaml"), Path("my.yaml")])
+
+
+NAMED = re.compile(r"`([\w./-]+\.(?:py|smk|cc|h|sh))(?:::[\w…]+)?`|`(?:python -m )?(qatflow(?:\.\w+)+)`")
+"""Files of code, and modules, as inline code has them."""
+SOMEONE_S_OWN = {"x.py"}
+"""Names that are examples."""
+
+
+def test_every_file_and_module_that_a_document_names_exists():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    files = [f"/{name}" for name in listed.split("\0") if name]
+    missing, names = [], 0
+    for path in documents():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            for file, module in NAMED.findall(line):
+                names += 1
+                ends = [f"/{file.removeprefix('./')}"]
+                if module:
+                    ends = [f"/src/{module.replace('.', '/')}{end}" for end in (".py", "/__init__.py")]
+                    ends.append(f"/src/{module.rpartition('.')[0].replace('.', '/')}.py")  # a name of a module
+                if file not in SOMEONE_S_OWN and not any(name.endswith(tuple(ends)) for name in files):
+                    missing.append(f"{path.relative_to(ROOT)}:{number}: {file or module}")
+    assert not missing, "\n".join(missing)
+    assert names > 150
+
+
+def test_every_test_of_the_promises_exists():
+    page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    tests = re.findall(r"`([\w/]+\.py)::(test_\w+)(…?)`", page)
+    missing = [
+        f"{file}::{name}"
+        for file, name, more in tests
+        if not re.search(
+            rf"^def {name}{'' if more else '[(]'}", (ROOT / "tests" / file).read_text("utf-8"), re.MULTILINE
+        )
+    ]
+    assert not missing and len(tests) > 25, missing
+
+
+def test_every_folder_that_a_document_names_exists():
+    missing = []
+    for page in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md"):
+        for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), 1):
+            for name in re.findall(r"`((?:src|tests|workflow|config|demo)/[\w/.-]+)`", line):
+                rooms = (ROOT / name, ROOT / "src/qatflow" / name)
+                if not any(place.exists() for place in rooms):
+                    missing.append(f"{page}:{number}: {name}")
+    assert not missing, "\n".join(missing)
+
+
+def test_the_table_of_rooms_has_every_package():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## The rooms")[2].partition("Beside the library")[0]
+    rooms = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(rooms) == sorted(path.parent.name for path in ROOT.glob("src/qatflow/*/__init__.py"))
+    parts = {f"{path.parts[-3]}/{path.parts[-2]}" for path in ROOT.glob("src/qatflow/*/*/*.py")}
+    assert parts - {"graph/passes"} <= set(re.findall(r"`(\w+/\w+)`", table)) <= parts | {"src/qatflow"}
+
+
+def test_the_picture_and_the_table_have_every_rule():
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = {
+        name
+        for name, body in re.findall(r"^(?:rule|checkpoint) (\w+):\n((?: .*\n|\n)+)", written, re.MULTILINE)
+        if "shell:" in body
+    }
+    rules |= set(re.findall(r"^use rule \w+ as (\w+) with:", written, re.MULTILINE))
+    rules |= set(re.findall(r"^ +name:\s+\"(\w+)\"", written, re.MULTILINE))
+    picture = (ROOT / "docs/images/rules.svg").read_text(encoding="utf-8")
+    assert set(re.findall(r"<title>(\w+)</title>", picture)) - {"rules", "all"} == rules
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## All rules")[2].partition("### Targets")[0]
+    rows = re.findall(r"^\| ([a-z][\w, ]+) \| `", table, re.MULTILINE)
+    assert {name for row in rows for name in row.split(", ")} == rules
