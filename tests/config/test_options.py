@@ -195,9 +195,10 @@ def test_help_shows_each_key_with_its_meaning_and_default(capsys):
     with pytest.raises(SystemExit):
         parsed(PretrainedSection, "--help", leave_out=("path",))
     told = " ".join(capsys.readouterr().out.split())
-    assert "The float weights that compression starts from. Keys of --section:" in told
+    assert "The float weights that quantisation starts from. Keys of --section:" in told
     assert "train.momentum (default: 0.9) Nesterov momentum of SGD." in told
-    assert 'source (default: "train"; one of train, model, keras-applications, file, url) train: trained here' in told
+    source = 'source (default: "train"; one of train, model, keras-applications, file, url)'
+    assert f"{source} Where the weights come from. train: they are trained here" in told
     assert "path (default" not in told and "sha256 (default: null)" in told
 
 

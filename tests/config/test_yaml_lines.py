@@ -157,9 +157,9 @@ def test_what_stands_before_an_error_is_read_and_nothing_is_made_up_for_what_is_
     ids=lambda content: repr(content[:8]),
 )
 def test_no_file_within_the_limit_takes_long(write, content):
-    start = time.monotonic()
+    start = time.process_time()
     told(write(content))
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def unreadable(path: Path) -> str:
@@ -169,7 +169,7 @@ def unreadable(path: Path) -> str:
 
 
 LARGE = """
-import re, sys
+import re, sys, time
 from pathlib import Path
 from qatflow.config.yaml.reader import read_yaml
 from qatflow.base.errors import UserError
@@ -178,6 +178,7 @@ try:
 except UserError as error:
     print(error)
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024)
+print(time.process_time())
 """
 
 
@@ -186,13 +187,12 @@ def test_a_file_of_100_mb_is_refused_at_once_and_in_little_memory(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with Path("large.yaml").open("wb") as file:
         file.truncate(10**11) if hole else file.write(b"a: 1 # and so on\n" * 6_000_000)
-    start = time.monotonic()
     answer = subprocess.run(
         [sys.executable, "-c", LARGE, "large.yaml"], env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert time.monotonic() - start < 5  # most of it is the start of Python
-    message, megabytes = answer.stdout.splitlines()
+    message, megabytes, seconds = answer.stdout.splitlines()
+    assert float(seconds) < 5  # of the processor; most of it is the start of Python
     assert message == "large.yaml: larger than 1,000,000 bytes; this is not a configuration file"
     assert int(megabytes) < 80
 
