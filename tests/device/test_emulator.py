@@ -7,8 +7,8 @@ import pytest
 
 from helpers import device_contract
 from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
+from qatflow.base.emulated_cpus import CPUS
 from qatflow.base.errors import UserError
-from qatflow.device.emulator.cpus import CPUS
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.registry import open_device
 

@@ -11,8 +11,8 @@ import pytest
 from helpers.device_fixtures import require
 from helpers.fake_adbd import FakeAdbd, Faults
 from helpers.real_adbd import Phone, Unavailable, make_image
+from qatflow.base.emulated_cpus import find_cpu
 from qatflow.device.adb.device import AdbDevice
-from qatflow.device.emulator.cpus import find_cpu
 from qatflow.device.emulator.sysroot import write_sysroot
 from qatflow.device.interface import DeviceSettings
 

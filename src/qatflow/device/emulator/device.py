@@ -11,13 +11,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.emulated_cpus import CORES, find_cpu
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256, whole_file
 from qatflow.device import lifetime
 from qatflow.device.build.elf import check_program
 from qatflow.device.emulator import qemu_log
-from qatflow.device.emulator.cpus import find_cpu
-from qatflow.device.emulator.sysroot import CORES, link_libraries, write_sysroot
+from qatflow.device.emulator.sysroot import link_libraries, write_sysroot
 from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
 from qatflow.device.lifetime import dies_with_parent

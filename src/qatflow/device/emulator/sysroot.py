@@ -6,10 +6,9 @@ that the library opens is given here, so that nothing of the host's processor sh
 
 from pathlib import Path
 
+from qatflow.base.emulated_cpus import CORES, Cpu
 from qatflow.base.errors import UserError
-from qatflow.device.emulator.cpus import Cpu
 
-CORES = 4
 KIBIBYTES_L2 = 512
 LOADER = "ld-linux-aarch64.so.1"
 

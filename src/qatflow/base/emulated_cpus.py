@@ -1,6 +1,7 @@
-"""CPUs that the emulator can imitate, each as the Linux kernel shows it to programs.
+"""CPUs that the emulator can emulate, each as the Linux kernel shows it to programs.
 
-LiteRT chooses its kernels by these lines: a feature that qemu's CPU does not have ends in an illegal instruction.
+The check of a configuration needs their names, the emulator the rest. LiteRT chooses its kernels by these lines: a
+feature that qemu's CPU does not have ends in an illegal instruction.
 Numbers are those of MIDR_EL1 (Arm Architecture Reference Manual), features those of the kernel's AT_HWCAP, both as
 qemu 7.2 gives them to a program; `tests/device/test_emulator.py` holds the table to that.
 """
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 from qatflow.base.errors import UserError
 
+CORES = 4
+"""Cores that the emulator shows to programs."""
 _ARMV8_0 = ("fp", "asimd", "aes", "pmull", "sha1", "sha2", "crc32", "cpuid")
 _ARMV8_2 = (
     *("fp", "asimd", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid"),

@@ -1,4 +1,4 @@
-"""The official weights of Keras: which there are, where, their checksums, and their published top-1."""
+"""Keras' official weights: the files, their address and checksums, and their published top-1 accuracy."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ BASE = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
 @dataclass(frozen=True)
-class Official:
-    """The files of one architecture.
+class OfficialWeights:
+    """The weight files of one architecture.
 
     Attributes:
-        folder: below `BASE`.
-        widths: width multipliers there are weights of, with the text that the file's name has for each.
-        sizes: sides of the input they were trained at, in pixels.
-        pattern: of the file's name, with {width} and {size}.
-        sha256: of the files whose sum is known, by name.
-        md5: the same, where MD5 is all that is known.
+        folder: their folder below `BASE`.
+        widths: the width multipliers that exist, each with its text in the file name.
+        sizes: the input sizes they were trained with, in pixels.
+        pattern: the file name, with {width} and {size}.
+        sha256: the SHA-256 of the files whose sum is known, by file name.
+        md5: the MD5 of the files whose SHA-256 is not known, by file name.
         top1: published accuracy on ImageNet's validation pictures, in percent, by width and size.
     """
 
@@ -28,17 +28,17 @@ class Official:
     top1: dict[tuple[float, int], float]
 
     def file(self, width: float, size: int) -> str:
-        """Return the name of the file of a width and size."""
+        """Return the name of the file for a width and size."""
         return self.pattern.format(width=self.widths[width], size=size)
 
 
 OFFICIAL = {
-    "MobileNetV1": Official(
+    "MobileNetV1": OfficialWeights(
         folder="mobilenet",
         widths={1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"},
         sizes=(128, 160, 192, 224),
         pattern="mobilenet_{width}_{size}_tf.h5",
-        # Keras publishes none; this one was computed from a copy that reproduces the published top-1
+        # Keras publishes no sum; this one was computed from a copy that reproduces the published top-1
         sha256={"mobilenet_7_5_224_tf.h5": "910dde22dc87cf3519474f01117284d5217e1885b73fcf8e87c8a5614a06a312"},
         md5={},
         # tf_keras/src/applications/mobilenet.py
@@ -52,12 +52,12 @@ OFFICIAL = {
             (1.0, 128): 64.4,
         },
     ),
-    "MobileNetV2": Official(
+    "MobileNetV2": OfficialWeights(
         folder="mobilenet_v2",
         widths={0.35: "0.35", 0.5: "0.5", 0.75: "0.75", 1.0: "1.0", 1.3: "1.3", 1.4: "1.4"},
         sizes=(96, 128, 160, 192, 224),
         pattern="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{width}_{size}.h5",
-        # Keras publishes none; three projects, independent of one another, record this one
+        # Keras publishes no sum; three independent projects record this one
         sha256={
             "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5": (
                 "3e195a2857356cfc092cbbb460beb2a5bce279015d7792598b8d3d9e451902e3"
@@ -78,7 +78,7 @@ OFFICIAL = {
             (0.35, 224): 60.3,
         },
     ),
-    "ResNet50": Official(
+    "ResNet50": OfficialWeights(
         folder="resnet",
         widths={1.0: ""},
         sizes=(224,),
