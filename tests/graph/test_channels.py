@@ -119,7 +119,7 @@ class Shuffle:
 
 def test_what_an_unknown_operation_does_is_not_guessed():
     graph = dense_then(Node("shuffled", Shuffle(), ("hidden",)))
-    with pytest.raises(TypeError, match="Shuffle is not described in KINDS"):
+    with pytest.raises(TypeError, match="Shuffle has no description: add it to KINDS"):
         channels(graph)
 
 

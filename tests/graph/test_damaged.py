@@ -217,18 +217,18 @@ def test_what_was_accepted_before_and_is_nonsense_is_refused(tmp_path: Path):
 
     refused("it has no outputs", outputs=[])
     refused("two nodes have the name", nodes=[whole["nodes"][0], *whole["nodes"]])
-    refused("node 'conv' reads 'input', and no node before", nodes=whole["nodes"][1:])
+    refused("node 'conv' reads 'input', but no earlier node", nodes=whole["nodes"][1:])
     refused(
         r"it, activations, 'input', zero_point is nan", activations={first: {"bits": 8, "zero_point": float("nan")}}
     )
     refused("the zero point of 'input' is 128", activations={first: {"bits": 8, "zero_point": 128}})
-    refused("activations has 'pad', which has the scale", activations={"pad": {"bits": 8, "zero_point": 0}})
+    refused("activations has 'pad', which takes its scale", activations={"pad": {"bits": 8, "zero_point": 0}})
     refused("it has an unknown entry 'more'", more=1)
-    refused("it, weight_bits, 'conv/kernel' is 1, and a number from 2 to 16", weight_bits={"conv/kernel": 1})
+    refused("it, weight_bits, 'conv/kernel' is 1, but must be a number from 2 to 16", weight_bits={"conv/kernel": 1})
     refused("in_float has 'logits'", in_float=["logits"])
     joined = next(node for node in whole["nodes"] if node["name"] == "sum")
     alone = [{**node, "inputs": ["left_bn"]} if node is joined else node for node in whole["nodes"]]
-    refused(r"node 'sum' \(Add\) has 1 inputs, and 2 are wanted", nodes=alone)
+    refused(r"node 'sum' \(Add\) has 1 inputs, and needs 2", nodes=alone)
 
 
 def test_a_scale_that_is_gone_is_not_taken_for_one_found_for_each_picture(tmp_path: Path):

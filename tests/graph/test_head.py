@@ -242,7 +242,7 @@ def test_new_sigmoids_begin_with_the_share_of_one_class(monkeypatch):
 
 @pytest.mark.tensorflow
 def test_another_end_is_refused_before_any_training(monkeypatch):
-    with pytest.raises(UserError, match=r"ends in head/relu \(Relu\), which is no classifier's end"):
+    with pytest.raises(UserError, match=r"ends in head/relu \(Relu\), which does not end a classifier"):
         adopted("relu", 4, 4, loaded=False, fine_tune=True, monkeypatch=monkeypatch)
 
 

@@ -126,8 +126,8 @@ def test_a_quantised_graph_is_refused():
 @pytest.mark.parametrize(
     ("weight", "shape", "message"),
     [
-        ("second/kernel", (1, 1, 5, 3), "'second': its kernel .* reads 5 channels, and 'first_relu' makes 4"),
-        ("first_bn/beta", (3,), r"'first_bn': its beta has the shape \(3,\), and it makes 4 channels"),
+        ("second/kernel", (1, 1, 5, 3), "'second': its kernel .* reads 5 channels, but 'first_relu' has 4"),
+        ("first_bn/beta", (3,), r"'first_bn': its beta has the shape \(3,\), but its output has 4 channels"),
         ("wide/bias", (3,), "'wide': its bias"),
         ("hidden/kernel", (215, 5), "'hidden': its kernel"),
         ("beside/kernel", (3, 3, 7, 5), "'beside': its bias"),

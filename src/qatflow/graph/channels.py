@@ -1,10 +1,11 @@
-"""Which channels of a graph come and go together.
+"""Which channels of a graph can only be removed together.
 
-Each output channel of a convolution or dense layer is followed through the graph. What works on each channel by itself
-passes it on: batch-norm, activations, pools, padding, and depthwise convolutions, whose `multiplier` channels go with
-the one they read. Sums and products tie the channels of their inputs, of whatever rank; a single channel that they
-repeat for every channel is tied to none and stays. A concatenation lays channels one behind the other, and flattening
-repeats them for each place. `kinds.py` says which operation does what. What is tied goes together, or not at all.
+Each output channel of a convolution or dense layer is followed through the graph. Operations that treat each channel
+separately pass it on: batch-norm, activations, pools, padding, and depthwise convolutions, whose `multiplier` output
+channels belong to the channel they read. Sums and products tie the channels of their inputs, whatever their ranks; a
+single channel that is broadcast to all channels is tied to none and stays. A concatenation puts channels behind one
+another, and flattening repeats them for each pixel. `kinds.py` says what each operation does. Channels that are tied
+are removed together or not at all.
 """
 
 from collections.abc import Mapping
@@ -19,20 +20,20 @@ from qatflow.graph.kinds import Shape, kind_of
 from qatflow.graph.shapes import shapes
 
 NEVER = -1
-"""In place of a unit's number: a channel that cannot be removed."""
+"""Stands for a unit's number where a channel cannot be removed."""
 
 
 @dataclass(frozen=True)
 class ChannelGroup:
     """Layers whose output channels can only be removed together.
 
-    A unit is the channels that go as one: one of each layer as a rule, several where a depthwise multiplier or a
-    concatenation ties them so.
+    A unit is a set of channels that are removed as one: usually one channel of each layer, several where a depthwise
+    multiplier or a concatenation ties them.
 
     Attributes:
-        name: kernel of the first of the layers, by which the group goes.
+        name: kernel of the first layer, which names the group.
         size: number of units.
-        unit_of: unit of each output channel, int [channels], by the layers' kernels (conv and dense) in their order.
+        unit_of: unit of each output channel, int [channels], by kernel (conv and dense), in the order of the layers.
     """
 
     name: str
@@ -42,13 +43,13 @@ class ChannelGroup:
 
 @dataclass(frozen=True)
 class Channels:
-    """What can be removed of a graph.
+    """What can be removed from a graph.
 
     Attributes:
-        groups: what can go, in the order of the graph.
-        fixed: why the channels of a kernel must stay, by the kernels that are in no group.
-        of_tensor: for each channel of each node's tensor, the place of its unit among all units (those of the first
-            group, then those of the second, …), or NEVER; int [channels], by the node's name.
+        groups: what can be removed, in the order of the graph.
+        fixed: why the channels of a kernel must stay, by kernel, for those in no group.
+        of_tensor: for each channel of each node's tensor, the position of its unit among all units (those of the
+            first group, then those of the second, …), or NEVER; int [channels], by the node's name.
     """
 
     groups: tuple[ChannelGroup, ...]
@@ -57,27 +58,27 @@ class Channels:
 
 
 def channels(graph: Graph) -> Channels:
-    """Return which channels can be removed, and what goes with each.
+    """Return which channels can be removed, and which others must be removed with each.
 
-    The pictures' channels and those of the graph's outputs stay, and so does what is tied to them.
+    The channels of the input pictures and of the graph's outputs stay, and so do all channels tied to them.
     """
     trace = _Trace(graph, shapes(graph))
     for node in graph.nodes:
         trace.add(node)
     for name in graph.outputs:
         trace.fix(trace.of_tensor[name], f"'{name}' is an output of the graph")
-    return trace.found()
+    return trace.result()
 
 
 @dataclass
 class _Trace:
-    """Channels numbered as they appear, what ties them, and what fixes them."""
+    """Channels numbered in order of appearance, the ties between them, and the reasons why some must stay."""
 
     graph: Graph
     known: dict[str, Shape]
     count: int = 0
     of_tensor: dict[str, np.ndarray] = field(default_factory=dict)
-    makers: dict[str, np.ndarray] = field(default_factory=dict)
+    of_kernel: dict[str, np.ndarray] = field(default_factory=dict)
     ties: list[np.ndarray] = field(default_factory=list)
     reasons: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
@@ -93,19 +94,19 @@ class _Trace:
 
     def add(self, node: Node) -> None:
         sources = [self.of_tensor[name] for name in node.inputs]
-        self.of_tensor[node.name] = self._made(node, sources)
+        self.of_tensor[node.name] = self._output_channels(node, sources)
 
-    def _made(self, node: Node, sources: list[np.ndarray]) -> np.ndarray:
+    def _output_channels(self, node: Node, sources: list[np.ndarray]) -> np.ndarray:
         number = self.known[node.name][-1]
         match kind_of(node.operation).channels:
             case "pictures":
-                made = self.new(number)
-                self.fix(made, "they are those of the pictures")
-                return made
+                numbers = self.new(number)
+                self.fix(numbers, "they are those of the pictures")
+                return numbers
             case "new":
                 assert node.kernel is not None
-                self.makers[node.kernel] = self.new(number)
-                return self.makers[node.kernel]
+                self.of_kernel[node.kernel] = self.new(number)
+                return self.of_kernel[node.kernel]
             case "multiplied":
                 return np.repeat(sources[0], number // len(sources[0]))
             case "joined":
@@ -133,29 +134,29 @@ class _Trace:
         elements = np.broadcast_to(source, self.known[node.inputs[0]]).reshape(-1, number)
         if (elements == elements[0]).all():
             return elements[0].copy()
-        made = self.new(number)
-        for numbers in (source, made):
+        mixed = self.new(number)
+        for numbers in (source, mixed):
             self.fix(numbers, f"'{node.name}' lays channels and places into one another")
-        return made
+        return mixed
 
-    def found(self) -> Channels:
+    def result(self) -> Channels:
         unit = self._joined(self.ties)
-        # the channels of a kernel belong to one group, and so does all that is tied to any of them
-        rows = [np.stack([made[:-1], made[1:]]) for made in self.makers.values()]
+        # the channels of a kernel belong to one group, and so does everything tied to any of them
+        rows = [np.stack([numbers[:-1], numbers[1:]]) for numbers in self.of_kernel.values()]
         group = self._joined([*self.ties, *rows])
         why: dict[int, str] = {}
         for numbers, reason in self.reasons:
             for label in np.unique(group[numbers]):
                 why.setdefault(int(label), reason)
         members: dict[int, list[str]] = {}
-        for kernel, made in self.makers.items():
-            members.setdefault(int(group[made[0]]), []).append(kernel)
-        place = np.full(self.count, NEVER)  # of a unit among all, by its label
+        for kernel, numbers in self.of_kernel.items():
+            members.setdefault(int(group[numbers[0]]), []).append(kernel)
+        place = np.full(self.count, NEVER)  # of each unit among all units, by label
         groups, first = [], 0
         for label, kernels in members.items():
             if label in why:
                 continue
-            labels = [unit[self.makers[kernel]] for kernel in kernels]
+            labels = [unit[self.of_kernel[kernel]] for kernel in kernels]
             every = list(dict.fromkeys(np.concatenate(labels).tolist()))
             place[every] = np.arange(first, first + len(every))
             unit_of = {kernel: place[own] - first for kernel, own in zip(kernels, labels, strict=True)}
@@ -166,7 +167,7 @@ class _Trace:
         return Channels(tuple(groups), fixed, of_tensor)
 
     def _joined(self, ties: list[np.ndarray]) -> np.ndarray:
-        """Return a label for each channel, the same for those that ties lead between."""
+        """Return a label for each channel; channels that ties connect, directly or indirectly, have the same one."""
         first, second = np.concatenate([np.empty((2, 0), int), *ties], axis=1)
         links = coo_array((np.ones(first.size, bool), (first, second)), shape=(self.count, self.count))
         return connected_components(links, directed=False)[1]

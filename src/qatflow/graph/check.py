@@ -1,4 +1,4 @@
-"""Whether what was read of a stored graph can be one. Each function raises DamagedError with the first fault."""
+"""Checks of what was read from a stored graph. Each function raises DamagedError with the first fault."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Protocol
@@ -14,7 +14,7 @@ Bits = Annotated[int, Between(2, 16)]
 
 
 class Quantised(Protocol):
-    """What is stored of a quantised tensor."""
+    """What is stored about a quantised tensor."""
 
     @property
     def bits(self) -> int:
@@ -28,7 +28,7 @@ class Quantised(Protocol):
 
 
 def check_names(nodes: Sequence[Node], outputs: Sequence[str], aliases: Mapping[str, str]) -> None:
-    """Check that names are unique, and inputs, outputs and aliases those of nodes; inputs those of nodes before."""
+    """Check that names are unique, that outputs and aliases name nodes, and that inputs name earlier nodes."""
     known: set[str] = set()
     for node in nodes:
         kind = type(node.operation).__name__
@@ -37,19 +37,19 @@ def check_names(nodes: Sequence[Node], outputs: Sequence[str], aliases: Mapping[
         least, most = kind_of(node.operation).inputs
         if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
             wanted = f"{least} or more" if most is None else str(least)
-            raise DamagedError(f"node '{node.name}' ({kind}) has {len(node.inputs)} inputs, and {wanted} are wanted")
+            raise DamagedError(f"node '{node.name}' ({kind}) has {len(node.inputs)} inputs, and needs {wanted}")
         for name in node.inputs:
             if name not in known:
-                raise DamagedError(f"node '{node.name}' reads '{name}', and no node before it has that name")
+                raise DamagedError(f"node '{node.name}' reads '{name}', but no earlier node has that name")
         known.add(node.name)
     if not outputs:
         raise DamagedError("it has no outputs")
     if len(set(outputs)) != len(outputs):
-        raise DamagedError("an output comes twice")
-    for what, names in (("outputs", outputs), ("aliases", aliases.values())):
+        raise DamagedError("an output is listed twice")
+    for entry, names in (("outputs", outputs), ("aliases", aliases.values())):
         for name in names:
             if name not in known:
-                raise DamagedError(f"{what} has '{name}', and no node has that name")
+                raise DamagedError(f"{entry} has '{name}', but no node has that name")
     needed = set(outputs)
     for node in reversed(nodes):
         if node.name not in needed:
@@ -63,66 +63,66 @@ def check_quantised(
     activations: Mapping[str, Quantised],
     in_float: Sequence[str],
 ) -> None:
-    """Check that what is quantised, or kept in float, is there and can be."""
+    """Check that everything marked as quantised, or as kept in float, exists and may be marked so."""
     kernels = {node.kernel for node in nodes}
     by_name = {node.name: node for node in nodes}
     for name in weight_bits:
         if name not in kernels:
-            raise DamagedError(f"weight_bits has '{name}', and no node has such a kernel")
+            raise DamagedError(f"weight_bits has '{name}', but no node has such a kernel")
     for name, about in activations.items():
         if name not in by_name:
-            raise DamagedError(f"activations has '{name}', and no node has that name")
+            raise DamagedError(f"activations has '{name}', but no node has that name")
         if isinstance(by_name[name].operation, PASS_THROUGH):
-            raise DamagedError(f"activations has '{name}', which has the scale of the tensor that it passes on")
+            raise DamagedError(f"activations has '{name}', which takes its scale from the tensor that it passes on")
         end = 2 ** (about.bits - 1)
         if not -end <= about.zero_point < end:
-            raise DamagedError(f"the zero point of '{name}' is {about.zero_point}, and it has {about.bits} bits")
+            raise DamagedError(f"the zero point of '{name}' is {about.zero_point}, too large for {about.bits} bits")
     if len(set(in_float)) != len(in_float):
-        raise DamagedError("a name comes twice in in_float")
+        raise DamagedError("a name is listed twice in in_float")
     for name in in_float:
         node = by_name.get(name)
         if node is None:
-            raise DamagedError(f"in_float has '{name}', and no node has that name")
+            raise DamagedError(f"in_float has '{name}', but no node has that name")
         if isinstance(node.operation, (Input, *PASS_THROUGH)) or node.kernel in weight_bits:
-            raise DamagedError(f"in_float has '{name}', which is not of those that can be kept in float")
+            raise DamagedError(f"in_float has '{name}', which cannot be kept in float this way")
 
 
 def check_stored(names: Mapping[str, bool], arrays: Mapping[str, np.ndarray], weight_bits: Mapping[str, int]) -> None:
     """Check names, types and values of the arrays.
 
     Args:
-        names: of the arrays that can be there, and whether they must.
-        arrays: what is there.
-        weight_bits: width of the integers, by the names of the kernels that are integers.
+        names: the arrays that may exist, and for each whether it must.
+        arrays: the arrays that exist.
+        weight_bits: width of the integers of each integer kernel, by its name.
     """
     for name, needed in names.items():
         if needed and name not in arrays:
             raise DamagedError(f"'{name}' is missing")
     for name, values in arrays.items():
         if name not in names:
-            raise DamagedError(f"'{name}' is of no node")
+            raise DamagedError(f"'{name}' belongs to no node")
         bits = weight_bits.get(name)
         integers = bits is not None and values.dtype == (np.int8 if bits <= 8 else np.int16)
         if values.dtype != np.float32 and not integers:
-            raise DamagedError(f"'{name}' is of the type {values.dtype}")
+            raise DamagedError(f"'{name}' has the wrong type {values.dtype}")
         if not np.isfinite(values).all():
-            raise DamagedError(f"'{name}' has values that are no finite numbers")
+            raise DamagedError(f"'{name}' has values that are not finite numbers")
         if bits is not None:
             _check_integers(name, values, bits)
         if name.endswith("/moving_variance") and (values < 0).any():
             raise DamagedError(f"'{name}' has values below 0")
         if name.endswith(".scale") and (values.ndim != 1 or not values.size or (values <= 0).any()):
-            raise DamagedError(f"'{name}' is no row of values above 0")
+            raise DamagedError(f"'{name}' is not a row of values above 0")
 
 
 def _check_integers(name: str, values: np.ndarray, bits: int) -> None:
     end = 2 ** (bits - 1) - 1
     if (values != np.rint(values)).any() or (np.abs(values.astype(np.float32)) > end).any():
-        raise DamagedError(f"'{name}' has values that are no integers from {-end} to {end}")
+        raise DamagedError(f"'{name}' has values that are not integers from {-end} to {end}")
 
 
 def check_scales(graph: Graph) -> None:
-    """Check that each kernel has one scale or one a channel, and that kernels of one grid have that."""
+    """Check that each kernel has one scale, or one per channel, and that outputs with a fixed scale have that one."""
     for node in graph.nodes:
         scale = graph.weight_scales.get(node.kernel or "")
         layout = node.layout
@@ -130,8 +130,8 @@ def check_scales(graph: Graph) -> None:
             shape = graph.weights[node.kernel].shape
             if len(shape) == layout.rank and scale.scale.size not in (1, layout.channels(shape)):
                 channels = layout.channels(shape)
-                raise DamagedError(f"'{node.kernel}' has {scale.scale.size} scales and {channels} channels")
+                raise DamagedError(f"'{node.kernel}' has {scale.scale.size} scales for {channels} channels")
         known = graph.activation_scales.get(node.name)
         fixed = FIXED_GRID.get(type(node.operation))
         if known is not None and known.bits == 8 and fixed is not None and (known.scale, known.zero_point) != fixed:
-            raise DamagedError(f"'{node.name}' has another scale than its int8 kernel writes in")
+            raise DamagedError(f"'{node.name}' does not have the scale that its int8 kernel writes in")

@@ -1,9 +1,9 @@
-"""What a graph costs: multiply-adds of one picture, and parameters.
+"""What a graph costs: multiply-adds for one picture, and parameters.
 
-A multiply-add is one product and its addition, in convolutions, depthwise convolutions and dense layers; this is what
-papers give for a network (MobileNetV1 1.0/224: 569 M). PaddleSlim 1.x calls FLOPs twice that number, with biases, and
-adds one for each value that a pool's window covers and that batch-norm and ReLU write (`graph_wrapper.py`, `flops`):
-on the device these are folded into the layers before. A share of FLOPs removed is the same in both but for those.
+A multiply-add is one product and its addition, in convolutions, depthwise convolutions and dense layers; papers give
+this number for a network (MobileNetV1 1.0/224: 569 M). What PaddleSlim 1.x calls FLOPs is twice that number, plus
+biases, plus one for each value that a pool's window covers and that batch-norm and ReLU write (`graph_wrapper.py`,
+`flops`), which are folded into earlier layers on the device. Except for those, the removed share is the same in both.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Count:
     """What a node or a graph costs.
 
     Attributes:
-        multiply_adds: of one picture.
-        parameters: elements of all its weights, batch-norm's moving statistics too: Keras' total parameters.
+        multiply_adds: for one picture.
+        parameters: elements of all weights, including batch-norm's moving statistics, as in Keras' total parameters.
     """
 
     multiply_adds: int
@@ -46,5 +46,5 @@ def _multiply_adds(graph: Graph, node: Node, known: dict[str, Shape]) -> int:
     if node.kernel is None:
         return 0
     kernel = graph.weights[node.kernel]
-    # each element of a kernel is used once at each place: all axes of the output but the channels
+    # each element of a kernel is used once per pixel of the output
     return kernel.size * prod(known[node.name][:-1])

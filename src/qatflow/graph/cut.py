@@ -14,10 +14,10 @@ def cut(graph: Graph, inputs: Iterable[str] | None, outputs: Iterable[str] | Non
     """Return the part of the graph that leads from `inputs` to `outputs`.
 
     Args:
-        graph: what is cut; scales of the tensors that are kept stay.
-        inputs: names or aliases of the tensors that it begins at; one that the graph makes itself becomes an input of
-            that shape. None keeps the inputs.
-        outputs: names or aliases of the tensors that it ends at; None keeps the outputs.
+        graph: the graph to cut; tensors that remain keep their scales.
+        inputs: names or aliases of the tensors to begin at; one that the graph computes becomes an input of that
+            shape. None keeps the inputs.
+        outputs: names or aliases of the tensors to end at; None keeps the outputs.
 
     Raises:
         UserError: a name is unknown (the nearest are listed), an input leads to no output, the outputs need an input
@@ -34,13 +34,13 @@ def cut(graph: Graph, inputs: Iterable[str] | None, outputs: Iterable[str] | Non
             raise UserError(f"save_in_nodes: '{name}' does not lead to the outputs {list(ends)}; remove it")
     for name in ends:
         _check_scale(graph, graph.node(name))
-    known, made = shapes(graph), begins - own
+    known, computed = shapes(graph), begins - own
     kept = [
-        Node(node.name, Input(known[node.name])) if node.name in made else node
+        Node(node.name, Input(known[node.name])) if node.name in computed else node
         for node in graph.nodes
         if node.name in needed
     ]
-    left = {key: value for key, value in graph.weights.items() if key.rsplit("/", 1)[0] not in made}
+    left = {key: value for key, value in graph.weights.items() if key.rsplit("/", 1)[0] not in computed}
     scales = {key: value for key, value in graph.weight_scales.items() if key in left}
     return replace(graph, weights=left, weight_scales=scales).with_nodes(kept, outputs=ends)
 
@@ -55,19 +55,19 @@ def _check_scale(graph: Graph, end: Node) -> None:
     while ahead is not None and ahead.name not in graph.activation_scales:
         ahead = only_consumer(graph, ahead)
     raise UserError(
-        f"save_out_nodes: '{end.name}' has no scale: the device computes it as one with what follows"
+        f"save_out_nodes: '{end.name}' has no scale: the device computes it together with what follows"
         + (f"; name '{ahead.name}'" if ahead is not None else "")
     )
 
 
 def _needed(graph: Graph, begins: set[str], ends: Iterable[str]) -> set[str]:
-    """Return the nodes on the ways back from `ends`, which stop at `begins`."""
-    found: set[str] = set()
+    """Return the nodes on all paths backwards from `ends`, up to and including `begins`."""
+    needed: set[str] = set()
     pending = list(ends)
     while pending:
         name = pending.pop()
-        if name not in found:
-            found.add(name)
+        if name not in needed:
+            needed.add(name)
             if name not in begins:
                 pending.extend(graph.node(name).inputs)
-    return found
+    return needed

@@ -1,4 +1,4 @@
-"""Plain JSON values held to the types of a frozen dataclass, bounds included."""
+"""Plain JSON values read as a frozen dataclass, whose types and bounds they must match."""
 
 import math
 from collections.abc import Mapping
@@ -12,38 +12,37 @@ T = TypeVar("T")
 
 
 class DamagedError(ValueError):
-    """What is wrong with a value, and where it stands."""
+    """What is wrong with a stored value, and where."""
 
 
 def read_as(kind: type[T], value: Any, where: str, every: bool = False) -> T:
     """Return the dataclass that a JSON object describes: exactly its fields, each of its annotated type.
 
-    Whole numbers, true and false, and numbers with a fraction are told apart; a whole number may stand for one with a
-    fraction.
+    Integers, booleans and floats are different types, except that an integer is accepted for a float.
 
     Args:
         kind: the dataclass.
         value: from JSON.
         where: what the value is, for messages.
-        every: fields with a default cannot be left out either.
+        every: whether fields with a default are required too.
 
     Raises:
-        DamagedError: the first field that is missing, unknown, of another type or out of its bounds.
+        DamagedError: the first field that is missing, unknown, of the wrong type or out of bounds.
     """
     if not isinstance(value, dict):
-        raise DamagedError(f"{where} is no object")
+        raise DamagedError(f"{where} is not an object")
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for name in value:
         if name not in known:
             raise DamagedError(f"{where} has an unknown entry {_shown(name)}")
     hints = get_type_hints(kind, include_extras=True)
-    found = {}
+    values = {}
     for name, field in known.items():
         if name in value:
-            found[name] = _value(hints[name], value[name], f"{where}, {name}" if where else name)
+            values[name] = _value(hints[name], value[name], f"{where}, {name}" if where else name)
         elif every or (field.default is MISSING and field.default_factory is MISSING):
             raise DamagedError(f"{where} has no entry '{name}'")
-    return kind(**found)
+    return kind(**values)
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -57,13 +56,13 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             raise _unlike(where, value, f"one of {', '.join(arguments)}")
         return value
     if origin in (Union, UnionType):
-        return None if value is None else _value(next(one for one in arguments if one is not NoneType), value, where)
+        return None if value is None else _value(next(k for k in arguments if k is not NoneType), value, where)
     if origin is tuple:
         return _sequence(arguments, value, where)
     if origin in (dict, Mapping):
         if not isinstance(value, dict):
             raise _unlike(where, value, "an object")
-        return {_text(key, where): _value(arguments[1], one, f"{where}, {_shown(key)}") for key, one in value.items()}
+        return {_text(key, where): _value(arguments[1], v, f"{where}, {_shown(key)}") for key, v in value.items()}
     if is_dataclass(kind):
         return read_as(kind, value, where)  # type: ignore[arg-type]
     return _scalar(kind, value, where)
@@ -77,7 +76,7 @@ def _sequence(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]
     if len(value) != len(kinds):
         raise _unlike(where, value, f"a list of {len(kinds)}")
     return tuple(
-        _value(kind, one, f"{where}[{place}]") for place, (kind, one) in enumerate(zip(kinds, value, strict=True))
+        _value(kind, item, f"{where}[{place}]") for place, (kind, item) in enumerate(zip(kinds, value, strict=True))
     )
 
 
@@ -102,7 +101,7 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.isprintable() or not value:
-        raise _unlike(where, value, "a text of printable characters")
+        raise _unlike(where, value, "text of printable characters")
     return value
 
 
@@ -114,7 +113,7 @@ def _bounded(number: Any, bounds: tuple[Any, ...], where: str) -> Any:
 
 
 def _unlike(where: str, value: Any, wanted: str) -> DamagedError:
-    return DamagedError(f"{where} is {_shown(value)}, and {wanted} is wanted")
+    return DamagedError(f"{where} is {_shown(value)}, but must be {wanted}")
 
 
 def _shown(value: Any) -> str:

@@ -7,15 +7,15 @@ from qatflow.graph.operations import Operation
 
 
 def absorb(graph: Graph, absorbed: Node, into: Node, operation: Operation | None = None) -> Graph:
-    """Return the graph in which `into` makes the tensor that `absorbed` made.
+    """Return the graph without `absorbed`, whose tensor `into` computes instead.
 
     The scale of the absorbed tensor becomes that of `into`; outputs and aliases follow.
 
     Args:
         graph: the graph.
-        absorbed: the node that goes; it reads the tensor of `into` alone.
+        absorbed: the node to remove; its only input is `into`.
         into: the node that takes its place.
-        operation: what `into` does from now on; None leaves it as it is.
+        operation: the new operation of `into`; None keeps the old one.
     """
     name = into.name
 

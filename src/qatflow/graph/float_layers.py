@@ -9,7 +9,7 @@ from qatflow.graph.operations import FLOAT_ONLY
 
 
 def float_layers(graph: Graph) -> dict[str, str]:
-    """Return the kind of each operation that has no int8 form, by its node's name; a last softmax is not counted."""
+    """Return the kind of each operation that has no int8 form, by node name; the final softmax is not counted."""
     last = head_of(graph).activation
     return {
         node.name: type(node.operation).__name__
@@ -19,25 +19,33 @@ def float_layers(graph: Graph) -> dict[str, str]:
 
 
 def check_float_layers(graph: Graph, keep: Sequence[str]) -> None:
-    """Raise where layers cannot be quantised and are not named to stay in float.
+    """Raise if layers cannot be quantised and model.keep_in_float does not name them.
+
+    Args:
+        graph: the graph.
+        keep: model.keep_in_float: a layer whose name contains one of these texts stays in float.
 
     Raises:
-        UserError: all such layers are listed with their kinds.
+        UserError: lists all such layers with their kinds.
     """
-    found = {name: kind for name, kind in float_layers(graph).items() if not any(text in name for text in keep)}
-    if found:
-        listed = ", ".join(f"{name} ({kind})" for name, kind in found.items())
+    unnamed = {name: kind for name, kind in float_layers(graph).items() if not any(text in name for text in keep)}
+    if unnamed:
+        listed = ", ".join(f"{name} ({kind})" for name, kind in unnamed.items())
         raise UserError(
-            f"these layers cannot be quantised: {listed}. Name them in model.keep_in_float, and they run in float on "
+            f"these layers cannot be quantised: {listed}. Name them in model.keep_in_float to run them in float on "
             "the device, or replace them"
         )
 
 
 def check_names(graph: Graph, keep: Sequence[str]) -> None:
-    """Raise where one of the texts is in no layer's name: it would keep nothing in float.
+    """Raise if no layer's name contains one of the texts, which would then keep nothing in float.
+
+    Args:
+        graph: the graph.
+        keep: model.keep_in_float.
 
     Raises:
-        UserError: the text, and some of the names there are.
+        UserError: names the text and some of the layers.
     """
     for text in keep:
         if not any(text in node.name for node in graph.nodes):

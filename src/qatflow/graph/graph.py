@@ -1,4 +1,4 @@
-"""The graph of a network: nodes in order of execution, their weights, and the scales of what is quantised."""
+"""The graph of a network: nodes in order of execution, their weights, and the scales of quantised tensors."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from qatflow.graph.operations import PASS_THROUGH, Operation
 
 @dataclass(frozen=True)
 class Node:
-    """One operation. Its output tensor goes by the node's name; its weights by `<node>/<role>`."""
+    """One operation. Its output tensor has the node's name; its weights are named `<node>/<role>`."""
 
     name: str
     operation: Operation
@@ -25,18 +25,18 @@ class Node:
 
     @property
     def kernel(self) -> str | None:
-        """Name of the weight that quantisation concerns; None for operations without one."""
+        """Name of the weight that is quantised; None for operations without one."""
         return None if self.layout is None else self.weight(self.layout.role)
 
     @property
     def layout(self) -> Kernel | None:
-        """How that weight is laid out; None for operations without one."""
+        """Layout of that weight; None for operations without one."""
         kind = KINDS.get(type(self.operation))
         return None if kind is None else kind.kernel
 
     @property
     def is_depthwise(self) -> bool:
-        """Whether its kernel has the output channels in its last two axes (in × multiplier), not in the last alone."""
+        """Whether the kernel's output channels are its last two axes (in × multiplier) rather than the last one."""
         return self.layout is not None and self.layout.by_itself
 
 
@@ -46,7 +46,7 @@ class WeightScale:
 
     Attributes:
         bits: width of the integers.
-        scale: float32, [1] for one scale a tensor (`abs_max`), [channels] for one an output channel.
+        scale: float32, [1] for one scale per tensor (`abs_max`), [channels] for one per output channel.
     """
 
     bits: int
@@ -59,7 +59,7 @@ class ActivationScale:
 
     Attributes:
         bits: width of the integers, −2^(bits−1) … 2^(bits−1)−1.
-        scale: step between two integers, a float32 value; None: max|x| / (2^(bits−1)−1), found anew for each input.
+        scale: step between two integers, a float32 value; None: computed for each input as max|x| / (2^(bits−1)−1).
         zero_point: the integer that stands for 0; 0 for symmetric quantisation.
     """
 
@@ -73,14 +73,14 @@ class Graph:
     """A network that can be stored, cut, optimised and executed.
 
     Attributes:
-        nodes: in an order in which each node follows its inputs.
+        nodes: in an order in which each node comes after its inputs.
         outputs: names of the nodes whose tensors are the result.
-        weights: arrays by `<node>/<role>`: float32, or the integers (int8 up to 8 bits, int16 above) of kernels that
-            have an entry in `weight_scales`.
+        weights: arrays by `<node>/<role>`: float32, or integers (int8 up to 8 bits, int16 above) for kernels that have
+            an entry in `weight_scales`.
         weight_scales: scale of each quantised kernel, by the weight's name.
         activation_scales: scale of each quantised tensor, by the node's name.
-        in_float: names of the nodes that run in float, whatever the scales of their tensors are for.
-        aliases: other names by which nodes may be asked for, as PaddleSlim's `image` and `fc_0.tmp_2`.
+        in_float: names of the nodes that run in float, even if their tensors have scales.
+        aliases: other names of nodes, such as PaddleSlim's `image` and `fc_0.tmp_2`.
     """
 
     nodes: tuple[Node, ...]
@@ -92,7 +92,7 @@ class Graph:
     in_float: frozenset[str] = frozenset()
 
     def node(self, name: str) -> Node:
-        """Return the node of that name, or of that alias where no node has the name.
+        """Return the node with that name, or else with that alias.
 
         Raises:
             UserError: there is none; the message lists the nearest names.
@@ -110,12 +110,12 @@ class Graph:
         return [node for node in self.nodes if name in node.inputs]
 
     def kernel_channels(self, node: Node) -> int:
-        """Return how many channels the kernel of a node makes."""
+        """Return the number of output channels of a node's kernel."""
         assert node.layout is not None and node.kernel is not None
         return node.layout.channels(self.weights[node.kernel].shape)
 
     def activation_scale(self, name: str) -> ActivationScale | None:
-        """Return the scale of a tensor, or of the one it only moves or picks values of; None where it is in float."""
+        """Return the scale of a tensor, or of the tensor whose values it only moves or picks; None if in float."""
         while name not in self.activation_scales:
             node = self.node(name)
             if not isinstance(node.operation, PASS_THROUGH):
@@ -124,18 +124,18 @@ class Graph:
         return self.activation_scales[name]
 
     def real_weight(self, name: str) -> np.ndarray:
-        """Return a weight as float32 real values, integers multiplied by their scale."""
+        """Return a weight as real values in float32: integers are multiplied by their scale."""
         values = self.weights[name]
         scale = self.weight_scales.get(name)
         return values if scale is None else values.astype(np.float32) * along_channels(scale.scale, values)
 
     def in_real_values(self) -> "Graph":
-        """Return the float graph whose weights are what the integers stand for."""
+        """Return the float graph whose weights are the real values of the integers."""
         weights = {name: self.real_weight(name) for name in self.weights}
         return replace(self, weights=weights, weight_scales={}, activation_scales={}, in_float=frozenset())
 
     def with_nodes(self, nodes: Iterable[Node], outputs: tuple[str, ...] | None = None) -> "Graph":
-        """Return the graph with these nodes, and without the weights, scales and aliases of nodes that are gone."""
+        """Return the graph with these nodes alone; weights, scales and aliases of other nodes are dropped."""
         kept = tuple(nodes)
         names = {node.name for node in kept}
         return replace(
@@ -151,10 +151,10 @@ class Graph:
 
 
 def along_channels(scale: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return `scale` ([1] or [channels]) shaped to multiply `kernel` channel by channel.
+    """Return `scale` ([1] or [channels]) in a shape that multiplies `kernel` per output channel.
 
-    A conv or dense kernel has its output channels last; a depthwise kernel has them in its last two axes
-    (in × multiplier), which is where a scale of that many elements is laid.
+    The output channels are the last axis of a conv or dense kernel, and the last two axes (in × multiplier) of a
+    depthwise kernel.
     """
     if scale.size in (1, kernel.shape[-1]):
         return scale

@@ -1,7 +1,7 @@
-"""What a graph ends in: probabilities by a softmax or by sigmoids, or logits; anything else is no classifier's end.
+"""How a graph ends: in the probabilities of a softmax or of sigmoids, or in logits. Nothing else is a classifier.
 
-This is the one place that decides it. Reshapes, identities and dropout at the end are looked through: they change
-neither the values nor their order.
+This is the only place that decides it. Reshapes, identities and dropout at the end are looked through, since they
+change neither the values nor their order.
 """
 
 from dataclasses import dataclass
@@ -37,11 +37,11 @@ LOOKED_THROUGH = (Reshape, Identity, Dropout)
 COMBINING = (
     BatchNorm, Add, Concat, Pad, UpSample, AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool,
 )  # fmt: skip
-"""Operations without an activation of their own, whose values are logits unless they are made of probabilities."""
+"""Operations without an activation of their own: their values are logits, unless computed from probabilities."""
 PROBABILITIES = (Softmax, Sigmoid)
 WANTED = (
-    'end it in a softmax or in sigmoids, one value a class (Dense(classes, activation="softmax")), or in a layer '
-    "without an activation, whose values are then taken for logits"
+    'end it in a softmax or in sigmoids with one value per class (Dense(classes, activation="softmax")), or in a layer '
+    "without an activation, whose values are then used as logits"
 )
 
 
@@ -50,13 +50,13 @@ class Head:
     """The end of a graph with one output.
 
     Attributes:
-        kind: `softmax`; `sigmoid`: each value is a probability of its own; `logits`: no activation, a softmax is meant
-            to follow; None: the graph is no classifier.
-        end: name of the softmax or of the sigmoids; for logits of the layer that makes them.
-        logits: name of the node whose tensor the softmax or the sigmoids read; for logits `end` itself.
-        left_out: nodes that training leaves out, since the loss takes logits: the softmax or the sigmoids, and dropout
-            behind them.
-        problem: why the graph is no classifier, and what to do; empty where it is one.
+        kind: `softmax`; `sigmoid`: each value is an independent probability; `logits`: no activation, a softmax is
+            meant to follow; None: the graph is not a classifier.
+        end: name of the softmax or of the sigmoids; for logits, of the layer that computes them.
+        logits: name of the node whose tensor the softmax or the sigmoids read; for logits, `end` itself.
+        left_out: nodes that training leaves out, because the loss takes logits: the softmax or the sigmoids, and
+            dropout behind them.
+        problem: why the graph is not a classifier, and what to do; empty if it is one.
     """
 
     kind: HeadKind | None
@@ -67,12 +67,12 @@ class Head:
 
     @property
     def activation(self) -> str | None:
-        """Name of the softmax or of the sigmoids; None where there are none."""
+        """Name of the softmax or of the sigmoids; None if there are none."""
         return self.end if self.kind in ("softmax", "sigmoid") else None
 
 
 def head_of(graph: Graph) -> Head:
-    """Return what a graph ends in; no graph is refused here."""
+    """Return how a graph ends; never raises for a graph that is not a classifier."""
     behind: list[Node] = []
     node = graph.node(graph.outputs[0])
     while isinstance(node.operation, LOOKED_THROUGH):
@@ -85,16 +85,16 @@ def head_of(graph: Graph) -> Head:
         )
     if not isinstance(node.operation, PROBABILITIES):
         return Head("logits", node.name, node.name)
-    left_out = frozenset({node.name, *(one.name for one in behind if isinstance(one.operation, Dropout))})
+    left_out = frozenset({node.name, *(later.name for later in behind if isinstance(later.operation, Dropout))})
     kind: HeadKind = "softmax" if isinstance(node.operation, Softmax) else "sigmoid"
     return Head(kind, node.name, node.inputs[0], left_out)
 
 
 def classifier_head(graph: Graph) -> tuple[Head, HeadKind]:
-    """Return what a classifier ends in, and its kind.
+    """Return how a classifier ends, and its kind.
 
     Raises:
-        UserError: the graph ends in something else; names the layer and what to do.
+        UserError: the graph is not a classifier; names the last layer and what to do.
     """
     head = head_of(graph)
     if head.kind is None:
@@ -103,7 +103,7 @@ def classifier_head(graph: Graph) -> tuple[Head, HeadKind]:
 
 
 def _problem(graph: Graph, end: Node) -> str:
-    """Return why the values of the last layer are no classifier's, or nothing."""
+    """Return why the last layer is not the end of a classifier, or an empty text."""
     operation = end.operation
     if isinstance(operation, Softmax):
         shape = shapes(graph)[end.name]
@@ -111,8 +111,8 @@ def _problem(graph: Graph, end: Node) -> str:
             return ""
         return (
             f"the model ends in {end.name} (Softmax), whose values have the shape {shape} for a picture: the softmax "
-            f"is over the last axis alone, so each of {prod(shape[:-1])} places has probabilities of its own; pool or "
-            "flatten in front of the softmax"
+            f"is over the last axis only, so each of {prod(shape[:-1])} places has its own probabilities; pool or "
+            "flatten before the softmax"
         )
     if isinstance(operation, Sigmoid):
         return ""
@@ -120,23 +120,26 @@ def _problem(graph: Graph, end: Node) -> str:
     if isinstance(operation, (Conv2D, DepthwiseConv2D, Dense, *COMBINING)):
         activation = getattr(operation, "activation", None)
         if activation is not None:
-            return f"the model ends in {end.name}, with the activation {activation}, which is no classifier's: {WANTED}"
+            return (
+                f"the model ends in {end.name}, with the activation {activation}, which does not end a classifier: "
+                f"{WANTED}"
+            )
         source = _probabilities(graph, end)
         if source is None:
             return ""
         return (
             f"the model ends in {end.name} ({kind}), which combines the probabilities of {source.name} "
-            f"({type(source.operation).__name__}): that is neither logits nor a softmax; put the softmax behind it, or "
-            "end the model in the logits"
+            f"({type(source.operation).__name__}): the result is neither logits nor a softmax; put the softmax behind "
+            "it, or end the model in the logits"
         )
-    return f"the model ends in {end.name} ({kind}), which is no classifier's end: {WANTED}"
+    return f"the model ends in {end.name} ({kind}), which does not end a classifier: {WANTED}"
 
 
 def _probabilities(graph: Graph, node: Node) -> Node | None:
-    """Return a softmax or sigmoids whose values a node without weights of its own combines; None if there are none."""
+    """Return a softmax or sigmoids whose values a node combines without own weights; None if there are none."""
     if isinstance(node.operation, PROBABILITIES):
         return node
     if not isinstance(node.operation, (*COMBINING, *LOOKED_THROUGH)):
         return None
-    found = (_probabilities(graph, graph.node(name)) for name in node.inputs)
-    return next((one for one in found if one is not None), None)
+    sources = (_probabilities(graph, graph.node(name)) for name in node.inputs)
+    return next((source for source in sources if source is not None), None)

@@ -1,11 +1,11 @@
-"""The least scale that the int8 kernels can write a tensor in.
+"""The smallest scale in which the int8 kernels can write a tensor.
 
-A kernel brings what it has computed, in steps of its inputs' scales (times its kernel's), to steps of its output: by a
-multiplier, which is the quotient of the two. LiteRT's kernels take one below 256. From there on XNNPACK cannot be
-started with a convolution, depthwise convolution or dense layer, an addition saturates at the wrong end, and from 2^19
-on TensorFlow Lite's own addition ends the process (tried with ai-edge-litert's interpreter; XNNPACK's source says 256
-as well). A trained network is far from it, at 0.001 or so: a step of the output that is 1/255 of the least difference
-its inputs can make tells nothing. A tensor whose values are all zero, or nearly, would get there.
+A kernel computes in steps of its inputs' scales (times the scale of its weights) and converts to steps of its output
+by a multiplier, the quotient of the two. LiteRT's kernels accept multipliers below 256. From there on XNNPACK refuses
+to start a convolution, depthwise convolution or dense layer, an addition saturates at the wrong end, and from 2^19 on
+TensorFlow Lite's own addition ends the process (tried with ai-edge-litert's interpreter; XNNPACK's source says 256 as
+well). A trained network is far from that, at about 0.001: output steps of 1/255 of the smallest difference that the
+inputs can make carry no information. Only a tensor whose values are all (nearly) zero would get there.
 """
 
 from collections.abc import Sequence
@@ -32,53 +32,53 @@ from qatflow.graph.shapes import shapes
 from qatflow.graph.silent_channels import BIAS_LIMIT
 
 LARGEST_MULTIPLIER = 255.0
-"""XNNPACK takes what is below 256; the rest is for the rounding of the scales to float32."""
+"""XNNPACK accepts multipliers below 256; the margin is for the rounding of the scales to float32."""
 KERNEL_BITS = 8
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
-"""XNNPACK takes no denormal numbers."""
+"""XNNPACK accepts no denormal numbers."""
 
 
 def least_scale(inputs: Sequence[float], factor: float = 1.0, *, multiplied: bool = False) -> float:
-    """Return the least scale of a kernel's output.
+    """Return the smallest scale of a kernel's output.
 
     Args:
         inputs: scales of its inputs.
-        factor: what a step of an input counts for: the greatest scale of a kernel, the slope of a leaky ReLU, 1/n for
-            a mean over n values.
-        multiplied: whether the inputs are multiplied with each other; else each is brought to the output by itself.
+        factor: what one input step is multiplied by: the largest scale of the weights, the slope of a leaky ReLU, 1/n
+            for a mean over n values.
+        multiplied: whether the inputs are multiplied with each other; otherwise each is converted by itself.
     """
     step = prod(inputs) if multiplied else max(inputs)
     return max(step * factor / LARGEST_MULTIPLIER, LEAST_SCALE)
 
 
 def held(graph: Graph) -> tuple[Graph, dict[str, tuple[float, float]]]:
-    """Return the graph with scales that the kernels can hold, and those raised: before and after, by node.
+    """Return the graph with every scale large enough for the kernels, and the raised ones by node: before and after.
 
     Args:
-        graph: quantised, before any pass. Scales that are found anew for each input, and those of widths that no
-            kernel has, stay as they are.
+        graph: quantised, before any pass. Scales computed for each input, and scales of widths that no kernel has, stay
+            as they are.
     """
     folded, _ = run_all(graph)
     known = shapes(folded)
     # passes rename tensors, and keep the objects; tensors that share a scale share its object
-    kernels = {id(one): one.scale for one in folded.activation_scales.values() if one.bits == KERNEL_BITS}
+    kernels = {id(own): own.scale for own in folded.activation_scales.values() if own.bits == KERNEL_BITS}
     scales = {key: scale for key, scale in kernels.items() if scale is not None}
     for node in folded.nodes:
-        made = folded.activation_scales.get(node.name)
-        least = None if made is None or id(made) not in scales else _least(folded, node, scales, known)
-        if least is not None and least > scales[id(made)]:
-            scales[id(made)] = float(np.nextafter(np.float32(least), np.float32(np.inf)))
+        output = folded.activation_scales.get(node.name)
+        least = None if output is None or id(output) not in scales else _least(folded, node, scales, known)
+        if least is not None and least > scales[id(output)]:
+            scales[id(output)] = float(np.nextafter(np.float32(least), np.float32(np.inf)))
     raised = {
-        name: (one.scale, scales[id(one)])
-        for name, one in graph.activation_scales.items()
-        if one.scale is not None and scales.get(id(one), one.scale) > one.scale
+        name: (own.scale, scales[id(own)])
+        for name, own in graph.activation_scales.items()
+        if own.scale is not None and scales.get(id(own), own.scale) > own.scale
     }
     changed = {name: replace(graph.activation_scales[name], scale=scale) for name, (_, scale) in raised.items()}
     return replace(graph, activation_scales={**graph.activation_scales, **changed}), raised
 
 
 def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, Shape]) -> float | None:
-    """Return the least scale of what a node makes; None where its kernel takes any, or computes in float."""
+    """Return the smallest scale of a node's output; None if its kernel accepts any, or computes in float."""
     operation = node.operation
     if not node.inputs or isinstance(operation, PASS_THROUGH) or node.name in graph.in_float:
         return None
@@ -90,7 +90,7 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
         kernel = graph.weight_scales.get(node.kernel)
         if kernel is None:
             return None
-        # a kernel of zeros is written in a scale that its bias fits
+        # a kernel of zeros is written with a scale that its bias fits
         bias = np.abs(graph.weights.get(node.weight("bias"), np.zeros(1))).max() / (inputs[0] * BIAS_LIMIT)
         return least_scale(inputs, max(float(kernel.scale.max()), float(bias)))
     match operation:

@@ -1,8 +1,8 @@
-"""What each operation does to shapes, channels and weights: one table that everything else asks.
+"""What each operation does to shapes, channels and weights: `KINDS`, one table that everything else asks.
 
-Shapes, checks and counts (`shapes.py`, `counts.py`), channels that go together (`channels.py`),
-thinner and resized graphs, and the check of a stored graph (`store.py`) all read `KINDS`. How an operation is written
-for Keras and for TensorFlow Lite stands in one table each (`training/keras_model.py`, `tflite/operators.py`).
+Shapes, checks and counts (`shapes.py`, `counts.py`), channels that are removed together (`channels.py`), thinner and
+resized graphs, and the check of a stored graph (`store.py`) all read it. How an operation is written for Keras and for
+TensorFlow Lite is in one table each (`training/keras_model.py`, `tflite/operators.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -46,9 +46,13 @@ from qatflow.graph.operations import (
 Shape = tuple[int, ...]
 
 ChannelRule = Literal["pictures", "new", "multiplied", "each", "together", "joined", "reshaped", "mixed"]
-"""How the channels of a tensor come from those of the inputs: those of the pictures; new ones of a kernel; each input
-channel gives several of its own; channel c of channel c; channel c of channel c of every input, with a single channel
-repeated; one input's behind the other's; values in another shape; every channel of all channels."""
+"""Where the channels of an output tensor come from.
+
+`pictures`: the input pictures; `new`: a kernel makes new ones; `multiplied`: each input channel makes several;
+`each`: channel c comes from input channel c; `together`: channel c comes from channel c of every input, where a single
+channel is broadcast; `joined`: the inputs' channels behind one another; `reshaped`: the same values in another shape;
+`mixed`: every channel comes from all channels.
+"""
 
 
 class DoesNotFitError(ValueError):
@@ -57,14 +61,14 @@ class DoesNotFitError(ValueError):
 
 @dataclass(frozen=True)
 class Kernel:
-    """How the weight that quantisation concerns is laid out.
+    """Layout of the weight that is quantised.
 
     Attributes:
         role: of the weight.
-        rank: number of axes; the last ones are the channels made.
-        reads: axis of the channels that it reads.
-        by_itself: each channel read makes `shape[-1]` channels of its own; the channels made are then the last two
-            axes. Otherwise every channel made is of all that are read.
+        rank: number of axes; the last ones are the output channels.
+        reads: axis of the input channels.
+        by_itself: each input channel makes `shape[-1]` output channels of its own, so the last two axes are the output
+            channels. Otherwise every output channel reads all input channels.
     """
 
     role: str
@@ -73,11 +77,11 @@ class Kernel:
     by_itself: bool = False
 
     def channels(self, shape: Shape) -> int:
-        """Return how many channels a kernel of that shape makes."""
+        """Return the number of output channels of a kernel of that shape."""
         return shape[-2] * shape[-1] if self.by_itself else shape[-1]
 
     def resized(self, shape: Shape, reads: int, makes: int) -> Shape:
-        """Return the shape of the kernel that reads and makes so many channels."""
+        """Return the kernel's shape with these numbers of input (`reads`) and output (`makes`) channels."""
         sizes = list(shape)
         sizes[self.reads] = reads
         if not self.by_itself:
@@ -85,12 +89,12 @@ class Kernel:
         return tuple(sizes)
 
     def thinned(self, kernel: np.ndarray, reads: np.ndarray, makes: np.ndarray) -> np.ndarray:
-        """Return the kernel with the channels that stay.
+        """Return the kernel with only the channels that stay.
 
         Args:
-            kernel: of this layout.
-            reads: bool, one for each channel read.
-            makes: bool, one for each channel made.
+            kernel: in this layout.
+            reads: bool [input channels], true where the channel stays.
+            makes: bool [output channels], true where the channel stays.
         """
         read = np.compress(reads, kernel, axis=self.reads)
         return read if self.by_itself else np.compress(makes, read, axis=-1)
@@ -98,16 +102,16 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Kind:
-    """What an operation is.
+    """Description of one kind of operation.
 
     Attributes:
-        inputs: least and greatest number of tensors that it reads; None: as many as there are.
-        channels: where its channels come from.
-        shape: of its tensor, by the operation, the inputs' shapes and the kernel's, all without the batch. Raises
-            DoesNotFitError. The kernel has been held to its layout.
+        inputs: smallest and largest number of tensors that it reads; None: no limit.
+        channels: where its output channels come from.
+        shape: function from the operation, the shapes of its inputs and the shape of its kernel to the shape of its
+            output, all without the batch. Raises DoesNotFitError. The kernel has been checked against its layout.
         kernel: layout of its kernel; None: it has none.
-        vectors: roles of the weights that it needs, with one value a channel of its tensor.
-        may_have: those that it can do without.
+        vectors: roles of the required weights with one value per output channel.
+        may_have: roles of the optional ones.
     """
 
     inputs: tuple[int, int | None]
@@ -119,19 +123,19 @@ class Kind:
 
 
 def kind_of(operation: Operation) -> Kind:
-    """Return what an operation is."""
+    """Return the description of an operation."""
     try:
         return KINDS[type(operation)]
     except KeyError:
-        raise TypeError(f"{type(operation).__name__} is not described in KINDS: what it does is not known") from None
+        raise TypeError(f"{type(operation).__name__} has no description: add it to KINDS") from None
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:
-    """Return the shape that tensors of these shapes, without the batch, are broadcast to.
+    """Return the shape to which tensors of these shapes, without the batch, are broadcast.
 
-    NumPy's rule: shapes are aligned at their last axes, missing axes count as 1, and an axis of length 1 is repeated.
-    Keras' merging layers do the same behind the batch (`_Merge.call` puts axes of length 1 behind it), and so do
-    TensorFlow Lite's kernels with a batch of 1.
+    This is NumPy's rule: shapes are aligned at their last axes, missing axes count as 1, and axes of length 1 are
+    repeated. Keras' merging layers do the same behind the batch axis (`_Merge.call` inserts axes of length 1 there),
+    and so do TensorFlow Lite's kernels with a batch of 1.
 
     Raises:
         DoesNotFitError: an axis has two lengths other than 1.
@@ -140,30 +144,30 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
         return tuple(int(size) for size in np.broadcast_shapes(*shapes))
     except ValueError:
         raise DoesNotFitError(
-            f"its inputs have the shapes {list(shapes)}, and they cannot be broadcast to one"
+            f"its inputs have the shapes {list(shapes)}, which cannot be broadcast to one shape"
         ) from None
 
 
 def reach(window: int, dilation: int) -> int:
-    """Return how many pixels a window covers from its first to its last."""
+    """Return how many pixels a dilated window covers, from its first to its last."""
     return (window - 1) * dilation + 1
 
 
 def same_padding(size: int, window: int, stride: int) -> Pair:
-    """Return the zeros before and after an axis under TensorFlow's `same`: the odd one goes after."""
+    """Return the zeros before and after an axis under TensorFlow's `same` padding: an odd one goes after."""
     out = -(-size // stride)
     total = max((out - 1) * stride + window - size, 0)
     return total // 2, total - total // 2
 
 
 def with_channels(operation: Operation, channels: int) -> Operation:
-    """Return the operation that makes so many channels where the operation itself says how many."""
+    """Return the operation with that many output channels, if the operation itself states them (a reshape does)."""
     return Reshape((*operation.shape[:-1], channels)) if isinstance(operation, Reshape) else operation
 
 
 def _picture(sources: Sequence[Shape]) -> tuple[int, int, int]:
     if len(sources[0]) != 3:
-        raise DoesNotFitError(f"it takes height, width and channels, and its input has the shape {sources[0]}")
+        raise DoesNotFitError(f"it takes height, width and channels, but its input has the shape {sources[0]}")
     return sources[0]
 
 
@@ -202,7 +206,7 @@ def _global(o: GlobalAveragePool | GlobalMaxPool, sources: Sequence[Shape], kern
 
 def _joined(o: Concat, sources: Sequence[Shape], kernel: Shape) -> Shape:
     if len({shape[:-1] for shape in sources}) != 1:
-        raise DoesNotFitError(f"its inputs have the shapes {list(sources)}, and all but the channels must be the same")
+        raise DoesNotFitError(f"its inputs have the shapes {list(sources)}, but only their channels may differ")
     return *sources[0][:-1], sum(shape[-1] for shape in sources)
 
 
@@ -257,7 +261,7 @@ KINDS: dict[type, Kind] = {
 }  # fmt: skip
 
 VECTORS = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
-"""Roles of the weights that have one value a channel of their node's tensor."""
+"""Roles of the weights with one value per output channel."""
 
 QUANTISED_KERNEL: dict[type, str] = {kind: about.kernel.role for kind, about in KINDS.items() if about.kernel}
 """Operations whose kernels are quantised, with the role of that weight."""

@@ -1,4 +1,4 @@
-"""Names that do not collide: nodes of a graph, and the layers of the Keras model that is trained."""
+"""Names without collisions, for nodes of a graph and for the layers of the Keras model that is trained."""
 
 from collections.abc import Container
 
@@ -9,7 +9,7 @@ LAST_LAYER = "logits_in_float32"
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """Return `name`, or with the lowest number from 2 on that makes it free: `name_2`."""
+    """Return `name`, or if taken, `name_2`, `name_3`, …: the first that is free."""
     if name not in taken:
         return name
     number = 2
@@ -19,11 +19,10 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def layer_names(graph: Graph) -> dict[str, str]:
-    """Return the name of the Keras layer of each node, by the node's name.
+    """Return the name of each node's Keras layer, by the node's name.
 
-    Keras takes no `/` in a name, so it becomes `_`. A number is added where that is another node's name. Nodes whose
-    name has no `/` come first and keep theirs. The names of what a quantiser puts around a layer and behind it
-    (`around`) are free as well.
+    Keras allows no `/` in a name, so it becomes `_`, with a number where that is another node's name. Nodes whose name
+    has no `/` come first and keep it. The names of the layers that quantisers add (`around`) do not collide either.
     """
     names: dict[str, str] = {}
     taken = {LAST_LAYER}
@@ -39,11 +38,11 @@ def layer_names(graph: Graph) -> dict[str, str]:
 
 
 def tensor_layer(name: str) -> str:
-    """Return the name of the layer that quantises what the layer `name` makes."""
+    """Return the name of the layer that quantises the output of the layer `name`."""
     return f"{name}_tensor"
 
 
 def around(name: str) -> set[str]:
-    """Return the names that belong to a layer: its own, that of its tensor's, and those of tfmot's wrappers."""
+    """Return the names that belong to a layer: its own, that of its tensor's layer, and those of tfmot's wrappers."""
     own = {name, tensor_layer(name)}
-    return own | {f"quant_{one}" for one in own}
+    return own | {f"quant_{layer}" for layer in own}

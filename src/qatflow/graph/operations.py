@@ -1,11 +1,11 @@
-"""The operations a graph is made of: one frozen dataclass each, with the attributes that shape the result.
+"""The operations of a graph: one frozen dataclass each, with the attributes that determine its result.
 
 Tensors are batch × height × width × channels (NHWC), float32 unless quantised. Kernels have Keras' layouts:
 conv [height, width, in, out], depthwise [height, width, in, multiplier], dense [in, out].
 """
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 
@@ -19,12 +19,12 @@ class Between:
 
 
 LARGEST = 2**31 - 1
-"""TensorFlow Lite counts in int32."""
+"""TensorFlow Lite stores sizes as int32."""
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
 Positive = Annotated[int, Between(1, LARGEST)]
 Pixels = Annotated[int, Between(1, 2**16)]
-"""Of a window, a step or a factor: no picture has more."""
+"""Size of a window, a stride or a factor: no picture has more pixels on a side."""
 Zeros = Annotated[int, Between(0, 2**16)]
 Real = Annotated[float, Between(-FLOAT_MAX, FLOAT_MAX)]
 Fraction = Annotated[float, Between(0, 1)]
@@ -43,7 +43,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Conv2D:
-    """2-D convolution, with a bias where the node has one and the activation fused into it, if any."""
+    """2-D convolution, with the bias if the node has one, and with a fused activation if there is one."""
 
     strides: Pair
     padding: Padding
@@ -53,7 +53,7 @@ class Conv2D:
 
 @dataclass(frozen=True)
 class DepthwiseConv2D:
-    """Convolution of each channel by itself."""
+    """Convolution of each channel separately."""
 
     strides: Pair
     padding: Padding
@@ -88,19 +88,19 @@ class Relu6:
 
 @dataclass(frozen=True)
 class Add:
-    """Sum of two tensors, broadcast as NumPy and Keras do it (`kinds.broadcast`)."""
+    """Sum of two tensors, broadcast as in NumPy and Keras (`kinds.broadcast`)."""
 
     activation: FusedActivation | None = None
 
 
 @dataclass(frozen=True)
 class Multiply:
-    """Product of two tensors, broadcast as `Add`."""
+    """Product of two tensors, broadcast like `Add`."""
 
 
 @dataclass(frozen=True)
 class Concat:
-    """The channels of several tensors one behind the other; all else of their shapes is the same."""
+    """The channels of several tensors behind one another; the shapes are otherwise equal."""
 
 
 @dataclass(frozen=True)
@@ -122,19 +122,19 @@ class Tanh:
 
 @dataclass(frozen=True)
 class Elu:
-    """x where x > 0, else exp(x) − 1. In float only."""
+    """x where x > 0, else exp(x) − 1. Runs in float only."""
 
 
 @dataclass(frozen=True)
 class Gelu:
-    """x · Φ(x), with Φ's tanh approximation where `approximate`. In float only."""
+    """x · Φ(x), with the tanh approximation of Φ if `approximate`. Runs in float only."""
 
     approximate: bool
 
 
 @dataclass(frozen=True)
 class UpSample:
-    """Rows and columns repeated, or with `bilinear` interpolated between centres of pixels, `factors` times as many."""
+    """`factors` times as many rows and columns: repeated, or with `bilinear` interpolated between pixel centres."""
 
     factors: Pair
     bilinear: bool
@@ -150,7 +150,7 @@ class Pad:
 
 @dataclass(frozen=True)
 class AveragePool:
-    """Mean over windows; the padding of `same` does not count."""
+    """Mean over windows; the zeros of `same` padding do not count."""
 
     window: Pair
     strides: Pair
@@ -189,14 +189,14 @@ class Reshape:
 
 @dataclass(frozen=True)
 class Dropout:
-    """In training, zero a share `rate` of the values; nothing otherwise."""
+    """In training, sets the fraction `rate` of the values to zero; otherwise does nothing."""
 
     rate: Fraction
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Nothing is done."""
+    """Does nothing."""
 
 
 @dataclass(frozen=True)
@@ -232,32 +232,25 @@ Operation = (
     | Softmax
 )
 
-OPERATIONS: dict[str, type] = {
-    cls.__name__: cls
-    for cls in (
-        Input, Conv2D, DepthwiseConv2D, Dense, BatchNorm, Relu, Relu6, LeakyRelu, Sigmoid, Tanh, Elu, Gelu, Add,
-        Multiply, Concat, Pad, UpSample, AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, Reshape, Dropout,
-        Identity, Softmax,
-    )
-}  # fmt: skip
+OPERATIONS: dict[str, type] = {cls.__name__: cls for cls in get_args(Operation)}
 
-# Their kernels clip what they write: an activation can be a part of them.
+# Their kernels can clip what they write, so an activation can be fused into them.
 CLIPPING: tuple[type, ...] = tuple(
     kind for kind in OPERATIONS.values() if any(field.name == "activation" for field in fields(kind))
 )
 
-# What the device computes as one with the layer before it.
+# The device computes these together with the layer before them.
 FUSED = (BatchNorm, Relu, Relu6)
 
-# They do nothing once training is over: what stands around them is fused as if they were not there.
+# These do nothing once training is over: their neighbours are fused as if they were not there.
 REMOVED = (Dropout, Identity)
 
-# Their output keeps the scale of their input: they move or pick values and make none outside its range.
+# The output has the scale of the input: values are moved or picked, and none leaves the range.
 PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool, GlobalMaxPool, UpSample)
 
-# Operations that run in float, whatever is quantised around them. A last softmax is float so that small probabilities
-# survive; exponentials elsewhere have no int8 form that training could see.
+# These run in float, whatever is quantised around them. A final softmax is in float so that small probabilities
+# survive; exponentials elsewhere have no int8 form that training could simulate.
 FLOAT_ONLY = (Elu, Gelu, Softmax)
 
-# Step and zero point that the int8 kernels of an operation write in, whatever the values are.
+# Scale and zero point in which the int8 kernels of an operation always write.
 FIXED_GRID: dict[type, tuple[float, int]] = {Sigmoid: (1 / 256, -128), Tanh: (1 / 128, 0)}

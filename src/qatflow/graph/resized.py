@@ -1,7 +1,7 @@
-"""A graph of the same layers with other numbers of channels and other windows, to be trained from the beginning.
+"""A graph of the same layers with other numbers of channels and other window sizes, to be trained from scratch.
 
-Channels that are tied (`graph/channels.py`) get their new number together, more or fewer. The window of a depthwise
-convolution changes with the zeros around its pictures, so that every tensor keeps its height and width.
+Tied channels (`graph/channels.py`) get their new number together, larger or smaller. When the window of a depthwise
+convolution changes, so does its padding, so that every tensor keeps its height and width.
 """
 
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ from qatflow.graph.operations import DepthwiseConv2D, Pad, Pair
 from qatflow.graph.shapes import shapes
 
 ONES = ("gamma", "moving_variance")
-"""Roles of the vectors that begin with ones; the others begin with zeros."""
+"""Roles of the vectors that start as ones; the others start as zeros."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is to have another size.
+    """The sizes to change.
 
     Attributes:
-        channels: number of units of a group of channels, by the group's name; others keep theirs.
-        windows: height and width of a depthwise kernel, by the kernel's name; others keep theirs.
+        channels: new number of units of a group of channels, by the group's name; the others keep theirs.
+        windows: new height and width of a depthwise kernel, by the kernel's name; the others keep theirs.
     """
 
     channels: Mapping[str, int] = field(default_factory=dict)
@@ -49,15 +49,15 @@ def glorot_uniform(shape: tuple[int, ...], random: np.random.Generator) -> np.nd
     return random.uniform(-limit, limit, shape).astype(np.float32)
 
 
-def fixed_channels(found: Channels) -> dict[str, str]:
-    """Return why channels cannot get another number, by kernel: those that `found` fixes, and more.
+def fixed_channels(channels: Channels) -> dict[str, str]:
+    """Return why a kernel's number of channels cannot change, by kernel: those that `channels` fixes, and more.
 
-    Where a tensor has some channels of a group more often than others, what a new number would be in it is not known.
+    If a tensor holds some channels of a group more often than others, its new number of channels is not defined.
     """
-    reasons = dict(found.fixed)
+    reasons = dict(channels.fixed)
     first = 0
-    for group in found.groups:
-        for name, places in found.of_tensor.items():
+    for group in channels.groups:
+        for name, places in channels.of_tensor.items():
             times = np.bincount(places[(places >= first) & (places < first + group.size)] - first, minlength=group.size)
             if times.any() and np.ptp(times):
                 reasons |= dict.fromkeys(group.unit_of, f"'{name}' has some of the channels tied to them, and not all")
@@ -67,7 +67,7 @@ def fixed_channels(found: Channels) -> dict[str, str]:
 
 
 def fixed_windows(graph: Graph) -> dict[str, str]:
-    """Return why the window of a depthwise kernel must stay, by its name; those that can change are not in it."""
+    """Return why the window of a depthwise kernel must stay, by kernel; kernels that can change are not listed."""
     reasons = {}
     for node in graph.nodes:
         if isinstance(node.operation, DepthwiseConv2D):
@@ -78,24 +78,24 @@ def fixed_windows(graph: Graph) -> dict[str, str]:
     return reasons
 
 
-def resized(graph: Graph, found: Channels, sizes: Sizes, seed: int) -> Graph:
+def resized(graph: Graph, channels: Channels, sizes: Sizes, seed: int) -> Graph:
     """Return the graph in these sizes, with new weights in every layer.
 
-    Kernels are drawn as Keras draws them, biases are zero, batch-norm begins with nothing to do. The same sizes and
-    seed give the same weights. A depthwise convolution of single pixels, which scales or does nothing, keeps its
-    weights (ones, where it has other channels).
+    Kernels are drawn as Keras draws them, biases are zero, and batch-norm starts as an identity. The same sizes and
+    seed give the same weights. A 1 × 1 depthwise convolution, which scales or does nothing, keeps its weights (ones if
+    its number of channels changes).
 
     Args:
         graph: in float.
-        found: its channels.
-        sizes: at least 1, windows odd; none of what `fixed_channels` and `fixed_windows` give.
+        channels: the graph's channels.
+        sizes: at least 1, windows odd; none of those that `fixed_channels` and `fixed_windows` list.
         seed: of the kernels.
 
     Raises:
-        ValueError: the graph is quantised, or `sizes` are not of this graph.
+        ValueError: the graph is quantised, or `sizes` do not belong to this graph.
     """
-    _check(graph, found, sizes)
-    numbers = _numbers(found, sizes.channels)
+    _check(graph, channels, sizes)
+    numbers = _numbers(channels, sizes.channels)
     pads: dict[str, Pad] = {}
     for node in graph.nodes:
         if node.kernel is not None and node.kernel in sizes.windows:
@@ -113,37 +113,37 @@ def resized(graph: Graph, found: Channels, sizes: Sizes, seed: int) -> Graph:
         operation = with_channels(node.operation, numbers[node.name])
         nodes.append(replace(node, operation=pads.get(node.name, operation)))
     changed = replace(graph, nodes=tuple(nodes), weights=weights)
-    shapes(changed)  # raises where it does not fit together
+    shapes(changed)  # raises if it does not fit together
     return changed
 
 
-def _check(graph: Graph, found: Channels, sizes: Sizes) -> None:
+def _check(graph: Graph, channels: Channels, sizes: Sizes) -> None:
     if graph.weight_scales:
-        raise ValueError("a quantised graph has no other sizes: quantisation comes last")
-    names = {group.name for group in found.groups}
-    reasons = fixed_channels(found)
+        raise ValueError("a quantised graph cannot be resized: quantisation comes last")
+    names = {group.name for group in channels.groups}
+    reasons = fixed_channels(channels)
     for name, number in sizes.channels.items():
         if name not in names or name in reasons:
             raise ValueError(f"{name}: {reasons.get(name, 'no group of this graph has that name')}")
         if number < 1:
-            raise ValueError(f"{name}: {number} channels, at least one must be")
+            raise ValueError(f"{name}: {number} channels, but at least one is needed")
     windows = {node.kernel for node in graph.nodes if isinstance(node.operation, DepthwiseConv2D)}
     reasons = fixed_windows(graph)
     for name, window in sizes.windows.items():
         if name not in windows or name in reasons:
             raise ValueError(f"{name}: {reasons.get(name, 'no depthwise kernel of this graph has that name')}")
         if window < 1 or window % 2 == 0:
-            raise ValueError(f"{name}: a window of {window}, it must be odd")
+            raise ValueError(f"{name}: a window of {window}, but it must be odd")
 
 
-def _numbers(found: Channels, channels: Mapping[str, int]) -> dict[str, int]:
+def _numbers(channels: Channels, sizes: Mapping[str, int]) -> dict[str, int]:
     """Return the new number of channels of each node's tensor."""
-    # how many new channels stand for an old one: its group's new number over its old one
+    # how many new channels stand for each old one: the group's new size over its old size
     share = np.concatenate(
-        [*(np.full(group.size, channels.get(group.name, group.size) / group.size) for group in found.groups), [1.0]]
+        [*(np.full(group.size, sizes.get(group.name, group.size) / group.size) for group in channels.groups), [1.0]]
     )
     assert NEVER == -1
-    return {name: round(float(share[places].sum())) for name, places in found.of_tensor.items()}
+    return {name: round(float(share[places].sum())) for name, places in channels.of_tensor.items()}
 
 
 def _kernel(graph: Graph, node: Node, numbers: Mapping[str, int], window: int | None, seed: int) -> np.ndarray:
@@ -154,12 +154,12 @@ def _kernel(graph: Graph, node: Node, numbers: Mapping[str, int], window: int | 
         shape = (window, window, *shape[2:])
     if _scales(graph, node):
         return old if shape == old.shape else np.ones(shape, np.float32)
-    # a stream of each kernel's own: what another layer has does not change it
+    # each kernel has a random stream of its own, so that no other layer's size changes it
     return glorot_uniform(shape, np.random.default_rng([seed, *node.kernel.encode()]))
 
 
 def _scales(graph: Graph, node: Node) -> bool:
-    """Return whether the node is a depthwise convolution of single pixels."""
+    """Return whether the node is a 1 × 1 depthwise convolution."""
     return node.is_depthwise and graph.weights[node.kernel or ""].shape[:2] == (1, 1)
 
 
@@ -178,7 +178,7 @@ def _fixed_window(graph: Graph, node: Node, shape: tuple[int, ...]) -> str:
 
 
 def _padded(graph: Graph, node: Node, window: int) -> dict[str, Pad]:
-    """Return the zeros that belong to another window, by the node that puts them there; none where it pads itself."""
+    """Return the padding that fits another window, by the node that pads; empty if the convolution pads itself."""
     assert isinstance(node.operation, DepthwiseConv2D)
     if node.operation.padding == "same":
         return {}

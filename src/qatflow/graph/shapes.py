@@ -1,4 +1,4 @@
-"""The shape of each tensor of a graph, for one picture, and whether its parts fit together."""
+"""The shape of each tensor of a graph, for one picture, and the check that its parts fit together."""
 
 from math import prod
 
@@ -12,8 +12,8 @@ def shapes(graph: Graph) -> dict[str, Shape]:
     """Return the shape of each node's tensor, without the batch, by the node's name.
 
     Raises:
-        UserError: a node's inputs do not fit one another, or a weight does not fit what it is applied to; the first
-            such node is named.
+        UserError: a node's inputs do not fit together, or a weight does not fit the tensor it is applied to; names
+            the first such node.
     """
     try:
         return fitting(graph)
@@ -22,31 +22,31 @@ def shapes(graph: Graph) -> dict[str, Shape]:
 
 
 def fitting(graph: Graph) -> dict[str, Shape]:
-    """Return what `shapes` does; a graph that does not fit together raises DoesNotFitError."""
-    found: dict[str, Shape] = {}
+    """Return the same as `shapes`, but raise DoesNotFitError for a graph that does not fit together."""
+    known: dict[str, Shape] = {}
     for node in graph.nodes:
         try:
-            found[node.name] = _shape(node, graph, found)
+            known[node.name] = _shape(node, graph, known)
         except DoesNotFitError as error:
             raise DoesNotFitError(f"does not fit together at '{node.name}': {error}") from error
-    return found
+    return known
 
 
 def _shape(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
     kind, sources = kind_of(node.operation), [known[name] for name in node.inputs]
     kernel = () if kind.kernel is None else _kernel(node, kind.kernel, graph, sources[0])
-    made = kind.shape(node.operation, sources, kernel)
-    if not made or min(made) < 1:
-        raise DoesNotFitError(f"it makes a tensor of the shape {made}, without a value")
-    if prod(made) > LARGEST:
-        raise DoesNotFitError(f"it makes a tensor of the shape {made}, of more than {LARGEST} values")
+    output = kind.shape(node.operation, sources, kernel)
+    if not output or min(output) < 1:
+        raise DoesNotFitError(f"its output has the shape {output}, which holds no value")
+    if prod(output) > LARGEST:
+        raise DoesNotFitError(f"its output has the shape {output}, which holds more than {LARGEST} values")
     for role in (*kind.vectors, *kind.may_have):
         values = graph.weights.get(node.weight(role))
-        if values is not None and values.shape != made[-1:]:
-            raise DoesNotFitError(f"its {role} has the shape {values.shape}, and it makes {made[-1]} channels")
+        if values is not None and values.shape != output[-1:]:
+            raise DoesNotFitError(f"its {role} has the shape {values.shape}, but its output has {output[-1]} channels")
         if values is None and role in kind.vectors:
             raise DoesNotFitError(f"it has no {role}")
-    return made
+    return output
 
 
 def _kernel(node: Node, layout: Kernel, graph: Graph, source: Shape) -> Shape:
@@ -55,8 +55,8 @@ def _kernel(node: Node, layout: Kernel, graph: Graph, source: Shape) -> Shape:
         raise DoesNotFitError(f"it has no {layout.role}")
     shape = values.shape
     if len(shape) != layout.rank or 0 in shape:
-        raise DoesNotFitError(f"its kernel has the shape {shape}, and one of {layout.rank} axes is wanted")
+        raise DoesNotFitError(f"its kernel has the shape {shape}, but needs {layout.rank} axes")
     if shape[layout.reads] != source[-1]:
         reads = shape[layout.reads]
-        raise DoesNotFitError(f"its kernel {shape} reads {reads} channels, and '{node.inputs[0]}' makes {source[-1]}")
+        raise DoesNotFitError(f"its kernel {shape} reads {reads} channels, but '{node.inputs[0]}' has {source[-1]}")
     return shape

@@ -1,10 +1,10 @@
-"""Channels whose kernel is nothing beside their bias: no int8 run-time can hold them, and training sets them to zero.
+"""Silent channels: the kernel is negligible beside the bias, no int8 run-time can hold it, and training zeroes it.
 
-A bias is an int32 in steps of (input's scale) · (kernel's scale). Where batch-norm has all but switched a channel off,
-that step is so small that the bias would not fit. The products have the same step: a sum of n of them is at most
-n · 128 · 127 / 2^30 of the bias, were every integer at its end (0.01 % for n = 9, 1.6 % for n = 1,024), and in practice
-a small part of that. Such kernels are set to zero once, where training reads the integers off, so that every form of
-the model has the same.
+A bias is an int32 in steps of (input's scale) · (kernel's scale). Where batch-norm has almost switched a channel off,
+that step is so small that the bias does not fit. The products have the same step: a sum of n of them is at most
+n · 128 · 127 / 2^30 of the bias if every integer is at its limit (0.01 % for n = 9, 1.6 % for n = 1,024), and far less
+in practice. Such kernels are set to zero once, where training reads off the integers, so that every form of the model
+is the same.
 """
 
 from dataclasses import replace
@@ -14,12 +14,12 @@ import numpy as np
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.passes import run_all
 
-BIAS_LIMIT = 2.0**30  # half of int32; the other half is for the sum of the products
-LEAST_MULTIPLIER = 2.0**-31  # XNNPACK takes multipliers from 2^-32; a full int32 below this is half an output step
+BIAS_LIMIT = 2.0**30  # half of int32; the other half is left for the sum of the products
+LEAST_MULTIPLIER = 2.0**-31  # XNNPACK accepts multipliers from 2^-32; below this a full int32 is half an output step
 
 
 def least_scale(bias: np.ndarray, source_scale: float, output_scale: float) -> np.ndarray:
-    """Return the least scale of each output channel's kernel that int8 kernels can run, float64 [channels].
+    """Return the smallest scale of each output channel's kernel that int8 kernels can run, float64 [channels].
 
     Args:
         bias: float32 [channels], batch-norm folded in.
@@ -32,7 +32,7 @@ def least_scale(bias: np.ndarray, source_scale: float, output_scale: float) -> n
 
 
 def silence(graph: Graph) -> tuple[Graph, dict[str, list[int]]]:
-    """Return the graph with the kernels of such channels set to zero, and the channels by node.
+    """Return the graph with the kernels of silent channels set to zero, and the numbers of these channels by node.
 
     Args:
         graph: quantised, before any pass. Layers whose input or output has no fixed scale are left as they are.
@@ -45,7 +45,7 @@ def silence(graph: Graph) -> tuple[Graph, dict[str, list[int]]]:
         if channels.size:
             assert node.kernel is not None
             kernel = weights[node.kernel].copy()
-            # output channels are the last axes of every kernel; a depthwise one has them in two
+            # the output channels are the last axis of a kernel, or the last two of a depthwise one
             kernel.reshape(-1, folded.kernel_channels(node))[:, channels] = 0
             weights[node.kernel] = kernel
             silent[node.name] = channels.tolist()

@@ -1,7 +1,7 @@
-"""The folder that keeps a graph: `model` (JSON: nodes and what is quantised) and `weights` (safetensors).
+"""A graph stored in a folder: `model` (JSON: the nodes and what is quantised) and `weights` (safetensors).
 
-Integers are stored as int8 or int16, or as float32 of integer value (PaddleSlim's `float` folder); scales lie beside
-them as `<weight>.scale` and `<node>.scale`, float32. Neither file can carry code.
+Integers are stored as int8 or int16, or as float32 of the same values (PaddleSlim's `float` folder); scales are stored
+beside them as `<weight>.scale` and `<node>.scale`, float32. Neither file can carry code.
 """
 
 import hashlib
@@ -30,18 +30,18 @@ IntegersAs = Literal["integer", "float"]
 
 
 def save(graph: Graph, folder: Path, integers: IntegersAs = "integer") -> None:
-    """Make `folder` with `model` and `weights`; it appears whole, in the place of what was there, or not at all."""
+    """Write `folder` with `model` and `weights`, in place of what was there: complete or not at all."""
     with whole_folder(folder) as temporary:
         write(graph, temporary, integers)
 
 
 def write(graph: Graph, folder: Path, integers: IntegersAs = "integer") -> None:
-    """Write `model` and `weights` into a folder that is there.
+    """Write `model` and `weights` into an existing folder.
 
     Args:
         graph: the graph to store.
-        folder: where to.
-        integers: store integers of kernels as such, or as float32 of the same values.
+        folder: the folder.
+        integers: whether kernels' integers are stored as integers or as float32 of the same values.
     """
     write_json(folder / "model", to_json(graph))
     with whole_file(folder / "weights") as temporary:
@@ -50,17 +50,17 @@ def write(graph: Graph, folder: Path, integers: IntegersAs = "integer") -> None:
 
 def graph_digest(graph: Graph) -> str:
     """Return the hexadecimal SHA-256 of a graph: its nodes, and each weight's name, shape and values."""
-    found = hashlib.sha256(json.dumps(to_json(graph), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(to_json(graph), sort_keys=True).encode())
     for name, values in sorted(graph.weights.items()):
-        found.update(f"{name} {values.shape}\0".encode() + values.tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {values.shape}\0".encode() + values.tobytes())
+    return digest.hexdigest()
 
 
 def load(folder: Path) -> Graph:
-    """Read what `save` wrote, of whatever integers; the integers come back as int8 or int16.
+    """Read what `save` wrote; integers come back as int8 or int16, however they were stored.
 
     Raises:
-        UserError: a file is missing, has changed since it was written, is not of this format, or is damaged: see
+        UserError: a file is missing, has changed since it was written, has another format, or is damaged; see
             `from_text`.
     """
     return load_files(folder / "model", folder / "weights")
@@ -79,7 +79,7 @@ def load_files(model: Path, weights: Path) -> Graph:
 
 
 def from_text(text: bytes, model: Path, weights: Path) -> Graph:
-    """Return the graph of a description and of the file with its arrays.
+    """Return the graph of a description and a file of arrays.
 
     Args:
         text: the description, JSON in UTF-8.
@@ -87,9 +87,9 @@ def from_text(text: bytes, model: Path, weights: Path) -> Graph:
         weights: file of the arrays.
 
     Raises:
-        UserError: it is not of this format, or damaged: JSON that describes no graph, with entries missing or unknown,
-            of another type or out of bounds; names that are unknown, used twice or before their node; numbers that are
-            not finite; weights that are missing, unknown, or of shapes and types that do not fit.
+        UserError: it has another format, or is damaged: JSON that does not describe a graph, entries that are missing,
+            unknown, of the wrong type or out of bounds; names that are unknown, used twice or used before their node;
+            numbers that are not finite; weights that are missing, unknown, or of a wrong shape or type.
     """
     try:
         described, nodes = _described(text, model)
@@ -98,14 +98,14 @@ def from_text(text: bytes, model: Path, weights: Path) -> Graph:
     content = read_checked(weights)
     try:
         arrays = deserialize(content)
-    except Exception as error:  # whatever safetensors' reader meets in a damaged file
+    except Exception as error:  # safetensors raises many kinds for damaged files
         raise _damaged(weights, error) from error
     try:
         names = _stored_names(described, nodes)
         check_stored(names, arrays, described.weight_bits)
         for name in described.activations:
             if f"{name}.scale" in arrays and arrays[f"{name}.scale"].size != 1:
-                raise DamagedError(f"'{name}.scale' is of a tensor, and has more than one value")
+                raise DamagedError(f"'{name}.scale' belongs to a tensor, but has more than one value")
     except DamagedError as error:
         raise _damaged(weights, error) from error
     graph = _graph(described, nodes, arrays)
@@ -118,8 +118,8 @@ def from_text(text: bytes, model: Path, weights: Path) -> Graph:
 
 
 def _damaged(path: Path, problem: BaseException) -> UserError:
-    says = "it is nested too deeply" if isinstance(problem, RecursionError) else str(problem)
-    return UserError(f"{path}: damaged ({says}): make or export it again")
+    reason = "it is nested too deeply" if isinstance(problem, RecursionError) else str(problem)
+    return UserError(f"{path}: damaged ({reason}): make or export it again")
 
 
 def to_json(graph: Graph) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def tensors(graph: Graph, integers: IntegersAs) -> dict[str, np.ndarray]:
 
 
 def integer_type(bits: int) -> type[np.signedinteger[Any]]:
-    """Return the smallest NumPy integer type for integers of that width."""
+    """Return the NumPy type in which integers of that width are stored."""
     return np.int8 if bits <= 8 else np.int16
 
 
@@ -190,9 +190,9 @@ class _Head:
 def _described(text: bytes, model: Path) -> tuple[_Description, tuple[Node, ...]]:
     value = json.loads(text.decode("utf-8"), object_pairs_hook=_object)
     if not isinstance(value, dict):
-        raise DamagedError("it is no JSON object")
+        raise DamagedError("it is not a JSON object")
     if value.get("format") != FORMAT:
-        raise UserError(f"{model}: not a {FORMAT} file; it says {value.get('format')!a:.80}")
+        raise UserError(f"{model}: not a {FORMAT} file; its format is {value.get('format')!a:.80}")
     described = read_as(_Description, value, "it")
     nodes = tuple(_node(entry, f"nodes[{place}]") for place, entry in enumerate(described.nodes))
     check_names(nodes, described.outputs, described.aliases)
@@ -201,35 +201,35 @@ def _described(text: bytes, model: Path) -> tuple[_Description, tuple[Node, ...]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise DamagedError("an entry comes twice in one object")
-    return made
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise DamagedError("an object has the same entry twice")
+    return entries
 
 
 def _node(entry: Any, where: str) -> Node:
     if not isinstance(entry, dict):
-        raise DamagedError(f"{where} is no object")
+        raise DamagedError(f"{where} is not an object")
     about = [field.name for field in fields(_Head)]
     head = read_as(_Head, {key: value for key, value in entry.items() if key in about}, where)
     kind = OPERATIONS.get(head.operation)
     if kind is None:
-        raise DamagedError(f"node '{head.name}' is of the unknown operation '{head.operation}'")
+        raise DamagedError(f"node '{head.name}' has the unknown operation '{head.operation}'")
     own = {key: value for key, value in entry.items() if key not in about}
     return Node(head.name, read_as(kind, own, f"node '{head.name}'", every=True), head.inputs)
 
 
 def _stored_names(described: _Description, nodes: Sequence[Node]) -> dict[str, bool]:
-    """Return the names of the arrays that belong to a description, and whether the graph needs them."""
-    found: dict[str, bool] = {}
+    """Return the names of the arrays that belong to a description, and for each whether it is required."""
+    names: dict[str, bool] = {}
     for node in nodes:
         kind = kind_of(node.operation)
-        found |= dict.fromkeys(map(node.weight, kind.may_have), False)
-        found |= dict.fromkeys(map(node.weight, kind.vectors), True)
+        names |= dict.fromkeys(map(node.weight, kind.may_have), False)
+        names |= dict.fromkeys(map(node.weight, kind.vectors), True)
         if node.kernel is not None:
-            found[node.kernel] = True
+            names[node.kernel] = True
     scaled = [*described.weight_bits, *(name for name, about in described.activations.items() if not about.dynamic)]
-    return found | {f"{name}.scale": True for name in scaled}
+    return names | {f"{name}.scale": True for name in scaled}
 
 
 def _graph(described: _Description, nodes: tuple[Node, ...], arrays: dict[str, np.ndarray]) -> Graph:

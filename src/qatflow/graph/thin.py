@@ -1,4 +1,4 @@
-"""Channels removed from a graph, with all that belongs to them."""
+"""A graph without some of its channels, and without everything that belongs to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,44 +11,44 @@ from qatflow.graph.kinds import VECTORS, with_channels
 from qatflow.graph.shapes import shapes
 
 Keep = Mapping[str, Sequence[int]]
-"""The units of a group that stay, ascending, by the group's name; of a group that is not named all stay."""
+"""The units of a group that stay, ascending, by the group's name; groups that are not named keep all."""
 
 
-def thin(graph: Graph, found: Channels, keep: Keep) -> Graph:
-    """Return the graph without the other units: kernels, biases, batch-norm and what reads the channels get thinner.
+def thin(graph: Graph, channels: Channels, keep: Keep) -> Graph:
+    """Return the graph with only the units in `keep`: kernels, biases, batch-norm and all readers get thinner.
 
     Args:
         graph: in float.
-        found: its channels.
-        keep: at least one unit of each group that is named.
+        channels: the graph's channels.
+        keep: at least one unit of each named group.
 
     Raises:
-        ValueError: the graph is quantised, or `keep` is not of this graph.
+        ValueError: the graph is quantised, or `keep` does not belong to this graph.
     """
     if graph.weight_scales:
         raise ValueError("a quantised graph cannot be thinned: quantisation comes last")
-    stays = _stays(found, keep)
+    stays = _stays(channels, keep)
     weights, nodes = dict(graph.weights), []
     for node in graph.nodes:
-        made = stays[node.name]
+        outputs = stays[node.name]
         if node.layout is not None and node.kernel is not None:
-            weights[node.kernel] = node.layout.thinned(graph.weights[node.kernel], stays[node.inputs[0]], made)
+            weights[node.kernel] = node.layout.thinned(graph.weights[node.kernel], stays[node.inputs[0]], outputs)
         for role in VECTORS:
             name = node.weight(role)
             if name in weights:
-                weights[name] = weights[name][made]
-        nodes.append(replace(node, operation=with_channels(node.operation, int(made.sum()))))
+                weights[name] = weights[name][outputs]
+        nodes.append(replace(node, operation=with_channels(node.operation, int(outputs.sum()))))
     thinner = replace(graph, nodes=tuple(nodes), weights=weights)
-    shapes(thinner)  # raises where it does not fit together
+    shapes(thinner)  # raises if it does not fit together
     return thinner
 
 
-def as_if_thin(graph: Graph, found: Channels, keep: Keep) -> Graph:
-    """Return a graph of the same shapes that computes what the thin one does: nothing reads the other units.
+def as_if_thin(graph: Graph, channels: Channels, keep: Keep) -> Graph:
+    """Return a graph with the original shapes that computes what the thin one does: nothing reads the other units.
 
-    A model that is built once can then try many. Arguments and errors as `thin`.
+    So one built model can try many choices. Arguments and errors are those of `thin`.
     """
-    stays = _stays(found, keep)
+    stays = _stays(channels, keep)
     weights = dict(graph.weights)
     for node in graph.nodes:
         if node.layout is not None and node.kernel is not None and not node.layout.by_itself:
@@ -58,18 +58,18 @@ def as_if_thin(graph: Graph, found: Channels, keep: Keep) -> Graph:
     return replace(graph, weights=weights)
 
 
-def _stays(found: Channels, keep: Keep) -> dict[str, np.ndarray]:
+def _stays(channels: Channels, keep: Keep) -> dict[str, np.ndarray]:
     """Return for each channel of each node's tensor whether it stays, bool [channels]."""
-    unknown = set(keep) - {group.name for group in found.groups}
+    unknown = set(keep) - {group.name for group in channels.groups}
     if unknown:
-        raise ValueError(f"no groups of this graph: {sorted(unknown)}")
+        raise ValueError(f"not groups of this graph: {sorted(unknown)}")
     units = []
-    for group in found.groups:
+    for group in channels.groups:
         kept = np.asarray(keep.get(group.name, range(group.size)), int)
         if not kept.size or kept[0] < 0 or kept[-1] >= group.size or (np.diff(kept) <= 0).any():
             raise ValueError(f"{group.name}: {kept.tolist()} are not ascending units of {group.size}, at least one")
         units.append(np.isin(np.arange(group.size), kept))
-    # one more behind the last, which NEVER (−1) finds
+    # one more behind the last, which is where NEVER (−1) points
     stays = np.concatenate([*units, [True]]).astype(bool)
     assert NEVER == -1
-    return {name: stays[places] for name, places in found.of_tensor.items()}
+    return {name: stays[places] for name, places in channels.of_tensor.items()}
