@@ -274,8 +274,8 @@ def test_a_broadcast_operator_runs_alone_and_where_the_model_is_cut(operation: A
 @pytest.mark.parametrize(
     ("operation", "kernel", "message"),
     [
-        (Conv2D((1, 1), "valid"), ("kernel", (9, 1, 4, 2)), "without a value"),
-        (MaxPool((9, 9), (1, 1), "valid"), None, "without a value"),
+        (Conv2D((1, 1), "valid"), ("kernel", (9, 1, 4, 2)), "which holds no value"),
+        (MaxPool((9, 9), (1, 1), "valid"), None, "which holds no value"),
         (Conv2D((1, 1), "valid"), ("kernel", (4, 2)), "needs 4 axes"),
         (DepthwiseConv2D((1, 1), "valid"), ("kernel", (1, 1, 4, 1)), "it has no depthwise_kernel"),
         (Reshape((5, 5)), None, "cannot take the shape"),
