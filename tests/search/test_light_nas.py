@@ -164,7 +164,7 @@ def test_a_latency_is_the_sum_over_the_operators_and_limits_the_search(tmp_path:
     with pytest.raises(UserError, match=r"give the program one \(--latency\)"):
         space(**keys).refused((0, 0))
     table_of({}, path)
-    with pytest.raises(UserError, match=r"the table of latencies, of device test, has no .*measure it again"):
+    with pytest.raises(UserError, match=r"the latency table of device test has no entry for .*measure it again"):
         LightNASSpace(begun, begun.config.light_nas).size((2, 1))
     path.write_text("{}")
     with pytest.raises(UserError, match="is damaged"):

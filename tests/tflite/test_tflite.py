@@ -117,7 +117,7 @@ def test_widths_without_kernels_and_unknown_operations_are_all_named():
         activation_scales={**graph.activation_scales, "pool": ActivationScale(16, 0.1)},
     )
     dynamic = replace(graph, activation_scales={**graph.activation_scales, "logits": ActivationScale(8, None)})
-    with pytest.raises(UserError, match=r"logits \(its scale is found anew"):
+    with pytest.raises(UserError, match=r"logits \(its scale is computed for each picture"):
         lower(dynamic, "")
     with pytest.raises(UserError, match=r"conv_bn \(BatchNorm\).*conv/kernel \(4-bit.*pool \(16-bit"):
         lower(wide, "")

@@ -25,7 +25,7 @@ from qatflow.tflite.check import check_model
 from qatflow.tflite.device_rules import broken_rules
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
-from qatflow.trial.lowering import lower_on_trial
+from qatflow.trial.int8_model import lower_on_trial
 from qatflow.trial.start import try_lowering
 
 SETTINGS = QuantSettings(8, 8, "abs_max", "moving_average_abs_max")
@@ -83,7 +83,7 @@ def test_the_trial_ends_where_what_is_exported_ends():
 
 def test_values_that_are_no_numbers_are_named_by_the_layer():
     graph = with_weight(small_graph(), "left/bias", np.float32([0, np.inf, 0, 0]))
-    with pytest.raises(UserError, match="left_bn makes values that are no finite numbers"):
+    with pytest.raises(UserError, match="left_bn computes values that are not finite numbers"):
         lower_on_trial(graph, SETTINGS, pictures(2))
 
 
@@ -98,14 +98,14 @@ def test_a_training_whose_model_no_device_could_run_does_not_begin(digits: Path,
     strategy = "{class: QuantizationStrategy, float_model_save_path: out, %s}"
     yaml.write_text(f"strategies: {{q: {strategy % 'weight_bits: 8'}}}\ncompressor: {{epoch: 1, strategies: [q]}}\n")
     section = CompressSection.model_validate({"config": str(yaml)})
-    with pytest.raises(UserError, match=r"before training, the way to the device was tried.*norm \(BatchNorm\)"):
+    with pytest.raises(UserError, match=r"before training, the path to the device was tried.*norm \(BatchNorm\)"):
         compress(tmp_path / "pretrained", digits, section, tmp_path / "work", tmp_path / "out", 1, 1, ["elu"])
     assert not (tmp_path / "work").exists() and not (tmp_path / "out").exists()
 
 
 def test_pictures_that_are_not_there_are_one_message(digits: Path, tmp_path: Path):
     with pytest.raises(
-        UserError, match=r"the trial broke \(status 1\): .*FileNotFoundError.*no_data|no_data"
+        UserError, match=r"the trial crashed \(status 1\): .*FileNotFoundError.*no_data|no_data"
     ) as caught:
         try_lowering(for_digits(), {"skip_pattern": []}, tmp_path / "no_data" / "manifest.json")
     assert len(str(caught.value).splitlines()) == 1
@@ -120,7 +120,7 @@ def test_optimize_writes_nothing_that_the_device_could_not_run(name: str, tmp_pa
     least = ActivationScale(8, float(np.float32(1e-9)))
     broken, _ = silence(replace(graph, activation_scales={**graph.activation_scales, name: least}))
     save(broken, tmp_path / "broken", "float")
-    with pytest.raises(UserError, match=f"no int8 kernel can write {name.split('_')[0]} in a scale as small as it has"):
+    with pytest.raises(UserError, match=f"the scale of {name.split('_')[0]} is too small for any int8 kernel"):
         optimize(tmp_path / "broken/model", tmp_path / "broken/weights", None, tmp_path / "never")
     assert not (tmp_path / "never").exists()
 

@@ -1,4 +1,4 @@
-"""A .tflite file put together tensor by tensor and operator by operator (schema version 3)."""
+"""Builds a .tflite file tensor by tensor and operator by operator (schema version 3)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +45,7 @@ class ModelBuilder:
             shape: with the batch.
             dtype: NumPy type.
             scale: float32 [1] or [channels]. None for a tensor that is not quantised.
-            axis: of the channels, where there is a scale for each.
+            axis: of the channels, if there is a scale per channel.
             data: contents of a constant.
             zero_point: the integer that stands for 0.
         """
@@ -71,10 +71,10 @@ class ModelBuilder:
 
         Args:
             name: of the builtin operator, as `CONV_2D`.
-            inputs: indices of tensors; −1 for one left out.
+            inputs: indices of tensors; −1 for an optional one that is missing.
             outputs: indices of tensors.
             options: options object of the schema's object API, or None.
-            version: of the operator: the oldest that has what is used, so that older run-times accept it.
+            version: of the operator: the oldest that supports what is used, so that older run-times accept it.
         """
         code = (getattr(schema.BuiltinOperator, name), version)
         if code not in self._codes:
@@ -89,7 +89,7 @@ class ModelBuilder:
         self._operators.append(operator)
 
     def metadata(self, name: str, content: bytes) -> None:
-        """Add a named blob that run-times pass over."""
+        """Add a named blob, which run-times ignore."""
         entry = schema.MetadataT()
         entry.name = name
         entry.buffer = self._buffer(content)
@@ -149,12 +149,12 @@ def _operator_code(code: int, version: int) -> Any:
 
 
 def signature(inputs: Sequence[tuple[str, int]], outputs: Sequence[tuple[str, int]]) -> Any:
-    """Return a `SignatureDefT`: what LiteRT knows inputs and outputs by; arguments as `ModelBuilder.pack`."""
-    made = schema.SignatureDefT()
-    made.signatureKey = SIGNATURE
-    made.inputs = [_tensor_map(*entry) for entry in inputs]
-    made.outputs = [_tensor_map(*entry) for entry in outputs]
-    return made
+    """Return a `SignatureDefT`, by which LiteRT names inputs and outputs; arguments as `ModelBuilder.pack`."""
+    definition = schema.SignatureDefT()
+    definition.signatureKey = SIGNATURE
+    definition.inputs = [_tensor_map(*entry) for entry in inputs]
+    definition.outputs = [_tensor_map(*entry) for entry in outputs]
+    return definition
 
 
 def _tensor_map(name: str, index: int) -> Any:

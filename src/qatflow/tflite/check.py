@@ -1,4 +1,4 @@
-"""A .tflite model held to what device and host ask for, loaded and run, before anybody says that it is done."""
+"""The last check of a .tflite model: against the rules of device and host, then loaded and run."""
 
 from typing import Any
 
@@ -12,30 +12,30 @@ from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.lower import lower
 from qatflow.tflite.read import operators
 
-ADVICE = "name the layer in model.keep_in_float, so that it runs in float, or replace it"
+ADVICE = "name the layer in model.keep_in_float to run it in float, or replace it"
 
 
 def check_model(content: bytes, graph: Graph | None = None, picture: np.ndarray | None = None) -> None:
-    """Raise where a model could not run on the device.
+    """Raise if a model could not run on the device.
 
     Args:
         content: bytes of a .tflite file.
-        graph: what it was lowered from, after the passes, by which a layer can be named; None: it is not of a graph.
-        picture: float32, to run it on; None, or of another shape than the input: noise.
+        graph: the graph it was lowered from, after the passes, so that a layer can be named; None: there is none.
+        picture: float32, to run it on; None, or one of another shape than the input: noise is used.
 
     Raises:
         UserError: the program on the device would refuse it, a tensor's scale is smaller than its kernel can write,
-            LiteRT cannot load or run it, or its outputs are no finite numbers.
+            LiteRT cannot load or run it, or its outputs are not finite numbers.
     """
     broken = broken_rules(content) if graph is None or len(graph.outputs) == 1 else []
     if broken:
         raise UserError(f"the device would refuse the model: {'; '.join(broken)}")
     least = too_small(operators(content))
     if least:
-        # LiteRT would not say so: it ends the process, or computes something else
+        # LiteRT would not report it: it ends the process, or computes something else
         raise UserError(
-            f"no int8 kernel can write {', '.join(least)} in a scale as small as it has: its values are all zero, or "
-            f"nearly. Train again, or {ADVICE}"
+            f"the scale of {', '.join(least)} is too small for any int8 kernel: its values are all (nearly) zero. "
+            f"Train again, or {ADVICE}"
         )
     problem = _run(content, picture)
     if problem:
@@ -45,24 +45,24 @@ def check_model(content: bytes, graph: Graph | None = None, picture: np.ndarray 
 
 
 def _run(content: bytes, picture: np.ndarray | None) -> str:
-    """Return what goes wrong when a model is loaded and run once, with XNNPACK as on the device; empty: nothing."""
+    """Return what goes wrong when a model is loaded and run once, with XNNPACK as on the device; empty if nothing."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         interpreter: Any = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()
-        for place, given in enumerate(interpreter.get_input_details()):
-            interpreter.set_tensor(given["index"], _values(given, picture, place))
+        for place, details in enumerate(interpreter.get_input_details()):
+            interpreter.set_tensor(details["index"], _values(details, picture, place))
         interpreter.invoke()
-        outputs = [interpreter.get_tensor(made["index"]) for made in interpreter.get_output_details()]
+        outputs = [interpreter.get_tensor(details["index"]) for details in interpreter.get_output_details()]
     except (ValueError, RuntimeError) as error:
         return str(error).splitlines()[0]
     finite = all(np.isfinite(values).all() for values in outputs if values.dtype == np.float32)
-    return "" if finite else "its outputs are no finite numbers"
+    return "" if finite else "its outputs are not finite numbers"
 
 
-def _values(given: dict[str, Any], picture: np.ndarray | None, seed: int) -> np.ndarray:
-    shape, dtype = tuple(int(size) for size in given["shape"]), np.dtype(given["dtype"])
+def _values(details: dict[str, Any], picture: np.ndarray | None, seed: int) -> np.ndarray:
+    shape, dtype = tuple(int(size) for size in details["shape"]), np.dtype(details["dtype"])
     if picture is not None and dtype == np.float32 and picture.size == np.prod(shape):
         return picture.reshape(shape)
     random = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def _values(given: dict[str, Any], picture: np.ndarray | None, seed: int) -> np.
 
 
 def _first_that_fails(graph: Graph, picture: np.ndarray | None) -> str | None:
-    """Return the first node up to which the model cannot run; None where each part of it can."""
+    """Return the first node such that the model up to it cannot run; None if every such part can."""
     for node in graph.nodes:
         if not node.inputs:
             continue

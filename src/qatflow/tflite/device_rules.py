@@ -1,7 +1,7 @@
-"""What the program on the device refuses of a .tflite file before LiteRT sees it.
+"""Rules by which the program on the device refuses a .tflite file before LiteRT sees it.
 
-Of the rules in `demo/cxx/mobile_light/model_check.cc` and `light_predictor.cc` those that a file can break that is not
-damaged: here, so that it is known before the file is sent.
+These are the rules of `demo/cxx/mobile_light/model_check.cc` and `light_predictor.cc` that an undamaged file can break,
+checked here so that the problem is known before the file is sent.
 """
 
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ ZERO_POINTS = {schema.TensorType.INT8: (-128, 127), schema.TensorType.UINT8: (0,
 
 
 def broken_rules(content: bytes) -> list[str]:
-    """Return a line for each rule that a .tflite file breaks, with the tensor's name; empty: the device takes it."""
+    """Return a line for each rule that a .tflite file breaks, with the tensor; empty if the device accepts it."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     if model.version != VERSION:
-        return [f"it is of version {model.version} of the .tflite format, and version {VERSION} is read"]
+        return [f"it has version {model.version} of the .tflite format, but the device reads version {VERSION}"]
     graph = model.subgraphs[0]
-    found = [line for tensor in graph.tensors for line in _tensor(tensor)]
+    broken = [line for tensor in graph.tensors for line in _tensor(tensor)]
     for kind, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
         if len(tensors) != 1:
-            found.append(f"it has {len(tensors)} {kind}, and the device takes one")
-    made = {int(index) for operator in graph.operators for index in operator.outputs}
-    found += [f"no operator makes {_name(graph.tensors[i])}, its output" for i in graph.outputs if int(i) not in made]
-    return found
+            broken.append(f"it has {len(tensors)} {kind}, but the device takes one")
+    computed = {int(index) for operator in graph.operators for index in operator.outputs}
+    missing = [i for i in graph.outputs if int(i) not in computed]
+    return [*broken, *(f"no operator computes its output {_name(graph.tensors[i])}" for i in missing)]
 
 
 def _tensor(tensor: Any) -> Iterator[str]:
     shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
     if len(shape) > MOST_DIMENSIONS:
-        yield f"{_name(tensor)} has {len(shape)} dimensions, and the device takes {MOST_DIMENSIONS}"
+        yield f"{_name(tensor)} has {len(shape)} dimensions, but the device takes at most {MOST_DIMENSIONS}"
     if prod(max(size, 1) for size in shape) > MOST_ELEMENTS:
         yield f"{_name(tensor)} has more than 2^26 elements: use smaller pictures (data.preprocessing.size)"
     quantization = tensor.quantization
@@ -47,7 +47,7 @@ def _tensor(tensor: Any) -> Iterator[str]:
     low, high = ZERO_POINTS.get(tensor.type, (-32768, 32767))
     zeros = np.asarray([] if zero_point is None else zero_point, np.int64)
     if ((zeros < low) | (zeros > high)).any():
-        yield f"{_name(tensor)} has a zero point that is none of its integers"
+        yield f"{_name(tensor)} has a zero point outside the range of its integers"
 
 
 def _name(tensor: Any) -> str:

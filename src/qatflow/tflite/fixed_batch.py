@@ -1,4 +1,4 @@
-"""A model whose batch is open, made one with a batch of 1: TensorFlow's converter writes `shape_signature [-1, …]`."""
+"""Fixes an open batch size at 1: TensorFlow's converter writes `shape_signature [-1, …]`."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -8,21 +8,21 @@ from qatflow.tflite.builder import packed
 from qatflow.tflite.run import Model
 
 COMPARED = 8
-"""Random pictures on which the model must compute the same before and after."""
+"""Number of random pictures for which the model must give equal outputs before and after."""
 
 
 def with_fixed_batch(content: bytes, where: str) -> bytes:
-    """Return the .tflite file with a batch of 1, where its batch is open; else the same bytes.
+    """Return the .tflite file with a batch of 1 if its batch is open, else the same bytes.
 
-    The shapes of all tensors become those that the converter wrote for one picture, and no other is foreseen any more.
-    LiteRT has no part in it: what it cannot load is found out by `tflite.check` first, then `check_same` compares.
+    All tensors keep the shapes that the converter wrote for one picture, and no other size is possible any more. LiteRT
+    is not used here: run `check.check_model` on the result first, then compare with `check_same`.
 
     Args:
-        content: a model; one of several inputs or outputs is left as it is.
+        content: a model; one with several inputs or outputs is left as it is.
         where: the file, for messages.
 
     Raises:
-        UserError: the batch is another than 1, or another size than the batch is open.
+        UserError: the batch is fixed at another size than 1, or a size other than the batch is open.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
@@ -31,15 +31,15 @@ def with_fixed_batch(content: bytes, where: str) -> bytes:
     for role, index in (("input", graph.inputs[0]), ("output", graph.outputs[0])):
         tensor = graph.tensors[index]
         shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
-        foreseen = shape if tensor.shapeSignature is None else [int(size) for size in tensor.shapeSignature]
-        if not shape or min(foreseen[1:], default=1) < 1:
+        signature = shape if tensor.shapeSignature is None else [int(size) for size in tensor.shapeSignature]
+        if not shape or min(signature[1:], default=1) < 1:
             raise UserError(
-                f"{where}: the {role} has no fixed size ({foreseen or 'no shape at all'}): convert the model with "
-                "all of its input's shape given"
+                f"{where}: the {role} has no fixed size ({signature or 'no shape at all'}): convert the model with a "
+                "complete input shape"
             )
         if shape[0] != 1:
             raise UserError(f"{where}: the {role} has a batch of {shape[0]}: convert the model with a batch of 1")
-    changed = [tensor for one in model.subgraphs for tensor in one.tensors if tensor.shapeSignature is not None]
+    changed = [tensor for part in model.subgraphs for tensor in part.tensors if tensor.shapeSignature is not None]
     if not any(min(tensor.shapeSignature, default=1) < 1 for tensor in changed):
         return content
     for tensor in changed:
@@ -48,10 +48,10 @@ def with_fixed_batch(content: bytes, where: str) -> bytes:
 
 
 def check_same(before: bytes, after: bytes, where: str) -> None:
-    """Raise where two models do not have equal bits for random pictures.
+    """Raise if two models do not give bit-identical outputs for random pictures.
 
     Args:
-        before: the model as it came.
+        before: the original model.
         after: the same with a batch of 1.
         where: the file, for messages.
 
@@ -63,6 +63,5 @@ def check_same(before: bytes, after: bytes, where: str) -> None:
     pictures = first.input.from_real(random)
     if not np.array_equal(first.outputs(pictures), second.outputs(pictures)):
         raise UserError(
-            f"{where}: its batch is open, and with a batch of 1 it computes something else: convert the model with a "
-            "batch of 1"
+            f"{where}: its batch is open, and its outputs change with a batch of 1: convert the model with a batch of 1"
         )

@@ -1,4 +1,4 @@
-"""Tensors of a .tflite model that their kernels cannot write; the rule is that of `graph/kernel_bounds.py`."""
+"""Tensors of a .tflite model whose scale is too small for their kernels; see `graph/kernel_bounds.py` for the rule."""
 
 from collections.abc import Iterable
 
@@ -8,27 +8,27 @@ from qatflow.graph.kernel_bounds import LEAST_SCALE, least_scale
 from qatflow.tflite.read import WEIGHTED, Operator, Tensor
 
 SUMS = ("ADD", "SUB", "CONCATENATION", "QUANTIZE", "RELU", "RELU6", "LEAKY_RELU")
-"""Operators that bring each input to the scale of the output."""
+"""Operators that convert each input to the scale of the output."""
 INTEGERS = ("INT8", "UINT8")
 
 
 def too_small(operators: Iterable[Operator]) -> dict[str, float]:
-    """Return the least scale of each tensor whose own is smaller, by its name, in the order of the operators."""
-    found: dict[str, float] = {}
+    """Return, for each tensor whose scale is too small, the smallest possible scale, by name, in operator order."""
+    raised: dict[str, float] = {}
 
     def scale(tensor: Tensor) -> float:
-        return found.get(tensor.name, float(tensor.scale.max()))
+        return raised.get(tensor.name, float(tensor.scale.max()))
 
     for operator in operators:
-        made = operator.outputs[0]
-        if made.dtype not in INTEGERS or made.scale.size != 1:
+        output = operator.outputs[0]
+        if output.dtype not in INTEGERS or output.scale.size != 1:
             continue
-        given = [tensor for tensor in operator.inputs if tensor is not None and tensor.dtype in INTEGERS]
-        inputs = [scale(tensor) for tensor in given if tensor.data is None and tensor.scale.size == 1]
+        integers = [tensor for tensor in operator.inputs if tensor is not None and tensor.dtype in INTEGERS]
+        inputs = [scale(tensor) for tensor in integers if tensor.data is None and tensor.scale.size == 1]
         least = _least(operator, inputs)
-        if least > scale(made):
-            found[made.name] = least
-    return found
+        if least > scale(output):
+            raised[output.name] = least
+    return raised
 
 
 def _least(operator: Operator, inputs: list[float]) -> float:

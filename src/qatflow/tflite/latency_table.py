@@ -1,4 +1,4 @@
-"""A table of how long each operator takes on a device, and what it predicts for a model made of them."""
+"""A table of the latency of each operator on a device, and its prediction for a whole model."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,15 +15,15 @@ Unit = Literal["instructions", "ms"]
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Latencies of operators, as `device/measure_latency.py` finds them.
+    """Latencies of operators, as `device/run/operator_latency.py` measures them.
 
     Attributes:
-        unit: instructions of one inference, or milliseconds.
-        device: what measured them, as `DeviceDescription` tells it.
+        unit: instructions per inference, or milliseconds.
+        device: the device, as described by `DeviceDescription`.
         threads: of the run-time.
-        call: what an inference costs beside its operators; 0 where their own times were measured.
-        operators: latency of each, by `SingleOperator.key`.
-        warnings: why times are longer than the device can do.
+        call: cost of an inference beyond its operators; 0 if the operators' own times were measured.
+        operators: latency of each operator, by `SingleOperator.key`.
+        warnings: why the times may be longer than the device can achieve.
         provenance: what made the table.
     """
 
@@ -36,7 +36,7 @@ class LatencyTable:
     provenance: Mapping[str, Any]
 
     def predict(self, content: bytes) -> float:
-        """Return the latency of one inference of a .tflite model: that of the call and of each operator, summed.
+        """Return the latency of one inference of a .tflite model: the sum of the call and of each operator.
 
         Raises:
             UserError: the table lacks an operator of the model.
@@ -45,8 +45,8 @@ class LatencyTable:
         for operator in single_operators(content):
             if operator.key not in self.operators:
                 raise UserError(
-                    f"the table of latencies, of device {self.device['name']}, has no {operator.output} "
-                    f"({operator.key}): measure it again, with the settings that the model is made with"
+                    f"the latency table of device {self.device['name']} has no entry for {operator.output} "
+                    f"({operator.key}): measure it again, with the settings of the model"
                 )
             total += self.operators[operator.key]
         return total
@@ -61,14 +61,14 @@ def read_table(path: Path) -> LatencyTable:
     """Read what `write_table` wrote.
 
     Raises:
-        UserError: there is no such file, or it is none.
+        UserError: there is no such file, or it is not such a table.
     """
     try:
         value = read_sealed(path)
         if value.pop("format_version") != FORMAT:
-            raise UserError(f"{path} has another format: remove it, and it is measured again")
+            raise UserError(f"{path} has another format: remove it to measure it again")
         return LatencyTable(**{**value, "warnings": tuple(value["warnings"])})
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error!r}): remove it, and it is measured again") from error
+        raise UserError(f"{path} is damaged ({error!r}): remove it to measure it again") from error

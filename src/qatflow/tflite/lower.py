@@ -51,7 +51,7 @@ def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = No
         metadata: named blobs to store in it.
 
     Raises:
-        UserError: an operation, or a width, is not one that the run-time has; every such node is listed.
+        UserError: the run-time has no kernel for an operation or a width; all such nodes are listed.
     """
     problems = unsupported(graph)
     if problems:
@@ -68,17 +68,17 @@ def unsupported(graph: Graph) -> list[str]:
         f"{node.name} ({type(node.operation).__name__})" for node in graph.nodes if type(node.operation) not in LOWER
     ]
     problems += [
-        f"{name} ({scale.bits}-bit weights; the kernels take 8)"
+        f"{name} ({scale.bits}-bit weights; the kernels take 8 bits)"
         for name, scale in graph.weight_scales.items()
         if scale.bits != 8
     ]
     problems += [
-        f"{name} ({scale.bits}-bit activations; the kernels take 8)"
+        f"{name} ({scale.bits}-bit activations; the kernels take 8 bits)"
         for name, scale in graph.activation_scales.items()
         if scale.bits != 8
     ]
     problems += [
-        f"{name} (its scale is found anew for each picture; the kernels take a fixed one)"
+        f"{name} (its scale is computed for each picture; the kernels take a fixed one)"
         for name, scale in graph.activation_scales.items()
         if scale.scale is None
     ]

@@ -24,12 +24,12 @@ class Grid:
 
 
 class Lowering:
-    """A model on its way into a .tflite file: what `operators.LOWER` adds each node to.
+    """A .tflite model under construction, to which the functions of `operators.LOWER` add each node.
 
     Attributes:
         graph: the graph.
-        shapes: of each tensor, without the batch.
-        builder: the file.
+        shapes: shape of each tensor, without the batch.
+        builder: builds the file.
     """
 
     def __init__(self, graph: Graph):
@@ -57,7 +57,7 @@ class Lowering:
         return (1, *self.shapes[name])
 
     def as_float(self, name: str) -> int:
-        """Return the tensor in float32; where it has a scale, the rounded values that its readers had in training."""
+        """Return the tensor in float32; if it has a scale, with the rounded values that its readers saw in training."""
         if name not in self._grids:
             return self._float[name]
         if name not in self._rounded:
@@ -67,7 +67,7 @@ class Lowering:
         return self._rounded[name]
 
     def as_int8(self, name: str, grid: Grid | None = None) -> int:
-        """Return the tensor in int8, quantised if need be; with `grid`, of that scale and zero point."""
+        """Return the tensor in int8, quantised if needed; with `grid`, in that scale and zero point."""
         if name not in self._int8:
             source = self._float[name]
             index = self.new_int8(name, self._grids[name])
@@ -89,12 +89,12 @@ class Lowering:
         return self._other_grids[key]
 
     def new_float(self, name: str) -> int:
-        """Add the tensor that a node makes in float32."""
+        """Add the output tensor of a node in float32."""
         self._float[name] = self.builder.tensor(name, self.shape(name), np.float32)
         return self._float[name]
 
     def new_int8(self, name: str, grid: Grid) -> int:
-        """Add the tensor that a node makes in int8."""
+        """Add the output tensor of a node in int8."""
         self._grids[name] = grid
         self._int8[name] = self.builder.tensor(
             f"{name}/int8" if name in self._float else name,
@@ -120,16 +120,16 @@ class Lowering:
         float_version: int = 1,
         one_grid: bool = False,
     ) -> None:
-        """Add an operator without weights: in int8 where its tensor has a scale, or where it passes one through.
+        """Add an operator without weights: in int8 if its output has a scale, or takes it from its input.
 
         Args:
             node: the node.
             operator: builtin name.
             options: of the operator.
-            extra: constants behind its inputs.
+            extra: constants that follow its inputs.
             int8_version: of the operator in int8.
             float_version: of the operator in float32.
-            one_grid: the kernel takes inputs of the output's scale and zero point alone; others are requantised.
+            one_grid: whether the inputs must have the output's scale and zero point; others are then requantised.
         """
         sources = [self._grids.get(name) for name in node.inputs]
         grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
@@ -157,7 +157,7 @@ class Lowering:
             self.builder.operator(operator, [self.as_float(source), *weights], [self.new_float(node.name)], options)
             return
         if source not in self._grids or node.name not in self._grids:
-            raise UserError(f"{node.name}: its weights are int8 but the tensor it reads or makes has no scale")
+            raise UserError(f"{node.name}: its weights are int8 but its input or output has no scale")
         scale = self._fitting(node, kernel, axis, bias, known.scale)
         step = scale.astype(np.float64) * self._grids[source].scale
         weights = [
@@ -169,9 +169,9 @@ class Lowering:
         self.builder.operator(operator, inputs, [output], options, int8_version)
 
     def _fitting(self, node: Node, kernel: np.ndarray, axis: int, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """Return the scale with that of channels that are all zero raised to what the kernels can run.
+        """Return the scale, raised to what the kernels can run in channels whose weights are all zero.
 
-        One scale for all channels becomes one a channel where some have to be raised.
+        A single scale becomes one per channel if some have to be raised.
         """
         least = least_scale(bias, self._grids[node.inputs[0]].scale, self._grids[node.name].scale)
         small = np.flatnonzero(scale < least)
@@ -180,8 +180,8 @@ class Lowering:
         filled = [int(channel) for channel in small if np.take(kernel, channel, axis).any()]
         if filled:
             raise UserError(
-                f"{node.name}: in the channels {filled} the kernel's scale is so small that the bias beside it does "
-                "not fit int32; training sets such kernels to zero: train again"
+                f"{node.name}: in the channels {filled} the kernel's scale is so small that the bias does not fit "
+                "int32; training sets such kernels to zero: train again"
             )
         raised = np.broadcast_to(scale, least.shape).copy()
         raised[small] = np.nextafter(least[small].astype(np.float32), np.float32(np.inf))

@@ -1,4 +1,4 @@
-"""How each operation of a graph becomes an operator of TensorFlow Lite: one function an operation, one table."""
+"""How each operation of a graph becomes an operator of TensorFlow Lite: one function per operation, in one table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +96,7 @@ def _multiply(lowering: Lowering, node: Node) -> None:
 def _concat(lowering: Lowering, node: Node) -> None:
     options = schema.ConcatenationOptionsT()
     options.axis = len(lowering.shape(node.name)) - 1
-    # the int8 kernel copies: what has another scale is brought to the output's beforehand
+    # the int8 kernel copies, so inputs with another scale are converted to the output's scale first
     lowering.simple(node, "CONCATENATION", options, int8_version=2, one_grid=True)
 
 

@@ -1,4 +1,4 @@
-"""What a .tflite file says: its operators, and the types, scales and contents of their tensors."""
+"""Reads a .tflite file: its operators, and the types, scales and contents of their tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class Tensor:
         name: as stored.
         shape: with the batch.
         dtype: type of its values.
-        scale: float32 [1] or [channels]; empty where it is not quantised.
-        zero_point: int64, as many as scales.
-        axis: of the channels, where there is a scale for each.
-        data: contents of a constant; None for the rest.
+        scale: float32 [1] or [channels]; empty if it is not quantised.
+        zero_point: int64, as many as there are scales.
+        axis: of the channels, if there is a scale per channel.
+        data: contents of a constant; None for other tensors.
     """
 
     name: str
@@ -48,18 +48,16 @@ def operators(content: bytes) -> list[Operator]:
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     subgraph = model.subgraphs[0]
     tensors = [_tensor(entry, model) for entry in subgraph.tensors]
-    found = []
-    for operator in subgraph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        found.append(
-            Operator(
-                OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)],
-                code.version,
-                tuple(tensors[i] if i >= 0 else None for i in operator.inputs),
-                tuple(tensors[i] for i in operator.outputs),
-            )
+    codes = [model.operatorCodes[operator.opcodeIndex] for operator in subgraph.operators]
+    return [
+        Operator(
+            OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)],
+            code.version,
+            tuple(tensors[i] if i >= 0 else None for i in operator.inputs),
+            tuple(tensors[i] for i in operator.outputs),
         )
-    return found
+        for code, operator in zip(codes, subgraph.operators, strict=True)
+    ]
 
 
 def inputs(content: bytes) -> list[Tensor]:
@@ -70,20 +68,20 @@ def inputs(content: bytes) -> list[Tensor]:
 
 
 def probabilities_end(content: bytes) -> list[str]:
-    """Return the names of what a model of one output ends in: a softmax or sigmoids, and the reshapes behind.
+    """Return the names of the tensors at the end of a model with one output: softmax or sigmoids, reshapes behind it.
 
-    The list is empty where it ends in something else.
+    The list is empty if the model ends in something else.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     subgraph = model.subgraphs[0]
     made_by = {int(index): operator for operator in subgraph.operators for index in operator.outputs}
-    place, found = int(subgraph.outputs[0]), []
+    place, names = int(subgraph.outputs[0]), []
     while place in made_by:
         code = model.operatorCodes[made_by[place].opcodeIndex]
         kind = OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        found.append(str(subgraph.tensors[place].name, "utf-8"))
+        names.append(str(subgraph.tensors[place].name, "utf-8"))
         if kind in ("SOFTMAX", "LOGISTIC"):
-            return found
+            return names
         if kind != "RESHAPE":
             break
         place = int(made_by[place].inputs[0])

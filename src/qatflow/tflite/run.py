@@ -1,4 +1,4 @@
-"""A .tflite model executed on the host by LiteRT.
+"""Runs a .tflite model on the host with LiteRT.
 
 The Interpreter of ai_edge_litert and the C API that the demo uses give equal bits: both run XNNPACK's kernels.
 """
@@ -31,7 +31,7 @@ class TensorType:
     zero_point: int
 
     def from_real(self, values: np.ndarray) -> np.ndarray:
-        """Return float32 values in this type: rounded to the nearest step (ties to even) and clipped."""
+        """Return float32 values converted to this type: rounded to the nearest step (ties to even) and clipped."""
         if self.dtype == np.float32:
             return values.astype(np.float32)
         steps = np.rint(values / np.float32(self.scale)) + self.zero_point
@@ -56,7 +56,7 @@ class Model:
             threads: threads of the kernels.
 
         Raises:
-            UserError: the file is missing, is no model that LiteRT can run, or has several inputs or outputs.
+            UserError: the file is missing, LiteRT cannot run it, or it has several inputs or outputs.
         """
         from ai_edge_litert.interpreter import Interpreter
 
@@ -88,7 +88,7 @@ class Model:
             UserError: the rows are not the model's inputs.
         """
         if inputs[0].size != np.prod(self.input.shape):
-            raise UserError(f"{self.name} takes {self.input.shape}, and the pictures are {inputs[0].shape}")
+            raise UserError(f"{self.name} takes {self.input.shape}, but the pictures are {inputs[0].shape}")
         results = np.empty((len(inputs), int(np.prod(self.output.shape))), self.output.dtype)
         for row, tensor in zip(results, inputs, strict=True):
             self._interpreter.set_tensor(self._input_index, tensor.reshape(self.input.shape))
@@ -97,21 +97,23 @@ class Model:
         return results
 
     def probabilities(self, pictures: np.ndarray, classes: int) -> np.ndarray:
-        """Return the outputs for pictures, float32 [n, …], of a classifier: [n, classes] of the output's type.
+        """Return a classifier's outputs for pictures, float32 [n, …]: [n, classes] of the output's type.
 
         Raises:
-            UserError: the model has not one output a class: it is cut at an inner layer, or is of other data.
+            UserError: the model does not have one output per class: it is cut at an inner layer, or made for other
+                data.
         """
-        found = int(np.prod(self.output.shape))
-        if found != classes:
+        outputs = int(np.prod(self.output.shape))
+        if outputs != classes:
             raise UserError(
-                f"{self.name} has {found} outputs and the data {classes} classes, so no accuracy can be told: a model "
-                "that save_out_nodes ends at an inner layer can be exported and optimised (targets export, optimize)"
+                f"{self.name} has {outputs} outputs but the data has {classes} classes, so its accuracy cannot be "
+                "measured: a model that save_out_nodes ends at an inner layer can only be exported and optimised "
+                "(targets export, optimize)"
             )
         return self.outputs(self.input.from_real(pictures))
 
     def milliseconds(self, repeats: int, warmup: int = 10) -> np.ndarray:
-        """Return the time of each of `repeats` runs on an all-ones picture, in ms (float64 [repeats])."""
+        """Return the times of `repeats` runs on a picture of ones, in ms (float64 [repeats])."""
         self._interpreter.set_tensor(self._input_index, np.ones(self.input.shape, self.input.dtype))
         times = []
         for _ in range(warmup + repeats):

@@ -1,4 +1,4 @@
-"""The operators of a .tflite model, each as a model of its own: what a table of latencies is measured with."""
+"""Each operator of a .tflite model as a model of its own, from which a latency table is measured."""
 
 import json
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ NUMPY_TYPES = {
 
 @dataclass(frozen=True)
 class SingleOperator:
-    """An operator as it stands in a model.
+    """An operator of a model.
 
     Attributes:
-        output: name of the tensor it makes.
-        key: what its time depends on, as text: kind, version, options, and the types and shapes of its tensors; of
-            constants that are not weights (axes, amounts of padding) their values too.
+        output: name of its output tensor.
+        key: everything its time depends on, as text: kind, version, options, types and shapes of its tensors, and the
+            values of constants that are not weights (axes, amounts of padding).
     """
 
     output: str
@@ -35,45 +35,45 @@ class SingleOperator:
     _place: int
 
     def model(self) -> bytes:
-        """Return a .tflite model of this operator alone, of one input and one output, of the same types and scales.
+        """Return a .tflite model of this operator alone, with one input and one output, the same types and scales.
 
-        A second tensor that it reads is a constant, of zeros.
+        A second input tensor becomes a constant of zeros.
         """
         source = self._model.subgraphs[0]
         operator = copy(source.operators[self._place])
         tensors: list[Any] = []
         buffers: list[Any] = [schema.BufferT()]
         places: list[int] = []
-        given = -1
+        source_place = -1
         for index in map(int, operator.inputs):
             if index < 0:
                 places.append(-1)
                 continue
             tensor = copy(source.tensors[index])
             data = self._model.buffers[tensor.buffer].data
-            if data is None and given >= 0:
+            if data is None and source_place >= 0:
                 data = np.zeros(tuple(tensor.shape), NUMPY_TYPES[tensor.type]).view(np.uint8).reshape(-1)
             tensor.buffer = 0
             places.append(len(tensors))
             if data is None:
-                given = places[-1]
+                source_place = places[-1]
             else:
                 tensor.buffer = len(buffers)
                 buffers.append(schema.BufferT())
                 buffers[-1].data = data
             tensors.append(tensor)
-        made = copy(source.tensors[int(operator.outputs[0])])
-        made.buffer = 0
-        tensors.append(made)
+        output = copy(source.tensors[int(operator.outputs[0])])
+        output.buffer = 0
+        tensors.append(output)
         code = self._model.operatorCodes[operator.opcodeIndex]
         operator.opcodeIndex = 0
         operator.inputs = np.asarray(places, np.int32)
         operator.outputs = np.asarray([len(tensors) - 1], np.int32)
-        return _model(code, operator, tensors, buffers, given)
+        return _model(code, operator, tensors, buffers, source_place)
 
 
 def single_operators(content: bytes) -> Iterator[SingleOperator]:
-    """Yield the operators of a model, in order of execution; each has one output, and reads at least one tensor."""
+    """Yield the operators of a model in order of execution; each must have one output and at least one input tensor."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     subgraph = model.subgraphs[0]
     for place, operator in enumerate(subgraph.operators):
@@ -106,17 +106,17 @@ def _form(model: Any, tensor: Any) -> list[Any]:
     return form
 
 
-def _model(code: Any, operator: Any, tensors: list[Any], buffers: list[Any], given: int) -> bytes:
+def _model(code: Any, operator: Any, tensors: list[Any], buffers: list[Any], source_place: int) -> bytes:
     subgraph = schema.SubGraphT()
     subgraph.name = "main"
     subgraph.tensors, subgraph.operators = tensors, [operator]
-    subgraph.inputs = np.asarray([given], np.int32)
+    subgraph.inputs = np.asarray([source_place], np.int32)
     subgraph.outputs = operator.outputs
     model = schema.ModelT()
     model.version = 3
     model.description = "qatflow: one operator"
     model.operatorCodes, model.subgraphs, model.buffers = [code], [subgraph], buffers
-    # as whole models have it: LiteRT does more at each run where there is one
-    names = [(tensors[place].name.decode(), place) for place in (given, len(tensors) - 1)]
+    # as in whole models: LiteRT does more work per run if there is a signature
+    names = [(tensors[place].name.decode(), place) for place in (source_place, len(tensors) - 1)]
     model.signatureDefs = [signature(names[:1], names[1:])]
     return packed(model)

@@ -1,4 +1,4 @@
-"""Every tensor of a .tflite model, executed on the host."""
+"""Runs a .tflite model on the host so that every tensor can be read."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Tensors:
-    """A model whose every tensor can be read after a run: LiteRT's kernels without XNNPACK, one thread.
+    """A model of which every tensor can be read after a run: LiteRT's kernels without XNNPACK, one thread.
 
     Attributes:
         index: LiteRT's number of each tensor, by its name.
@@ -30,6 +30,6 @@ class Tensors:
         self._interpreter.invoke()
 
     def value(self, name: str) -> np.ndarray:
-        """Return a tensor as the last run left it, with the batch of 1."""
-        found: np.ndarray = self._interpreter.get_tensor(self.index[name])
-        return found
+        """Return a tensor of the last run, with the batch of 1."""
+        values: np.ndarray = self._interpreter.get_tensor(self.index[name])
+        return values

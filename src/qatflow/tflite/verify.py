@@ -1,4 +1,4 @@
-"""The optimised model read back and held to what was promised."""
+"""Reads the optimised model back and compares it with the graph it was made from."""
 
 import numpy as np
 
@@ -15,19 +15,19 @@ def verify(graph: Graph, content: bytes) -> list[Operator]:
         content: bytes of the model.
 
     Raises:
-        UserError: the graph is quantised and a conv, depthwise conv or dense runs in float, or its integers are not
-            those of the graph; the operator is named.
+        UserError: the graph is quantised and a conv, depthwise conv or dense layer runs in float, or its integers are
+            not those of the graph; names the operator.
     """
-    found = operators(content)
+    every = operators(content)
     if not graph.weight_scales:
-        return found
-    weighted = [operator for operator in found if operator.name in WEIGHTED]
+        return every
+    weighted = [operator for operator in every if operator.name in WEIGHTED]
     kernels = {node.kernel: node for node in graph.nodes if node.kernel in graph.weight_scales}
     for operator in weighted:
         source, kernel, *_ = operator.inputs
         assert source is not None and kernel is not None and kernel.data is not None
         if kernel.name not in kernels:
-            continue  # left in float by the compress YAML, which the graph says by having no scale for it
+            continue  # left in float by the compress YAML: the graph has no scale for it
         types = {source.dtype, kernel.dtype, operator.outputs[0].dtype}
         if types != {"INT8"}:
             raise UserError(
@@ -42,4 +42,4 @@ def verify(graph: Graph, content: bytes) -> list[Operator]:
             raise UserError(f"{operator.name} {node.name}: its integers are not those of training; this is a bug")
     if kernels:
         raise UserError(f"layers {sorted(node.name for node in kernels.values())} are missing from the optimised model")
-    return found
+    return every

@@ -1,1 +1,1 @@
-"""The way to the device tried before a training: a program of its own, which `start.py` runs."""
+"""The path of a graph to the device, tried before a training starts: programs of their own, which `start.py` runs."""

@@ -1,4 +1,7 @@
-"""Run the float .tflite of a graph on pictures: their folder comes as JSON on standard input, a problem as one line."""
+"""Program that runs the float .tflite of a graph on pictures.
+
+The folder of graph and pictures comes as JSON on standard input; a problem is printed as one line.
+"""
 
 import json
 import sys
@@ -14,7 +17,7 @@ from qatflow.trial.start import OUTPUTS, PICTURES
 
 
 def main() -> int:
-    """Return 0 where the model runs, else 1, with the problem on standard output."""
+    """Return 0 if the model runs, else 1, with the problem on standard output."""
     folder = Path(json.load(sys.stdin)["graph"])
     try:
         model = Model(convert(load(folder)).content)

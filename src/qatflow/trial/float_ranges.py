@@ -1,4 +1,4 @@
-"""The ranges of a float graph's tensors over pictures, without TensorFlow: by LiteRT, of its float model."""
+"""The ranges of a float graph's tensors over pictures, as LiteRT computes them: no TensorFlow is needed."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -13,38 +13,38 @@ from qatflow.tflite.tensors import Tensors
 
 
 def float_ranges(graph: Graph, tensors: Collection[str], pictures: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Return least and greatest value of some tensors, by their nodes' names.
+    """Return the smallest and largest value of some tensors, by node name.
 
     Args:
         graph: float.
-        tensors: names of the nodes, each of which ends what the device computes as one.
+        tensors: names of the nodes; each must be the last of those that the device computes together.
         pictures: float32 [n, height, width, channels].
 
     Raises:
         UserError: the run-time has no kernel for an operation (all such nodes are listed), or a tensor holds values
-            that are no finite numbers.
+            that are not finite numbers.
     """
-    # a scale for each tensor, whose object tells what the passes have called it
+    # a scale object for each tensor, by which it is recognised after the passes have renamed it
     marks = {name: ActivationScale(8, 1.0) for name in tensors}
     folded, _ = run_all(replace(graph, activation_scales=marks))
     names = {id(mark): name for name, mark in folded.activation_scales.items()}
     model = Tensors(lower(replace(folded, activation_scales={}), "qatflow"))
-    found: dict[str, tuple[float, float]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
     for picture in pictures:
         model.run(picture)
         for node in graph.nodes:
             if node.name in marks:
                 values = model.value(names[id(marks[node.name])])
                 _check(node.name, values)
-                low, high = found.get(node.name, (np.inf, -np.inf))
-                found[node.name] = min(low, float(values.min())), max(high, float(values.max()))
-    return found
+                low, high = ranges.get(node.name, (np.inf, -np.inf))
+                ranges[node.name] = min(low, float(values.min())), max(high, float(values.max()))
+    return ranges
 
 
 def _check(name: str, values: np.ndarray) -> None:
-    # LiteRT's kernels clip what is infinite to the largest number; what is no number is not less than that either
+    # LiteRT's kernels clip infinity to the largest number; NaN is not less than that either
     if not np.abs(values).max() < np.finfo(np.float32).max:
         raise UserError(
-            f"{name} makes values that are no finite numbers, in float and for pictures of the data: look at the "
-            "weights up to there"
+            f"{name} computes values that are not finite numbers, in float and for pictures of the data: look at the "
+            "weights up to that layer"
         )

@@ -1,7 +1,8 @@
-"""The way of a graph to the device, tried before it is trained: what fails there would else fail after hours.
+"""The path of a graph to the device, tried before training: what fails there would otherwise fail hours later.
 
-In a process of its own, `python -m qatflow.trial`: nothing of a training's state can change by it, a crash of LiteRT's
-is a message, and the code of a training does not depend on that of later stages, whose changes would begin it anew.
+Each trial is a process of its own (`python -m qatflow.trial.int8_model`). So it cannot change the state of a training,
+a crash of LiteRT becomes a message, and the code of a training does not depend on later stages, where every change
+would make the training start again.
 """
 
 import json
@@ -17,11 +18,11 @@ from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
 
-PROGRAM = "qatflow.trial"
+INT8_PROGRAM = "qatflow.trial.int8_model"
 FLOAT_PROGRAM = "qatflow.trial.float_model"
 PICTURES, OUTPUTS = "pictures.npy", "outputs.npy"
-"""Files beside the graph: what the float model is run on, and what it makes of that."""
-LAST_LINES = 3  # of what a process that broke has printed
+"""Files beside the graph: the inputs of the float model, and its outputs."""
+LAST_LINES = 3  # of a crashed process's output
 
 
 def try_lowering(
@@ -35,39 +36,39 @@ def try_lowering(
 
     Args:
         graph: in float.
-        settings: how it is to be quantised, as `quantise.placement.QuantSettings` has it: at 8 bits, by types that
-            kernels have. What is left out is as a strategy has it that says nothing.
-        data: manifest.json of the prepared pictures; scales are found on some of those for calibration.
-        inputs: the YAML's save_in_nodes, where what is exported begins; None: as the graph.
-        outputs: its save_out_nodes, where that ends.
+        settings: how to quantise it, fields of `quantise.placement.QuantSettings`: at 8 bits, with types that kernels
+            support. Missing fields have the defaults of a strategy.
+        data: manifest.json of the prepared pictures; some calibration pictures set the scales.
+        inputs: the YAML's save_in_nodes, where the exported part begins; None: the graph's inputs.
+        outputs: its save_out_nodes, where that part ends; None: the graph's outputs.
 
     Raises:
-        UserError: no int8 model can be made of it, or it cannot run; names the layer, and says what to do.
+        UserError: no int8 model can be made, or it cannot run; names the layer, and says what to do.
     """
     with tempfile.TemporaryDirectory() as folder:
         write(graph, Path(folder))
-        asked = {
+        task = {
             "graph": folder, "settings": dict(settings), "data": str(data),
             "inputs": inputs, "outputs": outputs,
         }  # fmt: skip
-        problem = _problem(PROGRAM, asked)
+        problem = _problem(INT8_PROGRAM, task)
     if problem:
-        raise UserError(f"before training, the way to the device was tried, and it ends: {problem}")
+        raise UserError(f"before training, the path to the device was tried, and it failed: {problem}")
     print("tried before training: the int8 model of this network loads and runs", flush=True)
 
 
 def float_model_outputs(graph: Graph, pictures: np.ndarray) -> np.ndarray:
-    """Return what the float .tflite of a graph makes of pictures.
+    """Return the outputs of a graph's float .tflite for pictures.
 
     Args:
         graph: in float.
         pictures: float32 [n, height, width, channels].
 
     Returns:
-        float32 [n, classes], by LiteRT.
+        float32 [n, classes], computed by LiteRT.
 
     Raises:
-        UserError: no .tflite can be made of it, or it cannot run.
+        UserError: no .tflite can be made, or it cannot run.
     """
     with tempfile.TemporaryDirectory() as folder:
         write(graph, Path(folder))
@@ -78,17 +79,17 @@ def float_model_outputs(graph: Graph, pictures: np.ndarray) -> np.ndarray:
     return outputs
 
 
-def _problem(program: str, asked: Mapping[str, object]) -> str:
-    """Run a program with what it is asked as JSON on its standard input; return its problem, or nothing."""
-    # without the folder it is started in on the module path, where a file of the user's could be called as ours
+def _problem(program: str, task: Mapping[str, object]) -> str:
+    """Run a program with its task as JSON on standard input; return its problem, or an empty text."""
+    # -P keeps the working folder off the module path: a user's file there could have the name of a module of ours
     command = [sys.executable, "-P", "-X", "utf8", "-m", program]
-    ran = subprocess.run(
-        command, input=json.dumps(asked), capture_output=True, encoding="utf-8", errors="replace", check=False
+    process = subprocess.run(
+        command, input=json.dumps(task), capture_output=True, encoding="utf-8", errors="replace", check=False
     )
-    if ran.returncode == 0:
+    if process.returncode == 0:
         return ""
-    problem = ran.stdout.strip()
-    if ran.returncode == 1 and problem:
+    problem = process.stdout.strip()
+    if process.returncode == 1 and problem:
         return problem
-    last = " ".join(ran.stderr.strip().splitlines()[-LAST_LINES:])
-    return f"the trial broke (status {ran.returncode}): {last}"
+    last = " ".join(process.stderr.strip().splitlines()[-LAST_LINES:])
+    return f"the trial crashed (status {process.returncode}): {last}"
