@@ -135,7 +135,7 @@ def test_scales_of_layers_that_are_alive_are_not_touched(kind: str, join: str):
 def test_quantised_after_training_it_loads_and_answers_like_the_float_model(kind: str, join: str, capsys):
     content = convert(network(kind, join, DEAD)).content
     quantised = quantise(content, images())
-    assert capsys.readouterr().out.count("warning: beside is zero, or nearly, for all pictures") == 1
+    assert capsys.readouterr().out.count("warning: beside is (nearly) zero for all pictures") == 1
     expected, found = (Model(one).outputs(images()) for one in (content, quantised))
     assert np.abs(found - expected).max() < 0.01
     assert np.abs(expected - 1 / 3).max() > 0.05

@@ -109,7 +109,7 @@ def test_a_batch_that_tensorflow_s_converter_leaves_open_is_one(digits, tmp_path
     adopt(source, digits.folder / "manifest.json", tmp_path / "out", drop_background=False)
     fixed = tmp_path / "out" / "model.tflite"
     assert min(min(shape, default=1) for shape in foreseen(fixed)) == 1
-    assert "leaves its batch open: it is fixed at 1" in capsys.readouterr().out
+    assert "has an open batch: fixed it at 1" in capsys.readouterr().out
     before, after = Model(source), Model(fixed)
     pictures = before.input.from_real(calibration(digits)[:20])
     outputs = before.outputs(pictures)
@@ -157,12 +157,14 @@ def test_what_is_no_quantised_model_of_these_pictures_is_refused(digits, tmp_pat
     refused(tmp_path / "float.tflite", r"float\.tflite is not quantised")
     save(classifier(), tmp_path / "folder")
     refused(tmp_path / "folder", "folder holds a float model")
-    refused(ready(tmp_path, digits, 11), r"has 11 classes, data/digits has 10; set quantized_model\.drop_background")
-    refused(ready(tmp_path, digits, 7), r"has 7 classes, data/digits has 10$")
+    refused(
+        ready(tmp_path, digits, 11), r"has 11 classes, but data/digits has 10; set quantized_model\.drop_background"
+    )
+    refused(ready(tmp_path, digits, 7), r"has 7 classes, but data/digits has 10$")
     small = classifier()
     small = small.with_nodes([replace(small.nodes[0], operation=Input((16, 16, 1))), *small.nodes[1:]])
     (tmp_path / "small.tflite").write_bytes(quantise(convert(small).content, np.zeros((2, 16, 16, 1), np.float32)))
-    refused(tmp_path / "small.tflite", r"takes \(16, 16, 1\), and the pictures of data/digits are \(32, 32, 1\)")
+    refused(tmp_path / "small.tflite", r"takes \(16, 16, 1\), but the pictures of data/digits are \(32, 32, 1\)")
 
 
 def test_without_the_background_the_other_classes_keep_their_values(digits, tmp_path):

@@ -1,8 +1,8 @@
-"""The trained graph cut to its named tensors and written as PaddleSlim's three folders.
+"""The trained graph, cut to its named tensors and written as PaddleSlim's three folders.
 
-float/: integers of the kernels as float32 of integer value, scales beside them. int8/: the same as int8, about a
-quarter of the bytes. mobile/: `model` is a .tflite for TensorFlow Lite 2.x run-times, with the graph as metadata, and
-`weights` the same integers as int8/.
+float/: the kernels' integers as float32 of the same values, with scales. int8/: the same as int8, about a quarter of
+the bytes. mobile/: `model` is a .tflite for TensorFlow Lite 2.x run-times, with the graph as metadata, and `weights`
+has the same integers as int8/.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def export(trained: Path, strategy: QuantizationStrategySection, experiment: Pat
         experiment: folder that the save paths are relative to.
 
     Raises:
-        UserError: a node name is unknown, or an int8 form is asked for of widths that do not fit it.
+        UserError: a node name is unknown, or integers are too wide for an int8 form.
     """
     graph = cut(load(trained), strategy.save_in_nodes, strategy.save_out_nodes)
     written = targets(strategy, experiment)
@@ -36,8 +36,9 @@ def export(trained: Path, strategy: QuantizationStrategySection, experiment: Pat
         with whole_folder(target.folder) as folder:
             _write(graph, target.kind, folder)
             nodes = {"save_in_nodes": strategy.save_in_nodes, "save_out_nodes": strategy.save_out_nodes}
-            made = provenance.record([trained / "model", trained / "weights"], {"kind": target.kind, **nodes})
-            write_sealed(folder / "manifest.json", {"provenance": made}, files=("model", "weights"))
+            inputs = [trained / "model", trained / "weights"]
+            origin = provenance.record(inputs, {"kind": target.kind, **nodes})
+            write_sealed(folder / "manifest.json", {"provenance": origin}, files=("model", "weights"))
     return written
 
 
@@ -47,7 +48,7 @@ def _write(graph: Graph, kind: str, folder: Path) -> None:
         return
     wide = [name for name, scale in graph.weight_scales.items() if scale.bits > 8]
     if wide:
-        raise UserError(f"{kind}: the integers of {', '.join(wide)} do not fit int8; export float/ alone")
+        raise UserError(f"{kind}: the integers of {', '.join(wide)} do not fit int8; export only float/")
     if kind == "int8":
         write(graph, folder, integers="integer")
     else:

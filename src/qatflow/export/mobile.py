@@ -16,7 +16,7 @@ METADATA = "qatflow.graph"
 
 
 def write_mobile(graph: Graph, folder: Path) -> None:
-    """Write `model` (.tflite with the graph as metadata) and `weights` (integers and scales) into a folder."""
+    """Write `model` (.tflite with the graph as metadata) and `weights` (integers, scales) into an existing folder."""
     write(graph, folder, integers="integer")
     description = json.dumps(to_json(graph), separators=(",", ":")).encode()
     (folder / "model").write_bytes(convert(graph, {METADATA: description}).content)
@@ -34,9 +34,9 @@ def load_any(folder: Path) -> Graph:
     content = read_checked(model)
     try:
         parsed = schema.ModelT.InitFromPackedBuf(content, 0)
-        found = [parsed.buffers[e.buffer].data for e in parsed.metadata or [] if e.name == METADATA.encode()]
-    except Exception as error:  # whatever the flatbuffers' reader meets in a damaged file
+        descriptions = [parsed.buffers[e.buffer].data for e in parsed.metadata or [] if e.name == METADATA.encode()]
+    except Exception as error:  # flatbuffers raises many kinds for damaged files
         raise UserError(f"{model}: damaged ({error}): export it again") from error
-    for description in found:
+    for description in descriptions:
         return from_text(bytes(description), model, folder / "weights")
-    raise UserError(f"{model}: a .tflite that does not carry its graph; it was not made by this project's export")
+    raise UserError(f"{model}: a .tflite without its graph; it was not made by this project's export")

@@ -1,4 +1,4 @@
-"""A classifier without its first class: TensorFlow's official ones have a background there, which no picture shows."""
+"""Removes a classifier's first class: in TensorFlow's official models it is a background that no picture shows."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from qatflow.tflite.builder import packed
 
 
 def without_background(content: bytes, where: str) -> bytes:
-    """Return the .tflite file with one more operator, SLICE, which leaves out the first of the output's values.
+    """Return the .tflite file with one more operator, a SLICE that drops the first output value.
 
-    All else stays as it is; the others' values are not scaled up.
+    Everything else stays as it is; the other values are not scaled up.
 
     Args:
-        content: a model with one output, [1, classes] of whatever type.
+        content: a model with one output, [1, classes] of any type.
         where: the file, for messages.
 
     Raises:
-        UserError: the output is anything else.
+        UserError: the output has another shape.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
@@ -27,7 +27,7 @@ def without_background(content: bytes, where: str) -> bytes:
     source = graph.tensors[old]
     shape = [int(n) for n in source.shape]
     if len(graph.outputs) != 1 or len(shape) != 2 or shape[1] < 2:
-        raise UserError(f"{where}: its output has shape {tuple(shape)}, and one of (1, classes) is needed to cut it")
+        raise UserError(f"{where}: its output has shape {tuple(shape)}, but must have (1, classes) to drop a class")
     wanted = [shape[0], shape[1] - 1]
     begin, size = (
         _add(model, f"background/{name}", [2], schema.TensorType.INT32, np.asarray(values, np.int32))
@@ -52,7 +52,7 @@ def without_background(content: bytes, where: str) -> bytes:
 
 
 def _add(model: Any, name: str, shape: list[int], kind: int, data: np.ndarray | None = None) -> int:
-    """Add a tensor, a constant where there is `data`; return its index."""
+    """Add a tensor, which is a constant if there is `data`; return its index."""
     tensor = schema.TensorT()
     tensor.name, tensor.shape, tensor.type = name, np.asarray(shape, np.int32), kind
     tensor.buffer = 0

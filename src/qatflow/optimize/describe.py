@@ -1,4 +1,4 @@
-"""What model_optimize_tool can say: the operations it supports, and those of a model."""
+"""What model_optimize_tool prints: the operations it supports, and those of a model."""
 
 from collections import Counter
 
@@ -6,27 +6,28 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.operations import OPERATIONS, REMOVED, BatchNorm
 from qatflow.tflite.operators import LOWER
 
-FOLDED = (BatchNorm, *REMOVED)  # they go before anything runs on the device
+FOLDED = (BatchNorm, *REMOVED)  # folded away before anything runs on the device
 TARGETS = ("arm",)
 
 
 def supported_operations() -> list[str]:
-    """Return the operations that run on the device, or are folded into one that does."""
-    return sorted(name for name, kind in OPERATIONS.items() if kind in LOWER or kind in FOLDED)
+    """Return the operations that run on the device, or are folded into one that does, sorted."""
+    return sorted(name for name, kind in OPERATIONS.items() if _support(kind) != "-")
 
 
 def all_operations() -> str:
     """Return a table of all operations: which run on the device, and which are folded away before."""
     width = max(map(len, OPERATIONS))
     lines = [f"{'operation':<{width}}  {'  '.join(TARGETS)}"]
-    for name, kind in sorted(OPERATIONS.items()):
-        says = "runs" if kind in LOWER else "folded" if kind in FOLDED else "-"
-        lines.append(f"{name:<{width}}  {says}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"{name:<{width}}  {_support(kind)}" for name, kind in sorted(OPERATIONS.items()))])
+
+
+def _support(kind: type) -> str:
+    return "runs" if kind in LOWER else "folded" if kind in FOLDED else "-"
 
 
 def model_operations(graph: Graph) -> str:
-    """Return the operations of a model with their number, and whether the device runs them all."""
+    """Return a model's operations with their counts, and whether the device runs them all."""
     counts = Counter(type(node.operation).__name__ for node in graph.nodes)
     known = supported_operations()
     missing = sorted(set(counts) - set(known))

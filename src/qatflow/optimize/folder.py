@@ -1,4 +1,4 @@
-"""The folder that goes to the device: model.tflite, labels.txt, preprocessing.json; optimization.json tells of them."""
+"""The folder that goes to the device: model.tflite, labels.txt, preprocessing.json, and optimization.json on them."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,13 +14,13 @@ ABOUT = "optimization.json"
 
 
 def write_folder(output: Path, content: bytes, data: Manifest | None, about: Mapping[str, Any]) -> None:
-    """Write the folder, whole or not at all.
+    """Write the folder, complete or not at all.
 
     Args:
         output: the folder.
         content: bytes of the .tflite file.
-        data: whose labels and preprocessing travel with the model; without it the folder has neither.
-        about: what optimization.json says of the model beside the checksums.
+        data: its labels and preprocessing go with the model; None: the folder has neither.
+        about: the contents of optimization.json, besides the checksums.
     """
     with whole_folder(output) as folder:
         (folder / "model.tflite").write_bytes(content)
@@ -31,10 +31,10 @@ def write_folder(output: Path, content: bytes, data: Manifest | None, about: Map
 
 
 def copy_folder(source: Path, output: Path) -> None:
-    """Copy a folder that `write_folder` wrote, whole or not at all.
+    """Copy a folder that `write_folder` wrote, complete or not at all.
 
     Raises:
-        UserError: a file of it has changed since it was written.
+        UserError: one of its files has changed since it was written.
     """
     about = source / ABOUT
     read_sealed(about)

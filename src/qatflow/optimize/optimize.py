@@ -1,7 +1,7 @@
-"""model_optimize_tool: an exported graph in, the folder that goes to the device out.
+"""model_optimize_tool: makes an exported graph into the folder that goes to the device.
 
-optimization.json there says what was fused, the operators before and after, bytes before and after, the quantisation
-of each tensor, and the versions of the tools.
+optimization.json in it says what was fused, the operators and bytes before and after, how each tensor is quantised, and
+the versions of the tools.
 """
 
 from collections import Counter
@@ -25,12 +25,12 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
     Args:
         model_file: `model` of float/ or int8/ (or of pretrain/<name>_pretrained/, for the float baseline).
         param_file: `weights` beside it.
-        data: manifest.json of the data, whose labels and preprocessing travel with the model; None: without them.
-        output: folder to write; it appears whole or not at all.
+        data: manifest.json of the data, whose labels and preprocessing go with the model; None: without them.
+        output: folder to write; it appears complete or not at all.
 
     Raises:
-        UserError: the device's run-time lacks a kernel for a node (all are listed), a layer would run in float, or
-            what was made cannot be loaded and run.
+        UserError: the device's run-time lacks a kernel for a node (all are listed), a layer would run in float, or the
+            new model cannot be loaded and run.
     """
     graph = load_files(model_file, param_file)
     manifest = read_manifest(data) if data is not None else None
@@ -58,5 +58,5 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
 
 
 def _parameter_bytes(graph: Graph) -> int:
-    """Return the bytes of kernels and biases alone, as they are stored for the device (biases take 4 each)."""
+    """Return the bytes of kernels and biases only, as stored for the device (4 bytes per bias)."""
     return sum(int(np.asarray(values).nbytes) for values in graph.weights.values())

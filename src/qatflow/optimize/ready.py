@@ -1,4 +1,4 @@
-"""A model that is quantised already, made into the folder that goes to the device."""
+"""A model that is already quantised, made into the folder that goes to the device."""
 
 from pathlib import Path
 from typing import Any
@@ -23,37 +23,37 @@ INTEGERS = ("INT8", "UINT8")
 
 
 def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
-    """Write the folder; return the model's bytes.
+    """Write the folder; return the model's size in bytes.
 
     Args:
         model: a quantised .tflite file, or a folder with `model` and `weights` (float/ or int8/).
         data: manifest.json of the data: labels and preprocessing.
-        output: folder to write; it appears whole or not at all.
-        drop_background: cut off the first class.
+        output: folder to write; it appears complete or not at all.
+        drop_background: whether to drop the first class.
 
     Raises:
-        UserError: it is no model, is not quantised, takes more than one picture at once, does not take the data's
-            pictures or give their classes, or cannot run on the device.
+        UserError: it is not a model, is not quantised, takes more than one picture at a time, does not fit the data's
+            pictures or classes, or cannot run on the device.
     """
     manifest = read_manifest(data)
     inputs = [model / "model", model / "weights"] if model.is_dir() else [model]
-    given = _from_graph(model) if model.is_dir() else _from_tflite(model)
-    fixed = with_fixed_batch(given, str(model))
+    original = _from_graph(model) if model.is_dir() else _from_tflite(model)
+    fixed = with_fixed_batch(original, str(model))
     content = without_background(fixed, str(model)) if drop_background else fixed
     check_model(content)
-    if fixed != given:
-        check_same(given, fixed, str(model))
-        print(f"{model} leaves its batch open: it is fixed at 1, with equal outputs for {COMPARED} random pictures")
+    if fixed != original:
+        check_same(original, fixed, str(model))
+        print(f"{model} has an open batch: fixed it at 1, with equal outputs for {COMPARED} random pictures")
     _check_data(content, model, manifest)
-    found = operators(content)
+    after = operators(content)
     about: dict[str, Any] = {
         "source": str(model),
         "drop_background": drop_background,
-        "batch_fixed": fixed != given,
-        "operators_after": operator_counts(found),
+        "batch_fixed": fixed != original,
+        "operators_after": operator_counts(after),
         "bytes_before": sum(path.stat().st_size for path in inputs),
         "bytes_after": len(content),
-        "tensors": quantised_tensors(found),
+        "tensors": quantised_tensors(after),
         "provenance": provenance.record([*inputs, data], {"drop_background": drop_background}),
     }
     write_folder(output, content, manifest, about)
@@ -63,7 +63,7 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
 def _from_graph(folder: Path) -> bytes:
     graph = load(folder)
     if not graph.weight_scales:
-        raise UserError(f"{folder} holds a float model: quantized_model takes one with trained integers")
+        raise UserError(f"{folder} holds a float model: quantized_model needs one with trained integers")
     converted = convert(graph)
     verify(converted.graph, converted.content)
     return converted.content
@@ -72,17 +72,17 @@ def _from_graph(folder: Path) -> bytes:
 def _from_tflite(path: Path) -> bytes:
     content = read_checked(path)
     if content[4:8] != b"TFL3":
-        raise UserError(f"{path} is no .tflite file")
+        raise UserError(f"{path} is not a .tflite file")
     try:
-        found = operators(content)
-    except Exception as error:  # whatever the flatbuffers' reader meets in a damaged file
-        raise UserError(f"{path} is damaged ({error}): fetch it anew") from error
-    weighted = [operator for operator in found if operator.name in WEIGHTED]
+        every = operators(content)
+    except Exception as error:  # flatbuffers raises many kinds for damaged files
+        raise UserError(f"{path} is damaged ({error}): fetch it again") from error
+    weighted = [operator for operator in every if operator.name in WEIGHTED]
     in_float = [operator.outputs[0].name for operator in weighted if operator.outputs[0].dtype not in INTEGERS]
     if not weighted or len(in_float) == len(weighted):
-        raise UserError(f"{path} is not quantised: none of its convolutions and dense layers computes in integers")
+        raise UserError(f"{path} is not quantised: none of its convolutions and dense layers runs in integers")
     if in_float:
-        print(f"{len(in_float)} of {len(weighted)} convolutions and dense layers compute in float: {in_float[0]}, …")
+        print(f"{len(in_float)} of {len(weighted)} convolutions and dense layers run in float: {in_float[0]}, …")
     return content
 
 
@@ -90,11 +90,11 @@ def _check_data(content: bytes, path: Path, data: Manifest) -> None:
     model, spec = Model(content), data.preprocessing
     if model.input.shape != (1, spec.size, spec.size, spec.channels):
         raise UserError(
-            f"{path} takes {model.input.shape[1:]}, and the pictures of data/{data.dataset} are "
+            f"{path} takes {model.input.shape[1:]}, but the pictures of data/{data.dataset} are "
             f"{(spec.size, spec.size, spec.channels)}: set data.preprocessing.size and channels"
         )
     classes = int(np.prod(model.output.shape))
     if classes != data.classes:
         more = classes == data.classes + 1
         hint = "; set quantized_model.drop_background, if the first is a background class" if more else ""
-        raise UserError(f"{path} has {classes} classes, data/{data.dataset} has {data.classes}{hint}")
+        raise UserError(f"{path} has {classes} classes, but data/{data.dataset} has {data.classes}{hint}")

@@ -1,4 +1,4 @@
-"""Is quantisation after training good enough, or is it worth training for int8?"""
+"""Decides whether post-training quantisation is good enough, or training for int8 is worth it."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -19,13 +19,13 @@ Method = Literal["ptq", "qat"]
 def choose_method(
     float_model: Path, ptq_model: Path, data: Path, section: AccuracySection, output: Path
 ) -> tuple[Method, Drop]:
-    """Measure what quantisation after training costs on the validation pictures, and write method.json.
+    """Measure what post-training quantisation costs on the validation pictures, and write method.json.
 
     Args:
         float_model: float .tflite.
-        ptq_model: the int8 .tflite made of it.
-        data: manifest.json of the data; its validation split is used whole.
-        section: its max_drop and undecided say what the accuracy gate would let through: then training is not worth it.
+        ptq_model: the int8 .tflite made from it.
+        data: manifest.json of the data; its whole validation split is used.
+        section: its max_drop and undecided say what the accuracy gate would accept; then training is not worth it.
         output: file to write.
     """
     manifest = read_manifest(data)
@@ -33,19 +33,18 @@ def choose_method(
     reference, outputs = (Model(path).probabilities(pictures, manifest.classes) for path in (float_model, ptq_model))
     drop = paired_drop(reference, outputs, labels)
     settings = section.model_dump(include={"max_drop", "undecided"})
-    found = None if section.max_drop is None else verdict(drop, section.max_drop)
-    enough = found in (None, "within") or (found == "undecided" and section.undecided == "pass")
+    judged = None if section.max_drop is None else verdict(drop, section.max_drop)
+    enough = judged in (None, "within") or (judged == "undecided" and section.undecided == "pass")
     method: Method = "ptq" if enough else "qat"
-    made = provenance.record([float_model, ptq_model, data], settings)
     write_sealed(
         output,
         {
             "format_version": FORMAT,
             "method": method,
             **settings,
-            "verdict": found,
+            "verdict": judged,
             **asdict(drop),
-            "provenance": made,
+            "provenance": provenance.record([float_model, ptq_model, data], settings),
         },
     )
     return method, drop

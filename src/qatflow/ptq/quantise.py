@@ -1,4 +1,4 @@
-"""A float .tflite quantised after training by ai-edge-quantizer, with calibration pictures. No TensorFlow here."""
+"""Post-training quantisation of a float .tflite by ai-edge-quantizer, with calibration pictures; no TensorFlow."""
 
 import contextlib
 import functools
@@ -16,24 +16,24 @@ from qatflow.tflite.read import WEIGHTED, inputs, operators, probabilities_end
 CalibrationRanges = dict[str, dict[str, np.ndarray]]
 STEPS = 255
 MARGIN = 1.01
-TOOLS_LEAST = 1e-9  # of a range: the tool takes a smaller one for this
+TOOLS_LEAST = 1e-9  # the tool replaces any smaller range by this
 ROUNDS = 12
-FURTHER = 256.0  # times the scale, in a round in which a bias does not fit yet
-LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models, and sigmoids at the end: small values survive
+FURTHER = 256.0  # factor on the scale in a round in which a bias still does not fit
+LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models, like sigmoids at the end: small values survive
 
 
 def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[str] = ()) -> bytes:
     """Return the int8 .tflite of a float one: weights per channel, activations asymmetric.
 
     The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output,
-    softmax and sigmoids at the end left in float32. An activation's range is from the least to the greatest value of
-    all pictures; the tool's own moving average over them forgets all but the last twenty or so, and clips the rest.
-    Tensors keep their names. One that is zero for all pictures gets a scale that kernels can write it in, and is named.
+    softmax and sigmoids at the end left in float32. An activation's range goes from the smallest to the largest value
+    over all pictures; the tool's own moving average would forget all but about the last twenty, and clip the rest.
+    Tensors keep their names. A tensor that is zero for all pictures gets a scale that kernels can write, and a warning.
 
     Args:
-        float_model: bytes of a float .tflite with one input, of this project's writer.
-        pictures: float32 [n, height, width, channels], whose activations set the ranges.
-        keep_in_float: operators that make a tensor whose name contains one of these texts stay in float.
+        float_model: bytes of a float .tflite with one input, written by this project.
+        pictures: float32 [n, height, width, channels]; their activations set the ranges.
+        keep_in_float: operators whose output tensor's name contains one of these texts stay in float.
     """
     from ai_edge_quantizer import quantizer, recipe
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
@@ -65,34 +65,34 @@ def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[s
             if not least:
                 break
             raised |= set(least)
-            ranges = {key: _wide(one, least[key]) if key in least else one for key, one in ranges.items()}
+            ranges = {key: _wide(ends, least[key]) if key in least else ends for key, ends in ranges.items()}
             content = bytes(tool.quantize(ranges).quantized_model)
     for tensor in sorted(raised):
-        print(f"warning: {tensor} is zero, or nearly, for all pictures: its scale is the least that int8 kernels take")
+        print(f"warning: {tensor} is (nearly) zero for all pictures: its scale is the smallest that int8 kernels take")
     return content
 
 
 def _least_scales(content: bytes, raised: Collection[str]) -> dict[str, float]:
-    """Return the least scale of each tensor that asks for a larger one, by its name.
+    """Return the scale that each tensor with too small a scale must have at least, by name.
 
-    A tensor that a kernel cannot write is raised; one raised before is raised on until the biases of the layers that
-    read it fit int32, which the tool would clip.
+    The scale of a tensor that a kernel cannot write is raised; a raised one is raised further until the biases of the
+    layers that read the tensor fit int32, where the tool would otherwise clip them.
     """
-    found = operators(content)
-    least = too_small(found)
-    now = {o.outputs[0].name: float(o.outputs[0].scale[0]) for o in found if o.outputs[0].name in raised}
-    for operator in found:
+    every = operators(content)
+    least = too_small(every)
+    now = {o.outputs[0].name: float(o.outputs[0].scale[0]) for o in every if o.outputs[0].name in raised}
+    for operator in every:
         source, bias = operator.inputs[0], operator.inputs[2] if operator.name in WEIGHTED else None
         if source is None or bias is None or bias.data is None or bias.dtype != "INT32":
             continue
         clipped = np.isin(bias.data, (np.iinfo(np.int32).min, np.iinfo(np.int32).max)).any()
-        # what only passes values on has the scale of the tensor that was raised
+        # a tensor that only passes values on has the scale of the raised tensor
         least |= {name: FURTHER * scale for name, scale in now.items() if clipped and scale == source.scale[0]}
     return least
 
 
 def _wide(ends: dict[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
-    """Return a range, `min` and `max`, as wide as a scale above `scale` needs."""
+    """Return a range, `min` and `max`, wide enough for a scale above `scale`."""
     low, high = np.minimum(ends["min"], 0.0), np.maximum(ends["max"], 0.0)
     width = STEPS * scale * MARGIN
     if (high - low).max() < TOOLS_LEAST:
@@ -103,7 +103,7 @@ def _wide(ends: dict[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the tool's summary, its progress bar for each picture and its warning of memory out of the log."""
+    """Keep the tool's summary, its progress bars and its memory warning out of the log."""
     nowhere = io.StringIO()
     with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
         for kind in (UserWarning, RuntimeWarning):
@@ -111,7 +111,7 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _wider(one: CalibrationRanges, other: CalibrationRanges) -> CalibrationRanges:
-    """Return the ranges of both: `min` and `max` by tensor, as ai-edge-quantizer keeps them."""
+def _wider(first: CalibrationRanges, second: CalibrationRanges) -> CalibrationRanges:
+    """Return ranges that cover both: `min` and `max` by tensor, as ai-edge-quantizer stores them."""
     ends = {"min": np.minimum, "max": np.maximum}
-    return {name: {end: of(one[name][end], other[name][end]) for end, of in ends.items()} for name in one}
+    return {name: {end: ufunc(first[name][end], second[name][end]) for end, ufunc in ends.items()} for name in first}

@@ -1,4 +1,4 @@
-"""results/<experiment>/<experiment>_ptq/: the float model quantised after training, ready for the device."""
+"""pretrain/<weights>_ptq/: the float model after post-training quantisation, ready for the device."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +14,16 @@ from qatflow.tflite.read import operators
 
 
 def quantise_after_training(float_model: Path, data: Path, output: Path, keep_in_float: Sequence[str] = ()) -> int:
-    """Write the folder of the int8 model; return the model's bytes.
+    """Write the folder of the int8 model; return the model's size in bytes.
 
     Args:
         float_model: float .tflite.
         data: manifest.json of the data: calibration pictures, labels and preprocessing.
-        output: folder to write; it appears whole or not at all.
+        output: folder to write; it appears complete or not at all.
         keep_in_float: layers whose name contains one of these texts stay in float.
 
     Raises:
-        UserError: what was made cannot be loaded and run.
+        UserError: the int8 model cannot be loaded and run.
     """
     manifest, before = read_manifest(data), read_checked(float_model)
     pictures = calibration(manifest)
