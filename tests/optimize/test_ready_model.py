@@ -150,7 +150,7 @@ def test_what_is_no_quantised_model_of_these_pictures_is_refused(digits, tmp_pat
         assert not (tmp_path / "out").exists()
 
     (tmp_path / "text.tflite").write_text("no model at all")
-    refused(tmp_path / "text.tflite", r"text\.tflite is no \.tflite file")
+    refused(tmp_path / "text.tflite", r"text\.tflite is not a \.tflite file")
     (tmp_path / "cut.tflite").write_bytes(ready(tmp_path, digits).read_bytes()[:300])
     refused(tmp_path / "cut.tflite", r"cut\.tflite is damaged")
     (tmp_path / "float.tflite").write_bytes(convert(classifier()).content)
