@@ -369,8 +369,8 @@ def test_what_only_matters_in_training_is_said():
     x = layers.BatchNormalization(name="norm")(x, training=False)
     x = layers.SpatialDropout2D(0.1, name="drop")(x)
     x = layers.Dense(3, kernel_regularizer="l2", name="held")(layers.Flatten()(x))
-    said = translated(tf_keras.Model(pictures, x)).said
-    assert said == (
+    notes = translated(tf_keras.Model(pictures, x)).notes
+    assert notes == (
         "frozen in the model, and trained here like all others: frozen, norm",
         "regularizers and constraints are not used here: held; see the training's weight_decay",
         "spatial dropout becomes plain dropout here, of single values: drop",
@@ -592,5 +592,5 @@ def test_a_model_whose_layers_cannot_be_seen_is_one_message():
         graph_of(model)
     pictures = layers.Input(SHAPE)  # what the message says works
     taken_in(tf_keras.Model(pictures, model.call(pictures)))
-    with pytest.raises(UserError, match="has no input yet: let it begin with"):
+    with pytest.raises(UserError, match="has no input yet: start it with"):
         graph_of(tf_keras.Sequential([layers.Flatten(), layers.Dense(3)]))

@@ -154,7 +154,7 @@ def test_a_keras_3_file_is_told_how_to_convert(tmp_path):
         archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')
         archive.writestr("config.json", '{"module": "keras.src.models.functional", "class_name": "Functional"}')
         archive.writestr("model.weights.h5", b"")
-    message = r"k3\.keras is a model of Keras 3\.15\.1, and Keras 2.*save_weights\('x\.weights\.h5'\)"
+    message = r"k3\.keras is a model of Keras 3\.15\.1, but Keras 2.*save_weights\('x\.weights\.h5'\)"
     with pytest.raises(UserError, match=message):
         description(tmp_path / "k3.keras")
 
@@ -208,8 +208,11 @@ def test_layers_that_cannot_be_quantised_are_listed_and_stay_in_float_when_named
     ("text", "message"),
     [
         ("raise ValueError('no')", r"own:build: ValueError: no \(.*own\.py:2\)"),
-        ("return 5", r"own:build returned builtins\.int, and a model of tf_keras"),
-        ("import keras; return keras.Sequential()", r"own:build returned keras\..*Sequential, and a model of tf_keras"),
+        ("return 5", r"own:build returned builtins\.int, but must return a model of tf_keras"),
+        (
+            "import keras; return keras.Sequential()",
+            r"own:build returned keras\..*Sequential, but must return a model of tf_keras",
+        ),
     ],
 )
 def test_a_function_that_fails_is_one_message(start, own, digits, text, message):

@@ -159,7 +159,7 @@ def test_weights_that_lie_in_another_file_are_not_read(tmp_path: Path):
                 layout = h5py.VirtualLayout((3, 3, 1, 4), "f4")
                 layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "first/first/kernel:0", (3, 3, 1, 4))
                 file.create_virtual_dataset("first/first/kernel:0", layout)
-        with pytest.raises(UserError, match="the weights of layer first lie in another file"):
+        with pytest.raises(UserError, match="the weights of layer first are in another file"):
             loaded(path)
 
 
@@ -172,7 +172,9 @@ def test_what_is_no_array_of_floats_is_refused(tmp_path: Path):
                 file.create_group("first/first/kernel:0")
             else:
                 file["first/first/kernel:0"] = value
-        with pytest.raises(UserError, match=r"layer first holds what is no array of floats: accepted are an HDF5 file"):
+        with pytest.raises(
+            UserError, match=r"layer first holds something other than arrays of floats: accepted are an HDF5 file"
+        ):
             loaded(path)
 
 
@@ -189,21 +191,21 @@ class Touch:
 def other_files(folder: Path, mark: Path) -> Iterator[tuple[Path, str]]:
     pickled = folder / "model.h5"
     pickled.write_bytes(pickle.dumps(Touch(mark)))
-    yield pickled, "is no HDF5 file and no .keras file"
+    yield pickled, "is neither an HDF5 file nor a .keras file"
     array = folder / "array.h5"
     np.save(folder / "array.npy", np.array([Touch(mark)], object))
     (folder / "array.npy").rename(array)
-    yield array, "is no HDF5 file and no .keras file"
+    yield array, "is neither an HDF5 file nor a .keras file"
     archive = folder / "model.keras"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("data.pkl", pickle.dumps(Touch(mark)))
-    yield archive, "is a zip archive, and no .keras file"
+    yield archive, "is a zip archive, but not a .keras file"
     (folder / "saved_model").mkdir()
     yield folder / "saved_model", "is a folder without saved_model.pb"
     yield folder / "none.h5", "no such file"
     page = folder / "page.h5"
     page.write_text("<html>not found</html>")
-    yield page, "is no HDF5 file and no .keras file"
+    yield page, "is neither an HDF5 file nor a .keras file"
     with h5py.File(folder / "empty.h5", "w") as file:
         file["array"] = np.zeros(3)
     yield folder / "empty.h5", "holds no weights of Keras layers"
@@ -237,7 +239,7 @@ def test_an_array_whose_own_checksum_is_wrong_is_one_message(tmp_path: Path):
     content, inside = path.read_bytes(), values["second"]["kernel"].tobytes()
     at = content.rindex(inside)
     path.write_bytes(content[: at + 9] + bytes([content[at + 9] ^ 1]) + content[at + 10 :])
-    with pytest.raises(UserError, match=r"w\.h5 is damaged .*fetch or save it anew"):
+    with pytest.raises(UserError, match=r"w\.h5 is damaged .*fetch or save it again"):
         loaded(path)
 
 

@@ -1,4 +1,4 @@
-"""Activations: which there are, and which function is which. A function counts by what it is, never by its name."""
+"""The known activations, and which function is which of them. Functions are known by identity, never by name."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -16,10 +16,10 @@ class UntranslatableError(Exception):
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation that is known.
+    """A known activation.
 
     Attributes:
-        name: of its node, behind the layer's: `<layer>/<name>`.
+        name: last part of its node's name, `<layer>/<name>`.
         operation: what it computes; None: x · sigmoid(x), which takes two nodes.
     """
 
@@ -62,20 +62,20 @@ MAKE: dict[str, Callable[..., Operation]] = {
     "elu": elu,
     "gelu": lambda approximate=False: Gelu(bool(approximate)),
 }
-"""By name, with the keywords of Keras' function of that name, and its defaults."""
+"""By name; the functions take the keywords and defaults of Keras' function of that name."""
 
 NAMES = {*MAKE, SWISH, "silu"}
-"""Names by which a model's description in a file may call an activation. Keras' own functions go by these there."""
+"""Names of activations in a model's description in a file; Keras' own functions have these names there."""
 
 
 def activation_of(function: Any) -> Activation:
-    """Return which activation a function is; it is known by being Keras' or TensorFlow's own.
+    """Return the activation that a function is: it must be one of Keras' or TensorFlow's own functions.
 
     Args:
         function: a function, or functools.partial of one with keywords.
 
     Raises:
-        UntranslatableError: it is another, whatever it is called.
+        UntranslatableError: it is another function, even one with a known name.
     """
     plain: Any = function
     keywords: dict[str, Any] = {}
@@ -85,31 +85,31 @@ def activation_of(function: Any) -> Activation:
     if name is None:
         known = ", ".join(sorted((*MAKE, SWISH)))
         raise UntranslatableError(
-            f"activation {called(function)} is not one of Keras' or TensorFlow's that are known: {known}"
+            f"activation {called(function)} is not one of the known ones of Keras and TensorFlow: {known}"
         )
     keywords.pop("name", None)
     if name == SWISH:
         if keywords:
-            raise UntranslatableError(f"activation {name} with {_given(keywords)}; it is known without")
+            raise UntranslatableError(f"activation {name} with {_keywords(keywords)}; it is known without keywords")
         return Activation(SWISH, None)
     try:
         operation = MAKE[name](**keywords)
     except (TypeError, ValueError) as error:
-        raise UntranslatableError(f"activation {name} with {_given(keywords)} is not known") from error
+        raise UntranslatableError(f"activation {name} with {_keywords(keywords)} is not known") from error
     except UntranslatableError as error:
-        raise UntranslatableError(f"activation {name} with {_given(keywords)}: {error}") from error
+        raise UntranslatableError(f"activation {name} with {_keywords(keywords)}: {error}") from error
     return Activation(name, operation)
 
 
 def called(thing: Any) -> str:
-    """Return how a function or an object goes by in Python: module and name."""
+    """Return the full name of a function, or of an object's class: module and name."""
     if isinstance(thing, functools.partial):
         return f"functools.partial of {called(thing.func)}"
     named = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _given(keywords: Mapping[str, Any]) -> str:
+def _keywords(keywords: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in keywords.items())
 
 

@@ -1,4 +1,4 @@
-"""What a saved Keras model ends in, from its description alone: no TensorFlow is needed."""
+"""How a saved Keras model ends, read from its description alone: no TensorFlow is needed."""
 
 from typing import Any
 
@@ -10,24 +10,22 @@ ACTIVATION_LAYERS = ("ReLU", "LeakyReLU", "ELU")
 
 
 def end_problem(description: dict[str, Any]) -> str:
-    """Return why a described model is no classifier by the activation it ends in, or nothing.
+    """Return why the activation at a described model's end makes it no classifier, or an empty text.
 
-    What the description does not say plainly is not judged here: the graph of the model is, when it is made.
+    Doubtful cases are not judged here, but later by the model's graph.
 
     Args:
         description: class_name and config, as tf-keras writes them.
     """
-    found = _end(description)
-    if found is None:
+    end = _end(description)
+    if end is None or end[1] in ENDS:
         return ""
-    name, activation = found
-    return (
-        "" if activation in ENDS else f"the model ends in {name} ({activation}), which is no classifier's end: {WANTED}"
-    )
+    name, activation = end
+    return f"the model ends in {name} ({activation}), which does not end a classifier: {WANTED}"
 
 
 def _end(description: Any) -> tuple[str, str] | None:
-    """Return name and activation of the last layer that has one, looking through layers that change no values."""
+    """Return name and activation of the last layer that has one; layers that change no values are looked through."""
     try:
         config = description["config"]
         if description["class_name"] == "Sequential":
@@ -51,13 +49,13 @@ def _end(description: Any) -> tuple[str, str] | None:
 
 
 def _chain(layers: dict[str, Any], outputs: Any) -> list[Any]:
-    """Return the last layer, the one that it reads, and so on, as far as each reads one."""
-    found: list[Any] = []
+    """Return the last layer, its input layer, and so on backwards, as long as each has a single input."""
+    chain: list[Any] = []
     name = outputs[0][0] if isinstance(outputs[0], list) else outputs[0]
-    while name in layers and layers[name] not in found:
-        found.append(layers[name])
+    while name in layers and layers[name] not in chain:
+        chain.append(layers[name])
         calls = layers[name]["inbound_nodes"]
         if len(calls) != 1 or len(calls[0]) != 1:
             break
         name = calls[0][0][0]
-    return found
+    return chain

@@ -1,4 +1,4 @@
-"""A functional Keras classifier as a graph."""
+"""Translates a functional or sequential Keras classifier into a graph."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,21 +38,21 @@ from qatflow.models.standalone_batch_norm import carried
 
 NESTED = ("Functional", "Model", "Sequential")
 ALIASES = {"image", "fc_0.tmp_2"}
-"""PaddleSlim's names of a graph's input and output, which no other node may have."""
+"""PaddleSlim's names for a graph's input and output, which no other node may have."""
 PICTURES = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Rescaling")
-"""Layers that Keras applies to tensors of any rank, and that are known for pictures alone."""
+"""Layers that Keras applies to tensors of any rank, but that are only translated for pictures."""
 
-HELD = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "activity")
-"""What Keras' layers can have a regularizer or a constraint for."""
+REGULARIZED = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "activity")
+"""What a Keras layer can have a regularizer or a constraint for."""
 
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """A tensor of a Keras model, and the node of the graph that makes it.
+    """A tensor of a Keras model, and the node of the graph that computes it.
 
     Attributes:
         layer: name and kind of the layer, for messages.
-        tensor: Keras' symbol.
+        tensor: Keras' symbolic tensor.
         node: the node's name.
     """
 
@@ -63,12 +63,12 @@ class LayerOutput:
 
 @dataclass(frozen=True)
 class Part:
-    """A Keras model: the whole, or one that is used as a layer.
+    """A Keras model: the whole, or a model used as a layer in it.
 
     Attributes:
         model: the model.
-        reads: the tensor of the model around it that it reads; None for the whole.
-        outputs: the tensors of its layers, in their order.
+        reads: its input, a tensor of the model around it; None for the whole.
+        outputs: output tensors of its layers, in order.
     """
 
     model: Any
@@ -78,17 +78,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Translated:
-    """A graph and where it comes from.
+    """A graph and the Keras model it was translated from.
 
     Attributes:
         graph: the graph.
-        parts: of the Keras model: the whole, then those that are used as layers.
-        said: what of the model only matters in training, and is not taken over.
+        parts: the whole Keras model, then the models used as layers.
+        notes: settings of the model that only matter in training, and are not used here; one sentence each.
     """
 
     graph: Graph
     parts: tuple[Part, ...]
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def graph_of(model: Any, momentum: float | None = None) -> Graph:
@@ -99,25 +99,25 @@ def graph_of(model: Any, momentum: float | None = None) -> Graph:
 def translated(model: Any, momentum: float | None = None) -> Translated:
     """Return the graph of a functional or sequential tf_keras model, with its weights.
 
-    The first input and the last output get PaddleSlim's names for them, `image` and `fc_0.tmp_2`, as aliases. An
-    activation inside a layer becomes a node of its own, `<layer>/<activation>`. A model used as a layer becomes its
-    layers. Layers and functions are known by what they are, not by what they are called.
+    The input and the output get PaddleSlim's names, `image` and `fc_0.tmp_2`, as aliases. An activation inside a layer
+    becomes a node of its own, `<layer>/<activation>`. A model used as a layer is replaced by its layers. Layers and
+    functions are known by identity, not by name.
 
-    Names are those of the layers. A layer of an inner model that has the name of one outside, or of one before it, gets
-    its model's name in front; a node that is no layer of its own gets a number behind its name where a layer has it.
+    Nodes have the names of their layers. If a layer of an inner model has the name of an outer or earlier layer, the
+    inner model's name is put in front. If a node that is not a layer has a layer's name, a number is added.
 
     Args:
         model: the Keras model.
         momentum: decay of batch-norm's moving statistics, in place of that of its layers.
 
     Raises:
-        UserError: layers cannot be translated; all are listed, with their kinds and why.
+        UserError: layers cannot be translated; lists all of them, with kinds and reasons.
     """
     check_visible(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise UserError(
             f"model {model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; a classifier has one "
-            "of each"
+            "each"
         )
     to = Translation(momentum, layers={node.layer.name for node in _in_order(model)})
     to.model(model, None)
@@ -136,29 +136,27 @@ def translated(model: Any, momentum: float | None = None) -> Translated:
 
 
 def check_visible(model: Any) -> None:
-    """Raise where the layers of a tf_keras model cannot be seen, or are not all of what it computes.
+    """Raise if the layers of a tf_keras model cannot be seen, or are not everything that it computes.
 
     Raises:
-        UserError: it says how to write the model instead.
+        UserError: says how to write the model instead.
     """
     if getattr(model, "inputs", None) is None or not hasattr(model, "_nodes_by_depth"):
         if type(model).__name__ == "Sequential":
-            raise UserError(
-                f"model {model.name} has no input yet: let it begin with tf_keras.layers.Input(input_shape)"
-            )
+            raise UserError(f"model {model.name} has no input yet: start it with tf_keras.layers.Input(input_shape)")
         raise UserError(
             f"model {model.name} ({called(model)}) is a subclass of Model, and what it computes cannot be seen: with "
             "`pictures = tf_keras.layers.Input(input_shape)`, return `tf_keras.Model(pictures, model.call(pictures))`"
         )
     if not _is_plain(model):
         raise UserError(
-            f"model {model.name} ({called(model)}) has a call of its own, which cannot be translated: return "
+            f"model {model.name} ({called(model)}) has its own call method, which cannot be translated: return "
             "tf_keras.Model(inputs, outputs) or tf_keras.Sequential"
         )
 
 
 def _is_plain(model: Any) -> bool:
-    """Return whether a model computes what its layers do and nothing else."""
+    """Return whether a model computes what its layers compute, and nothing else."""
     import tf_keras
     from tf_keras.src.engine.functional import Functional
 
@@ -172,7 +170,7 @@ def _is_plain(model: Any) -> bool:
 
 
 def known_kind(layer: Any) -> str | None:
-    """Return the kind of a layer that is exactly one of tf_keras' own and can be translated."""
+    """Return the kind of a layer if it is exactly one of tf_keras' own and can be translated, else None."""
     from tf_keras import layers
 
     kind = type(layer).__name__
@@ -181,7 +179,7 @@ def known_kind(layer: Any) -> str | None:
 
 
 def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
-    """Yield what the layers' own training has that ours has not."""
+    """Yield a sentence for each setting of the layers that their own training would use, but ours does not."""
     uses = [use for part in parts for use in _in_order(part.model)]
     frozen = [
         use.layer.name
@@ -190,18 +188,17 @@ def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
     ]
     if frozen:
         yield f"frozen in the model, and trained here like all others: {_listed(frozen)}"
-    held = [use.layer.name for use in uses if _is_held(use.layer)]
-    if held:
-        yield f"regularizers and constraints are not used here: {_listed(held)}; see the training's weight_decay"
+    regularized = [use.layer.name for use in uses if _is_regularized(use.layer)]
+    if regularized:
+        yield f"regularizers and constraints are not used here: {_listed(regularized)}; see the training's weight_decay"
     spatial = [use.layer.name for use in uses if known_kind(use.layer) == "SpatialDropout2D"]
     if spatial:
         yield f"spatial dropout becomes plain dropout here, of single values: {_listed(spatial)}"
 
 
-def _is_held(layer: Any) -> bool:
-    return any(
-        getattr(layer, f"{of}_{what}", None) is not None for of in HELD for what in ("regularizer", "constraint")
-    )
+def _is_regularized(layer: Any) -> bool:
+    attributes = (f"{weight}_{kind}" for weight in REGULARIZED for kind in ("regularizer", "constraint"))
+    return any(getattr(layer, attribute, None) is not None for attribute in attributes)
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
@@ -211,14 +208,14 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
 
 @dataclass
 class Translation:
-    """A graph on its way.
+    """A graph under construction.
 
     Attributes:
         momentum: of batch-norm, in place of the layers' own.
         layers: names of the outer model's layers, which no other node may have.
         nodes: in order.
         weights: by `<node>/<role>`.
-        tensors: the node that makes a Keras tensor, by the tensor's id.
+        tensors: name of the node that computes a Keras tensor, by the tensor's id.
         problems: layers that cannot be translated.
         parts: the models, the outer one first.
     """
@@ -239,7 +236,7 @@ class Translation:
         self, name: str, operation: Operation, sources: tuple[str, ...], weights: Mapping[str, np.ndarray] | None = None
     ) -> str:
         """Add a node with its weights by role; return its name."""
-        own = name == self._layer_name  # no other node may take a layer's name from it
+        own = name == self._layer_name  # no other node may take a layer's name
         reserved = self._taken | ((ALIASES if self.nodes else set()) if own else self.layers | ALIASES)
         name = free_name(name, reserved)
         self._taken.add(name)
@@ -249,20 +246,20 @@ class Translation:
 
     @property
     def rank(self) -> int:
-        """Axes of the tensor that the layer being translated makes, without that of the batch."""
+        """Number of axes of the current layer's output, without the batch."""
         return len(self._use.output_shapes) - 1
 
     def output_shape(self) -> tuple[int, ...]:
-        """Return the shape, without the batch, that the layer being translated makes."""
+        """Return the shape of the current layer's output, without the batch."""
         shape = tuple(self._use.output_shapes)[1:]
-        if None in shape and not self.problems:  # an inner model for pictures of any size
+        if None in shape and not self.problems:  # in an inner model for pictures of any size
             (source,) = (self.tensors[id(tensor)] for tensor in self._use.keras_inputs)
             known = shapes(Graph(tuple(self.nodes), (), self.weights))[source]
             shape = tuple(self._use.layer.compute_output_shape((None, *known)))[1:]
         return tuple(0 if size is None else int(size) for size in shape)
 
     def model(self, model: Any, reads: Any | None) -> None:
-        """Add the layers of a model; `reads` is the tensor it reads where it is used as a layer."""
+        """Add the layers of a model; `reads` is its input tensor if it is used as a layer."""
         from tf_keras.layers import InputLayer
 
         part = Part(model, reads, [])
@@ -277,22 +274,22 @@ class Translation:
         layer, kind = keras_node.layer, type(keras_node.layer).__name__
         sources = tuple(self.tensors.get(id(tensor), "") for tensor in keras_node.keras_inputs)
         try:
-            made = self._translated(keras_node, sources, part.model.name if part.reads is not None else None)
+            node = self._translated(keras_node, sources, part.model.name if part.reads is not None else None)
         except UntranslatableError as error:
             self.problems.append(f"{layer.name} ({kind}{f': {error}' if str(error) else ''})")
             return
-        self.tensors[id(keras_node.outputs)] = made
-        part.outputs.append(LayerOutput(f"{layer.name} ({kind})", keras_node.outputs, made))
+        self.tensors[id(keras_node.outputs)] = node
+        part.outputs.append(LayerOutput(f"{layer.name} ({kind})", keras_node.outputs, node))
 
     def _translated(self, keras_node: Any, sources: tuple[str, ...], inside: str | None) -> str:
         layer = keras_node.layer
         if id(layer) in self._seen:
-            raise UntranslatableError("is used twice; give each use a layer of its own")
+            raise UntranslatableError("is used twice; use a separate layer each time")
         self._seen.add(id(layer))
         _check_call(keras_node)
         if _is_plain(layer):
             if len(sources) != 1 or len(layer.outputs) != 1:
-                raise UntranslatableError("a model used as a layer has one input and one output")
+                raise UntranslatableError("a model used as a layer must have one input and one output")
             self.model(layer, keras_node.keras_inputs[0])
             return self.tensors.get(id(layer.outputs[0]), "")
         kind = known_kind(layer)
@@ -320,24 +317,25 @@ def _unknown(layer: Any) -> str:
 
 
 def _check_call(keras_node: Any) -> None:
-    """Raise where a layer is called with more than its input, or as in training."""
-    given = {key: value for key, value in keras_node.call_kwargs.items() if value is not None}
-    if given.get("training", False) is not False:
-        raise UntranslatableError("is called with training=True, and so computes otherwise than for inference")
-    given.pop("training", None)
-    if given or len(keras_node.call_args) > 1:
-        more = ", ".join(given) or f"{len(keras_node.call_args)} arguments"
-        raise UntranslatableError(f"is called with {more}; it is known with its input alone")
+    """Raise if a layer is called with more than its input, or as in training."""
+    keywords = {key: value for key, value in keras_node.call_kwargs.items() if value is not None}
+    if keywords.get("training", False) is not False:
+        raise UntranslatableError("is called with training=True, so it does not compute what inference would")
+    keywords.pop("training", None)
+    if keywords or len(keras_node.call_args) > 1:
+        more = ", ".join(keywords) or f"{len(keras_node.call_args)} arguments"
+        raise UntranslatableError(f"is called with {more}; only a call with its input alone is known")
 
 
 def _check_layer(layer: Any, kind: str, keras_node: Any) -> None:
-    """Raise where a layer of a known kind has a setting that is not known."""
+    """Raise if a layer of a known kind has an unknown setting."""
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise UntranslatableError("channels come first; they must come last")
     if layer.compute_dtype != "float32" and kind != "InputLayer":
         raise UntranslatableError(f"computes in {layer.compute_dtype}; make it with dtype float32")
     if kind in PICTURES and len(keras_node.input_shapes) != 4:
-        raise UntranslatableError(f"reads tensors of rank {len(keras_node.input_shapes)}; it is known for pictures")
+        rank = len(keras_node.input_shapes)
+        raise UntranslatableError(f"reads tensors of rank {rank}; only pictures are known")
 
 
 def _in_order(model: Any) -> list[Any]:
@@ -358,7 +356,7 @@ Translate = Callable[[Translation, str, Any, tuple[str, ...]], str]
 
 
 def _activated(to: Translation, name: str, layer: Any) -> str:
-    """Add the activation inside a layer, whose node is `name`, and return the node that makes the layer's output."""
+    """Add the activation inside a layer, whose node is `name`; return the node that computes the layer's output."""
     activation = _activation(layer.activation)
     if isinstance(activation.operation, Identity):
         return name
@@ -366,7 +364,7 @@ def _activated(to: Translation, name: str, layer: Any) -> str:
 
 
 def _activation(function: Any) -> Activation:
-    """Return the activation that a function or a layer given as one is."""
+    """Return the activation given to a layer, as a function or as a layer."""
     kind = known_kind(function)
     if kind == "Activation":
         return _activation(function.activation)
@@ -393,7 +391,7 @@ def _one(make: Callable[[Any], Operation]) -> Translate:
 
 def _conv(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
     if layer.groups != 1:
-        raise UntranslatableError(f"groups={layer.groups}; grouped convolutions have no training on CPUs")
+        raise UntranslatableError(f"groups={layer.groups}; grouped convolutions cannot be trained on CPUs")
     operation = Conv2D(_pair(layer.strides), layer.padding, _pair(layer.dilation_rate))
     return _activated(to, to.add(name, operation, sources, _own_weights(layer)), layer)
 
@@ -421,7 +419,7 @@ def _batch_norm(to: Translation, name: str, layer: Any, sources: tuple[str, ...]
         raise UntranslatableError("batch-norm must be over the last axis")
     rank = layer.input_spec.ndim
     if rank not in (2, 4):
-        raise UntranslatableError(f"reads tensors of rank {rank}; it is known for pictures and vectors")
+        raise UntranslatableError(f"reads tensors of rank {rank}; only pictures and vectors are known")
     if layer.renorm or layer.virtual_batch_size is not None or layer.adjustment is not None:
         raise UntranslatableError("renorm, virtual_batch_size and adjustment are not known")
     weights = _own_weights(layer)
@@ -432,7 +430,7 @@ def _batch_norm(to: Translation, name: str, layer: Any, sources: tuple[str, ...]
 
 def _dropout(layer: Any) -> Operation:
     if getattr(layer, "noise_shape", None) is not None:
-        raise UntranslatableError("noise_shape; dropout is known of single values alone")
+        raise UntranslatableError("noise_shape; only dropout of single values is known")
     return Dropout(float(layer.rate))
 
 
@@ -446,11 +444,11 @@ ACTIVATION_LAYERS: dict[str, Callable[[Any], Operation]] = {
 
 def _of_two(operation: Operation) -> Translate:
     def chain(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
-        """Sums and products of more than two tensors are made two by two."""
-        made = sources[0]
+        """Sums and products of more than two tensors are computed two at a time."""
+        result = sources[0]
         for place, source in enumerate(sources[1:], 2):
-            made = to.add(name if place == len(sources) else f"{name}/{place}", operation, (made, source))
-        return made
+            result = to.add(name if place == len(sources) else f"{name}/{place}", operation, (result, source))
+        return result
 
     return chain
 
@@ -468,7 +466,7 @@ def _up_sample(layer: Any) -> Operation:
 
 
 def _rescaling(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
-    """x · scale + offset, as a depthwise convolution of one pixel."""
+    """Add x · scale + offset as a 1 × 1 depthwise convolution."""
     channels = to.output_shape()[-1]
     weights = {
         "depthwise_kernel": np.broadcast_to(np.asarray(layer.scale, np.float32), channels).reshape(1, 1, channels, 1),
@@ -480,10 +478,10 @@ def _rescaling(to: Translation, name: str, layer: Any, sources: tuple[str, ...])
 def _input(layer: Any) -> Operation:
     shape = layer.input_shape[0][1:]
     if None in shape:
-        raise UntranslatableError("its pictures have no fixed size; give all of input_shape")
+        raise UntranslatableError("its pictures have no fixed size; give a complete input_shape")
     if layer.dtype != "float32" or layer.sparse or layer.ragged:
-        what = "sparse or ragged tensors" if layer.sparse or layer.ragged else layer.dtype
-        raise UntranslatableError(f"its pictures are {what}; they must be float32")
+        kind = "sparse or ragged tensors" if layer.sparse or layer.ragged else layer.dtype
+        raise UntranslatableError(f"its pictures are {kind}; they must be float32")
     return Input(tuple(int(n) for n in shape))
 
 
@@ -498,7 +496,7 @@ def _reshape(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -
 HINTS = {
     "Normalization": "leave it out and set data.preprocessing.mean and std",
     "Lambda": "its code cannot be translated",
-    "TFOpLambda": "an operation written outside of a layer; use a layer of the known kinds",
+    "TFOpLambda": "an operation outside a layer; use a layer of the known kinds",
 }
 
 TRANSLATIONS: dict[str, Translate] = {

@@ -1,4 +1,4 @@
-"""A classifier's last layer made anew, for data with other classes than its weights."""
+"""Replaces a classifier's last layer, for data with other classes than its weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,29 +18,29 @@ def classes_of(graph: Graph) -> int:
     """Return the number of classes of a classifier.
 
     Raises:
-        UserError: its output is not one value a class.
+        UserError: its output is not one value per class.
     """
     shape = shapes(graph)[graph.outputs[0]]
     if len(shape) != 1:
-        raise UserError(f"the model's output has shape {shape} for a picture, and a classifier's has one value a class")
+        raise UserError(f"the model's output has shape {shape} for a picture; a classifier has one value per class")
     return int(shape[0])
 
 
 def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
-    """Return the graph with a new last layer for so many classes, and that layer's name; all else stays.
+    """Return the graph with a new last layer for that many classes, and that layer's name; everything else stays.
 
-    The kernel is drawn as Keras draws it (Glorot and Bengio 2010, uniform), the bias is zero. In front of sigmoids it
-    is −log(classes − 1), so that each class begins with the probability 1 / classes (Lin et al. 2017,
-    arXiv:1708.02002, §4.1) in place of one half. A single sigmoid becomes a softmax.
+    The kernel is drawn as Keras draws it (Glorot and Bengio 2010, uniform), and the bias is zero. Before sigmoids the
+    bias is −log(classes − 1), so that each class starts with the probability 1 / classes (Lin et al. 2017,
+    arXiv:1708.02002, §4.1) instead of one half. A single sigmoid becomes a softmax.
 
     Args:
-        graph: float; ends in a dense layer or a 1 × 1 convolution, with what passes values on and a softmax or sigmoids
-            behind it.
-        classes: wanted, at least 2.
+        graph: float; ends in a dense layer or a 1 × 1 convolution, followed only by operations that pass values on and
+            a softmax or sigmoids.
+        classes: the new number, at least 2.
         seed: of the new kernel.
 
     Raises:
-        UserError: the graph ends otherwise.
+        UserError: the graph ends in another way.
     """
     last = head_of(graph)
     single = last.kind == "sigmoid" and classes_of(graph) == 1
@@ -52,8 +52,8 @@ def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
     kernel = graph.weights.get(head.kernel or "")
     if not isinstance(head.operation, Dense | Conv2D) or kernel is None or kernel.shape[:-2] not in ((), (1, 1)):
         raise UserError(
-            f"the model ends in {head.name} ({type(head.operation).__name__}): a new last layer can be made in place "
-            "of a dense layer or a 1×1 convolution alone"
+            f"the model ends in {head.name} ({type(head.operation).__name__}): a new last layer can only replace a "
+            "dense layer or a 1×1 convolution"
         )
     shape = (*kernel.shape[:-1], classes)
     weights = dict(graph.weights)
@@ -67,14 +67,14 @@ def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
 
 
 def in_pairs(graph: Graph) -> Graph:
-    """Return a classifier of one value as one of two, which computes the same.
+    """Return a classifier with one output as an equivalent one with two.
 
-    With z the one logit, the logits of the two are −z/2 and z/2: their softmax is 1 − σ(z) and σ(z). So the one value
-    is the probability of the second class, as Keras has it. A sigmoid becomes a softmax; a model that ends in the
+    If z is the single logit, the two logits are −z/2 and z/2, whose softmax is 1 − σ(z) and σ(z). So the single output
+    becomes the probability of the second class, as in Keras. A sigmoid becomes a softmax; a model that ends in the
     logit ends in the two logits.
 
     Args:
-        graph: float; ends in one sigmoid, or in one logit.
+        graph: float; ends in one sigmoid or one logit.
     """
     last = head_of(graph)
     behind: list[Node] = []
@@ -94,15 +94,15 @@ def in_pairs(graph: Graph) -> Graph:
     place = nodes.index(node) + 1
     nodes[place:place] = [pair]
     first = behind[-1].name if behind else None
-    nodes = [replace(one, inputs=(pair.name,)) if one.name == first else one for one in nodes]
+    nodes = [replace(node, inputs=(pair.name,)) if node.name == first else node for node in nodes]
     outputs = graph.outputs if behind else (pair.name,)
     aliases = {alias: outputs[0] if name == graph.outputs[0] else name for alias, name in graph.aliases.items()}
     changed = replace(graph, nodes=tuple(nodes), outputs=outputs, weights=weights, aliases=aliases)
-    return _wider(changed, [changed.node(one.name) for one in behind], 2, last.activation)
+    return _wider(changed, [changed.node(later.name) for later in behind], 2, last.activation)
 
 
 def _wider(graph: Graph, behind: Sequence[Node], classes: int, softmax: str | None) -> Graph:
-    """Return the graph whose last reshapes have so many channels; the node `softmax` becomes a softmax."""
+    """Return the graph with that many channels in its last reshapes; the node `softmax`, if any, becomes a softmax."""
     changed = {node.name: replace(node, operation=with_channels(node.operation, classes)) for node in behind}
     if softmax is not None:
         changed[softmax] = replace(graph.node(softmax), operation=Softmax())

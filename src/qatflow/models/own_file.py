@@ -1,4 +1,4 @@
-"""A Keras model made from its description, in which nothing but layers of known kinds is left."""
+"""Makes a Keras model from its description, using nothing but layers of known kinds."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,26 +6,27 @@ from typing import Any
 from qatflow.base.errors import UserError
 from qatflow.models.activations import NAMES
 from qatflow.models.from_keras import ACTIVATION_LAYERS, HINTS, NESTED, TRANSLATIONS, check_visible
+from qatflow.models.saved.h5_file import reason
 
 DEFAULTS = ("_initializer", "_regularizer", "_constraint")
-"""Ends of the names of what only matters to new weights: left out, since their descriptions can name any function."""
+"""Suffixes of settings that only matter for new weights: left out, since their descriptions can name any function."""
 LIBRARY = ("keras", "tf_keras")
-"""Packages whose layers are known; a .keras file says of each layer where it is from."""
+"""Packages whose layers are known; a .keras file names the package of each layer."""
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
-"""What layers may have computed in; here they compute in float32."""
+"""Types in which layers may have computed; here they compute in float32."""
 MODEL_KEYS = ("name", "trainable", "layers", "input_layers", "output_layers")
 ENTRY_KEYS = ("name", "inbound_nodes")
 
 
 def check_description(description: Any, where: str) -> None:
-    """Raise where a description cannot become a model, as far as it can be seen without TensorFlow.
+    """Raise if a description cannot become a model, as far as that can be seen without TensorFlow.
 
     Args:
         description: class_name and config, as tf-keras writes them.
         where: the file, for messages.
 
     Raises:
-        UserError: as `model_of`.
+        UserError: see `model_of`.
     """
     _checked(description, where)
 
@@ -43,24 +44,24 @@ def model_of(description: dict[str, Any], where: str) -> Any:
         where: the file, for messages.
 
     Raises:
-        UserError: a layer is of an unknown kind (all are listed), or the description is damaged.
+        UserError: layers are of an unknown kind (lists all of them), or the description is damaged.
     """
     clean = _checked(description, where)
     import tf_keras
 
     try:
         kind = getattr(tf_keras, "Sequential" if clean["class_name"] == "Sequential" else "Model")
-        made = kind.from_config(clean["config"])
-        check_visible(made)
-        return made
+        model = kind.from_config(clean["config"])
+        check_visible(model)
+        return model
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    except Exception as error:  # whatever Keras meets in a description that is none
+    except Exception as error:  # Keras raises many kinds for damaged descriptions
         raise UserError(_damaged(where, error)) from error
 
 
 def _checked(description: Any, where: str) -> dict[str, Any]:
-    """Return the description with plain values alone."""
+    """Return the description with only plain values."""
     try:
         unknown = unknown_layers(description)
         if unknown:
@@ -76,12 +77,11 @@ def _checked(description: Any, where: str) -> dict[str, Any]:
 
 
 def _damaged(where: str, error: Exception) -> str:
-    said = " ".join(str(error).split())[:300]
-    return f"{where} is damaged: its description makes no model ({said or type(error).__name__}): save it anew"
+    return f"{where} is damaged: its description makes no model ({reason(error)[:300]}): save it again"
 
 
 def _kinds(description: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
-    """Yield name and kind of each layer, and why it is not known; None: it is."""
+    """Yield name and kind of each layer, and why it is not known; None if it is known."""
     kind, config = description["class_name"], description["config"]
     if not isinstance(kind, str) or not isinstance(config, dict):
         raise ValueError("a layer has no class_name or no config")
@@ -106,12 +106,12 @@ def _why_unknown(entry: dict[str, Any]) -> str | None:
 
 
 def _cleaned(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return a description of a layer or model with plain values alone."""
+    """Return the description of a layer or model with only plain values."""
     entry = _with_lists(entry)
     kind, config = entry["class_name"], dict(entry["config"])
     kept: dict[str, Any] = {key: entry[key] for key in ENTRY_KEYS if key in entry}
     if _objects(kept):
-        raise UserError(f"layer {config.get('name')} is called with objects, which are not made from a file")
+        raise UserError(f"layer {config.get('name')} is called with objects, which are not created from a file")
     if kind in NESTED:
         config = {key: config[key] for key in MODEL_KEYS if key in config}
         config["layers"] = [_cleaned(layer) for layer in config["layers"]]
@@ -123,11 +123,11 @@ def _cleaned(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_calls(layers: list[dict[str, Any]]) -> None:
-    """Raise where a layer reads what no layer makes: Keras would look for it for ever.
+    """Raise if a layer reads a tensor that no layer computes: Keras would search for it forever.
 
     A call of a layer is `[name, number of that layer's call, number of its tensor, …]` for each tensor it reads.
     """
-    made = {(layer["config"].get("name"), 0) for layer in layers if layer["class_name"] == "InputLayer"}
+    computed = {(layer["config"].get("name"), 0) for layer in layers if layer["class_name"] == "InputLayer"}
     waiting = {
         (layer["config"].get("name"), number + _first_call(layer)): [
             (str(name), int(which)) for name, which, _, *_ in call
@@ -136,30 +136,30 @@ def _check_calls(layers: list[dict[str, Any]]) -> None:
         if layer["class_name"] != "InputLayer"
         for number, call in enumerate(layer.get("inbound_nodes") or [])
     }
-    while found := [call for call, reads in waiting.items() if made.issuperset(reads)]:
-        made.update(found)
-        for call in found:
+    while ready := [call for call, reads in waiting.items() if computed.issuperset(reads)]:
+        computed.update(ready)
+        for call in ready:
             del waiting[call]
     if waiting:
         (name, _), reads = next(iter(waiting.items()))
-        raise ValueError(f"layer {name} reads what no layer before it makes ({reads[0][0] if reads else 'nothing'})")
+        raise ValueError(f"layer {name} reads {reads[0][0] if reads else 'nothing'}, which no earlier layer computes")
 
 
 def _check_inputs(entries: list[Any]) -> None:
-    """Raise where an input is not the only tensor of an input layer's only call: Keras would not look at the rest."""
-    for name, *which in [entries] if entries and isinstance(entries[0], str) else entries:
-        if which != [0, 0]:
-            raise ValueError(f"the model's input {name} is written with {which}, and must be with [0, 0]")
+    """Raise if an input is not the only tensor of an input layer's only call: Keras would ignore the rest."""
+    for name, *numbers in [entries] if entries and isinstance(entries[0], str) else entries:
+        if numbers != [0, 0]:
+            raise ValueError(f"the model's input {name} has the numbers {numbers}, but must have [0, 0]")
 
 
 def _first_call(layer: dict[str, Any]) -> int:
-    """Return the number of a layer's first call: a model with an input has one of its own before it."""
+    """Return the number of a layer's first call: 1 for a model with an input, whose own call is number 0."""
     inside = layer["config"].get("layers")
     return int(layer["class_name"] in NESTED and inside[0]["class_name"] == "InputLayer")
 
 
 def _plain(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a layer without what only matters to new weights."""
+    """Return the settings of a layer, without those that only matter for new weights."""
     _check_type(kind, config)
     config = {key: value for key, value in config.items() if not key.endswith(DEFAULTS) and key != "dtype"}
     if "activation" in config:
@@ -169,24 +169,24 @@ def _plain(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     if kind == "BatchNormalization" and isinstance(config.get("axis"), list):
         (config["axis"],) = config["axis"]
     if _objects(config):
-        raise UserError(f"layer {config.get('name')} ({kind}) is described by objects, which are not made from a file")
+        raise UserError(f"layer {config.get('name')} ({kind}) has objects for settings, which a file cannot create")
     if activation is not None:
         config["activation"] = _activation(config, activation)
     return config
 
 
 def _check_type(kind: str, config: dict[str, Any]) -> None:
-    """Raise where a layer does not compute in floats."""
+    """Raise if a layer does not compute in floats."""
     dtype = config.get("dtype")
     if isinstance(dtype, dict):  # a policy
         inner = dtype.get("config")
         dtype = inner.get("name") if isinstance(inner, dict) else dtype
     if dtype is not None and dtype not in (POLICIES[:1] if kind == "InputLayer" else POLICIES):
-        raise UserError(f"layer {config.get('name')} ({kind}) is of type {dtype}; float32 is needed")
+        raise UserError(f"layer {config.get('name')} ({kind}) has type {dtype}, but must have float32")
 
 
 def _with_lists(value: Any) -> Any:
-    """Return the value with lists for what a SavedModel's description writes as tuples and shapes."""
+    """Return the value with lists in place of the tuples and shapes that a SavedModel's description has."""
     if isinstance(value, dict):
         if value.get("class_name") in ("__tuple__", "TensorShape") and set(value) == {"class_name", "items"}:
             return _with_lists(value["items"])
@@ -209,7 +209,7 @@ def _activation(config: dict[str, Any], value: Any) -> Any:
 
 
 def _shown(value: Any, name: Any) -> str:
-    """Return how a message calls an activation that is not known: a file keeps a lambda as compiled code."""
+    """Return how a message names an unknown activation: a file stores a lambda as compiled code."""
     kind = value.get("class_name") if isinstance(value, dict) else None
     if isinstance(kind, str) and kind not in ("function", "__lambda__"):
         return kind

@@ -1,4 +1,4 @@
-"""A function of the user's own that builds a Keras model: found, read, and called."""
+"""A user's own function that builds a Keras model: how it is found, checked and called."""
 
 import ast
 import difflib
@@ -14,12 +14,12 @@ from qatflow.base.errors import UserError
 
 
 def source_files(function: str) -> list[Path]:
-    """Return the module of `package.module:name` and the modules it imports from the same place, sorted.
+    """Return the module of `package.module:name` and the modules it imports from the same folder, sorted.
 
-    Nothing is imported: the files are found by their names and read.
+    Nothing is imported: the files are located by name and read.
 
     Raises:
-        UserError: there is no such module, it cannot be read, or it has no such name; the nearest are listed.
+        UserError: there is no such module, it cannot be read, or it has no such name; lists the nearest names.
     """
     module, _, name = function.partition(":")
     for place in _places():
@@ -34,16 +34,16 @@ def source_files(function: str) -> list[Path]:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
         raise UserError(f"{first} has no function {name}; it has {', '.join(near) or 'none'}")
-    found: set[Path] = set()
+    files: set[Path] = set()
     pending = [module]
     while pending:
         for part in _with_packages(pending.pop()):
             path = _file(place, part)
-            if path is not None and path not in found:
-                found.add(path)
+            if path is not None and path not in files:
+                files.add(path)
                 package = part if path.name == "__init__.py" else part.rpartition(".")[0]
                 pending += _imports(_tree(path), package)
-    return sorted(found)
+    return sorted(files)
 
 
 def build(function: str, shape: tuple[int, int, int], classes: int) -> Any:
@@ -55,30 +55,30 @@ def build(function: str, shape: tuple[int, int, int], classes: int) -> Any:
         classes: number of classes.
 
     Raises:
-        UserError: it raises, or returns anything but a functional or sequential tf_keras model for such pictures.
+        UserError: it raises, or does not return a functional or sequential tf_keras model.
     """
     import tf_keras
 
-    source_files(function)  # the message where there is none
+    source_files(function)  # raises with a clear message if there is no such function
     module, _, name = function.partition(":")
     sys.path[:0] = [str(place) for place in _places()]
     try:
-        made = getattr(importlib.import_module(module), name)(input_shape=shape, classes=classes)
+        model = getattr(importlib.import_module(module), name)(input_shape=shape, classes=classes)
     except Exception as error:
         trace = inspect.trace()[-1]
         raise UserError(f"{function}: {type(error).__name__}: {error} ({trace.filename}:{trace.lineno})") from error
-    if not isinstance(made, tf_keras.Model):
+    if not isinstance(model, tf_keras.Model):
         raise UserError(
-            f"{function} returned {type(made).__module__}.{type(made).__qualname__}, and a model of tf_keras (Keras 2) "
-            "is needed: build it with `from tf_keras import layers`"
+            f"{function} returned {type(model).__module__}.{type(model).__qualname__}, but must return a model of "
+            "tf_keras (Keras 2): build it with `from tf_keras import layers`"
         )
     from qatflow.models.from_keras import check_visible
 
     try:
-        check_visible(made)
+        check_visible(model)
     except UserError as error:
         raise UserError(f"{function}: {error}") from error
-    return made
+    return model
 
 
 def _places() -> list[Path]:
@@ -104,15 +104,15 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _names(tree: ast.Module) -> list[str]:
-    found: list[str] = []
+    names: list[str] = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.append(node.name)
+            names.append(node.name)
         elif isinstance(node, ast.Assign):
-            found += [target.id for target in node.targets if isinstance(target, ast.Name)]
+            names += [target.id for target in node.targets if isinstance(target, ast.Name)]
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            found += [(alias.asname or alias.name).split(".")[0] for alias in node.names]
-    return found
+            names += [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+    return names
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:

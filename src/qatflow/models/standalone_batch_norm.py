@@ -1,7 +1,7 @@
-"""Batch-norm that no layer can take up: a depthwise convolution of one pixel, which does nothing, is put before it.
+"""Inserts a 1 × 1 depthwise convolution that does nothing before each batch-norm that cannot be folded otherwise.
 
-Where batch-norm follows a sum, a concatenation, a pool or a layer that others read too (ResNetV2, DenseNet), it cannot
-be folded into what makes its input. Folded into an identity it runs in int8 as one more depthwise convolution.
+Where batch-norm follows a sum, a concatenation, a pool or a layer with several readers (ResNetV2, DenseNet), it cannot
+be folded into the operation before it. Folded into the inserted identity, it runs in int8 as a depthwise convolution.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from qatflow.graph.shapes import shapes
 
 
 def carried(graph: Graph) -> Graph:
-    """Return the graph in which each batch-norm follows a kernel that it can be folded into."""
+    """Return the graph in which each batch-norm follows a kernel into which it can be folded."""
     known = shapes(graph)
     nodes: list[Node] = []
     weights = dict(graph.weights)

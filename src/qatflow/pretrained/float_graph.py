@@ -84,7 +84,7 @@ def float_graph(
     check_float_layers(graph, model.keep_in_float)
     check_names(graph, model.keep_in_float)
     classes = classes_of(graph)
-    notes = (*check_weights(graph), *(origin.said if fine_tune else ()))
+    notes = (*check_weights(graph), *(origin.notes if fine_tune else ()))
     check_same(keras, origin, tensors(data, "validation", PICTURES)[0], seed)
     binary = classes == 1 and head.kind != "softmax"
     if binary and data.classes == 2:

@@ -1,8 +1,8 @@
-"""The weights in an HDF5 file that Keras wrote, read without Keras.
+"""Reads the weights in an HDF5 file that Keras wrote, without Keras.
 
 Two layouts are known: that of tf-keras' `save_weights("x.h5")` and `save("x.h5")`, which names the layers in order, and
-that of `save_weights("x.weights.h5")`, which counts them by kind. Arrays of numbers are all that is read. A whole model
-in the file (with Lambda layers, which are code) stays unread here, so nothing in it can be run.
+that of `save_weights("x.weights.h5")`, which counts them by kind. Only arrays of numbers are read. The description of a
+whole model in the file (with Lambda layers, which are code) is ignored, so nothing in it can run.
 """
 
 import contextlib
@@ -20,7 +20,8 @@ ACCEPTED = (
     "accepted are an HDF5 file as tf-keras' model.save_weights('x.h5') or model.save('x.h5') writes it, a .keras file "
     "and a SavedModel folder of tf-keras; models in other forms can carry code and are not opened"
 )
-DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)  # all of them seen from h5py
+DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
+"""What reading a damaged file raises: each was seen from h5py. RuntimeError includes RecursionError."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class SavedLayer:
 
     Attributes:
         name: of the layer, in the file.
-        weights: float arrays in Keras' order, or what becomes one when it is asked for while the file is open.
+        weights: float arrays in Keras' order, or HDF5 data sets that become arrays while the file is open.
     """
 
     name: str
@@ -38,23 +39,33 @@ class SavedLayer:
 
 @dataclass(frozen=True)
 class Saved:
-    """The layers of a file that have weights, in the order of the model's.
+    """The layers with weights in a file, in the model's order.
 
     Attributes:
         layers: the layers.
-        whole: whether a model that is used as a layer is one of them, with all its weights; else its layers are.
+        whole: whether a model used as a layer is one entry, with all its weights; otherwise each of its layers is one.
     """
 
     layers: list[SavedLayer]
     whole: bool
 
 
+def reason(error: BaseException) -> str:
+    """Return what an error says, on one line, or its kind if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def damaged(path: Path, error: BaseException) -> UserError:
+    """Return the error for a file that cannot be read to its end."""
+    return UserError(f"{path} is damaged ({reason(error)}): fetch or save it again")
+
+
 class _LinkError(Exception):
-    """Something in a file is a link to elsewhere."""
+    """Part of a file is a link to another place."""
 
 
 LayerKind = str | tuple[str, tuple["LayerKind", ...]]
-"""Keras' class name of a layer in snake case; of a model used as a layer, with the kinds of its layers."""
+"""Keras' class name of a layer in snake case; for a model used as a layer, with the kinds of its layers."""
 
 
 @contextlib.contextmanager
@@ -63,12 +74,12 @@ def open_h5(path: Path, kinds: Sequence[LayerKind], content: BinaryIO | None = N
 
     Args:
         path: the file.
-        kinds: of each of the model's layers with weights, in order; gives the order where the file counts by kind.
-            Layers that the file has beyond them come last.
-        content: the HDF5 file where it is a part of `path`.
+        kinds: kind of each of the model's layers with weights, in order; determines the order if the file counts by
+            kind. Further layers in the file come last.
+        content: the HDF5 file if it is a part of `path`.
 
     Raises:
-        UserError: it is damaged, or holds anything but numbers of its own.
+        UserError: the file is damaged, or holds anything but numbers of its own.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -78,36 +89,36 @@ def open_h5(path: Path, kinds: Sequence[LayerKind], content: BinaryIO | None = N
         except _LinkError as error:
             raise UserError(f"{path}: {error}") from error
         except DAMAGE as error:
-            raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error
+            raise damaged(path, error) from error
         if not layers:
             raise UserError(f"{path} holds no weights of Keras layers: {ACCEPTED}")
         for layer in layers:
             _check(path, file, layer)
         try:
             yield Saved(layers, whole)
-        except OSError as error:  # of an array that is read now
-            raise UserError(f"{path} is damaged ({error}): fetch or save it anew") from error
+        except OSError as error:  # from reading an array
+            raise damaged(path, error) from error
 
 
 def _root(file: h5py.File) -> h5py.Group | None:
-    """Return the group that names its layers: the file, or what lies beside the description of a whole model."""
+    """Return the group that names its layers: the file, or the part beside the description of a whole model."""
     beside = _child(file, "model_weights") if "model_weights" in file else None
     return next((group for group in (file, beside) if group and _names(group, "layer_names")), None)
 
 
 def _child(group: h5py.Group, name: str, layer: str = "") -> Any:
-    """Return what a group holds by a name, of which each part is in this file: no link is followed.
+    """Return a group's member by its path, whose parts must all be in this file: no link is followed.
 
     Raises:
-        _LinkError: a part is a link; what it points to is not opened.
-        KeyError: there is none.
+        _LinkError: a part is a link; its target is not opened.
+        KeyError: there is no such member.
     """
     for part in name.split("/"):
         link = group.get(part, getlink=True) if part else None
         if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
             where = "another file, which" if isinstance(link, h5py.ExternalLink) else "another place, which"
-            what = f"the weights of layer {layer}" if layer else f"the weights below '{part}'"
-            raise _LinkError(f"{what} lie in {where} is not opened")
+            weights = f"the weights of layer {layer}" if layer else f"the weights below '{part}'"
+            raise _LinkError(f"{weights} are in {where} is not opened")
         group = group[part] if part else group
     return group
 
@@ -124,27 +135,27 @@ def _in_order(file: h5py.File) -> list[SavedLayer]:
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """Return a list of names; Keras cuts one that is longer than 64 kB into pieces with numbers."""
+    """Return a list of names; Keras splits a list of more than 64 kB into numbered pieces."""
     pieces = [attribute] if attribute in group.attrs else []
     while (piece := f"{attribute}{len(pieces)}") in group.attrs:
         pieces.append(piece)
-    found = [name for piece in pieces for name in group.attrs[piece]]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
+    names = [name for piece in pieces for name in group.attrs[piece]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
 def _by_kind(group: h5py.Group, kinds: Sequence[LayerKind]) -> list[SavedLayer]:
     layers = _child(group, "layers") if "layers" in group else {}
     names = sorted(layers, key=lambda name: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", name)])
     left = {name: _child(layers, name, name) for name in names}
-    found: list[SavedLayer] = []
+    in_order: list[SavedLayer] = []
     counts: dict[str, int] = {}
     for kind in kinds:
         name, inner = kind if isinstance(kind, tuple) else (kind, None)
         count = counts[name] = counts.get(name, -1) + 1
         saved = left.pop(f"{name}_{count}" if count else name, None)
         if saved is not None:
-            found += _variables(name, saved) if inner is None else _by_kind(saved, inner)
-    return [*found, *(layer for name, saved in left.items() for layer in _variables(name, saved))]
+            in_order += _variables(name, saved) if inner is None else _by_kind(saved, inner)
+    return [*in_order, *(layer for name, saved in left.items() for layer in _variables(name, saved))]
 
 
 def _variables(name: str, group: h5py.Group) -> list[SavedLayer]:
@@ -156,6 +167,6 @@ def _variables(name: str, group: h5py.Group) -> list[SavedLayer]:
 def _check(path: Path, file: h5py.File, layer: SavedLayer) -> None:
     for weight in layer.weights:
         if not isinstance(weight, h5py.Dataset) or weight.dtype.kind != "f":
-            raise UserError(f"{path}: layer {layer.name} holds what is no array of floats: {ACCEPTED}")
+            raise UserError(f"{path}: layer {layer.name} holds something other than arrays of floats: {ACCEPTED}")
         if weight.is_virtual or weight.external or weight.file.filename != file.filename:
-            raise UserError(f"{path}: the weights of layer {layer.name} lie in another file, which is not opened")
+            raise UserError(f"{path}: the weights of layer {layer.name} are in another file, which is not opened")

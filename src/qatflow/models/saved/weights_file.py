@@ -1,4 +1,4 @@
-"""Weights and descriptions of models, whatever form they are kept in. No code in them is run."""
+"""Reads weights and descriptions of saved models of every supported form. No code in them is run."""
 
 import zipfile
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ import h5py
 
 from qatflow.base.errors import UserError
 from qatflow.models.saved import keras_archive, saved_model
-from qatflow.models.saved.h5_file import ACCEPTED, DAMAGE, LayerKind, Saved, open_h5
+from qatflow.models.saved.h5_file import ACCEPTED, DAMAGE, LayerKind, Saved, damaged, open_h5
 
 Form = Literal["HDF5", "archive", "SavedModel"]
 
 
 def form(path: Path) -> Form:
-    """Return how a model is kept.
+    """Return the form in which a model is saved.
 
     Raises:
-        UserError: there is none, or it is kept in another form.
+        UserError: there is no such file, or it has another form.
     """
     if path.is_dir():
         if not (path / saved_model.MARK).is_file():
-            raise UserError(f"{path} is a folder without {saved_model.MARK}, so no SavedModel: {ACCEPTED}")
+            raise UserError(f"{path} is a folder without {saved_model.MARK}, so not a SavedModel: {ACCEPTED}")
         return "SavedModel"
     if not path.is_file():
         raise UserError(f"{path}: no such file; {ACCEPTED}")
@@ -35,18 +35,18 @@ def form(path: Path) -> Form:
         return "HDF5"
     if zipfile.is_zipfile(path):
         return "archive"
-    raise UserError(f"{path} is no HDF5 file and no .keras file: {ACCEPTED}")
+    raise UserError(f"{path} is neither an HDF5 file nor a .keras file: {ACCEPTED}")
 
 
 def open_weights(path: Path, kinds: Sequence[LayerKind]) -> AbstractContextManager[Saved]:
-    """Open weights and yield the layers that have some, in the order of the model's.
+    """Open weights and yield the layers that have some, in the model's order.
 
     Args:
         path: HDF5 file, .keras file or SavedModel folder; for the last, TensorFlow must have been started.
-        kinds: of each of the model's layers with weights, in order; see `open_h5`.
+        kinds: kind of each of the model's layers with weights, in order; see `open_h5`.
 
     Raises:
-        UserError: there is none, or it is damaged, or holds anything but numbers of its own.
+        UserError: there is no such file, or it is damaged, or holds anything but numbers of its own.
     """
     kind = form(path)
     if kind == "HDF5":
@@ -58,7 +58,7 @@ def description(path: Path) -> dict[str, Any]:
     """Return the description of a whole model, as JSON values: class_name and config.
 
     Raises:
-        UserError: there is none in the file, or it is damaged, or of Keras 3.
+        UserError: the file has no description, or is damaged, or is of Keras 3.
     """
     kind = form(path)
     if kind == "SavedModel":
@@ -70,10 +70,10 @@ def description(path: Path) -> dict[str, Any]:
             text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
         if text is None:
             raise UserError(
-                f"{path} holds weights alone, and no description of the model: write it with model.save, or name the "
-                "network by model.architecture or model.function and the file by pretrained.path"
+                f"{path} holds only weights, and no description of the model: write it with model.save, or name the "
+                "network in model.architecture or model.function and the file in pretrained.path"
             )
         keras_archive.refuse_keras_3(path, version.decode() if isinstance(version, bytes) else str(version))
         return keras_archive.read_description(text)
     except DAMAGE as error:
-        raise UserError(keras_archive.damaged(path, error)) from error
+        raise damaged(path, error) from error
