@@ -151,7 +151,7 @@ def test_numbers_without_the_kit_are_never_guessed(tmp_path: Path):
 def test_a_number_that_no_class_has_stops_with_its_line(tmp_path: Path, line: str):
     made(tmp_path)
     write(tmp_path / "ILSVRC2012_devkit_t12/data" / GROUND_TRUTH, f"1\n2\n{line}\n4\n".encode())
-    with pytest.raises(UserError, match=rf"{GROUND_TRUTH}:3: '{line}' is none of the 4 numbers"):
+    with pytest.raises(UserError, match=rf"{GROUND_TRUTH}:3: '{line}' is not one of the 4 class numbers"):
         opened(tmp_path)
 
 
@@ -161,11 +161,11 @@ def test_a_damaged_kit_is_told(tmp_path: Path):
     content = table.read_bytes()
     for damaged in (b"", b"no table", content[:200]):
         table.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"meta\.mat is no meta\.mat of the development kit"):
+        with pytest.raises(UserError, match=r"meta\.mat is not the meta\.mat of the development kit"):
             opened(tmp_path)
     table.unlink()
     write(table.with_name("map_clsloc.txt"), b"n02119789 1 kit_fox\nkit_fox 2\n")
-    with pytest.raises(UserError, match=r"map_clsloc\.txt:2: 'kit_fox' is no WordNet id"):
+    with pytest.raises(UserError, match=r"map_clsloc\.txt:2: 'kit_fox' is not a WordNet id"):
         opened(tmp_path)
 
 

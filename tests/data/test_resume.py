@@ -248,7 +248,7 @@ def test_a_killed_process_is_told_with_the_way_out(photos: Path, tmp_path: Path,
 
     with monkeypatch.context() as patch:
         patch.setattr(module.ShardMaker, "_usable", killed)
-        with pytest.raises(UserError, match=r"was killed, most likely because the memory was used up.*fewer cores"):
+        with pytest.raises(UserError, match=r"was killed, most likely because memory ran out.*fewer cores"):
             prepare(settings(photos), tmp_path / "photos", cores=2)
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 Augmentation = Literal["none", "flip", "shift", "shift_flip", "crop_flip"]
 FLIPPED = ("flip", "shift_flip", "crop_flip")
 SHIFTED = ("shift", "shift_flip")
-AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a random crop: its part of the picture, and its width over its height
-LARGEST_SHIFT = 16  # the part of the side: 2 pixels of 32, the black border of a padded 28×28 picture
+AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a random crop: its share of the picture, and its width over its height
+LARGEST_SHIFT = 16  # side over largest shift: 2 pixels of 32, the black border of a padded 28×28 picture
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Draws:
     Attributes:
         shift: int32 [n, 2], pixels down and to the right; negative for up and left.
         flip: bool [n], whether the picture is mirrored left-right.
-        crop: float64 [n, 4] in 0…1, from which `crop_box` makes the part of the picture that is seen;
-            `crop_flip` alone.
+        crop: float64 [n, 4] in 0…1, from which `crop_box` computes the visible part of the picture; only for
+            `crop_flip`.
     """
 
     shift: np.ndarray
@@ -43,8 +43,8 @@ def draw(augmentation: Augmentation, size: int, count: int, random: np.random.Ge
 def crop_box(draws: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
     """Return top, left, height and width (pixels) of a random part of a picture of that size.
 
-    As `random_crop` of PaddleSlim's ImageNet reader (demo/imagenet_reader.py): width over height is drawn from `RATIO`,
-    the area from `AREA`, both evenly; where the largest such box would not fit, its area is bounded by what fits.
+    As in `random_crop` of PaddleSlim's ImageNet reader (demo/imagenet_reader.py): width over height is drawn uniformly
+    from `RATIO` and the area from `AREA`; the area is limited to the largest box that fits.
 
     Args:
         draws: float64 [4] in 0…1: ratio, area, top, left.
@@ -61,7 +61,7 @@ def crop_box(draws: np.ndarray, height: int, width: int) -> tuple[int, int, int,
 
 
 def mirror(pictures: "tf.Tensor", flip: "tf.Tensor") -> "tf.Tensor":
-    """Mirror those of a batch [n, size, size, channels] for which `flip`, bool [n], says so."""
+    """Mirror the pictures of a batch [n, size, size, channels] for which `flip`, bool [n], is true."""
     import tensorflow as tf
 
     places = tf.range(pictures.shape[2])
@@ -70,7 +70,7 @@ def mirror(pictures: "tf.Tensor", flip: "tf.Tensor") -> "tf.Tensor":
 
 
 def transform(pictures: "tf.Tensor", shift: "tf.Tensor", flip: "tf.Tensor") -> "tf.Tensor":
-    """Mirror and shift a batch [n, size, size, channels] of uint8 or float32; what comes in from outside is black (0).
+    """Mirror and shift a batch [n, size, size, channels] of uint8 or float32; what moves in from outside is black (0).
 
     Pixels are moved, never interpolated: output (x, y) is input (±(x − right) [+ size − 1 where mirrored], y − down).
     """

@@ -1,7 +1,7 @@
 """One picture as a tf.train.Example, without TensorFlow.
 
-The messages are those of tensorflow/core/example/{example,feature}.proto, built in a descriptor pool of their own
-so that they never meet TensorFlow's copies in one process.
+The messages are those of tensorflow/core/example/{example,feature}.proto, built in a separate descriptor pool so that
+they never collide with TensorFlow's copies in the same process.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _Field = descriptor_pb2.FieldDescriptorProto
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one record of a shard holds: the picture's file, its label (index of labels.txt) and its key."""
+    """The contents of one record of a shard: the picture's file, its label (index into labels.txt) and its key."""
 
     content: bytes
     label: int

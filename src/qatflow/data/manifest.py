@@ -1,4 +1,4 @@
-"""What `prepare` promises to the stages after it: data/<name>/manifest.json."""
+"""A prepared data set, as later stages see it: data/<name>/manifest.json."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ class Shard(File):
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The pictures of training, validation or test, in the order of the shards.
+    """The shards with the pictures of training, validation or test, in order.
 
     Attributes:
         count: pictures.
@@ -53,19 +53,19 @@ class Manifest:
     """A prepared data set.
 
     Attributes:
-        folder: where its files lie.
+        folder: where its files are.
         dataset: name of the data set, as in data/<name>.
         source: kind of source (`idx`, `folder`, ...).
         origin: where the pictures come from, in words.
-        licence: under what terms, as far as known.
+        licence: its terms, as far as known.
         labels: name of each class, by label.
         preprocessing: what is done to a picture before the network sees it.
         splits: `train`, `validation` and `test`.
-        labels_file: labels.txt, a name a line.
+        labels_file: labels.txt, one name per line.
         calibration_file: calibration.json, the frozen list of calibration pictures.
-        rejected_file: rejected.csv, key and reason of each picture left out.
-        rejected: pictures left out.
-        converted: pictures whose own bytes could not be kept (see `picture.stored`).
+        rejected_file: rejected.csv, key and reason of each rejected picture.
+        rejected: number of rejected pictures.
+        converted: number of pictures whose original bytes could not be kept (see `picture.stored`).
         provenance: what made the folder.
     """
 
@@ -94,14 +94,14 @@ class Manifest:
         return [self.folder / shard.file for shard in self.splits[split].shards]
 
     def content_digest(self) -> str:
-        """Return the SHA-256 over pictures, labels, calibration list and preprocessing, wherever the folder lies."""
+        """Return the SHA-256 over pictures, labels, calibration list and preprocessing; the folder plays no part."""
         shards = {name: [shard.sha256 for shard in split.shards] for name, split in self.splits.items()}
         files = [self.labels_file.sha256, self.calibration_file.sha256]
         content = json.dumps([shards, files, self.preprocessing.to_json()], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def write(self) -> None:
-        """Write manifest.json into the folder, whole or not at all."""
+        """Write manifest.json into the folder, complete or not at all."""
         value = {
             "format_version": FORMAT,
             "dataset": self.dataset,
@@ -121,13 +121,13 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read manifest.json (or the folder that holds it) and check its files: their sizes, and the small ones' sums.
+    """Read manifest.json (or the folder that holds it); check the sizes of its files, and the checksums of small ones.
 
-    A shard's sum is checked by who reads it (`reader.records`); each of its records has a checksum of its own.
+    A shard's checksum is checked when it is read (`reader.records`); each record has its own checksum too.
 
     Raises:
-        UserError: the manifest is missing, unreadable or of another format, or a file is missing, of another size, or
-            has changed.
+        UserError: the manifest is missing, unreadable or of another format, or one of its files is missing, has
+            another size, or has changed.
     """
     path = path / FILE if path.is_dir() else path
     try:
@@ -182,4 +182,4 @@ def _check(path: Path, size: int) -> None:
     if not path.is_file():
         raise UserError(f"{path} is missing, though the manifest names it: {AGAIN}")
     if path.stat().st_size != size:
-        raise UserError(f"{path} has {path.stat().st_size} bytes, the manifest says {size}: {AGAIN}")
+        raise UserError(f"{path} has {path.stat().st_size} bytes, but the manifest says {size}: {AGAIN}")

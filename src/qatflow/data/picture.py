@@ -1,6 +1,6 @@
-"""Encoded pictures: the one decoder of the project, and the form in which pictures are stored.
+"""Encoded pictures: the project's only decoder, and the form in which pictures are stored.
 
-Training, evaluation, calibration and the device all see what `decode` (Pillow) yields.
+Training, evaluation, calibration and the device all see the pixels that `decode` (Pillow) returns.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from PIL import ExifTags, Image, ImageOps
 
 PLAIN_FORMATS = ("JPEG", "PNG")
 PLAIN_MODES = ("L", "RGB")
-# Not all that Pillow knows: its reader of EPS runs Ghostscript, which runs what the file says.
+# Not every format of Pillow: its EPS reader runs Ghostscript, which executes the file.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 DIGEST_BYTES = 16
 STRIP = 1 << 22  # bytes of pixels
-PNG_BIT_DEPTH = 24  # where in the file it says how many bits a sample has
+PNG_BIT_DEPTH = 24  # offset in a PNG file of the number of bits per sample
 
 
 class RejectedError(Exception):
@@ -32,8 +32,8 @@ class Encoded:
         content: a JPEG or PNG file with 8 bits a channel, grey or RGB, upright.
         height: in pixels.
         width: in pixels.
-        digest: of size and pixels, so that the same picture is known in another file.
-        converted: whether the content differs from the source's own bytes because those were not of that kind.
+        digest: of size and pixels, by which the same picture is recognised in another file.
+        converted: whether the content had to be converted, and is not the source's original bytes.
     """
 
     content: bytes
@@ -65,17 +65,17 @@ def stored(content: bytes) -> Encoded:
     """Return a file's content in the form in which it is stored.
 
     8-bit grey or RGB JPEG and PNG files stay as they are, byte for byte. Others (CMYK, palette, 16 bits, alpha, other
-    formats, turned by an EXIF tag) become an upright PNG; alpha is dropped, of 16 bits the upper 8 are kept, and of an
-    animation the first frame. What the file is called plays no part.
+    formats, rotated by an EXIF tag) become an upright PNG: alpha is dropped, the upper 8 of 16 bits are kept, and so is
+    the first frame of an animation. The file's name plays no part.
 
     Raises:
-        RejectedError: the content is not a picture, is damaged, or has more pixels than Pillow takes for safe.
+        RejectedError: the content is not a picture, is damaged, or has more pixels than Pillow considers safe.
     """
     if not content:
         raise RejectedError("the file is empty")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of oddities in metadata; the pixels are what counts
+            warnings.simplefilter("ignore")  # about oddities in metadata: only the pixels count
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             return _stored(content)
     except RejectedError:
@@ -101,7 +101,7 @@ def _stored(content: bytes) -> Encoded:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the picture in 8 bits, grey or RGB, without what came with it in its file."""
+    """Return the picture in 8 bits, grey or RGB, without the file's metadata."""
     if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -117,9 +117,9 @@ def _mode(channels: int) -> str:
 
 def _digest(image: Image.Image) -> bytes:
     bands = len(image.getbands())
-    found = hashlib.sha256(f"{image.height} {image.width} {bands}".encode())  # which processors compute in hardware
+    digest = hashlib.sha256(f"{image.height} {image.width} {bands}".encode())  # SHA-256 is fast: processors have it
     rows = max(1, STRIP // (image.width * bands))
-    for top in range(0, image.height, rows):  # in strips, of which there is one but for large pictures
+    for top in range(0, image.height, rows):  # in strips, which only large pictures have more than one of
         strip = image if rows >= image.height else image.crop((0, top, image.width, min(top + rows, image.height)))
-        found.update(strip.tobytes())
-    return found.digest()[:DIGEST_BYTES]
+        digest.update(strip.tobytes())
+    return digest.digest()[:DIGEST_BYTES]

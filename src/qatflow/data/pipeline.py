@@ -1,7 +1,7 @@
 """Prepared pictures as tf.data batches, for training and for evaluating Keras graphs.
 
-Epoch e of training is a pure function of (seed, e): order and augmentation are drawn for the whole epoch at once, so
-that step k can be entered directly and a resumed run sees what an uninterrupted one would have seen.
+Epoch e of training is a pure function of (seed, e): order and augmentation are drawn for the whole epoch at once. So
+training can start at any step, and a resumed run sees the same pictures as an uninterrupted one.
 """
 
 from collections.abc import Callable
@@ -30,15 +30,15 @@ Parts = tuple[np.ndarray, np.ndarray]  # float64 [n, 4] and bool [n]
 
 
 class Store(Protocol):
-    """The pictures of a split, resized when they are asked for or before."""
+    """The resized pictures of a split."""
 
     def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
         """Return (pictures, labels), `batch_size` at a time.
 
         Args:
-            positions: int64 [n], in the order wanted.
-            parts: of each picture the part that is seen and whether mirrored, as in `augment.Draws`; None: all of it.
-            batch_size: pictures a batch; the last one may have fewer.
+            positions: int64 [n], positions in the split, in the order to return.
+            parts: crop and flip of each picture, as in `augment.Draws`; None: whole pictures.
+            batch_size: pictures per batch; the last batch may have fewer.
 
         Returns:
             Dataset of [batch, size, size, channels], uint8 for `pad`, else float32, and int64 [batch].
@@ -47,12 +47,12 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training pictures, ready to be served epoch by epoch.
+    """The training pictures, served epoch by epoch.
 
     Attributes:
         preprocessing: what is done to them.
-        count: pictures.
-        batch_size: pictures a batch.
+        count: number of pictures.
+        batch_size: pictures per batch.
         seed: of order and augmentation.
         augmentation: see `training_data`.
     """
@@ -66,20 +66,20 @@ class TrainingData:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch.
+        """Batches per epoch.
 
-        Every picture is seen in each epoch and every batch is full: the last one is filled up from the beginning of
-        the epoch's order, with other augmentations.
+        Every picture is seen in each epoch and every batch is full: the last one is filled up from the start of the
+        epoch's order, with other augmentations.
         """
         return -(-self.count // self.batch_size)
 
     def positions(self, epoch: int) -> np.ndarray:
-        """Return the order of an epoch: each picture's place in the split, int64 [steps · batch_size]."""
+        """Return the order of an epoch: positions in the split, int64 [steps · batch_size]."""
         order = np.random.default_rng([self.seed, epoch, _ORDER]).permutation(self.count)
-        return np.resize(order, self.steps * self.batch_size)  # which repeats from the beginning
+        return np.resize(order, self.steps * self.batch_size)  # np.resize repeats from the start
 
     def epoch(self, epoch: int, start_step: int = 0) -> "tf.data.Dataset":
-        """Return the batches of an epoch from `start_step` (both counted from 0) to its end.
+        """Return the batches of an epoch from `start_step` to its end; both are counted from 0.
 
         Returns:
             Dataset of (float32 [batch_size, size, size, channels], int64 [batch_size]).
@@ -118,16 +118,16 @@ def training_data(
     split: str = "train",
     in_memory: int = IN_MEMORY,
 ) -> TrainingData:
-    """Open the training pictures; small data are decoded into memory once, larger are read as they are needed.
+    """Open the training pictures; small data sets are decoded into memory once, larger ones are read when needed.
 
     Args:
         manifest: the data set.
-        batch_size: pictures a batch.
+        batch_size: pictures per batch.
         seed: of order and augmentation.
         augmentation: `none`; `flip`: mirrored left-right half of the time; `shift`: moved by up to size // 16 pixels
-            each way, black coming in; `shift_flip`: both. Applied after resizing, before normalisation. `crop_flip`: a
-            random part of the picture (see `augment.crop_box`), mirrored half of the time and resized to the square;
-            pictures are then decoded each time.
+            each way, with black moving in; `shift_flip`: both. Applied after resizing, before normalisation.
+            `crop_flip`: a random part of the picture (see `augment.crop_box`), mirrored half of the time and resized to
+            the square; pictures are then decoded each time.
         split: pictures to train on.
         in_memory: bytes of resized pictures up to which they are kept in memory.
     """
@@ -143,11 +143,10 @@ def training_data(
 def evaluation_batches(
     manifest: Manifest, split: str, *, batch_size: int | None = None, in_memory: int = IN_MEMORY
 ) -> "tf.data.Dataset":
-    """Return every picture of a split once, in shard order, unchanged but for preprocessing.
+    """Return every picture of a split once, in shard order, preprocessed but not augmented.
 
-    `batch_size` pictures at a time; None: as many as suit their size.
-
-    Open it once and iterate as often as needed: small data are decoded here, not in the iteration.
+    Batches have `batch_size` pictures; None: as many as suit their size. Open the data set once and iterate as often as
+    needed: small data sets are decoded here, not during iteration.
 
     Returns:
         Dataset of (float32 [n, size, size, channels], int64 [n]); n is `batch_size`, less in the last batch.
@@ -162,17 +161,17 @@ def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.
 
     options = tf.data.Options()
     options.deterministic = True
-    # of its own, else pictures wait behind the step's operations
+    # a pool of its own, otherwise pictures wait behind the operations of a training step
     options.threading.private_threadpool_size = tf.config.threading.get_intra_op_parallelism_threads() or 1
-    options.threading.max_intra_op_parallelism = 1  # each picture, or batch, has a thread of its own
+    options.threading.max_intra_op_parallelism = 1  # one thread per picture or batch
     return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _normalise(spec: Preprocessing, images: "tf.Tensor") -> "tf.Tensor":
-    """Do what `preprocess.normalise` does, to the bit, on a batch [n, size, size, channels]."""
+    """Do the same as `preprocess.normalise`, bit for bit, on a batch [n, size, size, channels]."""
     import tensorflow as tf
 
-    # a whole row at a time: TensorFlow takes ten times as long to repeat three numbers
+    # one row at a time: TensorFlow takes ten times as long to broadcast three numbers
     rows = [spec.size, spec.size * spec.channels]
     mean, scale = (
         np.tile(np.broadcast_to(np.asarray(values, np.float32), spec.channels), spec.size)
@@ -190,7 +189,7 @@ def _open(manifest: Manifest, split: str, in_memory: int) -> Store:
 
 
 class _InMemory:
-    """Every picture decoded and resized once."""
+    """Every picture is decoded and resized once."""
 
     def __init__(self, manifest: Manifest, split: str) -> None:
         import tensorflow as tf
@@ -220,7 +219,7 @@ class _InMemory:
 
 
 class _InShards:
-    """Each picture is read when it is needed, by its place in the shards; decoded by Pillow, as everywhere."""
+    """Each picture is read when needed, by its position in the shards, and decoded by Pillow as everywhere."""
 
     def __init__(self, manifest: Manifest, split: str) -> None:
         self._spec = manifest.preprocessing
@@ -242,7 +241,7 @@ class _InShards:
         if not part and spec.resize != "stretch":
             kind = tf.uint8 if spec.resize == "pad" else tf.float32
             picture, label = tf.numpy_function(self._resized, [position], (kind, tf.int64), stateful=False)
-        else:  # of a rectangle as a whole TensorFlow makes the same bits as `preprocess.resize`, only faster
+        else:  # for a whole rectangle TensorFlow gives the same bits as `preprocess.resize`, only faster
             seen, label = tf.numpy_function(self._part, [position, *part], (tf.uint8, tf.int64), stateful=False)
             seen = tf.ensure_shape(seen, [None, None, spec.channels])
             picture = tf.raw_ops.ResizeBilinear(

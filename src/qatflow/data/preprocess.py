@@ -1,8 +1,8 @@
-"""The one definition of preprocessing: what is done to a picture before the network sees it.
+"""The definition of preprocessing: what is done to a picture before the network sees it.
 
-The specification is stored in the data manifest and travels to the device with the model.
-`apply` is the reference (NumPy); `qatflow.data.pipeline` does the same in TensorFlow, `demo/cxx` in C++,
-and tests hold both to the bits of this one.
+The specification is stored in the data manifest and goes to the device with the model. `apply` (NumPy) is the
+reference; `qatflow.data.pipeline` does the same in TensorFlow and `demo/cxx` in C++, and tests check that both give the
+same bits.
 """
 
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -22,17 +22,18 @@ class Preprocessing:
 
     Attributes:
         size: side of the square input, in pixels.
-        resize: `pad` centres the picture on a black square (no pixel is changed; the odd row or column goes
+        resize: `pad` centres the picture on a black square (no pixel changes; an odd row or column of padding goes
             below or right); `stretch` resizes both sides to `size`, bilinear with half-pixel centres, no antialiasing;
             `crop` resizes in the same way, keeping the proportions, until the short side is `resize_short`, and cuts
-            the square out of the middle (the odd row or column is cut off below or right). Any shape will do.
-        channels: 1 (grey) or 3 (RGB); decoding yields this many.
-        mean: subtracted from each channel, in units of 0…255; one value per channel. A single one given is for all.
-        std: divides each channel, in units of 0…255; one value per channel. A single one given is for all.
-            The value is (pixel − mean) · (1 / std), each step in float32.
+            the square out of the middle (an odd row or column is cut off below or right). `stretch` and `crop` accept
+            any shape.
+        channels: 1 (grey) or 3 (RGB): what decoding returns.
+        mean: subtracted from each channel, in units of 0…255; one value per channel, or one for all.
+        std: divides each channel, in units of 0…255; one value per channel, or one for all. The result is
+            (pixel − mean) · (1 / std), each step in float32.
         resize_short: the short side before `crop` cuts, in pixels, at least `size`; None: 256 for 224, and in
-            proportion. Of `crop` alone.
-        order: of the channels: `rgb`, or `bgr` for weights that came from Caffe; mean and std are in this order.
+            proportion. Only for `crop`.
+        order: of the channels: `rgb`, or `bgr` for weights from Caffe; mean and std are in this order.
 
     Raises:
         UserError: a value is out of its range, or mean and std do not fit the channels.
@@ -77,7 +78,7 @@ class Preprocessing:
         return np.float32(1) / np.asarray(self.std, np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the plain JSON form; what only `crop` and BGR need is left out without them."""
+        """Return the plain JSON form; keys that only `crop` or BGR need are otherwise left out."""
         value = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
         return {
             key: part for key, part in value.items() if (key, part) not in (("resize_short", None), ("order", "rgb"))
@@ -138,7 +139,7 @@ def in_order(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
 
 
 def misfit(spec: Preprocessing, height: int, width: int) -> str | None:
-    """Return why a picture of this size cannot be padded to the square, and what to do; None where it can."""
+    """Return why a picture of this size cannot be padded to the square, and what to do; None if it can."""
     if spec.resize != "pad" or max(height, width) <= spec.size:
         return None
     return (
@@ -154,12 +155,12 @@ def default_short_side(size: int) -> int:
 
 @dataclass(frozen=True)
 class Samples:
-    """Where the rows, or the columns, of a resized picture come from.
+    """The source rows, or columns, of a resized picture: each is interpolated between two.
 
     Attributes:
         lower: int64 [n], index in the picture.
         upper: int64 [n], index in the picture.
-        weight: float32 [n], of the upper; the lower has 1 − weight.
+        weight: float32 [n], weight of the upper; the lower has 1 − weight.
     """
 
     lower: np.ndarray
@@ -170,7 +171,7 @@ class Samples:
 def samples(source: int, target: int, start: int = 0, count: int | None = None) -> Samples:
     """Return the samples of a side of `source` pixels resized to `target`: bilinear, half-pixel centres, float32.
 
-    With `count`, of the resized side only so many from `start` on.
+    With `count`, only that many from `start` on.
     """
     ratio = np.float32(source) / np.float32(target)
     places = np.arange(start, target if count is None else start + count).astype(np.float32)
@@ -182,7 +183,7 @@ def samples(source: int, target: int, start: int = 0, count: int | None = None) 
 
 
 def grid(spec: Preprocessing, height: int, width: int) -> tuple[Samples, Samples]:
-    """Return rows and columns, [size] each, that `stretch` or `crop` takes of a picture of this size."""
+    """Return the rows and columns, [size] each, that `stretch` or `crop` takes from a picture of this size."""
     if spec.resize == "stretch":
         return samples(height, spec.size), samples(width, spec.size)
     assert spec.resize_short is not None
@@ -192,7 +193,7 @@ def grid(spec: Preprocessing, height: int, width: int) -> tuple[Samples, Samples
 def interpolate(picture: np.ndarray, rows: Samples, columns: Samples) -> np.ndarray:
     """Return float32 [rows, columns, channels] of a uint8 picture.
 
-    To the bits of TensorFlow's ResizeBilinear with half_pixel_centers, operation for operation in float32.
+    Bit for bit the same as TensorFlow's ResizeBilinear with half_pixel_centers: the same float32 operations.
     """
     channels = picture.shape[2]
     pixels, above, below = picture, rows.lower, rows.upper

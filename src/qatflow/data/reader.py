@@ -17,18 +17,18 @@ from qatflow.data.preprocess import Preprocessing, apply
 
 
 def open_manifest(path: Path) -> Manifest:
-    """Open a prepared data set by its folder or manifest.json; see `manifest.read_manifest` for the checks."""
+    """Open a prepared data set by its folder or manifest.json; `manifest.read_manifest` describes the checks."""
     return read_manifest(path)
 
 
 def records(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[example.Record]:
-    """Yield the stored records of `train`, `validation` or `test` in shard order; see `_shards` for the checks."""
+    """Yield the stored records of `train`, `validation` or `test` in shard order; `_shards` describes the checks."""
     every = (example.parse(data) for path in _shards(manifest, split) for data in tfrecord.read(path))
     return islice(every, limit)
 
 
 def _shards(manifest: Manifest, split: str) -> Iterator[Path]:
-    """Yield the files of a split, each with the sum that the manifest has of it; the records have their CRC-32C beside.
+    """Yield the files of a split, each checked against its checksum in the manifest; each record has a CRC-32C too.
 
     Raises:
         UserError: a shard has changed since it was written.
@@ -53,7 +53,7 @@ def tensors(
         manifest: the data set.
         split: `train`, `validation` or `test`.
         limit: at most this many, from the start; None for all.
-        spec: preprocessing to use in place of the manifest's own.
+        spec: preprocessing to use instead of the manifest's.
 
     Returns:
         float32 [n, size, size, channels] and int64 [n].
@@ -71,10 +71,10 @@ def tensors(
 def calibration(manifest: Manifest, limit: int | None = None) -> np.ndarray:
     """Return the frozen calibration pictures, preprocessed: float32 [n, size, size, channels].
 
-    The classes take turns, so that the first `limit` are balanced as well.
+    The classes take turns, so the first `limit` pictures are balanced too.
 
     Raises:
-        UserError: the list does not fit the shards.
+        UserError: the list does not match the shards.
     """
     path = manifest.folder / manifest.calibration_file.file
     try:
@@ -84,14 +84,14 @@ def calibration(manifest: Manifest, limit: int | None = None) -> np.ndarray:
         raise UserError(f"{path} is damaged ({error!r}): {AGAIN}") from error
     spec = manifest.preprocessing
     inputs = np.empty((len(rows), spec.size, spec.size, spec.channels), np.float32)
-    found = 0
+    count = 0
     for position, record in enumerate(records(manifest, "train", max(rows, default=-1) + 1)):
         if position in rows:
             row, key = rows[position]
             if record.key != key:
                 raise UserError(f"{path}: picture {position} of training is {record.key}, not {key}: {AGAIN}")
             inputs[row] = apply(spec, decode(record.content, spec.channels))
-            found += 1
-    if found != len(rows):
-        raise UserError(f"{path} names {len(rows) - found} pictures that training does not have: {AGAIN}")
+            count += 1
+    if count != len(rows):
+        raise UserError(f"{path} names {len(rows) - count} pictures that training does not have: {AGAIN}")
     return inputs

@@ -26,7 +26,7 @@ def write(file: BinaryIO, data: bytes) -> None:
 
 
 def read(path: Path) -> Iterator[bytes]:
-    """Yield the data of each record; raises UserError at the first that is damaged or cut off."""
+    """Yield the data of each record; raises UserError at the first that is damaged or truncated."""
     with path.open("rb") as file:
         offset = 0
         while header := file.read(HEADER.size):
@@ -37,7 +37,7 @@ def read(path: Path) -> Iterator[bytes]:
 
 
 def read_at(path: Path, offset: int) -> bytes:
-    """Return the data of the record that begins at `offset`; raises UserError when it is damaged."""
+    """Return the data of the record that starts at `offset`; raises UserError if it is damaged."""
     with path.open("rb") as file:
         file.seek(offset)
         length = _length(file.read(HEADER.size), path, offset)
@@ -45,15 +45,15 @@ def read_at(path: Path, offset: int) -> bytes:
 
 
 def offsets(path: Path) -> np.ndarray:
-    """Return where each record begins, int64 [records], from the lengths alone."""
-    found = []
+    """Return the offset of each record, int64 [records]; only the lengths are read."""
+    starts = []
     with path.open("rb") as file:
         offset, size = 0, os.fstat(file.fileno()).st_size
         while offset < size:
-            found.append(offset)
+            starts.append(offset)
             file.seek(offset)
             offset += HEADER.size + _length(file.read(HEADER.size), path, offset) + FOOTER.size
-    return np.asarray(found, np.int64)
+    return np.asarray(starts, np.int64)
 
 
 def _length(header: bytes, path: Path, offset: int) -> int:
@@ -74,7 +74,7 @@ def _data(body: bytes, length: int, path: Path, offset: int) -> bytes:
 
 def _damaged(path: Path, offset: int) -> UserError:
     return UserError(
-        f"{path}: the record at byte {offset} is damaged (its CRC-32C does not fit, or the file is cut off): "
+        f"{path}: the record at byte {offset} is damaged (its CRC-32C does not match, or the file is truncated): "
         "prepare the data again with `snakemake --cores all data --forcerun prepare_data`"
     )
 

@@ -1,4 +1,4 @@
-"""What a look at a source shows before its pictures are read: the classes, and what would end the reading later."""
+"""A first look at a source, before all pictures are read: prints the classes, and stops early if reading must fail."""
 
 from typing import Protocol
 
@@ -10,13 +10,13 @@ from qatflow.data.preprocess import Preprocessing, misfit
 from qatflow.data.sources.source import PictureSource
 
 LOOKED_AT = 32
-"""Pictures that are opened, evenly over the list."""
+"""Number of pictures that are opened, evenly spread over the list."""
 NAMED = 10
-"""Classes that are named."""
+"""Number of classes that a message names."""
 
 
 class Limits(Protocol):
-    """What the pictures are held to: `prepare.Settings`."""
+    """The limits for pictures, fields of `prepare.Settings`."""
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -28,12 +28,12 @@ class Limits(Protocol):
 
 
 def look(source: PictureSource, train: np.ndarray, limits: Limits) -> None:
-    """Print the classes and what may be wrong with them; end where reading all pictures could only fail.
+    """Print the classes and what may be wrong with them; stop if reading all pictures could only fail.
 
     Args:
         source: of the pictures.
-        train: places of the training pictures.
-        limits: what the pictures are held to.
+        train: positions of the training pictures.
+        limits: for the pictures.
 
     Raises:
         UserError: most of the pictures looked at do not fit into the square.
@@ -65,7 +65,7 @@ def _check_sizes(source: PictureSource, limits: Limits) -> None:
         try:
             picture = source.encoded(int(place))
         except RejectedError:
-            continue  # listed with its reason when it is read
+            continue  # reported with its reason when it is read
         seen += 1
         if misfit(spec, picture.height, picture.width) is not None:
             large.append(f"{source.pictures[int(place)].key} ({picture.width}×{picture.height})")

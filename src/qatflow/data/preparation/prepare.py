@@ -1,4 +1,4 @@
-"""From a source to data/<name>/: TFRecord shards, labels, calibration list and manifest."""
+"""Prepares a data set: from a source to data/<name>/ with TFRecord shards, labels, calibration list and manifest."""
 
 import contextlib
 import os
@@ -32,21 +32,22 @@ from qatflow.data.sources.table import open_source
 
 @dataclass(frozen=True)
 class Settings:
-    """What shapes a prepared data set; the fields are those of the configuration's section `data`.
+    """Settings of a prepared data set; the fields are those of the configuration's section `data`.
 
     Attributes:
         name: of the data set.
         source: see `sources.table.open_source`.
         path: folder or file of the source, or None for its default.
-        validation: pictures set aside from training, where the source has no validation split.
-        test: pictures set aside, where the source has no test split.
+        validation: pictures set aside from training, if the source has no validation split.
+        test: pictures set aside, if the source has no test split.
         calibration: training pictures on the calibration list.
-        shards: files of the training split; the others get as many in proportion, at least one each.
+        shards: files of the training split; the other splits get proportionally many, at least one each.
         max_rejected: share of rejected pictures above which preparation stops.
         seed: of the splits and of the order.
         preprocessing: kept in the manifest; only the size of pictures to be padded is checked here.
-        test_from: split that the test pictures are set aside from: `train`, or `validation` where the source has one.
-        convert: whether pictures whose own bytes cannot be kept (see `picture.stored`) become PNG, or are rejected.
+        test_from: split from which test pictures are set aside: `train`, or `validation` if the source has one.
+        convert: whether pictures whose original bytes cannot be kept (see `picture.stored`) are converted to PNG, or
+            rejected.
     """
 
     name: str
@@ -71,20 +72,20 @@ class Settings:
 
 
 def prepare(settings: Settings, output: Path, cores: int = 1) -> Manifest:
-    """Write the data set into the folder `output`, in place of whatever was there; the same inputs give the same bytes.
+    """Write the data set into the folder `output`, replacing what was there; the same inputs give the same bytes.
 
-    A picture that cannot be read, is too large to be padded, or is in a later split too, is left out of its split and
-    listed in rejected.csv. What is finished of a run that ends early, in whatever way, lies in `.prepare/` beside
-    `output`, and the next run of the same settings, source and code takes it over.
+    A picture that cannot be read, is too large to be padded, or is also in a later split, is rejected and listed in
+    rejected.csv. If a run ends early, for whatever reason, its finished shards stay in `.prepare/` beside `output`, and
+    the next run with the same settings, source and code continues from there.
 
     Args:
         settings: what to prepare.
         output: the folder.
-        cores: processes that read pictures; their number changes no byte of the result.
+        cores: number of processes that read pictures; it does not change the result.
 
     Raises:
-        UserError: the source is missing or damaged, too many pictures are rejected or all of a split or class (the
-            whole list is then kept in `<output>.rejected.csv`), a split cannot be had, or the disk is full.
+        UserError: the source is missing or damaged; too many pictures are rejected, or all of a split or class (the
+            list is then kept in `<output>.rejected.csv`); a split cannot be made; or the disk is full.
     """
     source = open_source(settings.source, settings.path, output.parent / ".download" / output.name)
     parts = split(
@@ -95,7 +96,8 @@ def prepare(settings: Settings, output: Path, cores: int = 1) -> Manifest:
         test_from=settings.test_from,
     )
     if not min(map(len, parts.values())):
-        raise UserError(f"data: no picture for {', '.join(s for s in SPLITS if not len(parts[s]))}: ask for at least 1")
+        empty = ", ".join(name for name in SPLITS if not len(parts[name]))
+        raise UserError(f"data: no picture for {empty}: ask for at least 1")
     look(source, parts["train"], settings)
     state = _state_folder(output)
     with work_folder(state, _shape(settings, source), "preparing data") as work:
@@ -112,13 +114,13 @@ def prepare(settings: Settings, output: Path, cores: int = 1) -> Manifest:
 
 
 def _state_folder(output: Path) -> Path:
-    """Return where the state is kept: on the output's own disk, and not among what Snakemake removes."""
+    """Return the folder of the state: on the output's disk, and outside what Snakemake removes."""
     target = Path(os.path.realpath(output))
     return target.parent / ".prepare" / target.name
 
 
 def _shape(settings: Settings, source: PictureSource) -> dict[str, Any]:
-    """Return what shapes the shards: not what is only checked or chosen when all are there."""
+    """Return everything that determines the shards; what is only checked or chosen afterwards does not count."""
     later = {"path", "max_rejected", "calibration", "preprocessing"}
     spec = settings.preprocessing
     inputs = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.inputs]
@@ -136,7 +138,7 @@ def _shape(settings: Settings, source: PictureSource) -> dict[str, Any]:
 def _write_splits(
     source: PictureSource, settings: Settings, parts: Mapping[Split, np.ndarray], folder: Path, cores: int
 ) -> dict[Split, list[WrittenShard]]:
-    """Write test first and training last, so that of a picture in both it is the training one that goes."""
+    """Write test first and training last, so that a picture in both is removed from training."""
     written: dict[Split, list[WrittenShard]] = {}
     progress = ProgressDisplay(sum(map(len, parts.values())), "pictures")
     for name in reversed(SPLITS):
@@ -163,7 +165,7 @@ def _finish(
     folder: Path,
     output: Path,
 ) -> Manifest:
-    """Check what was left out, and write all files but the shards; `output` is where the folder will be."""
+    """Check the rejected pictures and write all files except the shards; `output` is the folder's final place."""
     labels = source.pictures.labels
     splits: dict[str, SplitFiles] = {
         name: _summary(shards, labels, len(source.labels)) for name, shards in written.items()
@@ -196,13 +198,13 @@ def _finish(
     ours = {MANIFEST, "rejected.csv", "labels.txt", "calibration.json"}
     ours |= {shard.file for part in splits.values() for shard in part.shards}
     for left in folder.iterdir():
-        if left.name not in ours:  # half written by a process that was killed
+        if left.name not in ours:  # left half written by a killed process
             left.unlink()
     return manifest
 
 
 def _write_calibration(path: Path, source: PictureSource, train: Sequence[WrittenShard], settings: Settings) -> None:
-    """Write the frozen list: position in the training split (in shard order), key and label of each picture."""
+    """Write the calibration list: position in the training split (in shard order), key and label of each picture."""
     kept = np.concatenate([written.kept for written in train])
     chosen = balanced(source.pictures.labels[kept], settings.calibration, settings.seed)
     listed = [(int(position), source.pictures[int(kept[position])]) for position in chosen]

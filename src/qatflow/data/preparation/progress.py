@@ -1,4 +1,4 @@
-"""How far a long job has come: a bar on a terminal, a line now and then in a log."""
+"""Progress of a long job: a bar on a terminal, a line every few seconds in a log."""
 
 import sys
 import time
@@ -11,29 +11,29 @@ LINE = "{n_fmt} of {total_fmt} {unit} ({percentage:.0f} %), {rate_fmt}, {remaini
 
 
 class ProgressDisplay:
-    """Shows done of total with rate and time left, on standard error."""
+    """Shows how much of a total is done, with rate and time left, on standard error."""
 
     def __init__(self, total: int, unit: str, stream: TextIO | None = None) -> None:
         self._total, self._unit = total, unit
         self._stream = stream or sys.stderr
         self._bar = tqdm(total=total, unit=f" {unit}", file=self._stream) if self._stream.isatty() else None
         self._before, self._now = 0, 0
-        self._said, self._said_at = 0, time.monotonic()
+        self._printed, self._printed_at = 0, time.monotonic()
 
     def go_on(self) -> None:
-        """Count what is shown from now on from the last that was."""
+        """Start the next part of the job: later calls of `show` count from here."""
         self._before = self._now
 
     def show(self, done: int) -> None:
-        """Say that `done` are done, if it is time to say something."""
+        """Show that `done` of this part are done; in a log, only if the last line is old enough."""
         self._now = done = self._before + done
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
             return
-        elapsed = time.monotonic() - self._said_at
+        elapsed = time.monotonic() - self._printed_at
         if elapsed < EVERY:
             return
-        rate = (done - self._said) / elapsed
+        rate = (done - self._printed) / elapsed
         line = tqdm.format_meter(
             done,
             self._total,
@@ -43,9 +43,9 @@ class ProgressDisplay:
             bar_format=LINE.replace("{unit}", self._unit),
         )
         print(line, file=self._stream, flush=True)
-        self._said, self._said_at = done, self._said_at + elapsed
+        self._printed, self._printed_at = done, self._printed_at + elapsed
 
     def close(self) -> None:
-        """Leave the bar as it is and go on below it."""
+        """End the bar, so that later output starts below it."""
         if self._bar is not None:
             self._bar.close()

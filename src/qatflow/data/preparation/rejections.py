@@ -1,4 +1,4 @@
-"""What becomes of pictures that are left out: a list with reasons, and a stop where there are too many."""
+"""Rejected pictures: the list with reasons, and the error if there are too many."""
 
 import csv
 import io
@@ -20,18 +20,18 @@ def table(rejected: Iterable[Rejected]) -> str:
 
 
 def kept_list(output: Path) -> Path:
-    """Return where the list is kept when the folder `output` is not written."""
+    """Return where the list is kept if the folder `output` is not written."""
     return output.with_name(f"{output.name}.rejected.csv")
 
 
 def check_share(rejected: Sequence[Rejected], total: int, allowed: float, output: Path) -> None:
-    """Keep the list and raise UserError where more than the share `allowed` (0…1) of `total` pictures is rejected."""
+    """Keep the list and raise UserError if more than the share `allowed` (0…1) of `total` pictures is rejected."""
     if len(rejected) <= allowed * total:
         return
     shown = "".join(f"\n  {r.key}: {r.reason}" for r in rejected[:SHOWN])
     raise UserError(
         f"{len(rejected)} of {total} pictures cannot be used, more than data.max_rejected = {allowed:g} allows: "
-        "mend or remove them, or raise data.max_rejected. "
+        "repair or remove them, or raise data.max_rejected. "
         f"All are listed in {_keep(rejected, output)}; the first {min(SHOWN, len(rejected))}:{shown}"
     )
 
@@ -39,12 +39,12 @@ def check_share(rejected: Sequence[Rejected], total: int, allowed: float, output
 def check_left(
     counts: Mapping[str, Sequence[int]], wanted: Sequence[str], rejected: Sequence[Rejected], output: Path
 ) -> None:
-    """Keep the list and raise UserError where rejection has emptied a split, or a class of training.
+    """Keep the list and raise UserError if all pictures of a split, or of a training class, are rejected.
 
     Args:
-        counts: pictures left, by split and class.
-        wanted: for each class its name, or "" where the source has no training picture of it.
-        rejected: what was left out.
+        counts: number of pictures left, by split and class.
+        wanted: the name of each class, or "" if the source has no training picture of it.
+        rejected: the rejected pictures.
         output: the folder that is being made.
     """
     lost = [f"every picture for {split} was rejected" for split, left in counts.items() if not sum(left)]
@@ -56,7 +56,7 @@ def check_left(
     if lost:
         more = f"; and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
         raise UserError(
-            f"data: {'; '.join(lost[:SHOWN])}{more}: mend them, or remove the class; the reasons are in "
+            f"data: {'; '.join(lost[:SHOWN])}{more}: repair them, or remove the class; the reasons are in "
             f"{_keep(rejected, output)}"
         )
 

@@ -1,6 +1,6 @@
-"""One TFRecord shard: written whole, and taken over from a run that was killed if it is still what it should be.
+"""Writes TFRecord shards, each complete or not at all; a finished shard of a killed run is reused if it still fits.
 
-Beside the shards lies, for each that is finished, a small file that says what went into it and of what it was made.
+A small file, the note, is kept for each finished shard: it says what the shard contains and what it was made from.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ COUNT_EVERY = 16  # pictures
 
 @dataclass(frozen=True)
 class ShardTask:
-    """A shard to be made.
+    """A shard to write.
 
     Attributes:
         file: its name.
-        picked: its pictures, int64 places in the source.
-        found_later: whether a split that is still to be written needs the pictures' digests.
+        picked: its pictures, int64 positions in the source.
+        found_later: whether a split that is written later needs the pictures' digests.
     """
 
     file: str
@@ -43,10 +43,10 @@ class WrittenShard:
 
     Attributes:
         shard: the file.
-        kept: its records' places in the source, int64 [n], in order.
-        digests: of their pixels, S16 [n]; none where no split needs them.
-        rejected: the pictures left out.
-        converted: pictures whose own bytes could not be kept.
+        kept: positions of its records in the source, int64 [n], in order.
+        digests: of their pixels, S16 [n]; empty if no split needs them.
+        rejected: the rejected pictures.
+        converted: number of pictures whose original bytes could not be kept.
     """
 
     shard: Shard
@@ -57,10 +57,15 @@ class WrittenShard:
 
 
 class EarlierSplits:
-    """The pictures of the splits written before: 24 bytes each."""
+    """Finds a picture among those of the splits written earlier; takes 24 bytes per picture."""
 
     def __init__(self, before: Sequence[tuple[str, WrittenShard]], key: Callable[[int], str]) -> None:
-        """Take over the shards of other splits, each with its split's name, in the order of writing."""
+        """Index the shards of earlier splits.
+
+        Args:
+            before: name of the split and shard, in the order of writing.
+            key: function from a position in the source to the picture's key.
+        """
         digests = np.concatenate([np.empty(0, f"S{DIGEST_BYTES}"), *(w.digests for _, w in before)])
         places = np.concatenate([np.empty(0, np.int64), *(w.kept for _, w in before)])
         order = np.argsort(digests, kind="stable")
@@ -73,7 +78,7 @@ class EarlierSplits:
 
     def find(self, digest: bytes) -> str | None:
         """Return split and key of the picture with these pixels, or None."""
-        wanted = np.bytes_(digest.rstrip(b"\0"))  # as numpy gives back what it keeps
+        wanted = np.bytes_(digest.rstrip(b"\0"))  # NumPy drops trailing zeros from what it stores
         place = int(np.searchsorted(self._digests, wanted, side="right")) - 1
         if place < 0 or self._digests[place] != wanted:
             return None
@@ -82,15 +87,15 @@ class EarlierSplits:
 
 @dataclass(frozen=True)
 class ShardMaker:
-    """Makes shards of one split; a shard depends on nothing else but its task.
+    """Writes the shards of one split; a shard depends only on its task and on these attributes.
 
     Attributes:
         source: of the pictures.
-        preprocessing: that must be able to take each picture.
-        convert: whether pictures whose own bytes cannot be kept are converted, or rejected.
-        elsewhere: the pictures of the splits written before.
+        preprocessing: each picture must fit it.
+        convert: whether pictures whose original bytes cannot be kept are converted, or rejected.
+        elsewhere: the pictures of the splits written earlier.
         folder: of the shards.
-        notes: folder of what is said beside them.
+        notes: folder of their notes.
     """
 
     source: PictureSource
@@ -101,12 +106,12 @@ class ShardMaker:
     notes: Path
 
     def make(self, task: ShardTask, count: Callable[[int], None]) -> WrittenShard:
-        """Return the shard that is there, or write it; `count` is called with the number of pictures done."""
+        """Return the shard if it is already finished, or write it; calls `count` with the number of pictures done."""
         made_of = self._made_of(task.picked)
         note = self.notes / f"{task.file}.json"
-        if (found := _taken_over(note, self.folder / task.file, made_of)) is not None:
+        if (finished := _finished(note, self.folder / task.file, made_of)) is not None:
             count(len(task.picked))
-            return found
+            return finished
         note.unlink(missing_ok=True)
         with whole_file(self.folder / task.file) as path:
             written = self._write(task, path, count)
@@ -122,7 +127,7 @@ class ShardMaker:
         return written
 
     def _made_of(self, picked: np.ndarray) -> str:
-        """Return the SHA-256 over all that shapes a shard but settings and code, which the folder is of."""
+        """Return the SHA-256 over all that determines a shard, except settings and code: the folder implies them."""
         total = hashlib.sha256(picked.tobytes() + self.elsewhere.digest)
         for place in picked:
             total.update(repr(self.source.version(int(place))).encode())
@@ -166,8 +171,8 @@ class ShardMaker:
         return encoded
 
 
-def _taken_over(note: Path, path: Path, made_of: str) -> WrittenShard | None:
-    """Return a finished shard if it has the bytes that its note says, and would be made of the same; else None."""
+def _finished(note: Path, path: Path, made_of: str) -> WrittenShard | None:
+    """Return a finished shard if its bytes match its note and it was made from the same inputs; else None."""
     try:
         value = read_json(note)
         shard = Shard(**value["shard"])

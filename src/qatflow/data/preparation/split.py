@@ -1,4 +1,4 @@
-"""Who goes where: training, validation, test and calibration pictures, by seed alone."""
+"""Assigns pictures to training, validation, test and calibration, determined by the seed alone."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from qatflow.base.errors import UserError
 from qatflow.data.sources.listing import Listing
 from qatflow.data.sources.source_files import SPLITS, Split
 
-# Each use of the seed has a stream of its own, so that changing one split leaves the others' order alone.
+# Each use of the seed has its own random stream, so that changing one split leaves the order of the others alone.
 _TEST, _VALIDATION, _ORDER, _CALIBRATION = range(4)
 
 
@@ -15,12 +15,12 @@ def split(
 ) -> dict[Split, np.ndarray]:
     """Return for each split the positions in `pictures` that belong to it, int64, in the order of writing.
 
-    A split that the source has is taken as it is. Else it is set aside, from training, or the test pictures from
-    validation if `test_from` says so, each class in proportion to its share (to within one picture). Every split is
+    A split that the source has is used as it is. Otherwise it is set aside from training (the test pictures from
+    validation if `test_from` says so), each class in proportion to its share (to within one picture). Every split is
     shuffled, so that its first n pictures are a fair sample.
 
     Raises:
-        UserError: setting aside would leave a class without a picture.
+        UserError: setting aside would leave a class without pictures.
     """
     labels, own = pictures.labels, pictures.splits
     parts: dict[Split, np.ndarray] = {name: np.flatnonzero(own == number) for number, name in enumerate(SPLITS)}
@@ -30,10 +30,10 @@ def split(
     )
     for name, giver, count, stream in wanted if test_from == "train" else wanted[::-1]:
         if not len(parts[name]):
-            given = parts[giver]
-            chosen = stratified(labels[given], count, np.random.default_rng([seed, stream]), f"data.{name}", giver)
-            parts[name] = given[chosen]
-            parts[giver] = given[~chosen]
+            available = parts[giver]
+            chosen = stratified(labels[available], count, np.random.default_rng([seed, stream]), f"data.{name}", giver)
+            parts[name] = available[chosen]
+            parts[giver] = available[~chosen]
     return {
         name: np.random.default_rng([seed, _ORDER, number]).permutation(parts[name])
         for number, name in enumerate(SPLITS)
@@ -61,12 +61,12 @@ def stratified(
         raise UserError(
             f"{key}: {count} pictures are to be set aside, but there are {len(labels)} "
             f"{'training' if giver == 'train' else giver} pictures of {present} "
-            f"classes, of which one each must stay: lower {key} to {len(labels) - present} or less"
+            f"classes, and one of each class must stay: lower {key} to {len(labels) - present} or less"
         )
     share = sizes * (count / len(labels))
     quota = np.minimum(share.astype(np.int64), np.maximum(sizes - 1, 0))
     by_remainder = np.argsort(-(share - np.floor(share)), kind="stable")
-    while quota.sum() < count:  # one round, or more where small classes are exhausted
+    while quota.sum() < count:  # one round, or more if small classes are exhausted
         for label in by_remainder:
             if quota.sum() < count and quota[label] < sizes[label] - 1:
                 quota[label] += 1
@@ -77,9 +77,9 @@ def stratified(
 
 
 def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Choose the calibration pictures: positions int64 [count] in `labels`, the classes taking turns.
+    """Choose the calibration pictures: positions int64 [count] in `labels`, taking the classes in turn.
 
-    Each prefix is balanced over the classes as far as they have pictures left.
+    Each prefix is balanced over the classes, as long as they have pictures left.
 
     Raises:
         UserError: there are fewer pictures than asked for.

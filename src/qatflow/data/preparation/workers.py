@@ -1,4 +1,4 @@
-"""The same job on many tasks, over as many processes as there are cores."""
+"""Runs the same job on many tasks, in one process per core."""
 
 import contextlib
 import ctypes
@@ -14,7 +14,7 @@ from qatflow.base.errors import UserError
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
-# A task, and what is called with the number of things done of it each time some are.
+# Takes a task, and a function to call with the number of things done each time some are.
 Job = Callable[[TaskT, Callable[[int], None]], ResultT]
 
 LOOK_EVERY = 0.5  # seconds
@@ -24,21 +24,21 @@ _in_worker: tuple[Job, Any] | None = None
 
 
 def run_all(tasks: Sequence[TaskT], job: Job[TaskT, ResultT], cores: int, show: Callable[[int], None]) -> list[ResultT]:
-    """Return the result of each task, in order; the processes share this one's memory, and end with it.
+    """Return the result of each task, in order; the processes share this process's memory and end with it.
 
     Args:
         tasks: small values; each is sent to a process.
-        job: called with each of them there, and with what counts the things done; its result is sent back.
-        cores: processes at most; with 1 everything is done in this one.
-        show: called now and then with the things done so far.
+        job: called there with a task and a function that counts the things done; its result is sent back.
+        cores: largest number of processes; with 1 everything runs in this one.
+        show: called from time to time with the number of things done so far.
 
     Raises:
-        UserError: a process was killed. What the job raises is raised here; the other tasks are given up.
+        UserError: a process was killed. An error of the job is raised here, and the other tasks are cancelled.
     """
     if min(cores, len(tasks)) <= 1:
         counted = _Count(show)
         return [job(task, counted.add) for task in tasks]
-    context = multiprocessing.get_context("fork")  # what was listed is there already, and is not copied
+    context = multiprocessing.get_context("fork")  # the list of pictures is shared, not copied
     done = context.Value("q", 0)
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(cores, len(tasks)), context, _begin, (os.getpid(), job, done))
@@ -56,8 +56,8 @@ def run_all(tasks: Sequence[TaskT], job: Job[TaskT, ResultT], cores: int, show: 
             process.kill()
         if isinstance(error, BrokenProcessPool):
             raise UserError(
-                "a process that prepared pictures was killed, most likely because the memory was used up: what is "
-                "finished is kept; go on with fewer cores, or more memory"
+                "a process that prepared pictures was killed, most likely because memory ran out: finished shards are "
+                "kept; continue with fewer cores or more memory"
             ) from error
         raise
     finally:
@@ -75,10 +75,10 @@ class _Count:
 
 def _begin(parent: int, job: Job, done: Any) -> None:
     global _in_worker
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # else a killed run would leave its processes at work
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # otherwise a killed run would leave processes behind
     if os.getppid() != parent:
         os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _in_worker = job, done

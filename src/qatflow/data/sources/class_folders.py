@@ -1,4 +1,4 @@
-"""Which folders of a tree of pictures are classes: by their names and places alone. Opens no picture."""
+"""Finds the class folders in a tree of pictures, by names and places alone. Opens no picture."""
 
 import os
 import re
@@ -10,9 +10,9 @@ from qatflow.data.sources.source_files import Split
 
 SPLIT_FOLDERS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
-# What Windows, macOS and network drives put beside pictures; in lower case. Names that begin with a dot are hidden.
+# Files that Windows, macOS and network drives add, in lower case. Names that start with a dot are hidden.
 CLUTTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "@eadir"})
-MACOS = "__MACOSX"  # holds hidden files alone, in an archive that macOS made
+MACOS = "__MACOSX"  # holds only hidden files, in archives made by macOS
 
 SPLIT_LIKE = re.compile(
     r"(train|training|val|valid|validation|test|testing|eval|dev)([ _-]?(set|data|split|images|imgs|pictures))?", re.I
@@ -20,7 +20,7 @@ SPLIT_LIKE = re.compile(
 
 
 def is_clutter(name: str) -> bool:
-    """Return whether a file or folder of this name is hidden, or one that a system makes by itself."""
+    """Return whether a file or folder of this name is hidden, or created by an operating system."""
     return name.startswith(".") or name.lower() in CLUTTER
 
 
@@ -34,7 +34,7 @@ def folders(parent: Path) -> list[Path]:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """Yield all that is no folder below a folder, sorted by path, links to folders too, without clutter.
+    """Yield everything below a folder that is not a folder, sorted by path, without clutter; includes folder links.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -48,14 +48,14 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def has_splits(root: Path) -> bool:
-    """Return whether the classes lie in `train/`, and perhaps `val/` and `test/`, rather than in the root itself."""
+    """Return whether the classes are in `train/`, and perhaps `val/` and `test/`, rather than in the root itself."""
     return (root / "train").is_dir() and bool(folders(root / "train"))
 
 
 def problem(root: Path) -> str:
-    """Return why a folder does not hold one folder per class, and what to write instead; or nothing.
+    """Return why a folder does not hold one folder per class, and what to write instead; or an empty text.
 
-    Looks no further than it must: a class folder with one file is enough.
+    Looks no further than necessary: a class folder with one file is enough.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -84,7 +84,7 @@ def problem(root: Path) -> str:
 
 
 def doubts(root: Path) -> Iterator[str]:
-    """Yield what may be wrong with the classes, a sentence each: a split or a whole data set taken for a class.
+    """Yield a sentence for each doubt about the classes: a split, or a whole data set, may have been taken for a class.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -103,11 +103,11 @@ def doubts(root: Path) -> Iterator[str]:
                 f"the class {folder.name} has no pictures of its own, only folders "
                 f"({names}{', …' * (len(inside) > 3)}): if these are the classes, set data.path to {folder}"
             )
-            return  # other classes are alike: one example is enough
+            return  # other classes are similar: one example is enough
 
 
 def _holds_classes(root: Path) -> Path | None:
-    """Return the only folder, at most two levels below, that holds class folders or splits; else None."""
+    """Return the only folder that holds class folders or splits, at most two levels below; None if not unique."""
     level = [root]
     for _ in range(2):
         level = [folder for parent in level for folder in folders(parent)]

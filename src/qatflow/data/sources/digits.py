@@ -1,4 +1,4 @@
-"""`digits`: the 1,797 handwritten digits bundled with scikit-learn, for tests and machines without apt."""
+"""`digits`: the 1,797 handwritten digits that come with scikit-learn, for tests and machines without apt."""
 
 from collections.abc import Sequence
 from importlib import metadata
@@ -41,5 +41,5 @@ class DigitsSource:
         return encode(self._pixels[index])
 
     def version(self, index: int) -> tuple[int, ...]:
-        """Return nothing: the pictures are those of the version of scikit-learn in `origin`."""
+        """Return nothing: the pictures are fixed by the version of scikit-learn in `origin`."""
         return ()

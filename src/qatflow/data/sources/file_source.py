@@ -1,4 +1,4 @@
-"""Pictures that are files: read one by one, their own bytes kept."""
+"""Base of the sources whose pictures are files: read one by one, and kept byte for byte."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ from pathlib import Path
 from qatflow.data.picture import Encoded, RejectedError, stored
 from qatflow.data.sources.listing import Listing, Rejected
 
-LARGEST_FILE = 1 << 28  # bytes; it and its pixels must find room in what the rule asks for a core
+LARGEST_FILE = 1 << 28  # bytes; the file and its pixels must fit into the memory that the rule requests per core
 
 
 class FileSource:
@@ -31,7 +31,7 @@ class FileSource:
         self._root = root
 
     def encoded(self, index: int) -> Encoded:
-        """Return one picture's own bytes, or the PNG it was converted to."""
+        """Return one picture's original bytes, or the PNG it was converted to."""
         try:
             content = _content(self._path(index))
         except (OSError, ValueError) as error:
@@ -39,7 +39,7 @@ class FileSource:
         return stored(content)
 
     def version(self, index: int) -> tuple[int, ...]:
-        """Return size (bytes) and time (ns) of a file; nothing where it was unpacked, or is none."""
+        """Return size (bytes) and time (ns) of a file; empty if it was unpacked, or does not exist."""
         if self.inputs:
             return ()
         try:
@@ -53,7 +53,7 @@ class FileSource:
 
 
 def _content(path: Path) -> bytes:
-    """Return a file's bytes; reading anything else, as a FIFO or a disk, might never end."""
+    """Return a file's bytes; reading anything else, such as a FIFO or a disk, might never end."""
     about = path.stat()
     if stat.S_ISDIR(about.st_mode):
         raise RejectedError(

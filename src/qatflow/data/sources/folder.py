@@ -1,4 +1,4 @@
-"""`folder`: one folder a class, with or without train/, val/ (or validation/) and test/ above them; or its archive."""
+"""`folder`: one folder per class, optionally in train/, val/ (or validation/) and test/; or an archive of that."""
 
 import os
 from collections.abc import Iterable
@@ -17,23 +17,23 @@ from qatflow.data.sources.source_files import Split
 class FolderSource(FileSource):
     """A tree of pictures: `<root>/<class>/…` or `<root>/{train,val,test}/<class>/…`, at any depth below the class.
 
-    The classes are the folders (of training, where there are splits) in the order of their names. Every file counts
-    as a picture except clutter (`class_folders.is_clutter`); a file that is none, or lies outside the class folders
-    under a picture's name, is rejected, and so is a class folder without a file. The files' own bytes are kept (see
+    The classes are the folders (of training, if there are splits) in the order of their names. Every file counts as a
+    picture except clutter (`class_folders.is_clutter`). Rejected are files that are not pictures, files with a
+    picture's name outside the class folders, and class folders without a file. The original bytes are kept (see
     `picture.stored` for the exceptions). Links to files are followed, links to folders below a class are not.
 
     Args:
         root: the tree.
         origin: where the pictures come from, in words; None: the folder's name.
-        inputs: the file that the tree was unpacked from, if it was.
+        inputs: the archive that the tree was unpacked from, if any.
 
     Raises:
-        UserError: no such folder, one that cannot be listed, or fewer than two classes.
+        UserError: there is no such folder, one cannot be listed, or there are fewer than two classes.
     """
 
     def __init__(self, root: Path, origin: str | None = None, inputs: tuple[Path, ...] = ()) -> None:
         if not root.is_dir():
-            raise UserError(f"data.path: {root} is not a folder: give the folder that holds one folder a class")
+            raise UserError(f"data.path: {root} is not a folder: give the folder that holds one folder per class")
         super().__init__(root, origin or f"pictures of the folder {root.name}", inputs)
         try:
             self.labels = self._list_all()
@@ -86,13 +86,13 @@ class FolderSource(FileSource):
 
 
 def open_folder(path: Path | None, downloads: Path) -> FolderSource:
-    """Open the tree at `path`, which must be given; a tar or zip archive of one is unpacked in `downloads` first, once.
+    """Open the tree at `path`, which is required; a tar or zip archive of a tree is unpacked once into `downloads`.
 
     Raises:
-        UserError: as `FolderSource` and `archive.extract`, or `path` is no archive.
+        UserError: see `FolderSource` and `archive.extract`; or `path` is not an archive.
     """
     if path is None:
-        raise UserError("data.path is missing: data.source `folder` needs the folder that holds one folder a class")
+        raise UserError("data.path is missing: data.source `folder` needs the folder that holds one folder per class")
     if not path.is_file():
         return FolderSource(path)
     if not is_archive(path):
@@ -103,7 +103,7 @@ def open_folder(path: Path | None, downloads: Path) -> FolderSource:
 
 
 def _top(unpacked: Path) -> Path:
-    """Return the folder below which the classes or splits are: many archives hold one folder with all in it."""
+    """Return the folder that holds the classes or splits: many archives have one folder with everything in it."""
     while len(inside := folders(unpacked)) == 1 and inside[0].name not in SPLIT_FOLDERS and not _loose(unpacked):
         unpacked = inside[0]
     return unpacked
@@ -114,7 +114,7 @@ def _without(split: Split) -> str:
 
 
 def _loose(folder: Path) -> list[Path]:
-    """Return what lies directly in a folder and is a picture by its name, or is neither file nor folder."""
+    """Return the entries directly in a folder that have a picture's name, or are neither file nor folder."""
     kinds = Image.registered_extensions()
     entries = (entry for entry in folder.iterdir() if not is_clutter(entry.name) and not entry.is_dir())
     return sorted(entry for entry in entries if entry.suffix.lower() in kinds or not entry.is_file())

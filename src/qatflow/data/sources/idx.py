@@ -1,4 +1,4 @@
-"""`idx`: the four files of MNIST and its kin (Fashion-MNIST, KMNIST, ...), as .gz or unpacked."""
+"""`idx`: the four files of MNIST and similar data sets (Fashion-MNIST, KMNIST, ...), as .gz or unpacked."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ FASHION_MNIST_URLS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
 )
-# Of the published files; Debian packs the same contents without name and time in the gzip header.
+# Of the published files; Debian packs the same contents, but without name and time in the gzip header.
 FASHION_MNIST_SHA256 = {
     "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
     "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -32,7 +32,7 @@ FASHION_MNIST_SHA256 = {
 FASHION_MNIST_LABELS = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
-# SHA-256 of the 60,000 unpacked training labels: tells Fashion-MNIST from others of the same file names.
+# SHA-256 of the 60,000 unpacked training labels: distinguishes Fashion-MNIST from others with the same file names.
 FASHION_MNIST_TRAIN_LABELS = "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
 PARTS: tuple[tuple[Split, str], ...] = (("train", "train"), ("test", "t10k"))
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
@@ -49,11 +49,11 @@ class IdxFile:
 class IdxSource:
     """MNIST-style files: train-{images-idx3,labels-idx1}-ubyte[.gz] and the same with t10k, which is the test set.
 
-    Fashion-MNIST is known by its labels and names its classes; for others a labels.txt in the folder (a name a line)
-    does, else the classes are named by their numbers.
+    Fashion-MNIST is recognised by its labels, and its classes have names. For others a labels.txt in the folder (one
+    name per line) names the classes; otherwise their numbers do.
 
     Raises:
-        UserError: a file is missing, cut off, or not what its name says.
+        UserError: a file is missing, truncated, or not what its name says.
     """
 
     rejected: Sequence[Rejected] = ()
@@ -67,7 +67,7 @@ class IdxSource:
             if images.values.ndim != 3 or labels.values.shape != images.values.shape[:1]:
                 raise UserError(
                     f"{images.path} has shape {images.values.shape} and {labels.path} {labels.values.shape}: expected "
-                    "[pictures, height, width] and as many labels; fetch the files anew"
+                    "[pictures, height, width] and as many labels; fetch the files again"
                 )
             for i, label in enumerate(labels.values):
                 self.pictures.add(f"{prefix}/{i:05d}".encode(), int(label), split)
@@ -81,7 +81,7 @@ class IdxSource:
         return encode(train[index] if index < len(train) else test[index - len(train)])
 
     def version(self, index: int) -> tuple[int, ...]:
-        """Return nothing: `inputs` hold the pictures."""
+        """Return nothing: the pictures are in `inputs`."""
         return ()
 
     def _describe(self, folder: Path, train_labels: np.ndarray) -> tuple[tuple[str, ...], str, str]:
@@ -98,7 +98,7 @@ class IdxSource:
 
 
 def open_idx(path: Path | None, downloads: Path) -> IdxSource:
-    """Open the files in `path`; without one, Fashion-MNIST from Debian's folder, else downloaded into `downloads`."""
+    """Open the files in `path`; if None, Fashion-MNIST from Debian's folder, or else downloaded into `downloads`."""
     if path is not None:
         return IdxSource(path)
     if DEBIAN_FOLDER.is_dir():
@@ -115,13 +115,13 @@ def open_idx(path: Path | None, downloads: Path) -> IdxSource:
 
 
 def read_idx(path: Path) -> IdxFile:
-    """Read an idx file of unsigned bytes, packed or not (format: yann.lecun.com/exdb/mnist)."""
+    """Read an idx file of unsigned bytes, gzipped or not (format: yann.lecun.com/exdb/mnist)."""
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read ({error}): fetch the file anew") from error
+        raise UserError(f"{path} cannot be read ({error}): fetch the file again") from error
     dimensions = content[3] if len(content) >= 4 else 0
     start = 4 + 4 * dimensions
     if content[:3] != b"\0\0\x08" or len(content) < start:
@@ -130,18 +130,18 @@ def read_idx(path: Path) -> IdxFile:
     if len(content) - start != math.prod(shape):
         raise UserError(
             f"{path}: the header announces {math.prod(shape)} values but {len(content) - start} follow: "
-            "fetch the file anew"
+            "fetch the file again"
         )
     return IdxFile(path, np.frombuffer(content, np.uint8, offset=start).reshape(shape))
 
 
 def _find(folder: Path) -> list[Path]:
-    """Return the images and labels of training, then of test, packed or not."""
-    found, missing = [], []
+    """Return the files of images and labels of training, then of test, gzipped or not."""
+    paths, missing = [], []
     for _, prefix in PARTS:
         for name in (IMAGES.format(prefix), LABELS.format(prefix)):
             path = next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
-            found += [path] if path else []
+            paths += [path] if path else []
             missing += [] if path else [name]
     if missing:
         raise UserError(
@@ -149,4 +149,4 @@ def _find(folder: Path) -> list[Path]:
             f"{', '.join(missing)} (each as it is or with .gz): put them there, or leave data.path out for "
             "Fashion-MNIST"
         )
-    return found
+    return paths

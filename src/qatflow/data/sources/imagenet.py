@@ -1,8 +1,8 @@
-"""`imagenet`: ILSVRC2012 as its archives unpack, a folder a WordNet id for training and a flat one for validation.
+"""`imagenet`: ILSVRC2012 as its archives unpack: one folder per WordNet id for training, a flat one for validation.
 
-The labels are the WordNet ids in their order, which is the order of Keras', TensorFlow's and Caffe's weights. The
-numbers of the ground truth (ILSVRC2012_ID) have another order, which nothing but the development kit tells: without it
-they are not used.
+The labels are the sorted WordNet ids, which is the order of Keras', TensorFlow's and Caffe's weights. The numbers of
+the ground truth (ILSVRC2012_ID) have another order, which only the development kit documents: without it they are not
+used.
 """
 
 import os
@@ -23,15 +23,15 @@ LICENCE = "ImageNet's terms of access: for research and teaching, not commercial
 
 
 def open_imagenet(path: Path | None, downloads: Path) -> FileSource:
-    """Open the folder that holds ILSVRC2012_img_train/ and, if it is there, ILSVRC2012_img_val/.
+    """Open the folder that holds ILSVRC2012_img_train/ and optionally ILSVRC2012_img_val/.
 
-    Validation pictures lie in folders by WordNet id, or flat; flat ones are found in the ground truth by the number in
-    their name, so that a missing one shifts nothing. The classes are those of the development kit where it is there,
-    else the folders of training.
+    Validation pictures are in folders by WordNet id, or flat. A flat picture's line of the ground truth is found by the
+    number in its name, so a missing picture shifts no other. The classes are those of the development kit if there is
+    one, or else the training folders.
 
     Raises:
-        UserError: there is no such folder, fewer than two classes, or flat validation pictures whose ground truth is
-            missing, damaged, or numbers without the development kit.
+        UserError: there is no such folder, there are fewer than two classes, or the ground truth of flat validation
+            pictures is missing or damaged, or consists of numbers without the development kit.
     """
     if path is None:
         raise UserError(f"data.path is missing: data.source `imagenet` needs the folder that holds {TRAIN}/")
@@ -91,7 +91,7 @@ def _add_folder(source: FileSource, root: Path, folder: str, wordnet_id: str, sp
 
 
 def _reject_others(source: FileSource, root: Path, folder: Path, known: list[str]) -> None:
-    """List what lies beside the class folders; archives are what they were unpacked from."""
+    """Reject what lies beside the class folders, except the archives that they were unpacked from."""
     for entry in sorted(folder.iterdir()):
         if entry.name not in known and not is_clutter(entry.name) and entry.suffix != ".tar":
             reason = (
@@ -125,7 +125,7 @@ def _truth(root: Path, numbers: Mapping[int, str]) -> dict[int, str]:
     if path is None:
         raise UserError(
             f"data.path: {root} has validation pictures in {VALIDATION}/, but neither {NUMBERS} nor {WORDNET_IDS}: put "
-            "the development kit (ILSVRC2012_devkit_t12/) beside it"
+            "the development kit (ILSVRC2012_devkit_t12/) next to it"
         )
     if not numbers:
         raise UserError(
@@ -135,24 +135,24 @@ def _truth(root: Path, numbers: Mapping[int, str]) -> dict[int, str]:
     truth = {}
     for line, text in enumerate(_lines(path), start=1):
         if not text.isdecimal() or int(text) not in numbers:
-            raise UserError(f"data.path: {path}:{line}: {text!r} is none of the {len(numbers)} numbers of the classes")
+            raise UserError(f"data.path: {path}:{line}: {text!r} is not one of the {len(numbers)} class numbers")
         truth[line] = numbers[int(text)]
     return truth
 
 
 def _numbers(root: Path) -> dict[int, str]:
-    """Return the WordNet id of each ILSVRC2012_ID, of the leaves alone; empty where nothing tells."""
+    """Return the WordNet id of each ILSVRC2012_ID of a leaf class; empty if there is no development kit."""
     if (path := _find(root, META)) is not None:
         return _from_meta(path)
     if (path := _find(root, MAP)) is None:
         return {}
-    found = {}
+    numbers = {}
     for line, text in enumerate(_lines(path), start=1):
         parts = text.split()
         if len(parts) < 2 or not parts[1].isdecimal():
-            raise UserError(f"data.path: {path}:{line}: no line of the form `n02119789 1 kit_fox`")
-        found[int(parts[1])] = _checked(path, line, parts[0])
-    return found
+            raise UserError(f"data.path: {path}:{line}: not a line of the form `n02119789 1 kit_fox`")
+        numbers[int(parts[1])] = _checked(path, line, parts[0])
+    return numbers
 
 
 def _from_meta(path: Path) -> dict[int, str]:
@@ -164,8 +164,10 @@ def _from_meta(path: Path) -> dict[int, str]:
         return {int(s["ILSVRC2012_ID"]): _checked(path, int(s["ILSVRC2012_ID"]), str(s["WNID"])) for s in leaves}
     except UserError:
         raise
-    except Exception as error:  # scipy's reader raises many kinds for damaged files
-        raise UserError(f"data.path: {path} is no {META} of the development kit ({error!r}): fetch it anew") from error
+    except Exception as error:  # SciPy raises many kinds for damaged files
+        raise UserError(
+            f"data.path: {path} is not the {META} of the development kit ({error!r}): fetch it again"
+        ) from error
 
 
 def _find(root: Path, name: str) -> Path | None:
@@ -180,5 +182,5 @@ def _lines(path: Path) -> list[str]:
 
 def _checked(path: Path, line: int, wordnet_id: str) -> str:
     if not WORDNET_ID.fullmatch(wordnet_id.strip()):
-        raise UserError(f"data.path: {path}:{line}: {wordnet_id!r} is no WordNet id, as n02119789 is")
+        raise UserError(f"data.path: {path}:{line}: {wordnet_id!r} is not a WordNet id such as n02119789")
     return wordnet_id.strip()

@@ -49,7 +49,7 @@ class Listing(Sequence[Picture]):
         self._splits = array("b")
 
     def add(self, name: bytes, label: int, split: Split) -> None:
-        """Add a picture: its name within the source, as the source needs it to find it; its key is `key_of(name)`."""
+        """Add a picture by its name within the source, by which the source can find it; its key is `key_of(name)`."""
         self._names += name
         self._ends.append(len(self._names))
         self._labels.append(label)
@@ -68,7 +68,7 @@ class Listing(Sequence[Picture]):
         return Picture(key_of(self.name(place)), self._labels[place], SPLITS[self._splits[place]])
 
     def name(self, place: int) -> bytes:
-        """Return the name that a picture was added with."""
+        """Return the name with which a picture was added."""
         place = range(len(self))[place]
         return bytes(self._names[self._ends[place] : self._ends[place + 1]])
 
@@ -79,7 +79,7 @@ class Listing(Sequence[Picture]):
 
     @property
     def splits(self) -> np.ndarray:
-        """Split of each picture, int8 [n], as places in `SPLITS`."""
+        """Split of each picture, int8 [n], as positions in `SPLITS`."""
         return np.array(self._splits, np.int8)
 
     def digest(self) -> str:
@@ -91,7 +91,7 @@ class Listing(Sequence[Picture]):
 
 
 def key_of(name: bytes) -> str:
-    """Return a file name as one line of text that UTF-8 can hold, whatever bytes the file system has."""
+    """Return a file name as one line of valid UTF-8 text, whatever bytes it consists of."""
     text = name.decode("utf-8", "backslashreplace")
     if text.isascii() and text.isprintable():
         return text
@@ -99,5 +99,5 @@ def key_of(name: bytes) -> str:
 
 
 def text_of(name: str) -> str:
-    """Return what `key_of` says of a file name as Python has it."""
+    """Return `key_of` for a file name as Python represents it."""
     return key_of(os.fsencode(name))

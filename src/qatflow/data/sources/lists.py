@@ -28,10 +28,10 @@ class Entry:
     """A line of a list.
 
     Attributes:
-        where: file and line, as `train_list.txt:12`.
+        where: file and line, such as `train_list.txt:12`.
         path: of the picture, relative to the list's folder or absolute.
-        label: as it is written.
-        split: that the picture belongs to.
+        label: as written in the list.
+        split: to which the picture belongs.
     """
 
     where: str
@@ -43,8 +43,9 @@ class Entry:
 def open_lists(path: Path | None, downloads: Path) -> FileSource:
     """Open the lists in the folder `path`; the pictures' paths are relative to it.
 
-    The label is what stands behind the last blank, so a path may have blanks itself. Labels are numbers from 0;
-    labels.txt beside the lists, a name a line, names the classes. val_list.txt and test_list.txt may be missing.
+    A line is `path label`, as in PaddleSlim's reader. The label follows the last blank, so paths may contain blanks.
+    Labels are numbers from 0; labels.txt next to the lists names the classes, one per line. val_list.txt and
+    test_list.txt are optional.
 
     Raises:
         UserError: there is no train_list.txt that can be read, or see `add_entries`.
@@ -62,9 +63,9 @@ def open_lists(path: Path | None, downloads: Path) -> FileSource:
 def open_csv(path: Path | None, downloads: Path) -> FileSource:
     """Open the list at `path`: UTF-8 with a header line; the pictures' paths are relative to its folder.
 
-    Labels are the names of the classes, or their numbers from 0 where all of training are whole numbers; labels.txt
-    beside the list names and orders the classes. Without a split (train, val or validation, test) a picture is for
-    training. Other columns are left alone.
+    The columns are path, label and optionally split. Labels are class names, or numbers from 0 if all training labels
+    are whole numbers; labels.txt next to the list names and orders the classes. Pictures without a split (train, val or
+    validation, test) are for training. Other columns are ignored.
 
     Raises:
         UserError: the file cannot be read or lacks a column, or see `add_entries`.
@@ -77,19 +78,19 @@ def open_csv(path: Path | None, downloads: Path) -> FileSource:
 
 
 def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejected]], names: Path) -> None:
-    """Read the list twice: first for its labels, then fill the source with its pictures.
+    """Read the list twice: first for its labels, then to fill the source with its pictures.
 
-    Labels are names, or where all of training are whole numbers they are the numbers of the classes, from 0. The file
-    `names` (a class name a line, in the order of their numbers) names the classes if it is there; without it names are
-    numbered in their order, and of numbers none may be left out. Entries whose label no class has are rejected.
+    Labels are class names, or numbers from 0 if all training labels are whole numbers. If the file `names` exists (one
+    class name per line, in the order of the numbers), it names the classes. Otherwise names are numbered in sorted
+    order, and numbers may have no gap. Entries whose label belongs to no class are rejected.
 
     Args:
-        source: gets its pictures, labels and rejected ones.
-        entries: reads the list anew each time.
-        names: where the classes may be named.
+        source: receives pictures, labels and rejected entries.
+        entries: function that reads the list; it is called twice.
+        names: file that may name the classes.
 
     Raises:
-        UserError: fewer than two classes, or numbers that leave some out.
+        UserError: there are fewer than two classes, or the numbers have gaps.
     """
     first: dict[str, str] = {}
     for entry in entries():
@@ -102,7 +103,7 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
     if named is None and numbered:
         named = _all_numbers(first, names)
     source.labels = named or tuple(sorted(first))
-    twice = Counter(source.labels)  # a name of two classes finds neither
+    twice = Counter(source.labels)  # a name that two classes share finds neither
     numbers = {name: number for number, name in enumerate(source.labels) if twice[name] == 1}
     known = f"{names.name} does not name it" if named is not None else "no training picture has it"
     backslashes = 0
@@ -121,19 +122,19 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
             backslashes += path != entry.path
             source.pictures.add(path, number, entry.split)
     if backslashes:
-        source.warnings.append(f"{backslashes} paths are written with \\ as on Windows; they are read with / instead")
+        source.warnings.append(f"{backslashes} paths are written with \\ as on Windows; \\ is read as /")
 
 
 def from_windows(path: bytes, root: Path, where: str) -> bytes:
-    """Return the path of a picture with `/`, where it is written with Windows' `\\` and only so is a file there.
+    """Return the path of a picture with `/` for Windows' `\\`, if only that names an existing file.
 
     Args:
-        path: as it is written in a list, relative to `root` or absolute.
+        path: as written in a list, relative to `root` or absolute.
         root: the folder of the list.
         where: file and line, for the message.
 
     Raises:
-        UserError: it begins with a drive (`C:`), which no path here does; the message has the path to write.
+        UserError: the path starts with a drive (`C:`); the message has the path to write instead.
     """
     if b"\\" not in path and not DRIVE.match(path):
         return path
@@ -144,9 +145,9 @@ def from_windows(path: bytes, root: Path, where: str) -> bytes:
         other = b"/".join(parts)
         return other if _is_file(root, other) else path
     ends = (b"/".join(parts[first:]) for first in range(1, len(parts)))
-    found = next((end for end in ends if _is_file(root, end)), None)
-    better = f"write {key_of(found)}" if found else f"write it relative to {root}, with /, as class/picture.jpg"
-    raise UserError(f"data.path: {where}: {key_of(path)} is a path of Windows, with a drive: {better}")
+    existing = next((end for end in ends if _is_file(root, end)), None)
+    better = f"write {key_of(existing)}" if existing else f"write it relative to {root}, with /, as class/picture.jpg"
+    raise UserError(f"data.path: {where}: {key_of(path)} is a Windows path with a drive: {better}")
 
 
 def _is_file(root: Path, path: bytes) -> bool:
@@ -161,9 +162,9 @@ def _key(entry: Entry) -> str:
 
 
 def _named(names: Path, unique: bool) -> tuple[str, ...] | None:
-    """Return the class names, a line each; None where there is no such file.
+    """Return the class names, one per line; None if there is no such file.
 
-    Labels that are numbers find their class by its line, so two classes may then have one name: the usual list of
+    Labels that are numbers find their class by its line, so two classes may then share a name: the usual list of
     ImageNet's classes has two cranes.
     """
     try:
@@ -172,7 +173,7 @@ def _named(names: Path, unique: bool) -> tuple[str, ...] | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"data.path: {names} cannot be read ({error}): it must be UTF-8, a class name a line"
+            f"data.path: {names} cannot be read ({error}): it must be UTF-8 with one class name per line"
         ) from error
     lines = [line.strip() for line in lines]
     while lines and not lines[-1]:
@@ -183,21 +184,21 @@ def _named(names: Path, unique: bool) -> tuple[str, ...] | None:
             raise UserError(f"data.path: {names}:{number}: the class name is empty: write a name on each line")
         if unique and name in known:
             raise UserError(
-                f"data.path: {names}:{number}: the class name {name!r} is that of line {known[name]} too: labels that "
-                "are names need one name per class; labels that are numbers do not"
+                f"data.path: {names}:{number}: the class name {name!r} is also in line {known[name]}: if labels are "
+                "names, each class needs its own name; if labels are numbers, it does not"
             )
         known.setdefault(name, number)
     return tuple(lines)
 
 
 def _all_numbers(first: dict[str, str], names: Path) -> tuple[str, ...]:
-    found = {int(label): where for label, where in first.items()}
-    largest = max(found)
-    if len(found) != largest + 1:
-        missing = next(number for number in range(largest) if number not in found)
+    used = {int(label): where for label, where in first.items()}
+    largest = max(used)
+    if len(used) != largest + 1:
+        missing = next(number for number in range(largest) if number not in used)
         raise UserError(
-            f"data.path: {found[largest]}: the label {largest}, but no training picture has the label {missing}: mend "
-            f"it, or name all classes in {names}, a name a line, from number 0 on"
+            f"data.path: {used[largest]}: the label {largest}, but no training picture has the label {missing}: "
+            f"correct it, or name all classes in {names}, one per line, from number 0 on"
         )
     return tuple(str(number) for number in range(largest + 1))
 
@@ -224,7 +225,7 @@ def _csv_entries(path: Path) -> Iterator[Entry | Rejected]:
             if missing := [name for name in ("path", "label") if name not in header]:
                 raise UserError(
                     f"data.path: {path}:1: no column {' and '.join(missing)}: the first line must name the columns "
-                    "path, label and, if it likes, split"
+                    "path, label and optionally split"
                 )
             for row in rows:
                 where = f"{path.name}:{rows.line_num}"
@@ -233,7 +234,7 @@ def _csv_entries(path: Path) -> Iterator[Entry | Rejected]:
     except OSError as error:
         raise UserError(f"data.path: {path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"data.path: {path}: no CSV file in UTF-8 ({error}): save it anew") from error
+        raise UserError(f"data.path: {path}: not a CSV file in UTF-8 ({error}): save it again") from error
 
 
 def _csv_entry(where: str, row: dict[str, str], whole: bool) -> Entry | Rejected:

@@ -1,6 +1,6 @@
-"""Where pictures come from: one file a source, all of them in this table.
+"""All sources of pictures by name. `lists` and `csv` share a file; every other source has its own.
 
-A new source is a file here that has the interface of `source.PictureSource`, and a line below.
+To add a source, write a file in this folder with the interface of `source.PictureSource`, and add a line below.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ def open_source(name: str, path: Path | None, downloads: Path) -> PictureSource:
     Args:
         name: as in data.source.
         path: as in data.path.
-        downloads: folder for what is downloaded or unpacked.
+        downloads: folder for downloaded or unpacked files.
 
     Raises:
         UserError: there is no such source, or its files are missing or damaged.

@@ -1,7 +1,7 @@
-"""`tfds:NAME`: a data set of TensorFlow Datasets; its pictures are taken as their files were, and not decoded.
+"""`tfds:NAME`: a data set of TensorFlow Datasets; its pictures keep the bytes of their files, and are not decoded.
 
-TensorFlow Datasets finds, downloads and describes the data set, in a process of its own, so that TensorFlow is not
-loaded here. The records are read from its TFRecord files directly.
+TensorFlow Datasets finds, downloads and describes the data set in a separate process, so that TensorFlow is not loaded
+here. The records are then read directly from its TFRecord files.
 """
 
 import argparse
@@ -26,7 +26,7 @@ class TfdsSource:
     """The pictures in a prepared data set's TFRecord files.
 
     Args:
-        about: what `describe` says.
+        about: the result of `describe`.
         name: of the data set.
 
     Raises:
@@ -59,7 +59,7 @@ class TfdsSource:
                 self._files.append(file)
 
     def encoded(self, index: int) -> Encoded:
-        """Return one picture's own bytes, or the PNG it was converted to."""
+        """Return one picture's original bytes, or the PNG it was converted to."""
         data = tfrecord.read_at(self._files[self._file_of[index]], self._offsets[index])
         return stored(example.features(data)[self._picture_key].bytes_list.value[0])
 
@@ -84,14 +84,14 @@ class TfdsSource:
 
 
 def open_tfds(name: str, path: Path | None) -> TfdsSource:
-    """Open a data set by its name, as `cifar10` or `imagenette/320px:1.0.0`; it is downloaded where it is not prepared.
+    """Open a data set by its name, such as `cifar10` or `imagenette/320px:1.0.0`; it is downloaded if necessary.
 
     Args:
-        name: as TensorFlow Datasets has it.
-        path: its data_dir; None: its own default.
+        name: its name in TensorFlow Datasets.
+        path: its data_dir; None: the default.
 
     Raises:
-        UserError: TensorFlow Datasets is not installed, or has no such data set, or not of labelled pictures.
+        UserError: TensorFlow Datasets is not installed, has no such data set, or it has no labelled pictures.
     """
     if not tfds_installed():
         raise UserError(f"data.source: {TFDS}{name} {TFDS_MISSING}")
@@ -110,7 +110,7 @@ def describe(name: str, path: str | None) -> dict[str, Any]:
     """Prepare a data set and return where its records are and what they hold, as plain JSON values.
 
     Raises:
-        UserError: it is not one of pictures with a class each, or not in TFRecord files.
+        UserError: it does not consist of pictures with one class each, or is not stored as TFRecord files.
     """
     import tensorflow_datasets as tfds
 
@@ -122,10 +122,10 @@ def describe(name: str, path: str | None) -> dict[str, Any]:
     if not isinstance(features[keys[0]], tfds.features.Image) or not isinstance(
         features[keys[1]], tfds.features.ClassLabel
     ):
-        raise UserError(f"{keys[0]!r} and {keys[1]!r} are no picture and no class, which is what is needed")
+        raise UserError(f"{keys[0]!r} and {keys[1]!r} must be a picture and a class, but are not")
     builder.download_and_prepare()
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
-        raise UserError("it is not kept as TFRecord files: prepare it anew with file_format tfrecord")
+        raise UserError("it is not stored as TFRecord files: prepare it again with file_format tfrecord")
     licence = getattr(builder.info.redistribution_info, "license", "") if builder.info.redistribution_info else ""
     return {
         "name": builder.info.full_name,
@@ -138,14 +138,14 @@ def describe(name: str, path: str | None) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print what `describe` says as one line of JSON."""
+    """Print the result of `describe` as one line of JSON."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("name")
     parser.add_argument("path", nargs="?")
     arguments = parser.parse_args(argv)
     try:
         value = describe(arguments.name, arguments.path)
-    except Exception as error:  # of many kinds, and each is the answer
+    except Exception as error:  # of any kind: it is the answer
         lines = str(error).strip().splitlines()
         value = {"error": f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"}
     print(json.dumps(value), flush=True)
