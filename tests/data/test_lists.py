@@ -278,5 +278,5 @@ def test_of_many_classes_that_are_lost_some_are_named(tmp_path: Path):
     write_lists(tmp_path / "set", train="".join(lines), val=val)
     spec = Preprocessing(32, "crop", 3, (127.5,), (127.5,))
     settings = Settings("set", "lists", tmp_path / "set", 5, 1, 4, 2, 1.0, 1, spec, test_from="validation")
-    with pytest.raises(UserError, match=r"class '0' was rejected; .* class '19' was rejected; and 5 more: mend"):
+    with pytest.raises(UserError, match=r"class '0' was rejected; .* class '19' was rejected; and 5 more: repair"):
         prepare(settings, tmp_path / "out")

@@ -133,7 +133,7 @@ def test_a_quantised_layer_without_activation_scales_is_an_error_that_names_it()
         nodes, ("out",), {"conv/kernel": np.ones((1, 1, 2, 3), np.int8)},
         weight_scales={"conv/kernel": WeightScale(8, np.array([1], np.float32))},
     )  # fmt: skip
-    with pytest.raises(UserError, match="conv: its weights are int8 but the tensor"):
+    with pytest.raises(UserError, match="conv: its weights are int8 but its input or output has no scale"):
         convert(graph)
 
 

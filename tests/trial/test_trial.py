@@ -142,7 +142,7 @@ def test_what_the_device_refuses_is_refused_on_the_host():
     builder.tensor("beside", (1, 4), np.int8, np.float32([1]), zero_point=200)
     found = broken_rules(builder.pack([("pictures", given)], [("pictures", given)], "a test"))
     expected = ["deep has 9 dim", "large has more than 2^26", "denormal has a scale", "beside has a zero point",
-                "no operator makes pictures"]  # fmt: skip
+                "no operator computes its output pictures"]  # fmt: skip
     assert [line for line in found if any(line.startswith(part) for part in expected)] == found
     assert len(found) == len(expected)
     two = ModelBuilder()
@@ -150,5 +150,5 @@ def test_what_the_device_refuses_is_refused_on_the_host():
     made = two.tensor("sum", (1, 4), np.float32)
     two.operator("ADD", inputs, [made], schema.AddOptionsT())
     content = two.pack([("a", inputs[0]), ("b", inputs[1])], [("sum", made)], "a test")
-    assert broken_rules(content) == ["it has 2 inputs, and the device takes one"]
+    assert broken_rules(content) == ["it has 2 inputs, but the device takes one"]
     assert broken_rules(convert(small_graph()).content) == []
