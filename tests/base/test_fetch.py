@@ -149,10 +149,10 @@ def test_a_wrong_file_that_is_there_is_replaced(server: Server, tmp_path: Path):
 
 def test_a_web_page_in_place_of_the_file_is_told(server: Server, tmp_path: Path):
     server.files["/w"] = b"\n<!DOCTYPE html><html>please log in</html>"
-    with pytest.raises(UserError, match=r"/w: a web page of 42 bytes came in place of the file\): .*local path"):
+    with pytest.raises(UserError, match=r"/w: received a web page of 42 bytes instead of the file\): .*local path"):
         fetch([f"{server.url}/w"], SUM, tmp_path / "w", pause=0)
     server.files["/w"] = b"<!-- proxy -->\n<head><title>Error</title></head>"
-    with pytest.raises(UserError, match="a web page of 48 bytes"):
+    with pytest.raises(UserError, match="received a web page of 48 bytes"):
         fetch([f"{server.url}/w"], SUM, tmp_path / "w", pause=0)
     assert list(tmp_path.iterdir()) == []
 

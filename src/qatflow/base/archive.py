@@ -1,4 +1,4 @@
-"""Unpack a tar or zip archive that may come from anywhere: below one folder, in bounds, whole or not at all."""
+"""Unpacks an untrusted tar or zip archive: into one folder, within limits, complete or not at all."""
 
 import functools
 import json
@@ -18,9 +18,9 @@ from qatflow.base.files import FULL, sha256, whole_folder, write_text
 
 BLOCK = 1 << 20
 MAX_FILES = 2_000_000
-LARGEST_GROWTH = 100  # pictures are packed already; a bomb grows a thousandfold
+LARGEST_GROWTH = 100  # pictures are already compressed; a zip bomb grows a thousandfold
 ALWAYS_ALLOWED = 64 << 20  # bytes, however small the archive is
-# What the standard library raises for archives that are damaged, encrypted, or packed in a way it does not know.
+# What the standard library raises for archives that are damaged, encrypted, or compressed in an unknown way.
 DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Entry:
-    """What an archive says of one thing in it; `kind` is None for all that is neither file nor folder."""
+    """An entry of an archive; `kind` is `file`, `folder`, or None for anything else."""
 
     name: str
     kind: str | None
@@ -39,7 +39,7 @@ class _Entry:
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file begins as a tar (plain, gz, bz2 or xz) or is a zip archive; False if it cannot be read."""
+    """Return whether a file is a tar (plain, gz, bz2 or xz) or zip archive, by its start; False if it is unreadable."""
     try:
         return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
     except DAMAGE:
@@ -47,19 +47,19 @@ def is_archive(path: Path) -> bool:
 
 
 def extract(archive: Path, folder: Path, *, max_bytes: int | None = None, max_files: int = MAX_FILES) -> None:
-    """Unpack into `folder`, in place of whatever was there.
+    """Unpack into `folder`, replacing what was there.
 
-    Only names and contents are taken over: no owners, rights or times, and no links or devices, which are refused.
+    Only names and contents are used: owners, permissions and times are ignored, and links and devices are refused.
 
     Args:
         archive: a tar (plain, gz, bz2 or xz) or zip file.
-        folder: appears whole or not at all.
-        max_bytes: of all files together; None: 100 times the archive's own, at least 64 MiB.
-        max_files: files and folders.
+        folder: appears complete or not at all.
+        max_bytes: of all files together; None: 100 times the archive's size, at least 64 MiB.
+        max_files: number of files and folders.
 
     Raises:
-        UserError: the archive is damaged or encrypted; a path in it leaves the folder, comes twice, or is neither a
-            file nor a folder; a bound is exceeded; or the disk is full. Nothing is left then.
+        UserError: the archive is damaged or encrypted; a path in it leaves the folder, occurs twice, or is neither a
+            file nor a folder; a limit is exceeded; or the disk is full. Nothing is left behind then.
     """
     left = max(ALWAYS_ALLOWED, LARGEST_GROWTH * archive.stat().st_size) if max_bytes is None else max_bytes
     allowed = left
@@ -80,9 +80,10 @@ def extract(archive: Path, folder: Path, *, max_bytes: int | None = None, max_fi
 
 
 def extract_once(archive: Path, folder: Path) -> None:
-    """Unpack as `extract` does, unless `folder` still holds what an earlier call unpacked from the same bytes.
+    """Unpack like `extract`, unless `folder` still holds what an earlier call unpacked from the same bytes.
 
-    `<folder>.json` beside it says what was unpacked. Whatever is gone, new or changed since has all unpacked anew.
+    `<folder>.json` beside it records what was unpacked. If anything is missing, new or changed since then, everything
+    is unpacked again.
     """
     mark = folder.with_name(f"{folder.name}.json")
     digest = sha256(archive)
@@ -94,7 +95,7 @@ def extract_once(archive: Path, folder: Path) -> None:
 
 
 def _mark(digest: str, folder: Path) -> str:
-    """Return the archive's SHA-256, and what changes when anything in the folder does, as a line of JSON."""
+    """Return a line of JSON with the archive's SHA-256, and values that change when anything in the folder changes."""
     size, newest = 0, 0
     for here, _, names in os.walk(folder):
         for about in (Path(here, name).lstat() for name in ("", *names)):
@@ -104,7 +105,7 @@ def _mark(digest: str, folder: Path) -> str:
 
 
 def _make(archive: Path, entry: _Entry, root: Path) -> IO[bytes] | None:
-    """Make the folder, and return None, or open the file to write."""
+    """Create the entry's folder and return None, or return its file opened for writing."""
     inside = PurePosixPath(entry.name.replace("\\", "/"))
     if inside.is_absolute() or ".." in inside.parts:
         raise UserError(f"{archive}: the path {entry.name!r} in it leaves the folder: nothing was unpacked; {BY_HAND}")
@@ -137,7 +138,7 @@ def _blocks(entry: _Entry) -> Iterator[bytes]:
 
 
 def _undamaged(archive: Path, items: Iterator[T]) -> Iterator[T]:
-    """Yield the items; what reading them raises becomes a UserError, what the caller raises does not."""
+    """Yield the items; errors of reading them become UserErrors, errors of the caller do not."""
     while True:
         try:
             item = next(items)
@@ -145,7 +146,7 @@ def _undamaged(archive: Path, items: Iterator[T]) -> Iterator[T]:
             return
         except DAMAGE as error:
             raise UserError(
-                f"{archive} is damaged or cut off, or encrypted ({error}): fetch or pack it anew"
+                f"{archive} is damaged or cut off, or encrypted ({error}): fetch or pack it again"
             ) from error
         yield item
 
@@ -153,10 +154,10 @@ def _undamaged(archive: Path, items: Iterator[T]) -> Iterator[T]:
 def _tar_entries(archive: Path) -> Iterator[_Entry]:
     with tarfile.open(archive) as tar:
         while (member := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined]  # else it keeps a kilobyte for each file
+            tar.members = []  # type: ignore[attr-defined]  # otherwise it keeps a kilobyte per file
             kind = "folder" if member.isdir() else "file" if member.isreg() else None
             yield _Entry(member.name, kind, functools.partial(tar.extractfile, member))
-        # tarfile takes whatever is no header for the end, and leaves the packer's own checksum unread
+        # tarfile takes anything that is not a header for the end, and does not read the compressor's checksum
         assert tar.fileobj is not None
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

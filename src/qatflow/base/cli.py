@@ -1,4 +1,4 @@
-"""How the command-line programs end."""
+"""The frame of every command-line program: its output encoding, and how it ends."""
 
 import io
 import sys
@@ -8,16 +8,16 @@ from qatflow.base.errors import UserError
 
 
 def print_anywhere() -> None:
-    """Print as an escape what the terminal's encoding lacks, such as "…": no program ends because of it."""
+    """Print characters that the terminal's encoding lacks, such as "…", as escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # another in tests
+        if isinstance(stream, io.TextIOWrapper):  # tests use other streams
             stream.reconfigure(errors="backslashreplace")
 
 
 def entry(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Run `main(argv)` and leave the process with its status.
+    """Run `main(argv)` and exit with its status.
 
-    A `UserError` becomes one line on stderr and status 1; a traceback is kept for our own mistakes.
+    A `UserError` is printed to stderr, without a traceback, and the status is 1; tracebacks are for our own mistakes.
     """
     print_anywhere()
     try:

@@ -1,4 +1,4 @@
-"""Download a file whose checksum is known: resumed, retried, checked, and whole or not at all."""
+"""Downloads a file with a known checksum: resumed, retried, checked, and complete or not at all."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ LOCAL_PATH = "fetch the file by other means and give its local path in the confi
 
 @dataclass(frozen=True)
 class Checksum:
-    """What a file must sum up to."""
+    """The expected checksum of a file."""
 
     algorithm: Algorithm
     value: str
@@ -40,7 +40,7 @@ class Checksum:
 
 
 class _AttemptError(Exception):
-    """One attempt at one address failed; `final` where trying that address again is pointless."""
+    """One attempt at one address failed; `final` if trying that address again is pointless."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -58,33 +58,33 @@ def fetch(
     pause: float = 1.0,
     timeout: float = 30.0,
 ) -> None:
-    """Make `destination` the file with this checksum, downloading it unless it is already there.
+    """Download the file with this checksum to `destination`, unless it is already there.
 
-    The download grows beside it as `.<name>.part`, is continued after an interruption, and takes the final name only
-    when its sum is right. Every address is tried in turn; rounds are repeated with growing pauses.
+    The download grows next to it as `.<name>.part`, is continued after an interruption, and gets its final name only
+    when its checksum is right. All addresses are tried in turn; rounds are repeated with growing pauses.
 
     Args:
         urls: http or https addresses of the same file, the preferred one first.
-        checksum: its expected SHA-256 (64 hexadecimal digits), or what `algorithm` says.
-        destination: where it is to be.
-        algorithm: of the checksum; md5 where the file's owner publishes no better one.
-        instead: what the user can do where there is no network; ends the error message.
-        attempts: rounds over the addresses.
-        pause: seconds before the second round; doubled for each one after it.
-        timeout: seconds without any data after which an attempt is given up.
+        checksum: its expected checksum in hexadecimal digits, a SHA-256 unless `algorithm` says otherwise.
+        destination: path of the file.
+        algorithm: of the checksum; md5 if the file's owner publishes no better one.
+        instead: what the user can do without a network; ends the error message.
+        attempts: number of rounds over the addresses.
+        pause: seconds before the second round; doubled for each later one.
+        timeout: seconds without any data after which an attempt is abandoned.
 
     Raises:
-        UserError: no address yielded the file, an address is not http(s), or `destination` cannot be written or its
-            disk is full; the message names the address, and ends with `instead`.
+        UserError: no address gave the file, an address is not http(s), `destination` cannot be written, or its disk is
+            full; the message names the address, and ends with `instead`.
     """
     for url in urls:
         if not url.lower().startswith(("http://", "https://")):
             raise UserError(f"{url} is not an http or https address; {instead}")
     try:
         _fetch(urls, Checksum(algorithm, checksum.lower()), destination, instead, attempts, pause, timeout)
-    except OSError as error:  # the disk's: the network's have become _AttemptErrors
+    except OSError as error:  # of the disk: those of the network have become _AttemptErrors
         file = error.filename2 or error.filename or destination
-        way_out = "make room on its disk" if error.errno in FULL else "mend that"
+        way_out = "make room on its disk" if error.errno in FULL else "fix that"
         raise UserError(
             f"could not download {destination.name} from {', '.join(urls)}: cannot write {file}: "
             f"{error.strerror or error}: {way_out}, or {instead}"
@@ -126,7 +126,7 @@ def _fetch(
 
 
 def _download(url: str, part: Path, timeout: float) -> bool:
-    """Fetch what `part` lacks, or raise _AttemptError; return whether it was continued rather than begun anew."""
+    """Download what `part` lacks, or raise _AttemptError; return whether it was continued rather than restarted."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "qatflow", "Accept-Encoding": "identity"}
     if have:
@@ -136,7 +136,7 @@ def _download(url: str, part: Path, timeout: float) -> bool:
             answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
         except urllib.error.HTTPError as error:
             if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return True  # nothing is lacking, or the rest belongs to another file: the sum tells
+                return True  # nothing is missing, or the rest belongs to another file: the checksum will show
             raise
     with answer:
         resumed = answer.status == http.client.PARTIAL_CONTENT
@@ -156,7 +156,7 @@ def _download(url: str, part: Path, timeout: float) -> bool:
 def _blocks(answer: http.client.HTTPResponse, timeout: float) -> Iterator[bytes]:
     while True:
         with _failed_attempts(timeout):
-            block = answer.read1(BLOCK)  # read() would lose what came before a stall
+            block = answer.read1(BLOCK)  # read() would lose what arrived before a stall
         if not block:
             return
         yield block
@@ -164,7 +164,7 @@ def _blocks(answer: http.client.HTTPResponse, timeout: float) -> Iterator[bytes]
 
 @contextlib.contextmanager
 def _failed_attempts(timeout: float) -> Iterator[None]:
-    """Turn whatever the network, the server or the address does wrong into an _AttemptError."""
+    """Turn any error of the network, the server or the address into an _AttemptError."""
     try:
         yield
     except urllib.error.HTTPError as error:
@@ -183,14 +183,14 @@ def _failed_attempts(timeout: float) -> Iterator[None]:
 
 
 def _check(part: Path, expected: Checksum, *, final: bool) -> None:
-    """Remove a file with another sum, since continuing it cannot help; raise _AttemptError saying what came."""
-    found = expected.of(part)
-    if found == expected.value:
+    """Check the checksum; if it is wrong, remove the file, which cannot be continued, and raise _AttemptError."""
+    actual = expected.of(part)
+    if actual == expected.value:
         return
     with part.open("rb") as file:
         start = file.read(512).lower()
     size = part.stat().st_size
     part.unlink()
     if any(tag in start for tag in (b"<!doctype html", b"<html", b"<head")):
-        raise _AttemptError(f"a web page of {size} bytes came in place of the file", final=final)
-    raise _AttemptError(f"wrong {expected.name}: {found} of {size} bytes, expected {expected.value}", final=final)
+        raise _AttemptError(f"received a web page of {size} bytes instead of the file", final=final)
+    raise _AttemptError(f"wrong {expected.name}: {actual} of {size} bytes, expected {expected.value}", final=final)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files and folders that appear complete or not at all."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ from typing import Any
 from qatflow.base.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Numbers of the errors that a full disk, a used-up quota and a limit of file size end in."""
+"""Error numbers of a full disk, an exceeded quota and a file size limit."""
 
 
 def sha256(path: Path) -> str:
@@ -28,16 +28,16 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; on success what is there becomes `path`, on failure it is removed.
+    """Yield a temporary path; on success the file written there becomes `path`, on failure it is removed.
 
-    It lies beside `path` and takes its place by a rename; behind symbolic links it is the last one's target that is
-    replaced. What is no regular file (a FIFO, a terminal, /dev/stdout whatever it leads to) is never replaced: the
-    whole content is written to it at the end.
+    It is next to `path` and is renamed to it; if `path` is a symbolic link, the link's final target is replaced. What
+    is not a regular file (a FIFO, a terminal, /dev/stdout wherever it leads) is never replaced: the whole content is
+    written to it at the end.
 
     Raises:
         UserError: `path` cannot be written, or its disk is full.
     """
-    with _told(path):
+    with _as_user_error(path):
         target = _replaceable(path)
         folder = None if target is None else target.parent
         if folder is not None:
@@ -47,9 +47,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.close(descriptor)
     temporary = Path(name)
     try:
-        with _told(path, only=FULL):
+        with _as_user_error(path, only=FULL):
             yield temporary
-        with _told(path):
+        with _as_user_error(path):
             if target is None:
                 _write_through(temporary, path)
             else:
@@ -64,21 +64,21 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of the folder `path`, if there is one.
+    """Yield a temporary folder next to `path`; on success it replaces the folder `path`, if there is one.
 
-    Where `path` is a symbolic link, its target is replaced and the link stays.
+    If `path` is a symbolic link, its target is replaced and the link stays.
 
     Raises:
         UserError: `path` cannot be written, or its disk is full.
     """
     target = Path(os.path.realpath(path))
-    with _told(path):
+    with _as_user_error(path):
         target.parent.mkdir(parents=True, exist_ok=True)
         _sweep(target.parent, target.name)
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(target.name), dir=target.parent))
         temporary.chmod(0o755)
     try:
-        with _told(path, only=FULL):
+        with _as_user_error(path, only=FULL):
             yield temporary
         replace_folder(temporary, path)
     finally:
@@ -86,27 +86,27 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Put the folder `new`, of the same file system, in the place of the folder `path`, if there is one.
+    """Rename the folder `new`, on the same file system, to `path`, replacing the folder there if there is one.
 
-    Where `path` is a symbolic link, its target is replaced and the link stays.
+    If `path` is a symbolic link, its target is replaced and the link stays.
 
     Raises:
         UserError: `path` cannot be written.
     """
     target = Path(os.path.realpath(path))
-    with _told(path):
+    with _as_user_error(path):
         if target.exists():
             shutil.rmtree(target)
         new.replace(target)
 
 
 def _prefix(name: str) -> str:
-    """Return how the temporary names beside `name` begin: they say which process of which machine is writing there."""
+    """Return the start of the temporary names next to `name`: they name the machine and the process that writes."""
     return f".{name}.{socket.gethostname()}.{os.getpid()}."
 
 
 def _sweep(folder: Path, name: str) -> None:
-    """Remove what processes that were killed have left half written beside `name`."""
+    """Remove what killed processes have left half written next to `name`."""
     ours = f".{name}.{socket.gethostname()}."
     for left in folder.glob(f"{glob.escape(ours)}*"):
         process = left.name.removeprefix(ours).split(".")[0]
@@ -118,8 +118,8 @@ def _sweep(folder: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path, only: Container[int] | None = None) -> Iterator[None]:
-    """Turn a refusal of the operating system (only those of these numbers, if given) into one message about `path`."""
+def _as_user_error(path: Path, only: Container[int] | None = None) -> Iterator[None]:
+    """Turn an operating system error (only those with these numbers, if given) into one message about `path`."""
     try:
         yield
     except OSError as error:
@@ -130,27 +130,27 @@ def _told(path: Path, only: Container[int] | None = None) -> Iterator[None]:
 
 
 def cannot_write(path: Path, reason: str, *, full: bool) -> UserError:
-    """Return the error of a file that cannot be written.
+    """Return the error for a file that cannot be written.
 
     Args:
         path: of the file, or of its folder.
         reason: the operating system's words.
-        full: whether the disk is full, or a quota or a limit of file size is reached.
+        full: whether the disk is full, or a quota or file size limit is reached.
     """
     way_out = "make room on its disk, or name another place" if full else "name another place"
     return UserError(f"cannot write {path}: {reason}: {way_out}")
 
 
 def full_disk(text: str) -> str | None:
-    """Return the operating system's words for a full disk that `text` has in it; None where it has none.
+    """Return the operating system's words for a full disk if `text` contains them; None otherwise.
 
-    For libraries that report errors of writing in texts of their own.
+    For libraries that report write errors in texts of their own.
     """
     return next((words for words in map(os.strerror, FULL) if words in text), None)
 
 
 def _replaceable(path: Path) -> Path | None:
-    """Return the regular file that `path` is or leads to, or would be; None for what can only be written to."""
+    """Return the regular file that `path` is or leads to, or will be; None for what can only be written to."""
     with contextlib.suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -161,23 +161,23 @@ def _replaceable(path: Path) -> Path | None:
         if not path.is_symlink():
             return path
         path = path.parent / path.readlink()
-    return None  # /dev/stdout, /dev/fd/3 and the like: a file that someone has open, who would lose it
+    return None  # /dev/stdout, /dev/fd/3 and the like: whoever has the file open would lose it
 
 
 def _write_through(source: Path, path: Path) -> None:
-    # appended, since standard output may be a file with something in it
+    # appended, since standard output may be a file that already has content
     with source.open("rb") as content, path.open("ab") as file:
         shutil.copyfileobj(content, file)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, complete or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a final newline, whole or not at all."""
+    """Write `value` as indented JSON with a final newline, complete or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What a gate found, as its file says it, and the end of a run where it is closed."""
+"""Reads the result file of a gate (accuracy or latency), and ends a run if the gate is closed."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from qatflow.base.sums import read_sealed
 
 
 def require_open(gate: Path, report: Path | None = None) -> None:
-    """Raise UserError with the gate's own words where it is closed.
+    """Raise UserError with the gate's own reason if it is closed.
 
     Args:
-        gate: the file that it wrote.
-        report: a page that the message leads to.
+        gate: the gate's result file.
+        report: a page that the message points to.
     """
-    found = read_sealed(gate)
-    if not found["passed"]:
-        raise UserError(found["reason"] + (f". The report: {report}" if report is not None else ""))
+    result = read_sealed(gate)
+    if not result["passed"]:
+        raise UserError(result["reason"] + (f". The report: {report}" if report is not None else ""))

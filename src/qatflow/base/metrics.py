@@ -1,4 +1,4 @@
-"""Top-1, top-5 and the confusion matrix, from outputs and labels; what a model loses against another, and whether."""
+"""Top-1, top-5 and the confusion matrix from outputs and labels; the accuracy drop between models, and a verdict."""
 
 import math
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 
 Verdict = Literal["within", "above", "undecided"]
 Z = 1.96
-"""Standard deviations on each side of the middle within which 95 % of a normal distribution lie."""
+"""95 % of a normal distribution lie within this many standard deviations of the mean."""
 MOST_PICTURES = 10**9
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of 1 over `pictures` pictures; top-5 counts a picture whose label is among the five largest outputs."""
+    """Accuracy in 0…1 over `pictures` pictures; for top-5 the label must be among the five largest outputs."""
 
     pictures: int
     top1: float
@@ -24,7 +24,7 @@ class Accuracy:
 def accuracy(outputs: np.ndarray, labels: np.ndarray) -> Accuracy:
     """Return the accuracy of outputs (float [n, classes]) against labels (int [n]).
 
-    Equal outputs are ranked by class number, as argmax does.
+    Equal outputs are ranked by class number, as in argmax.
     """
     best = np.argsort(-outputs.astype(np.float64), axis=1, kind="stable")[:, :5]
     hits = best == np.asarray(labels)[:, None]
@@ -40,17 +40,17 @@ def confusion(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Drop:
-    """What one model loses against another on the same pictures.
+    """Accuracy drop of one model against another on the same pictures.
 
     Attributes:
         pictures: number of pictures.
-        reference_top1: share of 1 of the model it is compared with.
-        top1: share of 1 of the model itself.
-        points: the loss of top-1, in percentage points; negative for a gain.
+        reference_top1: top-1 of the reference model, in 0…1.
+        top1: top-1 of the model, in 0…1.
+        points: drop of top-1 in percentage points; negative for a gain.
         low: lower end of its 95 % interval.
         high: upper end.
-        lost: pictures that the other model alone gets right.
-        won: pictures that the model itself alone gets right.
+        lost: number of pictures that only the reference gets right.
+        won: number of pictures that only the model gets right.
     """
 
     pictures: int
@@ -73,9 +73,10 @@ class Drop:
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, of which `right` of `count` were seen; shares of 1.
+    """Return the 95 % interval, in 0…1, of a proportion observed as `right` of `count`.
 
-    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22:209), which stays within 0…1 and holds near its ends.
+    This is Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22:209), which stays within 0…1 and is also valid
+    near the ends.
     """
     z, share = Z, right / count
     middle = share + z**2 / (2 * count)
@@ -84,12 +85,12 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 
 
 def paired_drop(reference: np.ndarray, outputs: np.ndarray, labels: np.ndarray) -> Drop:
-    """Return the loss of top-1 from `reference` to `outputs` (both [n, classes]; labels int [n]).
+    """Return the drop of top-1 from `reference` to `outputs` (both [n, classes]; labels int [n]).
 
-    The interval is that of a paired difference (see `paired_interval`), which is narrower than that of two independent
-    shares, since both models mostly err on the same pictures.
+    The interval is that of a paired difference (see `paired_interval`). It is narrower than that of two independent
+    proportions, since both models mostly err on the same pictures.
     """
-    reference_right, right = (found.argmax(axis=1) == labels for found in (reference, outputs))
+    reference_right, right = (values.argmax(axis=1) == labels for values in (reference, outputs))
     lost, won = int((reference_right & ~right).sum()), int((~reference_right & right).sum())
     low, high = paired_interval(lost, won, len(labels))
     points = 100 * (lost - won) / len(labels)
@@ -97,11 +98,11 @@ def paired_drop(reference: np.ndarray, outputs: np.ndarray, labels: np.ndarray) 
 
 
 def paired_interval(lost: float, won: float, pictures: float) -> tuple[float, float]:
-    """Return the 95 % interval of a loss in percentage points, of pictures that one of two models alone gets right.
+    """Return the 95 % interval of a drop in percentage points, from the pictures that only one model gets right.
 
-    Agresti and Min 2005 (Statistics in Medicine 24:729): McNemar's variance of the difference of paired shares, with
-    half a picture added to each of the four counts (both right, one right, the other, none). So two models that agree
-    on 20 pictures are not taken for equal ones: without it their interval has no width at all.
+    Agresti and Min 2005 (Statistics in Medicine 24:729): McNemar's variance of the difference of paired proportions,
+    with half a picture added to each of the four counts (both right, only one, only the other, none). Without that, two
+    models that agree on 20 pictures would have an interval of width 0, as if they were equal.
 
         N = n + 2,  d = (lost − won) / N,  d ± 1.96 · √((lost + won + 1 − (lost − won)² / N) / N²)
     """
@@ -112,20 +113,20 @@ def paired_interval(lost: float, won: float, pictures: float) -> tuple[float, fl
 
 
 def verdict(drop: Drop, limit: float) -> Verdict:
-    """Return whether a loss keeps to a limit in percentage points: the one rule of all that compares two models.
+    """Return whether a drop stays within a limit in percentage points: the rule for every comparison of two models.
 
-    A loss is `above` the limit where it surely is (the lower end of its paired 95 % interval is above the limit),
-    `within` where it surely is not above (the upper end is at most the limit), and `undecided` in between.
+    A drop is `above` the limit if the lower end of its paired 95 % interval is above it, `within` if the upper end is
+    at most the limit, and `undecided` in between.
     """
     return _verdict(drop.low, drop.high, limit)
 
 
 def more_pictures(drop: Drop, limit: float) -> int | None:
-    """Return how many more pictures would decide, to two digits; None where no number would, or more than 10⁹.
+    """Return how many more pictures would decide, to two digits; None if no number would, or more than 10⁹.
 
-    That is the least number n + more at which the interval of `paired_interval` no longer holds the limit, where the
-    models differ on as large a share of the pictures as here. Its half width goes with 1 / √n, so that this is about
-    n · (half width / |loss − limit|)² − n.
+    This is the smallest number n + more at which the interval of `paired_interval` no longer contains the limit, if the
+    models differ on the same share of the pictures as here. The half width shrinks with 1 / √n, so it is about
+    n · (half width / |drop − limit|)² − n.
     """
 
     def decides(count: int) -> bool:

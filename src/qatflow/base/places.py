@@ -1,4 +1,4 @@
-"""Where files are: the project's own in its folder, all else in the folder in which Snakemake is started."""
+"""Where files are: the project's own in its folder, everything else in the folder in which Snakemake is started."""
 
 import os
 from pathlib import Path
@@ -8,19 +8,19 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 def from_here(path: Path) -> Path:
-    """Return a path as seen from the working folder where it lies below that, else as it is."""
+    """Return a path relative to the working folder if it is inside it, otherwise unchanged."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def stable_name(path: Path) -> Path:
-    """Return a name that is the same wherever the working folder and the project lie, for what lies in one of them."""
+    """Return a file's path relative to the working folder or the project, which is the same wherever these are."""
     seen = from_here(path)
     return seen.relative_to(PROJECT) if seen.is_relative_to(PROJECT) else seen
 
 
 def configured(path: str) -> Path:
-    """Return the file that a configuration names: in the working folder, or where there is none the project's own."""
+    """Return the file that a configuration names: in the working folder, or if there is none, in the project."""
     own = Path(os.path.normpath(PROJECT / path))
     try:
         missing = not os.path.lexists(path) and own.is_relative_to(PROJECT) and own.is_file()

@@ -1,4 +1,4 @@
-"""What made an artefact: inputs, settings, seed, versions and commit, kept in its manifest."""
+"""Provenance of an artefact, stored in its manifest: inputs, settings, seed, versions and commit."""
 
 import shutil
 import subprocess
@@ -22,18 +22,18 @@ TOOLS = (
 
 
 def versions() -> dict[str, str]:
-    """Return the installed version of each tool that shapes results."""
-    found = {}
+    """Return the installed version of each tool that affects results."""
+    installed = {}
     for tool in TOOLS:
         try:
-            found[tool] = metadata.version(tool)
+            installed[tool] = metadata.version(tool)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def commit() -> str | None:
-    """Return the checkout's commit, with `-dirty` when files differ from it; None outside git, or without it."""
+    """Return the checkout's commit, with `-dirty` if files differ from it; None outside a checkout or without git."""
     if shutil.which("git") is None:
         return None
     answer = subprocess.run(
@@ -50,10 +50,10 @@ def record(inputs: Iterable[Path], settings: Mapping[str, Any], seed: int | None
     """Return the provenance block of a manifest.
 
     Args:
-        inputs: files the artefact was made from; each is listed with its SHA-256, and named from the working folder
-            where it lies below that, or else from the project's: in any folder the same bytes are made.
-        settings: the resolved settings that shaped it, as plain JSON values.
-        seed: the random seed, where there is one.
+        inputs: files the artefact was made from; each is listed with its SHA-256, by its path relative to the working
+            folder or the project, so that the bytes are the same in any folder.
+        settings: the resolved settings that affected it, as plain JSON values.
+        seed: the random seed, if there is one.
     """
     return {
         "inputs": {str(stable_name(path)): sha256(path) for path in inputs},

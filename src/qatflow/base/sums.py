@@ -1,7 +1,7 @@
-"""The sums that a stage leaves of what it wrote, and the check by each stage that reads it: one rule, one message.
+"""Checksums that a stage writes of its outputs, and their check by every stage that reads them.
 
-A sealed file is JSON whose key `sha256` has the SHA-256 of the files beside it and, under its own name, its own: that
-of its bytes with 64 zeros in the place of this sum. So one changed byte is noticed, in the files and in the sealed one.
+A sealed file is JSON whose key `sha256` has the SHA-256 of the files next to it and, under its own name, of itself:
+computed over its bytes with 64 zeros in place of this checksum. So any changed byte is noticed, in every file.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from qatflow.base.files import sha256, write_text
 KEY = "sha256"
 ZEROS = 64 * "0"
 SEALED = ("manifest.json", "optimization.json", "outcome.json", "best.json", "report.json")
-"""Names of sealed files that tell of the files beside them."""
+"""Names of sealed files with the checksums of the files next to them."""
 AGAIN = "remove it to have it made again"
 
 
 def write_sealed(path: Path, value: Mapping[str, Any], files: Iterable[str] = ()) -> None:
-    """Write `value` as JSON with the sums of itself and of `files` beside it, whole or not at all."""
+    """Write `value` as JSON with the checksums of itself and of `files` next to it, complete or not at all."""
     sums = {name: sha256(path.parent / name) for name in files} | {path.name: ZEROS}
     text = json.dumps({**value, KEY: sums}, indent=2, ensure_ascii=False) + "\n"
     before, _, after = text.rpartition(ZEROS)
@@ -29,11 +29,11 @@ def write_sealed(path: Path, value: Mapping[str, Any], files: Iterable[str] = ()
 
 
 def read_sealed(path: Path, again: str = AGAIN) -> dict[str, Any]:
-    """Return what `write_sealed` wrote, without the sums; a file that has none of its own is taken as it is.
+    """Return what `write_sealed` wrote, without the checksums; a file without its own checksum is accepted as it is.
 
     Args:
         path: the file.
-        again: how it is made again, for the message.
+        again: how to make it again, for the message.
 
     Raises:
         UserError: it has changed since it was written.
@@ -43,7 +43,7 @@ def read_sealed(path: Path, again: str = AGAIN) -> dict[str, Any]:
 
 
 def read_checked(path: Path, again: str = AGAIN) -> bytes:
-    """Return the bytes of a file, checked against the sealed file beside it where one names it.
+    """Return the bytes of a file, checked against the sealed file next to it if that one names it.
 
     Raises:
         UserError: it, or the sealed file, has changed since it was written.
@@ -56,30 +56,30 @@ def read_checked(path: Path, again: str = AGAIN) -> bytes:
 
 
 def check(path: Path, again: str = AGAIN) -> None:
-    """Do as `read_checked`, of a file that someone else reads."""
+    """Check a file like `read_checked`, without returning its bytes."""
     expected, where = _expected(path)
     if where is not None and expected is not None:
         compare(path, sha256(path), expected, where, again)
 
 
-def compare(path: Path, found: str, expected: str, where: Path, again: str = AGAIN) -> None:
-    """Raise UserError where the sum of a file is not the one that was kept of it.
+def compare(path: Path, actual: str, expected: str, where: Path, again: str = AGAIN) -> None:
+    """Raise UserError if a file's checksum differs from the recorded one.
 
     Args:
         path: the file.
-        found: its SHA-256.
-        expected: the one that it had when it was written.
-        where: the file that says so.
-        again: how it is made again.
+        actual: its SHA-256.
+        expected: its SHA-256 when it was written.
+        where: the file that records it.
+        again: how to make it again.
     """
-    if found != expected:
+    if actual != expected:
         raise UserError(
-            f"{path} has changed since it was written (sha256 {found[:12]}…, {where} says {expected[:12]}…): {again}"
+            f"{path} has changed since it was written (sha256 {actual[:12]}…, {where} says {expected[:12]}…): {again}"
         )
 
 
 def _expected(path: Path) -> tuple[str | None, Path | None]:
-    """Return the sum that a sealed file beside `path` has of it, and that file: one of `SEALED`, or of its own name."""
+    """Return the checksum of `path` in a sealed file next to it, and that file: one of `SEALED`, or `path` as .json."""
     for beside in (*map(path.with_name, SEALED), path.with_suffix(".json")):
         if beside != path and beside.is_file():
             sums = _sealed(beside, AGAIN).get(KEY)

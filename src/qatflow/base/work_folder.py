@@ -1,4 +1,4 @@
-"""The folder of a long job's state: Snakemake does not own it, so a failed or killed job can go on from it."""
+"""The folder of a long job's state: Snakemake does not own it, so a failed or killed job can continue from it."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ from qatflow.base.files import write_json
 
 
 def digest(shape: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits that stand for all that shapes a job's result (plain JSON values)."""
+    """Return 16 hexadecimal digits that identify everything that determines a job's result (plain JSON values)."""
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -22,13 +22,13 @@ def digest(shape: Mapping[str, Any]) -> str:
 def work_folder(root: Path, shape: Mapping[str, Any], doing: str = "training") -> Iterator[Path]:
     """Yield the state folder for `shape` below `root`, locked against a second process.
 
-    State of other settings below `root` is removed, and said. The lock goes with the process, however that ends. A
-    process that works here, left over from a killed Snakemake perhaps, is waited for, and said: what it leaves is
-    what this one would have to do.
+    State of other settings below `root` is removed, with a message. The lock ends with the process, however that ends.
+    If another process works here, perhaps left over from a killed Snakemake, this one waits for it, with a message:
+    what the other one finishes does not have to be done again.
 
     Args:
-        root: of the state of all settings; whoever holds it may remove it.
-        shape: all that shapes the result, as plain JSON values.
+        root: folder of the state of all settings; whoever holds the lock may remove it.
+        shape: everything that determines the result, as plain JSON values.
         doing: what the process does, for the message.
     """
     lock = _locked(root, doing)
@@ -57,6 +57,6 @@ def _locked(root: Path, doing: str) -> FileLock:
         print(f"{root}: another process is {doing} here; waiting for it to end", flush=True)
         while not lock.is_locked:
             root.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # that process has removed it all in this moment
+            with contextlib.suppress(FileNotFoundError):  # the other process removed everything just now
                 lock.acquire()
     return lock
