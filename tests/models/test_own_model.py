@@ -104,6 +104,7 @@ def test_a_model_in_a_model_is_taken_apart(start, digits, tmp_path, form):
     np.testing.assert_allclose(outputs(graph, some), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.tensorflow
 def test_every_layer_that_cannot_be_translated_is_listed_from_the_file_alone(inception, tmp_path):
     """Without TensorFlow: the configuration is refused before any job."""
     from tf_keras import Model, layers
