@@ -1,6 +1,9 @@
 """Run Snakemake's commands one after the other, each in a process forked from one that has everything imported.
 
-Given as JSON on the standard input: a list of [folder, [argument, …]]. Printed as JSON: a list of [status, text].
+    python run_commands.py SRC
+
+SRC is the library's folder. Read from standard input, one JSON a line: [folder, [argument, …]]. Printed for each, one
+JSON a line: [status, standard output, standard error].
 """
 
 import json
@@ -8,6 +11,9 @@ import os
 import sys
 import tempfile
 import traceback
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])  # not by PYTHONPATH, which the commands would inherit
 
 import snakemake.api
 import snakemake.cli
@@ -18,18 +24,23 @@ from qatflow.base.errors import UserError
 from qatflow.workflow import precheck
 
 
-def run(folder: str, arguments: list[str]) -> tuple[int, str]:
-    """Return the exit status of `snakemake ARGUMENTS` in the folder, and what it prints."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+def run(folder: str, arguments: list[str]) -> tuple[int, str, str]:
+    """Return the exit status of `snakemake ARGUMENTS` in the folder, and what it prints to both of its outputs."""
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as out,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as err,
+    ):
         child = os.fork()
         if child == 0:
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
             os.chdir(folder)
+            sys.path[1] = str(Path.cwd())  # in place of this script's folder, as with `python -m snakemake`
             os._exit(_status(arguments))
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        said.seek(0)
-        return status, said.read()
+        out.seek(0)
+        err.seek(0)
+        return status, out.read(), err.read()
 
 
 def _status(arguments: list[str]) -> int:
@@ -53,4 +64,5 @@ def _status(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps([run(folder, arguments) for folder, arguments in json.load(sys.stdin)]))
+    for line in sys.stdin:
+        print(json.dumps(run(*json.loads(line))), flush=True)

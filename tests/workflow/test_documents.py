@@ -1,7 +1,6 @@
 """Every command that a document names is run, dry where it is long, or is listed here with the reason why it is not."""
 
 import ast
-import json
 import re
 import shlex
 import shutil
@@ -173,7 +172,7 @@ def test_every_command_that_starts_snakemake_plans_its_jobs(project):
                 re.sub("^CHECKOUT", folder, word).replace("/my/imagenet", f"{folder}/imagenet") for word in arguments
             ]
             started.append(text)
-            dry.append([str(project.folder / where), filled])
+            dry.append((project.folder / where, filled))
     answers = run_all(project, dry)
     failed = [
         f"{COMMANDS[text]}: {text}\n{said[-2000:]}"
@@ -187,17 +186,14 @@ def test_every_command_that_starts_snakemake_plans_its_jobs(project):
 @pytest.mark.workflow
 def test_a_target_behind_a_configuration_file_fails_as_it_would_for_a_reader(project):
     ((status, said),) = run_all(
-        project, [[str(project.folder), ["-n", "--cores", "1", "--configfile", "my.yaml", "compare"]]]
+        project, [(project.folder, ["-n", "--cores", "1", "--configfile", "my.yaml", "compare"])]
     )
     assert status == 1 and "compare" in said
 
 
-def run_all(project: Project, dry: list[list[object]]) -> list[tuple[int, str]]:
-    answer = subprocess.run(
-        [sys.executable, str(ROOT / "tests/helpers/run_commands.py")], cwd=project.folder, input=json.dumps(dry),
-        text=True, capture_output=True, env=environment() | {"PYTHONPATH": str(project.folder / "src")}, check=True,
-    )  # fmt: skip
-    return json.loads(answer.stdout.splitlines()[-1])
+def run_all(project: Project, dry: list[tuple[Path, list[str]]]) -> list[tuple[int, str]]:
+    answers = [project.forked(*arguments, folder=folder) for folder, arguments in dry]
+    return [(answer.returncode, answer.stdout + answer.stderr) for answer in answers]
 
 
 def _programs() -> list[str]:
