@@ -5,7 +5,6 @@ import modulefinder
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from helpers.workflow_helpers import (
     environment,
     jobs,
     planned,
+    processor_time,
 )
 
 pytestmark = pytest.mark.workflow
@@ -276,9 +276,9 @@ def test_a_dry_run_takes_seconds_loads_no_tensorflow_and_leaves_nothing(project,
     watched = Project(project.folder, {"PYTHONPATH": str(tmp_path)})
     before = project.files()
 
-    start = time.monotonic()
+    start = processor_time()
     text = watched.dry_run("all")
-    assert time.monotonic() - start < 10
+    assert processor_time() - start < 10
     assert planned(text)["train_int8"] == 1
     assert not seen.exists(), f"a dry run imports {seen.read_text()}"
     assert project.files() == before
