@@ -148,10 +148,10 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("        - quantization_strategy", "        []", "q.yaml:3: strategies.quantization_strategy: is defined but"),
         ("        - quantization_strategy", "        []", "q.yaml:19: compressor.strategies: lists no strategy"),
         ("        - quantization_strategy", "        [quantization_strategy, quantization_strategy]", "lists .* 2"),
-        ("'./output/float'", "/output/float", "q.yaml:7: .*float_model_save_path: '/output/float' leaves"),
-        ("'./output/float'", "a/../../b", "q.yaml:7: .*float_model_save_path: 'a/../../b' leaves"),
+        ("'./output/float'", "/output/float", "q.yaml:7: .*float_model_save_path: '/output/float' is outside"),
+        ("'./output/float'", "a/../../b", "q.yaml:7: .*float_model_save_path: 'a/../../b' is outside"),
         ("'./output/float'", "a/..", "q.yaml:7: .*'a/..' is the experiment's folder itself"),
-        ("'./checkpoints_quan/'", "../checkpoints", "q.yaml:18: compressor.checkpoint_path: '../checkpoints' leaves"),
+        ("'./checkpoints_quan/'", "../checkpoints", "q.yaml:18: compressor.checkpoint_path: '../checkpoints' is out"),
         ("'./output/mobile'", "./output//float/", "q.yaml:8: .*mobile_model_save_path: 'output/float' is also"),
         ("'./output/int8'", "./output/float/int8", "q.yaml:9: .*int8_model_save_path: .* lies within or around"),
         ("'./checkpoints_quan/'", "output", "q.yaml:18: compressor.checkpoint_path: 'output' lies within or around"),
@@ -167,14 +167,14 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("['image']", "image", "q.yaml:14: .*save_in_nodes: must be a list, each item some text .* or null; got"),
         ("['image']", "['{image}']", r"q.yaml:14: .*save_in_nodes\[0\]: must be some text without { and }"),
         ("'abs_max'", "channel_wise_abs_max\n        quantizable_op_type: [mul]",
-         "q.yaml:1[23]: .*weight_quantize_type: 'channel_wise_abs_max' cannot be had .* dense layer keeps one"),
+         "q.yaml:1[23]: .*weight_quantize_type: 'channel_wise_abs_max' has no effect .* dense layer has one"),
         ("weight_bits: 8", "quantizable_op_type: []", "q.yaml:10: .*op_type: must be a list of at least one, each"),
         ("weight_bits: 8", "skip_pattern: ['']", r"q.yaml:10: .*skip_pattern\[0\]: must be some text"),
         ("weight_bits: 8", "skip_pattern: &x [a]", "q.yaml:10: strategies.*_strategy.skip_pattern: the anchor"),
         ("weight_bits: 8", "weight_bits: !!int 8", "q.yaml:10: strategies.quantization_strategy.weight_bits: the tag"),
         ("    weight_bits: 8", "\tweight_bits: 8", "q.yaml:10: strategies.*weight_bits: a tab character"),
-        ("'./output/float'", "'./out put'", "q.yaml:7: .*float_model_save_path: './out put' holds ' '; a path here"),
-        ("'./output/float'", "'a;b'", "q.yaml:7: .*float_model_save_path: 'a;b' holds ';'"),
+        ("'./output/float'", "'./out put'", "q.yaml:7: .*float_model_save_path: './out put' has the character ' '"),
+        ("'./output/float'", "'a;b'", "q.yaml:7: .*float_model_save_path: 'a;b' has the character ';'"),
         ("'./output/float'", "'./{experiment}'", "q.yaml:7: .*float_model_save_path: must be some text"),
         ("'./output/float'", "./" + "x" * 256, "q.yaml:7: .*float_model_save_path: a name of more than 255 bytes"),
 
@@ -275,7 +275,7 @@ def test_init_model_is_a_folder_with_a_graph_or_what_an_experiment_trains(load, 
     Path("thin").mkdir()
     assert problems(text) == [
         "q.yaml:18: compressor.init_model: the file thin/model does not exist (paths are relative to the folder in "
-        "which Snakemake is started); a model's folder has the files model and weights"
+        "which Snakemake is started); the folder of a model has the files model and weights"
     ]
     for name in ("model", "weights"):
         Path("thin", name).touch()
@@ -286,7 +286,7 @@ def test_init_model_is_a_folder_with_a_graph_or_what_an_experiment_trains(load, 
 @pytest.mark.parametrize(
     ("file", "told"),
     [
-        ("../s.data", "'../s.data' leaves the experiment's folder; give one within it"),
+        ("../s.data", "'../s.data' is outside the experiment's folder; use one within it"),
         ("./output/int8/s.data", "'output/int8/s.data' lies within or around"),
         ("kept/s.data", ""),
     ],

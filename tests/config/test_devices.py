@@ -107,25 +107,25 @@ devices:
     ) == [
         "my.yaml:2: device.threads: has 1 more than once",
         *(
-            "my.yaml:3: device.max_latency_ms: is for type 'adb': emulated times say nothing of a real device. Remove "
-            f"it, or set devices[{index}].type to 'adb'"
+            "my.yaml:3: device.max_latency_ms: is for type 'adb': emulated times say nothing about a real device. "
+            f"Remove it, or set devices[{index}].type to 'adb'"
             for index in (0, 3, 4)
         ),
         *UNKNOWN_CPU,
         "my.yaml:7: devices[1].serial: is missing: type 'adb' needs the serial number that `adb devices` prints (with "
         "devices[1].type)",
-        "my.yaml:8: devices[2].name: is missing: each device of a list needs a name of its own, that of its folder of "
-        "results",
+        "my.yaml:8: devices[2].name: is missing: each device of a list needs a name of its own, for its results' "
+        "folder",
         "my.yaml:8: devices[2].pictures: must be at most 180, the number of validation pictures (with data.validation, "
         "data.source)",
-        "my.yaml:10: devices[3].name: 'One' is the name of devices[0] too, but for capital letters: each needs one of "
-        "its own",
+        "my.yaml:10: devices[3].name: 'One' is also the name of devices[0], but for upper and lower case: each device "
+        "needs its own",
         "my.yaml:10: devices[3].pictures: must be a whole number from 1 to 100,000,000; got the text 'many'",
         "my.yaml:10: devices[3].target: the emulator runs arm64 programs: choose another target, or set "
         "devices[3].type to 'adb'",
         "my.yaml:11: devices[4].aar: the file none.aar does not exist (paths are relative to the folder in which "
         "Snakemake is started)",
-        "my.yaml:11: devices[4].name: 'one' is the name of devices[0] too: each needs one of its own",
+        "my.yaml:11: devices[4].name: 'one' is also the name of devices[0]: each device needs its own",
         "my.yaml:11: devices[4].serial: is for type 'adb': remove it, or set devices[4].type to 'adb'",
         "my.yaml:11: devices[4].toolchain: programs of 'clang' need Android's own libraries, which the emulator does "
         "not have: set it to 'gcc', or devices[4].type to 'adb'",
@@ -165,7 +165,7 @@ def test_what_is_no_list_of_devices_is_told_so(text, told):
 def test_a_device_beside_the_list_is_not_forgotten_in_silence(own):
     (found,) = problems(f"devices:\n  - {{name: a, type: emulator}}\ndevice: {{{own}}}\n")
     assert found == (
-        f"my.yaml:3: device.{own.split(':')[0]}: is that of one device, and `devices` takes its place: list the device "
+        f"my.yaml:3: device.{own.split(':')[0]}: is for a single device, and `devices` replaces it: list the device "
         "there, or set devices to []"
     )
 

@@ -71,8 +71,8 @@ def test_one_strategy_searches():
     config = searching()
     config.strategies["t"] = config.strategies["s"]
     assert messages(config) == [
-        "strategies.t: there may be one strategy that searches, and 's' is one: search in two experiments, the second "
-        "with compressor.init_model"
+        "strategies.t: only one strategy may search, and 's' does: search in two experiments, the second one with "
+        "compressor.init_model"
     ]
 
 

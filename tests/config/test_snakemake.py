@@ -49,7 +49,7 @@ def test_overlays_and_single_keys_reach_the_jobs(tmp_path):
 DEEP = "{a: " * 21 + "1" + "}" * 21
 WRONG: list[dict[str, str]] = [
     {
-        "compress={config: /dev/zero}": "compress.config: /dev/zero is no file",
+        "compress={config: /dev/zero}": "compress.config: /dev/zero is not a file",
         "data={path: no/such}": "data.path: the folder no/such does not exist",
         "device={type: adb, serial: 5}": "device.serial: must be some text without { and } or null; got 5",
         "experiment=../x": "experiment: must be a name of letters, digits, - and _; got the text '../x'",

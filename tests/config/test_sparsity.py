@@ -79,7 +79,7 @@ def test_presets(name, kinds):
             "q.yaml:8: strategies.sparse.target_sparsity: must be a number",
         ),
         ("m_by_n: null", "m_by_n: [4, 4]", r"q.yaml:9: strategies.sparse.m_by_n: \[4, 4\]: fewer than all 4"),
-        ("m_by_n: null", "m_by_n: [1, 4]", "q.yaml:8: strategies.sparse.target_sparsity: must be 0.25, the share"),
+        ("m_by_n: null", "m_by_n: [1, 4]", "q.yaml:8: strategies.sparse.target_sparsity: must be 0.25, the fraction"),
         ("m_by_n: null", "m_by_n: [2]", "q.yaml:9: strategies.sparse.m_by_n"),
         (
             "m_by_n: null\n        schedule: constant",
@@ -126,7 +126,9 @@ def test_refusals(tmp_path, old, new, expected):
 
 def test_there_is_one_clustering(tmp_path):
     more = YAML.replace("    int8:\n", "    more: {class: ClusteringStrategy}\n    int8:\n", 1)
-    with pytest.raises(UserError, match=r"q.yaml:17: strategies.more: there may be one ClusteringStrategy, and 'clust"):
+    with pytest.raises(
+        UserError, match=r"q.yaml:17: strategies.more: only one ClusteringStrategy is allowed, and 'clust"
+    ):
         load(tmp_path, more.replace("clustered, int8]", "clustered, more, int8]"))
 
 

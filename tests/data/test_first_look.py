@@ -125,6 +125,6 @@ def test_one_mean_and_std_serve_three_channels(tmp_path: Path):
 
 def test_a_path_written_as_on_windows_is_shown_as_it_may_be_here():
     (message,) = problems(Path("C:\\Users\\me\\photos"))
-    assert message.endswith("it is written as on Windows: here it may be /mnt/c/Users/me/photos")
+    assert message.endswith("this is a Windows path: here it may be /mnt/c/Users/me/photos")
     (message,) = problems(Path("my\\photos"))
     assert message.endswith("here it may be my/photos")

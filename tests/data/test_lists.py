@@ -250,11 +250,11 @@ def test_the_configuration_is_told_of_lists_that_are_not_there(tmp_path: Path):
         data = {"source": source, "path": None if path is None else str(path)}
         return [problem.message for problem in check_config(Config.model_validate({"data": data}))]
 
-    assert "needs the folder that holds train_list.txt" in problems("lists", None)[0]
-    assert "needs the list" in problems("csv", None)[0]
-    assert "holds no train_list.txt" in problems("lists", tmp_path)[0]
-    assert "holds no ILSVRC2012_img_train" in problems("imagenet", tmp_path)[0]
-    assert "is no file" in problems("csv", tmp_path)[0]
+    assert "needs the folder with train_list.txt" in problems("lists", None)[0]
+    assert "needs the CSV file" in problems("csv", None)[0]
+    assert "does not contain train_list.txt" in problems("lists", tmp_path)[0]
+    assert "does not contain ILSVRC2012_img_train" in problems("imagenet", tmp_path)[0]
+    assert "is not a file" in problems("csv", tmp_path)[0]
     write_lists(tmp_path, train="a.png 0\n")
     assert problems("lists", tmp_path) == []
     assert problems("csv", write_csv(tmp_path / "list.csv", "path,label")) == []

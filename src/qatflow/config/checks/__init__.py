@@ -1,1 +1,1 @@
-"""What is wrong with a configuration or a recipe, before any job starts."""
+"""Finds what is wrong with a configuration or a recipe, before any job starts."""

@@ -1,4 +1,4 @@
-"""What the types of the configuration cannot say: combinations, and files that must exist."""
+"""Checks of the configuration that its types cannot express: combinations of values, and files that must exist."""
 
 from collections.abc import Iterator
 
@@ -16,34 +16,36 @@ COMPARISON = "comparison"
 
 
 def check_config(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with the combination of values, and which files are missing."""
+    """Yield the problems of the values together, and the files that are missing."""
     yield from check_data(config)
     if config.quantized_model.given:
         yield from check_quantized_model(config)
     else:
-        for above, made in zip(((), ("teacher",)), config.float_models(), strict=False):
-            for found in (*check_model(made), *check_pretrained(made)):
+        for above, model in zip(((), ("teacher",)), config.float_models(), strict=False):
+            for found in (*check_model(model), *check_pretrained(model)):
                 yield Problem(tuple((*above, *keys) for keys in found.keys), found.message)
     yield from check_devices(config)
     if config.experiment.lower() == COMPARISON:
-        yield problem("is the name of the folder with the comparison of all experiments: choose another", "experiment")
+        yield problem(
+            "is the name of the folder with the comparison of all experiments: choose another name", "experiment"
+        )
     if config.method == "auto" and config.accuracy.max_drop is None:
         yield problem(
-            "must be a number with method 'auto', which trains where ptq loses more than that; with null it never "
-            "would: set method to 'ptq' instead",
+            "must be a number with method 'auto', which trains if ptq loses more than that; with null it never trains: "
+            "set method to 'ptq' instead",
             "accuracy.max_drop",
             "method",
         )
 
 
 def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
-    """Yield what is wrong with the configuration together with its compress YAML."""
+    """Yield the problems of the configuration together with its compress YAML."""
     yield from check_light_nas(config, compress)
     every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
             yield problem(
-                f"'best' needs an epoch that is evaluated, from start_epoch {strategy.start_epoch} to end_epoch "
+                f"'best' needs an evaluated epoch from start_epoch {strategy.start_epoch} to end_epoch "
                 f"{strategy.end_epoch}; with compressor.eval_epoch {every} in {config.compress.config} there is none",
                 "compress.export",
                 "compress.config",
@@ -51,7 +53,7 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
 
 
 def _is_evaluated(compress: CompressConfig, first: int, last: int) -> bool:
-    """Say whether an epoch from `first` to `last` is evaluated: every eval_epoch-th, and the very last."""
+    """Return whether an epoch from `first` to `last` is evaluated: every eval_epoch-th one is, and the last one."""
     every, final = compress.compressor.eval_epoch, compress.compressor.epoch - 1
     if not every or first > last:
         return False

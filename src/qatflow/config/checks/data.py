@@ -1,4 +1,4 @@
-"""What the types of the section `data` cannot say: pictures that must exist, and counts that must fit them."""
+"""Checks of the section `data`: pictures that must exist, and numbers that must fit them."""
 
 import gzip
 import struct
@@ -16,20 +16,20 @@ from qatflow.data.sources import class_folders
 from qatflow.data.sources.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
 
 NEEDED = {
-    "folder": "the folder that holds one folder a class",
-    "imagenet": "the folder that holds ILSVRC2012_img_train/",
-    "lists": "the folder that holds train_list.txt",
-    "csv": "the list, with the columns path and label",
+    "folder": "the folder with one folder per class",
+    "imagenet": "the folder with ILSVRC2012_img_train/",
+    "lists": "the folder with train_list.txt",
+    "csv": "the CSV file with the columns path and label",
 }
 HOLDS = {"imagenet": TRAIN, "lists": LISTS[0]}
-DIGITS = 1797  # pictures bundled with scikit-learn
+DIGITS = 1797  # pictures in scikit-learn
 PREFIXES = ("train", "t10k")
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 
 
 @dataclass(frozen=True)
 class IdxCounts:
-    """Pictures of the two files of images, and the largest side of one."""
+    """Numbers of pictures in the two files of images, and the largest side of a picture in pixels."""
 
     train: int
     test: int
@@ -40,7 +40,7 @@ FASHION_MNIST = IdxCounts(60_000, 10_000, 28)
 
 
 def check_data(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with the pictures, their split and their preprocessing."""
+    """Yield the problems of the pictures, their split and their preprocessing."""
     yield from _preprocessing(config)
     yield from _path(config)
     if config.data.source == "digits":
@@ -71,7 +71,7 @@ def _preprocessing(config: Config) -> Iterator[Problem]:
         )
     elif short is not None and short < preprocessing.size:
         yield problem(
-            f"must be at least {section}.size ({preprocessing.size}), which is cut out of the picture",
+            f"must be at least {section}.size ({preprocessing.size}), the side of the square that is cut out",
             f"{section}.resize_short",
             f"{section}.size",
         )
@@ -93,7 +93,7 @@ def _path(config: Config) -> Iterator[Problem]:
     if data.source == "digits":
         if data.path is not None:
             yield problem(
-                "source 'digits' is bundled with scikit-learn and takes no path: remove it, or change data.source",
+                "source 'digits' comes with scikit-learn and takes no path: remove it, or change data.source",
                 *keys,
             )
     elif data.source.startswith(TFDS):
@@ -105,22 +105,22 @@ def _path(config: Config) -> Iterator[Problem]:
     elif reason := _unreadable(data.source, data.path):
         yield problem(reason, *keys)
     elif data.source in HOLDS and not Path(data.path, HOLDS[data.source]).exists():
-        yield problem(f"the folder {data.path} holds no {HOLDS[data.source]}: give the one that does", *keys)
+        yield problem(f"the folder {data.path} does not contain {HOLDS[data.source]}: set the folder that does", *keys)
     elif overlap(data.path, f"data/{data.name}"):
         yield problem(
-            f"{data.path} and data/{data.name}/, which is replaced by the prepared pictures, are or hold one another: "
-            "keep the source elsewhere, or give another data.name",
+            f"{data.path} and data/{data.name}/, which the prepared pictures replace, are the same or contain each "
+            "other: move the source, or set another data.name",
             "data.path",
             "data.name",
         )
     elif data.source == "folder" and Path(data.path).is_dir() and (reason := _not_classes(Path(data.path))):
         yield problem(reason, *keys)
     elif data.source == "idx" and (missing := missing_idx(Path(data.path))):
-        yield problem(f"the folder {data.path} lacks {', '.join(missing)} (each as it is or with .gz)", *keys)
+        yield problem(f"the folder {data.path} lacks {', '.join(missing)} (each as it is, or with .gz)", *keys)
 
 
 def _unreadable(source: str, path: str) -> str:
-    """Return why the source cannot be at `path`, or nothing."""
+    """Return why the source cannot be read from `path`, or an empty text."""
     if source == "csv":
         return file_problem(path)
     if source == "folder" and not file_problem(path) and is_archive(Path(path)):
@@ -129,7 +129,7 @@ def _unreadable(source: str, path: str) -> str:
 
 
 def _not_classes(root: Path) -> str:
-    """Return why the folder does not hold one folder per class, or nothing; a folder in it may not be readable."""
+    """Return why the folder does not have one folder per class, or an empty text."""
     try:
         return class_folders.problem(root)
     except OSError as error:
@@ -141,8 +141,7 @@ def _digits(config: Config) -> Iterator[Problem]:
     left = DIGITS - data.validation - data.test
     if left < 1:
         yield problem(
-            f"validation ({data.validation}) and test ({data.test}) take all of the {DIGITS} digits; "
-            "leave some for training",
+            f"validation ({data.validation}) and test ({data.test}) take all {DIGITS} digits; leave some for training",
             "data.validation",
             "data.test",
             "data.source",
@@ -161,7 +160,7 @@ def _idx(config: Config) -> Iterator[Problem]:
     left = counts.train - data.validation
     if left < 1:
         yield problem(
-            f"takes all of the {counts.train:,} training pictures; leave some for training", "data.validation", *keys
+            f"takes all {counts.train:,} training pictures; leave some for training", "data.validation", *keys
         )
     else:
         yield from _calibration(config, left, "data.validation", *keys)
@@ -169,8 +168,8 @@ def _idx(config: Config) -> Iterator[Problem]:
     size = data.preprocessing.size
     if data.preprocessing.resize == "pad" and counts.side > size:
         yield problem(
-            f"must be at least {counts.side}, the side of the pictures, to pad them; or set data.preprocessing.resize "
-            "to 'stretch'",
+            f"must be at least {counts.side}, the side of the pictures, so that they can be padded; or set "
+            "data.preprocessing.resize to 'stretch'",
             "data.preprocessing.size",
             "data.preprocessing.resize",
             *keys,
@@ -185,7 +184,9 @@ def _counts(path: str | None) -> IdxCounts | None:
 
 def _calibration(config: Config, left: int, *keys: str) -> Iterator[Problem]:
     if config.data.calibration > left:
-        yield problem(f"must be at most {left:,}, the training pictures that are left", "data.calibration", *keys)
+        yield problem(
+            f"must be at most {left:,}, the number of training pictures that are left", "data.calibration", *keys
+        )
 
 
 def _device(config: Config) -> Iterator[Problem]:
@@ -199,13 +200,13 @@ def _device(config: Config) -> Iterator[Problem]:
 
 
 def missing_idx(folder: Path) -> list[str]:
-    """Return the names of the files that the folder lacks, each as it is or with .gz."""
+    """Return the names of the idx files that are missing in the folder, both as they are and with .gz."""
     names = [pattern.format(prefix) for prefix in PREFIXES for pattern in (IMAGES, LABELS)]
     return [name for name in names if _packed_or_not(folder, name) is None]
 
 
 def idx_counts(folder: Path) -> IdxCounts | None:
-    """Return what the headers say; None where they cannot be read, which the job says in full."""
+    """Return the numbers in the headers of the idx files; None if they cannot be read, which the job reports."""
     shapes = [_shape(folder, IMAGES.format(prefix)) for prefix in PREFIXES]
     if None in shapes:
         return None

@@ -1,4 +1,4 @@
-"""What the types of the sections `device` and `devices` cannot say."""
+"""Checks of the sections `device` and `devices`."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from qatflow.config.yaml.keys import dotted
 
 
 def check_devices(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with the devices."""
+    """Yield the problems of the devices."""
     yield from _listed(config)
     for device in devices(config):
         yield from _device(device)
@@ -21,24 +21,23 @@ def check_devices(config: Config) -> Iterator[Problem]:
 
 
 def _listed(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with the list as a list: names, and a device beside it."""
+    """Yield the problems of the list: names, and a device that is set beside it."""
     first: dict[str, int] = {}
-    for index, one in enumerate(config.devices):
+    for index, device in enumerate(config.devices):
         keys = ("devices", index, "name")
-        other = first.setdefault(one.name.lower(), index) if "name" in one.model_fields_set else None
-        if other is None:
-            yield Problem(
-                (keys,), "is missing: each device of a list needs a name of its own, that of its folder of results"
-            )
-        elif other != index:
-            also = "" if config.devices[other].name == one.name else ", but for capital letters"
-            yield Problem((keys,), f"'{one.name}' is the name of devices[{other}] too{also}: each needs one of its own")
+        earlier = first.setdefault(device.name.lower(), index) if "name" in device.model_fields_set else None
+        if earlier is None:
+            yield Problem((keys,), "is missing: each device of a list needs a name of its own, for its results' folder")
+        elif earlier != index:
+            also = "" if config.devices[earlier].name == device.name else ", but for upper and lower case"
+            message = f"'{device.name}' is also the name of devices[{earlier}]{also}: each device needs its own"
+            yield Problem((keys,), message)
     default = DeviceSection()
-    given = [key for key in OWN if getattr(config.device, key) != getattr(default, key)]
-    if config.devices and given:
+    changed = [key for key in OWN if getattr(config.device, key) != getattr(default, key)]
+    if config.devices and changed:
         yield Problem(
-            (("device", given[0]), ("devices",)),
-            "is that of one device, and `devices` takes its place: list the device there, or set devices to []",
+            (("device", changed[0]), ("devices",)),
+            "is for a single device, and `devices` replaces it: list the device there, or set devices to []",
         )
 
 
@@ -58,16 +57,16 @@ def _device(device: ConfiguredDevice) -> Iterator[Problem]:
         if section.max_latency_ms is not None:
             yield Problem(
                 (limit, kind),
-                "is for type 'adb': emulated times say nothing of a real device. Remove it, or set "
+                "is for type 'adb': emulated times say nothing about a real device. Remove it, or set "
                 f"{dotted(kind)} to 'adb'",
             )
         if section.threads[0] > CORES:
             yield Problem(
                 (threads, kind),
-                f"begins with {section.threads[0]}, and the emulator has {CORES} cores: begin with no more",
+                f"begins with {section.threads[0]}, and the emulator has {CORES} cores: begin with at most {CORES}",
             )
-    if doubled := sorted({number for number in section.threads if section.threads.count(number) > 1}):
-        yield Problem((threads,), f"has {', '.join(map(str, doubled))} more than once")
+    if repeated := sorted({number for number in section.threads if section.threads.count(number) > 1}):
+        yield Problem((threads,), f"has {', '.join(map(str, repeated))} more than once")
 
 
 def _demo(device: ConfiguredDevice) -> Iterator[Problem]:
@@ -76,7 +75,8 @@ def _demo(device: ConfiguredDevice) -> Iterator[Problem]:
     kind = device.own("type")
     if section.toolchain == "clang" and section.target != "android.armv8":
         yield Problem(
-            (toolchain, target), "'clang' is the Android NDK's, which builds for target 'android.armv8' alone"
+            (toolchain, target),
+            "'clang' is the compiler of the Android NDK, which builds only for target 'android.armv8'",
         )
     elif section.toolchain == "clang" and section.type == "emulator":
         yield Problem(
@@ -101,4 +101,4 @@ def _demo(device: ConfiguredDevice) -> Iterator[Problem]:
         if reason := file_problem(section.aar):
             yield Problem((aar,), reason)
         elif not section.aar.endswith(".aar"):
-            yield Problem((aar,), f"{section.aar} is no .aar, the kind of archive that Android projects use")
+            yield Problem((aar,), f"{section.aar} is not a .aar file, the archive of an Android library")

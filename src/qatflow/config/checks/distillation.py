@@ -1,4 +1,4 @@
-"""What the types cannot say of distillation: names, epochs, and pairs that go together."""
+"""Checks of distillers and distillation strategies: names, epochs, and pairs of layers."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from qatflow.config.recipe.recipe import CompressConfig
 
 
 def check_distillation(config: CompressConfig) -> Iterator[Problem]:
-    """Yield what is wrong with the distillers and the strategies that use them."""
+    """Yield the problems of the distillers and the strategies that use them."""
     used: set[str] = set()
     for name, strategy in config.strategies.items():
         if isinstance(strategy, DistillationStrategySection):
@@ -20,8 +20,8 @@ def check_distillation(config: CompressConfig) -> Iterator[Problem]:
         if isinstance(distiller, FSPDistillerSection) and len(distiller.student_pairs) != len(distiller.teacher_pairs):
             yield Problem(
                 (("distillers", name, "teacher_pairs"), ("distillers", name, "student_pairs")),
-                f"has {len(distiller.teacher_pairs)} pairs for the student's {len(distiller.student_pairs)}: give one "
-                "for each",
+                f"has {len(distiller.teacher_pairs)} pairs, and student_pairs has {len(distiller.student_pairs)}: both "
+                "need the same number",
             )
 
 

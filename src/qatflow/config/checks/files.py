@@ -10,12 +10,12 @@ from qatflow.config.named_files import file_name
 from qatflow.config.problems import Problem, problem
 from qatflow.config.yaml.text_file import shown
 
-HASHED_AT_ONCE = 64 * 2**20  # a larger file is hashed by its job, not before the start
+HASHED_AT_ONCE = 64 * 2**20  # a larger file is hashed by its job, not here
 SAVED_MODEL = "saved_model.pb"
 
 
 def check_url(url: str, endings: tuple[str, ...], *keys: str) -> Iterator[Problem]:
-    """Yield what is wrong with an address."""
+    """Yield the problems of an address, whose file name must have one of `endings`."""
     if not url.lower().startswith(("http://", "https://")):
         yield problem(f"{url} is not an http or https address", *keys)
     elif not file_name(url).endswith(endings):
@@ -23,38 +23,42 @@ def check_url(url: str, endings: tuple[str, ...], *keys: str) -> Iterator[Proble
 
 
 def check_sha256(path: str, expected: str | None, *keys: str) -> Iterator[Problem]:
-    """Yield what is wrong with a checksum that the configuration gives; its own key comes first."""
+    """Yield the problem of a checksum that the file at `path` does not have; the checksum's own key comes first."""
     if expected is None:
         return
     if is_folder(path):
         yield problem(f"is for a file, and {path} is a folder: remove it", *keys)
-    elif Path(path).stat().st_size <= HASHED_AT_ONCE and (found := sha256(Path(path))) != expected:
+    elif Path(path).stat().st_size <= HASHED_AT_ONCE and (actual := sha256(Path(path))) != expected:
         yield problem(
-            f"is {expected}, but the sha256 of {shown(Path(path))} is {found}: it is another file, or damaged", *keys
+            f"is {expected}, but the sha256 of {shown(Path(path))} is {actual}: it is another file, or damaged", *keys
         )
 
 
 def saved_problem(path: str) -> str:
-    """Return what is wrong with a saved model, a file or a SavedModel folder, or nothing."""
+    """Return what is wrong with a saved model, a file or a SavedModel folder, or an empty text."""
     if not is_folder(path):
         return file_problem(path)
     if reason := folder_problem(path):
         return reason
-    return "" if (Path(path) / SAVED_MODEL).is_file() else f"{path} is a folder without {SAVED_MODEL}, so no SavedModel"
+    return (
+        ""
+        if (Path(path) / SAVED_MODEL).is_file()
+        else f"{path} is a folder without {SAVED_MODEL}: it is not a SavedModel"
+    )
 
 
 def file_problem(path: str) -> str:
-    """Return what is wrong with the file at `path`, or nothing."""
+    """Return why the file at `path` cannot be read, or an empty text."""
     return _problem(path, "file", stat.S_ISREG, os.R_OK)
 
 
 def folder_problem(path: str) -> str:
-    """Return what is wrong with the folder at `path`, or nothing."""
+    """Return why the folder at `path` cannot be read, or an empty text."""
     return _problem(path, "folder", stat.S_ISDIR, os.R_OK | os.X_OK)
 
 
 def is_folder(path: str) -> bool:
-    """Say whether there is a folder at `path`, whatever text that is."""
+    """Return whether there is a folder at `path`, which may be any text."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):
@@ -62,38 +66,38 @@ def is_folder(path: str) -> bool:
 
 
 def relative_hint(path: str) -> str:
-    """Return what a relative path is relative to, for a message."""
+    """Return a hint for a message: what a relative path is relative to."""
     return "" if Path(path).is_absolute() else " (paths are relative to the folder in which Snakemake is started)"
 
 
 def windows_hint(path: str) -> str:
-    """Return how to write a path of Windows here, for a message; nothing for other paths."""
+    """Return a hint for a message: how to write a Windows path here; an empty text for other paths."""
     if "\\" not in path and not PureWindowsPath(path).drive:
         return ""
-    given = PureWindowsPath(path)
-    here = given.as_posix()
-    if given.drive.endswith(":"):  # where the Windows Subsystem for Linux mounts the drives
-        here = f"/mnt/{given.drive[0].lower()}/{given.as_posix()[len(given.drive) :].lstrip('/')}"
-    return f"; it is written as on Windows: here it may be {here}"
+    windows_path = PureWindowsPath(path)
+    drive, here = windows_path.drive, windows_path.as_posix()
+    if drive.endswith(":"):  # where the Windows Subsystem for Linux mounts the drives
+        here = f"/mnt/{drive[0].lower()}/{here[len(drive) :].lstrip('/')}"
+    return f"; this is a Windows path: here it may be {here}"
 
 
-def overlap(one: str, other: str) -> bool:
-    """Say whether the folders are the same or one lies within the other."""
-    first, second = os.path.realpath(one), os.path.realpath(other)
+def overlap(path: str, other: str) -> bool:
+    """Return whether two folders are the same, or one lies within the other."""
+    first, second = os.path.realpath(path), os.path.realpath(other)
     return os.path.commonpath([first, second]) in (first, second)
 
 
-def _problem(path: str, what: str, is_one: Callable[[int], bool], access: int) -> str:
+def _problem(path: str, noun: str, is_right: Callable[[int], bool], access: int) -> str:
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:
-        return f"the {what} {path} does not exist{windows_hint(path) or relative_hint(path)}"
+        return f"the {noun} {path} does not exist{windows_hint(path) or relative_hint(path)}"
     except OSError as error:
-        return f"the {what} {path} cannot be read: {error.strerror}"
+        return f"the {noun} {path} cannot be read: {error.strerror}"
     except ValueError:
-        return f"the {what} {path!r} does not exist: nothing can have this name"
-    if not is_one(mode):
-        return f"{path} is no {what}{relative_hint(path)}"
+        return f"the {noun} {path!r} does not exist: no file can have this name"
+    if not is_right(mode):
+        return f"{path} is not a {noun}{relative_hint(path)}"
     if not os.access(path, access):
-        return f"the {what} {path} cannot be read: Permission denied"
+        return f"the {noun} {path} cannot be read: Permission denied"
     return ""

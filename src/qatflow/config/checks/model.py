@@ -1,4 +1,4 @@
-"""What the types of the section `model` cannot say: one network, and one that can be read."""
+"""Checks of the section `model`: it must name one network, which can be read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,27 +11,22 @@ from qatflow.models.own_function import source_files
 
 
 def check_model(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with the network."""
+    """Yield the problems of the network."""
     model, source = config.model, config.pretrained.source
-    given = [key for key in ("architecture", "file", "function") if getattr(model, key) is not None]
-    for key in given[1:]:
-        yield problem(f"{given[0]} names the network already: give one of the two", f"model.{key}", f"model.{given[0]}")
-    own = next((key for key in given if key != "architecture"), None)
-    fixed = own is not None or model.network == "ResNet50"
-    if model.alpha is not None and fixed and len(given) < 2:
-        what = "a model of your own" if own else "ResNet50"
-        yield problem(f"{what} has no width multiplier: remove it", "model.alpha", f"model.{given[0]}")
-    if (
-        len(given) < 2
-        and model.network
-        and model.alpha is not None
-        and model.network == "MobileNetV1"
-        and model.alpha > 1
-    ):
-        yield problem("must be at most 1 for MobileNetV1", "model.alpha")
+    named_by = [key for key in ("architecture", "file", "function") if getattr(model, key) is not None]
+    for key in named_by[1:]:
+        first = named_by[0]
+        yield problem(f"{first} already names the network: set only one of the two", f"model.{key}", f"model.{first}")
+    own = next((key for key in named_by if key != "architecture"), None)
+    if model.alpha is not None and len(named_by) < 2:
+        if own is not None or model.network == "ResNet50":
+            network = "your own model" if own else "ResNet50"
+            yield problem(f"{network} has no width multiplier: remove it", "model.alpha", f"model.{named_by[0]}")
+        elif model.network == "MobileNetV1" and model.alpha > 1:
+            yield problem("must be at most 1 for MobileNetV1", "model.alpha")
     if source == "model" and own is None:
         yield problem(
-            "'model' takes the weights that model.file or model.function comes with, and neither is given",
+            "'model' takes the weights of model.file or model.function, and neither is set",
             "pretrained.source",
         )
     if model.file is not None:
@@ -46,15 +41,15 @@ def check_model(config: Config) -> Iterator[Problem]:
 def _model_file(config: Config, path: str) -> Iterator[Problem]:
     if config.pretrained.source == "train":
         yield problem(
-            f"'train' would make new weights for the network in {path}: set it to 'model' for the weights there (with "
-            "pretrained.fine_tune they are trained further), or give the network as model.function",
+            f"'train' would make new weights for the network in {path}: set it to 'model' for the weights in the file "
+            "(pretrained.fine_tune trains them further), or set the network as model.function",
             "pretrained.source",
             "model.file",
         )
     if reason := saved_problem(path):
         yield problem(reason, "model.file")
-    elif not is_folder(path):  # a SavedModel's description needs TensorFlow: it is read by the job
-        # loaded here, since few configurations name a model of their own
+    elif not is_folder(path):  # reading a SavedModel's description needs TensorFlow: its job does that
+        # imported here, because few configurations name a model of their own
         from qatflow.models.described_end import end_problem
         from qatflow.models.own_file import check_description
         from qatflow.models.saved.weights_file import description

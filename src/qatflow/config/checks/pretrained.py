@@ -1,4 +1,4 @@
-"""What the types of the section `pretrained` cannot say: what each source needs, and what it does not take."""
+"""Checks of the section `pretrained`: the keys that each source needs, and those it does not take."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ TAKES = {"path": ("file",), "url": ("url",), "mirror": ("keras-applications",)}
 
 
 def check_pretrained(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with the source of the float weights."""
+    """Yield the problems of the source of the float weights."""
     pretrained = config.pretrained
     source = "pretrained.source"
     for key, sources in TAKES.items():
@@ -29,15 +29,15 @@ def check_pretrained(config: Config) -> Iterator[Problem]:
     made_here = pretrained.source in ("train", "model")
     if made_here and pretrained.sha256 is not None:
         yield problem(
-            "source 'train' makes the weights here, so no checksum can be known: remove it"
+            "source 'train' makes the weights here, so their checksum is not known: remove it"
             if pretrained.source == "train"
-            else "source 'model' takes the model's own weights; a checksum is for a file of weights: remove it",
+            else "source 'model' takes the model's own weights, and a checksum is for a file of weights: remove it",
             "pretrained.sha256",
             source,
         )
     if pretrained.source == "train" and pretrained.expected_top1 is not None:
         yield problem(
-            "source 'train' makes the weights here, so no figure is published of them: remove it",
+            "source 'train' makes the weights here, so no accuracy of them is published: remove it",
             "pretrained.expected_top1",
             source,
         )
@@ -59,25 +59,27 @@ def check_pretrained(config: Config) -> Iterator[Problem]:
 
 def _keras_weights(config: Config) -> Iterator[Problem]:
     source, model = "pretrained.source", config.model
-    known = OFFICIAL.get(model.network or "")
-    if known is None:
+    weights = OFFICIAL.get(model.network or "")
+    if weights is None:
         key = "model.file" if model.file is not None else "model.function"
-        yield problem("is a model of your own, and keras-applications has no weights for it", key, source)
+        yield problem("is your own model, and keras-applications has no weights for it", key, source)
         return
     if config.data.preprocessing.channels != 3:
         yield problem(
-            "must be 3: keras-applications' weights are for RGB pictures", "data.preprocessing.channels", source
+            "must be 3: keras-applications has weights for RGB pictures", "data.preprocessing.channels", source
         )
-    has = f"keras-applications has no {model.network} weights for others"
-    if official_width(config) not in known.widths:
-        yield problem(f"must be one of {', '.join(map(str, sorted(known.widths)))}: {has}", "model.alpha", source)
-    elif config.data.preprocessing.size in known.sizes:
+    reason = f"keras-applications has no {model.network} weights for other values"
+    if official_width(config) not in weights.widths:
+        yield problem(f"must be one of {', '.join(map(str, sorted(weights.widths)))}: {reason}", "model.alpha", source)
+    elif config.data.preprocessing.size in weights.sizes:
         try:
             weights_file(config, Path())
         except UserError as error:  # its checksum is not known
             yield problem(str(error).removeprefix("pretrained.sha256: "), "pretrained.sha256", source)
-    if config.data.preprocessing.size not in known.sizes:
-        yield problem(f"must be one of {', '.join(map(str, known.sizes))}: {has}", "data.preprocessing.size", source)
+    if config.data.preprocessing.size not in weights.sizes:
+        yield problem(
+            f"must be one of {', '.join(map(str, weights.sizes))}: {reason}", "data.preprocessing.size", source
+        )
 
 
 def _weights_url(config: Config) -> Iterator[Problem]:
@@ -104,7 +106,7 @@ def _weights_file(config: Config) -> Iterator[Problem]:
         yield problem(reason, *keys)
     elif overlap(path, folder):
         yield problem(
-            f"{path} lies in {folder}/, which is replaced: keep it elsewhere, or give another pretrained.name",
+            f"{path} lies in {folder}/, which is replaced: move it, or set another pretrained.name",
             "pretrained.path",
             "pretrained.name",
         )

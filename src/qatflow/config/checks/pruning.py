@@ -1,4 +1,4 @@
-"""What the types of a compress YAML's pruning strategies cannot say: their pruners, epochs and sensitivities."""
+"""Checks of pruning strategies: their pruners, epochs and sensitivities."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,14 +11,14 @@ from qatflow.config.yaml.keys import Keys
 def check_pruning(
     strategies: Mapping[str, object], pruners: Mapping[str, StructurePrunerSection], epoch: int
 ) -> Iterator[Problem]:
-    """Yield what is wrong with the pruning strategies and the pruners.
+    """Yield the problems of the pruning strategies and the pruners.
 
     Args:
-        strategies: all strategies by name; those that do not prune are passed over.
-        pruners: by name.
-        epoch: number of epochs in all.
+        strategies: all strategies by name; only those that prune are checked.
+        pruners: the pruners by name.
+        epoch: compressor.epoch, the number of epochs.
     """
-    pruning = {name: one for name, one in strategies.items() if isinstance(one, PruneStrategySection)}
+    pruning = {name: section for name, section in strategies.items() if isinstance(section, PruneStrategySection)}
     for name, strategy in pruning.items():
         yield from check_defined(("strategies", name, "pruner"), strategy.pruner, "pruners", pruners)
         yield from _epochs(name, strategy, epoch)
@@ -29,7 +29,7 @@ def check_pruning(
 
 
 def last_pruned(strategy: PruneStrategySection) -> int:
-    """Return the last epoch before which the strategy may remove channels."""
+    """Return the epoch before which the strategy removes channels for the last time."""
     if isinstance(strategy, SensitivePruneStrategySection) and strategy.num_steps > 1:
         return strategy.end_epoch
     return strategy.start_epoch
@@ -45,19 +45,20 @@ def _epochs(name: str, strategy: PruneStrategySection, epoch: int) -> Iterator[P
     if strategy.end_epoch < least:
         yield Problem(
             (end, start, ("strategies", name, "num_steps")),
-            f"must be at least {least}: {strategy.num_steps} steps from start_epoch {strategy.start_epoch} on take an "
-            "epoch each, and the last is taken by end_epoch",
+            f"must be at least {least}: {strategy.num_steps} steps from start_epoch {strategy.start_epoch} on take one "
+            "epoch each, and the last one is taken by end_epoch",
         )
     yield from check_reached(end, strategy.end_epoch, epoch)
 
 
 def _sensitivities(name: str, strategy: SensitivePruneStrategySection) -> Iterator[Problem]:
-    for kernel, given in strategy.sensitivities.items():
+    for kernel, sensitivity in strategy.sensitivities.items():
         keys: Keys = ("strategies", name, "sensitivities", kernel)
-        if len(given.pruned_percent) != len(given.loss):
+        removed, losses = sensitivity.pruned_percent, sensitivity.loss
+        if len(removed) != len(losses):
             yield Problem(
                 ((*keys, "loss"), (*keys, "pruned_percent")),
-                f"has {len(given.loss)} values for {len(given.pruned_percent)} of pruned_percent; give one for each",
+                f"has {len(losses)} values for {len(removed)} of pruned_percent; give one for each",
             )
-        if given.pruned_percent != sorted(set(given.pruned_percent)):
-            yield Problem(((*keys, "pruned_percent"),), "must rise, each value larger than the one before")
+        if removed != sorted(set(removed)):
+            yield Problem(((*keys, "pruned_percent"),), "must rise: each value larger than the one before")

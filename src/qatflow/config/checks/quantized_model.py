@@ -1,4 +1,4 @@
-"""What the types of the section `quantized_model` cannot say."""
+"""Checks of the section `quantized_model`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,14 @@ from qatflow.config.sections.config import Config
 
 
 def check_quantized_model(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with a model that is quantised already."""
+    """Yield the problems of a model that is already quantised."""
     section = config.quantized_model
     if section.file is not None and section.url is not None:
-        yield problem("a file is given already: give one of the two", "quantized_model.url", "quantized_model.file")
+        yield problem(
+            "quantized_model.file is set as well: set only one of the two",
+            "quantized_model.url",
+            "quantized_model.file",
+        )
     elif section.url is not None:
         yield from check_url(section.url, (".tflite",), "quantized_model.url")
         if section.sha256 is None:
@@ -22,18 +26,22 @@ def check_quantized_model(config: Config) -> Iterator[Problem]:
                 "quantized_model.url",
             )
     elif section.file is not None:
-        yield from _ready_file(config, section.file)
+        yield from _local_model(config, section.file)
 
 
-def _ready_file(config: Config, path: str) -> Iterator[Problem]:
+def _local_model(config: Config, path: str) -> Iterator[Problem]:
     key, section = "quantized_model.file", config.quantized_model
     if is_folder(path):
         missing = [name for name in ("model", "weights") if not (Path(path) / name).is_file()]
         if missing:
-            yield problem(f"the folder {path} lacks {', '.join(missing)}: it is no exported folder of ours", key)
+            yield problem(
+                f"the folder {path} lacks {', '.join(missing)}: it is not a folder that qatflow exported", key
+            )
         if section.drop_background:
             yield problem(
-                "is for a .tflite file, and a folder is given: remove it", "quantized_model.drop_background", key
+                "is for a .tflite file, and quantized_model.file is a folder: remove it",
+                "quantized_model.drop_background",
+                key,
             )
         yield from check_sha256(path, section.sha256, "quantized_model.sha256", key)
     elif reason := file_problem(path):
@@ -42,7 +50,7 @@ def _ready_file(config: Config, path: str) -> Iterator[Problem]:
         yield from check_sha256(path, section.sha256, "quantized_model.sha256", key)
     if overlap(path, f"results/{config.experiment}"):
         yield problem(
-            f"{path} lies in results/{config.experiment}/, where this run writes: give another experiment",
+            f"{path} lies in results/{config.experiment}/, where this run writes: set another experiment",
             key,
             "experiment",
         )

@@ -1,4 +1,4 @@
-"""What the types of a compress YAML cannot say: names, epochs, folders, and what a device can run."""
+"""Checks of a compress YAML: names, epochs, folders, and what a device can run."""
 
 import itertools
 import os
@@ -16,18 +16,18 @@ from qatflow.config.checks.sparsity import check_sparsity
 from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
-from qatflow.config.yaml.keys import Keys
+from qatflow.config.yaml.keys import Keys, dotted
 
 CHECKPOINTS = "checkpoints"
-"""Where training keeps its state when the YAML names no checkpoint_path."""
-LONGEST_NAME = 255  # bytes, of most file systems
+"""Folder of the training's checkpoints if the YAML has no checkpoint_path."""
+LONGEST_NAME = 255  # bytes, in most file systems
 GRAPH = ("model", "weights")
-"""The files of a graph's folder."""
+"""The files in the folder of a model."""
 SAVE_PATHS = ("float_model_save_path", "int8_model_save_path", "mobile_model_save_path")
 
 
 def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the combination of values.
+    """Yield the problems of the values together.
 
     Args:
         config: the typed compress YAML.
@@ -50,18 +50,20 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
 
 
 def trained_by(folder: str) -> str | None:
-    """Return the experiment that leaves its trained graph in `folder`; None where no experiment does."""
-    found = re.fullmatch(r"results/([^/]+)/trained", posixpath.normpath(folder))
-    return found and found[1]
+    """Return the experiment whose trained model is in `folder`; None if it is not the folder of an experiment."""
+    match = re.fullmatch(r"results/([^/]+)/trained", posixpath.normpath(folder))
+    return match and match[1]
 
 
 def _init_model(config: CompressConfig) -> Iterator[Problem]:
     folder = config.compressor.init_model
-    if folder is None or trained_by(folder):  # that may still have to be made
+    if folder is None or trained_by(folder):  # an experiment may still have to make it
         return
     reason = folder_problem(folder) or next(filter(None, (file_problem(f"{folder}/{name}") for name in GRAPH)), "")
     if reason:
-        yield Problem((("compressor", "init_model"),), f"{reason}; a model's folder has the files model and weights")
+        yield Problem(
+            (("compressor", "init_model"),), f"{reason}; the folder of a model has the files model and weights"
+        )
 
 
 def _names(config: CompressConfig) -> Iterator[Problem]:
@@ -74,7 +76,9 @@ def _names(config: CompressConfig) -> Iterator[Problem]:
             yield Problem((("strategies", name),), "must be a name of letters, digits, . _ and -")
     yield from check_used("strategies", config.strategies, used, "compressor.strategies does not list it", listed)
     if not used:
-        yield Problem((listed,), "lists no strategy: nothing would be quantised; name one of those under strategies")
+        yield Problem(
+            (listed,), "lists no strategy: nothing would be quantised; list one that is defined under strategies"
+        )
 
 
 def _order(config: CompressConfig) -> Iterator[Problem]:
@@ -84,12 +88,14 @@ def _order(config: CompressConfig) -> Iterator[Problem]:
             yield Problem((listed,), f"lists '{name}' {times} times; a strategy is called once")
     quantizations = list(dict.fromkeys(name for name in used if name in config.quantizations()))
     if used and not quantizations and set(used) <= set(config.strategies):
-        yield Problem((listed,), "lists no QuantizationStrategy: the last one must be that, to leave an int8 model")
+        yield Problem(
+            (listed,), "lists no QuantizationStrategy: the last strategy must be one, so that an int8 model is exported"
+        )
     for name in quantizations[:1]:
         if len(quantizations) > 1 or name != used[-1]:
             yield Problem(
                 (listed, ("strategies", name)),
-                f"must have one QuantizationStrategy, '{name}', as the last: what comes after it would change the "
+                f"must have one QuantizationStrategy, '{name}', as the last one: a later strategy would change the "
                 "integers that it has exported",
             )
     last = config.strategies[quantizations[-1]] if quantizations else None
@@ -100,8 +106,8 @@ def _order(config: CompressConfig) -> Iterator[Problem]:
         if last_pruned(strategy) > last.start_epoch:
             yield Problem(
                 (("strategies", quantizations[-1], "start_epoch"), ("strategies", name)),
-                f"must be at least {last_pruned(strategy)}: '{name}' removes channels until then, which cannot be done "
-                "to quantised layers",
+                f"must be at least {last_pruned(strategy)}: '{name}' removes channels until then, which is impossible "
+                "in quantised layers",
             )
 
 
@@ -113,7 +119,7 @@ def _epochs(config: CompressConfig, name: str, strategy: QuantizationStrategySec
         yield Problem(
             (start, end),
             f"must be at most end_epoch ({strategy.end_epoch}): the model is exported after end_epoch, and would not "
-            f"be quantised by then",
+            "be quantised by then",
         )
 
 
@@ -122,8 +128,8 @@ def _layers(name: str, strategy: QuantizationStrategySection) -> Iterator[Proble
     if strategy.weight_quantize_type == "channel_wise_abs_max" and set(strategy.quantizable_op_type) == {"mul"}:
         yield Problem(
             ((*section, "weight_quantize_type"), (*section, "quantizable_op_type")),
-            "'channel_wise_abs_max' cannot be had with quantizable_op_type ['mul'] alone: a dense layer keeps one "
-            "scale a tensor, so that no layer has one a channel; use 'abs_max', or add 'conv2d' or 'depthwise_conv2d'",
+            "'channel_wise_abs_max' has no effect with quantizable_op_type ['mul'] alone: a dense layer has one scale "
+            "per tensor, so no layer would have one per channel; use 'abs_max', or add 'conv2d' or 'depthwise_conv2d'",
         )
 
 
@@ -144,16 +150,16 @@ def _exported(name: str, strategy: QuantizationStrategySection) -> Iterator[Prob
     if not any(getattr(strategy, key) for key in SAVE_PATHS):
         yield Problem(
             tuple((*section, key) for key in SAVE_PATHS),
-            "is missing, as int8_model_save_path and mobile_model_save_path are: nothing would be exported (on the "
-            "page: './output/float')",
+            "is missing, and so are int8_model_save_path and mobile_model_save_path: nothing would be exported (in "
+            "Paddle-Lite's documentation it is './output/float')",
         )
     for key, nodes in (("save_in_nodes", strategy.save_in_nodes), ("save_out_nodes", strategy.save_out_nodes)):
         if nodes == []:
-            yield Problem(((*section, key),), "names no node; name one, or leave the key out for the model's own")
+            yield Problem(((*section, key),), "names no node; name one, or leave the key out for the model's own nodes")
 
 
 def check_folders(config: CompressConfig, reserved: Collection[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the folders that are written; arguments as those of `check_compress`."""
+    """Yield the problems of the folders that the strategies write to; the arguments are those of `check_compress`."""
     written: list[tuple[Keys, str]] = []
     for name, strategy in config.quantizations().items():
         written += [(("strategies", name, key), path) for key in SAVE_PATHS if (path := getattr(strategy, key))]
@@ -170,25 +176,24 @@ def check_folders(config: CompressConfig, reserved: Collection[str]) -> Iterator
             yield Problem((keys,), reason)
         else:
             folders.append((keys, posixpath.normpath(path)))
-    for (first, one), (second, other) in itertools.combinations(folders, 2):
-        if one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/"):
-            relation = "is also" if one == other else "lies within or around"
-            yield Problem(
-                (second, first), f"'{other}' {relation} {'.'.join(map(str, first))} ('{one}'); give each its own"
-            )
+    for (keys, folder), (later_keys, later) in itertools.combinations(folders, 2):
+        if folder == later or folder.startswith(f"{later}/") or later.startswith(f"{folder}/"):
+            relation = "is also" if folder == later else "lies within or around"
+            message = f"'{later}' {relation} {dotted(keys)} ('{folder}'); use a different folder for each"
+            yield Problem((later_keys, keys), message)
 
 
 def _folder(path: str, reserved: Collection[str]) -> str:
-    """Return why the workflow cannot write to `path`, or nothing."""
+    """Return why the workflow cannot write to `path`, or an empty text."""
     first, *_ = names = posixpath.normpath(path).split("/")
     if path.startswith("/") or first == "..":
-        return f"'{path}' leaves the experiment's folder; give one within it, like ./output/x"
+        return f"'{path}' is outside the experiment's folder; use one within it, like ./output/x"
     if first == ".":
-        return f"'{path}' is the experiment's folder itself; give one within it"
-    if found := re.search(r"[^\w./+-]", path):
-        return f"'{path}' holds {found[0]!r}; a path here has letters, digits and . _ + - / only"
+        return f"'{path}' is the experiment's folder itself; use one within it"
+    if invalid := re.search(r"[^\w./+-]", path):
+        return f"'{path}' has the character {invalid[0]!r}; only letters, digits and . _ + - / are allowed here"
     if max(len(os.fsencode(name)) for name in names) > LONGEST_NAME:
-        return f"a name of more than {LONGEST_NAME} bytes; give a shorter one"
+        return f"a name of more than {LONGEST_NAME} bytes; use a shorter one"
     if first in reserved:
-        return f"'{path}' is a folder that the workflow itself writes; give another"
+        return f"'{path}' is a folder that the workflow itself writes; use another"
     return ""

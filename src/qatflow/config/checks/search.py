@@ -1,4 +1,4 @@
-"""What the types of a compress YAML's searches cannot say: their controllers, ranges and tokens."""
+"""Checks of the strategies that search: their controllers, ranges and tokens."""
 
 from collections.abc import Iterator
 
@@ -18,8 +18,9 @@ from qatflow.config.yaml.keys import Keys
 
 
 def check_search(config: CompressConfig) -> Iterator[Problem]:
-    """Yield what is wrong with the strategies that search and their controllers."""
-    searching = {name: one for name, one in config.strategies.items() if isinstance(one, SearchStrategySection)}
+    """Yield the problems of the strategies that search and their controllers."""
+    strategies = config.strategies.items()
+    searching = {name: section for name, section in strategies if isinstance(section, SearchStrategySection)}
     for name, strategy in searching.items():
         yield from check_defined(
             ("strategies", name, "controller"), strategy.controller, "controllers", config.controllers
@@ -32,8 +33,8 @@ def check_search(config: CompressConfig) -> Iterator[Problem]:
         first = next(iter(searching))
         yield Problem(
             (("strategies", name), ("strategies", first)),
-            f"there may be one strategy that searches, and '{first}' is one: search in two experiments, the second "
-            "with compressor.init_model",
+            f"only one strategy may search, and '{first}' does: search in two experiments, the second one with "
+            "compressor.init_model",
         )
     used = {strategy.controller for strategy in searching.values()}
     yield from check_used("controllers", config.controllers, used, "no strategy names it as its controller")
@@ -44,13 +45,13 @@ def _ratios(name: str, strategy: AutoPruneStrategySection) -> Iterator[Problem]:
     if strategy.min_ratio > strategy.max_ratio:
         yield Problem(
             ((*section, "min_ratio"), (*section, "max_ratio")),
-            f"must be at most max_ratio ({strategy.max_ratio:g}): what goes of the multiply-adds lies between",
+            f"must be at most max_ratio ({strategy.max_ratio:g}): the removed fraction is between the two",
         )
     largest = strategy.token_values - 1
-    for place, token in enumerate(strategy.init_tokens or ()):
+    for index, token in enumerate(strategy.init_tokens or ()):
         if token > largest:
             yield Problem(
-                ((*section, "init_tokens", place), (*section, "uniform_range")),
+                ((*section, "init_tokens", index), (*section, "uniform_range")),
                 f"must be at most {largest}: a token is a ratio in steps of {RATIO_STEP:g}, below uniform_range",
             )
 
@@ -58,41 +59,40 @@ def _ratios(name: str, strategy: AutoPruneStrategySection) -> Iterator[Problem]:
 def _light_nas(name: str, strategy: LightNASStrategySection, config: CompressConfig) -> Iterator[Problem]:
     section: Keys = ("strategies", name)
     for key, values in (("widths", strategy.widths), ("kernel_sizes", strategy.kernel_sizes)):
-        for place, value in enumerate(values):
-            if value in values[:place]:
-                yield Problem(((*section, key, place),), f"{value:g} is listed already: each counts once")
-    for place, size in enumerate(strategy.kernel_sizes):
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                yield Problem(((*section, key, index),), f"{value:g} is listed already: list each value once")
+    for index, size in enumerate(strategy.kernel_sizes):
         if size % 2 == 0:
-            yield Problem(((*section, "kernel_sizes", place),), f"must be odd, so that a kernel has a middle: {size}")
+            yield Problem(((*section, "kernel_sizes", index),), f"must be odd, so that a kernel has a middle: {size}")
     if max(len(strategy.widths), len(strategy.kernel_sizes)) < 2:
         yield Problem(
             ((*section, "widths"), (*section, "kernel_sizes")),
-            "leaves nothing to search, kernel_sizes neither: list two values in one of them at least",
+            "leaves nothing to search, and neither does kernel_sizes: list at least two values in one of them",
         )
     if config.compressor.init_model is not None:
         yield Problem(
             (("compressor", "init_model"), section),
-            "gives weights to begin with, and the networks that LightNASStrategy finds have weights of their own: "
-            "remove the one or the other",
+            "sets weights to start from, but the networks of LightNASStrategy have weights of their own: remove one of "
+            "the two",
         )
     for distiller, kind in config.distillers.items():
         if not isinstance(kind, SoftLabelDistillerSection):
             yield Problem(
                 (("distillers", distiller), section),
-                "compares tensors inside of the networks, whose widths LightNASStrategy changes: distil by "
-                "SoftLabelDistiller",
+                "compares tensors inside the networks, whose widths LightNASStrategy changes: use SoftLabelDistiller",
             )
 
 
 def check_light_nas(config: Config, compress: CompressConfig) -> Iterator[Problem]:
-    """Yield what is wrong with the configuration together with a LightNASStrategy."""
+    """Yield the problems of the configuration together with a LightNASStrategy."""
     strategy = compress.light_nas
     if strategy is None:
         return
     yaml = f"LightNASStrategy in {config.compress.config}"
     if config.compress.freeze_batch_norm:
         yield problem(
-            f"must be false: {yaml} trains networks from new weights, whose batch-norm has no statistics yet",
+            f"must be false: {yaml} trains networks from new weights, and their batch-norm has no statistics yet",
             "compress.freeze_batch_norm",
             "compress.config",
         )
