@@ -9,7 +9,6 @@ from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.config import Config
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.preparation.prepare import Settings, prepare
-from qatflow.data.preprocess import Preprocessing
 
 DEFAULT = Path("config/config.yaml")  # relative to the repository's root, as Snakemake has it
 CONFIGURATIONS = {"digits": (DEFAULT, Path("config/test.yaml")), "fashion": (DEFAULT,)}
@@ -72,8 +71,4 @@ def prepared(config: Config, folder: Path) -> Manifest:
     """
     if (folder / FILE).is_file():
         return read_manifest(folder)
-    section = config.data
-    preprocessing = Preprocessing.from_json(section.preprocessing.model_dump())
-    path = None if section.path is None else Path(section.path)
-    own = {"path": path, "preprocessing": preprocessing, "seed": config.seed_of("data")}
-    return prepare(Settings(**{**section.model_dump(), **own}), folder)
+    return prepare(Settings.of(config.data, config.seed_of("data")), folder)

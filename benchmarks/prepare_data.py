@@ -68,9 +68,9 @@ def lists(sample: Path, folder: Path, count: int) -> list[Path]:
 
 def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
     """Run the program, and look at its memory meanwhile."""
-    flags = {"source": "lists", "path": folder, "name": "bench", "cores": cores, "shards": shards, "output": output}
-    flags |= {"preprocessing": json.dumps(PREPROCESSING), "max-rejected": 0.05}
-    arguments = [str(part) for name, value in flags.items() for part in (f"--{name}", value)]
+    section = {"source": "lists", "path": str(folder), "name": "bench", "shards": shards, "max_rejected": 0.05}
+    section["preprocessing"] = PREPROCESSING
+    arguments = ["--data", json.dumps(section), "--cores", str(cores), "--output", str(output)]
     start, before = time.monotonic(), _processor_time()
     process = subprocess.Popen([sys.executable, PROGRAM, *arguments], stdout=subprocess.DEVNULL)
     largest = parent = 0

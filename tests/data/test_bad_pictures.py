@@ -1,7 +1,6 @@
 """Bad and odd pictures: each is converted, kept, or listed in rejected.csv with its reason; none is lost in silence."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from helpers.little_space import run_on_small_disk
 from helpers.pictures import class_folders, files_below, noise, png, save, write
 from helpers.places import ROOT
 from helpers.restricted import RESTRICTED
+from helpers.section_options import option
 from qatflow.base.errors import UserError
 from qatflow.data.example import Record
 from qatflow.data.manifest import Manifest
@@ -27,6 +27,7 @@ from qatflow.data.reader import open_manifest, records, tensors
 from qatflow.data.sources.folder import FolderSource
 
 STRETCH = Preprocessing(32, "stretch", 3, (127.5,), (127.5,))
+SECTION = {"name": "photos", "source": "folder", "calibration": 2, "preprocessing": STRETCH.to_json()}
 
 
 def settings(path: Path, **changes) -> Settings:
@@ -35,11 +36,9 @@ def settings(path: Path, **changes) -> Settings:
     return Settings(name="photos", source="folder", path=path, shards=1, seed=1, **values)
 
 
-def run(path: Path, output: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [*RESTRICTED, sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "photos"]
-    spec = json.dumps(STRETCH.to_json())
-    arguments = ["--source", "folder", "--path", str(path), "--calibration", "2", "--preprocessing", spec]
-    command += [*arguments, "--output", str(output), *options]
+def run(path: Path, output: Path, **section: object) -> subprocess.CompletedProcess:
+    command = [*RESTRICTED, sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--output", str(output)]
+    command += option("data", **SECTION, path=path, **section)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
 
@@ -115,7 +114,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("data") / "photos"
-    ran = run(tree, output, "--max-rejected", "1")
+    ran = run(tree, output, max_rejected=1)
     assert ran.returncode == 0 and ran.stderr == "", ran.stderr
     return output
 
@@ -296,7 +295,7 @@ def test_a_folder_that_cannot_be_listed_stops_with_its_name(tmp_path: Path):
     root = class_folders(tmp_path / "photos")
     class_folders(root / "cat", classes=("locked",))
     (root / "cat" / "locked").chmod(0)
-    ran = run(root, tmp_path / "out", "--max-rejected", "1")
+    ran = run(root, tmp_path / "out", max_rejected=1)
     assert ran.returncode == 1
     assert ran.stderr == (
         f"error: data.path: {root}/cat/locked cannot be listed: Permission denied: make it readable, or remove it\n"
@@ -360,10 +359,8 @@ def test_a_broken_link_in_the_place_of_a_class_folder_is_listed(tmp_path: Path):
 
 def test_a_disk_that_fills_up_is_one_message_and_leaves_whole_shards_alone(tmp_path: Path):
     root, disk = class_folders(tmp_path / "photos", per_class=40), tmp_path / "disk"
-    program = [sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "photos", "--source", "folder"]
-    spec = json.dumps(STRETCH.to_json())
-    options = ["--path", str(root), "--validation", "2", "--test", "2", "--preprocessing", spec]
-    ran, left = run_on_small_disk(disk, 64, *program, *options, "--calibration", "2", "--output", disk / "photos")
+    program = [sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--output", str(disk / "photos")]
+    ran, left = run_on_small_disk(disk, 64, *program, *option("data", **SECTION, path=root, validation=2, test=2))
     assert ran.returncode == 1 and ran.stdout == "2 classes: cat, dog; 80 pictures\n" and ran.stderr.count("\n") == 1
     assert ran.stderr.startswith(f"error: cannot write {disk}/.prepare/photos/") and "make room" in ran.stderr
     finished = {name.removesuffix(".json") for name in map(os.path.basename, left) if name.endswith(".tfrecord.json")}

@@ -1,6 +1,5 @@
 """ILSVRC2012 as its archives unpack, on small pictures: above all, that no label is another's."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from scipy.io import savemat
 
 from helpers.pictures import noise, save, write
 from helpers.places import ROOT
+from helpers.section_options import option
 from helpers.workflow_helpers import copy_project
 from qatflow.base.errors import UserError
 from qatflow.data.reader import open_manifest, records
@@ -227,11 +227,11 @@ def test_genuine_photographs_are_prepared_byte_for_byte(tmp_path: Path):
     labels = sorted({int(line.split()[1]) for line in lines})
     train = "".join(f"{line.split()[0]} {labels.index(int(line.split()[1])) % 20}\n" for line in lines)
     (tmp_path / "set" / "train_list.txt").write_text(train)
-    program = [sys.executable, str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "sample", "--source", "lists"]
+    script, output = str(ROOT / "workflow/scripts/prepare_data.py"), str(tmp_path / "out")
+    program = [sys.executable, script, "--cores", "2", "--output", output]
     spec = {"size": 224, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}
-    numbers = ["--validation", "20", "--test", "20", "--calibration", "20", "--cores", "2"]
-    folders = ["--path", str(tmp_path / "set"), "--output", str(tmp_path / "out")]
-    options = [*folders, "--preprocessing", json.dumps(spec), *numbers]
+    section = {"name": "sample", "source": "lists", "path": tmp_path / "set", "preprocessing": spec}
+    options = option("data", **section, validation=20, test=20, calibration=20)
     subprocess.run([*program, *options], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
     manifest = open_manifest(tmp_path / "out")
     kept = [record for split in manifest.splits for record in records(manifest, split)]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers.places import ROOT
+from helpers.section_options import option
 from qatflow.base.errors import UserError
 from qatflow.data import tfrecord
 from qatflow.data.picture import decode
@@ -257,12 +258,12 @@ def test_a_missing_or_cut_shard_is_told_with_the_way_out(digits: Path, tmp_path:
 def test_the_program_runs_by_hand_and_tells_mistakes_in_one_line(tmp_path: Path):
     def run(*arguments: str) -> subprocess.CompletedProcess:
         script, output = str(ROOT / "workflow/scripts/prepare_data.py"), str(tmp_path / "d")
-        program = [sys.executable, script, "--name", "d", "--output", output]
+        program = [sys.executable, script, "--output", output]
         return subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
 
-    spec = json.dumps(DIGITS.preprocessing.to_json())
-    ran = run("--source", "digits", "--validation", "100", "--calibration", "10", "--preprocessing", spec)
+    section = {"name": "d", "preprocessing": DIGITS.preprocessing.to_json()}
+    ran = run(*option("data", **section, source="digits", validation=100, calibration=10))
     assert ran.returncode == 0 and "1337 train, 100 validation, 360 test" in ran.stdout, ran.stderr
     assert open_manifest(tmp_path / "d").splits["train"].count == 1337
-    ran = run("--source", "folder", "--path", str(tmp_path / "nowhere"), "--preprocessing", spec)
+    ran = run(*option("data", **section, source="folder", path=tmp_path / "nowhere"))
     assert ran.returncode == 1 and ran.stderr.startswith("error: data.path:") and ran.stderr.count("\n") == 1

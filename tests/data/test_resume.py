@@ -17,6 +17,7 @@ import pytest
 
 from helpers.pictures import class_folders, noise, save, write
 from helpers.places import ROOT
+from helpers.section_options import option
 from qatflow.base.errors import UserError
 from qatflow.data.preparation import prepare as preparation
 from qatflow.data.preparation.prepare import Settings, prepare
@@ -49,12 +50,10 @@ def settings(path: Path, **changes) -> Settings:
 
 def command(path: Path, output: Path, *options: str) -> list[str | Path]:
     wanted = settings(path)
-    numbers = ("validation", "test", "calibration", "shards", "max_rejected", "seed")
-    flags = [part for name in numbers for part in (f"--{name.replace('_', '-')}", str(getattr(wanted, name)))]
     program = ROOT / "workflow" / "scripts" / "prepare_data.py"
-    spec = '{"size": 32, "resize": "stretch", "channels": 3, "mean": [127.5], "std": [127.5]}'
-    named = ["--name", "photos", "--source", "folder", "--preprocessing", spec]
-    return [program, *named, "--path", path, "--output", output, *flags, *options]
+    names = ("name", "source", "path", "preprocessing", "validation", "test", "calibration", "shards", "max_rejected")
+    section = {name: value for name, value in wanted.to_json().items() if name in names}
+    return [program, *option("data", **section), "--seed", str(wanted.seed), "--output", output, *options]
 
 
 def start(*arguments: str | Path, **options) -> subprocess.Popen:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from helpers.places import ROOT
+from helpers.section_options import option
 from qatflow.base.errors import UserError
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
@@ -90,10 +91,11 @@ def test_records_have_the_files_own_bytes_and_the_labels_of_the_data_set(data_di
 
 @needed
 def test_it_is_prepared_without_tensorflow_in_this_process(data_dir: Path, tmp_path: Path):
-    spec = '{"size": 32, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}'
-    program = [sys.executable, "-X", "importtime", str(ROOT / "workflow/scripts/prepare_data.py"), "--name", "tiny"]
-    options = ["--source", "tfds:tiny", "--path", str(data_dir), "--validation", "4", "--calibration", "4"]
-    more = ["--cores", "2", "--max-rejected", "0.1", "--output", str(tmp_path / "tiny"), "--preprocessing", spec]
+    spec = {"size": 32, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}
+    program = [sys.executable, "-X", "importtime", str(ROOT / "workflow/scripts/prepare_data.py"), "--cores", "2"]
+    section = {"name": "tiny", "source": "tfds:tiny", "path": data_dir, "preprocessing": spec}
+    options = option("data", **section, validation=4, calibration=4, max_rejected=0.1)
+    more = ["--output", str(tmp_path / "tiny")]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     ran = subprocess.run([*program, *options, *more], capture_output=True, text=True, env=environment, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]

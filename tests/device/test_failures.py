@@ -30,6 +30,7 @@ from helpers.device_phones import (  # noqa: F401
 )
 from helpers.device_programs import make_demo  # noqa: F401
 from helpers.little_space import run_on_small_disk
+from helpers.section_options import option
 from helpers.small_data import prepared_digits
 from helpers.tiny_model import write_model
 from qatflow.base.cli import entry
@@ -52,11 +53,12 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def flags(manifest: Path, make_demo: MakeDemo, tmp_path: Path) -> Callable[..., list[str]]:  # noqa: F811
     def make(serial: str | None, demo: str = "text only", linked: bool = False) -> list[str]:
-        kind = ["--type=emulator"] if serial is None else ["--type=adb", *([f"--serial={serial}"] if serial else [])]
+        kind = {"type": "emulator"} if serial is None else {"type": "adb", "serial": serial or None}
         return [
-            *(*kind, "--name=device", f"--model-dir={write_model(tmp_path / 'model')}", f"--manifest={manifest}"),
+            *option("device", name="device", pictures=2, **kind),
+            *(f"--model-dir={write_model(tmp_path / 'model')}", f"--manifest={manifest}"),
             f"--float-dir={write_model(tmp_path / 'float', form='float')}",
-            *(f"--library={make_demo(demo, linked)}", f"--output-dir={tmp_path / 'output'}", "--pictures=2"),
+            *(f"--library={make_demo(demo, linked)}", f"--output-dir={tmp_path / 'output'}"),
         ]
 
     return make

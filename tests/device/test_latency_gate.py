@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.device_reports import description, report
+from helpers.section_options import option
 from helpers.workflow_helpers import ROOT, copy_project
 from qatflow.base.errors import UserError
 from qatflow.base.gates import require_open
@@ -54,20 +55,20 @@ def test_emulated_times_open_no_gate(tmp_path: Path) -> None:
 
 
 def test_the_programs_take_a_number_or_none_and_end_where_it_is_closed(report_file: Path, tmp_path: Path) -> None:
-    def run(limit: str) -> subprocess.CompletedProcess[str]:
+    def run(limit: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "workflow/scripts/gate_latency.py"), f"--report={report_file}"]
-        command += [f"--max-latency-ms={limit}", f"--output={tmp_path}/gate.json"]
+        command += [*option("device", max_latency_ms=limit), f"--output={tmp_path}/gate.json"]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def require() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "workflow/scripts/require_gate.py"), f"--gate={tmp_path}/gate.json"]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert run("1e-3").returncode == 0
+    assert run(1e-3).returncode == 0
     closed = require()
     assert closed.returncode == 1 and closed.stderr.startswith("error: the latency gate is closed: ")
     assert closed.stderr.count("\n") == 1
-    assert run("none").returncode == require().returncode == run("5").returncode == require().returncode == 0
+    assert run(None).returncode == require().returncode == run(5).returncode == require().returncode == 0
     assert run("five").returncode == 2
 
 
@@ -83,7 +84,7 @@ def test_a_closed_gate_ends_the_run_and_keeps_everything_and_the_configuration_a
     (folder.parent.parent / "report" / "summary.txt").write_text("the table")
     before = {path: path.read_bytes() for path in folder.parent.parent.rglob("*") if path.is_file()}
 
-    def run(limit: str) -> subprocess.CompletedProcess[str]:
+    def run(limit: object) -> subprocess.CompletedProcess[str]:
         device = f"device={{type: adb, name: phone, serial: x, max_latency_ms: {limit}}}"
         return project.snakemake(
             "--cores", "1", "--configfile", "config/test.yaml", "--config", device, "--retries", "3",

@@ -14,6 +14,7 @@ import pytest
 from helpers.device_fixtures import ROOT, require
 from helpers.device_phones import StartFake, StartPhone, adb, connect, image, names_on, server, start_fake, start_phone  # noqa: F401
 from helpers.device_programs import make_demo  # noqa: F401
+from helpers.section_options import option
 from helpers.small_data import prepared_digits
 from helpers.tiny_model import write_model
 from qatflow.device import lifetime
@@ -134,13 +135,13 @@ class Place:
     """Where a device has the folders of its runs.
 
     Attributes:
-        flags: of run_demo, for this device.
+        section: what the section `device` says of it.
         prefix: how the names of the folders begin.
         names: what lies there.
         make: make a folder of that name there.
     """
 
-    flags: list[str]
+    section: dict[str, str]
     prefix: str
     names: Callable[[], list[str]]
     make: Callable[[str], object]
@@ -154,14 +155,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "emulator":
         monkeypatch.setenv("TMPDIR", str(room))
         names = lambda: sorted(path.name for path in room.iterdir() if path.name.startswith("qatflow"))  # noqa: E731
-        yield Place(["--type=emulator"], emulator.RUN, names, lambda name: (room / name).mkdir())
+        yield Place({"type": "emulator"}, emulator.RUN, names, lambda name: (room / name).mkdir())
         return
     address, phone = request.getfixturevalue("server"), request.getfixturevalue("start_phone")(size="65m")
 
     def make(name: str) -> None:
         adb(address, "-s", phone.serial, "shell", f"mkdir /data/local/tmp/{name}")
 
-    yield Place(["--type=adb", f"--serial={phone.serial}"], RUN, lambda: names_on(phone, address), make)
+    yield Place({"type": "adb", "serial": phone.serial}, RUN, lambda: names_on(phone, address), make)
     adb(address, "-s", phone.serial, "shell", "rm -rf /data/local/tmp/*")
 
 
@@ -173,9 +174,10 @@ def test_the_next_run_removes_what_a_killed_one_left(
 
     def command(demo: str) -> list[str]:
         return [
-            *(sys.executable, str(SCRIPT), *place.flags, "--name=device", f"--manifest={tmp_path}/data/manifest.json"),
+            *(sys.executable, str(SCRIPT), *option("device", **place.section, name="device", pictures=2)),
+            f"--manifest={tmp_path}/data/manifest.json",
             *(f"--model-dir={write_model(tmp_path / 'model')}", f"--library={make_demo(demo)}"),
-            *(f"--output-dir={tmp_path}/output", "--pictures=2"),
+            f"--output-dir={tmp_path}/output",
         ]
 
     process = subprocess.Popen(command("endless"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -23,6 +23,7 @@ from helpers.device_phones import (  # noqa: F401
     start_fake,
     start_phone,
 )
+from helpers.section_options import option
 from helpers.tiny_model import model_bytes, write_model
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
@@ -60,13 +61,13 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.json"
 
 
-def run(manifest: Path, bundle: Path, model: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+def run(manifest: Path, bundle: Path, model: Path, output: Path, **section: Any) -> subprocess.CompletedProcess[str]:
     require("qemu-aarch64-static")
     float_ = write_model(model.parent / "float", form="float")
     command = [
         *(sys.executable, str(ROOT / "workflow" / "scripts" / "run_demo.py")),
-        *("--type=emulator", "--name=emulator", f"--model-dir={model}", f"--float-dir={float_}", f"--library={bundle}"),
-        *(f"--manifest={manifest}", f"--pictures={PICTURES}", f"--output-dir={output}", "--repeats=5", *flags),
+        *(f"--model-dir={model}", f"--float-dir={float_}", f"--library={bundle}", f"--manifest={manifest}"),
+        *(f"--output-dir={output}", *option("device", **{"pictures": PICTURES, "repeats": 5, **section})),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
@@ -76,7 +77,7 @@ def latency_gate(output: Path, limit: float) -> subprocess.CompletedProcess[str]
     scripts = ROOT / "workflow" / "scripts"
     measure = [
         *(sys.executable, str(scripts / "gate_latency.py"), f"--report={output}/report.json"),
-        *(f"--max-latency-ms={limit}", f"--output={output}/latency_gate.json"),
+        *(*option("device", max_latency_ms=limit), f"--output={output}/latency_gate.json"),
     ]
     subprocess.run(measure, capture_output=True, timeout=60, check=True)
     require = [sys.executable, str(scripts / "require_gate.py"), f"--gate={output}/latency_gate.json"]
@@ -126,7 +127,7 @@ class Ran:
 def emulated(manifest: Path, arm_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:  # noqa: F811
     folder = tmp_path_factory.mktemp("emulated")
     model, output = write_model(folder / "model"), folder / "device"
-    return Ran(model, output, run(manifest, arm_bundle, model, output, "--threads=2,1,4", "--warmup=2"))
+    return Ran(model, output, run(manifest, arm_bundle, model, output, threads=[2, 1, 4], warmup=2))
 
 
 def test_report_tells_agreement_accuracy_and_times_of_both_models(manifest: Path, emulated: Ran) -> None:
@@ -179,7 +180,7 @@ def test_whole_run_over_adb(
     manifest: Path, arm_bundle: Path, tmp_path: Path, server: str, start_phone: StartPhone  # noqa: F811
 ) -> None:  # fmt: skip
     phone, model, output = start_phone(), write_model(tmp_path / "model"), tmp_path / "phone"
-    answer = run(manifest, arm_bundle, model, output, "--type=adb", f"--serial={phone.serial}", "--name=phone")
+    answer = run(manifest, arm_bundle, model, output, type="adb", serial=phone.serial, name="phone")
     assert answer.returncode == 0, answer.stderr
     ones = Model(model / "model.tflite").outputs(np.ones((1, 8, 8, 1), np.float32))[0]
     assert answer.stdout.splitlines()[1:] == [f"Output[{i}]: {value:f}" for i, value in enumerate(ones)]
@@ -230,8 +231,8 @@ def test_whole_run_over_adb_while_the_device_comes_and_goes(
 ) -> None:  # fmt: skip
     fake = start_fake("x86_64", lose_in_push=1, damage=1, lose_in_run=1, lose_at="--model_dir", damage_pulled=1)
     output = tmp_path / "device"
-    flags = ("--type=adb", f"--serial={fake.serial}", "--keep=True")
-    answer = run(manifest, host_bundle, write_model(tmp_path / "model"), output, *flags)
+    device = {"type": "adb", "serial": fake.serial}
+    answer = run(manifest, host_bundle, write_model(tmp_path / "model"), output, **device, keep=True)
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.count("trying again") == 4
     for found in report_of(output)["models"].values():
@@ -240,7 +241,7 @@ def test_whole_run_over_adb_while_the_device_comes_and_goes(
     assert "outputs.bin" in "\n".join(fake.names()) and f"kept on device {fake.serial}: " in answer.stderr
 
     sent = len(fake.received)
-    answer = run(manifest, host_bundle, write_model(tmp_path / "model"), output, *flags[:2])
+    answer = run(manifest, host_bundle, write_model(tmp_path / "model"), output, **device)
     assert answer.returncode == 0, answer.stderr
     assert len(fake.received) == sent and fake.names() == []  # nothing was sent again, and nothing is left
 
@@ -260,7 +261,7 @@ def test_disagreement_is_one_message_and_leaves_no_report(
     assert re.search(r"they first part at tensor tensor_\d+ \((CONV_2D|FULLY_CONNECTED), operator [13] of 4\)", message)
     assert not list(output.iterdir())
 
-    answer = run(manifest, arm_bundle, model, output, "--tolerance=1e-5", "--count-instructions=False")
+    answer = run(manifest, arm_bundle, model, output, tolerance=1e-5, count_instructions=False)
     assert answer.returncode == 0, answer.stderr
     report = report_of(output)
     assert [found["instructions"] for found in (*report["models"].values(), report["ratio"])] == [None] * 3
@@ -272,8 +273,8 @@ def test_a_uint8_model_may_differ_by_steps_where_nothing_else_is_asked(
     manifest: Path, arm_bundle: Path, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip
     model, output = write_model(tmp_path / "model", form="uint8"), tmp_path / "device"
-    flags = ("--count-instructions=False", "--threads=1")
-    answer = run(manifest, arm_bundle, model, output, *flags)
+    section = {"count_instructions": False, "threads": [1]}
+    answer = run(manifest, arm_bundle, model, output, **section)
     assert answer.returncode == 0, answer.stderr
     assert "int8: difference from the host that is allowed: 16 steps of 1/256 (device.tolerance null: " in answer.stderr
     models = report_of(output)["models"]

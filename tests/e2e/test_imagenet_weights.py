@@ -114,9 +114,10 @@ def test_trained_for_int8_it_runs_on_the_emulator(pretrained, data, arm_bundle, 
         "strategies: {q: {class: QuantizationStrategy, float_model_save_path: ./float}}\n"
         "compressor: {epoch: 1, eval_epoch: 0, strategies: [q]}\n"
     )
-    section = CompressSection(config=str(yaml), batch_size=25, freeze_batch_norm=True, augmentation="none")
-    compress(pretrained, data, section, tmp_path, tmp_path / "trained", seed=1, threads=2)
-    export(tmp_path / "trained", load_compress(yaml).strategies["q"], tmp_path)
+    recipe = load_compress(yaml)
+    section = CompressSection(batch_size=25, freeze_batch_norm=True, augmentation="none")
+    compress(pretrained, data, recipe, section, tmp_path, tmp_path / "trained", seed=1, threads=2)
+    export(tmp_path / "trained", recipe.strategies["q"], tmp_path)
     converted = optimize(tmp_path / "float" / "model", tmp_path / "float" / "weights", data, tmp_path / "opt")
     pictures, labels = tensors(read_manifest(data), "validation", 250)
     models = converted.content, convert(load(pretrained)).content

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.section_options import option
 from helpers.workflow_helpers import ROOT
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
@@ -63,11 +64,10 @@ GATE = script(
 )  # fmt: skip
 EVALUATE = script(
     "evaluate", "--qat", f"{MODELS['opt']}/model.tflite", "--fake-quant", f"{R}/fake_quant.json", "--data", DATA,
-    "--repeats", "1", "--output", f"{OUT}/evaluation.json",
+    *option("evaluate", repeats=1), "--output", f"{OUT}/evaluation.json",
 )  # fmt: skip
 EXPORT = script(
-    "export", "--trained", f"{R}/trained", "--config", "config/compress/test.yaml", "--strategy",
-    "quantization_strategy", "--experiment", OUT,
+    "export", "--trained", f"{R}/trained", "--config", "config/compress/test.yaml", "--experiment", OUT,
 )  # fmt: skip
 REPORT = script(
     "report", "--experiment", "digits_quant", "--shipped", "qat", "--evaluation", f"{R}/evaluation.json",

@@ -76,9 +76,10 @@ def trained(digits, weights, tmp_path_factory) -> Path:
     network, training = ModelSection(architecture="ResNet50"), FloatTrainingSection()
     prepare(Source(weights, False, False), network, training, data, folder / "pretrained", folder / "work", 1, 2)
     (folder / "compress.yaml").write_text(YAML)
-    section = CompressSection(config=str(folder / "compress.yaml"), batch_size=40, augmentation="none")
-    compress(folder / "pretrained", data, section, folder, folder / "trained", seed=1, threads=2)
-    export(folder / "trained", load_compress(folder / "compress.yaml").quantization, folder)
+    recipe = load_compress(folder / "compress.yaml")
+    section = CompressSection(batch_size=40, augmentation="none")
+    compress(folder / "pretrained", data, recipe, section, folder, folder / "trained", seed=1, threads=2)
+    export(folder / "trained", recipe.quantization, folder)
     exported = folder / "output" / "float"
     optimize(exported / "model", exported / "weights", data, folder / "opt")
     return folder

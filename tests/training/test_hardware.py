@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers.places import HELPERS, ROOT, TESTS
+from helpers.section_options import option
 from helpers.small_data import prepared_digits
 
 pytestmark = pytest.mark.tensorflow
@@ -23,21 +24,22 @@ def manifest(tmp_path_factory):
     return folder / "manifest.json"
 
 
-def float_training(manifest: Path, work: Path, *flags: str) -> list[str | Path]:
+def float_training(manifest: Path, work: Path, epochs: int, *options: str) -> list[str | Path]:
     script = ROOT / "workflow" / "scripts" / "pretrained.py"
     paths: list[str | Path] = ["--data", manifest, "--work", work / "work", "--output", work / "made"]
-    network = ["--function", "few_layers:narrow_mobilenet"]  # found in the folder in which the program starts
-    return [sys.executable, script, *paths, "--train", *network, *flags]
+    # its network is found in the folder in which the program starts
+    network = option("model", function="few_layers:narrow_mobilenet")
+    return [sys.executable, script, *paths, *network, *option("pretrained", train={"epochs": epochs}), *options]
 
 
 @pytest.mark.parametrize(
     ("environment", "flags", "said"),
     [
         ({}, ["--threads", "1"], "no GPU found: computing on the CPU, with 1 thread\n"),
-        ({}, ["--gpus", "0"], "hardware.gpus is 0: computing on the CPU, with 2 threads\n"),
+        ({}, option("hardware", gpus=0), "hardware.gpus is 0: computing on the CPU, with 2 threads\n"),
         (
             {"CUDA_VISIBLE_DEVICES": "3"},
-            ["--memory-limit", "4096"],
+            option("hardware", memory_limit=4096),
             "no GPU found (CUDA_VISIBLE_DEVICES is '3'): computing on the CPU, with 2 threads\n",
         ),
     ],
@@ -45,7 +47,7 @@ def float_training(manifest: Path, work: Path, *flags: str) -> list[str | Path]:
 )
 def test_without_a_gpu_one_line_says_so_and_everything_runs(manifest, tmp_path, environment, flags, said):
     done = subprocess.run(
-        float_training(manifest, tmp_path, "--epochs", "1", *flags),
+        float_training(manifest, tmp_path, 1, *flags),
         cwd=HELPERS, capture_output=True, text=True, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -74,7 +76,7 @@ def test_where_a_driver_is_there_nothing_is_left_out(tmp_path, monkeypatch, devi
 
 
 def test_more_gpus_than_there_are_is_an_error(manifest, tmp_path):
-    command = float_training(manifest, tmp_path, "--epochs", "1", "--gpus", "2")
+    command = float_training(manifest, tmp_path, 1, *option("hardware", gpus=2))
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}
     done = subprocess.run(command, cwd=HELPERS, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
@@ -97,7 +99,7 @@ def busy_threads(process: subprocess.Popen) -> Counter[str]:
 @pytest.mark.parametrize("count", [1, 3])
 def test_threads_given_to_a_job_are_those_that_tensorflow_computes_with(manifest, tmp_path, count):
     """The threads between operations are named, those within them are called as the program is."""
-    command = float_training(manifest, tmp_path, "--epochs", "100", "--threads", str(count))
+    command = float_training(manifest, tmp_path, 100, "--threads", str(count))
     process = subprocess.Popen(command, cwd=HELPERS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     timer = threading.Timer(600, process.kill)
     timer.start()

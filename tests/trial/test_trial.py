@@ -13,6 +13,7 @@ from helpers.numpy_quantised import quantised
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
 from qatflow.compress.run import compress
+from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.compress import CompressSection
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.operations import Conv2D, Dense, Elu, GlobalAveragePool, Input, Softmax
@@ -94,12 +95,13 @@ def test_a_network_that_runs_is_said_to(digits: Path, capsys):
 
 def test_a_training_whose_model_no_device_could_run_does_not_begin(digits: Path, tmp_path: Path):
     save(NOT_LOWERED, tmp_path / "pretrained")
-    yaml = tmp_path / "q.yaml"
-    strategy = "{class: QuantizationStrategy, float_model_save_path: out, %s}"
-    yaml.write_text(f"strategies: {{q: {strategy % 'weight_bits: 8'}}}\ncompressor: {{epoch: 1, strategies: [q]}}\n")
-    section = CompressSection.model_validate({"config": str(yaml)})
+    strategy = {"class": "QuantizationStrategy", "float_model_save_path": "out", "weight_bits": 8}
+    recipe = CompressConfig.model_validate(
+        {"strategies": {"q": strategy}, "compressor": {"epoch": 1, "strategies": ["q"]}}
+    )
+    folders = tmp_path / "work", tmp_path / "out"
     with pytest.raises(UserError, match=r"before training, the path to the device was tried.*norm \(BatchNorm\)"):
-        compress(tmp_path / "pretrained", digits, section, tmp_path / "work", tmp_path / "out", 1, 1, ["elu"])
+        compress(tmp_path / "pretrained", digits, recipe, CompressSection(), *folders, 1, 1, ["elu"])
     assert not (tmp_path / "work").exists() and not (tmp_path / "out").exists()
 
 

@@ -2,14 +2,21 @@
 
 import argparse
 import importlib.util
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from helpers.places import ROOT
+from qatflow.base.code_digest import imported_modules
+from qatflow.config.explain import explain
+from qatflow.config.schema import json_schema
+from qatflow.config.sections.options import SectionOption
 
 SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
 
@@ -42,42 +49,106 @@ def takes_numbers(action: argparse.Action) -> bool:
         value = action.type("1")
     except (ValueError, argparse.ArgumentTypeError):
         return False
-    return isinstance(value, (int, float)) or value == [1]
+    return isinstance(value, (int, float))
+
+
+def numbers_of(action: SectionOption) -> Iterator[list[str]]:
+    """Yield the way to each number that the option of a section takes."""
+
+    def numbers(schema: dict[str, Any], above: list[str]) -> Iterator[list[str]]:
+        for key, inner in schema.get("properties", {}).items():
+            yield from numbers(inner, [*above, key])
+        kinds = {one.get("type") for one in schema.get("anyOf", [schema])}
+        if kinds & {"integer", "number"} and "enum" not in schema:
+            yield above
+
+    return (way for way in numbers(json_schema(action._section), []) if way[0] in action._keys)
+
+
+@pytest.fixture
+def explained_here(monkeypatch):
+    """Let this process make the messages: their own program takes half a second for each."""
+
+    def run(module: str, section: str, given: str) -> subprocess.CompletedProcess:
+        assert module == "qatflow.config.explain"
+        path, _, name = section.partition(":")
+        lines = explain(getattr(importlib.import_module(path), name), json.loads(given))
+        return subprocess.CompletedProcess([], 0, "\n".join(lines), "")
+
+    monkeypatch.setattr("qatflow.config.sections.options.run_module", run)
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_a_number_out_of_range_is_one_line_with_the_flag(path, monkeypatch, capsys):
+def test_a_number_out_of_range_is_one_line_with_the_flag(path, monkeypatch, capsys, explained_here):
     script = loaded(path)
-    flags = [action.option_strings[0] for action in parser_of(script, monkeypatch)._actions if takes_numbers(action)]
+    actions = parser_of(script, monkeypatch)._actions
+
+    def refused(*words: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            script.main(words)
+        assert ended.value.code == 2
+        return capsys.readouterr().err.partition(": error: ")[2]
+
+    flags = [action.option_strings[0] for action in actions if takes_numbers(action)]
     for flag in flags:
         for value in ("-1", "nan", "-1e999"):
-            with pytest.raises(SystemExit) as ended:
-                script.main([f"{flag}={value}"])
-            *_, told = capsys.readouterr().err.splitlines()
-            assert ended.value.code == 2 and f"error: argument {flag}: " in told and value in told
-    assert flags or path.stem in {
-        "adopt_ready_model", "compare", "conclude_search", "export", "fetch", "fetch_runtime", "model_optimize_tool",
-        "ptq", "report", "require_gate", "take_model", "write_config",
+            told = refused(f"{flag}={value}")
+            assert told.startswith(f"argument {flag}: ") and value in told and told.count("\n") == 1
+    sections = [action for action in actions if isinstance(action, SectionOption)]
+    for action in sections:
+        option = action.option_strings[0]
+        for way in numbers_of(action):
+            for value in ("-1e12", "NaN", "1e999"):
+                text = value
+                for key in reversed(way):
+                    text = f'{{"{key}": {text}}}'
+                told = refused(option, text)
+                if value == "NaN":
+                    assert told == f"argument {option}: must be a mapping as JSON; got {text!r}\n"
+                else:
+                    line = f"{'.'.join(way)}: must be "
+                    assert told.startswith(f"argument {option}: ") and line in told and "; got " in told
+                    # of a recipe or a configuration, what it lacks is told too
+                    assert told.count("\n") == 1 or action.required or option == "--recipe"
+    assert flags or sections or path.stem in {
+        "compare", "conclude_search", "fetch", "fetch_runtime", "model_optimize_tool", "report", "require_gate",
+        "take_model",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("flag", "allowed"),
+    ("key", "value", "allowed"),
     [
-        ("--pictures=0", "a whole number from 1 to 100,000,000"),
-        ("--threads=65", "a list of at least one, each item a whole number from 1 to 64"),
-        ("--tolerance=-1", "a number from 0 to 1,000,000 or null"),
-        ("--cpu={x}", "some text without { and }"),
-        ("--serial=", "some text without { and } or null"),
-        ("--name=a/b", "a name of letters, digits, - and _"),
+        ("pictures", 0, "a whole number from 1 to 100,000,000; got 0"),
+        ("threads[0]", [65], "a whole number from 1 to 64; got 65"),
+        ("tolerance", -1, "a number from 0 to 1,000,000 or null; got -1"),
+        ("cpu", "{x}", "some text without { and }; got the text '{x}'"),
+        ("serial", "", "some text without { and } or null; got the text ''"),
+        ("name", "a/b", "a name of letters, digits, - and _; got the text 'a/b'"),
     ],
 )
-def test_run_demo_refuses_what_the_configuration_refuses(capsys, flag, allowed):
+def test_run_demo_refuses_what_the_configuration_refuses(capsys, explained_here, key, value, allowed):
     with pytest.raises(SystemExit) as ended:
-        loaded(ROOT / "workflow/scripts/run_demo.py").main([flag])
+        loaded(ROOT / "workflow/scripts/run_demo.py").main(["--device", json.dumps({key.partition("[")[0]: value})])
     *_, told = capsys.readouterr().err.splitlines()
-    name, _, value = flag.partition("=")
-    assert ended.value.code == 2 and told.endswith(f"error: argument {name}: must be {allowed}; got {value!r}")
+    assert ended.value.code == 2 and told.endswith(f"error: argument --device: {key}: must be {allowed}")
+
+
+OF_THE_PLAN = {
+    *("checks", "yaml", "problems", "validate", "load", "experiments", "read_recipe", "overrides", "schema", "keys"),
+    *("explain", "generate", "named_files", "results_owner", "paths"),
+}
+"""What of the configuration's package reads a configuration, checks it, or says what is wrong with it."""
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_no_job_has_the_checks_the_yaml_reader_or_the_messages_among_its_inputs(path):
+    package = ROOT / "src/qatflow/config"
+    assert all(any(package.glob(f"{name}*")) for name in OF_THE_PLAN)
+    used = [file.relative_to(package) for file in imported_modules(path) if file.is_relative_to(package)]
+    found = {str(file) for file in used if file.parts[0].removesuffix(".py") in OF_THE_PLAN}
+    # the configuration beside the results is written so that the reader reads the same: that job measures nothing
+    assert found == ({"yaml/__init__.py", "yaml/scalars.py"} if path.stem == "write_config" else set())
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,12 @@ from snakemake.exceptions import WorkflowError
 
 from qatflow.base.cli import print_anywhere
 from qatflow.base.code_digest import code_files
-from qatflow.config.sections.flags import flags
 from qatflow.config.load import OF_MODULE, load_experiments
-from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS
-from qatflow.config.sections.base import STATE_KEYS
 from qatflow.config.results_owner import Origin, check_owner, record_owner
-from qatflow.config.sections.base import resolved
-from qatflow.config.written import as_written
 from qatflow.data.sources.source_files import named_files
 from qatflow.base.errors import UserError
 from qatflow.base.places import PROJECT, from_here
+from qatflow.workflow import job_options
 
 
 def check_use_as_module():
@@ -145,10 +141,8 @@ def check_tools(jobs):
             if own_name(job) == "build_mobile_light":
                 target, toolchain = job.wildcards.target, job.wildcards.toolchain
                 check_build(target, toolchain, DEMOS[target, toolchain].aar)
-        for type, name, serial, cpu, target in {
-            (d.type, d.name, d.serial, d.cpu, d.target) for d in needed
-        }:
-            check_device(DeviceSettings(type, name, serial, cpu, target=target))
+        for settings in dict.fromkeys(map(DeviceSettings.of, needed)):
+            check_device(settings)
     except UserError as error:
         sys.exit(f"error: {error}")
 

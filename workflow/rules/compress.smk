@@ -29,15 +29,18 @@ rule train_int8:
         **asks(int8_training),
         gpu=gpus_of,
     params:
-        flags=flags_of("compress", leave_out=("config", "overrides", *STATE_KEYS)),
-        keep_in_float=flags_of("model", only=("keep_in_float",)),
-        hardware=hardware_of,
-        state=state_of,
-        # a function of the input is no reason to run again: nor is where the YAML lies
-        config=lambda wildcards, input: of(wildcards).compress.config,
-        overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
-        # what the YAML says, not its text: a comment in it reruns nothing
-        training=training_part,
+        recipe=lambda wildcards: job_options.trained_recipe(
+            COMPRESS[wildcards.experiment]
+        ).shaping,
+        # a function of the input is no reason to run again: where and what is exported is none
+        rest=lambda wildcards, input: job_options.trained_recipe(
+            COMPRESS[wildcards.experiment]
+        ).rest,
+        compress=lambda wildcards: job_options.training(of(wildcards)),
+        # nor is how the state is kept, or another machine
+        state=lambda wildcards, input: job_options.training_state(of(wildcards)),
+        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
         pretrained=subpath(input.model, parent=True),
         teacher=lambda wildcards, input: (
             f"--teacher {Path(input.teacher[0]).parent}" if input.teacher else ""
@@ -50,5 +53,5 @@ rule train_int8:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
         "exec python {input.script:q} --data {input.data} --pretrained {params.pretrained} {params.teacher} {params.search}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
-        " --config {params.config:q} --overrides {params.overrides:q} --output {params.folder}"
-        " {params.flags} {params.state} {params.keep_in_float} {params.hardware} > {log} 2>&1"
+        " --recipe {params.rest:q} {params.recipe:q} --compress {params.compress:q} {params.state:q}"
+        " --model {params.keep_in_float:q} --hardware {params.hardware:q} --output {params.folder} > {log} 2>&1"

@@ -25,12 +25,9 @@ rule prepare_data:
             "30m" if of(wildcards).data.source in ("idx", "digits") else "24h"
         ),
     params:
-        flags=flags_of("data", leave_out=("name", "seed")),
-        preprocessing=lambda wildcards: json.dumps(
-            resolved(of(wildcards).data.preprocessing)
-        ),
+        data=lambda wildcards: job_options.data(of(wildcards)),
         seed=lambda wildcards: of(wildcards).seed_of("data"),
         folder=subpath(output.manifest, parent=True),
     shell:
-        "python {input.script:q} --name {wildcards.dataset} {params.flags} --seed {params.seed}"
-        " --preprocessing {params.preprocessing:q} --cores {threads} --output {params.folder} > {log} 2>&1"
+        "python {input.script:q} --data {params.data:q} --seed {params.seed}"
+        " --cores {threads} --output {params.folder} > {log} 2>&1"

@@ -32,9 +32,7 @@ rule run_on_device:
         **asks(LIGHT),
         adb=1,
     params:
-        flags=lambda wildcards: flags(
-            device_of(wildcards), leave_out=("name", "max_latency_ms", *BUILD_KEYS)
-        ),
+        device=lambda wildcards: job_options.device(device_of(wildcards)),
         model=subpath(input.model, parent=True),
         float_model=lambda wildcards, input: (
             f"--float-dir {Path(str(input.float_model)).parent}"
@@ -44,7 +42,7 @@ rule run_on_device:
         library=subpath(input.library, parent=True),
         folder=subpath(output.text, parent=True),
     shell:
-        "python {input.script:q} --name {wildcards.device} {params.flags}"
+        "python {input.script:q} --device {params.device:q}"
         " --model-dir {params.model} {params.float_model} --library {params.library}"
         " --manifest {input.data} --output-dir {params.folder} > {log} 2>&1"
 
@@ -63,9 +61,9 @@ rule gate_latency:
     resources:
         **asks(LIGHT),
     params:
-        max_latency=lambda wildcards: device_of(wildcards).max_latency_ms or "none",
+        device=lambda wildcards: job_options.latency_limit(device_of(wildcards)),
     shell:
-        "python {input.script:q} --report {input.device} --max-latency-ms {params.max_latency}"
+        "python {input.script:q} --report {input.device} --device {params.device:q}"
         " --output {output} > {log} 2>&1"
 
 

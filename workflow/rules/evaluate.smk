@@ -21,13 +21,14 @@ checkpoint gate_accuracy:
     resources:
         **asks(validation_by_litert),
     params:
-        flags=flags_of("accuracy"),
+        accuracy=lambda wildcards: job_options.accuracy(of(wildcards)),
         ptq=flag_where("ptq", of="ptq"),
         float_model=flag_where("float", of="float_model"),
-        published=published_of,
+        published=lambda wildcards: job_options.published(of(wildcards)),
     shell:
         "python {input.script:q} {params.float_model} --int8 {input.int8} {params.ptq}"
-        " {params.published} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
+        " --quantized-model {params.published:q} --data {input.data} --accuracy {params.accuracy:q}"
+        " --output {output} > {log} 2>&1"
 
 
 # A closed gate ends here what needs it open, once the report is made. To try it again would find the same.
@@ -70,10 +71,11 @@ rule evaluate_fake_quant:
         gpu=gpus_of,
     params:
         model=subpath(input.model, parent=True),
-        hardware=hardware_of,
+        # a function of the input: another machine is no reason to run again
+        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
     shell:
         "python {input.script:q} --model {params.model} --data {input.data} --threads {threads}"
-        " {params.hardware} --output {output} > {log} 2>&1"
+        " --hardware {params.hardware:q} --output {output} > {log} 2>&1"
 
 
 rule evaluate_tflite:
@@ -99,7 +101,7 @@ rule evaluate_tflite:
         **asks(test_by_litert),
         adb=int(RUNS_HERE),
     params:
-        flags=flags_of("evaluate"),
+        evaluation=lambda wildcards: job_options.evaluation(of(wildcards)),
         float_model=flag_where("float", of="float_model"),
         ptq=flag_where("ptq", of="ptq"),
         ready=flag_where("ready", of="ready"),
@@ -107,7 +109,7 @@ rule evaluate_tflite:
         fake_quant=flag_where("fake-quant", of="fake_quant"),
     shell:
         "python {input.script:q} {params.float_model} {params.ptq} {params.ready} {params.qat}"
-        " {params.fake_quant} --data {input.data} {params.flags} --output {output} > {log} 2>&1"
+        " {params.fake_quant} --data {input.data} --evaluate {params.evaluation:q} --output {output} > {log} 2>&1"
 
 
 rule inspect_layers:

@@ -77,21 +77,6 @@ def of(wildcards):
     return OF[kind][wildcards[kind]]
 
 
-def flags_of(section, leave_out=(), only=None):
-    """Return a params function for the flags of a section, or of some of its keys."""
-    return lambda wildcards: flags(getattr(of(wildcards), section), leave_out, only)
-
-
-def hardware_of(wildcards, input):
-    """Return the flags of what TensorFlow computes on: of the input too, since another machine is no reason to run again."""
-    return flags(of(wildcards).hardware)
-
-
-def state_of(wildcards, input):
-    """Return the flags of how the state of training for int8 is kept: of the input too, since it changes no result."""
-    return flags(of(wildcards).compress, only=STATE_KEYS)
-
-
 def data_manifest(wildcards):
     """Return the manifest of a job's data set."""
     return f"data/{of(wildcards).data.name}/manifest.json"
@@ -200,38 +185,6 @@ def own_model_of(wildcards):
     return saved_files(Path(model.file)) if model.file else []
 
 
-def published(section):
-    """Return the flags of the top-1 that a section's model is held to, where one is given."""
-    if section.expected_top1 is None:
-        return []
-    return [
-        f"--expected-top1 {section.expected_top1}",
-        f"--top1-tolerance {section.top1_tolerance}",
-    ]
-
-
-def float_training_of(wildcards):
-    """Return the flags of the float training, where there is one, and of what the weights must reach before it."""
-    section, parts = of(wildcards).pretrained, []
-    if section.source == "train" or section.fine_tune:
-        parts.append(f"--train {flags(section.train, leave_out=STATE_KEYS)}")
-    if section.source == "model":
-        parts.append("--own-weights")
-    return " ".join([*parts, *published(section)])
-
-
-def float_state_of(wildcards, input):
-    """Return the flags of how the state of float training is kept."""
-    return flags(of(wildcards).pretrained.train, only=STATE_KEYS)
-
-
-def checksum_of(wildcards):
-    """Return the flag for the checksum that a downloaded file must have."""
-    file = DOWNLOADED[wildcards.file]
-    md5 = getattr(file, "md5", None)
-    return f"--md5 {md5}" if md5 else f"--sha256 {file.sha256}"
-
-
 def ready_files(wildcards):
     """Return the files of a model that is quantised already."""
     path = READY[wildcards.experiment].path
@@ -240,12 +193,6 @@ def ready_files(wildcards):
         if path.is_dir()
         else [str(path)]
     )
-
-
-def published_of(wildcards):
-    """Return the flags of the figure that a model which is quantised already is held to."""
-    section = of(wildcards).quantized_model
-    return " ".join(published(section)) if section.given else ""
 
 
 def of_each(*files):

@@ -26,16 +26,14 @@ for NUMBER, (FOLDERS, NAMES) in enumerate(EXPORT_RULES.items(), 1):
             **asks(LIGHT),
         params:
             trained=subpath(input.model, parent=True),
-            # a function of the input is no reason to run again: nor is where the YAML lies
-            config=lambda wildcards, input: of(wildcards).compress.config,
-            overrides=lambda wildcards, input: json.dumps(
-                of(wildcards).compress.overrides
-            ),
-            strategy=lambda wildcards: strategy_of(wildcards.experiment)[0],
-            # what the YAML says, not its text: a comment in it reruns nothing
-            export=export_part,
+            recipe=lambda wildcards: job_options.exported_recipe(
+                COMPRESS[wildcards.experiment]
+            ).shaping,
+            # a function of the input is no reason to run again
+            rest=lambda wildcards, input: job_options.exported_recipe(
+                COMPRESS[wildcards.experiment]
+            ).rest,
             experiment=subpath(input.model, ancestor=2),
         shell:
-            "python {input.script:q} --trained {params.trained} --config {params.config:q}"
-            " --overrides {params.overrides:q} --strategy {params.strategy:q}"
-            " --experiment {params.experiment} > {log} 2>&1"
+            "python {input.script:q} --trained {params.trained} --experiment {params.experiment}"
+            " --recipe {params.rest:q} {params.recipe:q} > {log} 2>&1"

@@ -176,14 +176,13 @@ def reports_of_all(wildcards):
 
 
 def compared(wildcards):
-    """Return the flags that name each experiment, its devices, and how long it trained, for the comparison."""
-    return " ".join(
-        " ".join(
-            [
-                f"--experiment results/{name} shipped={shipped(name)}",
-                *([f"devices={','.join(DEVICES[name])}"] if gate_is_open(name) else []),
-                *(f"training={path}" for path in training_time(name)),
-            ]
+    """Return the options that name each experiment, its devices, and how long it trained, for the comparison."""
+    return job_options.compared(
+        job_options.Compared(
+            name=name,
+            shipped=shipped(name),
+            devices=list(DEVICES[name]) if gate_is_open(name) else [],
+            training=next(iter(training_time(name)), None),
         )
         for name in CONFIGS
     )

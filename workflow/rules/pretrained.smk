@@ -21,7 +21,7 @@ rule fetch_model:
         **asks(LIGHT),
     params:
         url=lambda wildcards: DOWNLOADED[wildcards.file].url,
-        checksum=checksum_of,
+        checksum=lambda wildcards: job_options.checksum(DOWNLOADED[wildcards.file]),
         instead="get a copy of it and set pretrained.source to 'file' and pretrained.path, or quantized_model.file, to that",
     shell:
         "python {input.script:q} --url {params.url:q} {params.checksum}"
@@ -52,14 +52,13 @@ rule make_pretrained:
         **asks(float_training),
         gpu=gpus_of,
     params:
-        model=flags_of("model", leave_out=("keep_in_float",)),
-        training=float_training_of,
+        model=lambda wildcards: job_options.float_model(of(wildcards)),
+        pretrained=lambda wildcards: job_options.float_weights(of(wildcards)),
         # a function of the input is no reason to run again: here these layers are only looked for
-        keep_in_float=lambda wildcards, input: flags(
-            of(wildcards).model, only=("keep_in_float",)
-        ),
-        hardware=hardware_of,
-        state=float_state_of,
+        keep_in_float=lambda wildcards, input: job_options.kept_in_float(of(wildcards)),
+        # nor is another machine, or how the state is kept
+        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
+        state=lambda wildcards, input: job_options.float_state(of(wildcards)),
         # nor is where the weights lie
         weights=lambda wildcards, input: (
             f"--weights {shlex.quote(str(WEIGHTS[wildcards.pretrained].path))}"
@@ -72,4 +71,5 @@ rule make_pretrained:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
         "exec python {input.script:q} --data {input.data} {params.weights} --seed {params.seed}"
         " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
-        " --output {params.folder} {params.model} {params.keep_in_float} {params.training} {params.state} {params.hardware} > {log} 2>&1"
+        " --output {params.folder} --model {params.model:q} {params.keep_in_float:q}"
+        " --pretrained {params.pretrained:q} {params.state:q} --hardware {params.hardware:q} > {log} 2>&1"

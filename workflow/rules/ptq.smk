@@ -25,12 +25,12 @@ rule quantise_after_training:
         **asks(calibration_by_litert),
     params:
         folder=subpath(output[0], parent=True),
-        keep_in_float=lambda wildcards: flags(
-            KEPT_IN_FLOAT[wildcards.kept].model, only=("keep_in_float",)
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            KEPT_IN_FLOAT[wildcards.kept]
         ),
     shell:
         "python {input.script:q} --float {input.model} --data {input.data}"
-        " --output {params.folder} {params.keep_in_float} > {log} 2>&1"
+        " --output {params.folder} --model {params.keep_in_float:q} > {log} 2>&1"
 
 
 use rule take_float_model as take_ptq_model with:
@@ -66,8 +66,7 @@ checkpoint choose_method:
     resources:
         **asks(validation_by_litert),
     params:
-        # narrow: what the gate alone needs must not choose again
-        flags=flags_of("accuracy", only=("max_drop", "undecided")),
+        accuracy=lambda wildcards: job_options.choice_of_method(of(wildcards)),
     shell:
         "python {input.script:q} --float {input.model} --ptq {input.ptq} --data {input.data}"
-        " {params.flags} --output {output} > {log} 2>&1"
+        " --accuracy {params.accuracy:q} --output {output} > {log} 2>&1"

@@ -24,12 +24,8 @@ rule adopt_ready_model:
     params:
         # a function of the input is no reason to run again: nor is where the model lies
         model=lambda wildcards, input: READY[wildcards.experiment].path,
-        background=lambda wildcards: (
-            "--drop-background"
-            if of(wildcards).quantized_model.drop_background
-            else ""
-        ),
+        background=lambda wildcards: job_options.background(of(wildcards)),
         folder=subpath(output[0], parent=True),
     shell:
         "python {input.script:q} --model {params.model:q} --data {input.data}"
-        " {params.background} --output {params.folder} > {log} 2>&1"
+        " --quantized-model {params.background:q} --output {params.folder} > {log} 2>&1"

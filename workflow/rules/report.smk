@@ -17,10 +17,12 @@ rule write_config:
     resources:
         **asks(LIGHT),
     params:
-        config=lambda wildcards: json.dumps(as_written(of(wildcards))),
-        compress=lambda wildcards: json.dumps(resolved(COMPRESS[wildcards.experiment])),
+        config=lambda wildcards: job_options.configuration(of(wildcards)),
+        recipe=lambda wildcards: job_options.whole_recipe(
+            COMPRESS[wildcards.experiment]
+        ),
     shell:
-        "python {input.script:q} --config {params.config:q} --compress {params.compress:q}"
+        "python {input.script:q} --config {params.config:q} --recipe {params.recipe:q}"
         " --config-yaml {output.config} --compress-yaml {output.compress} > {log} 2>&1"
 
 

@@ -20,17 +20,20 @@ rule measure_latency:
         **asks(LIGHT),
         adb=1,
     params:
-        # a function of the input is no reason to run again: nor is where the YAML lies
-        config=lambda wildcards, input: of(wildcards).compress.config,
-        overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
-        operators=operators_part,
-        keep_in_float=flags_of("model", only=("keep_in_float",)),
-        device=lambda wildcards: flags(first_device(wildcards), only=LATENCY_KEYS),
+        recipe=lambda wildcards: job_options.measured_recipe(
+            COMPRESS[wildcards.experiment]
+        ).shaping,
+        # a function of the input is no reason to run again
+        rest=lambda wildcards, input: job_options.measured_recipe(
+            COMPRESS[wildcards.experiment]
+        ).rest,
+        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
+        device=lambda wildcards: job_options.measured_device(first_device(wildcards)),
         pretrained=subpath(input.model, parent=True),
         library=subpath(input.library, parent=True),
     shell:
-        "python {input.script:q} --config {params.config:q} --overrides {params.overrides:q}"
-        " --pretrained {params.pretrained} --library {params.library} {params.device} {params.keep_in_float}"
+        "python {input.script:q} --recipe {params.rest:q} {params.recipe:q} --pretrained {params.pretrained}"
+        " --library {params.library} --device {params.device:q} --model {params.keep_in_float:q}"
         " --work work/latency/{wildcards.experiment} --output {output} > {log} 2>&1"
 
 
@@ -52,14 +55,17 @@ rule propose_candidates:
     resources:
         **asks(LIGHT),
     params:
-        # a function of the input is no reason to run again: nor is where the YAML lies
-        config=lambda wildcards, input: of(wildcards).compress.config,
-        overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
-        search=search_part(EVALUATED_ONLY, ("controllers", "pruners")),
+        recipe=lambda wildcards: job_options.proposed_recipe(
+            COMPRESS[wildcards.experiment]
+        ).shaping,
+        # a function of the input is no reason to run again
+        rest=lambda wildcards, input: job_options.proposed_recipe(
+            COMPRESS[wildcards.experiment]
+        ).rest,
         number=lambda wildcards: len(candidates_of(wildcards)),
         seed=lambda wildcards: of(wildcards).seed,
         pretrained=subpath(input.model, parent=True),
-        keep_in_float=flags_of("model", only=("keep_in_float",)),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
         latency=flag_where("latency", of="latency"),
         before=lambda wildcards, input: (
             f"--before {input.before} --outcomes {' '.join(input.outcomes)}"
@@ -67,8 +73,8 @@ rule propose_candidates:
             else ""
         ),
     shell:
-        "python {input.script:q} --config {params.config:q} --overrides {params.overrides:q}"
-        " --pretrained {params.pretrained} {params.latency} {params.keep_in_float} --seed {params.seed} --count {params.number} {params.before}"
+        "python {input.script:q} --recipe {params.rest:q} {params.recipe:q} --pretrained {params.pretrained}"
+        " {params.latency} --model {params.keep_in_float:q} --seed {params.seed} --count {params.number} {params.before}"
         " --output {output} > {log} 2>&1"
 
 
@@ -98,33 +104,30 @@ rule evaluate_candidate:
         **asks(candidate_evaluation),
         gpu=gpus_of,
     params:
-        flags=flags_of(
-            "compress",
-            leave_out=(
-                "config",
-                "overrides",
-                "export",
-                "equalize_channels",
-                *STATE_KEYS,
-            ),
-        ),
-        hardware=hardware_of,
-        state=state_of,
-        config=lambda wildcards, input: of(wildcards).compress.config,
-        overrides=lambda wildcards, input: json.dumps(of(wildcards).compress.overrides),
-        search=search_part(PROPOSED_ONLY, ("pruners",)),
+        recipe=lambda wildcards: job_options.evaluated_recipe(
+            COMPRESS[wildcards.experiment]
+        ).shaping,
+        # a function of the input is no reason to run again
+        rest=lambda wildcards, input: job_options.evaluated_recipe(
+            COMPRESS[wildcards.experiment]
+        ).rest,
+        compress=lambda wildcards: job_options.candidate_training(of(wildcards)),
+        # nor is how the state is kept, or another machine
+        state=lambda wildcards, input: job_options.training_state(of(wildcards)),
+        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
         seed=lambda wildcards: of(wildcards).seed,
         pretrained=subpath(input.model, parent=True),
-        keep_in_float=flags_of("model", only=("keep_in_float",)),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
         latency=flag_where("latency", of="latency"),
         folder=subpath(output.outcome, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
-        "exec python {input.script:q} --config {params.config:q} --overrides {params.overrides:q}"
-        " --pretrained {params.pretrained} {params.latency} {params.keep_in_float} --data {input.data} --seed {params.seed} --threads {threads}"
+        "exec python {input.script:q} --recipe {params.rest:q} {params.recipe:q} --pretrained {params.pretrained}"
+        " {params.latency} --model {params.keep_in_float:q} --data {input.data} --seed {params.seed} --threads {threads}"
         " --candidates {input.candidates} --number {wildcards.candidate}"
         " --work work/search/{wildcards.experiment}/candidate_{wildcards.candidate}"
-        " --output {params.folder} {params.flags} {params.state} {params.hardware} > {log} 2>&1"
+        " --compress {params.compress:q} {params.state:q} --hardware {params.hardware:q}"
+        " --output {params.folder} > {log} 2>&1"
 
 
 rule conclude_search:

@@ -7,34 +7,12 @@ SEARCHES = {
     if compress.search is not None
 }
 ROUND = "results/{experiment}/search/round_{round}"
-# No training of a candidate shapes, or is shaped by, what is done with the best: so neither is run again for the other.
-NOT_SEARCHED = ("start_epoch", "end_epoch")
-PROPOSED_ONLY = (
-    *("controller", "search_steps", "parallel", "init_tokens"),
-    *("min_ratio", "max_ratio", "uniform_range"),
-    *("target_flops", "target_latency"),
-)
 LATENCY_TABLE = "results/{experiment}/search/latency_table.json"
-EVALUATED_ONLY = ("retrain_epoch", "metric_name", "search_steps")
 
 
 wildcard_constraints:
     round=r"[1-9]\d*",
     candidate=r"[1-9]\d*",
-
-
-def search_part(leave_out, sections):
-    """Return a params function for what the compress YAML says of a search, as JSON, without some keys of its strategy."""
-
-    def part(wildcards):
-        compress = COMPRESS[wildcards.experiment]
-        value = resolved(compress)
-        strategy = resolved(compress.search)
-        for key in (*NOT_SEARCHED, *leave_out):
-            strategy.pop(key, None)
-        return json.dumps([strategy, *(value[section] for section in sections)])
-
-    return part
 
 
 def candidates_of(wildcards):
@@ -114,16 +92,3 @@ def first_demo_file(file):
         return f"{folder}/{file}"
 
     return path
-
-
-def operators_part(wildcards):
-    """Return what the compress YAML says of the operators that a search's networks can have, as JSON."""
-    compress = COMPRESS[wildcards.experiment]
-    searched = ("searched_params", "widths", "kernel_sizes")
-    quantised = ("weight_quantize_type", "quantizable_op_type", "skip_pattern")
-    return json.dumps(
-        [
-            {key: resolved(compress.light_nas)[key] for key in searched},
-            {key: resolved(compress.quantization)[key] for key in quantised},
-        ]
-    )

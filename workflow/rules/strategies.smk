@@ -10,23 +10,6 @@ def strategy_of(experiment):
     return compress.compressor.strategies[-1], compress.quantization
 
 
-def training_part(wildcards):
-    """Return what the compress YAML says of training, as JSON: all but where and what is exported."""
-    value = resolved(COMPRESS[wildcards.experiment])
-    for strategy in value["strategies"].values():
-        for key in [
-            k for k in strategy if k.startswith("save_") or k.endswith("_save_path")
-        ]:
-            del strategy[key]
-    return json.dumps(value)
-
-
-def export_part(wildcards):
-    """Return what the compress YAML says of the exported nodes, as JSON; the paths are in the rule's outputs."""
-    _, strategy = strategy_of(wildcards.experiment)
-    return json.dumps([strategy.save_in_nodes, strategy.save_out_nodes])
-
-
 def exported(experiment):
     """Return the folders that are exported, by kind, with `{experiment}` for the experiment's name."""
     folders = targets(strategy_of(experiment)[1], Path("results/{experiment}"))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.base.cli import entry
+from qatflow.config.sections.model import QuantizedModelSection
+from qatflow.config.sections.options import add_section
 from qatflow.optimize.ready import adopt
 
 
@@ -13,10 +15,11 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="quantised .tflite file, or folder of ours")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data: labels, preprocessing")
-    parser.add_argument("--drop-background", action="store_true", help="cut off the model's first class")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    add_section(parser, "quantized-model", QuantizedModelSection, only=("drop_background",))
     arguments = parser.parse_args(argv)
-    size = adopt(arguments.model, arguments.data, arguments.output, arguments.drop_background)
+    drop_background = arguments.quantized_model.drop_background
+    size = adopt(arguments.model, arguments.data, arguments.output, drop_background=drop_background)
     print(f"{arguments.output}/model.tflite: {size} bytes")
 
 

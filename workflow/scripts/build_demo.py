@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
-from qatflow.config.sections.flags import within
 from qatflow.device.build.build import build
 from qatflow.device.build.targets import find_target
 

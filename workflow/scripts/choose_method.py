@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qatflow.base.cli import entry
 from qatflow.config.sections.accuracy import AccuracySection
-from qatflow.config.sections.flags import add_flags, read_flags
+from qatflow.config.sections.options import add_section
 from qatflow.ptq.choose import choose_method
 
 
@@ -17,9 +17,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--ptq", type=Path, required=True, help="int8 .tflite quantised after training")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--output", type=Path, required=True, help="method.json to write")
-    add_flags(parser, AccuracySection)
+    add_section(parser, "accuracy", AccuracySection, only=("max_drop", "undecided"))
     arguments = parser.parse_args(argv)
-    section = read_flags(arguments, AccuracySection)
+    section = arguments.accuracy
     method, drop = choose_method(arguments.float_model, arguments.ptq, arguments.data, section, arguments.output)
     print(f"{drop.text('quantisation after training')}; accuracy.max_drop is {section.max_drop}: {method}")
 

@@ -1,16 +1,18 @@
-"""Train a pretrained float model for int8, as a compress YAML says; a killed run goes on where it was."""
+"""Train a pretrained float model for int8, as a recipe says; a killed run goes on where it was."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.compress.run import compress
+from qatflow.config.recipe.option import add_recipe, recipe_of
 from qatflow.config.sections.base import SEEDS
 from qatflow.config.sections.compress import CompressSection
-from qatflow.config.sections.flags import add_flags, read_flags, within
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection
+from qatflow.config.sections.options import add_section
 
 
 def main(argv: Sequence[str]) -> None:
@@ -18,28 +20,30 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
     parser.add_argument("--teacher", type=Path, help="folder of the float model that distillation follows")
-    parser.add_argument("--search", type=Path, help="best.json of the search, where the YAML has one")
+    parser.add_argument("--search", type=Path, help="best.json of the search, where the recipe has one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
-    parser.add_argument("--experiment", type=Path, required=True, help="folder that the YAML's paths are relative to")
+    parser.add_argument("--experiment", type=Path, required=True, help="folder that the recipe's paths are relative to")
     parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of everything random")
     parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--output", type=Path, required=True, help="folder to make for the trained graph")
-    add_flags(parser, ModelSection, only=("keep_in_float",))
-    add_flags(parser, CompressSection)
-    add_flags(parser, HardwareSection)
+    add_recipe(parser)
+    add_section(parser, "model", ModelSection, only=("keep_in_float",))
+    add_section(parser, "compress", CompressSection, leave_out=("config", "overrides"))
+    add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
     compress(
-        arguments.pretrained,
-        arguments.data,
-        read_flags(arguments, CompressSection),
-        arguments.experiment,
-        arguments.output,
-        arguments.seed,
-        arguments.threads,
-        arguments.keep_in_float,
-        read_flags(arguments, HardwareSection),
-        arguments.teacher,
-        arguments.search,
+        pretrained=arguments.pretrained,
+        data=arguments.data,
+        recipe=recipe_of(arguments),
+        section=arguments.compress,
+        experiment=arguments.experiment,
+        output=arguments.output,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        keep_in_float=arguments.model.keep_in_float,
+        hardware=arguments.hardware,
+        teacher=arguments.teacher,
+        search=arguments.search,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qatflow.base.cli import entry
 from qatflow.config.sections.accuracy import EvaluateSection
-from qatflow.config.sections.flags import add_flags
+from qatflow.config.sections.options import add_section
 from qatflow.evaluate.evaluate import evaluate
 
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--fake-quant", type=Path, help="what evaluate_fake_quant.py wrote of it")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--output", type=Path, required=True, help="evaluation.json to write")
-    add_flags(parser, EvaluateSection)
+    add_section(parser, "evaluate", EvaluateSection)
     arguments = parser.parse_args(argv)
     models = {
         "float": arguments.float_model,
@@ -29,7 +29,14 @@ def main(argv: Sequence[str]) -> None:
         "ready": arguments.ready,
     }
     models = {name: path for name, path in models.items() if path is not None}
-    evaluate(models, arguments.fake_quant, arguments.data, arguments.output, arguments.threads, arguments.repeats)
+    evaluate(
+        models,
+        fake_quant=arguments.fake_quant,
+        data=arguments.data,
+        output=arguments.output,
+        threads=arguments.evaluate.threads,
+        repeats=arguments.evaluate.repeats,
+    )
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
+from qatflow.config.recipe.option import add_recipe, recipe_of
 from qatflow.config.sections.base import SEEDS
 from qatflow.config.sections.compress import CompressSection
-from qatflow.config.sections.flags import add_flags, read_flags, within
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection
+from qatflow.config.sections.options import add_section
 from qatflow.search.evaluate import Evaluation, evaluate
 from qatflow.search.start import setup
 
@@ -26,14 +28,33 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--work", type=Path, required=True, help="folder for the training's state")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
-    add_flags(parser, ModelSection, only=("keep_in_float",))
-    add_flags(parser, CompressSection, leave_out=("export", "equalize_channels"))
-    add_flags(parser, HardwareSection)
+    add_recipe(parser)
+    add_section(parser, "model", ModelSection, only=("keep_in_float",))
+    not_read = ("config", "overrides", "export", "equalize_channels")
+    add_section(parser, "compress", CompressSection, leave_out=not_read)
+    add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
-    section = read_flags(arguments, CompressSection)
-    begun = setup(section, arguments.pretrained, arguments.seed, arguments.latency, arguments.keep_in_float)
-    how = Evaluation(arguments.data, section, arguments.threads, read_flags(arguments, HardwareSection))
-    evaluate(begun, arguments.candidates, arguments.number, how, arguments.work, arguments.output)
+    begun = setup(
+        recipe_of(arguments),
+        pretrained=arguments.pretrained,
+        seed=arguments.seed,
+        latency=arguments.latency,
+        keep_in_float=arguments.model.keep_in_float,
+    )
+    how = Evaluation(
+        data=arguments.data,
+        section=arguments.compress,
+        threads=arguments.threads,
+        hardware=arguments.hardware,
+    )
+    evaluate(
+        begun,
+        candidates=arguments.candidates,
+        number=arguments.number,
+        how=how,
+        work=arguments.work,
+        output=arguments.output,
+    )
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
-from qatflow.config.sections.flags import add_flags, read_flags, within
 from qatflow.config.sections.hardware import HardwareSection
+from qatflow.config.sections.options import add_section
 from qatflow.evaluate.fake_quant import evaluate_fake_quant
 
 
@@ -17,16 +18,17 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
-    add_flags(parser, HardwareSection)
+    add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
-    found = evaluate_fake_quant(
-        arguments.model,
-        arguments.data,
-        arguments.output,
-        arguments.threads,
-        read_flags(arguments, HardwareSection),
+    accuracy = evaluate_fake_quant(
+        exported=arguments.model,
+        data=arguments.data,
+        output=arguments.output,
+        threads=arguments.threads,
+        hardware=arguments.hardware,
     )
-    print(f"fake-quantised: top-1 {found.top1:.4f}, top-5 {found.top5:.4f} on {found.pictures} test pictures")
+    top1, top5 = f"top-1 {accuracy.top1:.4f}", f"top-5 {accuracy.top5:.4f}"
+    print(f"fake-quantised: {top1}, {top5} on {accuracy.pictures} test pictures")
 
 
 if __name__ == "__main__":

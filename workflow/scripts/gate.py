@@ -6,7 +6,8 @@ from pathlib import Path
 
 from qatflow.base.cli import entry
 from qatflow.config.sections.accuracy import AccuracySection
-from qatflow.config.sections.flags import add_flags, read_flags, within
+from qatflow.config.sections.model import QuantizedModelSection
+from qatflow.config.sections.options import add_section
 from qatflow.evaluate.gate import Published, gate
 
 STATES = {
@@ -23,21 +24,19 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--ptq", type=Path, help="the one quantised after training, where --int8 is a trained one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--output", type=Path, required=True, help="gate.json to write")
-    parser.add_argument(
-        "--expected-top1", type=within(float, 0, 100), help="published top-1 of the int8 model, in percent"
-    )
-    parser.add_argument(
-        "--top1-tolerance", type=within(float, 0, 100), default=0.0, help="how far below it it may be, in points"
-    )
-    add_flags(parser, AccuracySection)
+    add_section(parser, "accuracy", AccuracySection)
+    add_section(parser, "quantized-model", QuantizedModelSection, only=("expected_top1", "top1_tolerance"))
     arguments = parser.parse_args(argv)
-    section = read_flags(arguments, AccuracySection)
-    expected = arguments.expected_top1
-    published = None if expected is None else Published(expected, arguments.top1_tolerance)
-    found = gate(
-        arguments.float_model, arguments.int8, arguments.ptq, arguments.data, section, arguments.output, published
+    measured = gate(
+        float_model=arguments.float_model,
+        int8_model=arguments.int8,
+        ptq_model=arguments.ptq,
+        data=arguments.data,
+        section=arguments.accuracy,
+        output=arguments.output,
+        published=Published.of(arguments.quantized_model),
     )
-    print("\n".join([found.reason or STATES[found.outcome], *found.said]))
+    print("\n".join([measured.reason or STATES[measured.outcome], *measured.said]))
 
 
 if __name__ == "__main__":

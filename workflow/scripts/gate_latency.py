@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.base.cli import entry
-from qatflow.config.sections.flags import within
+from qatflow.config.sections.device import DeviceSection
+from qatflow.config.sections.options import add_section
 from qatflow.device.results.latency_gate import gate_latency
 
 
@@ -13,16 +14,10 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", type=Path, required=True, help="report.json of the device run")
-    parser.add_argument(
-        "--max-latency-ms", type=_limit, required=True, help="longest median time of a picture in ms, or none"
-    )
     parser.add_argument("--output", type=Path, required=True, help="latency_gate.json to write")
+    add_section(parser, "device", DeviceSection, only=("max_latency_ms",))
     arguments = parser.parse_args(argv)
-    print(gate_latency(arguments.report, arguments.max_latency_ms, arguments.output))
-
-
-def _limit(text: str) -> float | None:
-    return None if text == "none" else within(float, 0)(text)
+    print(gate_latency(arguments.report, arguments.device.max_latency_ms, arguments.output))
 
 
 if __name__ == "__main__":

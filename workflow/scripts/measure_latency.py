@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
+from qatflow.config.recipe.option import add_recipe, recipe_of
 from qatflow.config.sections.base import SEEDS
-from qatflow.config.sections.compress import CompressSection
 from qatflow.config.sections.device import LATENCY_KEYS, DeviceSection
-from qatflow.config.sections.flags import add_flags, read_flags, within
 from qatflow.config.sections.model import ModelSection
-from qatflow.device.interface import DeviceSettings
+from qatflow.config.sections.options import add_section
 from qatflow.device.run.operator_latency import LatencySettings, measure
 from qatflow.search.operators import operators_of
 from qatflow.search.start import setup
@@ -25,21 +25,18 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--library", type=Path, required=True, help="the built demo, inference_lite_lib.<target>")
     parser.add_argument("--work", type=Path, required=True, help="folder that keeps what is measured")
     parser.add_argument("--output", type=Path, required=True, help="latency_table.json to write")
-    add_flags(parser, ModelSection, only=("keep_in_float",))
-    add_flags(parser, CompressSection, only=("config", "overrides"))
-    add_flags(parser, DeviceSection, only=LATENCY_KEYS)
+    add_recipe(parser)
+    add_section(parser, "model", ModelSection, only=("keep_in_float",))
+    add_section(parser, "device", DeviceSection, only=LATENCY_KEYS)
     arguments = parser.parse_args(argv)
-    compress, device = read_flags(arguments, CompressSection), read_flags(arguments, DeviceSection)
-    begun = setup(compress, arguments.pretrained, arguments.seed, keep_in_float=arguments.keep_in_float)
-    settings = LatencySettings(
-        DeviceSettings(device.type, device.name, device.serial, device.cpu, device.keep, device.target),
-        "instructions" if device.type == "emulator" else "ms",
-        device.threads[0],
-        device.warmup,
-        device.repeats,
+    begun = setup(
+        recipe_of(arguments),
+        pretrained=arguments.pretrained,
+        seed=arguments.seed,
+        keep_in_float=arguments.model.keep_in_float,
     )
-    operators = operators_of(begun)
-    write_table(arguments.output, measure(settings, operators, arguments.library, arguments.work))
+    settings, operators = LatencySettings.of(arguments.device), operators_of(begun)
+    write_table(arguments.output, measure(settings, operators, library=arguments.library, state=arguments.work))
 
 
 if __name__ == "__main__":

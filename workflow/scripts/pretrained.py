@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.config.sections.base import SEEDS
-from qatflow.config.sections.flags import add_flags, read_flags, within
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection
-from qatflow.config.sections.pretrained import FloatTrainingSection
+from qatflow.config.sections.options import add_section
+from qatflow.config.sections.pretrained import PretrainedSection
 from qatflow.pretrained.prepare import Source, prepare
 
 
@@ -17,39 +18,30 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
-    parser.add_argument("--weights", type=Path, help="file or SavedModel folder to read the weights from")
-    parser.add_argument("--own-weights", action="store_true", help="take the weights that the model's file has")
-    parser.add_argument("--train", action="store_true", help="train the weights on the data")
     parser.add_argument(
-        "--expected-top1", type=within(float, 0, 100), help="published top-1 of the weights, in percent"
-    )
-    parser.add_argument(
-        "--top1-tolerance", type=within(float, 0, 100), default=0.0, help="how far below it they may be, in points"
+        "--weights",
+        type=Path,
+        help="file or SavedModel folder to read the weights from, unless source is train or model",
     )
     parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of everything random")
     parser.add_argument("--threads", type=within(int, 1), default=2, help="threads TensorFlow uses")
     parser.add_argument("--work", type=Path, required=True, help="folder of the training's state")
     parser.add_argument("--output", type=Path, required=True, help="the folder to make")
-    add_flags(parser, ModelSection)
-    add_flags(parser, FloatTrainingSection)
-    add_flags(parser, HardwareSection)
+    add_section(parser, "model", ModelSection)
+    read = ("source", "fine_tune", "expected_top1", "top1_tolerance", "train")
+    add_section(parser, "pretrained", PretrainedSection, only=read)
+    add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
     prepare(
-        Source(
-            arguments.weights,
-            arguments.own_weights,
-            arguments.train,
-            arguments.expected_top1,
-            arguments.top1_tolerance,
-        ),
-        read_flags(arguments, ModelSection),
-        read_flags(arguments, FloatTrainingSection),
-        arguments.data,
-        arguments.output,
-        arguments.work,
-        arguments.seed,
-        arguments.threads,
-        read_flags(arguments, HardwareSection),
+        source=Source.of(arguments.pretrained, arguments.weights),
+        model=arguments.model,
+        training=arguments.pretrained.train,
+        data=arguments.data,
+        output=arguments.output,
+        work=arguments.work,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        hardware=arguments.hardware,
     )
 
 

@@ -4,11 +4,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
+from qatflow.config.recipe.option import add_recipe, recipe_of
 from qatflow.config.sections.base import SEEDS
-from qatflow.config.sections.compress import CompressSection
-from qatflow.config.sections.flags import add_flags, read_flags, within
 from qatflow.config.sections.model import ModelSection
+from qatflow.config.sections.options import add_section
 from qatflow.search.propose import propose
 from qatflow.search.start import setup
 
@@ -23,12 +24,23 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--before", type=Path, help="candidates.json of the round before; none: this is the first")
     parser.add_argument("--outcomes", type=Path, nargs="+", default=[], help="outcome.json of each of its candidates")
     parser.add_argument("--output", type=Path, required=True, help="candidates.json to write")
-    add_flags(parser, ModelSection, only=("keep_in_float",))
-    add_flags(parser, CompressSection, only=("config", "overrides"))
+    add_recipe(parser)
+    add_section(parser, "model", ModelSection, only=("keep_in_float",))
     arguments = parser.parse_args(argv)
-    compress = read_flags(arguments, CompressSection)
-    begun = setup(compress, arguments.pretrained, arguments.seed, arguments.latency, arguments.keep_in_float)
-    propose(begun, arguments.count, arguments.before, arguments.outcomes, arguments.output)
+    begun = setup(
+        recipe_of(arguments),
+        pretrained=arguments.pretrained,
+        seed=arguments.seed,
+        latency=arguments.latency,
+        keep_in_float=arguments.model.keep_in_float,
+    )
+    propose(
+        begun,
+        count=arguments.count,
+        before=arguments.before,
+        outcomes=arguments.outcomes,
+        output=arguments.output,
+    )
 
 
 if __name__ == "__main__":

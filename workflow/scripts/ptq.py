@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.base.cli import entry
-from qatflow.config.sections.flags import add_flags
 from qatflow.config.sections.model import ModelSection
+from qatflow.config.sections.options import add_section
 from qatflow.ptq.run import quantise_after_training
 
 
@@ -16,9 +16,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
-    add_flags(parser, ModelSection, only=("keep_in_float",))
+    add_section(parser, "model", ModelSection, only=("keep_in_float",))
     arguments = parser.parse_args(argv)
-    size = quantise_after_training(arguments.float_model, arguments.data, arguments.output, arguments.keep_in_float)
+    size = quantise_after_training(
+        arguments.float_model, arguments.data, arguments.output, keep_in_float=arguments.model.keep_in_float
+    )
     print(f"{arguments.output}/model.tflite: {size} bytes")
 
 

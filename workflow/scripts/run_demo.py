@@ -6,8 +6,7 @@ from pathlib import Path
 
 from qatflow.base.cli import entry
 from qatflow.config.sections.device import BUILD_KEYS, DeviceSection
-from qatflow.config.sections.flags import add_flags, read_flags
-from qatflow.device.interface import DeviceSettings
+from qatflow.config.sections.options import add_section
 from qatflow.device.run.run import RunSettings, run_demo
 
 
@@ -19,20 +18,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--library", type=Path, required=True, help="the built demo, inference_lite_lib.<target>")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of the data set")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of output.txt and report.json")
-    add_flags(parser, DeviceSection, leave_out=("max_latency_ms", *BUILD_KEYS))  # other programs have them
+    # other programs have what is left out
+    add_section(parser, "device", DeviceSection, leave_out=("max_latency_ms", *BUILD_KEYS))
     arguments = parser.parse_args(argv)
-    section = read_flags(arguments, DeviceSection)
-    settings = RunSettings(
-        device=DeviceSettings(section.type, section.name, section.serial, section.cpu, section.keep, section.target),
-        pictures=section.pictures,
-        tolerance=section.tolerance,
-        threads=tuple(section.threads),
-        warmup=section.warmup,
-        repeats=section.repeats,
-        count_instructions=section.count_instructions,
-    )
     text = run_demo(
-        settings,
+        RunSettings.of(arguments.device),
         int8_dir=arguments.model_dir,
         float_dir=arguments.float_dir,
         library=arguments.library,

@@ -7,12 +7,11 @@ from qatflow.base import provenance
 from qatflow.base.code_digest import code_digest
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256, whole_folder
-from qatflow.base.places import configured
 from qatflow.base.sums import write_sealed
 from qatflow.base.work_folder import work_folder
 from qatflow.compress.compressor import Compressor
-from qatflow.config.read_recipe import load_compress
 from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.compress import CompressSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import read_manifest
@@ -29,6 +28,7 @@ CHECKPOINTS = "checkpoints"  # used where the YAML names no checkpoint_path: a l
 def compress(
     pretrained: Path,
     data: Path,
+    recipe: CompressConfig,
     section: CompressSection,
     experiment: Path,
     output: Path,
@@ -44,8 +44,9 @@ def compress(
     Args:
         pretrained: folder with the float graph.
         data: manifest.json of the prepared pictures.
-        section: the configuration's compress section; `section.config` is the compress YAML.
-        experiment: folder of the experiment, to which the YAML's checkpoint_path is relative.
+        recipe: the compress YAML, resolved.
+        section: the configuration's compress section; which YAML it names is not read.
+        experiment: folder of the experiment, to which the recipe's checkpoint_path is relative.
         output: folder to write: model, weights, history.csv, manifest.json (which says what pruning has
             made, layer by layer).
         seed: of everything random.
@@ -60,17 +61,16 @@ def compress(
             named there, all such layers are listed; or no int8 model of it could run. Or fewer GPUs are there than are
             asked for, or memory does not suffice.
     """
-    config = load_compress(configured(section.config), section.overrides)
     graph, manifest = load(pretrained), read_manifest(data)
     follows = None if teacher is None else load(teacher)
-    begins = None if config.compressor.init_model is None else Path(config.compressor.init_model)
+    begins = None if recipe.compressor.init_model is None else Path(recipe.compressor.init_model)
     if begins is not None:
         follows, graph = follows or graph, initial_graph(begins, graph)
-    network = _network(config, search)
+    network = _network(recipe, search)
     if network is not None:
         follows, graph = follows or graph, load(network)
     ratios = None if search is None or network is not None else searched_ratios(search)
-    compressor = Compressor(graph, manifest, section, config, seed, tuple(keep_in_float), follows, ratios)
+    compressor = Compressor(graph, manifest, section, recipe, seed, tuple(keep_in_float), follows, ratios)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
     compressor.try_lowering()
@@ -82,17 +82,13 @@ def compress(
         **({} if network is None else {"network": sha256(network / "weights")}),
         "code": code_digest("qatflow.compress.compressor"),
     }
-    with work_folder(experiment / (config.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
+    with work_folder(experiment / (recipe.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
         compressed = compressor.run(folder, experiment)
         folders = [pretrained, *filter(None, [teacher, begins, network])]
-        inputs = [
-            data,
-            *(folder / name for folder in folders for name in ("model", "weights")),
-            configured(section.config),
-        ]
+        inputs = [data, *(folder / name for folder in folders for name in ("model", "weights"))]
         inputs += [] if search is None else [search]
-        settings = {**section.model_dump(), "yaml": config.model_dump(by_alias=True)}
+        settings = {**section.model_dump(exclude={"config", "overrides"}), "recipe": resolved(recipe)}
         made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
         with whole_folder(output) as temporary:
@@ -102,9 +98,9 @@ def compress(
             write_sealed(temporary / "manifest.json", about, files=("model", "weights", "history.csv"))
 
 
-def _network(config: CompressConfig, search: Path | None) -> Path | None:
+def _network(recipe: CompressConfig, search: Path | None) -> Path | None:
     """Return the folder of the network that LightNASStrategy has found; None where the YAML has no such search."""
-    if config.light_nas is None:
+    if recipe.light_nas is None:
         return None
     if search is None:
         raise UserError("LightNASStrategy: no search was made; give compress.py its best.json (--search)")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from qatflow.base.errors import UserError
+from qatflow.config.sections.device import DeviceSection
 
 
 class DeviceError(UserError):
@@ -31,6 +32,18 @@ class DeviceSettings:
     cpu: str = "cortex-a76"
     keep: bool = False
     target: str = "android.armv8"
+
+    @staticmethod
+    def of(section: DeviceSection) -> "DeviceSettings":
+        """Return the settings that the configuration's section of a device says."""
+        return DeviceSettings(
+            type=section.type,
+            name=section.name,
+            serial=section.serial,
+            cpu=section.cpu,
+            keep=section.keep,
+            target=section.target,
+        )
 
 
 @dataclass(frozen=True)

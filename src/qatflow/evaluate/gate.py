@@ -10,6 +10,7 @@ from qatflow.base import provenance
 from qatflow.base.metrics import Accuracy, Drop, Verdict, accuracy, more_pictures, paired_drop, verdict
 from qatflow.base.sums import write_sealed
 from qatflow.config.sections.accuracy import AccuracySection
+from qatflow.config.sections.model import QuantizedModelSection
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import tensors
 from qatflow.tflite.run import Model
@@ -95,6 +96,11 @@ class Published:
 
     top1: float
     tolerance: float
+
+    @staticmethod
+    def of(section: QuantizedModelSection) -> "Published | None":
+        """Return the figure that the configuration's section of a quantised model names; None where it names none."""
+        return None if section.expected_top1 is None else Published(section.expected_top1, section.top1_tolerance)
 
 
 def gate(

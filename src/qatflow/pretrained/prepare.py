@@ -8,12 +8,13 @@ import numpy as np
 
 from qatflow.base import provenance
 from qatflow.base.code_digest import code_digest
+from qatflow.base.errors import UserError
 from qatflow.base.files import sha256, whole_folder
 from qatflow.base.sums import write_sealed
 from qatflow.base.work_folder import work_folder
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection
-from qatflow.config.sections.pretrained import FloatTrainingSection
+from qatflow.config.sections.pretrained import FloatTrainingSection, PretrainedSection
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import BatchNorm
@@ -42,6 +43,31 @@ class Source:
     train: bool
     expected_top1: float | None = None
     tolerance: float = 0.0
+
+    @staticmethod
+    def of(section: PretrainedSection, weights: Path | None) -> "Source":
+        """Return the source that the configuration's section says.
+
+        Args:
+            section: pretrained.
+            weights: the file, or SavedModel folder, where the section's source is one.
+
+        Raises:
+            UserError: there is no file though the source is one, or there is one though it is not.
+        """
+        from_file = section.source not in ("train", "model")
+        if from_file != (weights is not None):
+            raise UserError(
+                f"pretrained.source is {section.source}, and {'no file' if weights is None else weights} was given:"
+                f" {'name the file (--weights)' if from_file else 'leave it out, or set the source to file'}"
+            )
+        return Source(
+            weights=weights,
+            own=section.source == "model",
+            train=section.source == "train" or section.fine_tune,
+            expected_top1=section.expected_top1,
+            tolerance=section.top1_tolerance,
+        )
 
 
 def prepare(

@@ -18,7 +18,6 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         action=SectionOption,
         section=CompressConfig,
-        keys=list(CompressConfig.model_fields),
         help=f"the resolved compress YAML as JSON, as `python -m {READER} FILE` prints it; of several mappings later "
         "ones go over earlier ones",
     )

@@ -60,10 +60,15 @@ class SectionOption(argparse.Action):
     """The action of an option that takes a section as JSON, in one part or several."""
 
     def __init__(
-        self, option_strings: Sequence[str], dest: str, section: type[Section], keys: Collection[str], **more: Any
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        section: type[Section],
+        keys: Collection[str] | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(option_strings, dest, nargs="+", metavar="JSON", **more)
-        self._section, self._keys = section, keys
+        self._section, self._keys = section, section.model_fields if keys is None else keys
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, parts: Any, option: str | None = None

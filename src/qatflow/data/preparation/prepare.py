@@ -16,6 +16,8 @@ from qatflow.base.code_digest import code_digest
 from qatflow.base.errors import UserError
 from qatflow.base.files import replace_folder, sha256, write_json, write_text
 from qatflow.base.work_folder import work_folder
+from qatflow.config.sections.base import resolved
+from qatflow.config.sections.data import DataSection
 from qatflow.data.manifest import FILE as MANIFEST
 from qatflow.data.manifest import File, Manifest, SplitFiles
 from qatflow.data.preparation.first_look import look
@@ -62,6 +64,29 @@ class Settings:
     preprocessing: Preprocessing
     test_from: Split = "train"
     convert: bool = True
+
+    @staticmethod
+    def of(section: DataSection, seed: int) -> "Settings":
+        """Return the settings that the configuration's section of the data says.
+
+        Args:
+            section: data.
+            seed: that holds; the section's own may be null.
+        """
+        return Settings(
+            name=section.name,
+            source=section.source,
+            path=None if section.path is None else Path(section.path),
+            validation=section.validation,
+            test=section.test,
+            calibration=section.calibration,
+            shards=section.shards,
+            max_rejected=section.max_rejected,
+            seed=seed,
+            preprocessing=Preprocessing.from_json(resolved(section.preprocessing)),
+            test_from=section.test_from,
+            convert=section.convert,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain JSON form."""

@@ -9,6 +9,7 @@ from qatflow.base import provenance
 from qatflow.base.errors import UserError
 from qatflow.base.files import read_json, sha256, write_json
 from qatflow.base.work_folder import work_folder
+from qatflow.config.sections.device import DeviceSection
 from qatflow.device.build.bundle import Bundle, open_bundle
 from qatflow.device.interface import Device, DeviceSettings
 from qatflow.device.results.warnings import held_back
@@ -43,6 +44,17 @@ class LatencySettings:
     threads: int
     warmup: int
     repeats: int
+
+    @staticmethod
+    def of(section: DeviceSection) -> "LatencySettings":
+        """Return the settings for a device: an emulator counts instructions, since its times mean nothing."""
+        return LatencySettings(
+            device=DeviceSettings.of(section),
+            unit="instructions" if section.type == "emulator" else "ms",
+            threads=section.threads[0],
+            warmup=section.warmup,
+            repeats=section.repeats,
+        )
 
 
 def measure(settings: LatencySettings, operators: Mapping[str, bytes], library: Path, state: Path) -> LatencyTable:

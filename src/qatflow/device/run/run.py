@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qatflow.base import provenance
 from qatflow.base.files import sha256, write_text
+from qatflow.config.sections.device import DeviceSection
 from qatflow.device.build.bundle import Bundle, open_bundle
 from qatflow.device.interface import Device, DeviceSettings
 from qatflow.device.results.report import (
@@ -54,6 +55,19 @@ class RunSettings:
     warmup: int
     repeats: int
     count_instructions: bool = True
+
+    @staticmethod
+    def of(section: DeviceSection) -> "RunSettings":
+        """Return the settings that the configuration's section of a device says."""
+        return RunSettings(
+            device=DeviceSettings.of(section),
+            pictures=section.pictures,
+            tolerance=section.tolerance,
+            threads=tuple(section.threads),
+            warmup=section.warmup,
+            repeats=section.repeats,
+            count_instructions=section.count_instructions,
+        )
 
 
 def run_demo(

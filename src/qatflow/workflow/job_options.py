@@ -1,0 +1,281 @@
+"""What the rules hand to their programs: each section, and the recipe, as the JSON of its option.
+
+A section, or the recipe, may come in two parts, which its option merges. A change of the first, a plain parameter of
+the rule, is a reason to run the job again. The second is what changes no result, or only that of other jobs: the rule
+makes it a function of the job's input, which Snakemake takes for no reason.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qatflow.config.named_files import NamedFile
+from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.base import STATE_KEYS, resolved
+from qatflow.config.sections.config import Config
+from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS, DeviceSection
+from qatflow.config.sections.options import as_json, text_of
+from qatflow.config.written import as_written
+
+RECIPE_KEYS = ("config", "overrides")
+"""Keys of the section `compress` that say which recipe is meant; jobs have the recipe itself."""
+NOT_OF_CANDIDATES = ("export", "equalize_channels")
+"""Keys of the section `compress` that the training of a search's candidate does not read."""
+NOT_SEARCHED = ("start_epoch", "end_epoch")
+"""Keys of a strategy that searches which only the training with the best candidate reads."""
+PROPOSED_ONLY = (
+    *("controller", "search_steps", "parallel", "init_tokens"),
+    *("min_ratio", "max_ratio", "uniform_range"),
+    *("target_flops", "target_latency"),
+)
+"""Its keys that say which candidates there are, and nothing of how one is evaluated."""
+EVALUATED_ONLY = ("retrain_epoch", "metric_name", "search_steps")
+"""Its keys that say how a candidate is evaluated or how many there are, and nothing of which the next one is."""
+SEARCHED_OPERATORS = ("searched_params", "widths", "kernel_sizes")
+"""Its keys that say which operators the candidates can have."""
+QUANTISED_OPERATORS = ("weight_quantize_type", "quantizable_op_type", "skip_pattern")
+"""Keys of the quantisation strategy that say which of these are int8, and in which form."""
+SAVED_NODES = ("save_in_nodes", "save_out_nodes")
+
+
+# Sections
+
+
+def data(config: Config) -> str:
+    """Return the option `--data` of the preparation; the seed has an option of its own."""
+    return as_json(config.data, leave_out=("seed",))
+
+
+def float_model(config: Config) -> str:
+    """Return the option `--model` of the float model; which layers stay in float later shapes nothing there."""
+    return as_json(config.model, leave_out=("keep_in_float",))
+
+
+def kept_in_float(config: Config) -> str:
+    """Return the option `--model` of jobs that only need to know which layers stay in float."""
+    return as_json(config.model, only=("keep_in_float",))
+
+
+def float_weights(config: Config) -> str:
+    """Return the option `--pretrained`: where the weights come from, what they must reach, and how they are trained.
+
+    What holds only for a training, or only for a published figure, is left out where there is none. A file is a file
+    by then, wherever it was downloaded from.
+    """
+    section = config.pretrained
+    source = section.source if section.source in ("train", "model") else "file"
+    values: dict[str, Any] = {"source": source, "fine_tune": section.fine_tune}
+    values |= _published(section.expected_top1, section.top1_tolerance)
+    if section.source == "train" or section.fine_tune:
+        values["train"] = {key: value for key, value in resolved(section.train).items() if key not in STATE_KEYS}
+    return text_of(values)
+
+
+def float_state(config: Config) -> str:
+    """Return the other part of `--pretrained`: how the state of the training is kept."""
+    train = resolved(config.pretrained.train)
+    return text_of({"train": {key: value for key, value in train.items() if key in STATE_KEYS}})
+
+
+def training(config: Config) -> str:
+    """Return the option `--compress` of training for int8."""
+    return as_json(config.compress, leave_out=(*RECIPE_KEYS, *STATE_KEYS))
+
+
+def candidate_training(config: Config) -> str:
+    """Return the option `--compress` of the training of a search's candidate."""
+    return as_json(config.compress, leave_out=(*RECIPE_KEYS, *NOT_OF_CANDIDATES, *STATE_KEYS))
+
+
+def training_state(config: Config) -> str:
+    """Return the other part of `--compress`: how the state of a training is kept."""
+    return as_json(config.compress, only=STATE_KEYS)
+
+
+def hardware(config: Config) -> str:
+    """Return the option `--hardware`."""
+    return as_json(config.hardware)
+
+
+def accuracy(config: Config) -> str:
+    """Return the option `--accuracy` of the gate."""
+    return as_json(config.accuracy)
+
+
+def choice_of_method(config: Config) -> str:
+    """Return the option `--accuracy` of the choice of a method: what the gate alone needs must not choose again."""
+    return as_json(config.accuracy, only=("max_drop", "undecided"))
+
+
+def published(config: Config) -> str:
+    """Return the option `--quantized-model` of the gate: the figure that a model which came quantised is held to."""
+    section = config.quantized_model
+    return text_of(_published(section.expected_top1, section.top1_tolerance) if section.given else {})
+
+
+def background(config: Config) -> str:
+    """Return the option `--quantized-model` of taking such a model over: whether its first class is cut off."""
+    return as_json(config.quantized_model, only=("drop_background",))
+
+
+def evaluation(config: Config) -> str:
+    """Return the option `--evaluate`."""
+    return as_json(config.evaluate)
+
+
+def device(section: DeviceSection) -> str:
+    """Return the option `--device` of a run: the demo is built already, and the latency gate has its limit."""
+    return as_json(section, leave_out=("max_latency_ms", *BUILD_KEYS))
+
+
+def measured_device(section: DeviceSection) -> str:
+    """Return the option `--device` of measuring operators."""
+    return as_json(section, only=LATENCY_KEYS)
+
+
+def latency_limit(section: DeviceSection) -> str:
+    """Return the option `--device` of the latency gate."""
+    return as_json(section, only=("max_latency_ms",))
+
+
+def configuration(config: Config) -> str:
+    """Return the option `--config` of writing the configuration beside the results: given back, it is the same run."""
+    return text_of(as_written(config))
+
+
+def whole_recipe(recipe: CompressConfig) -> str:
+    """Return the option `--recipe` of writing the whole recipe there."""
+    return as_json(recipe)
+
+
+def _published(top1: float | None, tolerance: float) -> dict[str, Any]:
+    return {} if top1 is None else {"expected_top1": top1, "top1_tolerance": tolerance}
+
+
+# The recipe
+
+
+@dataclass(frozen=True)
+class RecipeParts:
+    """The option `--recipe`: `--recipe REST SHAPING`, in this order, so that strategies keep theirs.
+
+    Attributes:
+        shaping: what shapes the job's result; the rule runs it again where this changes.
+        rest: all else.
+    """
+
+    shaping: str
+    rest: str
+
+
+Shapes = Callable[[Sequence[str]], bool]
+"""Whether the value behind these keys shapes a job's result."""
+
+
+def trained_recipe(recipe: CompressConfig) -> RecipeParts:
+    """Return the recipe of training for int8: where and what is exported of its result shapes nothing there."""
+    return _parts(recipe, lambda keys: not (keys[0] == "strategies" and _is_of_export(keys[-1])))
+
+
+def exported_recipe(recipe: CompressConfig) -> RecipeParts:
+    """Return the recipe of an export: which nodes it has. Its paths are the rule's outputs."""
+    return _parts(recipe, _of_strategy(_name(recipe, recipe.quantization), SAVED_NODES))
+
+
+def proposed_recipe(recipe: CompressConfig) -> RecipeParts:
+    """Return the recipe of proposing a search's candidates: the space, the controller and the limits."""
+    searched = _of_search(recipe, but=(*NOT_SEARCHED, *EVALUATED_ONLY))
+    return _parts(recipe, lambda keys: searched(keys) or keys[0] in ("controllers", "pruners"))
+
+
+def evaluated_recipe(recipe: CompressConfig) -> RecipeParts:
+    """Return the recipe of evaluating one of them: the space, and how long it is trained."""
+    searched = _of_search(recipe, but=(*NOT_SEARCHED, *PROPOSED_ONLY))
+    return _parts(recipe, lambda keys: searched(keys) or keys[0] == "pruners")
+
+
+def measured_recipe(recipe: CompressConfig) -> RecipeParts:
+    """Return the recipe of measuring the operators that a search's networks can have."""
+    searched = _of_strategy(_name(recipe, recipe.light_nas), SEARCHED_OPERATORS)
+    quantised = _of_strategy(_name(recipe, recipe.quantization), QUANTISED_OPERATORS)
+    return _parts(recipe, lambda keys: searched(keys) or quantised(keys))
+
+
+def _is_of_export(key: str) -> bool:
+    return key.startswith("save_") or key.endswith("_save_path")
+
+
+def _name(recipe: CompressConfig, strategy: object) -> str:
+    return next(name for name, one in recipe.strategies.items() if one is strategy)
+
+
+def _of_strategy(name: str, keys: Iterable[str]) -> Shapes:
+    wanted = {("strategies", name, key) for key in keys}
+    return lambda way: tuple(way) in wanted
+
+
+def _of_search(recipe: CompressConfig, but: Iterable[str]) -> Shapes:
+    """Return what tells the keys of the strategy that searches, without some."""
+    above, left_out = ["strategies", _name(recipe, recipe.search)], set(but)
+    return lambda way: [*way[:2]] == above and way[2] not in left_out
+
+
+def _parts(recipe: CompressConfig, shapes: Shapes) -> RecipeParts:
+    shaping, rest = _divided(resolved(recipe), shapes, ())
+    return RecipeParts(text_of(shaping), text_of(rest))
+
+
+def _divided(
+    values: Mapping[str, Any], shapes: Shapes, above: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values that shape, and the others; the others have every mapping, so that order is kept."""
+    shaping: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for key, value in values.items():
+        keys = (*above, key)
+        if isinstance(value, dict):
+            inner, rest[key] = _divided(value, shapes, keys)
+            shaping |= {key: inner} if inner else {}
+        else:
+            (shaping if shapes(keys) else rest)[key] = value
+    return shaping, rest
+
+
+# Options that are not of a section
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An experiment of a comparison.
+
+    Attributes:
+        name: of the experiment.
+        shipped: which of its models goes to the device.
+        devices: those that it has run on; empty where its gate is closed.
+        training: the benchmark file of its training; None where nothing was trained.
+    """
+
+    name: str
+    shipped: str
+    devices: Sequence[str]
+    training: str | None
+
+
+def compared(experiments: Iterable[Compared]) -> str:
+    """Return the options that name each experiment, its devices and how long it trained."""
+    return " ".join(
+        shlex.join(
+            [
+                *("--experiment", f"results/{one.name}", f"shipped={one.shipped}"),
+                *([f"devices={','.join(one.devices)}"] if one.devices else []),
+                *([] if one.training is None else [f"training={one.training}"]),
+            ]
+        )
+        for one in experiments
+    )
+
+
+def checksum(file: NamedFile) -> str:
+    """Return the option for the checksum that a downloaded file must have: an MD5 where nothing better is published."""
+    return f"--md5 {file.md5}" if file.md5 else f"--sha256 {file.sha256}"
