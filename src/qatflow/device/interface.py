@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from qatflow.base.errors import UserError
-from qatflow.config.sections.device import DeviceSection
+
+if TYPE_CHECKING:  # what only builds or fetches has no section among its inputs
+    from qatflow.config.sections.device import DeviceSection
 
 
 class DeviceError(UserError):
@@ -34,7 +36,7 @@ class DeviceSettings:
     target: str = "android.armv8"
 
     @staticmethod
-    def of(section: DeviceSection) -> "DeviceSettings":
+    def of(section: "DeviceSection") -> "DeviceSettings":
         """Return the settings that the configuration's section of a device says."""
         return DeviceSettings(
             type=section.type,
