@@ -17,8 +17,8 @@ from qatflow.data.pipeline import training_data
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import BatchNorm, Input
 from qatflow.training.loss import cross_entropy
-from qatflow.training.schedule import WarmupCosine
 from qatflow.training.settings import TrainingSettings
+from qatflow.training.step import WarmupCosine
 
 
 def quantised_mobilenet(graph: Graph, model: ModelSection, freeze_batch_norm: bool = False) -> Any:

@@ -248,8 +248,8 @@ def test_momentum_stays_where_shapes_do_and_begins_at_zero_where_not(digits, lea
     class Watch(Strategy):
         def on_epoch_begin(self, trainer):
             if trainer.epoch == 1:
-                seen.append({name: v.numpy().copy() for name, v in trainer._momentum().items()})
-                steps.append(int(trainer._optimizer.iterations))
+                seen.append({name: v.numpy().copy() for name, v in trainer._training_step._momentum().items()})
+                steps.append(int(trainer._training_step._optimizer.iterations))
 
     section = UniformPruneStrategySection.model_validate({**UNIFORM, "pruned_params": "conv2d_3/", "target_ratio": 0.1})
     prune = UniformPruneStrategy(section, StructurePrunerSection.model_validate({"class": "StructurePruner"}))

@@ -11,7 +11,7 @@ from qatflow.graph.store import load, save
 from qatflow.training.history import EpochFigures
 from qatflow.training.loop import Trainer
 from qatflow.training.settings import TrainingSettings
-from qatflow.training.strategy import Strategy
+from qatflow.training.strategy import Strategy, TrainingRun
 
 START = -1
 """Stands for the state before the first epoch."""
@@ -74,7 +74,7 @@ class KeepBest(Strategy):
         self._trained, self._complete = trained, complete
         self._start_loss: float | None = None
 
-    def on_compression_begin(self, trainer: Trainer) -> None:
+    def on_compression_begin(self, trainer: TrainingRun) -> None:
         """Evaluate the weights as they came, and store them if they count."""
         if not self._trained or (trainer.epoch, trainer.step) != (0, 0):
             return
@@ -84,7 +84,7 @@ class KeepBest(Strategy):
             self.top1 = top1
             save(trainer.float_graph(), _folder(trainer.folder))
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: TrainingRun) -> None:
         """Store the graph if this epoch is the best so far."""
         figures = trainer.history[-1]
         if trainer.epoch == 0 and figures.validation_loss is not None:
@@ -106,7 +106,7 @@ class KeepBest(Strategy):
         """Return the best graph of the run in `folder`."""
         return load(_folder(folder))
 
-    def _warn_of_ruin(self, loss: float, trainer: Trainer) -> None:
+    def _warn_of_ruin(self, loss: float, trainer: TrainingRun) -> None:
         if self._start_loss is None or loss <= FAR_ABOVE * self._start_loss:
             return
         settings = trainer.settings

@@ -18,7 +18,7 @@ from qatflow.training.history import EpochFigures
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a run is.
 
     Attributes:
@@ -34,7 +34,7 @@ class Progress:
     notes: Mapping[str, Any] | None = None
 
 
-def save(folder: Path, variables: Sequence[Any], progress: Progress, keep: int) -> Path:
+def save(folder: Path, variables: Sequence[Any], progress: TrainingProgress, keep: int) -> Path:
     """Write a checkpoint and remove all but the `keep` newest.
 
     Args:
@@ -58,10 +58,10 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
-def newest(folder: Path) -> tuple[Progress, list[np.ndarray]]:
+def newest(folder: Path) -> tuple[TrainingProgress, list[np.ndarray]]:
     """Return how far the newest whole checkpoint is, and the values of its variables.
 
-    `Progress()` and none at the very start. A damaged checkpoint is passed over, and said.
+    `TrainingProgress()` and none at the very start. A damaged checkpoint is passed over, and said.
     """
     for path in reversed(checkpoints(folder)):
         try:
@@ -72,5 +72,5 @@ def newest(folder: Path) -> tuple[Progress, list[np.ndarray]]:
             print(f"{path}: damaged ({error}); going back to the one before", flush=True)
             continue
         history = tuple(EpochFigures(**figures) for figures in saved.pop("history"))
-        return Progress(**saved, history=history), values
-    return Progress(), []
+        return TrainingProgress(**saved, history=history), values
+    return TrainingProgress(), []

@@ -6,8 +6,7 @@ from qatflow.compress.quantizers.clustered import Clusters
 from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.graph.graph import Graph
 from qatflow.graph.kernels import matching_kernels
-from qatflow.training.loop import Trainer
-from qatflow.training.strategy import Strategy
+from qatflow.training.strategy import Strategy, TrainingRun
 
 CLUSTERED = "clustered"
 """The phase in which kernels are clustered, and not yet quantised."""
@@ -34,12 +33,12 @@ class ClusteringStrategy(Strategy):
         self._prepared = prepared
         matching_kernels(graph, self.section.clustered_params, "clustered_params")
 
-    def on_compression_begin(self, trainer: Trainer) -> None:
+    def on_compression_begin(self, trainer: TrainingRun) -> None:
         """Cluster at once where the restored state is past the first clustered step."""
         if (trainer.epoch, trainer.step) > (self.section.start_epoch, 0):
             self._enter(trainer, fixed=trainer.epoch > self.section.end_epoch)
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: TrainingRun) -> None:
         """Find the clusters and begin at `start_epoch`."""
         if (trainer.epoch, trainer.step) != (self.section.start_epoch, 0):
             return
@@ -55,7 +54,7 @@ class ClusteringStrategy(Strategy):
             flush=True,
         )
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: TrainingRun) -> None:
         """Fix which weight is in which cluster at `end_epoch`."""
         if trainer.epoch == self.section.end_epoch:
             self._quantisers.fix_clusters(trainer.model)
@@ -63,6 +62,6 @@ class ClusteringStrategy(Strategy):
             trainer.retrace()
             print(f"epoch {trainer.epoch}: no weight goes to another cluster from here on", flush=True)
 
-    def _enter(self, trainer: Trainer, fixed: bool) -> None:
+    def _enter(self, trainer: TrainingRun, fixed: bool) -> None:
         self.clusters.mode = "fixed" if fixed else "nearest"
         trainer.enter(CLUSTERED)

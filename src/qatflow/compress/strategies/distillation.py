@@ -12,9 +12,8 @@ from qatflow.compress.distillers.teacher import Teacher
 from qatflow.config.recipe.distillation import DistillationStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.pruning.candidates import candidates
-from qatflow.training.loop import Trainer
 from qatflow.training.loss import Batch, Loss
-from qatflow.training.strategy import Strategy
+from qatflow.training.strategy import Strategy, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,19 @@ class DistillationStrategy(Strategy):
         self._distillers = distillers
         self._loss: DistillationLoss | None = None
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: TrainingRun) -> None:
         """Begin at `start_epoch`, also where a run is taken up within."""
         if self._loss is None and self.section.start_epoch <= trainer.epoch < self.section.end_epoch:
             self._begin(trainer)
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: TrainingRun) -> None:
         """End before `end_epoch`: at the end of an epoch, so that another strategy may begin at that, in any order."""
         if self._loss is not None and trainer.epoch + 1 == self.section.end_epoch:
             trainer.minimise(_without(trainer.loss, self._loss))
             self._loss = None
             print(f"epoch {trainer.epoch + 1}: distillation has ended", flush=True)
 
-    def _begin(self, trainer: Trainer) -> None:
+    def _begin(self, trainer: TrainingRun) -> None:
         for name, distiller in self._distillers.items():
             distiller.resolved(name, trainer.model.graph, self._teacher)  # a strategy may have changed the student
         with trainer.replicas.scope():

@@ -20,8 +20,7 @@ from qatflow.pruning.candidates import Candidates, candidates
 from qatflow.pruning.ratios import PruningTarget, Ratios, sensitive_ratios, step_ratio, uniform_ratios
 from qatflow.pruning.record import pruning_record
 from qatflow.pruning.sensitivity import Sensitivity, measure
-from qatflow.training.loop import Trainer
-from qatflow.training.strategy import Strategy
+from qatflow.training.strategy import Strategy, TrainingRun
 
 METRICS = {"acc_top1": 1, "acc_top5": 2}
 """Place of a metric in what the trainer's evaluation returns, by PaddleSlim's name."""
@@ -51,10 +50,10 @@ class PruneStrategy(Strategy):
         self.done: list[dict[str, Any]] = []
 
     @abstractmethod
-    def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
+    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
         """Return which share of each group goes now."""
 
-    def due(self, trainer: Trainer) -> bool:
+    def due(self, trainer: TrainingRun) -> bool:
         """Return whether channels are to go before this epoch, before its first step: where it is `start_epoch`."""
         return trainer.epoch == self.section.start_epoch and not self.done
 
@@ -62,7 +61,7 @@ class PruneStrategy(Strategy):
         """Return what else is to be reported of the pruning whose `ratios` have just been asked for."""
         return {"sensitivities": {}}
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: TrainingRun) -> None:
         """Remove channels, where it is time."""
         if trainer.step == 0 and self.due(trainer):
             self._prune(trainer)
@@ -86,7 +85,7 @@ class PruneStrategy(Strategy):
         """Return the folder of the last thinner graph: one for each, since the state may be of before the last."""
         return folder / f"pruned-{type(self).__name__}-{self.section.start_epoch}-{len(self.done)}"
 
-    def _prune(self, trainer: Trainer) -> None:
+    def _prune(self, trainer: TrainingRun) -> None:
         found = candidates(trainer.float_graph(), self.section.pruned_params, self.pruner.criterions)
         ratios = self.ratios(trainer, found)
         thinner = found.thin(ratios.by_group)
@@ -104,7 +103,7 @@ class PruneStrategy(Strategy):
             flush=True,
         )
 
-    def _metric(self, trainer: Trainer) -> float:
+    def _metric(self, trainer: TrainingRun) -> float:
         return trainer.evaluate()[METRICS[self.section.metric_name]]
 
 
@@ -121,7 +120,7 @@ class UniformPruneStrategy(PruneStrategy):
         super().__init__(section, pruner)
         self.target = PruningTarget(section.target_ratio, section.target)
 
-    def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
+    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
         """Return the same share for all groups."""
         return uniform_ratios(found, self.target)
 
@@ -142,7 +141,7 @@ class SensitivePruneStrategy(PruneStrategy):
         self.experiment = experiment
         self._measured: dict[str, Sensitivity] = {}
 
-    def due(self, trainer: Trainer) -> bool:
+    def due(self, trainer: TrainingRun) -> bool:
         """Return whether it is `start_epoch`, or the metric has settled, or `end_epoch` allows no delay."""
         left = self.settings.num_steps - len(self.done)
         if left == 0:
@@ -151,7 +150,7 @@ class SensitivePruneStrategy(PruneStrategy):
             return trainer.epoch == self.settings.start_epoch
         return self._settled(trainer) or trainer.epoch + left > self.settings.end_epoch
 
-    def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
+    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
         """Return the shares by which all groups cost the same."""
         self._measured = measure(
             found,
@@ -182,7 +181,7 @@ class SensitivePruneStrategy(PruneStrategy):
         wanted = whole.size(Count(**self.done[0]["before"])) * (1 - step) ** (len(self.done) + 1)
         return PruningTarget(1 - wanted / whole.size(total(found.graph)), settings.target)
 
-    def _tried(self, trainer: Trainer, graph: Graph) -> float:
+    def _tried(self, trainer: TrainingRun, graph: Graph) -> float:
         own = trainer.model.weights()
         try:
             self._assign(trainer, graph.weights)
@@ -191,18 +190,18 @@ class SensitivePruneStrategy(PruneStrategy):
             self._assign(trainer, own)
 
     @staticmethod
-    def _assign(trainer: Trainer, weights: Mapping[str, Any]) -> None:
+    def _assign(trainer: TrainingRun, weights: Mapping[str, Any]) -> None:
         for name, variable in trainer.model.variables.items():
             variable.assign(weights[name])
 
-    def _settled(self, trainer: Trainer) -> bool:
+    def _settled(self, trainer: TrainingRun) -> bool:
         """Return whether the two last evaluations since the last step are nearly the same."""
         metric, last = FIGURES[self.settings.metric_name], self.done[-1]["epoch"]
         found = [getattr(figures, metric) for figures in trainer.history if figures.epoch >= last]
         values = [value for value in found if value is not None]
         return len(values) > 1 and abs(values[-1] - values[-2]) < CONVERGED * values[-2]
 
-    def _file(self, trainer: Trainer) -> Path:
+    def _file(self, trainer: TrainingRun) -> Path:
         name = self.settings.sensitivities_file + (f".epoch{trainer.epoch}" if self.done else "")
         return self.experiment / name
 
@@ -232,7 +231,7 @@ class AutoPruneStrategy(PruneStrategy):
             raise UserError("AutoPruneStrategy: no search was made; give compress.py its best.json (--search)")
         self.searched = searched
 
-    def ratios(self, trainer: Trainer, found: Candidates) -> Ratios:
+    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
         """Return the shares that were found.
 
         Raises:

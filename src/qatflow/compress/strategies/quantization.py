@@ -10,8 +10,7 @@ from qatflow.config.recipe.recipe import QuantizationStrategySection
 from qatflow.data.reader import calibration
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
-from qatflow.training.loop import Trainer
-from qatflow.training.strategy import Strategy
+from qatflow.training.strategy import Strategy, TrainingRun
 
 QUANTISED = "quantised"
 INT8 = "int8"
@@ -49,13 +48,13 @@ class QuantizationStrategy(Strategy):
         self.best = -1.0
         self.float_loss: float | None = None
 
-    def on_compression_begin(self, trainer: Trainer) -> None:
+    def on_compression_begin(self, trainer: TrainingRun) -> None:
         """Quantise at once where the restored state is past the first quantised step."""
         if (trainer.epoch, trainer.step) > (self.section.start_epoch, 0):
             trainer.enter(INT8)
             self._quantise(trainer)
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: TrainingRun) -> None:
         """Calibrate and begin to quantise at `start_epoch`."""
         if (trainer.epoch, trainer.step) == (self.section.start_epoch, 0):
             before, top1, _ = trainer.evaluate()
@@ -79,7 +78,7 @@ class QuantizationStrategy(Strategy):
                     flush=True,
                 )
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: TrainingRun) -> None:
         """Keep the quantised graph of `end_epoch`, or of the best epoch up to it; training goes on."""
         section = self.section
         self._warn_of_ruin(trainer)
@@ -101,7 +100,7 @@ class QuantizationStrategy(Strategy):
         save(graph, trainer.folder / QUANTISED)
         print(f"epoch {trainer.epoch}: the quantised graph is kept for export", flush=True)
 
-    def diagnose(self, trainer: Trainer) -> str:
+    def diagnose(self, trainer: TrainingRun) -> str:
         """Name the first tensor or kernel whose range is not finite."""
         for name, low, high in self.quantisers.ranges(trainer.model):
             if not (math.isfinite(low) and math.isfinite(high)):
@@ -121,7 +120,7 @@ class QuantizationStrategy(Strategy):
         """Return the quantised graph kept in a work folder."""
         return load(folder / QUANTISED)
 
-    def _warn_of_ruin(self, trainer: Trainer) -> None:
+    def _warn_of_ruin(self, trainer: TrainingRun) -> None:
         loss = trainer.history[-1].validation_loss
         if loss is not None and self.float_loss is not None and loss > FAR_ABOVE * self.float_loss:
             print(
@@ -131,7 +130,7 @@ class QuantizationStrategy(Strategy):
                 flush=True,
             )
 
-    def _calibrate(self, trainer: Trainer) -> None:
+    def _calibrate(self, trainer: TrainingRun) -> None:
         pictures = calibration(trainer.data)
         size = trainer.settings.batch_size
         self.quantisers.phase.mode = "calibrate"
@@ -139,7 +138,7 @@ class QuantizationStrategy(Strategy):
             trainer.model.keras(pictures[first : first + size], training=False)
         print(f"epoch {trainer.epoch}: activation ranges calibrated on {len(pictures)} pictures", flush=True)
 
-    def _hold(self, trainer: Trainer) -> bool:
+    def _hold(self, trainer: TrainingRun) -> bool:
         """Raise the scales that no int8 kernel can write, and say so; return whether there are any."""
         raised = self.quantisers.hold(trainer.model)
         for name, (before, after) in raised.items():
@@ -150,6 +149,6 @@ class QuantizationStrategy(Strategy):
             )
         return bool(raised)
 
-    def _quantise(self, trainer: Trainer) -> None:
+    def _quantise(self, trainer: TrainingRun) -> None:
         self.quantisers.phase.mode = "quantise"
         trainer.retrace()

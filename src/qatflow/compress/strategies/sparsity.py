@@ -11,8 +11,7 @@ from tensorflow_model_optimization.sparsity.keras import ConstantSparsity, Polyn
 from qatflow.config.recipe.sparsity import SparsityStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.graph.kernels import matching_kernels
-from qatflow.training.loop import Trainer
-from qatflow.training.strategy import Strategy
+from qatflow.training.strategy import Strategy, TrainingRun
 
 UPDATES = 10  # at least, between the first step and the last: a cubic in fewer is none
 
@@ -38,7 +37,7 @@ class SparsityStrategy(Strategy):
         self._masks: dict[str, Any] = {}
         matching_kernels(graph, section.pruned_params, "pruned_params")
 
-    def built(self, trainer: Trainer) -> Sequence[Any]:
+    def built(self, trainer: TrainingRun) -> Sequence[Any]:
         """Make the masks of the model's kernels, with what those of the model before have."""
         before, variables = self._masks, trainer.model.variables
         names = matching_kernels(trainer.model.graph, self.section.pruned_params, "pruned_params")
@@ -58,7 +57,7 @@ class SparsityStrategy(Strategy):
         self._hold = tf.function(hold, autograph=False)
         return list(self._masks.values())
 
-    def on_batch_begin(self, trainer: Trainer) -> None:
+    def on_batch_begin(self, trainer: TrainingRun) -> None:
         """Choose weights anew where the schedule says so."""
         step, (first, last) = self._steps(trainer), self._window(trainer)
         if not first <= step <= (first if self.section.m_by_n else last):
@@ -69,13 +68,13 @@ class SparsityStrategy(Strategy):
             self._pruning.conditional_mask_update()
             self._pruning.weight_mask_op()
 
-    def on_batch_end(self, trainer: Trainer) -> None:
+    def on_batch_end(self, trainer: TrainingRun) -> None:
         """Set to zero what the step has moved away from it."""
         if self._steps(trainer) > self._window(trainer)[0]:
             with trainer.replicas.scope():
                 self._hold()
 
-    def on_epoch_end(self, trainer: Trainer) -> None:
+    def on_epoch_end(self, trainer: TrainingRun) -> None:
         """Say how many weights are zero."""
         if self.section.start_epoch <= trainer.epoch <= self.section.end_epoch:
             kernels = [trainer.model.variables[name].numpy() for name in self._masks]
@@ -93,10 +92,10 @@ class SparsityStrategy(Strategy):
         return zeros, group
 
     @staticmethod
-    def _steps(trainer: Trainer) -> int:
+    def _steps(trainer: TrainingRun) -> int:
         return trainer.epoch * trainer.steps_per_epoch + trainer.step
 
-    def _window(self, trainer: Trainer) -> tuple[int, int]:
+    def _window(self, trainer: TrainingRun) -> tuple[int, int]:
         """Return the first and the last step before which weights are chosen, counted over all epochs."""
         first = self.section.start_epoch * trainer.steps_per_epoch
         last = (self.section.end_epoch + 1) * trainer.steps_per_epoch - 1
@@ -106,7 +105,7 @@ class SparsityStrategy(Strategy):
     def _frequency(self, steps: int) -> int:
         return max(1, min(self.section.frequency, steps // UPDATES))
 
-    def _schedule(self, trainer: Trainer) -> PruningSchedule:
+    def _schedule(self, trainer: TrainingRun) -> PruningSchedule:
         section, (first, last) = self.section, self._window(trainer)
         whole = (section.end_epoch + 1 - section.start_epoch) * trainer.steps_per_epoch - 1
         frequency = self._frequency(whole)

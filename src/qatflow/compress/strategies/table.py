@@ -23,8 +23,7 @@ from qatflow.config.recipe.search import AutoPruneStrategySection, LightNASStrat
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
 from qatflow.config.sections.base import Section
 from qatflow.graph.graph import Graph
-from qatflow.training.loop import Trainer
-from qatflow.training.strategy import Strategy
+from qatflow.training.strategy import Strategy, TrainingRun
 
 
 class LightNASStrategy(Strategy):
@@ -34,7 +33,7 @@ class LightNASStrategy(Strategy):
     other strategies look at is that of the network; nothing is left to do here but to say so.
     """
 
-    def on_compression_begin(self, trainer: Trainer) -> None:
+    def on_compression_begin(self, trainer: TrainingRun) -> None:
         """Say what is trained."""
         if trainer.epoch == trainer.step == 0:
             print("LightNASStrategy: training goes on with the best network of the search", flush=True)
