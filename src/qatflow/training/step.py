@@ -14,7 +14,7 @@ import tf_keras
 
 from qatflow.config.sections.base import Precision
 from qatflow.graph.graph import Graph
-from qatflow.graph.head import Kind
+from qatflow.graph.head import HeadKind
 from qatflow.training.keras_model import Hooks, TrainingModel, training_model
 from qatflow.training.loss import Batch, CrossEntropy, Loss, sums
 from qatflow.training.precision import with_scaled_loss
@@ -66,7 +66,7 @@ class TrainingStep:
     """
 
     def __init__(
-        self, settings: TrainingSettings, steps_per_epoch: int, kind: Kind, replicas: Replicas, hooks: Hooks | None
+        self, settings: TrainingSettings, steps_per_epoch: int, kind: HeadKind, replicas: Replicas, hooks: Hooks | None
     ):
         """Set up the step; `build` and `trace` come next.
 
