@@ -12,7 +12,7 @@ from qatflow.base.sums import check, read_checked, read_sealed, write_sealed
 from qatflow.search.candidate import Candidate, Outcome, Size, read_outcomes
 from qatflow.search.conclude import conclude
 from qatflow.search.controller import State
-from qatflow.search.result import read_found
+from qatflow.search.result import read_result
 from qatflow.search.rounds import Round, read_round, write_round
 from qatflow.tflite.latency_table import LatencyTable, read_table, write_table
 
@@ -93,7 +93,7 @@ def test_what_a_search_writes_is_checked_by_who_reads_it(tmp_path):
         rounds[0]: lambda: read_round(rounds[0]),
         tried / "outcome.json": lambda: read_outcomes([tried / "outcome.json"]),
         **{tried / name: concluded for name in ("model", "weights")},
-        best / "best.json": lambda: read_found(best / "best.json"),
+        best / "best.json": lambda: read_result(best / "best.json"),
         **{best / name: lambda name=name: check(best / name) for name in ("model", "weights", "history.csv")},
         latency: lambda: read_table(latency),
     }

@@ -114,7 +114,7 @@ def test_clusters_are_found_in_channels_of_one_range_which_nothing_scales_later(
     later = {**CLUSTERED, "start_epoch": 1}
     compressed(digits, tmp_path / "work", {"sparse": plain, "clustered": later, "int8": INT8}, 2)
     lines = capsys.readouterr().out.splitlines()
-    places = [next(i for i, line in enumerate(lines) if text in line) for text in ("one range", "values a kernel")]
+    places = [next(i for i, line in enumerate(lines) if text in line) for text in ("one range", "values per kernel")]
     assert places == sorted(places) and sum("one range" in line for line in lines) == 1
 
 

@@ -86,7 +86,7 @@ def test_unknown_layers_and_other_shapes_are_told_before_training():
             "d", student, teacher
         )
     pairs = {"student_pairs": [[convs[0], convs[-1]]], "teacher_pairs": [["conv1", "conv_dw_1"]]}
-    with pytest.raises(UserError, match=r"^distillers.d: .* need one height and width"):
+    with pytest.raises(UserError, match=r"^distillers.d: .* need the same height and width"):
         distiller({"class": "FSPDistiller", **pairs}).resolved("d", student, teacher)
     assert distiller({"class": "SoftLabelDistiller"}).resolved("d", student, teacher)
 

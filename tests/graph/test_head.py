@@ -217,7 +217,7 @@ def test_one_value_becomes_two_that_compute_the_same(form, monkeypatch):
     expected = np.concatenate([-p / 2, p / 2] if form == "logits" else [1 - p, p], axis=1)
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=2e-6)
     assert head_of(found.graph).kind == ("logits" if form == "logits" else "softmax")
-    assert "binary classifier" in found.said[0] and "class 1, class 1" in found.said[0]
+    assert "binary classifier" in found.messages[0] and "class 1, class 1" in found.messages[0]
 
 
 @pytest.mark.tensorflow
@@ -236,7 +236,7 @@ def test_one_value_for_more_classes_is_refused_or_replaced(form, monkeypatch):
 @pytest.mark.tensorflow
 def test_new_sigmoids_begin_with_the_share_of_one_class(monkeypatch):
     found, _ = adopted("sigmoid", 3, 5, loaded=True, fine_tune=True, monkeypatch=monkeypatch)
-    assert "sigmoids (head/sigmoid)" in found.said[1]
+    assert "sigmoids (head/sigmoid)" in found.messages[1]
     np.testing.assert_allclose(1 / (1 + np.exp(-found.graph.weights["head/bias"])), np.full(5, 1 / 5), rtol=1e-5)
 
 

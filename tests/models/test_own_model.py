@@ -234,14 +234,15 @@ def test_weights_of_other_classes_get_a_new_head_where_they_are_to_be_trained(st
     with pytest.raises(UserError, match=r"of 7 classes, data/digits has 10: .* set pretrained\.fine_tune to true"):
         float_graph(model, digits, tmp_path / "seven.h5")
     made = float_graph(model, digits, tmp_path / "seven.h5", fine_tune=True)
-    assert made.new_head == "conv_preds" and "7 classes and the data of 10: conv_preds is made anew" in made.said[0]
+    assert made.new_head == "conv_preds"
+    assert "7 classes and the data 10: the last layer, conv_preds, is new" in made.messages[0]
     again = float_graph(model, digits, tmp_path / "seven.h5", fine_tune=True)
     assert np.array_equal(made.graph.weights["conv_preds/kernel"], again.graph.weights["conv_preds/kernel"])
     training = FloatTrainingSection(epochs=1, learning_rate=1e-4, augmentation="none", warmup_epochs=0)
     source = Source(tmp_path / "seven.h5", False, True)
     prepare(source, model, training, manifest, tmp_path / "out", tmp_path / "work", 1, 2)
     about = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert (about["new_head"], about["said"]) == ("conv_preds", list(made.said))
+    assert (about["new_head"], about["said"]) == ("conv_preds", list(made.messages))
     trained = load(tmp_path / "out").weights
     assert trained["conv_preds/kernel"].shape == (1, 1, 256, 10)
     start_kernel = made.graph.weights["conv1/kernel"]

@@ -103,10 +103,10 @@ def test_what_was_measured_on_something_else_is_not_used(
     found: Candidates, tmp_path: Path, capsys, other: Callable[[], Candidates] | None, about: dict[str, str]
 ):
     measure(found, 0.3, top1, tmp_path / "s.json", ABOUT)
-    assert "measured anew" not in capsys.readouterr().out
+    assert "measuring again" not in capsys.readouterr().out
     changed, counted = found if other is None else other(), Counted()
     again = measure(changed, 0.3, counted, tmp_path / "s.json", about)
-    assert counted.count == 7 and "measured anew" in capsys.readouterr().out
+    assert counted.count == 7 and "measuring again" in capsys.readouterr().out
     assert again == measure(changed, 0.3, top1, tmp_path / "fresh.json", about)
 
 

@@ -15,12 +15,12 @@ from qatflow.report.search import search_picture
 from qatflow.report.summary import Summary
 from qatflow.report.table import text
 from qatflow.search.candidate import Candidate, Outcome, Size
-from qatflow.search.result import Found, found_of, read_found, write_found
+from qatflow.search.result import SearchResult, read_result, search_result, write_result
 
 REWARDS = (0.5, 0.75, 0.75, 0.25, *[0.1] * 10)
 
 
-def search(latency: float | None = None, about: dict[str, Any] | None = None) -> Found:
+def search(latency: float | None = None, about: dict[str, Any] | None = None) -> SearchResult:
     outcomes = [
         Outcome(
             Candidate(
@@ -34,18 +34,18 @@ def search(latency: float | None = None, about: dict[str, Any] | None = None) ->
         )
         for n, reward in enumerate(REWARDS, 1)
     ]
-    return found_of("AutoPruneStrategy", "acc_top1", Size(2_000_000, 100_000), outcomes)
+    return search_result("AutoPruneStrategy", "acc_top1", Size(2_000_000, 100_000), outcomes)
 
 
-def told(found: Found | None) -> Summary:
+def told(found: SearchResult | None) -> Summary:
     return Summary("e", 360, (), (), (on_device(report(), "Output dim: 10\n"),), search=found)
 
 
 def test_the_first_of_equal_ones_is_the_best_and_the_file_keeps_all(tmp_path: Path):
     found = search()
     assert found.best.candidate.number == 2
-    write_found(found, tmp_path / "best.json")
-    assert read_found(tmp_path / "best.json") == found
+    write_result(found, tmp_path / "best.json")
+    assert read_result(tmp_path / "best.json") == found
     assert len(json.loads((tmp_path / "best.json").read_text())["outcomes"]) == len(REWARDS)
 
 

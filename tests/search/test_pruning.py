@@ -24,7 +24,7 @@ from qatflow.search.candidate import read_outcomes
 from qatflow.search.conclude import conclude
 from qatflow.search.propose import propose
 from qatflow.search.pruning import PruningSpace
-from qatflow.search.result import read_found
+from qatflow.search.result import read_result
 from qatflow.search.rounds import read_round
 from qatflow.search.space import Setup
 
@@ -173,7 +173,7 @@ def test_a_killed_candidate_goes_on_and_the_best_is_what_training_applies(
     folders = [tmp_path / "out2", tmp_path / "out1"]
     conclude("AutoPruneStrategy", "acc_top1", [candidates], folders, tmp_path / "best")
     outcomes = read_outcomes([folder / "outcome.json" for folder in folders])
-    found = read_found(tmp_path / "best/best.json")
+    found = read_result(tmp_path / "best/best.json")
     assert found.best == max(outcomes, key=lambda one: one.reward) and list(found.outcomes) == outcomes
     with (tmp_path / "best/history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

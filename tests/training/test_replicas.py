@@ -121,5 +121,5 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused_with_one_that_can():
     replicas = Replicas([])
     replicas.count = 4
     replicas.check(128, "compress.batch_size")
-    with pytest.raises(UserError, match=r"^compress.batch_size: 30 pictures a step .* by 4 GPUs; set it to 32,"):
+    with pytest.raises(UserError, match=r"^compress.batch_size: 30 pictures per step .* by 4 GPUs; set it to 32,"):
         replicas.check(30, "compress.batch_size")

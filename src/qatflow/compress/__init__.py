@@ -1,1 +1,1 @@
-"""Compression by training: quantisers, strategies, and the loop that calls them."""
+"""Training for int8: the Compressor, its quantisers, strategies and distillers."""

@@ -1,4 +1,4 @@
-"""The Compressor: a float graph, data and a compress YAML in; the graph with trained integers and scales out."""
+"""The Compressor: takes a float graph, data and a compress YAML; returns the graph with trained integers and scales."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -25,12 +25,12 @@ from qatflow.trial.start import try_lowering
 
 @dataclass(frozen=True)
 class Compressed:
-    """What a compression run has come to.
+    """The result of a compression run.
 
     Attributes:
         graph: quantised, with the integers and scales of training.
         history: figures of each epoch.
-        pruning: what each removal of channels has made, in their order, as `PruneStrategy.done`.
+        pruning: record of each pruning, in order, as in `PruneStrategy.done`.
     """
 
     graph: Graph
@@ -40,7 +40,7 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Compressor:
-    """One compression run, set up and not yet begun.
+    """One compression run, set up but not started.
 
     Attributes:
         graph: float graph with the pretrained weights.
@@ -48,9 +48,10 @@ class Compressor:
         section: the configuration's compress section.
         config: the compress YAML.
         seed: of order, augmentation and dropout.
-        keep_in_float: layers whose name contains one of these texts stay in float, beside the YAML's skip_pattern.
+        keep_in_float: layers whose name contains one of these texts stay in float, as well as those of the YAML's
+            skip_pattern.
         teacher: float graph that distillation follows; None: the graph itself, as it is now.
-        searched: share of each group's channels that goes, as a search has found it; None where none was made.
+        searched: share of each group's channels that goes, from a search; None without one.
     """
 
     graph: Graph
@@ -80,7 +81,7 @@ class Compressor:
         return training_settings(self.section, pictures, compressor.epoch, self.seed, compressor.eval_epoch)
 
     def shape(self) -> Mapping[str, Any]:
-        """Return what a kept state must agree with, as plain JSON values: all but the number of epochs."""
+        """Return what a saved state must agree with, as plain JSON values: everything but the number of epochs."""
         paths = {"float_model_save_path", "int8_model_save_path", "mobile_model_save_path"}
         cuts = {"save_in_nodes", "save_out_nodes"}
         return {
@@ -96,10 +97,10 @@ class Compressor:
         }
 
     def check_saved_nodes(self) -> None:
-        """Raise before training what export would raise after it.
+        """Raise before training the error that export would raise after it.
 
         Raises:
-            UserError: save_in_nodes or save_out_nodes cannot be cut at.
+            UserError: the graph cannot be cut at save_in_nodes or save_out_nodes.
         """
         kernels = quantised_kernels(self.graph, self.strategy.quantizable_op_type, self.skip)
         unit = np.ones(1, np.float32)
@@ -113,9 +114,9 @@ class Compressor:
         cut(quantised, self.strategy.save_in_nodes, self.strategy.save_out_nodes)
 
     def try_lowering(self) -> None:
-        """Raise before training where the int8 model could not be made or run after it; see `trial`.
+        """Raise before training if the int8 model could not be made or run after it; see `trial`.
 
-        Settings that no device runs are exported to float/ alone, and have nothing to try.
+        Models with settings that no device runs are exported to float/ only; there is nothing to try.
 
         Raises:
             UserError: names the layer, and says what to do.
@@ -128,30 +129,30 @@ class Compressor:
         try_lowering(self.graph, asdict(settings), manifest, strategy.save_in_nodes, strategy.save_out_nodes)
 
     def run(self, folder: Path, experiment: Path = Path()) -> Compressed:
-        """Train, going on from the state in `folder`, and return what is to be kept.
+        """Train, starting from the state in `folder`, and return the result.
 
         TensorFlow must have been started.
 
         Args:
             folder: of the state.
-            experiment: that paths of the YAML are relative to.
+            experiment: folder that paths of the YAML are relative to.
         """
         from qatflow.compress.quantizers.clustered import Clusters
         from qatflow.compress.quantizers.quantised_model import Quantisers
         from qatflow.compress.strategies.prune import PruneStrategy
         from qatflow.compress.strategies.quantization import QuantizationStrategy
-        from qatflow.compress.strategies.table import Setup
+        from qatflow.compress.strategies.table import StrategySetup
         from qatflow.training.loop import Trainer
 
         settings = self.settings
-        for said in (
+        for line in (
             f"batches of {settings.batch_size}, learning rate {settings.learning_rate:.3g}",
             few_steps(settings.batch_size, self.data.splits["train"].count, settings.section),
             warning(settings.learning_rate, settings.batch_size, settings.freeze_batch_norm),
         ):
-            if said:
-                print(said, flush=True)
-        # channels of one range would say nothing of which of them matter, to what prunes before
+            if line:
+                print(line, flush=True)
+        # strategies that prune look at the original ranges: channels of equal range do not show which of them matter
         clustering = self.config.clustering
         first = self.config.strategies[self._order[0]] in (self.strategy, clustering)
         graph = self._prepared(self.graph) if first else self.graph
@@ -161,7 +162,7 @@ class Compressor:
             clusters=Clusters(clustering) if clustering is not None else None,
         )
         prepared = None if first else self._prepared
-        setup = Setup(
+        setup = StrategySetup(
             self.config,
             graph,
             self.teacher or graph,
@@ -175,15 +176,15 @@ class Compressor:
         history = Trainer(graph, self.data, settings, folder, strategies, hooks=quantisers).run()
         quantisation = strategies[-1]
         assert isinstance(quantisation, QuantizationStrategy)
-        pruning = [one for strategy in strategies if isinstance(strategy, PruneStrategy) for one in strategy.done]
-        return Compressed(quantisation.graph(folder), history, sorted(pruning, key=lambda one: one["epoch"]))
+        pruning = [record for strategy in strategies if isinstance(strategy, PruneStrategy) for record in strategy.done]
+        return Compressed(quantisation.graph(folder), history, sorted(pruning, key=lambda record: record["epoch"]))
 
     @property
     def _order(self) -> list[str]:
         return self.config.compressor.strategies
 
     def _prepared(self, graph: Graph) -> Graph:
-        """Return the float graph as quantisation, or clustering before it, begins with it."""
+        """Return the float graph as quantisation, or the clustering before it, should start from it."""
         strategy, clustering = self.strategy, self.config.clustering
         if clustering is not None:
             kernels = matching_kernels(graph, clustering.clustered_params, "clustered_params")
@@ -192,5 +193,5 @@ class Compressor:
             return graph
         layers = quantised_kernels(graph, strategy.quantizable_op_type, self.skip)
         graph, changed = equalise(graph, layers)
-        print(f"channels of {len(changed)} kernels brought to one range, for one scale a tensor", flush=True)
+        print(f"channels of {len(changed)} kernels brought to one range, for one scale per tensor", flush=True)
         return graph

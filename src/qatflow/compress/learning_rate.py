@@ -1,9 +1,9 @@
-"""The learning rate of training for int8, where the configuration names none, and a warning where it is far above."""
+"""The default learning rate of training for int8, and a warning when the configured one is far above it."""
 
 TRAINED = 0.005 / 128
-"""Per picture of a step, where batch-norm is trained: a twentieth of the peak that embedded float training uses."""
+"""Rate per picture of a step, when batch-norm is trained: a twentieth of the peak rate of float training."""
 FROZEN = 3e-6 / 25
-"""Per picture of a step, where batch-norm is kept as it is: genuine ImageNet weights gain at this rate, and are lost at
+"""Rate per picture of a step, when batch-norm is frozen: real ImageNet weights gain at this rate, and are lost at
 thirty times as much (benchmarks/imagenet_weights.md)."""
 FAR_ABOVE = 10.0
 

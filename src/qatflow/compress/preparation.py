@@ -1,10 +1,15 @@
-"""Channels of a kernel brought to one range, the factors taken up by the batch-norm behind it: for one scale a tensor.
+"""Changes to a float graph before it is quantised or clustered, which keep the function that it computes.
 
-A batch-normalised layer computes the same function when a channel of its kernel is multiplied by f, its moving mean by
-f and its moving variance by f². So the ranges of the channels, which one scale must cover together, are free: made
-equal, each channel gets as many steps as with a scale of its own. (Nagel et al. 2019, arXiv:1906.04721, §4.1, equalise
-between layers, through the ReLU; batch-norm makes it exact within one, and at ReLU6 too.) Where kernels are clustered
-it is done before their clusters are found, which a factor a channel would multiply.
+`equalise`: for one scale per tensor, the channels of a kernel are brought to the same range. A batch-normalised layer
+computes the same function when a channel of its kernel is multiplied by f, its moving mean by f and its moving variance
+by f². So the ranges of the channels, which share one scale, can be chosen freely: when they are equal, each channel
+gets as many steps as with a scale of its own. (Nagel et al. 2019, arXiv:1906.04721, §4.1, equalise between layers,
+through the ReLU; with batch-norm it is exact within a layer, also before a ReLU6.) It is done before clusters are
+found, since a factor per channel would multiply the number of values in a kernel.
+
+`with_positive_gammas`: negative factors of batch-norm are moved into the kernels. Folding multiplies the sign of gamma
+into a channel's integers, so that a clustered kernel would have values of both signs for each cluster. Only signs
+change, so the function is the same to the bit.
 """
 
 from collections.abc import Collection
@@ -17,18 +22,18 @@ from qatflow.graph.graph import Graph, Node, along_channels
 from qatflow.graph.operations import BatchNorm
 
 LEAST_RANGE = 1e-4
-"""Of a channel against the largest: one below is dead, and stays as small as it is."""
+"""Range of a channel against that of the largest; a channel below this is dead, and is left as it is."""
 
 
 def equalise(graph: Graph, layers: Collection[str]) -> tuple[Graph, list[str]]:
-    """Return the float graph, the same function, with equal channel ranges, and the names of the layers changed.
+    """Return the float graph with equal channel ranges, and the names of the layers that were changed.
 
-    Gamma makes up for epsilon, so that the function with the moving statistics is the same to rounding.
+    Gamma makes up for epsilon, so that the function with the moving statistics is the same up to rounding.
 
     Args:
         graph: float.
-        layers: names of the nodes whose kernels are to be quantised; those without batch-norm behind, and those of
-            zeros alone, stay as they are.
+        layers: names of the nodes whose kernels will be quantised; layers without batch-norm behind them, and kernels
+            that are all zero, stay as they are.
     """
     weights = dict(graph.weights)
     changed = []
@@ -51,7 +56,7 @@ def _equal(graph: Graph, node: Node, norm: Node, epsilon: float) -> dict[str, np
     alive = largest > LEAST_RANGE * largest.max()
     if not alive.any():
         return {}
-    # the geometric mean: on the whole the kernel keeps its size, on which the effect of a learning rate depends
+    # the geometric mean keeps the size of the kernel as a whole, on which the effect of a learning rate depends
     common = np.exp(np.log(largest[alive]).mean())
     factor = np.divide(common, largest, out=np.ones_like(largest), where=alive)
     spread = variance * factor**2
@@ -67,11 +72,11 @@ def _equal(graph: Graph, node: Node, norm: Node, epsilon: float) -> dict[str, np
 
 
 def with_positive_gammas(graph: Graph, kernels: Collection[str]) -> Graph:
-    """Return the float graph, the same function, without negative gammas behind the layers of some kernels.
+    """Return the float graph without negative gammas behind the layers of some kernels.
 
     Args:
         graph: float.
-        kernels: their names; layers without batch-norm behind stay as they are.
+        kernels: their names; layers without batch-norm behind them stay as they are.
     """
     weights = dict(graph.weights)
     for node in graph.nodes:

@@ -1,1 +1,1 @@
-"""Top-1, top-5, confusion, sizes and host latency."""
+"""Accuracy, confusion, sizes, host latency, and the accuracy gate."""

@@ -1,4 +1,4 @@
-"""Float and int8 .tflite models on the full test set and on the host's clock, with LiteRT alone."""
+"""Float and int8 .tflite models on the full test set, with their latency on this host, by LiteRT alone."""
 
 import zlib
 from dataclasses import asdict
@@ -23,12 +23,12 @@ def evaluate(
     """Measure each model and write evaluation.json.
 
     Args:
-        models: .tflite files by what they are called in the report (`float`, `ptq`, `qat`, `ready`).
-        fake_quant: what `evaluate_fake_quant` wrote of the trained one; None where nothing was trained.
+        models: .tflite files by their names in the report (`float`, `ptq`, `qat`, `ready`).
+        fake_quant: file of `evaluate_fake_quant` for the trained model; None where nothing was trained.
         data: manifest.json of the data; its test split is used.
         output: file to write.
         threads: threads of LiteRT when latency is measured.
-        repeats: timed runs of one picture.
+        repeats: number of timed runs, of one picture each.
     """
     manifest = read_manifest(data)
     inputs, labels = tensors(manifest, "test")

@@ -15,7 +15,7 @@ from qatflow.training.runtime import start
 def evaluate_fake_quant(
     exported: Path, data: Path, output: Path, threads: int, hardware: HardwareSection | None = None
 ) -> Accuracy:
-    """Evaluate output/float/ as training saw it and write the figures as JSON.
+    """Evaluate output/float/ as training saw it, and write the figures as JSON.
 
     Args:
         exported: the folder float/ or int8/.
@@ -25,7 +25,7 @@ def evaluate_fake_quant(
         hardware: what it computes on; None: the CPU.
 
     Raises:
-        UserError: fewer GPUs are there than are asked for.
+        UserError: there are fewer GPUs than the configuration asks for.
     """
     start(0, threads, hardware)
     from qatflow.data.pipeline import evaluation_batches
@@ -38,6 +38,6 @@ def evaluate_fake_quant(
         model = fake_quant_model(load(exported))
     evaluate = evaluator(model, replicas)
     _, top1, top5 = evaluate(evaluation_batches(manifest, "test"))
-    found = Accuracy(manifest.splits["test"].count, top1, top5)
-    write_sealed(output, {**asdict(found), "model_sha256": sha256(exported / "weights")})
-    return found
+    result = Accuracy(manifest.splits["test"].count, top1, top5)
+    write_sealed(output, {**asdict(result), "model_sha256": sha256(exported / "weights")})
+    return result

@@ -1,4 +1,4 @@
-"""A quantised graph executed with fake quantisation: what training saw, with the scales it settled on."""
+"""A quantised graph executed with fake quantisation, as training saw it, with the final scales."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from qatflow.training.keras_model import TrainingModel, training_model
 
 
 class FixedFakeQuant(layers.Layer):
-    """Rounds to the grid of a scale that training no longer changes."""
+    """Rounds to a grid with a fixed scale."""
 
     def __init__(self, scale: ActivationScale, name: str):
         super().__init__(name=name, trainable=False)
@@ -38,7 +38,7 @@ class FixedScales:
         self._names = layer_names(graph)
 
     def begin(self, graph: Graph) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def layer(self, node: Node, layer: Any) -> Any:
         """Return the layer as it is: its weights are on their grid already."""

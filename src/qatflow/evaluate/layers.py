@@ -1,4 +1,4 @@
-"""Each layer of the int8 model beside the float one: scales, clipping, and the noise that quantisation adds."""
+"""Compares each layer of the int8 model with the float one: scales, clipping, and the noise of quantisation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,25 +12,26 @@ from qatflow.base.sums import read_sealed
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 from qatflow.tflite.tensors import Tensors
 
-QUANTISED_INPUT = "/int8"  # what lowering adds to the name of a float tensor's int8 form
+QUANTISED_INPUT = "/int8"
+"""Suffix of the name of a float tensor's int8 form."""
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One int8 tensor and the operator that makes it, over all pictures looked at.
+class InspectedLayer:
+    """One int8 tensor and the operator that computes it, over all inspected pictures.
 
     Attributes:
         name: of the layer.
         operator: builtin name.
         weight_scale_low: least scale of its kernel; None where it has none.
-        weight_scale_high: greatest scale of its kernel; the same where there is one for the tensor.
+        weight_scale_high: greatest scale of its kernel; the same where the kernel has one scale.
         scale: step of its output.
         zero_point: of its output.
         float_low: least value of the float model's tensor.
         float_high: greatest value.
-        clipped: share of the int8 values that lie at an end of −128 … 127 where the float value lies beyond it.
-        sqnr_db: signal to quantisation noise, 10 · log10(Σ float² / Σ (float − int8)²), in dB; noise is all that
-            quantisation has added up to here.
+        clipped: share of the int8 values that are −128 or 127 while the float value is beyond it.
+        sqnr_db: ratio of signal to quantisation noise, 10 · log10(Σ float² / Σ (float − int8)²), in dB; the noise is
+            the total that quantisation has added up to this layer.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Layer:
     sqnr_db: float
 
 
-def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) -> list[Layer]:
+def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) -> list[InspectedLayer]:
     """Return the layers of an int8 model, the noisiest first.
 
     Args:
@@ -56,29 +57,30 @@ def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) 
     Raises:
         UserError: the two models share no tensor.
     """
-    found = operators(int8_model)
-    made = {operator.outputs[0].name: operator for operator in found if operator.outputs[0].dtype == "INT8"}
+    by_output = {
+        operator.outputs[0].name: operator for operator in operators(int8_model) if operator.outputs[0].dtype == "INT8"
+    }
     reference, quantised = Tensors(float_model), Tensors(int8_model)
-    pairs = {name: name.removesuffix(QUANTISED_INPUT) for name in made}
-    pairs = {name: other for name, other in pairs.items() if other in reference.index}
+    float_names = {name: name.removesuffix(QUANTISED_INPUT) for name in by_output}
+    pairs = {name: float_name for name, float_name in float_names.items() if float_name in reference.index}
     if not pairs:
         raise UserError("the float and the int8 model share no tensor: are they of one network?")
     sums = {name: _Sums() for name in pairs}
     for picture in pictures:
         reference.run(picture)
         quantised.run(picture)
-        for name, other in pairs.items():
-            sums[name].add(reference.value(other), quantised.value(name), made[name].outputs[0])
-    layers = [_layer(made[name], pairs[name], total) for name, total in sums.items()]
+        for name, float_name in pairs.items():
+            sums[name].add(reference.value(float_name), quantised.value(name), by_output[name].outputs[0])
+    layers = [_layer(by_output[name], pairs[name], total) for name, total in sums.items()]
     return sorted(layers, key=lambda layer: layer.sqnr_db)
 
 
-def read_layers(path: Path) -> list[Layer]:
+def read_layers(path: Path) -> list[InspectedLayer]:
     """Return the layers of a layers.json, the noisiest first."""
-    return [Layer(**entry) for entry in read_sealed(path)["layers"]]
+    return [InspectedLayer(**entry) for entry in read_sealed(path)["layers"]]
 
 
-def table(layers: Iterable[Layer]) -> str:
+def table(layers: Iterable[InspectedLayer]) -> str:
     """Return the layers as lines of text."""
     lines = [f"{'layer':<28} {'operator':<18} {'SQNR dB':>8} {'clipped %':>9} {'scale':>10} {'float range':>22}"]
     lines += [
@@ -107,11 +109,11 @@ class _Sums:
         self.low, self.high = min(self.low, float(real.min())), max(self.high, float(real.max()))
 
 
-def _layer(operator: Operator, name: str, sums: _Sums) -> Layer:
+def _layer(operator: Operator, name: str, sums: _Sums) -> InspectedLayer:
     kernel = operator.inputs[1] if operator.name in WEIGHTED else None
     output = operator.outputs[0]
     noise = max(sums.noise, np.finfo(np.float64).tiny)
-    return Layer(
+    return InspectedLayer(
         name=name,
         operator=operator.name,
         weight_scale_low=None if kernel is None else float(kernel.scale.min()),

@@ -8,12 +8,12 @@ from qatflow.graph.graph import Graph
 
 
 def matching_kernels(graph: Graph, pattern: str, key: str) -> list[str]:
-    """Return the names of the kernels whose beginning a regular expression matches, in the graph's order.
+    """Return the names of the kernels that start with a match of a regular expression, in the graph's order.
 
     Args:
         graph: in float.
         pattern: the expression.
-        key: that it is written under, for the error.
+        key: of the compress YAML that gives it, for the error.
 
     Raises:
         UserError: it matches none.
@@ -22,8 +22,8 @@ def matching_kernels(graph: Graph, pattern: str, key: str) -> list[str]:
 
 
 def matching(kernels: Sequence[str], pattern: str, key: str) -> list[str]:
-    """Return those of some kernels' names whose beginning a regular expression matches; see `matching_kernels`."""
-    found = [kernel for kernel in kernels if re.match(pattern, kernel)]
-    if not found:
+    """Return those of some kernels' names that start with a match of a regular expression; see `matching_kernels`."""
+    matches = [kernel for kernel in kernels if re.match(pattern, kernel)]
+    if not matches:
         raise UserError(f"{key}: no kernel's name matches '{pattern}'; the names are {', '.join(kernels[:6])}, …")
-    return found
+    return matches

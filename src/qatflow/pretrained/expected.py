@@ -1,6 +1,6 @@
-"""Do the weights reach their published top-1 on these pictures? If not: which preparation of the pictures would fit?
+"""Do the weights reach their published top-1 on these pictures? If not, which preparation of the pictures would fit?
 
-A normalisation other than that of the weights' own training is the most common cause of a low accuracy.
+The most common cause of a low accuracy is another normalisation than in the training of the weights.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,9 @@ from qatflow.training.keras_model import training_model
 from qatflow.training.loss import evaluator
 
 TRIED = 300
+"""Pictures on which other preparations are tried."""
 MAY_FIT = 5.0
-"""Points of top-1 by which another preparation must be better, on the pictures tried, to be named."""
+"""Points of top-1 by which another preparation must be better on them to be named."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Normalisation:
     backwards: bool = False
 
     def text(self) -> str:
-        """Return it as keys of the configuration; `mean` is in the order of the channels."""
+        """Return the normalisation as keys of the configuration; `mean` is in the order of the channels."""
         mean = list(reversed(self.mean)) if self.backwards else list(self.mean)
         order = ", with the channels in the order blue, green, red" if self.backwards else ""
         return f"data.preprocessing.mean {mean}, std {list(self.std)}{order}"
@@ -47,30 +48,30 @@ COMMON = {
 
 
 def check_expected(graph: Graph, data: Manifest, expected: float, tolerance: float) -> dict[str, float]:
-    """Measure top-1 of weights on the validation pictures.
+    """Measure the top-1 of weights on the validation pictures.
 
     Args:
         graph: float.
         data: the pictures.
         expected: published top-1, in percent.
-        tolerance: how far below it the weights may be, in percentage points, beside what chance allows: twice the
-            standard error of a share of so many pictures.
+        tolerance: how far below it the weights may be, in percentage points; twice the standard error for this number
+            of pictures is allowed on top, for chance.
 
     Returns:
         expected_top1 and top1 (both in percent).
 
     Raises:
-        UserError: they are below that; the message says which preparation of the pictures would fit.
+        UserError: they are further below; the message says which preparation of the pictures would fit.
     """
     model = training_model(graph, seed=0, step=0)
     _, share, _ = evaluator(model)(evaluation_batches(data, "validation"))
-    count, found = data.splits["validation"].count, 100 * share
+    count, top1 = data.splits["validation"].count, 100 * share
     chance = 200 * float(np.sqrt(max(expected / 100 * (1 - expected / 100), 0.0) / count))
-    print(f"top-1 of the weights {found:.1f} %, published {expected:g} %", flush=True)
-    if found >= expected - tolerance - chance:
-        return {"expected_top1": expected, "top1": found}
+    print(f"top-1 of the weights {top1:.1f} %, published {expected:g} %", flush=True)
+    if top1 >= expected - tolerance - chance:
+        return {"expected_top1": expected, "top1": top1}
     raise UserError(
-        f"the weights have top-1 {found:.1f} % on the {count} validation pictures, and {expected:g} % is published "
+        f"the weights have top-1 {top1:.1f} % on the {count} validation pictures, and {expected:g} % is published "
         f"(pretrained.expected_top1; {tolerance:g} points and {chance:.1f} of chance are allowed): "
         f"{diagnosis(lambda x: np.asarray(model.keras(x, training=False)), data, expected)}"
     )
@@ -80,9 +81,9 @@ def diagnosis(logits: Callable[[np.ndarray], np.ndarray], data: Manifest, expect
     """Return which preparation of some validation pictures gives a higher top-1, or what else may be wrong.
 
     Args:
-        logits: pictures [n, height, width, channels], prepared, to one value a class.
+        logits: prepared pictures [n, height, width, channels] to one value per class.
         data: the pictures.
-        expected: published top-1, in percent; what does not come half-way to it is not named.
+        expected: published top-1, in percent; a preparation that does not reach half of it is not named.
     """
     spec = data.preprocessing
     plain = replace(spec, mean=(0.0,) * spec.channels, std=(1.0,) * spec.channels)
@@ -92,17 +93,17 @@ def diagnosis(logits: Callable[[np.ndarray], np.ndarray], data: Manifest, expect
     normal = np.broadcast_to(np.asarray(spec.mean, np.float32), spec.channels), np.asarray(spec.std, np.float32)
 
     def top1(pictures: np.ndarray, wanted: np.ndarray = labels) -> float:
-        found = np.concatenate([logits(pictures[i : i + 64]).argmax(axis=1) for i in range(0, len(pictures), 64)])
-        return 100 * float((found == wanted).mean())
+        classes = np.concatenate([logits(pictures[i : i + 64]).argmax(axis=1) for i in range(0, len(pictures), 64)])
+        return 100 * float((classes == wanted).mean())
 
     own = (pixels - normal[0]) / normal[1]
     now = top1(own)
     tried: dict[str, float] = {}
     if spec.channels == 3:
         tried["the order blue, green, red of the channels"] = top1((pixels[..., ::-1] - normal[0]) / normal[1])
-        for name, one in COMMON.items():
-            made = (pixels - np.asarray(one.mean, np.float32)) / np.asarray(one.std, np.float32)
-            tried[f"{name} ({one.text()})"] = top1(made[..., ::-1] if one.backwards else made)
+        for name, common in COMMON.items():
+            pictures = (pixels - np.asarray(common.mean, np.float32)) / np.asarray(common.std, np.float32)
+            tried[f"{name} ({common.text()})"] = top1(pictures[..., ::-1] if common.backwards else pictures)
     for shift in (1, -1):
         tried[f"labels {abs(shift)} {'higher' if shift > 0 else 'lower'}"] = top1(own, labels + shift)
     best = max(tried, key=lambda name: tried[name])

@@ -1,4 +1,4 @@
-"""The float graph that the configuration names, before any training: the network, and weights or random ones.
+"""The float graph that the configuration names, before any training: the network with its weights, or random ones.
 
 TensorFlow must have been started.
 """
@@ -33,13 +33,13 @@ class FloatGraph:
 
     Attributes:
         graph: float.
-        said: what the user is to know of it: what it ends in, a new last layer, weights that look wrong, what is not
-            taken over.
-        new_head: name of a last layer made anew; None where the weights are all from their source.
+        messages: what the user should know: how the model ends, a new last layer, weights that look wrong, what is
+            left out of the Keras model.
+        new_head: name of a new last layer; None where all weights come from their source.
     """
 
     graph: Graph
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
     new_head: str | None
 
 
@@ -56,22 +56,22 @@ def float_graph(
 
     Args:
         model: the network.
-        weights: file of its weights; None: those that it is made with.
+        weights: file of its weights; None: those that it is created with.
         own_weights: whether a model file's own weights count, where `weights` is None.
-        data: of which it is to tell the classes.
-        fine_tune: whether it is trained on the data, so that a last layer may be made anew.
+        data: the pictures, whose classes it should have.
+        fine_tune: whether it will be trained on the data, so that its last layer may be replaced.
         seed: of a new last layer.
-        batch_size: pictures a step of training; None: as suits their number.
+        batch_size: pictures per step of training; None: the default for their number.
 
     Raises:
-        UserError: the model cannot be made, does not take the data's pictures, has a layer that can neither be
-            translated nor quantised (all are listed), ends in what is no classifier's end, or has other classes than
-            the data and is not to be trained. Its weights are no finite numbers, or the graph computes other values
-            than the Keras model.
+        UserError: the model cannot be made, does not take the data's pictures, has layers that can neither be
+            translated nor quantised (all are listed), does not end as a classifier does, or has other classes than
+            the data and will not be trained. Or its weights are not finite, or the graph computes other values than
+            the Keras model.
     """
     import tf_keras
 
-    tf_keras.backend.clear_session()  # so that layer names do not depend on what was built before
+    tf_keras.backend.clear_session()  # so that layer names do not depend on models that were built before
     keras = _keras_model(model, weights, own_weights, data)
     momentum = model.batch_norm_momentum
     if momentum is None:
@@ -84,28 +84,28 @@ def float_graph(
     check_float_layers(graph, model.keep_in_float)
     check_names(graph, model.keep_in_float)
     classes = classes_of(graph)
-    notes = (*check_weights(graph), *(origin.notes if fine_tune else ()))
+    warnings = (*check_weights(graph), *(origin.notes if fine_tune else ()))
     check_same(keras, origin, tensors(data, "validation", PICTURES)[0], seed)
     binary = classes == 1 and head.kind != "softmax"
     if binary and data.classes == 2:
-        return FloatGraph(in_pairs(graph), (_two_values(head, data), *notes), None)
+        return FloatGraph(in_pairs(graph), (_two_values(head, data), *warnings), None)
     if classes == data.classes:
-        return FloatGraph(graph, (*_said(head), *notes), None)
+        return FloatGraph(graph, (*_end_message(head), *warnings), None)
     if binary and not (fine_tune and (own_weights or weights is not None)):
         raise UserError(_one_value(head, data))
     if not fine_tune:
         raise UserError(
-            f"the weights are of {classes} classes, data/{data.dataset} has {data.classes}: a new last layer has to be "
+            f"the weights have {classes} classes, data/{data.dataset} has {data.classes}: a new last layer has to be "
             "trained: set pretrained.fine_tune to true, with pretrained.train.epochs and a low learning_rate"
         )
-    changed, made = with_classes(graph, data.classes, seed)
-    of = "two classes (one value)" if binary else f"{classes} classes"
-    said = f"the weights are of {of} and the data of {data.classes}: {made} is made anew, and trained"
-    return FloatGraph(changed, (said, *_said(classifier_head(changed)[0]), *notes), made)
+    changed, new_layer = with_classes(graph, data.classes, seed)
+    old_classes = "two classes (one value)" if binary else f"{classes} classes"
+    message = f"the weights have {old_classes} and the data {data.classes}: the last layer, {new_layer}, is new and will be trained"
+    return FloatGraph(changed, (message, *_end_message(classifier_head(changed)[0]), *warnings), new_layer)
 
 
-def _said(head: Head) -> tuple[str, ...]:
-    """Return what the user is to know of the model's end; nothing of a softmax."""
+def _end_message(head: Head) -> tuple[str, ...]:
+    """Return what the user should know about how the model ends; nothing for a softmax."""
     match head.kind:
         case "sigmoid":
             return (
@@ -113,20 +113,20 @@ def _said(head: Head) -> tuple[str, ...]:
                 "classes; the class of a picture is that of the largest value",
             )
         case "logits":
-            return (f"the model ends in {head.end}, without an activation: its values are taken for logits",)
+            return (f"the model ends in {head.end}, without an activation: its values are taken as logits",)
     return ()
 
 
 def _one(head: Head) -> str:
-    what = "one sigmoid" if head.kind == "sigmoid" else "one value without an activation, a logit"
-    return f"the model ends in {what} ({head.end}), so it is a binary classifier"
+    end = "one sigmoid" if head.kind == "sigmoid" else "one value without an activation, a logit"
+    return f"the model ends in {end} ({head.end}), so it is a binary classifier"
 
 
 def _two_values(head: Head, data: Manifest) -> str:
     first, second = data.labels
-    made = "a softmax of two values" if head.kind == "sigmoid" else "two logits"
+    new_end = "a softmax of two values" if head.kind == "sigmoid" else "two logits"
     return (
-        f"{_one(head)}: it becomes {made} that computes the same; the sigmoid's p is the probability of class 1, "
+        f"{_one(head)}: it becomes {new_end} that computes the same; the sigmoid's p is the probability of class 1, "
         f"{second}, and 1 − p that of class 0, {first}"
     )
 
@@ -148,15 +148,15 @@ def _keras_model(model: ModelSection, weights: Path | None, own_weights: bool, d
         about = f"{model.network} with alpha {model.width}, {'×'.join(map(str, shape))} inputs"
         return load_classifier(lambda n: make(shape, n, model.width, model.dropout), data.classes, weights, about)
     if model.function is not None:
-        made = build(model.function, shape, data.classes)
+        network = build(model.function, shape, data.classes)
     else:
         assert model.file is not None
-        made = model_of(description(Path(model.file)), model.file)
+        network = model_of(description(Path(model.file)), model.file)
         if own_weights and weights is None:
             weights = Path(model.file)
     if weights is not None:
-        load_weights(made, weights, f"the model of {model.function or model.file}")
-    return made
+        load_weights(network, weights, f"the model of {model.function or model.file}")
+    return network
 
 
 def _shape(data: Manifest) -> tuple[int, int, int]:

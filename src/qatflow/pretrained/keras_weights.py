@@ -1,4 +1,4 @@
-"""Weights from a file put into a Keras model."""
+"""Puts weights from a file into a Keras model."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -8,18 +8,18 @@ from typing import Any
 from qatflow.base.errors import UserError
 from qatflow.models.saved.h5_file import LayerKind, Saved
 from qatflow.models.saved.weights_file import open_weights
-from qatflow.pretrained.fit import Expected, Layer, NotFiniteError, fit
+from qatflow.pretrained.fit import Expected, LayerWeights, NotFiniteError, fit
 
 
 def load_weights(model: Any, path: Path, about: str) -> None:
-    """Give a tf_keras model the weights of a file.
+    """Load the weights of a file into a tf_keras model.
 
-    Only arrays are read from the file (see `weights_file`): no code that it may hold is run.
+    Only arrays are read from the file (see `weights_file`); code in it is never run.
 
     Args:
         model: its variables are assigned, all or none.
         path: HDF5 file, .keras file or SavedModel folder.
-        about: what the model is, for messages.
+        about: description of the model, for messages.
 
     Raises:
         UserError: the file cannot be read, or does not fit the model.
@@ -29,22 +29,23 @@ def load_weights(model: Any, path: Path, about: str) -> None:
 
 
 def load_classifier(build: Callable[[int], Any], classes: int, path: Path, about: str) -> Any:
-    """Return a model with the weights of a file, of as many classes as those have.
+    """Return a model with the weights of a file, and as many classes as they have.
 
     Args:
-        build: a number of classes to a tf_keras model with random weights.
-        classes: of the data; taken where the last layer of the file does not tell.
+        build: returns a tf_keras model with random weights, for a number of classes.
+        classes: of the data; used where the last layer of the file does not show them.
         path: as `load_weights`.
-        about: what the model is, for messages, without its classes.
+        about: description of the model, for messages, without its classes.
 
     Raises:
         UserError: as `load_weights`.
     """
     model = build(classes)
     with open_weights(path, _kinds(model)) as saved:
-        found = _classes(saved.layers)
-        if found is not None and found != classes and len(saved.layers) == len(_with_weights(model)):
-            model, classes = build(found), found
+        saved_classes = _classes(saved.layers)
+        same_layers = len(saved.layers) == len(_with_weights(model))
+        if saved_classes is not None and saved_classes != classes and same_layers:
+            model, classes = build(saved_classes), saved_classes
         _assign(model, saved, path, f"{about}, {classes} classes")
     return model
 
@@ -56,18 +57,18 @@ def _assign(model: Any, saved: Saved, path: Path, about: str) -> None:
         for layer in own
     ]
     try:
-        found = fit(expected, saved.layers)
+        weights = fit(expected, saved.layers)
     except NotFiniteError as error:
         raise UserError(f"{path}: {error}") from error
     except UserError as error:
         raise UserError(f"{path}: its weights do not fit {about}: {error}") from error
-    for layer, values in zip(own, found, strict=True):
+    for layer, values in zip(own, weights, strict=True):
         for variable, value in zip(_saved(layer), values, strict=True):
             variable.assign(value)
 
 
-def _classes(layers: Sequence[Layer]) -> int | None:
-    """Return the output channels of the last saved layer, where it has a kernel of a classifier."""
+def _classes(layers: Sequence[LayerWeights]) -> int | None:
+    """Return the output channels of the last saved layer, if its kernel is one of a classifier."""
     kernel = layers[-1].weights[0]
     pixels = tuple(kernel.shape[:-2])
     return int(kernel.shape[-1]) if len(kernel.shape) >= 2 and pixels in ((), (1, 1)) else None
@@ -83,7 +84,7 @@ def _saved(layer: Any) -> list[Any]:
 
 
 def _leaves(model: Any) -> list[Any]:
-    """Return the layers with weights, with those of a model in place of the model."""
+    """Return the layers with weights; a nested model is replaced by its layers."""
     return [
         leaf for layer in _with_weights(model) for leaf in (_leaves(layer) if hasattr(layer, "layers") else [layer])
     ]
@@ -99,7 +100,7 @@ def _kind(layer: Any) -> LayerKind:
 
 
 def _snake(name: str) -> str:
-    """Return a class's name as Keras turns it into the name of a layer (tf_keras' to_snake_case)."""
+    """Return the name of a class as Keras writes it in the name of a layer (tf_keras' to_snake_case)."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -105,12 +105,12 @@ def prepare(
 
     loaded = source.weights is not None or source.own
     first = float_graph(model, source.weights, source.own, manifest, source.train, seed, training.batch_size)
-    for line in first.said:
+    for line in first.messages:
         print(line, flush=True)
     about: dict[str, Any] = {
         "source": str(source.weights or (model.file if source.own else None) or "train"),
         "network": model.network or model.function or model.file,
-        "said": list(first.said),
+        "said": list(first.messages),
         "new_head": first.new_head,
     }
     settings = {**model.model_dump(exclude={"keep_in_float"}), **(training.model_dump() if source.train else {})}
@@ -130,7 +130,7 @@ def prepare(
     how = float_training(
         training, manifest.splits["train"].count, seed, loaded=loaded, new_head=first.new_head, batch_norm=batch_norm
     )
-    for line in how.said:
+    for line in how.messages:
         print(line, flush=True)
     shape = {
         "model": model.model_dump(exclude={"keep_in_float"}),
@@ -142,7 +142,7 @@ def prepare(
     with work_folder(work, shape) as folder:
         complete = first.new_head is None
         trained = train(first.graph, manifest, how.settings, folder, trained=loaded, complete=complete)
-        about["said"] += trained.said
+        about["said"] += trained.messages
         made = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write beside its successor
         _write(trained.graph, manifest, output, {**about, "provenance": made}, trained.history)

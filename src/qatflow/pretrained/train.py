@@ -1,4 +1,4 @@
-"""Float weights trained here, on the experiment's own data."""
+"""Trains float weights on the experiment's own data, and keeps those of the best epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,22 +15,23 @@ from qatflow.training.strategy import Strategy, TrainingRun
 
 START = -1
 """Stands for the state before the first epoch."""
-FAR_ABOVE = 1.5  # times the loss at the start: a training that begins so seldom gets back to where it was
+FAR_ABOVE = 1.5
+"""Factor to the loss at the start: a training whose first epoch ends above it seldom recovers."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a float training has come to.
+    """The result of a float training.
 
     Attributes:
-        graph: as it was after the epoch that did best on validation.
+        graph: with the weights of the epoch that was best on validation.
         history: figures of each epoch.
-        said: what the user is to know of it: that no epoch did better than the weights as they came.
+        messages: what the user should know: that no epoch was better than the initial weights.
     """
 
     graph: Graph
     history: list[EpochFigures]
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
 def train(
@@ -39,26 +40,26 @@ def train(
     """Train a graph in float.
 
     Args:
-        start: the graph with its first weights.
+        start: the graph with its initial weights.
         data: prepared pictures.
         settings: of the training.
         folder: work folder; training goes on from what is there.
-        trained: whether the first weights are trained already.
-        complete: whether they are all so, with no new last layer: then they are kept where no epoch does better.
+        trained: whether the initial weights are trained already.
+        complete: whether all of them are, with no new last layer: then they are kept if no epoch is better.
     """
     best = KeepBest(trained=trained, complete=complete)
     history = Trainer(start, data, settings, folder, strategies=[best]).run()
     which = "the weights as they came" if best.epoch == START else f"epoch {best.epoch}"
     print(f"best on validation: {which}, top-1 {best.top1:.4f}", flush=True)
-    said = ("no epoch of fine-tuning did better on validation than the weights as they came, which are kept",)
-    return Trained(best.graph(folder), history, said if best.epoch == START else ())
+    message = "no epoch of fine-tuning did better on validation than the weights as they came, which are kept"
+    return Trained(best.graph(folder), history, (message,) if best.epoch == START else ())
 
 
 class KeepBest(Strategy):
-    """Stores the float graph whenever validation top-1 rises; of equal epochs the later one, which trained longer.
+    """Saves the float graph whenever validation top-1 rises; of equal epochs the later one, which trained longer.
 
     Attributes:
-        epoch: the best so far; START: the weights as they came.
+        epoch: the best so far; START: the initial weights.
         top1: its validation top-1, as a share of 1; below 0 where there is none yet.
     """
 
@@ -66,16 +67,16 @@ class KeepBest(Strategy):
         """Set up the strategy.
 
         Args:
-            trained: whether training begins with weights that are trained already: they are evaluated first, and a
-                first epoch that ends far above their loss is warned of.
-            complete: whether they have no new layer, so that they count as an epoch of their own.
+            trained: whether the initial weights are trained already: they are evaluated first, and a first epoch that
+                ends far above their loss causes a warning.
+            complete: whether they have no new layer, so that they count like an epoch.
         """
         self.epoch, self.top1 = START, -1.0
         self._trained, self._complete = trained, complete
         self._start_loss: float | None = None
 
     def on_compression_begin(self, trainer: TrainingRun) -> None:
-        """Evaluate the weights as they came, and store them if they count."""
+        """Evaluate the initial weights, and save them if they count."""
         if not self._trained or (trainer.epoch, trainer.step) != (0, 0):
             return
         self._start_loss, top1, _ = trainer.evaluate()
@@ -85,7 +86,7 @@ class KeepBest(Strategy):
             save(trainer.float_graph(), _folder(trainer.folder))
 
     def on_epoch_end(self, trainer: TrainingRun) -> None:
-        """Store the graph if this epoch is the best so far."""
+        """Save the graph if this epoch is the best so far."""
         figures = trainer.history[-1]
         if trainer.epoch == 0 and figures.validation_loss is not None:
             self._warn_of_ruin(figures.validation_loss, trainer)

@@ -1,4 +1,4 @@
-"""The settings of float training that the section `pretrained.train` says, and what holds where it says null."""
+"""The settings of float training: those of the section `pretrained.train`, with defaults where it says null."""
 
 from dataclasses import dataclass
 
@@ -26,11 +26,11 @@ class FloatTraining:
 
     Attributes:
         settings: of the loop.
-        said: what to print before it: which batch and rate were chosen, and why; warnings.
+        messages: lines to print before it: which batch and rate were chosen, and why; warnings.
     """
 
     settings: TrainingSettings
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
 def float_training(
@@ -68,10 +68,12 @@ def float_training(
         new_layer=new_head if chosen and loaded else None,
         new_layer_rate=HEAD if chosen and loaded and new_head else 1.0,
     )
-    said = [f"batches of {batch}{_why_batch(section, pictures)}, learning rate {rate:.3g}{_why_rate(section, loaded)}"]
+    messages = [
+        f"batches of {batch}{_why_batch(section, pictures)}, learning rate {rate:.3g}{_why_rate(section, loaded)}"
+    ]
     if settings.new_layer is not None:
-        said[0] += f", {settings.new_layer_rate * rate:.3g} for the new last layer, {new_head}"
-    return FloatTraining(settings, tuple(filter(None, [*said, few_steps(batch, pictures, SECTION)])))
+        messages[0] += f", {settings.new_layer_rate * rate:.3g} for the new last layer, {new_head}"
+    return FloatTraining(settings, tuple(filter(None, [*messages, few_steps(batch, pictures, SECTION)])))
 
 
 def _why_batch(section: FloatTrainingSection, pictures: int) -> str:

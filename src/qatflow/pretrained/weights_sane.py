@@ -1,4 +1,4 @@
-"""Weights that no picture can get through, whatever their origin."""
+"""Finds weights that cannot be right, wherever they come from."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -14,24 +14,24 @@ KERNELS = (*dict.fromkeys(QUANTISED_KERNEL.values()),)
 
 
 def check_weights(graph: Graph) -> tuple[str, ...]:
-    """Return a line for each kind of weights that look wrong, with their layers.
+    """Return a warning for each way in which weights look wrong, with their names.
 
     Raises:
-        UserError: weights are NaN or infinite; all are listed, with how many of their values.
+        UserError: weights are NaN or infinite; all are listed, with the number of such values.
     """
     bad = {name: int(np.sum(~np.isfinite(values))) for name, values in graph.weights.items()}
     listed = [f"{name} ({count} of {graph.weights[name].size} values)" for name, count in bad.items() if count]
     if listed:
         raise UserError(
             f"the weights have values that are NaN or infinite: {_listed(listed)}. Take the weights from before their "
-            "training failed, or make the layers anew"
+            "training failed, or replace the layers"
         )
     return tuple(_odd(graph.weights))
 
 
 def _odd(weights: Mapping[str, np.ndarray]) -> Iterator[str]:
     kinds: dict[str, Callable[[str, np.ndarray], bool]] = {
-        "kernels of zeros alone, which make the same of every picture": lambda role, values: (
+        "kernels that are all zero, which give the same result for every picture": lambda role, values: (
             role in KERNELS and not values.any()
         ),
         f"weights beyond ±{LARGE:g}": lambda _, values: bool(np.abs(values).max(initial=0) > LARGE),
@@ -39,10 +39,10 @@ def _odd(weights: Mapping[str, np.ndarray]) -> Iterator[str]:
             role == "moving_variance" and bool(values.min(initial=1) <= 0)
         ),
     }
-    for what, holds in kinds.items():
-        found = [name for name, values in weights.items() if holds(name.rsplit("/", 1)[-1], values)]
-        if found:
-            yield f"warning: {what}: {_listed(found)}"
+    for kind, holds in kinds.items():
+        names = [name for name, values in weights.items() if holds(name.rsplit("/", 1)[-1], values)]
+        if names:
+            yield f"warning: {kind}: {_listed(names)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from qatflow.graph.thin import Keep, as_if_thin, thin
 from qatflow.pruning.importance import CRITERIA, Criterion, importance
 
 ANY = "*"
-"""In place of a kernel's name among the criteria: all that are not named."""
+"""Among the criteria, stands for all kernels that are not named."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Candidates:
     Attributes:
         graph: in float.
         channels: of the graph.
-        order: units in the order in which they go, int [units], by group; groups that are not to be pruned are not in
-            it. By importance, the least first, but behind all others those that stay.
-        stay: how many units stay whatever the ratio, by group: the most important one of each layer, which would be
-            without channels else.
+        order: units in the order in which they go, int [units], by group, for the groups that are pruned. The least
+            important come first; those that always stay come last.
+        stay: how many units always stay, by group: the most important one of each layer, which would have no channels
+            otherwise.
     """
 
     graph: Graph
@@ -41,7 +41,7 @@ class Candidates:
         return [group for group in self.channels.groups if group.name in self.order]
 
     def removed(self, group: str, ratio: float) -> int:
-        """Return how many units of a group go at a ratio: to the nearest, as in PaddleSlim, but of no layer all."""
+        """Return how many units of a group go at a ratio: rounded, as in PaddleSlim, but never all of a layer."""
         size = len(self.order[group])
         return min(round(size * ratio), size - self.stay[group])
 
@@ -65,24 +65,24 @@ def candidates(graph: Graph, pruned_params: str, criterions: Mapping[str, str]) 
 
     Args:
         graph: in float.
-        pruned_params: regular expression that the beginning of a kernel's name matches (`<layer>/kernel`). A group of
-            tied layers is pruned where any of their names does, as in PaddleSlim.
+        pruned_params: regular expression for the beginning of kernels' names (`<layer>/kernel`). A group of tied layers
+            is pruned if any of their names matches, as in PaddleSlim.
         criterions: name of the criterion by kernel; `*` for all others.
 
     Raises:
-        UserError: no kernel, or none that can be pruned, has such a name; or a criterion is for no kernel.
+        UserError: no kernel, or none that can be pruned, matches; or a criterion names no kernel.
     """
-    found = channels(graph)
-    kernels = [*found.fixed, *(kernel for group in found.groups for kernel in group.unit_of)]
+    known = channels(graph)
+    kernels = [*known.fixed, *(kernel for group in known.groups for kernel in group.unit_of)]
     for name in criterions:
         if name != ANY and name not in kernels:
             near = difflib.get_close_matches(name, kernels, n=3, cutoff=0.4) or kernels[:3]
             raise UserError(f"criterions: no kernel is called '{name}'; the nearest are {', '.join(near)}")
     # in the graph's order, as the message lists them
     wanted = matching([node.kernel for node in graph.nodes if node.kernel in kernels], pruned_params, "pruned_params")
-    groups = [group for group in found.groups if set(wanted) & set(group.unit_of) and group.size > 1]
+    groups = [group for group in known.groups if set(wanted) & set(group.unit_of) and group.size > 1]
     if not groups:
-        why = "; ".join(f"{kernel}: {found.fixed.get(kernel, 'it has one channel')}" for kernel in wanted)
+        why = "; ".join(f"{kernel}: {known.fixed.get(kernel, 'it has one channel')}" for kernel in wanted)
         raise UserError(f"pruned_params: nothing of '{pruned_params}' can be pruned, the channels must stay: {why}")
 
     def criterion(kernel: str) -> Criterion:
@@ -94,15 +94,15 @@ def candidates(graph: Graph, pruned_params: str, criterions: Mapping[str, str]) 
         best = _best_of_each_layer(group, ranked)
         order[group.name] = np.concatenate([ranked[~np.isin(ranked, best)], ranked[np.isin(ranked, best)]])
         stay[group.name] = len(best)
-    return Candidates(graph, found, order, stay)
+    return Candidates(graph, known, order, stay)
 
 
 def _best_of_each_layer(group: ChannelGroup, ranked: np.ndarray) -> np.ndarray:
-    """Return the units that stay: layers that a concatenation lays side by side may each have a part of them alone.
+    """Return the units that always stay. Layers that a concatenation lays side by side have some units each.
 
     Args:
         group: of tied layers.
-        ranked: its units, the most important last, int [units].
+        ranked: its units, int [units], the most important last.
     """
     rank = np.argsort(ranked)
     return np.unique([units[np.argmax(rank[units])] for units in group.unit_of.values()])

@@ -17,9 +17,9 @@ class PrunedLayer:
     Attributes:
         layer: its name.
         kind: Conv2D, DepthwiseConv2D or Dense.
-        group: name of the group its output channels belong to, by the kernel of the group's first layer; None where
-            they must stay, and for a depthwise convolution, whose channels are those that it reads.
-        fixed: why they must stay; an empty text where they need not.
+        group: name of the group of its output channels, which is the kernel of the group's first layer; None where they
+            must stay, and for a depthwise convolution, whose channels are those of its input.
+        fixed: why they must stay; an empty text where they may go.
         channels_before: output channels.
         channels_after: output channels that are left.
         before: multiply-adds and parameters.
@@ -38,7 +38,7 @@ class PrunedLayer:
 
 @dataclass(frozen=True)
 class PruningRecord:
-    """Of one pruning.
+    """The record of one pruning.
 
     Attributes:
         layers: every layer with a kernel, in the order of the graph.
@@ -53,42 +53,42 @@ class PruningRecord:
     after: Count
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as plain JSON values."""
+        """Return the record as plain JSON values."""
         return asdict(self)
 
     def text(self) -> str:
-        """Return what was reached, as one line."""
-        gone = [
-            100 * (1 - getattr(self.after, of) / getattr(self.before, of)) for of in ("multiply_adds", "parameters")
-        ]
+        """Return the result in one line."""
+        before, after = self.before, self.after
+        multiply_adds_gone = 100 * (1 - after.multiply_adds / before.multiply_adds)
+        parameters_gone = 100 * (1 - after.parameters / before.parameters)
         thinner = sum(layer.channels_after < layer.channels_before for layer in self.layers)
         return (
-            f"pruned: {thinner} of {len(self.layers)} layers thinner, {gone[0]:.1f} % of the multiply-adds and "
-            f"{gone[1]:.1f} % of the parameters are gone ({self.after.multiply_adds / 1e6:.2f} M and "
-            f"{self.after.parameters / 1e6:.3f} M are left)"
+            f"pruned: {thinner} of {len(self.layers)} layers thinner, {multiply_adds_gone:.1f} % of the "
+            f"multiply-adds and {parameters_gone:.1f} % of the parameters are gone ({after.multiply_adds / 1e6:.2f} M "
+            f"and {after.parameters / 1e6:.3f} M are left)"
         )
 
 
 def pruning_record(candidates: Candidates, ratios: Mapping[str, float], after: Graph) -> PruningRecord:
-    """Return the report.
+    """Return the record of a pruning.
 
     Args:
         candidates: of the graph before.
-        ratios: by which it was pruned.
+        ratios: share of the units that went, by group.
         after: the thin graph.
     """
-    graph, found = candidates.graph, candidates.channels
-    group_of = {kernel: group.name for group in found.groups for kernel in group.unit_of}
+    graph, channels = candidates.graph, candidates.channels
+    group_of = {kernel: group.name for group in channels.groups for kernel in group.unit_of}
     before_by_node, after_by_node = counts(graph), counts(after)
-    made_before, made_after = shapes(graph), shapes(after)
+    shapes_before, shapes_after = shapes(graph), shapes(after)
     layers = [
         PrunedLayer(
             node.name,
             type(node.operation).__name__,
             group_of.get(node.kernel),
-            found.fixed.get(node.kernel, ""),
-            made_before[node.name][-1],
-            made_after[node.name][-1],
+            channels.fixed.get(node.kernel, ""),
+            shapes_before[node.name][-1],
+            shapes_after[node.name][-1],
             before_by_node[node.name],
             after_by_node[node.name],
         )

@@ -1,4 +1,4 @@
-"""What pruning one group of layers alone costs in accuracy: measured once, kept after each measurement."""
+"""How much accuracy it costs to prune one group of layers alone: measured once, saved after each measurement."""
 
 from bisect import bisect
 from collections.abc import Callable, Mapping
@@ -13,17 +13,17 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.store import graph_digest
 from qatflow.pruning.candidates import Candidates
 
-Evaluate = Callable[[Graph], float]
-"""A graph to its top-1, a share of 1."""
+AccuracyOf = Callable[[Graph], float]
+"""A graph to its accuracy, a share of 1."""
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Of one group.
+    """The sensitivity of one group.
 
     Attributes:
-        ratios: shares of its units that went, ascending.
-        losses: top-1 lost by each, shares of 1; negative where it rose.
+        ratios: shares of its units that were removed, ascending.
+        losses: accuracy that each of them cost, shares of 1; negative where it rose.
     """
 
     ratios: tuple[float, ...]
@@ -39,26 +39,26 @@ def swept_ratios(delta_rate: float) -> list[float]:
 def measure(
     candidates: Candidates,
     delta_rate: float,
-    evaluate: Evaluate,
+    evaluate: AccuracyOf,
     file: Path,
     about: Mapping[str, Any],
     known: Mapping[str, Sensitivity] | None = None,
 ) -> dict[str, Sensitivity]:
     """Return the sensitivity of each group, by its name.
 
-    The file is written after each evaluation, and what it holds is not measured again: a sweep that was killed goes on.
-    One that was measured on something else is begun anew, and said.
+    The file is written after each evaluation, and what it holds is not measured again, so that a killed sweep can go
+    on. If it was measured on something else, a message says so and the sweep starts over.
 
     Args:
         candidates: the groups, and the order in which their channels go.
         delta_rate: step of the ratios.
-        evaluate: called with graphs of the same shapes as that of `candidates`.
+        evaluate: called with graphs of the same shapes as the graph of `candidates`.
         file: JSON; `groups` has PaddleSlim's form, `{name: {size, pruned_percent: […], loss: […]}}`.
-        about: what else shapes a measurement, as the pictures, in plain JSON values.
-        known: of groups that are not measured.
+        about: what else a measurement depends on, such as the pictures, in plain JSON values.
+        known: sensitivities of groups that need not be measured.
 
     Raises:
-        UserError: `known` has one of no group.
+        UserError: `known` names a group that does not exist.
     """
     known = known or {}
     for name in known:
@@ -67,38 +67,38 @@ def measure(
                 f"sensitivities: '{name}' is no group of layers that is pruned; these are {', '.join(candidates.order)}"
             )
     order = {name: units.tolist() for name, units in candidates.order.items()}
-    kept = _Kept(file, digest({"about": about, "graph": graph_digest(candidates.graph), "order": order}))
+    saved = _SavedSweep(file, digest({"about": about, "graph": graph_digest(candidates.graph), "order": order}))
     for group in (group for group in candidates.groups if group.name not in known):
         costs = {0: 0.0}  # by the number of units that go, so that a small group is not measured twice
         for ratio in swept_ratios(delta_rate):
             removed = candidates.removed(group.name, ratio)
-            loss = kept.loss(group.name, ratio)
+            loss = saved.loss(group.name, ratio)
             if loss is None:
                 if removed not in costs:
-                    costs[removed] = kept.baseline(candidates, evaluate) - evaluate(
+                    costs[removed] = saved.baseline(candidates, evaluate) - evaluate(
                         candidates.as_if_thin({group.name: ratio})
                     )
                 loss = costs[removed]
-                kept.add(group.name, group.size, ratio, loss)
+                saved.add(group.name, group.size, ratio, loss)
                 print(f"sensitivity of {group.name}: {ratio:g} pruned alone costs {100 * loss:.2f} points", flush=True)
             costs[removed] = loss
-    return {name: known[name] if name in known else kept.sensitivity(name) for name in candidates.order}
+    return {name: known[name] if name in known else saved.sensitivity(name) for name in candidates.order}
 
 
-class _Kept:
-    """The file, and what it holds."""
+class _SavedSweep:
+    """The file of a sweep, and what it holds."""
 
     def __init__(self, file: Path, key: str) -> None:
         self._file = file
         self._content: dict[str, Any] = {"digest": key, "baseline": None, "groups": {}}
         if file.exists():
-            found = read_json(file)
-            if found["digest"] == key:
-                self._content = found
+            content = read_json(file)
+            if content["digest"] == key:
+                self._content = content
             else:
-                print(f"{file}: measured on another model, other pictures or settings: measured anew", flush=True)
+                print(f"{file}: measured on another model, other pictures or settings: measuring again", flush=True)
 
-    def baseline(self, candidates: Candidates, evaluate: Evaluate) -> float:
+    def baseline(self, candidates: Candidates, evaluate: AccuracyOf) -> float:
         if self._content["baseline"] is None:
             self._content["baseline"] = evaluate(candidates.graph)
         return float(self._content["baseline"])

@@ -1,4 +1,4 @@
-"""A float graph with scales where training would put them: the shape of its int8 model before there is one."""
+"""A float graph with scales where training would put them: what its int8 model will look like, before training."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,19 +19,20 @@ from qatflow.quantise.placement import (
 )
 
 RANGE = 8.0
-"""In place of every tensor's greatest value, which only training finds."""
-Ranges = Mapping[str, tuple[float, float]]
+"""Stands for every tensor's greatest value, which only training finds."""
 
 
-def as_if_quantised(graph: Graph, settings: QuantSettings, ranges: Ranges | None = None) -> Graph:
-    """Return the graph with integers for its kernels, and scales, where training for int8 would put them.
+def as_if_quantised(
+    graph: Graph, settings: QuantSettings, ranges: Mapping[str, tuple[float, float]] | None = None
+) -> Graph:
+    """Return the graph with integer kernels and scales where training for int8 would put them.
 
-    Operators and types are those of the int8 model. With ranges it computes what that would before any training;
-    without, what it computes is of no use.
+    Operators and types are those of the int8 model. With ranges the graph computes what the int8 model would before any
+    training; without, its values mean nothing.
 
     Args:
         graph: in float.
-        settings: how it is to be quantised.
+        settings: how to quantise it.
         ranges: least and greatest value of each quantised tensor, by its node's name.
     """
     kernels = quantised_kernels(graph, settings.quantizable_op_type, settings.skip_pattern)

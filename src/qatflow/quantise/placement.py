@@ -1,8 +1,8 @@
-"""Which tensors of a graph are quantised.
+"""Which tensors of a graph are quantised, and how.
 
-Each tensor that an int8 kernel will read or write gets one quantiser, behind the operation that makes it and behind
-what the device fuses into that operation (batch-norm, then ReLU or ReLU6). PaddleSlim quantises only what enters a
-conv, depthwise conv or dense layer; the sums, means and logits between them would then run in float on the device.
+Each tensor that an int8 kernel will read or write gets one quantiser, behind the operation that computes it and behind
+what the device fuses into that operation (batch-norm, then ReLU or ReLU6). PaddleSlim quantises only the inputs of
+conv, depthwise conv and dense layers; the sums, means and logits between them would then run in float on the device.
 """
 
 from collections.abc import Collection, Set
@@ -31,7 +31,7 @@ from qatflow.graph.operations import (
 
 OPERATION_TYPES: dict[str, type] = {"conv2d": Conv2D, "depthwise_conv2d": DepthwiseConv2D, "mul": Dense}
 SMALLEST = 1e-8
-"""Least max|x| (or greatest less least value) that a scale is made of: a tensor of zeros still needs a grid."""
+"""Lower bound of the range that a scale is computed from: a tensor of zeros needs a grid, too."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class QuantSettings:
 
     @staticmethod
     def default() -> "QuantSettings":
-        """Return the settings of a strategy that says nothing."""
+        """Return the settings of a strategy in which no key is set."""
         return QuantSettings.of(QuantizationStrategySection.model_validate({"class": "QuantizationStrategy"}))
 
     @staticmethod
     def of(strategy: QuantizationStrategySection) -> "QuantSettings":
-        """Return the settings of a strategy of the YAML."""
+        """Return the settings of a strategy of the compress YAML."""
         return QuantSettings(
             strategy.weight_bits,
             strategy.activation_bits,
@@ -94,22 +94,22 @@ def quantised_tensors(graph: Graph, kernels: Collection[str], skip: Collection[s
 
 
 def shared_scales(graph: Graph, tensors: Set[str]) -> dict[str, str]:
-    """Return, by the tensor that has no scale of its own, the concatenation that it is a part of and takes that of.
+    """Return, for each tensor without a scale of its own, the concatenation whose scale it has, by node names.
 
-    The int8 kernel of a concatenation copies, so its inputs have the scale of its output. One that nothing else reads
-    is written in that scale at once; any other is requantised on the device.
+    The int8 kernel of a concatenation copies, so its inputs need the scale of its output. An input that nothing else
+    reads is written with that scale at once; any other is requantised on the device.
 
     Args:
         graph: the float graph.
         tensors: names of the nodes whose tensors are quantised.
     """
-    found = {}
+    links = {}
     for node in graph.nodes:
         consumers = graph.consumers(node.name)
         alone = len(consumers) == 1 and node.name not in graph.outputs and type(node.operation) not in FIXED_GRID
         if {node.name, consumers[0].name if alone else ""} <= tensors and isinstance(consumers[0].operation, Concat):
-            found[node.name] = consumers[0].name
-    return {name: _last(found, name) for name in found}
+            links[node.name] = consumers[0].name
+    return {name: _last(links, name) for name in links}
 
 
 def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:
@@ -117,7 +117,7 @@ def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:
 
     Args:
         graph: the float graph.
-        skip: texts in the names of layers that stay in float. What only moves values goes with its neighbours.
+        skip: texts in the names of layers that stay in float. Operations that only move values follow their neighbours.
     """
     last = head_of(graph).activation
     return frozenset(
@@ -144,13 +144,13 @@ def _last(links: dict[str, str], name: str) -> str:
 
 @dataclass(frozen=True)
 class _Runs:
-    """What runs in int8.
+    """Tells which nodes run in int8.
 
     Attributes:
         graph: the float graph.
         kernels: names of the nodes whose kernels are quantised.
         skip: texts in the names of what stays in float.
-        last: name of the last softmax or of the last sigmoids, which stay in float; None where there are none.
+        last: name of the final softmax or sigmoids, which stay in float; None where there are none.
     """
 
     graph: Graph
@@ -159,7 +159,7 @@ class _Runs:
     last: str | None
 
     def ends_a_group(self, node: Node) -> bool:
-        """Return whether the node's tensor is what the device sees, and not folded or fused into what follows."""
+        """Return whether the device has the node's tensor, which is not folded or fused into what follows."""
         if isinstance(node.operation, PASS_THROUGH):
             return False
         readers = self.readers(node)
@@ -174,7 +174,7 @@ class _Runs:
         return True
 
     def int8(self, node: Node) -> bool:
-        """Return whether the group that ends with the node runs in int8: all do but what was left in float."""
+        """Return whether the group that ends with the node runs in int8, as all do that are not kept in float."""
         first = node
         while isinstance(first.operation, (*FUSED, *REMOVED)):
             if isinstance(first.operation, Relu | Relu6) and _named(first.name, self.skip):
@@ -185,7 +185,7 @@ class _Runs:
         return first.name in self.kernels or type(first.operation) not in (*QUANTISED_KERNEL, Input)
 
     def feeds_int8(self, node: Node) -> bool:
-        """Return whether the tensor is read, through operations that pass it on, by one that runs in int8."""
+        """Return whether an int8 operation reads the tensor, directly or through operations that pass it on."""
         return any(
             self.feeds_int8(consumer) if isinstance(consumer.operation, PASS_THROUGH) else self.int8(consumer)
             for consumer in self.graph.consumers(node.name)
@@ -193,7 +193,7 @@ class _Runs:
 
     def readers(self, node: Node) -> list[Node]:
         """Return the nodes that read the node's tensor on the device."""
-        found = []
+        readers = []
         for consumer in self.graph.consumers(node.name):
-            found += self.readers(consumer) if isinstance(consumer.operation, REMOVED) else [consumer]
-        return found
+            readers += self.readers(consumer) if isinstance(consumer.operation, REMOVED) else [consumer]
+        return readers

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qatflow.device.results.report import DeviceReport
 from qatflow.device.results.words import against_host
-from qatflow.evaluate.layers import Layer
+from qatflow.evaluate.layers import InspectedLayer
 from qatflow.report import on_device
 from qatflow.report.html import inline, render
 from qatflow.report.pruning import whole
@@ -13,7 +13,7 @@ from qatflow.report.search import searched_network
 from qatflow.report.summary import NOT_RUN, Summary
 from qatflow.report.table import HEAD, cells
 from qatflow.search.candidate import Outcome
-from qatflow.search.result import Found
+from qatflow.search.result import SearchResult
 
 WORST = 10
 LEADERS = 10
@@ -21,7 +21,7 @@ TEMPLATE = "report_page.html"
 
 
 def page(
-    summary: Summary, devices: Sequence[DeviceReport], layers: Sequence[Layer], pictures: Mapping[str, Path]
+    summary: Summary, devices: Sequence[DeviceReport], layers: Sequence[InspectedLayer], pictures: Mapping[str, Path]
 ) -> str:
     """Return the page.
 
@@ -57,7 +57,7 @@ def page(
     )
 
 
-def leaders(search: Found) -> list[Outcome]:
+def leaders(search: SearchResult) -> list[Outcome]:
     """Return the candidates that did best, the best first."""
     return sorted(search.outcomes, key=lambda outcome: (-outcome.reward, outcome.candidate.number))[:LEADERS]
 

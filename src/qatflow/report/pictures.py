@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from qatflow.base.files import whole_file
 from qatflow.base.sums import read_sealed
-from qatflow.evaluate.layers import Layer
+from qatflow.evaluate.layers import InspectedLayer
 
 mpl.rcParams["svg.hashsalt"] = "qatflow"
 
@@ -62,7 +62,7 @@ def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
     save(figure, output)
 
 
-def ranges_picture(layers: Sequence[Layer], output: Path) -> None:
+def ranges_picture(layers: Sequence[InspectedLayer], output: Path) -> None:
     """Draw each layer's float range, what int8 can represent, and its signal to quantisation noise, as SVG."""
     ordered = sorted(layers, key=lambda layer: layer.name)
     figure = Figure(figsize=(9, max(3.0, 0.22 * len(ordered))), layout="constrained")

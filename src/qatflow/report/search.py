@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from qatflow.report.on_device import OnDevice
 from qatflow.report.pictures import save
-from qatflow.search.result import Found
+from qatflow.search.result import SearchResult
 
 TRIED, BEST = "#4477aa", "#aa7744"
 
 
-def searched_network(search: Found, devices: tuple[OnDevice, ...]) -> Iterator[str]:
+def searched_network(search: SearchResult, devices: tuple[OnDevice, ...]) -> Iterator[str]:
     """Yield the sizes of the layers that were searched, and the latency by the table with that of the model that ships.
 
     Args:
@@ -35,7 +35,7 @@ def searched_network(search: Found, devices: tuple[OnDevice, ...]) -> Iterator[s
         )
 
 
-def search_picture(search: Found, output: Path) -> None:
+def search_picture(search: SearchResult, output: Path) -> None:
     """Draw the reward of each candidate, with the best so far, and against multiply-adds (and latency, where known).
 
     Args:

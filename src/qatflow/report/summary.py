@@ -12,7 +12,7 @@ from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import Outcome
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.pruning import Pruning, read_pruning
-from qatflow.search.result import Found, read_found
+from qatflow.search.result import SearchResult, read_result
 
 FORMAT = 5
 NOT_RUN = "not run on the device: the accuracy gate is closed"
@@ -66,7 +66,7 @@ class Summary:
     gate: tuple[str, ...]
     on_device: tuple[OnDevice, ...]
     pruning: tuple[Pruning, ...] = ()
-    search: Found | None = None
+    search: SearchResult | None = None
     outcome: Outcome = "open"
 
 
@@ -117,7 +117,7 @@ def summarise(
         tuple(_gate_lines(gated, pretrained)),
         tuple(on_device(run, demo) for run, demo in devices),
         read_pruning(trained) if trained is not None else (),
-        read_found(search) if search is not None else None,
+        read_result(search) if search is not None else None,
         gated["outcome"],
     )
     record = provenance.record(inputs, {"shipped": shipped})

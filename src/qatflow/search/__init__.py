@@ -1,1 +1,1 @@
-"""Searches over networks before training: proposed in rounds, evaluated each by a job, the best kept."""
+"""Searches over networks before training: candidates are proposed in rounds, each is evaluated by a job."""

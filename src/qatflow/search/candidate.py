@@ -1,4 +1,4 @@
-"""What is tried, and what it came to."""
+"""The candidates of a search, and their outcomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from qatflow.base.sums import read_sealed
 
 Tokens = tuple[int, ...]
-"""A candidate as whole numbers, one a thing that is searched, each below that place of the range table."""
+"""A candidate as whole numbers, one for each choice, each below the number at its place in the range table."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Size:
     Attributes:
         multiply_adds: of one picture.
         parameters: elements of all its weights.
-        latency: of one picture by the latency table; None where the search has none.
-        latency_unit: of that: `instructions` or `ms`.
+        latency: of one picture by the latency table; None without a table.
+        latency_unit: `instructions` or `ms`.
     """
 
     multiply_adds: int
@@ -30,13 +30,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that is to be tried.
+    """A network to be tried.
 
     Attributes:
         number: within the search, counted from 1.
-        tokens: it as the controller knows it.
+        tokens: the network as the controller sees it.
         size: what it costs.
-        about: the same as its space describes it, as plain JSON values: `{"ratios": {group: share}}` in pruning.
+        about: the network as its space describes it, as plain JSON values: `{"ratios": {group: share}}` for pruning.
     """
 
     number: int
@@ -45,19 +45,19 @@ class Candidate:
     about: Mapping[str, Any]
 
     @staticmethod
-    def of(found: Mapping[str, Any]) -> "Candidate":
-        """Return what `asdict` made plain JSON values of."""
-        return Candidate(found["number"], tuple(found["tokens"]), Size(**found["size"]), found["about"])
+    def of(values: Mapping[str, Any]) -> "Candidate":
+        """Return the candidate from the plain JSON values of `asdict`."""
+        return Candidate(values["number"], tuple(values["tokens"]), Size(**values["size"]), values["about"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A candidate that was tried.
+    """The outcome of a candidate.
 
     Attributes:
-        candidate: what was tried.
+        candidate: the network that was tried.
         metric: accuracy on the validation pictures, a share of 1.
-        reward: what the controller takes it for.
+        reward: what the controller maximises.
     """
 
     candidate: Candidate
@@ -65,16 +65,16 @@ class Outcome:
     reward: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+        """Return the outcome as plain JSON values."""
         return {**asdict(self.candidate), "metric": self.metric, "reward": self.reward}
 
     @staticmethod
-    def of(found: Mapping[str, Any]) -> "Outcome":
-        """Return what `to_json` made plain JSON values of."""
-        return Outcome(Candidate.of(found), found["metric"], found["reward"])
+    def of(values: Mapping[str, Any]) -> "Outcome":
+        """Return the outcome from the plain JSON values of `to_json`."""
+        return Outcome(Candidate.of(values), values["metric"], values["reward"])
 
 
 def read_outcomes(files: Sequence[Path]) -> list[Outcome]:
     """Return the outcomes in the files of evaluated candidates, by the candidates' numbers."""
-    found = [Outcome.of(read_sealed(path)) for path in files]
-    return sorted(found, key=lambda outcome: outcome.candidate.number)
+    outcomes = [Outcome.of(read_sealed(path)) for path in files]
+    return sorted(outcomes, key=lambda outcome: outcome.candidate.number)

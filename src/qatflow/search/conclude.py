@@ -1,4 +1,4 @@
-"""What a search has found: the best candidate, and all that were tried."""
+"""The result of a search: the best candidate, and all that were tried."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 from qatflow.base.files import whole_folder, write_text
 from qatflow.base.sums import read_checked
 from qatflow.search.candidate import Outcome, read_outcomes
-from qatflow.search.result import found_of, write_found
+from qatflow.search.result import search_result, write_result
 from qatflow.search.rounds import read_round
 
 COLUMNS = (
@@ -24,21 +24,21 @@ def conclude(strategy: str, metric: str, rounds: Sequence[Path], folders: Sequen
         metric: name of the metric.
         rounds: candidates.json of each round, in order.
         folders: of each candidate, with outcome.json, model and weights.
-        output: folder to write: `best.json` (what the best candidate is, and every outcome), `history.csv` (one line a
+        output: folder to write: `best.json` (the best candidate, and every outcome), `history.csv` (one line per
             candidate), `model` and `weights` (of the best, as it was evaluated).
     """
-    read = [read_round(path) for path in rounds]
-    round_of = {one.number: place for place, this in enumerate(read, 1) for one in this.candidates}
+    all_rounds = [read_round(path) for path in rounds]
+    round_of = {candidate.number: place for place, this in enumerate(all_rounds, 1) for candidate in this.candidates}
     by_number = {outcome.candidate.number: (outcome, folder) for folder in folders for outcome in _outcome(folder)}
     outcomes = [by_number[number][0] for number in sorted(by_number)]
-    search = found_of(strategy, metric, read[0].whole, outcomes)
-    number = search.best.candidate.number
+    result = search_result(strategy, metric, all_rounds[0].whole, outcomes)
+    number = result.best.candidate.number
     with whole_folder(output) as temporary:
         for name in ("model", "weights"):
             (temporary / name).write_bytes(read_checked(by_number[number][1] / name))
         write_text(temporary / "history.csv", _history(outcomes, round_of))
-        write_found(search, temporary / "best.json", files=("model", "weights", "history.csv"))
-    print(search.text(), flush=True)
+        write_result(result, temporary / "best.json", files=("model", "weights", "history.csv"))
+    print(result.text(), flush=True)
 
 
 def _outcome(folder: Path) -> list[Outcome]:

@@ -1,9 +1,9 @@
 """SAController: PaddleSlim's simulated annealing over tokens, as a function of its state and a seed.
 
-Beyond PaddleSlim (`searcher/controller.py`, 1.x): the first candidate is the first tokens themselves, so that a search
-never ends with less than it began with; what was tried is not tried again while something else is allowed, since its
-outcome is known; and where no change of one token keeps the limits, two are changed, then three, …: PaddleSlim gives
-the last one drawn then, whether it keeps them or not.
+Unlike PaddleSlim (`searcher/controller.py`, 1.x), the first candidate is the first tokens themselves, so that a search
+never ends with less than it began with. A candidate is not tried again while another is allowed, since its outcome is
+known. And where no change of one token keeps the limits, two are changed, then three, and so on; PaddleSlim returns the
+last one drawn, whether it keeps the limits or not.
 """
 
 import math
@@ -16,18 +16,19 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.search.candidate import Tokens
 
-DRAW, ACCEPT = 0, 1  # streams of random numbers: one candidate's draws and the decision on it are independent
+DRAW, ACCEPT = 0, 1
+"""Streams of random numbers: the draws of a candidate and the decision on it are independent."""
 
 
 @dataclass(frozen=True)
 class State:
-    """How far annealing has come.
+    """The state of annealing.
 
     Attributes:
-        tokens: that are gone on from.
-        reward: theirs; None as long as nothing has been evaluated.
-        iteration: candidates whose outcome has been taken in.
-        tried: all that was evaluated, in order.
+        tokens: the current tokens, which the next candidates are drawn from.
+        reward: of the current tokens; None as long as nothing has been evaluated.
+        iteration: number of candidates whose outcome is known.
+        tried: all tokens that were evaluated, in order.
     """
 
     tokens: Tokens
@@ -40,10 +41,10 @@ class State:
         return asdict(self)
 
     @staticmethod
-    def of(found: dict[str, Any]) -> "State":
-        """Return what `to_json` made plain JSON values of."""
-        tried = tuple(map(tuple, found["tried"]))
-        return State(tuple(found["tokens"]), found["reward"], found["iteration"], tried)
+    def of(values: dict[str, Any]) -> "State":
+        """Return the state from the plain JSON values of `to_json`."""
+        tried = tuple(map(tuple, values["tried"]))
+        return State(tuple(values["tokens"]), values["reward"], values["iteration"], tried)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class SAController:
         reduce_rate: factor of the temperature from one candidate to the next.
         init_temperature: of the first.
         max_iter_number: draws with the same number of changed tokens.
-        seed: of the draws and decisions. Those on a candidate depend on the seed and its number alone.
+        seed: of the draws and decisions. Those of a candidate depend only on the seed and the candidate's number.
     """
 
     range_table: tuple[int, ...]
@@ -65,7 +66,7 @@ class SAController:
     seed: int = 0
 
     def temperature(self, iteration: int) -> float:
-        """Return the temperature at the candidate of a number, counted from 1."""
+        """Return the temperature at a candidate, by its number, counted from 1."""
         return self.init_temperature * self.reduce_rate**iteration
 
     def propose(
@@ -75,44 +76,44 @@ class SAController:
         allowed: Callable[[Tokens], bool],
         network: Callable[[Tokens], Hashable] = lambda tokens: tokens,
     ) -> list[Tokens]:
-        """Return the next candidates, all drawn from the tokens that the state goes on from.
+        """Return the next candidates, all drawn from the current tokens of the state.
 
         Args:
-            state: after the candidates before.
+            state: after the previous candidates.
             count: how many; no two are the same network.
             allowed: whether tokens keep the limits.
-            network: what is the same for tokens that stand for the same network.
+            network: returns the same for tokens that stand for the same network.
 
         Raises:
-            UserError: so many that keep the limits were not found.
+            UserError: not enough candidates that keep the limits were found.
         """
 
         def wanted(tokens: Tokens) -> bool:
             return network(tokens) not in known and allowed(tokens)
 
-        found: list[Tokens] = []
+        candidates: list[Tokens] = []
         tried = {network(tokens) for tokens in state.tried}
         for place in range(count):
             number = state.iteration + place + 1
-            first = not state.tried and not found
-            known = {*tried, *map(network, found)}
+            first = not state.tried and not candidates
+            known = {*tried, *map(network, candidates)}
             tokens = state.tokens if first and allowed(state.tokens) else self._drawn(state, number, wanted)
-            if tokens is None:  # all that is near has been tried: what it came to is known, and may be gone on from
-                known = set(map(network, found))
+            if tokens is None:  # all neighbours have been tried: annealing may still move to one of them
+                known = set(map(network, candidates))
                 tokens = self._drawn(state, number, wanted)
             if tokens is None:
                 raise UserError(
                     f"candidate {number}: none that keeps the limits was found in {self.max_iter_number} draws with "
                     "one token changed, nor with more: widen the limits, or raise the controller's max_iter_number"
-                    + (", or lower parallel" if found else "")
+                    + (", or lower parallel" if candidates else "")
                 )
-            found.append(tokens)
-        return found
+            candidates.append(tokens)
+        return candidates
 
     def update(self, state: State, outcomes: Sequence[tuple[Tokens, float]]) -> State:
-        """Take in what candidates came to, one after the other, by Metropolis' rule.
+        """Return the state after the outcomes of candidates, taken one after the other by Metropolis' rule.
 
-        Better ones are gone on from, and one that is worse by d with probability exp(−d / temperature).
+        A better candidate becomes the current one; one that is worse by d does with probability exp(−d / temperature).
 
         Args:
             state: from which they were proposed.
@@ -150,5 +151,6 @@ class SAController:
         new = list(tokens)
         for place in places:
             values = self.range_table[place]
-            new[place] = int((new[place] + 1 + random.integers(values - 1)) % values)  # any other value, each as likely
+            # any other value, with equal probability
+            new[place] = int((new[place] + 1 + random.integers(values - 1)) % values)
         return tuple(new)

@@ -1,4 +1,4 @@
-"""A candidate trained for a while, and evaluated on the validation pictures: a job of its own."""
+"""Trains a candidate for a while and evaluates it on the validation pictures, in a job of its own."""
 
 import shutil
 from dataclasses import asdict, dataclass
@@ -32,7 +32,7 @@ class Evaluation:
 
     Attributes:
         data: manifest.json of the prepared pictures.
-        section: the configuration's compress section, whose settings of training hold.
+        section: the configuration's compress section, which has the settings of training.
         threads: threads of TensorFlow.
         hardware: what TensorFlow computes on; None: the CPU.
     """
@@ -44,19 +44,19 @@ class Evaluation:
 
 
 def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work: Path, output: Path) -> None:
-    """Write what a candidate comes to, and its network.
+    """Train a candidate; write its outcome and its network.
 
     Args:
         setup: what is searched over.
         candidates: candidates.json of its round.
-        number: the candidate's.
+        number: of the candidate.
         how: it is evaluated.
         work: root of the training's state; a killed run goes on from there.
         output: folder to write: outcome.json, and the network as `model` and `weights`.
 
     Raises:
-        UserError: no int8 model of a new network could run, the training fails, or fewer GPUs are there than are
-            asked for.
+        UserError: no int8 model of a new network could run, the training fails, or there are fewer GPUs than the
+            configuration asks for.
     """
     section = setup.config.search
     assert section is not None
@@ -85,18 +85,18 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
         refused = space.refused(candidate.tokens)
         outcome = Outcome(candidate, metric, 0.0 if refused else metric)
         print(f"candidate {number}: {section.metric_name} {metric:.4f}{f'; {refused}' if refused else ''}", flush=True)
-        told = {"retrain_epoch": section.retrain_epoch, "metric_name": section.metric_name, **settings.shaping}
-        made = provenance.record([how.data, candidates, *setup.inputs], told, setup.seed)
-        # under the lock: a trainer left over from a killed run must not write beside its successor
+        recorded = {"retrain_epoch": section.retrain_epoch, "metric_name": section.metric_name, **settings.shaping}
+        record = provenance.record([how.data, candidates, *setup.inputs], recorded, setup.seed)
+        # under the lock: a trainer left over from a killed run must not write at the same time as its successor
         with whole_folder(output) as temporary:
             write(trained, temporary)
-            told_of_it = {**outcome.to_json(), "provenance": made}
-            write_sealed(temporary / "outcome.json", told_of_it, files=("model", "weights"))
-        shutil.rmtree(folder)  # the state of each candidate would be as large as several networks
+            content = {**outcome.to_json(), "provenance": record}
+            write_sealed(temporary / "outcome.json", content, files=("model", "weights"))
+        shutil.rmtree(folder)  # the state of a candidate is as large as several networks
 
 
 def _trained(graph: Graph, data: Manifest, settings: TrainingSettings, folder: Path) -> tuple[Graph, dict[str, float]]:
-    """Return the graph as it is after its epochs, and its accuracies by PaddleSlim's names, shares of 1."""
+    """Return the trained graph, and its accuracies by PaddleSlim's names, shares of 1."""
     from qatflow.training.loop import Trainer
 
     trainer = Trainer(graph, data, settings, folder)

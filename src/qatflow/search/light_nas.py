@@ -1,4 +1,4 @@
-"""LightNASStrategy's space: the width of each group of tied layers, and the window of each depthwise one."""
+"""The search space of LightNASStrategy: the width of each group of tied layers, the window of each depthwise layer."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,10 +22,10 @@ from qatflow.tflite.lower import convert
 
 
 class LightNASSpace:
-    """Tokens are places in `widths`, one a group of tied layers, then in `kernel_sizes`, one a depthwise layer.
+    """Tokens are places in `widths`, one per group of tied layers, then in `kernel_sizes`, one per depthwise layer.
 
     Attributes:
-        groups: the groups whose width is searched, by their names, with the number of channels for each width.
+        groups: number of channels for each width, by the name of each group whose width is searched.
         windows: the depthwise kernels whose window is searched.
     """
 
@@ -37,19 +37,19 @@ class LightNASSpace:
             section: the YAML's settings.
 
         Raises:
-            UserError: nothing that searched_params names can be searched, init_tokens is not of it, a window is too
+            UserError: nothing that searched_params names can be searched, init_tokens does not fit it, a window is too
                 small, or no network keeps the limits.
         """
         self.section = section
-        self._setup, self._found = setup, channels(setup.graph)
+        self._setup, self._channels = setup, channels(setup.graph)
         self.groups, self.windows = self._searched()
         self.range_table = (len(section.widths),) * len(self.groups) + (len(section.kernel_sizes),) * len(self.windows)
         self._sizes: dict[Tokens, Size] = {}
-        # the table is read where it is the YAML's: it has the operators of another search otherwise
+        # without target_latency, the table may have the operators of another search
         self._table = read_table(setup.latency) if setup.latency is not None and section.target_latency else None
-        given = section.init_tokens
-        if given is not None and (
-            len(given) != len(self.range_table) or any(a >= b for a, b in zip(given, self.range_table, strict=True))
+        tokens = section.init_tokens
+        if tokens is not None and (
+            len(tokens) != len(self.range_table) or any(a >= b for a, b in zip(tokens, self.range_table, strict=True))
         ):
             raise UserError(
                 f"init_tokens: must be {len(self.range_table)} places, counted from 0: in widths ({section.widths}) "
@@ -63,12 +63,12 @@ class LightNASSpace:
 
     def _searched(self) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
         graph, section = self._setup.graph, self.section
-        fixed = {**fixed_channels(self._found), **fixed_windows(graph)}
+        fixed = {**fixed_channels(self._channels), **fixed_windows(graph)}
         depthwise = [n.kernel for n in graph.nodes if isinstance(n.operation, DepthwiseConv2D) and n.kernel]
         wanted = matching([n.kernel for n in graph.nodes if n.kernel], section.searched_params, "searched_params")
         groups = {
             group.name: tuple(max(1, round(width * group.size)) for width in section.widths)
-            for group in self._found.groups
+            for group in self._channels.groups
             if section.widths != [1.0] and set(wanted) & set(group.unit_of) and group.name not in fixed
         }
         windows = tuple(
@@ -81,10 +81,10 @@ class LightNASSpace:
 
     @cached_property
     def initial(self) -> Tokens:
-        """The network as it is, or what comes nearest; where that is beyond the limits the widest even one within.
+        """The network as it is, or the nearest one; if that exceeds the limits, the widest even one within them.
 
         Raises:
-            UserError: the thinnest one with the smallest windows is beyond them.
+            UserError: even the thinnest one with the smallest windows exceeds them.
         """
         section = self.section
         present = [self._setup.graph.weights[kernel].shape[0] for kernel in self.windows]
@@ -110,25 +110,25 @@ class LightNASSpace:
         )
 
     def graph(self, tokens: Tokens) -> Graph:
-        """Return the network with new weights, which go by the seed alone."""
-        return resized(self._setup.graph, self._found, self.sizes(tokens), self._setup.seed)
+        """Return the network with new weights, which depend on the seed alone."""
+        return resized(self._setup.graph, self._channels, self.sizes(tokens), self._setup.seed)
 
     def int8(self, tokens: Tokens) -> bytes:
-        """Return a .tflite model of the operators that the network has on the device."""
+        """Return a .tflite model with the operators that the network has on the device."""
         return int8_model(self.graph(tokens), self._setup)
 
     def size(self, tokens: Tokens) -> Size:
-        """Return multiply-adds and parameters, and the latency where that is limited."""
+        """Return multiply-adds and parameters, and the latency if it is limited."""
         if tokens not in self._sizes:
             graph = self.graph(tokens)
-            made = total(graph)
+            count = total(graph)
             latency = None if self._table is None else self._table.predict(int8_model(graph, self._setup))
             unit = None if self._table is None else self._table.unit
-            self._sizes[tokens] = Size(made.multiply_adds, made.parameters, latency, unit)
+            self._sizes[tokens] = Size(count.multiply_adds, count.parameters, latency, unit)
         return self._sizes[tokens]
 
     def refused(self, tokens: Tokens) -> str:
-        """Return which limit the network is beyond."""
+        """Return which limit the network exceeds; an empty text if none."""
         section, size = self.section, self.size(tokens)
         if section.target_flops and size.multiply_adds > section.target_flops:
             return f"{size.multiply_adds} multiply-adds are more than target_flops ({section.target_flops})"
@@ -148,21 +148,21 @@ class LightNASSpace:
         return {"channels": dict(sizes.channels), "windows": dict(sizes.windows)}
 
     def network(self, tokens: Tokens) -> Tokens:
-        """Return the channels and windows: in a group of few channels several widths are as many."""
+        """Return the channels and windows: in a group of few channels several widths are the same number."""
         sizes = self.sizes(tokens)
         return (*sizes.channels.values(), *sizes.windows.values())
 
 
 def _nearest(values: list[Any], wanted: float) -> int:
-    """Return the place of the value nearest to one; of two the first."""
+    """Return the place of the value that is nearest to `wanted`; of two the first."""
     return min(range(len(values)), key=lambda place: abs(values[place] - wanted))
 
 
 def int8_model(graph: Graph, setup: Setup) -> bytes:
-    """Return the bytes of the .tflite model; its integers and scales mean nothing.
+    """Return the .tflite model that a float graph would become; its operators are right, its values mean nothing.
 
     Raises:
-        UserError: an operation or a width is not one that the run-time has.
+        UserError: the runtime does not have an operation, or a bit width.
     """
     settings = QuantSettings.of(setup.config.quantization)
     skip = (*settings.skip_pattern, *setup.keep_in_float)

@@ -1,4 +1,4 @@
-"""The candidates of a round, from the outcomes of the one before."""
+"""Proposes the candidates of a round, from the outcomes of the round before."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def propose(setup: Setup, count: int, before: Path | None, outcomes: Sequence[Pa
         output: file to write.
 
     Raises:
-        UserError: no candidates that keep the limits are found, or the settings do not go with the graph.
+        UserError: no candidates that keep the limits are found, or the settings do not fit the graph.
     """
     section = setup.config.search
     assert section is not None
@@ -39,12 +39,12 @@ def propose(setup: Setup, count: int, before: Path | None, outcomes: Sequence[Pa
     if before is None:
         state = State(_first(space, section.init_tokens))
     else:
-        found = [(outcome.candidate.tokens, outcome.reward) for outcome in read_outcomes(outcomes)]
-        state = controller.update(read_round(before).state, found)
-    tokens = controller.propose(state, count, lambda tokens: not space.refused(tokens), space.network)
+        rewards = [(outcome.candidate.tokens, outcome.reward) for outcome in read_outcomes(outcomes)]
+        state = controller.update(read_round(before).state, rewards)
+    proposed = controller.propose(state, count, lambda tokens: not space.refused(tokens), space.network)
     candidates = tuple(
-        Candidate(number, one, space.size(one), space.described(one))
-        for number, one in enumerate(tokens, state.iteration + 1)
+        Candidate(number, tokens, space.size(tokens), space.described(tokens))
+        for number, tokens in enumerate(proposed, state.iteration + 1)
     )
     whole = total(setup.graph)
     write_round(Round(state, Size(whole.multiply_adds, whole.parameters), candidates), output)
@@ -52,10 +52,10 @@ def propose(setup: Setup, count: int, before: Path | None, outcomes: Sequence[Pa
         print(f"candidate {candidate.number}: {candidate.tokens}, {candidate.size}", flush=True)
 
 
-def _first(space: Space, given: Sequence[int] | None) -> Tokens:
-    if given is None:
+def _first(space: Space, init_tokens: Sequence[int] | None) -> Tokens:
+    if init_tokens is None:
         return space.initial
-    tokens = tuple(given)
+    tokens = tuple(init_tokens)
     reason = space.refused(tokens)
     if reason:
         raise UserError(f"init_tokens: {reason}; leave the key out for tokens that do")

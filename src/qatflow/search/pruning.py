@@ -1,4 +1,4 @@
-"""AutoPruneStrategy's space: for each group of layers the share of its channels that goes."""
+"""The search space of AutoPruneStrategy: for each group of layers, the share of its channels that goes."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -14,7 +14,7 @@ from qatflow.search.space import Setup
 
 
 class PruningSpace:
-    """A token is the ratio of a group of tied layers in steps of 0.01, in the order of the graph."""
+    """Each token is the ratio of a group of tied layers, in steps of 0.01; groups are in the order of the graph."""
 
     def __init__(self, setup: Setup, section: AutoPruneStrategySection):
         """Find the groups.
@@ -24,13 +24,13 @@ class PruningSpace:
             section: the YAML's settings.
 
         Raises:
-            UserError: nothing that pruned_params names can be pruned, init_tokens is not of its groups, or even the
+            UserError: nothing that pruned_params names can be pruned, init_tokens does not fit its groups, or even the
                 largest ratios remove less than min_ratio.
         """
         self.section = section
         pruner = setup.config.pruners[section.pruner]
-        self._found = candidates(setup.graph, section.pruned_params, pruner.criterions)
-        self.names = tuple(group.name for group in self._found.groups)
+        self._candidates = candidates(setup.graph, section.pruned_params, pruner.criterions)
+        self.names = tuple(group.name for group in self._candidates.groups)
         self.range_table = (section.token_values,) * len(self.names)
         self._whole = total(setup.graph)
         self._sizes: dict[Tokens, Size] = {}
@@ -49,7 +49,7 @@ class PruningSpace:
 
     @cached_property
     def initial(self) -> Tokens:
-        """One ratio for all, that which comes nearest to the middle of the limits: that of uniform pruning."""
+        """One ratio for all groups, the one nearest to the middle of the limits, as in uniform pruning."""
         middle = (self.section.min_ratio + self.section.max_ratio) / 2
         every = [(token,) * len(self.names) for token in range(self.section.token_values)]
         return min(every, key=lambda tokens: abs(self._removed(tokens) - middle))
@@ -60,17 +60,17 @@ class PruningSpace:
 
     def graph(self, tokens: Tokens) -> Graph:
         """Return the graph without these channels."""
-        return self._found.thin(self.ratios(tokens))
+        return self._candidates.thin(self.ratios(tokens))
 
     def size(self, tokens: Tokens) -> Size:
-        """Return multiply-adds and parameters that are left."""
+        """Return the multiply-adds and parameters that are left."""
         if tokens not in self._sizes:
             left = total(self.graph(tokens))
             self._sizes[tokens] = Size(left.multiply_adds, left.parameters)
         return self._sizes[tokens]
 
     def refused(self, tokens: Tokens) -> str:
-        """Return why so much, or so little, may not go."""
+        """Return why too much, or too little, would go; an empty text if neither."""
         removed, section = self._removed(tokens), self.section
         if section.min_ratio <= removed <= section.max_ratio:
             return ""
@@ -80,8 +80,8 @@ class PruningSpace:
         )
 
     def network(self, tokens: Tokens) -> Tokens:
-        """Return how many units of each group go: in a layer of few channels several ratios remove as many."""
-        return tuple(self._found.removed(name, ratio) for name, ratio in self.ratios(tokens).items())
+        """Return how many units of each group go: with few channels, several ratios remove the same number."""
+        return tuple(self._candidates.removed(name, ratio) for name, ratio in self.ratios(tokens).items())
 
     def described(self, tokens: Tokens) -> Mapping[str, Any]:
         """Return the ratios by group."""

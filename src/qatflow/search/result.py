@@ -1,4 +1,4 @@
-"""best.json: what a search has found, and all that it has tried."""
+"""best.json: the best candidate of a search, and all that were tried."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,12 +11,12 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """A finished search.
 
     Attributes:
         strategy: class of the strategy that searched.
-        metric_name: the accuracy that was measured, by PaddleSlim's name.
+        metric_name: PaddleSlim's name of the accuracy that was measured.
         whole: size of the network that the search began with.
         best: the outcome with the largest reward; of equal ones the first.
         outcomes: of all candidates, in their order.
@@ -29,7 +29,7 @@ class Found:
     outcomes: tuple[Outcome, ...]
 
     def text(self) -> str:
-        """Return the whole in one sentence."""
+        """Return the result in one sentence."""
         first, size = self.outcomes[0], self.best.candidate.size
         latency = "" if size.latency is None else f", {size.latency:.6g} {size.latency_unit} by the latency table"
         gone = 100 * (1 - size.multiply_adds / self.whole.multiply_adds)
@@ -42,22 +42,32 @@ class Found:
         )
 
 
-def found_of(strategy: str, metric_name: str, whole: Size, outcomes: Sequence[Outcome]) -> Found:
-    """Return what outcomes come to."""
+def search_result(strategy: str, metric_name: str, whole: Size, outcomes: Sequence[Outcome]) -> SearchResult:
+    """Return the result of a search with these outcomes; the attributes of `SearchResult` describe the arguments."""
     best = max(outcomes, key=lambda outcome: (outcome.reward, -outcome.candidate.number))
-    return Found(strategy, metric_name, whole, best, tuple(outcomes))
+    return SearchResult(strategy, metric_name, whole, best, tuple(outcomes))
 
 
-def write_found(found: Found, path: Path, files: Sequence[str] = ()) -> None:
-    """Write best.json, with the sums of `files` beside it."""
-    about = {"format_version": FORMAT, "strategy": found.strategy, "metric_name": found.metric_name}
-    outcomes = [outcome.to_json() for outcome in found.outcomes]
-    told = {**about, "whole": asdict(found.whole), "best": found.best.to_json(), "outcomes": outcomes}
-    write_sealed(path, told, files)
+def write_result(result: SearchResult, path: Path, files: Sequence[str] = ()) -> None:
+    """Write best.json, with the checksums of `files` beside it."""
+    content = {
+        "format_version": FORMAT,
+        "strategy": result.strategy,
+        "metric_name": result.metric_name,
+        "whole": asdict(result.whole),
+        "best": result.best.to_json(),
+        "outcomes": [outcome.to_json() for outcome in result.outcomes],
+    }
+    write_sealed(path, content, files)
 
 
-def read_found(path: Path) -> Found:
-    """Read what `write_found` wrote."""
-    said = read_sealed(path)
-    outcomes = tuple(map(Outcome.of, said["outcomes"]))
-    return Found(said["strategy"], said["metric_name"], Size(**said["whole"]), Outcome.of(said["best"]), outcomes)
+def read_result(path: Path) -> SearchResult:
+    """Return the result that `write_result` wrote."""
+    content = read_sealed(path)
+    return SearchResult(
+        content["strategy"],
+        content["metric_name"],
+        Size(**content["whole"]),
+        Outcome.of(content["best"]),
+        tuple(map(Outcome.of, content["outcomes"])),
+    )

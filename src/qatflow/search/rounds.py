@@ -1,4 +1,4 @@
-"""A round of a search as candidates.json: the state that it begins with, and what is to be tried in it."""
+"""candidates.json: a round of a search, with the state that it begins with and the candidates to be tried."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,10 +24,10 @@ class Round:
     candidates: tuple[Candidate, ...]
 
     def candidate(self, number: int) -> Candidate:
-        """Return the candidate of a number.
+        """Return the candidate with a number.
 
         Raises:
-            UserError: the round has none.
+            UserError: the round has no such candidate.
         """
         for candidate in self.candidates:
             if candidate.number == number:
@@ -43,6 +43,7 @@ def write_round(this: Round, path: Path) -> None:
 
 
 def read_round(path: Path) -> Round:
-    """Read what `write_round` wrote."""
-    found = read_sealed(path)
-    return Round(State.of(found["state"]), Size(**found["whole"]), tuple(map(Candidate.of, found["candidates"])))
+    """Return the round that `write_round` wrote."""
+    content = read_sealed(path)
+    candidates = tuple(map(Candidate.of, content["candidates"]))
+    return Round(State.of(content["state"]), Size(**content["whole"]), candidates)

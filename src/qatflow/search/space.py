@@ -1,4 +1,4 @@
-"""What a search is over."""
+"""What a search space is: the networks that tokens stand for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Setup:
         seed: of weights that a space makes.
         latency: latency table of the device; None where the search needs none.
         inputs: files that all this was read from.
-        keep_in_float: texts in the names of layers that stay in float, beside the YAML's skip_pattern.
+        keep_in_float: texts in the names of layers that stay in float, as well as those of the YAML's skip_pattern.
     """
 
     config: CompressConfig
@@ -32,7 +32,7 @@ class Setup:
 
 
 class Space(Protocol):
-    """The networks among which the best is searched. Pure functions of tokens; TensorFlow is not needed."""
+    """The networks among which the best is searched: pure functions of tokens, without TensorFlow."""
 
     @property
     def range_table(self) -> tuple[int, ...]:
@@ -41,25 +41,25 @@ class Space(Protocol):
 
     @property
     def initial(self) -> Tokens:
-        """The tokens that the search begins with, where the YAML gives none."""
+        """The tokens that the search begins with, if the YAML gives none."""
         ...
 
     def graph(self, tokens: Tokens) -> Graph:
-        """Return the network of some tokens, in float, with the weights that its training begins with."""
+        """Return the network that tokens stand for, in float, with the weights that its training begins with."""
         ...
 
     def size(self, tokens: Tokens) -> Size:
-        """Return what that costs."""
+        """Return what that network costs."""
         ...
 
     def refused(self, tokens: Tokens) -> str:
-        """Return why tokens do not keep the search's limits; an empty text where they do."""
+        """Return why tokens do not keep the limits of the search; an empty text if they do."""
         ...
 
     def network(self, tokens: Tokens) -> Tokens:
-        """Return what is the same for tokens that stand for the same network: it is not evaluated twice."""
+        """Return the same for tokens that stand for the same network, which is then not evaluated twice."""
         ...
 
     def described(self, tokens: Tokens) -> Mapping[str, Any]:
-        """Return what tokens stand for, as plain JSON values."""
+        """Return a description of the network, as plain JSON values."""
         ...

@@ -1,4 +1,4 @@
-"""What can be searched over, by the sections of the compress YAML."""
+"""The table of search spaces, by the sections of the compress YAML."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def space_of(setup: Setup) -> Space:
     """Return the space of the YAML's strategy that searches.
 
     Raises:
-        UserError: its settings do not go with the graph.
+        UserError: its settings do not fit the graph.
     """
     section = setup.config.search
     assert section is not None

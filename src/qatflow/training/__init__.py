@@ -1,1 +1,1 @@
-"""Training: Keras models made from graphs, the loop, its checkpoints, schedule and history."""
+"""Training: Keras models of graphs, one step, the loop of epochs, checkpoints and history."""

@@ -1,22 +1,22 @@
-"""How many pictures a step has where the configuration does not say, and what is due to few steps an epoch."""
+"""The batch size where the configuration gives none, and what depends on having few steps per epoch."""
 
 LARGEST = 128
 SMALLEST = 16
-"""Batch-norm's statistics of fewer pictures are noise."""
+"""With fewer pictures, batch-norm's statistics are noise."""
 ENOUGH = 8
-"""Steps an epoch that a batch is made smaller for: with fewer, six epochs of some hundred pictures learn little
+"""Steps per epoch for which the batch is made smaller: with fewer, six epochs of some hundred pictures learn little
 (config/README.md, Few pictures)."""
 FEW = 3
-"""Steps an epoch up to which a batch that the configuration gives is warned of."""
+"""Up to this number of steps per epoch, a batch size from the configuration causes a warning."""
 MANY = 16
-"""Steps an epoch from which batch-norm's statistics are up to date with the usual momentum."""
+"""From this number of steps per epoch on, batch-norm's statistics keep up with the usual momentum."""
 
 
 def default_batch(pictures: int) -> int:
-    """Return 128, or for few pictures the half, quarter or eighth of it that leaves eight steps an epoch.
+    """Return 128, or with few pictures the half, quarter or eighth of it that leaves eight steps per epoch.
 
     Args:
-        pictures: of training.
+        pictures: training pictures.
     """
     batch = LARGEST
     while batch > SMALLEST and _steps(pictures, batch) < ENOUGH:
@@ -25,17 +25,17 @@ def default_batch(pictures: int) -> int:
 
 
 def batch_norm_momentum(pictures: int, batch_size: int) -> float:
-    """Return the decay a step of batch-norm's moving statistics: with few steps an epoch 0.9 follows too slowly."""
+    """Return the decay per step of batch-norm's moving statistics: with few steps per epoch 0.9 is too slow."""
     return 0.9 if _steps(pictures, batch_size) >= MANY else 0.7
 
 
 def few_steps(batch_size: int, pictures: int, section: str) -> str:
-    """Return what to print before training; an empty text where an epoch has steps enough.
+    """Return a warning to print before training; an empty text where an epoch has enough steps.
 
     Args:
-        batch_size: pictures a step, as the configuration says.
-        pictures: of training.
-        section: of the configuration, where it says so.
+        batch_size: pictures per step, from the configuration.
+        pictures: training pictures.
+        section: section of the configuration that gives the batch size.
     """
     steps, better = _steps(pictures, batch_size), default_batch(pictures)
     if steps > FEW or better >= batch_size:

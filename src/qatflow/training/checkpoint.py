@@ -1,6 +1,6 @@
-"""The state of a training run in one file, written whole: variables, progress and history.
+"""The state of a training run in one file, written atomically: variables, progress and history.
 
-safetensors: no code inside, any device, and the same state gives the same bytes.
+safetensors files hold no code, load on any device, and have the same bytes for the same state.
 """
 
 import json
@@ -22,7 +22,7 @@ class TrainingProgress:
     """How far a run is.
 
     Attributes:
-        epoch: epoch to go on with, counted from 0.
+        epoch: epoch to continue with, counted from 0.
         step: steps of that epoch already done.
         history: figures of the finished epochs.
         notes: what the strategies remember, as plain JSON values.
@@ -38,10 +38,10 @@ def save(folder: Path, variables: Sequence[Any], progress: TrainingProgress, kee
     """Write a checkpoint and remove all but the `keep` newest.
 
     Args:
-        folder: where to.
+        folder: of the checkpoints.
         variables: TensorFlow variables, in an order that is the same at every start.
         progress: how far the run is.
-        keep: number of checkpoints kept.
+        keep: number of checkpoints to keep.
     """
     path = folder / f"checkpoint-{progress.epoch:05d}-{progress.step:07d}.safetensors"
     arrays = {f"{place:05d}": np.asarray(variable.numpy()) for place, variable in enumerate(variables)}
@@ -61,7 +61,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def newest(folder: Path) -> tuple[TrainingProgress, list[np.ndarray]]:
     """Return how far the newest whole checkpoint is, and the values of its variables.
 
-    `TrainingProgress()` and none at the very start. A damaged checkpoint is passed over, and said.
+    `TrainingProgress()` and no values where there is no checkpoint. A damaged one is skipped with a message.
     """
     for path in reversed(checkpoints(folder)):
         try:

@@ -11,9 +11,10 @@ from qatflow.base.files import cannot_write, full_disk, write_text
 
 @dataclass(frozen=True)
 class EpochFigures:
-    """One epoch. Loss is the mean cross entropy, for sigmoids the binary one summed over the classes.
+    """The figures of one epoch.
 
-    top-1 and top-5 are shares of 1; None where nothing was evaluated.
+    A loss is the mean cross entropy, for sigmoids the binary one summed over the classes. top-1 and top-5 are shares
+    of 1. Validation figures are None where nothing was evaluated.
     """
 
     epoch: int
@@ -41,7 +42,7 @@ class EpochFigures:
 
 
 def write_csv(history: Sequence[EpochFigures], path: Path) -> None:
-    """Write one line an epoch."""
+    """Write one line per epoch."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [field.name for field in fields(EpochFigures)], lineterminator="\n")
     writer.writeheader()
@@ -64,6 +65,6 @@ def write_events(figures: EpochFigures, folder: Path) -> None:
                 if isinstance(value, float):
                     tf.summary.scalar(name.replace("_", "/", 1), value)
         writer.close()
-    except tf.errors.OpError as error:  # a full disk is a ResourceExhaustedError to TensorFlow, as is a full memory
+    except tf.errors.OpError as error:  # TensorFlow reports a full disk as a ResourceExhaustedError
         full = full_disk(str(error))
         raise cannot_write(folder, full or str(error.message), full=full is not None) from error

@@ -1,4 +1,4 @@
-"""compressor.init_model: the graph that training begins with, in place of the float weights."""
+"""compressor.init_model: the graph that training starts from, in place of the float weights."""
 
 from pathlib import Path
 
@@ -10,31 +10,32 @@ from qatflow.graph.store import load
 
 
 def initial_graph(folder: Path, pretrained: Graph) -> Graph:
-    """Return the graph in a folder as a float one: integers of a quantised one become the real values they stand for.
+    """Return the graph in a folder, in float: integers of a quantised graph become the real values they stand for.
 
     Args:
         folder: with `model` and `weights`, as `trained/` has them.
-        pretrained: the float model, which takes the same pictures and tells the same classes.
+        pretrained: the float model, for the same pictures and classes.
 
     Raises:
-        UserError: the folder holds no graph, or one of other pictures or classes.
+        UserError: the folder holds no graph, or one for other pictures or classes.
     """
     graph = load(folder)
-    found, wanted = _ends(graph), _ends(pretrained)
-    if found != wanted:
+    (inputs, outputs), (float_inputs, float_outputs) = _ends(graph), _ends(pretrained)
+    if (inputs, outputs) != (float_inputs, float_outputs):
         raise UserError(
-            f"compressor.init_model: {folder}: goes from {_told(found[0])} to {_told(found[1])}, the float model from "
-            f"{_told(wanted[0])} to {_told(wanted[1])}: name a network that was made of the same model, for the "
-            "same data"
+            f"compressor.init_model: {folder}: goes from {_text(inputs)} to {_text(outputs)}, the float model from "
+            f"{_text(float_inputs)} to {_text(float_outputs)}: name a network that was made from the same model, for "
+            "the same data"
         )
     return graph.in_real_values()
 
 
 def _ends(graph: Graph) -> tuple[list[Shape], list[Shape]]:
+    """Return the shapes of a graph's inputs and outputs."""
     known = shapes(graph)
     inputs = [known[node.name] for node in graph.nodes if not node.inputs]
     return inputs, [known[name] for name in graph.outputs]
 
 
-def _told(found: list[Shape]) -> str:
-    return ", ".join("×".join(map(str, shape)) for shape in found)
+def _text(tensors: list[Shape]) -> str:
+    return ", ".join("×".join(map(str, shape)) for shape in tensors)

@@ -1,4 +1,4 @@
-"""A Keras model made from a graph, to be trained, and the graph made from it again."""
+"""The Keras model of a graph, for training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Hooks(Protocol):
     """What a compression strategy puts into the model while it is built."""
 
     def begin(self, graph: Graph) -> None:
-        """Called before the model of a graph is built: there may be another for it before."""
+        """Called before the model of a graph is built, also when a model for another graph was built before."""
 
     def layer(self, node: Node, layer: Any) -> Any:
         """Return `layer`, or a wrapper around it."""
@@ -60,7 +60,7 @@ class NoHooks:
     """The float model."""
 
     def begin(self, graph: Graph) -> None:
-        """Need nothing."""
+        """Do nothing."""
 
     def layer(self, node: Node, layer: Any) -> Any:
         """Return the layer as it is."""
@@ -73,14 +73,14 @@ class NoHooks:
 
 @dataclass(frozen=True)
 class TrainingModel:
-    """A Keras model and how its layers belong to a graph.
+    """A Keras model, and which of its variables and tensors belong to which node of the graph.
 
     Attributes:
         graph: the graph it was made from.
         keras: pictures (float32 [batch, height, width, channels]) to logits (float32 [batch, classes]); a last
             softmax, or last sigmoids, are left out, since the loss takes logits.
         variables: the Keras variables by the graph's names for them (`<node>/<role>`).
-        tensors: Keras' symbol of each node's output, as the nodes behind it see it.
+        tensors: Keras' symbolic output of each node, as the nodes behind it see it.
     """
 
     graph: Graph
@@ -89,7 +89,7 @@ class TrainingModel:
     tensors: Mapping[str, Any]
 
     def with_tensors(self, names: Sequence[str]) -> Any:
-        """Return a Keras model of the same layers: pictures to logits and the outputs of some nodes, in a list."""
+        """Return a Keras model of the same layers: pictures to a list of the logits and the outputs of some nodes."""
         return tf_keras.Model(self.keras.inputs, [*self.keras.outputs, *(self.tensors[name] for name in names)])
 
     def weights(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class TrainingModel:
 
 
 class StepDropout(layers.Layer):
-    """Dropout whose zeros depend on the seed, the node and the step alone, so that a resumed run draws the same."""
+    """Dropout whose zeros depend only on the seed, the node and the step, so that a resumed run draws the same."""
 
     def __init__(self, rate: float, seed: tuple[int, int], step: Any, name: str):
         """Set up the layer.
@@ -115,7 +115,7 @@ class StepDropout(layers.Layer):
         self._step = lambda: step  # hidden from Keras: the optimizer owns the variable, not this layer
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the inputs, with zeros in training: of a replica those that its part of the whole batch has."""
+        """Return the inputs, in training with zeros; a replica has those of its part of the whole batch."""
         if not training or self.rate == 0:
             return inputs
         first, second = self.seed
@@ -140,13 +140,13 @@ def training_model(
     """Build the Keras model of a float graph with one output.
 
     Args:
-        graph: what to build; its weights are loaded.
+        graph: to build; its weights are loaded.
         seed: of dropout.
         step: variable that counts training steps.
         freeze_batch_norm: keep batch-norm's statistics, gamma and beta as they are, and use them in training.
-        hooks: what a strategy puts in.
+        hooks: what strategies put in.
         precision: what the layers compute in; logits are float32 in any case.
-        replicas: that share a batch; batch-norm then takes its statistics over all of them.
+        replicas: that share a batch; batch-norm then computes its statistics over all of them.
     """
     with computing_in(precision):
         return _built(graph, seed, step, freeze_batch_norm, hooks, replicas)
@@ -216,7 +216,7 @@ def _dense(node: Node, graph: Graph, name: str) -> Any:
 
 
 def _batch_norm(o: BatchNorm, name: str, frozen: bool, synchronized: bool) -> Any:
-    # of the fused operation a GPU has no deterministic gradient where the moving statistics are used
+    # on a GPU the fused operation has no deterministic gradient where the moving statistics are used
     fused = False if frozen or synchronized else None
     dtype = SINGLE if synchronized else None  # Keras would add the replicas' sums up in bfloat16
     return layers.BatchNormalization(
@@ -232,7 +232,7 @@ def _plain(make: Callable[..., Any]) -> Callable[[Node, Graph, str], Any]:
 def nearest(pictures: Any, factors: tuple[int, int]) -> Any:
     """Return [n, height, width, channels] with every pixel repeated.
 
-    Unlike that of resizing, the gradient has a deterministic form on a GPU.
+    Unlike the gradient of resizing, this one has a deterministic form on a GPU.
     """
     rows, columns = factors
     height, width, channels = pictures.shape[1:]

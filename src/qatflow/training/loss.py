@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
 
 class Loss(Protocol):
-    """A loss of each picture."""
+    """A loss per picture."""
 
     @property
     def looks_at(self) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ class Loss(Protocol):
         Args:
             batch: the pictures.
             logits: float32 [n, classes].
-            outputs: by name what the nodes that it looks at put out, in what they compute in.
+            outputs: output of each node that it looks at, by name, in the precision that the node computes in.
         """
 
 
@@ -64,9 +64,9 @@ class CrossEntropy:
 def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "softmax") -> Any:
     """Return the cross entropy of each picture, float32 [n].
 
-    For sigmoids it is −Σ (t · log σ(z) + (1 − t) · log(1 − σ(z))) over the classes, with t = 1 for the label's. It is
-    the sum (Keras' BinaryCrossentropy is the mean), so that a logit's gradient is σ(z) − t as that of a softmax is
-    p − t, and learning rates keep their meaning.
+    For sigmoids it is −Σ (t · log σ(z) + (1 − t) · log(1 − σ(z))) over the classes, with t = 1 for the label's class.
+    It is the sum (Keras' BinaryCrossentropy is the mean), so that the gradient of a logit is σ(z) − t, like p − t for a
+    softmax, and learning rates keep their meaning.
 
     Args:
         labels: int64 [n].
@@ -86,7 +86,7 @@ def sums(labels: Any, logits: Any, kind: HeadKind = "softmax") -> Any:
 
     Args:
         labels: int64 [n].
-        logits: float32 [n, classes]; sigmoids and a softmax rank them as they are.
+        logits: float32 [n, classes]; sigmoid and softmax keep their order.
         kind: what they lead to.
     """
     loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0, kind))
@@ -97,19 +97,20 @@ def sums(labels: Any, logits: Any, kind: HeadKind = "softmax") -> Any:
 
 
 Evaluate = Callable[..., tuple[float, float, float]]
+"""Batches to mean cross entropy, top-1 and top-5."""
 
 
 def evaluator(model: TrainingModel, replicas: Replicas | None = None) -> Evaluate:
     """Return a function from batches of (pictures, labels) to mean cross entropy, top-1 and top-5 (shares of 1).
 
-    Its second argument, if any, is called before each batch, and may raise.
+    Its second argument, if given, is called before each batch, and may raise.
 
     Args:
         model: of a classifier.
         replicas: that the model was made for; None: one.
 
     Raises:
-        UserError: it ends in what is no classifier's end.
+        UserError: the model does not end as a classifier does.
     """
     replicas = replicas or Replicas([])
     _, kind = classifier_head(model.graph)

@@ -1,4 +1,4 @@
-"""What to say when a step of training does not fit into memory: the batch that does."""
+"""The error message when a training step does not fit into memory: it names a batch size that does."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ MAY_SAY = (tf.errors.ResourceExhaustedError, tf.errors.AbortedError)
 
 
 def ran_out(error: Exception) -> bool:
-    """Return whether TensorFlow's error says that memory does not suffice: oneDNN has words of its own for it.
+    """Return whether TensorFlow's error means that memory ran out; oneDNN reports it in its own way.
 
-    A full disk is a ResourceExhaustedError too, with the operating system's words in it.
+    A full disk is a ResourceExhaustedError too, with the operating system's message in it.
     """
     if full_disk(str(error)):
         return False
@@ -23,31 +23,31 @@ def ran_out(error: Exception) -> bool:
     )
 
 
-def out_of_memory(gradients_of: Callable[[int], None], settings: TrainingSettings, replicas: int) -> UserError:
+def out_of_memory(try_gradients: Callable[[int], None], settings: TrainingSettings, replicas: int) -> UserError:
     """Return the error of a training that ran out of memory, with a batch that was tried and fits.
 
     Args:
-        gradients_of: computes the gradients of so many pictures on each device.
+        try_gradients: computes the gradients of this many pictures on each device.
         settings: of the training.
         replicas: devices that share a batch.
     """
     key, whole = f"{settings.section}.batch_size", settings.batch_size
     where = "the memory" if replicas == 1 else f"the memory of {replicas} devices"
-    part = _fitting(gradients_of, whole // replicas)
+    part = _fitting(try_gradients, whole // replicas)
     if part == 0:
-        found = "not even one picture a device does: take a smaller model or smaller pictures, or more memory"
+        advice = "not even one picture per device does: use a smaller model or smaller pictures, or more memory"
     elif part * replicas == whole:
-        found = f"though it did alone: something else took it; leave the machine to this run, or lower {key}"
+        advice = f"though it did alone: another process took the memory; leave the machine to this run, or lower {key}"
     else:
-        found = f"{part * replicas} do (tried): set {key} to {part * replicas}; what was trained so far is kept"
-    return UserError(f"a step of {whole} pictures ({key}) does not fit into {where}{_limit()}; {found}")
+        advice = f"{part * replicas} do (tried): set {key} to {part * replicas}; what was trained so far is kept"
+    return UserError(f"a step of {whole} pictures ({key}) does not fit into {where}{_limit()}; {advice}")
 
 
-def _fitting(gradients_of: Callable[[int], None], count: int) -> int:
+def _fitting(try_gradients: Callable[[int], None], count: int) -> int:
     """Return the first of count, count / 2, count / 4 … that fits; 0 if none does."""
     while count > 0:
         try:
-            gradients_of(count)
+            try_gradients(count)
         except MAY_SAY as error:
             if not ran_out(error):
                 raise

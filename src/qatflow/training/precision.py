@@ -1,5 +1,4 @@
-"""What the layers of a model compute in while it is built: Keras' mixed precision (Micikevicius et al. 2018,
-arXiv:1710.03740)."""
+"""What the layers of a model compute in: Keras' mixed precision (Micikevicius et al. 2018, arXiv:1710.03740)."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ SINGLE: Precision = "float32"
 
 @contextlib.contextmanager
 def computing_in(precision: Precision) -> Iterator[None]:
-    """Let the layers made within compute in it; their weights are float32 in any case."""
+    """Let layers that are made in this context compute in `precision`; their weights are float32 in any case."""
     tf_keras.mixed_precision.set_global_policy(precision)
     try:
         yield
@@ -23,5 +22,5 @@ def computing_in(precision: Precision) -> Iterator[None]:
 
 
 def with_scaled_loss(optimizer: Any, precision: Precision) -> Any:
-    """Return the optimiser, for float16 one that keeps gradients from vanishing there."""
+    """Return the optimiser; for float16 wrapped in a loss scale, which keeps small gradients from vanishing."""
     return tf_keras.mixed_precision.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer

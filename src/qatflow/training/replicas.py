@@ -21,7 +21,7 @@ class Replicas:
     """
 
     def __init__(self, devices: Sequence[str] | None = None):
-        """Set up a replica a device.
+        """Set up one replica per device.
 
         Args:
             devices: their names (`CPU:0`); None: all GPUs that TensorFlow may use.
@@ -31,15 +31,15 @@ class Replicas:
         self.count: int = self._strategy.num_replicas_in_sync
 
     def scope(self) -> Any:
-        """Return the context in which variables are made: one a replica."""
+        """Return the context in which variables are made, one per replica."""
         return self._strategy.scope()
 
     def check(self, batch_size: int, key: str) -> None:
-        """Raise unless every replica gets as many pictures of a batch.
+        """Raise unless every replica gets the same number of pictures of a batch.
 
         Args:
-            batch_size: pictures a batch.
-            key: where that is written.
+            batch_size: pictures per batch.
+            key: of the configuration that says so.
 
         Raises:
             UserError: they do not.
@@ -47,18 +47,18 @@ class Replicas:
         if batch_size % self.count:
             more = -(-batch_size // self.count) * self.count
             raise UserError(
-                f"{key}: {batch_size} pictures a step cannot be shared evenly by {self.count} GPUs; set it to {more}, "
-                "or hardware.gpus to a divisor of it"
+                f"{key}: {batch_size} pictures per step cannot be shared evenly by {self.count} GPUs; set it to "
+                f"{more}, or hardware.gpus to a divisor of it"
             )
 
     def sum_variable(self, shape: Sequence[int]) -> Any:
-        """Return a new float64 variable to which each replica adds its own, and whose value is that of all."""
+        """Return a new float64 variable to which each replica adds; its value is the sum over all of them."""
         kind = tf.VariableSynchronization.ON_READ if self.count > 1 else tf.VariableSynchronization.AUTO
         zeros = tf.zeros(shape, tf.float64)
         return tf.Variable(zeros, trainable=False, synchronization=kind, aggregation=tf.VariableAggregation.SUM)
 
     def shared(self, batches: "tf.data.Dataset") -> Any:
-        """Return the batches with each cut into as many parts as there are replicas, in order."""
+        """Return the batches, each cut into as many parts as there are replicas, in order."""
         if self.count == 1:
             return batches
         options = tf.data.Options()
@@ -66,9 +66,9 @@ class Replicas:
         return self._strategy.experimental_distribute_dataset(batches.with_options(options))
 
     def summed(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that runs `step` on every replica's part and adds up what they return.
+        """Return a function that runs `step` on every replica's part of a batch and adds up the results.
 
-        It is to be called, traced or not, with a batch of `shared`.
+        Call it, traced or not, with a batch of `shared`.
         """
         if self.count == 1:
             return step
@@ -81,23 +81,23 @@ class Replicas:
 
 @cache
 def _mirrored(*devices: str) -> Any:
-    """Return the strategy of some devices: one a process, since the strategies' messages carry the same numbers."""
+    """Return the strategy of some devices: one per process, since all strategies number their messages alike."""
     return tf.distribute.MirroredStrategy(devices)
 
 
 def part() -> tuple[int, int] | tuple[Any, int]:
-    """Return, within a step, which replica this is, counted from 0, and how many there are."""
+    """Return, within a step, the number of this replica, counted from 0, and how many there are."""
     context = tf.distribute.get_replica_context()
-    if context is None:  # between the replicas, where the whole batch is
+    if context is None:  # outside the replicas, where the whole batch is
         return 0, 1
     return context.replica_id_in_sync_group, context.num_replicas_in_sync
 
 
 def greatest(value: Any) -> Any:
-    """Return, within a step, the greatest of the replicas' float32 scalars: the same on each."""
+    """Return, within a step, the greatest of the replicas' float32 scalars; every replica gets the same."""
     replica, replicas = part()
     if replicas == 1:
         return value
-    # sums are all that every kind of device can agree on: of vectors with one replica's value in each place
+    # every kind of device can add up: here vectors that have one replica's value in each place
     own = tf.one_hot(replica, replicas, on_value=value, off_value=0.0)
     return tf.reduce_max(tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, own))

@@ -1,4 +1,4 @@
-"""How TensorFlow is started: quiet, with Keras 2, seeded, deterministic, and with the threads and GPUs it was given."""
+"""How TensorFlow is started: quiet, with Keras 2, seeded, deterministic, with the threads and GPUs it may use."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from qatflow.config.sections.hardware import HardwareSection
 DRIVER = Path("/dev/nvidia0")
 DEVICES = Path("/dev")
 DRIVERS = ("nvidia*", "dxg", "kfd")
-"""Among them, what a GPU's driver shows: NVIDIA's, that of Windows' subsystem for Linux, AMD's."""
+"""Device files of GPU drivers: NVIDIA's, that of Windows Subsystem for Linux, AMD's."""
 WITHOUT_DRIVER = "failed call to cuInit"
 """What TensorFlow reports as an error where there is no driver, which is the usual case."""
 
@@ -23,11 +23,11 @@ def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> N
 
     Args:
         seed: seeds Python, NumPy and TensorFlow.
-        threads: threads within and between operations.
+        threads: threads within operations, and between them.
         hardware: which GPUs, and how much of their memory; None: none, and nothing is printed.
 
     Raises:
-        UserError: fewer GPUs are there than are asked for.
+        UserError: there are fewer GPUs than the configuration asks for.
     """
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # tfmot works on Keras 2 alone
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -38,7 +38,7 @@ def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> N
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     used = _gpus(tf, hardware or HardwareSection(gpus=0))
     if hardware is not None:
-        print(_said(tf, used, hardware, threads), flush=True)
+        print(_description(tf, used, hardware, threads), flush=True)
     tf_keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -46,13 +46,13 @@ def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> N
 def _gpus(tf: Any, hardware: HardwareSection) -> list[Any]:
     """Return the GPUs that are used, with their memory set up; hide the others."""
     with contextlib.nullcontext() if _has_driver() else _without_lines(WITHOUT_DRIVER):
-        found = tf.config.list_physical_devices("GPU")  # of those that CUDA_VISIBLE_DEVICES lets through
-    if hardware.gpus is not None and hardware.gpus > len(found):
+        visible = tf.config.list_physical_devices("GPU")  # of those that CUDA_VISIBLE_DEVICES lets through
+    if hardware.gpus is not None and hardware.gpus > len(visible):
         raise UserError(
-            f"hardware.gpus: {hardware.gpus} GPUs are wanted, {len(found)} found{_hidden()}{_without_libraries()}; "
+            f"hardware.gpus: {hardware.gpus} GPUs are wanted, {len(visible)} found{_hidden()}{_without_libraries()}; "
             "set hardware.gpus to null for those that are there, or to 0 for the CPU"
         )
-    used = found if hardware.gpus is None else found[: hardware.gpus]
+    used = visible if hardware.gpus is None else visible[: hardware.gpus]
     tf.config.set_visible_devices(used, "GPU")
     for device in used:
         if hardware.memory_limit is None:
@@ -64,12 +64,12 @@ def _gpus(tf: Any, hardware: HardwareSection) -> list[Any]:
 
 
 def _has_driver() -> bool:
-    return any(found for pattern in DRIVERS for found in DEVICES.glob(pattern))
+    return any(True for pattern in DRIVERS for _ in DEVICES.glob(pattern))
 
 
 @contextlib.contextmanager
 def _without_lines(text: str) -> Iterator[None]:
-    """Keep lines with `text` in them from standard error, also those that C++ writes; the others come at the end."""
+    """Drop lines that have `text` in them from standard error, also those of C++; the others follow at the end."""
     sys.stderr.flush()
     with os.fdopen(os.memfd_create("stderr"), "w+b") as caught:
         real = os.dup(2)
@@ -85,7 +85,7 @@ def _without_lines(text: str) -> Iterator[None]:
                     os.write(2, line)
 
 
-def _said(tf: Any, used: list[Any], hardware: HardwareSection, threads: int) -> str:
+def _description(tf: Any, used: list[Any], hardware: HardwareSection, threads: int) -> str:
     if not used:
         why = "hardware.gpus is 0" if hardware.gpus == 0 else f"no GPU found{_hidden()}{_without_libraries()}"
         return f"{why}: computing on the CPU, with {threads} thread{'' if threads == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""SIGTERM, which a cluster sends, and SIGINT, which Ctrl-C sends: the state is saved at the next step, then it ends."""
+"""SIGTERM (from a cluster) and SIGINT (Ctrl-C): the state is saved after the current step, then the process ends."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from typing import Any
 WORDS = {signal.SIGTERM: "terminated", signal.SIGINT: "interrupted"}
 """What a message calls each signal that ends a training."""
 PATIENCE = 8.0
-"""Seconds after which the process ends wherever it is; the last checkpoint stands. Clusters wait for thirty."""
+"""Seconds after which the process ends wherever it is, with the last checkpoint kept. Clusters wait for thirty."""
 
 
 def position_in(log: str) -> str | None:
-    """Return where a training goes on, as `epoch 3, step 120`, from the log of one that a signal ended; else None."""
-    found = re.findall(rf"^(?:{'|'.join(WORDS.values())}) .*\b(epoch \d+, step \d+)", log, re.MULTILINE)
-    return found[-1] if found else None
+    """Return where a training will continue, as `epoch 3, step 120`, from its log; None if no signal ended it."""
+    positions = re.findall(rf"^(?:{'|'.join(WORDS.values())}) .*\b(epoch \d+, step \d+)", log, re.MULTILINE)
+    return positions[-1] if positions else None
 
 
 class TerminatedError(Exception):
-    """A signal has come, and the work may stop here.
+    """A signal has arrived, and the work may stop here.
 
     Attributes:
         signal: which one.
@@ -32,17 +32,17 @@ class TerminatedError(Exception):
 
     @property
     def word(self) -> str:
-        """What a message calls it."""
+        """What messages call the signal: `terminated` or `interrupted`."""
         return WORDS[self.signal]
 
     @property
     def status(self) -> int:
-        """The exit status that a shell reports for it: 128 and the number of the signal."""
+        """The exit status that a shell reports for it: 128 plus the number of the signal."""
         return 128 + self.signal
 
 
 class Termination:
-    """While it is entered, SIGTERM and SIGINT are taken note of instead of ending the process at once.
+    """A context in which SIGTERM and SIGINT are noted instead of ending the process at once.
 
     Attributes:
         saved: where the last checkpoint is, for a message; an empty text where there is none.
@@ -55,13 +55,13 @@ class Termination:
         self._late: threading.Timer | None = None
 
     def check(self) -> None:
-        """Raise TerminatedError if a signal has come: call it wherever the work can be taken up again."""
+        """Raise TerminatedError if a signal has arrived: call it wherever the work can be resumed."""
         if self._asked is not None:
             raise TerminatedError(self._asked)
 
     def __enter__(self) -> "Termination":
         for number in WORDS:
-            # a shell starts what runs in the background with SIGINT ignored
+            # a shell starts background jobs with SIGINT ignored
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._ask)
         return self

@@ -20,10 +20,10 @@ class Distiller(ABC):
     """A loss between a student's outputs and a teacher's.
 
     Attributes:
-        softmaxes: whether the loss takes the softmax of the layers, which sigmoids' logits are not for.
+        softmaxes: whether the loss takes the softmax of the layers, so that they must not lead to sigmoids.
         weight: of the loss.
         student: names of the student's layers; None for the logits.
-        teacher: names of the teacher's, as many.
+        teacher: names of the same number of the teacher's layers.
     """
 
     softmaxes = False
@@ -35,7 +35,7 @@ class Distiller(ABC):
 
     @abstractmethod
     def problem(self, student: Sequence[Shape], teacher: Sequence[Shape]) -> str:
-        """Return what keeps outputs of these shapes (of one picture) from being compared; an empty text if nothing."""
+        """Return why outputs of these shapes (of one picture) cannot be compared; an empty text if they can."""
 
     @abstractmethod
     def loss(self, student: Sequence[Any], teacher: Sequence[Any]) -> Any:
@@ -88,9 +88,9 @@ class SoftLabelDistiller(Distiller):
         self.section = section
 
     def problem(self, student: Sequence[Shape], teacher: Sequence[Shape]) -> str:
-        """Return what keeps the two from being compared: one value a class is needed, for as many classes."""
+        """Return why the two cannot be compared: both need one value per class, for the same classes."""
         if len(student[0]) != 1 or student != teacher:
-            return f"one value a class is needed of both; the outputs are {student[0]} and {teacher[0]}"
+            return f"both need one value per class; the outputs are {student[0]} and {teacher[0]}"
         return ""
 
     def loss(self, student: Sequence[Any], teacher: Sequence[Any]) -> Any:
@@ -108,8 +108,10 @@ class L2Distiller(Distiller):
         )
 
     def problem(self, student: Sequence[Shape], teacher: Sequence[Shape]) -> str:
-        """Return what keeps the two from being compared: they need one shape."""
-        return "" if student == teacher else f"outputs of one shape are needed; they are {student[0]} and {teacher[0]}"
+        """Return why the two cannot be compared: they need the same shape."""
+        if student == teacher:
+            return ""
+        return f"both outputs need the same shape; they are {student[0]} and {teacher[0]}"
 
     def loss(self, student: Sequence[Any], teacher: Sequence[Any]) -> Any:
         """Return the mean squared difference of each picture, float32 [n]."""
@@ -126,11 +128,11 @@ class FSPDistiller(Distiller):
         )
 
     def problem(self, student: Sequence[Shape], teacher: Sequence[Shape]) -> str:
-        """Return what keeps the matrices from being made, or compared."""
+        """Return why the matrices cannot be computed, or not be compared."""
         for pairs in (_pairs(student), _pairs(teacher)):
             for first, second in pairs:
                 if len(first) != 3 or first[:2] != second[:2]:
-                    return f"the layers of a pair need one height and width; a pair has {first} and {second}"
+                    return f"the layers of a pair need the same height and width; a pair has {first} and {second}"
         ours, theirs = [shape[2] for shape in student], [shape[2] for shape in teacher]
         if ours != theirs:
             return f"the layers need as many channels as the teacher's; they have {ours} and {theirs}"
@@ -161,14 +163,14 @@ def _pairs(outputs: Sequence[Any]) -> list[tuple[Any, Any]]:
 
 
 def _sigmoids(graph: Graph, layers: Sequence[str]) -> bool:
-    """Return whether one of the layers is what the last sigmoids of a graph make or read."""
+    """Return whether one of the layers is the output or the input of the last sigmoids of a graph."""
     head = head_of(graph)
     return head.kind == "sigmoid" and bool({head.end, head.logits, *graph.outputs} & set(layers))
 
 
 def _layer(graph: Graph, layer: str | None, distiller: str, whose: str) -> str:
     if layer is None:
-        # training leaves out a softmax or sigmoids: behind a reshape the tensor of the output is that of the logits
+        # training leaves out a final softmax or sigmoids, so that behind a reshape the output is the logits
         head, (output,) = head_of(graph), graph.outputs
         return head.logits if output == head.activation else output
     try:

@@ -13,25 +13,25 @@ from qatflow.training.keras_model import training_model
 from qatflow.training.loss import Batch
 
 KEPT = 500_000_000
-"""Bytes of outputs up to which they are kept where each epoch shows the same pictures."""
+"""Up to this many bytes, outputs are kept in memory where each epoch shows the same pictures."""
 
 
 class Teacher:
     """A float network whose weights stay as they are."""
 
     def __init__(self, graph: Graph, layers: Sequence[str]):
-        """Build it.
+        """Build its model.
 
         Args:
             graph: float.
-            layers: whose outputs are wanted.
+            layers: names of the layers whose outputs are needed.
         """
         self._layers = tuple(dict.fromkeys(layers))
         self._keras = training_model(graph, seed=0, step=0).with_tensors(self._layers)
         self._kept: dict[str, Any] = {}
 
     def keep(self, data: Manifest, check: Callable[[], None]) -> bool:
-        """Compute the outputs for all training pictures once, if they are few enough; return whether.
+        """Compute the outputs for all training pictures once, if they fit into `KEPT`; return whether they do.
 
         Args:
             data: whose pictures training shows unchanged.
@@ -50,7 +50,7 @@ class Teacher:
         return True
 
     def outputs(self, batch: Batch) -> dict[str, Any]:
-        """Return the outputs for a batch by the layer's name, float32 [n, …]; no gradient leads back."""
+        """Return the outputs for a batch by the layer's name, float32 [n, …], without a gradient."""
         if self._kept:
             return {name: tf.gather(outputs, batch.positions) for name, outputs in self._kept.items()}
         return dict(zip(self._layers, map(tf.stop_gradient, self._of(batch.pictures)), strict=True))

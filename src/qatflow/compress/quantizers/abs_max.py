@@ -1,4 +1,4 @@
-"""abs_max: the scale of each batch is its own max|x|, in inference too. It trains, but runs on no device."""
+"""abs_max: the scale of each batch is its own max|x|, also in inference. It can be trained, but no device runs it."""
 
 from typing import Any
 

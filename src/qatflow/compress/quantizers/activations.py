@@ -1,4 +1,4 @@
-"""What the activation quantisers share: when they observe, when they quantise."""
+"""The base of the activation quantisers: when they observe, when they quantise."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from qatflow.compress.quantizers.fake_quant import Phase, activation_grid, fake_
 
 
 def state_variable(layer: Any, name: str, shape: Sequence[int] = (), dtype: Any = tf.float32) -> Any:
-    """Return a new variable of a quantiser's, of zeros; every replica of the model has the same value in it."""
+    """Return a new state variable of a quantiser, all zeros; every replica of the model has the same value in it."""
     same = tf.VariableAggregation.ONLY_FIRST_REPLICA
     return layer.add_weight(name, list(shape), dtype, initializer="zeros", trainable=False, aggregation=same)
 
 
 class ActivationQuantizer(quantizers.Quantizer):
-    """Observes the range of the values in training and quantises with what it has learnt.
+    """Observes the range of the values in training and quantises with it.
 
     Attributes:
-        symmetric: the grid has its zero point at 0, as PaddleSlim's types have; else it fits both ends of the range.
-        dynamic: the range is found anew for each input, also in inference.
-        least: scale that the device's kernels need at least, float32; 0 where they take any.
+        symmetric: the grid has its zero point at 0, as PaddleSlim's types have; otherwise it fits both ends of the
+            range.
+        dynamic: each input has its own range, also in inference.
+        least: smallest scale that the device's kernels accept, float32; 0 where they accept any.
     """
 
     symmetric = True
@@ -35,11 +36,11 @@ class ActivationQuantizer(quantizers.Quantizer):
 
     @abstractmethod
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
-        """Take in one batch and return the updated range: two float32 scalar tensors, least and greatest value."""
+        """Observe one batch and return the updated range: two float32 scalar tensors, least and greatest value."""
 
     @abstractmethod
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the range as known from training: two float32 scalar tensors, least and greatest value."""
+        """Return the range that training has found: two float32 scalar tensors, least and greatest value."""
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Clustered kernels: tfmot's weight clustering as what a kernel goes through on its way into its layer.
+"""Clustered kernels: tfmot's weight clustering as a quantiser of kernels.
 
-Within tfmot's `QuantizeWrapperV2`, in front of fake quantisation, since that wrapper allows no other below it; tfmot's
-cluster-preserving quantisation does the same.
+It runs within tfmot's `QuantizeWrapperV2`, in front of fake quantisation, since that wrapper allows no other wrapper
+below it; tfmot's cluster-preserving quantisation does the same.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from qatflow.config.recipe.sparsity import ClusteringStrategySection
 
 @dataclass
 class Clusters:
-    """How kernels are clustered, and what their clusters are doing: read when TensorFlow traces them.
+    """How kernels are clustered, and what the clusters are doing; read when TensorFlow traces them.
 
     Attributes:
         section: the YAML's settings.
-        mode: `none`: let kernels through; `nearest`: each weight has the value of the nearest cluster; `fixed`: that of
-            the cluster it had when this began.
+        mode: `none`: pass kernels through; `nearest`: each weight has the value of the nearest cluster; `fixed`: the
+            value of the cluster that it was in when this mode began.
     """
 
     section: ClusteringStrategySection
@@ -38,23 +38,23 @@ class Clusters:
 class ClusteredWeight(quantizers.Quantizer):
     """Gives each weight the value of its cluster, then fake-quantises.
 
-    The first cluster is zero and stays it: weights that a mask holds at zero, and channels whose kernels are set to
-    zero when training ends, need no value beyond the others.
+    The first cluster is zero and stays zero: weights that a mask holds at zero, and channels whose kernels are set to
+    zero when training ends, need no extra value.
     """
 
     def __init__(self, clusters: Clusters, quantizer: AbsMaxWeight | None):
         """Set up the quantiser.
 
         Args:
-            clusters: how, and what the model's clusters are doing.
-            quantizer: that of the kernel; None: it stays in float.
+            clusters: how kernels are clustered; shared by all of the model.
+            quantizer: of the kernel; None: it stays in float.
         """
         self.clusters = clusters
         self.quantizer = quantizer
         self.state: dict[str, Any] = {}
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """Make the clusters' values, trained with the layer, and each weight's cluster, used when these are fixed."""
+        """Make two variables: the clusters' values, trained with the layer, and each weight's cluster, once fixed."""
         count = self.clusters.section.number_of_clusters
         self.state = {
             "values": layer.add_weight(f"{name}_clusters", shape=[count], initializer="zeros", dtype=tf.float32),
@@ -73,7 +73,7 @@ class ClusteredWeight(quantizers.Quantizer):
     def clustered(self, kernel: Any) -> Any:
         """Return the kernel with the values of its clusters.
 
-        The gradient goes to the weights, which may get nearer to another cluster by it, and to the clusters' values.
+        The gradient goes to the weights, which may move to another cluster, and to the clusters' values.
         """
         if self.clusters.mode == "none":
             return kernel
@@ -93,14 +93,14 @@ class ClusteredWeight(quantizers.Quantizer):
         count = section.number_of_clusters
         different = np.unique(kernel[kernel != 0])
         if different.size < count:
-            found = different
+            centroids = different
         else:
-            way = CentroidInitialization[section.initialization.upper()]
-            make = CentroidsInitializerFactory.get_centroid_initializer(way)
-            found = make(tf.constant(kernel), count, preserve_sparsity=True).get_cluster_centroids().numpy()
-        values = np.zeros(count, np.float32)  # one that has no weight stays zero, which changes nothing
-        others = found[found != 0][: count - 1]
-        values[1 : 1 + others.size] = others
+            method = CentroidInitialization[section.initialization.upper()]
+            make = CentroidsInitializerFactory.get_centroid_initializer(method)
+            centroids = make(tf.constant(kernel), count, preserve_sparsity=True).get_cluster_centroids().numpy()
+        values = np.zeros(count, np.float32)  # a cluster without weights stays zero, which changes nothing
+        nonzero = centroids[centroids != 0][: count - 1]
+        values[1 : 1 + nonzero.size] = nonzero
         self.state["values"].assign(values)
 
     def fix(self, kernel: Any) -> None:
@@ -113,9 +113,9 @@ class ClusteredWeight(quantizers.Quantizer):
         return {"clusters": self.clusters.section.model_dump(by_alias=True), "quantizer": quantizer}
 
     def _algorithm(self) -> ClusteringAlgorithm:
-        how = GradientAggregation[self.clusters.section.cluster_gradient_aggregation.upper()]
-        algorithm = ClusteringAlgorithm(self.state["values"], how)
-        # not the variable itself: its gradient would be a list of all weights, and a replica's has none in tfmot's code
+        aggregation = GradientAggregation[self.clusters.section.cluster_gradient_aggregation.upper()]
+        algorithm = ClusteringAlgorithm(self.state["values"], aggregation)
+        # not the variable itself: its gradient would be a list of all weights, and a replica's copy has none in tfmot
         first = tf.one_hot(0, self.clusters.section.number_of_clusters)
         algorithm.cluster_centroids = self.state["values"] * (1.0 - first)
         return algorithm

@@ -1,9 +1,9 @@
 """Fake quantisation: values rounded to the grid of the integers, gradients passed straight through.
 
-Symmetric, zero point 0, as PaddleSlim's fake_quantize operations: scale = max|x| / (2^(bits−1) − 1). A weight uses the
-integers −127 … 127 (8 bits); an activation −128 … 127, since that is where the device's int8 kernels saturate.
-TensorFlow's fused operations round half up after shifting by the lower end, and their gradient is 1 inside the range
-and 0 outside of it.
+The grid is symmetric with zero point 0, as in PaddleSlim's fake_quantize operations: scale = max|x| / (2^(bits−1) − 1).
+A weight uses the integers −127 … 127 (8 bits); an activation −128 … 127, since the device's int8 kernels saturate
+there. TensorFlow's fused operations round half up after shifting by the lower end, and their gradient is 1 inside the
+range and 0 outside.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from qatflow.quantise.placement import SMALLEST
 
 @dataclass
 class Phase:
-    """Shared by all quantisers of a model and read when TensorFlow traces them: a new value needs a new trace.
+    """What all quantisers of a model are doing; read when TensorFlow traces them, so that a change needs a new trace.
 
     Attributes:
-        mode: `float`: let everything through; `calibrate`: let everything through and gather activation ranges;
+        mode: `float`: pass everything through; `calibrate`: pass everything through and gather activation ranges;
             `quantise`: fake-quantise weights and activations.
     """
 
@@ -32,7 +32,7 @@ def weight_scale(kernel: Any, bits: int, channels: int | None) -> Any:
     Args:
         kernel: float32, output channels in the last axes.
         bits: width of the integers.
-        channels: number of output channels for one scale each (`channel_wise_abs_max`); None for one scale.
+        channels: number of output channels, for a scale per channel (`channel_wise_abs_max`); None for one scale.
     """
     flat = tf.reshape(kernel, [-1, channels or 1])
     return tf.maximum(tf.reduce_max(tf.abs(flat), axis=0), SMALLEST) / largest(bits)
@@ -41,8 +41,8 @@ def weight_scale(kernel: Any, bits: int, channels: int | None) -> Any:
 def fake_quant_weight(kernel: Any, bits: int, channels: int | None) -> Any:
     """Return the kernel on the grid of its own scale, same shape; see `weight_scale`.
 
-    The gradient is 1 throughout: the scale is that of the largest value, so that none lies outside of the range.
-    TensorFlow's own operation would also sum up the gradients of the range's ends, which nothing needs.
+    The gradient is 1 everywhere: the scale comes from the largest value, so that no value lies outside the range.
+    TensorFlow's own operation would also sum up the gradients of the ends of the range, which are not needed.
     """
 
     @tf.custom_gradient
@@ -66,7 +66,7 @@ def _on_grid(kernel: Any, bits: int, channels: int | None) -> Any:
 def weight_integers(kernel: Any, bits: int, channels: int | None) -> tuple[Any, Any]:
     """Return the integers that `fake_quant_weight` stands for (float32, integer values) and their scale.
 
-    The integers are read off the fake-quantised kernel itself, so that a value near a tie is what training saw.
+    The integers are taken from the fake-quantised kernel itself, so that a value near a tie is the one training saw.
     """
     scale = weight_scale(kernel, bits, channels)
     flat = tf.reshape(fake_quant_weight(kernel, bits, channels), [-1, channels or 1])
@@ -74,7 +74,7 @@ def weight_integers(kernel: Any, bits: int, channels: int | None) -> tuple[Any, 
 
 
 def largest_magnitude(x: Any) -> Any:
-    """Return max|x|, a float32 scalar: of both ends, which is quicker than of a tensor of magnitudes."""
+    """Return max|x|, a float32 scalar, from both ends, which is faster than from a tensor of magnitudes."""
     return tf.maximum(tf.reduce_max(x), -tf.reduce_min(x))
 
 
@@ -102,8 +102,8 @@ def activation_grid(low: Any, high: Any, bits: int, symmetric: bool, least: floa
 def fake_quant(x: Any, scale: Any, zero_point: Any, bits: int) -> Any:
     """Return `x` on the grid (q − zero_point) · scale, q = −2^(bits−1) … 2^(bits−1)−1.
 
-    The gradient is 1 where the grid reaches and 0 beyond it: that of TensorFlow's own operation, which on a GPU has no
-    deterministic form since it sums up the gradients of the range's ends as well.
+    The gradient is 1 within the grid and 0 beyond it, like that of TensorFlow's own operation. The latter has no
+    deterministic form on a GPU, since it also sums up the gradients of the ends of the range.
     """
     scale, zero_point = tf.stop_gradient(scale), tf.stop_gradient(zero_point)
     low, high = (-(largest(bits) + 1) - zero_point) * scale, (largest(bits) - zero_point) * scale

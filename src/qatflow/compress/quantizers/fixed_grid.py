@@ -1,4 +1,4 @@
-"""A grid that the device's kernel prescribes: that of a sigmoid or a hyperbolic tangent, whatever the values are."""
+"""A grid that the device's kernel prescribes, as for sigmoid and tanh, whatever the values are."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ class MovingAverageAbsMax(ActivationQuantizer):
         return {key: state_variable(layer, f"{name}_{key}") for key in ("state", "accum")}
 
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
-        """Take in one batch and return the updated average of max|x|."""
+        """Observe one batch and return the updated average of max|x|."""
         total = state["state"] * RATE + 1.0
         accum = state["accum"] * RATE + greatest(largest_magnitude(inputs))
         state["state"].assign(total)

@@ -19,7 +19,7 @@ class MovingAverageMinMax(ActivationQuantizer):
         return {key: state_variable(layer, f"{name}_{key}") for key in ("state", "least", "greatest")}
 
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
-        """Take in one batch and return the updated averages."""
+        """Observe one batch and return the updated averages."""
         total = state["state"] * RATE + 1.0
         low = state["least"] * RATE - greatest(-tf.reduce_min(inputs))
         high = state["greatest"] * RATE + greatest(tf.reduce_max(inputs))

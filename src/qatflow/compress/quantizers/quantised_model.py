@@ -1,4 +1,4 @@
-"""The quantisers put into a training model, and the integers and scales read out of it."""
+"""Puts quantisers into a training model, and reads integers and scales out of it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -90,14 +90,14 @@ class TensorConfig(KernelConfig):
 
 @dataclass
 class Quantisers:
-    """The hooks that put quantisers into a model while it is built, and remember them.
+    """Hooks that put quantisers into a model while it is built, and remember them.
 
     Attributes:
         graph: the float graph.
         settings: bits and types.
         phase: what the quantisers are doing, shared by all.
         clusters: how kernels are clustered before they are quantised; None: they are not.
-        least: scale that the device's kernels need at least, by the node whose range alone asks for less.
+        least: smallest scale that the device's kernels accept, by node, where the range alone would give a smaller one.
     """
 
     graph: Graph
@@ -109,11 +109,11 @@ class Quantisers:
     _tensors: dict[str, tuple[ActivationQuantizer, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Find what is to be quantised."""
+        """Find what to quantise."""
         self.begin(self.graph)
 
     def begin(self, graph: Graph) -> None:
-        """Find what is to be quantised of another graph."""
+        """Find what to quantise of another graph."""
         self.graph, settings = graph, self.settings
         self._names = layer_names(graph)
         self._kernels.clear()
@@ -148,26 +148,26 @@ class Quantisers:
         return wrapper
 
     def quantised_graph(self, model: TrainingModel) -> tuple[Graph, dict[str, list[int]]]:
-        """Return the graph with the integers and scales that training has reached, and its silent channels by node.
+        """Return the graph with the current integers and scales, and its silent channels by node.
 
-        Kernels of channels that are nothing beside their bias are zero, and scales that are nothing beside those of a
-        tensor's inputs are raised, since no int8 run-time could hold them.
+        Kernels of channels that are negligible beside their bias become zero, and scales that are negligible beside
+        those of a tensor's inputs are raised, since no int8 runtime could represent them.
         """
-        return silence(held(self._reached(model))[0])
+        return silence(held(self._current_graph(model))[0])
 
     def hold(self, model: TrainingModel) -> dict[str, tuple[float, float]]:
-        """Quantise on no smaller scales than the device's kernels can hold, from the next trace on.
+        """From the next trace on, quantise with no smaller scales than the device's kernels can represent.
 
         Returns:
             The scales raised: before and after, by node.
         """
-        _, raised = held(self._reached(model))
+        _, raised = held(self._current_graph(model))
         self.least |= {name: scale for name, (_, scale) in raised.items() if name in self._tensors}
         for name, (quantizer, _) in self._tensors.items():
             quantizer.least = self.least.get(name, 0.0)
         return raised
 
-    def _reached(self, model: TrainingModel) -> Graph:
+    def _current_graph(self, model: TrainingModel) -> Graph:
         weights = model.weights()
         weight_scales: dict[str, WeightScale] = {}
         bits = self.settings.weight_bits
@@ -180,7 +180,7 @@ class Quantisers:
             for kernel, quantizer in self._clusters()
             if kernel not in weight_scales
         }
-        reached = replace(
+        graph = replace(
             self.graph,
             weights=weights,
             weight_scales=weight_scales,
@@ -190,9 +190,9 @@ class Quantisers:
                 for name, (quantizer, wrapper) in self._tensors.items()
             },
         )
-        scales = reached.activation_scales
+        scales = graph.activation_scales
         shared = {name: scales[concat] for name, concat in self._shared.items()}
-        return replace(reached, activation_scales={**scales, **shared})
+        return replace(graph, activation_scales={**scales, **shared})
 
     def begin_clusters(self, model: TrainingModel) -> None:
         """Find the clusters of the kernels as they are now."""
@@ -207,7 +207,7 @@ class Quantisers:
     def ranges(self, model: TrainingModel) -> Iterator[tuple[str, float, float]]:
         """Yield name, least and greatest value of each quantised kernel and tensor, in the graph's order.
 
-        Tensors whose range is found anew for each input are left out.
+        Tensors whose range is different for each input are left out.
         """
         weights = model.weights()
         for node in self.graph.nodes:
@@ -239,7 +239,7 @@ class Quantisers:
         return ActivationScale(self.settings.activation_bits, scale, zero_point)
 
     def _channels(self, node: Node) -> int | None:
-        # PaddleSlim keeps one scale a tensor for dense layers, whatever the weights' type
+        # PaddleSlim keeps one scale per tensor for dense layers, whatever the weights' type
         if self.settings.weight_quantize_type == "abs_max" or isinstance(node.operation, Dense):
             return None
         return self.graph.kernel_channels(node)

@@ -22,7 +22,7 @@ class RangeAbsMax(ActivationQuantizer):
         }
 
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
-        """Take in one batch and return the largest max|x| of the window."""
+        """Observe one batch and return the largest max|x| of the window."""
         place = tf.math.floormod(state["seen"], WINDOW)
         ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [greatest(largest_magnitude(inputs))])
         state["ring"].assign(ring)

@@ -1,4 +1,4 @@
-"""The quantisers of weights and activations, by the names of the compress YAML."""
+"""The table of activation quantisers, by the names of the compress YAML."""
 
 from qatflow.compress.quantizers.abs_max import AbsMax
 from qatflow.compress.quantizers.activations import ActivationQuantizer
@@ -12,5 +12,3 @@ ACTIVATION_QUANTIZERS: dict[str, type[ActivationQuantizer]] = {
     "abs_max": AbsMax,
     "moving_average_min_max": MovingAverageMinMax,
 }
-
-__all__ = ["ACTIVATION_QUANTIZERS", "ActivationQuantizer"]

@@ -9,7 +9,7 @@ from qatflow.compress.quantizers.fake_quant import Phase, fake_quant_weight, wei
 
 
 class AbsMaxWeight(quantizers.Quantizer):
-    """Fake-quantises a kernel with one scale a tensor, or one an output channel."""
+    """Fake-quantises a kernel with one scale per tensor, or one per output channel."""
 
     def __init__(self, bits: int, channels: int | None, phase: Phase):
         """Set up the quantiser.
@@ -29,7 +29,7 @@ class AbsMaxWeight(quantizers.Quantizer):
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """Return the kernel, fake-quantised unless the phase lets it through."""
+        """Return the kernel, fake-quantised when the phase is `quantise`."""
         return fake_quant_weight(inputs, self.bits, self.channels) if self.phase.mode == "quantise" else inputs
 
     def integers(self, kernel: Any) -> tuple[Any, Any]:

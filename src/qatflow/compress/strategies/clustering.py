@@ -1,4 +1,4 @@
-"""ClusteringStrategy: from `start_epoch` on each kernel has few different values, up to the integers of int8."""
+"""ClusteringStrategy: from `start_epoch` on each kernel has few different values, as its int8 integers will have."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ CLUSTERED = "clustered"
 
 
 class ClusteringStrategy(Strategy):
-    """Beyond PaddleSlim. tfmot finds the clusters and trains them; quantisation, which comes last, has them too."""
+    """Not in PaddleSlim. tfmot finds the clusters and trains them; quantisation, which comes last, keeps them."""
 
     def __init__(self, quantisers: Quantisers, graph: Graph, prepared: Callable[[Graph], Graph] | None = None):
         """Set up the strategy.
@@ -21,7 +21,7 @@ class ClusteringStrategy(Strategy):
         Args:
             quantisers: the hooks with which the trainer's model was built; they have clusters.
             graph: float graph that training begins with.
-            prepared: what is done to the float graph before clusters are found; None: nothing.
+            prepared: changes the float graph before clusters are found; None: nothing.
 
         Raises:
             UserError: no kernel matches the pattern.
@@ -50,17 +50,17 @@ class ClusteringStrategy(Strategy):
         _, clustered, _ = trainer.evaluate()
         print(
             f"epoch {trainer.epoch}: validation top-1 {top1:.4f} before clustering, {clustered:.4f} with "
-            f"{self.section.number_of_clusters} values a kernel",
+            f"{self.section.number_of_clusters} values per kernel",
             flush=True,
         )
 
     def on_epoch_end(self, trainer: TrainingRun) -> None:
-        """Fix which weight is in which cluster at `end_epoch`."""
+        """At `end_epoch`, fix which weight is in which cluster."""
         if trainer.epoch == self.section.end_epoch:
             self._quantisers.fix_clusters(trainer.model)
             self.clusters.mode = "fixed"
             trainer.retrace()
-            print(f"epoch {trainer.epoch}: no weight goes to another cluster from here on", flush=True)
+            print(f"epoch {trainer.epoch}: from here on no weight moves to another cluster", flush=True)
 
     def _enter(self, trainer: TrainingRun, fixed: bool) -> None:
         self.clusters.mode = "fixed" if fixed else "nearest"

@@ -18,12 +18,12 @@ from qatflow.training.strategy import Strategy, TrainingRun
 
 @dataclass(frozen=True)
 class DistillationLoss:
-    """The loss of the labels with those of the distillers, each times its weight, added.
+    """The loss of the labels plus the weighted losses of the distillers.
 
     Attributes:
         labels: the loss without a teacher.
-        teacher: whose outputs are followed.
-        parts: each distiller with the student's layers and the teacher's that it compares.
+        teacher: the network that the student follows.
+        parts: each distiller with the student's layers and the teacher's layers that it compares.
     """
 
     labels: Loss
@@ -37,11 +37,11 @@ class DistillationLoss:
 
     def __call__(self, batch: Batch, logits: Any, outputs: Mapping[str, Any]) -> Any:
         """Return the loss of each picture, float32 [n]."""
-        taught = self.teacher.outputs(batch)
+        teacher = self.teacher.outputs(batch)
         total = self.labels(batch, logits, outputs)
         for distiller, ours, theirs in self.parts:
             student = [tf.cast(outputs[name], tf.float32) for name in ours]
-            total += distiller.weight * distiller.loss(student, [taught[name] for name in theirs])
+            total += distiller.weight * distiller.loss(student, [teacher[name] for name in theirs])
         return total
 
 
@@ -56,7 +56,7 @@ class DistillationStrategy(Strategy):
         Args:
             section: the YAML's settings.
             distillers: those that it names, by name.
-            student: float graph that is trained; a strategy before this may make it thinner.
+            student: float graph that is trained; a strategy before this one may make it thinner.
             teacher: float graph.
 
         Raises:
@@ -64,18 +64,21 @@ class DistillationStrategy(Strategy):
         """
         self.section = section
         self._teacher = teacher
-        found = {name: one.resolved(name, student, teacher) for name, one in distillers.items()}
-        self._parts = tuple((distillers[name], tuple(ours), tuple(theirs)) for name, (ours, theirs) in found.items())
+        parts = []
+        for name, distiller in distillers.items():
+            ours, theirs = distiller.resolved(name, student, teacher)
+            parts.append((distiller, tuple(ours), tuple(theirs)))
+        self._parts = tuple(parts)
         self._distillers = distillers
         self._loss: DistillationLoss | None = None
 
     def on_epoch_begin(self, trainer: TrainingRun) -> None:
-        """Begin at `start_epoch`, also where a run is taken up within."""
+        """Begin at `start_epoch`, or at once in a run that is resumed after it."""
         if self._loss is None and self.section.start_epoch <= trainer.epoch < self.section.end_epoch:
             self._begin(trainer)
 
     def on_epoch_end(self, trainer: TrainingRun) -> None:
-        """End before `end_epoch`: at the end of an epoch, so that another strategy may begin at that, in any order."""
+        """End before `end_epoch`: at the end of an epoch, so that another strategy may begin there, in any order."""
         if self._loss is not None and trainer.epoch + 1 == self.section.end_epoch:
             trainer.minimise(_without(trainer.loss, self._loss))
             self._loss = None
@@ -105,11 +108,11 @@ def _without(loss: Loss, own: DistillationLoss) -> Loss:
 
 
 SAMPLE = 0.5
-"""Share of each group's channels without which the student is looked at."""
+"""Share of each group's channels that the student is checked without."""
 
 
 def check_thinner(distillers: Mapping[str, Distiller], student: Graph, teacher: Graph, pruned_params: str) -> None:
-    """Raise before training where a distiller compares layers whose channels pruning may take.
+    """Raise before training if a distiller compares layers whose channels pruning may remove.
 
     Args:
         distillers: by name.
@@ -120,14 +123,14 @@ def check_thinner(distillers: Mapping[str, Distiller], student: Graph, teacher: 
     Raises:
         UserError: a distiller's layers would have other shapes than the teacher's; or pruned_params matches nothing.
     """
-    found = candidates(student, pruned_params, {})
-    thin = found.thin({group.name: SAMPLE for group in found.groups})
+    prunable = candidates(student, pruned_params, {})
+    thin = prunable.thin({group.name: SAMPLE for group in prunable.groups})
     for name, distiller in distillers.items():
         distiller.resolved(name, student, teacher)
         try:
             distiller.resolved(name, thin, teacher)
         except UserError as error:
             raise UserError(
-                f"{error}, once filter pruning has taken channels; let pruned_params leave these layers, end the "
-                "distillation before the pruning, or distil by SoftLabelDistiller"
+                f"{error}, once filter pruning has removed channels; let pruned_params skip these layers, end the "
+                "distillation before the pruning, or use SoftLabelDistiller"
             ) from error

@@ -23,19 +23,19 @@ from qatflow.pruning.sensitivity import Sensitivity, measure
 from qatflow.training.strategy import Strategy, TrainingRun
 
 METRICS = {"acc_top1": 1, "acc_top5": 2}
-"""Place of a metric in what the trainer's evaluation returns, by PaddleSlim's name."""
+"""Place of a metric in the result of the trainer's evaluation, by PaddleSlim's name."""
 CONVERGED = 0.005
-"""Change of the metric from one evaluation to the next, as a share of it, below which the next step is taken."""
+"""Relative change of the metric from one evaluation to the next, below which the next step is taken."""
 FIGURES = {"acc_top1": "validation_top1", "acc_top5": "validation_top5"}
-"""The metric in the history."""
+"""Field of the metric in the history, by PaddleSlim's name."""
 
 
 class PruneStrategy(Strategy):
-    """Base of the strategies that prune. Their graph takes the trainer's place: all after it sees a thinner network.
+    """Base of the strategies that prune: they replace the trainer's graph by a thinner one.
 
     Attributes:
-        done: what each pruning has made, as `PruningRecord.to_json`, with its epoch, the metric before and after it,
-            and the sensitivities that it went by.
+        done: a record of each pruning, as `PruningRecord.to_json`, with its epoch, the metric before and after it, and
+            the sensitivities that it used.
     """
 
     def __init__(self, section: PruneStrategySection, pruner: StructurePrunerSection):
@@ -50,24 +50,24 @@ class PruneStrategy(Strategy):
         self.done: list[dict[str, Any]] = []
 
     @abstractmethod
-    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
+    def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
         """Return which share of each group goes now."""
 
     def due(self, trainer: TrainingRun) -> bool:
-        """Return whether channels are to go before this epoch, before its first step: where it is `start_epoch`."""
+        """Return whether channels are removed before the first step of this epoch: if it is `start_epoch`."""
         return trainer.epoch == self.section.start_epoch and not self.done
 
     def details(self) -> Mapping[str, Any]:
-        """Return what else is to be reported of the pruning whose `ratios` have just been asked for."""
+        """Return what else to record of the pruning whose `ratios` were just computed."""
         return {"sensitivities": {}}
 
     def on_epoch_begin(self, trainer: TrainingRun) -> None:
-        """Remove channels, where it is time."""
+        """Remove channels, if it is time."""
         if trainer.step == 0 and self.due(trainer):
             self._prune(trainer)
 
     def notes(self) -> Mapping[str, Any]:
-        """Remember what has been done."""
+        """Remember the prunings so far."""
         return {"done": self.done}
 
     def recall(self, notes: Mapping[str, Any]) -> None:
@@ -75,28 +75,28 @@ class PruneStrategy(Strategy):
         self.done = list(notes["done"])
 
     def restored(self, graph: Graph, folder: Path) -> Graph:
-        """Return the thinner graph, where channels have been removed."""
+        """Return the thinner graph, if channels have been removed."""
         if not self.done:
             return graph
-        kept = load(self._kept(folder))
-        return min(graph, kept, key=_values)  # another strategy may have removed more since
+        saved = load(self._saved(folder))
+        return min(graph, saved, key=_values)  # another strategy may have removed more since
 
-    def _kept(self, folder: Path) -> Path:
-        """Return the folder of the last thinner graph: one for each, since the state may be of before the last."""
+    def _saved(self, folder: Path) -> Path:
+        """Return the folder of the last thinner graph; each has its own, since the state may be of an earlier one."""
         return folder / f"pruned-{type(self).__name__}-{self.section.start_epoch}-{len(self.done)}"
 
     def _prune(self, trainer: TrainingRun) -> None:
-        found = candidates(trainer.float_graph(), self.section.pruned_params, self.pruner.criterions)
-        ratios = self.ratios(trainer, found)
-        thinner = found.thin(ratios.by_group)
-        report = pruning_record(found, ratios.by_group, thinner)
+        prunable = candidates(trainer.float_graph(), self.section.pruned_params, self.pruner.criterions)
+        ratios = self.ratios(trainer, prunable)
+        thinner = prunable.thin(ratios.by_group)
+        record = pruning_record(prunable, ratios.by_group, thinner)
         before = self._metric(trainer)
         trainer.rebuild(thinner)
         after = self._metric(trainer)
         measured = {"metric": self.section.metric_name, "metric_before": before, "metric_after": after}
-        self.done.append({"epoch": trainer.epoch, **measured, **self.details(), **report.to_json()})
-        save(thinner, self._kept(trainer.folder))
-        print(f"epoch {trainer.epoch}: {report.text()}", flush=True)
+        self.done.append({"epoch": trainer.epoch, **measured, **self.details(), **record.to_json()})
+        save(thinner, self._saved(trainer.folder))
+        print(f"epoch {trainer.epoch}: {record.text()}", flush=True)
         print(
             f"epoch {trainer.epoch}: {self.section.metric_name} {before:.4f} before pruning, {after:.4f} after it and "
             "before training",
@@ -108,7 +108,7 @@ class PruneStrategy(Strategy):
 
 
 class UniformPruneStrategy(PruneStrategy):
-    """PaddleSlim's strategy of the name."""
+    """PaddleSlim's strategy of the name: every layer loses the same share of its channels, which reaches the target."""
 
     def __init__(self, section: UniformPruneStrategySection, pruner: StructurePrunerSection):
         """Set up the strategy.
@@ -120,13 +120,16 @@ class UniformPruneStrategy(PruneStrategy):
         super().__init__(section, pruner)
         self.target = PruningTarget(section.target_ratio, section.target)
 
-    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
+    def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
         """Return the same share for all groups."""
-        return uniform_ratios(found, self.target)
+        return uniform_ratios(prunable, self.target)
 
 
 class SensitivePruneStrategy(PruneStrategy):
-    """PaddleSlim's strategy of the name. Before each step the sensitivities of what is left are measured."""
+    """PaddleSlim's strategy of the name: layers whose pruning costs less accuracy lose more channels.
+
+    It takes one step or several; before each, the sensitivities of what is left are measured.
+    """
 
     def __init__(self, section: SensitivePruneStrategySection, pruner: StructurePrunerSection, experiment: Path):
         """Set up the strategy.
@@ -150,38 +153,38 @@ class SensitivePruneStrategy(PruneStrategy):
             return trainer.epoch == self.settings.start_epoch
         return self._settled(trainer) or trainer.epoch + left > self.settings.end_epoch
 
-    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
-        """Return the shares by which all groups cost the same."""
+    def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
+        """Return the shares at which all groups cost the same."""
         self._measured = measure(
-            found,
+            prunable,
             self.settings.delta_rate,
-            lambda graph: self._tried(trainer, graph),
+            lambda graph: self._accuracy_of(trainer, graph),
             self._file(trainer),
             {"data": trainer.data.content_digest(), "metric": self.settings.metric_name, "of": self.settings.eval_rate},
             {} if self.done else self._known(),
         )
-        return sensitive_ratios(found, self._measured, self._target(found))
+        return sensitive_ratios(prunable, self._measured, self._target(prunable))
 
     def details(self) -> Mapping[str, Any]:
         """Return the sensitivities, in the form of the compress YAML."""
         measured = self._measured.items()
         return {
             "sensitivities": {
-                name: {"pruned_percent": list(one.ratios), "loss": list(one.losses)} for name, one in measured
+                name: {"pruned_percent": list(curve.ratios), "loss": list(curve.losses)} for name, curve in measured
             }
         }
 
-    def _target(self, found: Candidates) -> PruningTarget:
-        """Return what this step has to remove of what is left, whatever those before it have reached."""
+    def _target(self, prunable: Candidates) -> PruningTarget:
+        """Return what this step has to remove of what is left, whatever the steps before it have removed."""
         settings = self.settings
         step = step_ratio(settings.target_ratio, settings.num_steps)
         whole = PruningTarget(step, settings.target)
         if not self.done:
             return whole
         wanted = whole.size(Count(**self.done[0]["before"])) * (1 - step) ** (len(self.done) + 1)
-        return PruningTarget(1 - wanted / whole.size(total(found.graph)), settings.target)
+        return PruningTarget(1 - wanted / whole.size(total(prunable.graph)), settings.target)
 
-    def _tried(self, trainer: TrainingRun, graph: Graph) -> float:
+    def _accuracy_of(self, trainer: TrainingRun, graph: Graph) -> float:
         own = trainer.model.weights()
         try:
             self._assign(trainer, graph.weights)
@@ -195,10 +198,10 @@ class SensitivePruneStrategy(PruneStrategy):
             variable.assign(weights[name])
 
     def _settled(self, trainer: TrainingRun) -> bool:
-        """Return whether the two last evaluations since the last step are nearly the same."""
+        """Return whether the last two evaluations since the last step are nearly the same."""
         metric, last = FIGURES[self.settings.metric_name], self.done[-1]["epoch"]
-        found = [getattr(figures, metric) for figures in trainer.history if figures.epoch >= last]
-        values = [value for value in found if value is not None]
+        measured = [getattr(figures, metric) for figures in trainer.history if figures.epoch >= last]
+        values = [value for value in measured if value is not None]
         return len(values) > 1 and abs(values[-1] - values[-2]) < CONVERGED * values[-2]
 
     def _file(self, trainer: TrainingRun) -> Path:
@@ -206,12 +209,15 @@ class SensitivePruneStrategy(PruneStrategy):
         return self.experiment / name
 
     def _known(self) -> dict[str, Sensitivity]:
-        given = self.settings.sensitivities
-        return {name: Sensitivity(tuple(one.pruned_percent), tuple(one.loss)) for name, one in given.items()}
+        known = self.settings.sensitivities.items()
+        return {name: Sensitivity(tuple(curve.pruned_percent), tuple(curve.loss)) for name, curve in known}
 
 
 class AutoPruneStrategy(PruneStrategy):
-    """PaddleSlim's strategy of the name; the search itself is over when training begins (`qatflow.search`)."""
+    """PaddleSlim's strategy of the name: each layer loses the share of its channels that a search found best.
+
+    The search itself is over when training begins (`qatflow.search`).
+    """
 
     def __init__(
         self, section: AutoPruneStrategySection, pruner: StructurePrunerSection, searched: Mapping[str, float] | None
@@ -224,26 +230,26 @@ class AutoPruneStrategy(PruneStrategy):
             searched: share of each group's channels that goes.
 
         Raises:
-            UserError: there are none.
+            UserError: there is no result of a search.
         """
         super().__init__(section, pruner)
         if searched is None:
             raise UserError("AutoPruneStrategy: no search was made; give compress.py its best.json (--search)")
         self.searched = searched
 
-    def ratios(self, trainer: TrainingRun, found: Candidates) -> Ratios:
-        """Return the shares that were found.
+    def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
+        """Return the shares that the search found.
 
         Raises:
-            UserError: they are of another network than this.
+            UserError: the search was over another network.
         """
-        if set(self.searched) != {group.name for group in found.groups}:
+        if set(self.searched) != {group.name for group in prunable.groups}:
             raise UserError(
                 "AutoPruneStrategy: the search was over other groups of layers than the network has at start_epoch: "
                 "let strategies that change its layers come in an experiment of their own, and begin with its model "
                 "(compressor.init_model)"
             )
-        removed = PruningTarget(0.0).removed(found.graph, found.thin(self.searched))
+        removed = PruningTarget(0.0).removed(prunable.graph, prunable.thin(self.searched))
         return Ratios(self.searched, removed)
 
 

@@ -1,4 +1,4 @@
-"""QuantizationStrategy: fake quantisation from `start_epoch` on, the quantised graph kept at the end of `end_epoch`."""
+"""QuantizationStrategy: fake quantisation from `start_epoch` on; the quantised graph is saved after `end_epoch`."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,14 +15,15 @@ from qatflow.training.strategy import Strategy, TrainingRun
 QUANTISED = "quantised"
 INT8 = "int8"
 """The phase in which layers are fake-quantised."""
-FAR_ABOVE = 2.0  # times the float loss: fake quantisation that starts above this seldom recovers in a short training
+FAR_ABOVE = 2.0
+"""Factor to the float loss: fake quantisation that starts above it seldom recovers in a short training."""
 Export = Literal["end_epoch", "best"]
 
 
 class QuantizationStrategy(Strategy):
     """PaddleSlim's strategy of the name, with activation ranges calibrated before the first quantised step.
 
-    Without calibration a short run would be spent on finding the ranges, and the weights would follow wrong ones.
+    Without calibration a short run would be spent on finding the ranges, and the weights would adapt to wrong ones.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class QuantizationStrategy(Strategy):
         Args:
             section: the YAML's settings.
             quantisers: the hooks with which the trainer's model was built.
-            export: which epoch's graph is kept: `end_epoch`, or of those up to it the `best` on validation (of equal
+            export: which epoch's graph is saved: that of `end_epoch`, or the `best` on validation up to it (of equal
                 ones the later).
-            prepared: what is done to the float graph before its ranges are calibrated; None: nothing.
+            prepared: changes the float graph before its ranges are calibrated; None: nothing.
         """
         self._prepared = prepared
         self.section = section
@@ -73,13 +74,14 @@ class QuantizationStrategy(Strategy):
             )
             if after > FAR_ABOVE * before:
                 print(
-                    f"warning: fake quantisation alone raises the loss {after / before:.1f} times; one scale a tensor "
-                    "may not fit this model (weight_quantize_type: channel_wise_abs_max), or batch-norm is folded in",
+                    f"warning: fake quantisation alone raises the loss {after / before:.1f} times; one scale per "
+                    "tensor may not fit this model (weight_quantize_type: channel_wise_abs_max), or batch-norm is "
+                    "folded in",
                     flush=True,
                 )
 
     def on_epoch_end(self, trainer: TrainingRun) -> None:
-        """Keep the quantised graph of `end_epoch`, or of the best epoch up to it; training goes on."""
+        """Save the quantised graph of `end_epoch`, or of the best epoch up to it; training goes on."""
         section = self.section
         self._warn_of_ruin(trainer)
         if trainer.epoch >= section.start_epoch and self._hold(trainer):
@@ -96,9 +98,9 @@ class QuantizationStrategy(Strategy):
             self.best = top1
         graph, silent = self.quantisers.quantised_graph(trainer.model)
         for name, channels in silent.items():
-            print(f"{name}: {len(channels)} channels are their bias alone: their kernels are set to zero", flush=True)
+            print(f"{name}: {len(channels)} channels are only their bias: their kernels are set to zero", flush=True)
         save(graph, trainer.folder / QUANTISED)
-        print(f"epoch {trainer.epoch}: the quantised graph is kept for export", flush=True)
+        print(f"epoch {trainer.epoch}: the quantised graph is saved for export", flush=True)
 
     def diagnose(self, trainer: TrainingRun) -> str:
         """Name the first tensor or kernel whose range is not finite."""
@@ -117,7 +119,7 @@ class QuantizationStrategy(Strategy):
         self.quantisers.least.update(notes["least"])
 
     def graph(self, folder: Path) -> Graph:
-        """Return the quantised graph kept in a work folder."""
+        """Return the quantised graph saved in a work folder."""
         return load(folder / QUANTISED)
 
     def _warn_of_ruin(self, trainer: TrainingRun) -> None:
@@ -139,12 +141,12 @@ class QuantizationStrategy(Strategy):
         print(f"epoch {trainer.epoch}: activation ranges calibrated on {len(pictures)} pictures", flush=True)
 
     def _hold(self, trainer: TrainingRun) -> bool:
-        """Raise the scales that no int8 kernel can write, and say so; return whether there are any."""
+        """Raise the scales that no int8 kernel can write, with a warning; return whether there are any."""
         raised = self.quantisers.hold(trainer.model)
         for name, (before, after) in raised.items():
             print(
-                f"warning: {name} is zero, or nearly, for all pictures: its scale is {after:.3g} instead of "
-                f"{before:.3g}, the least that int8 kernels can write it in; the layer tells the network nothing",
+                f"warning: {name} is zero, or nearly, for all pictures: its scale is raised from {before:.3g} to "
+                f"{after:.3g}, the smallest that int8 kernels can write; the layer adds nothing to the network",
                 flush=True,
             )
         return bool(raised)

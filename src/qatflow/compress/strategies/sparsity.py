@@ -1,4 +1,4 @@
-"""SparsityStrategy: tfmot's magnitude pruning of single weights, from `start_epoch` on; what is zero stays zero."""
+"""SparsityStrategy: tfmot's magnitude pruning of single weights, from `start_epoch` on; zeros stay zero."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +13,15 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.kernels import matching_kernels
 from qatflow.training.strategy import Strategy, TrainingRun
 
-UPDATES = 10  # at least, between the first step and the last: a cubic in fewer is none
+UPDATES = 10
+"""Updates of the masks between first and last step, at least: with fewer, the schedule is no cubic."""
 
 
 class SparsityStrategy(Strategy):
-    """Beyond PaddleSlim. tfmot chooses the weights, when and how many; their kernels are masked after each step.
+    """Not in PaddleSlim. tfmot chooses which weights go, when and how many; kernels are masked after each step.
 
-    What tfmot's wrapper does around a layer's call is done here between steps, so that any wrapper may be around the
-    layer: a quantiser has zeros to quantise, and zero is an integer of every symmetric grid.
+    tfmot's wrapper masks around a layer's call. Here it is done between steps, so that the layer may have another
+    wrapper: a quantiser then gets zeros to quantise, and zero is on every symmetric grid.
     """
 
     def __init__(self, section: SparsityStrategySection, graph: Graph):
@@ -38,7 +39,7 @@ class SparsityStrategy(Strategy):
         matching_kernels(graph, section.pruned_params, "pruned_params")
 
     def built(self, trainer: TrainingRun) -> Sequence[Any]:
-        """Make the masks of the model's kernels, with what those of the model before have."""
+        """Make the masks of the model's kernels, with the values that they had for the model before."""
         before, variables = self._masks, trainer.model.variables
         names = matching_kernels(trainer.model.graph, self.section.pruned_params, "pruned_params")
         self._masks = {name: tf.Variable(tf.ones(variables[name].shape), trainable=False) for name in names}
@@ -58,24 +59,24 @@ class SparsityStrategy(Strategy):
         return list(self._masks.values())
 
     def on_batch_begin(self, trainer: TrainingRun) -> None:
-        """Choose weights anew where the schedule says so."""
+        """Choose weights again when the schedule says so."""
         step, (first, last) = self._steps(trainer), self._window(trainer)
         if not first <= step <= (first if self.section.m_by_n else last):
             return
-        # tfmot makes the pattern of m by n in the step of this number, and only then
+        # tfmot computes the m by n pattern in the step with this number only
         self._step.assign(1 if self.section.m_by_n else step)
         with trainer.replicas.scope():
             self._pruning.conditional_mask_update()
             self._pruning.weight_mask_op()
 
     def on_batch_end(self, trainer: TrainingRun) -> None:
-        """Set to zero what the step has moved away from it."""
+        """Set masked weights back to zero after the step."""
         if self._steps(trainer) > self._window(trainer)[0]:
             with trainer.replicas.scope():
                 self._hold()
 
     def on_epoch_end(self, trainer: TrainingRun) -> None:
-        """Say how many weights are zero."""
+        """Print how many weights are zero."""
         if self.section.start_epoch <= trainer.epoch <= self.section.end_epoch:
             kernels = [trainer.model.variables[name].numpy() for name in self._masks]
             zeros, size = sum(int(np.sum(k == 0)) for k in kernels), sum(k.size for k in kernels)
@@ -99,7 +100,7 @@ class SparsityStrategy(Strategy):
         """Return the first and the last step before which weights are chosen, counted over all epochs."""
         first = self.section.start_epoch * trainer.steps_per_epoch
         last = (self.section.end_epoch + 1) * trainer.steps_per_epoch - 1
-        # tfmot looks at every so many steps from the first on: the last of these must be the end of its schedule
+        # tfmot updates every `frequency` steps from the first on; the last update must be the end of its schedule
         return first, last - (last - first) % self._frequency(last - first)
 
     def _frequency(self, steps: int) -> int:

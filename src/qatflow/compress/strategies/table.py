@@ -1,4 +1,4 @@
-"""The compression strategies, by the sections of the compress YAML that describe them."""
+"""The table of compression strategies, by the sections of the compress YAML that describe them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,21 +27,21 @@ from qatflow.training.strategy import Strategy, TrainingRun
 
 
 class LightNASStrategy(Strategy):
-    """PaddleSlim's strategy of the name; the search is over when training begins (`qatflow.search`).
+    """PaddleSlim's strategy of the name: training goes on with the best network of a search (`qatflow.search`).
 
-    The network takes the place of the float model before there is a trainer (`compress/run.py`), so that whatever the
-    other strategies look at is that of the network; nothing is left to do here but to say so.
+    That network replaces the float model before there is a trainer (`compress/run.py`), so that the other strategies
+    see it from the start; all that is left to do here is to print a line.
     """
 
     def on_compression_begin(self, trainer: TrainingRun) -> None:
-        """Say what is trained."""
+        """Print which network is trained."""
         if trainer.epoch == trainer.step == 0:
             print("LightNASStrategy: training goes on with the best network of the search", flush=True)
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What strategies are made of.
+class StrategySetup:
+    """What strategies are made from.
 
     Attributes:
         config: the compress YAML.
@@ -49,9 +49,9 @@ class Setup:
         teacher: float graph that distillation follows.
         quantisers: hooks of the trainer's model.
         export: which epoch's quantised graph is kept.
+        prepared: changes the float graph when quantisation, or the clustering before it, begins; None: nothing.
         experiment: folder that paths of the YAML are relative to.
-        searched: share of each group's channels that goes, as a search has found it.
-        prepared: what is done to the float graph when quantisation, or clustering before it, begins; None: nothing.
+        searched: share of each group's channels that goes, from a search.
     """
 
     config: CompressConfig
@@ -64,55 +64,55 @@ class Setup:
     searched: Mapping[str, float] | None = None
 
     def strategy(self, name: str) -> Strategy:
-        """Return the strategy of a name.
+        """Return the strategy with a name of the YAML.
 
         Raises:
-            UserError: it does not go with the graph or the teacher.
+            UserError: it does not fit the graph or the teacher.
         """
         section = self.config.strategies[name]
         return STRATEGIES[type(section)](self, section)
 
 
-def _distillation(setup: Setup, section: DistillationStrategySection) -> Strategy:
+def _distillation(setup: StrategySetup, section: DistillationStrategySection) -> Strategy:
     sections = {name: setup.config.distillers[name] for name in section.distillers}
-    distillers = {name: DISTILLERS[type(one)](one) for name, one in sections.items()}
+    distillers = {name: DISTILLERS[type(part)](part) for name, part in sections.items()}
     for pruning in setup.config.strategies.values():
         if isinstance(pruning, PruneStrategySection) and pruning.start_epoch < section.end_epoch:
             check_thinner(distillers, setup.graph, setup.teacher, pruning.pruned_params)
     return DistillationStrategy(section, distillers, setup.graph, setup.teacher)
 
 
-def _quantization(setup: Setup, section: QuantizationStrategySection) -> Strategy:
-    # channels that are scaled one by one would have other values than their clusters
+def _quantization(setup: StrategySetup, section: QuantizationStrategySection) -> Strategy:
+    # scaling the channels one by one would give their kernels other values than those of the clusters
     prepared = setup.prepared if setup.quantisers.clusters is None else None
     return QuantizationStrategy(section, setup.quantisers, setup.export, prepared)
 
 
-def _uniform(setup: Setup, section: UniformPruneStrategySection) -> Strategy:
+def _uniform(setup: StrategySetup, section: UniformPruneStrategySection) -> Strategy:
     return UniformPruneStrategy(section, setup.config.pruners[section.pruner])
 
 
-def _sensitive(setup: Setup, section: SensitivePruneStrategySection) -> Strategy:
+def _sensitive(setup: StrategySetup, section: SensitivePruneStrategySection) -> Strategy:
     return SensitivePruneStrategy(section, setup.config.pruners[section.pruner], setup.experiment)
 
 
-def _auto(setup: Setup, section: AutoPruneStrategySection) -> Strategy:
+def _auto(setup: StrategySetup, section: AutoPruneStrategySection) -> Strategy:
     return AutoPruneStrategy(section, setup.config.pruners[section.pruner], setup.searched)
 
 
-def _light_nas(setup: Setup, section: LightNASStrategySection) -> Strategy:
+def _light_nas(setup: StrategySetup, section: LightNASStrategySection) -> Strategy:
     return LightNASStrategy()
 
 
-def _sparsity(setup: Setup, section: SparsityStrategySection) -> Strategy:
+def _sparsity(setup: StrategySetup, section: SparsityStrategySection) -> Strategy:
     return SparsityStrategy(section, setup.graph)
 
 
-def _clustering(setup: Setup, section: ClusteringStrategySection) -> Strategy:
+def _clustering(setup: StrategySetup, section: ClusteringStrategySection) -> Strategy:
     return ClusteringStrategy(setup.quantisers, setup.graph, setup.prepared)
 
 
-STRATEGIES: dict[type[Section], Callable[[Setup, Any], Strategy]] = {
+STRATEGIES: dict[type[Section], Callable[[StrategySetup, Any], Strategy]] = {
     DistillationStrategySection: _distillation,
     UniformPruneStrategySection: _uniform,
     SensitivePruneStrategySection: _sensitive,
