@@ -100,7 +100,10 @@ def float_graph(
         )
     changed, new_layer = with_classes(graph, data.classes, seed)
     old_classes = "two classes (one value)" if binary else f"{classes} classes"
-    message = f"the weights have {old_classes} and the data {data.classes}: the last layer, {new_layer}, is new and will be trained"
+    message = (
+        f"the weights have {old_classes} and the data {data.classes}: the last layer, {new_layer}, is new and will be "
+        "trained"
+    )
     return FloatGraph(changed, (message, *_end_message(classifier_head(changed)[0]), *warnings), new_layer)
 
 
