@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from qatflow.compress.learning_rate import default_rate
+from qatflow.training.from_config import int8_rate
 from qatflow.training.runtime import start
 
 SETTINGS = [
@@ -23,7 +23,7 @@ SETTINGS = [
     for activations in ("moving_average_abs_max", "range_abs_max")
 ]
 BATCH, CALIBRATION = 25, 100
-RATE = default_rate(BATCH, freeze_batch_norm=True)
+RATE = int8_rate(BATCH, freeze_batch_norm=True)
 
 
 def pictures(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,7 @@ class Case:
     @property
     def settings(self) -> TrainingSettings:
         """The settings that all trainings after the float one have in common."""
-        return self.compressor(self.experiment.compress).settings
+        return self.compressor(self.experiment.compress).training.settings
 
 
 def _float(case: Case) -> bytes:

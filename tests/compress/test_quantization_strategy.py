@@ -100,13 +100,13 @@ def test_training_that_ruins_a_model_is_warned_of(digits, tmp_path, capsys):
 
 
 def test_a_rate_far_above_the_default_is_warned_of():
-    from qatflow.compress.learning_rate import default_rate, warning
+    from qatflow.training.from_config import high_rate_warning, int8_rate
 
-    assert default_rate(128, freeze_batch_norm=False) == pytest.approx(0.005)
-    assert default_rate(25, freeze_batch_norm=True) == pytest.approx(3e-6)
-    assert default_rate(50, freeze_batch_norm=True) == pytest.approx(6e-6)
-    assert warning(1e-5, 25, freeze_batch_norm=True) == ""
-    assert "0.0001 is 33 times the default of 3e-06" in warning(1e-4, 25, freeze_batch_norm=True)
+    assert int8_rate(128, freeze_batch_norm=False) == pytest.approx(0.005)
+    assert int8_rate(25, freeze_batch_norm=True) == pytest.approx(3e-6)
+    assert int8_rate(50, freeze_batch_norm=True) == pytest.approx(6e-6)
+    assert high_rate_warning(1e-5, 25, freeze_batch_norm=True) == ""
+    assert "0.0001 is 33 times the default of 3e-06" in high_rate_warning(1e-4, 25, freeze_batch_norm=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_range_that_blew_up(digits, tmp_path):

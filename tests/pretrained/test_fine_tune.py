@@ -19,8 +19,8 @@ from qatflow.data.preparation.prepare import Settings
 from qatflow.data.preparation.prepare import prepare as prepare_data
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import tensors
-from qatflow.pretrained.training_settings import float_training
 from qatflow.training.batch import batch_norm_momentum, default_batch, few_steps
+from qatflow.training.from_config import float_training
 
 pytestmark = pytest.mark.tensorflow
 

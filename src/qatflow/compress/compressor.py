@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.compress.learning_rate import warning
 from qatflow.compress.preparation import equalise, with_positive_gammas
-from qatflow.compress.training_settings import training_settings
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
@@ -17,9 +15,8 @@ from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
 from qatflow.graph.kernels import matching_kernels
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.training.batch import few_steps
+from qatflow.training.from_config import PlannedTraining, int8_training
 from qatflow.training.history import EpochFigures
-from qatflow.training.settings import TrainingSettings
 from qatflow.trial.start import try_lowering
 
 
@@ -74,18 +71,18 @@ class Compressor:
         return self.config.quantization
 
     @property
-    def settings(self) -> TrainingSettings:
-        """The settings of the training loop."""
+    def training(self) -> PlannedTraining:
+        """How the network will be trained."""
         compressor = self.config.compressor
         pictures = self.data.splits["train"].count
-        return training_settings(self.section, pictures, compressor.epoch, self.seed, compressor.eval_epoch)
+        return int8_training(self.section, pictures, compressor.epoch, self.seed, compressor.eval_epoch)
 
     def shape(self) -> Mapping[str, Any]:
         """Return what a saved state must agree with, as plain JSON values: everything but the number of epochs."""
         paths = {"float_model_save_path", "int8_model_save_path", "mobile_model_save_path"}
         cuts = {"save_in_nodes", "save_out_nodes"}
         return {
-            "settings": self.settings.shaping,
+            "settings": self.training.settings.shaping,
             "export": self.section.export,
             "equalize_channels": self.section.equalize_channels,
             "strategies": [self.config.strategies[name].model_dump(exclude=paths | cuts) for name in self._order],
@@ -144,14 +141,9 @@ class Compressor:
         from qatflow.compress.strategies.table import StrategySetup
         from qatflow.training.loop import Trainer
 
-        settings = self.settings
-        for line in (
-            f"batches of {settings.batch_size}, learning rate {settings.learning_rate:.3g}",
-            few_steps(settings.batch_size, self.data.splits["train"].count, settings.section),
-            warning(settings.learning_rate, settings.batch_size, settings.freeze_batch_norm),
-        ):
-            if line:
-                print(line, flush=True)
+        training = self.training
+        for line in training.messages:
+            print(line, flush=True)
         # strategies that prune look at the original ranges: channels of equal range do not show which of them matter
         clustering = self.config.clustering
         first = self.config.strategies[self._order[0]] in (self.strategy, clustering)
@@ -173,7 +165,7 @@ class Compressor:
             self.searched,
         )
         strategies = [setup.strategy(name) for name in self._order]
-        history = Trainer(graph, self.data, settings, folder, strategies, hooks=quantisers).run()
+        history = Trainer(graph, self.data, training.settings, folder, strategies, hooks=quantisers).run()
         quantisation = strategies[-1]
         assert isinstance(quantisation, QuantizationStrategy)
         pruning = [record for strategy in strategies if isinstance(strategy, PruneStrategy) for record in strategy.done]

@@ -20,7 +20,7 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.operations import BatchNorm
 from qatflow.graph.store import write
 from qatflow.models.own_function import source_files
-from qatflow.pretrained.training_settings import float_training
+from qatflow.training.from_config import float_training
 from qatflow.training.history import EpochFigures, write_csv
 from qatflow.training.runtime import start
 from qatflow.trial.start import try_lowering

@@ -9,7 +9,6 @@ from qatflow.base.code_digest import code_digest
 from qatflow.base.files import whole_folder
 from qatflow.base.sums import write_sealed
 from qatflow.base.work_folder import work_folder
-from qatflow.compress.training_settings import training_settings
 from qatflow.config.recipe.recipe import undeployable
 from qatflow.config.sections.compress import CompressSection
 from qatflow.config.sections.hardware import HardwareSection
@@ -21,6 +20,7 @@ from qatflow.search.candidate import Outcome
 from qatflow.search.rounds import read_round
 from qatflow.search.space import Setup
 from qatflow.search.table import space_of
+from qatflow.training.from_config import int8_training
 from qatflow.training.runtime import start
 from qatflow.training.settings import TrainingSettings
 from qatflow.trial.start import try_lowering
@@ -67,9 +67,8 @@ def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work:
         quantised = QuantSettings.of(setup.config.quantization)
         skip = (*quantised.skip_pattern, *setup.keep_in_float)
         try_lowering(graph, {**asdict(quantised), "skip_pattern": skip}, how.data)
-    settings = training_settings(
-        how.section, data.splits["train"].count, section.retrain_epoch, setup.seed, evaluate_every=0
-    )
+    pictures = data.splits["train"].count
+    settings = int8_training(how.section, pictures, section.retrain_epoch, setup.seed, evaluate_every=0).settings
     shape = {
         "tokens": candidate.tokens,
         "model": graph_digest(graph),
