@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.pretrained.training_settings import float_training
+
 from accuracy_results import Result, append, read
 from accuracy_table import table
 from experiments import CONFIGURATIONS, Experiment, experiment, prepared
@@ -25,7 +27,6 @@ from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.reader import tensors
 from qatflow.graph.store import load
 from qatflow.pretrained.prepare import Source, prepare
-from qatflow.pretrained.training_settings import float_training
 from qatflow.tflite.run import Model
 from qatflow.training.runtime import start
 from qatflow.training.settings import TrainingSettings

@@ -74,18 +74,19 @@ def train(manifest: Path, run: Run) -> None:
     from qatflow.training.loop import Trainer
     from qatflow.training.replicas import Replicas
     from qatflow.training.settings import TrainingSettings
-    from qatflow.training.strategy import Strategy
+    from qatflow.training.strategy import Strategy, TrainingRun
 
     seen: list[dict[str, Any]] = []
 
     class Watch(Strategy):
-        def on_epoch_end(self, trainer: Trainer) -> None:
+        def on_epoch_end(self, trainer: TrainingRun) -> None:
             conv = next(v for name, v in trainer.model.variables.items() if name.endswith("kernel"))
             layers = {layer.compute_dtype for layer in trainer.model.keras.layers if "conv" in layer.name}
             seen.append({"kernels": conv.dtype.name, "layers": sorted(layers)})
 
-        def on_batch_end(self, trainer: Trainer) -> None:
+        def on_batch_end(self, trainer: TrainingRun) -> None:
             if trainer.epoch * trainer.steps_per_epoch + trainer.step == run.until:
+                assert isinstance(trainer, Trainer)
                 trainer._save()
                 raise Ended
 

@@ -58,10 +58,10 @@ def trained(digits, folder: Path, kill_at: tuple[int, int] | None = None):
     from qatflow.config.recipe.recipe import QuantizationStrategySection
     from qatflow.quantise.placement import QuantSettings
     from qatflow.training.loop import Trainer
-    from qatflow.training.strategy import Strategy
+    from qatflow.training.strategy import Strategy, TrainingRun
 
     class Kill(Strategy):
-        def on_batch_end(self, trainer: Trainer) -> None:
+        def on_batch_end(self, trainer: TrainingRun) -> None:
             if (trainer.epoch, trainer.step) == kill_at:
                 raise KilledError
 
@@ -151,14 +151,14 @@ def test_checkpoints_are_kept_to_a_number_and_a_damaged_one_is_passed_over(start
 def test_a_checkpoint_is_due_by_time_too_in_the_first_epoch_as_later(start, digits, tmp_path):
     from qatflow.training import checkpoint
     from qatflow.training.loop import Trainer
-    from qatflow.training.strategy import Strategy
+    from qatflow.training.strategy import Strategy, TrainingRun
 
     now, lost, kept = [0.0], [], []
 
     class TakesTime(Strategy):
         """A step takes 25 s; before each it is noted what a kill at that moment would cost."""
 
-        def on_batch_begin(self, trainer: Trainer) -> None:
+        def on_batch_begin(self, trainer: TrainingRun) -> None:
             names = [path.name for path in checkpoint.checkpoints(tmp_path)]
             kept.extend(name for name in names if name not in kept)
             behind = [epoch * STEPS + step for epoch, step in (map(int, name[11:24].split("-")) for name in kept)]
