@@ -9,7 +9,7 @@ from qatflow.base import provenance
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.device.results.report import DeviceReport, ModelReport
 from qatflow.device.results.words import agreement
-from qatflow.evaluate.gate import Outcome
+from qatflow.evaluate.gate import GateOutcome
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.pruning import Pruning, read_pruning
 from qatflow.search.result import SearchResult, read_result
@@ -67,7 +67,7 @@ class Summary:
     on_device: tuple[OnDevice, ...]
     pruning: tuple[Pruning, ...] = ()
     search: SearchResult | None = None
-    outcome: Outcome = "open"
+    outcome: GateOutcome = "open"
 
 
 def summarise(
