@@ -1,4 +1,4 @@
-"""results.jsonl: a line for each finished figure of the accuracy benchmark."""
+"""results.jsonl: one line per finished measurement of the accuracy benchmark."""
 
 import json
 from collections.abc import Iterable
@@ -16,14 +16,15 @@ class Result:
         dataset: `digits` or `fashion`.
         seed: of the trainings.
         variant: key of `variants.VARIANTS`.
-        top1: share of 1.
-        bytes: of the file.
-        seconds: from the float graph (`float`: from nothing) to the file, with TensorFlow's start, not evaluation.
-        pictures: of the test set.
+        top1: in 0…1.
+        bytes: size of the file.
+        seconds: time from the float graph (`float`: from the start) to the file, with TensorFlow's start but without
+            the evaluation.
+        pictures: number of test pictures.
         budget: epochs.
-        learning_rate: peak rate of the training that made the file, or of the one it was made from.
-        batch_size: pictures a step of that training.
-        commit: that it was measured at.
+        learning_rate: peak rate of the training that made the file, or the model it was made from.
+        batch_size: pictures per step of that training.
+        commit: at which it was measured.
     """
 
     dataset: str
@@ -40,7 +41,7 @@ class Result:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """What is measured once within a budget."""
+        """Identifies a measurement within a budget."""
         return self.dataset, self.seed, self.variant
 
 
@@ -54,8 +55,8 @@ def read(path: Path, budgets: dict[str, Budget]) -> dict[tuple[str, int, str], R
     """Return the results by their keys.
 
     Args:
-        path: of the file; one that is not there has no results.
-        budgets: by data set; results of other budgets and data sets are passed over.
+        path: of the file; a missing file has no results.
+        budgets: by data set; results of other budgets and data sets are ignored.
     """
     results = _lines(path.read_text("utf-8").splitlines()) if path.is_file() else ()
     return {result.key: result for result in results if budgets.get(result.dataset) == result.budget}

@@ -1,4 +1,4 @@
-"""The accuracy benchmark's table in Markdown, and whether its aims hold."""
+"""The accuracy benchmark's table in Markdown, and whether its aims are met."""
 
 import math
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ ALLOWED = 0.1  # points of top-1 that ours may be below stock tfmot
 
 @dataclass(frozen=True)
 class Figures:
-    """The results of one data set by (seed, variant), in the order of the seeds asked for."""
+    """The results of one data set by (seed, variant), in the order of the requested seeds."""
 
     dataset: str
     seeds: Sequence[int]
     results: dict[tuple[int, str], Result]
 
     def top1(self, variant: str, seed: int) -> float | None:
-        """Return the top-1 in per cent, or None where it is not measured."""
-        found = self.results.get((seed, variant))
-        return None if found is None else 100 * found.top1
+        """Return the top-1 in percent, or None if it was not measured."""
+        result = self.results.get((seed, variant))
+        return None if result is None else 100 * result.top1
 
     def mean(self, variant: str) -> float | None:
-        """Return the mean top-1 in per cent over the seeds that are measured."""
+        """Return the mean top-1 in percent over the measured seeds."""
         return _mean([self.top1(variant, seed) for seed in self.seeds])
 
     def difference(self, variant: str, other: str) -> float | None:
-        """Return by how many points a variant is better than another: the mean over the seeds that have both."""
+        """Return by how many points a variant is better than another: the mean over the seeds with both."""
         pairs = [(self.top1(variant, seed), self.top1(other, seed)) for seed in self.seeds]
         return _mean([None if a is None or b is None else a - b for a, b in pairs])
 
@@ -39,19 +39,19 @@ def table(results: Sequence[Result], datasets: Sequence[str], seeds: Sequence[in
     """Return the whole page.
 
     Args:
-        results: the figures, of one budget a data set.
-        datasets: those asked for.
-        seeds: those asked for.
-        skipped: why a data set is left out, by its name.
+        results: the measurements, with one budget per data set.
+        datasets: the requested ones.
+        seeds: the requested ones.
+        skipped: why a data set was skipped, by its name.
     """
     commits = sorted({result.commit for result in results})
     lines = ["# Top-1 after training for int8, against float, post-training quantisation and stock tfmot", ""]
-    lines += [*heading(commits), "* every figure is that of the .tflite file, run by LiteRT on the full test set", ""]
+    lines += [*heading(commits), "* every figure is measured on the .tflite file, with LiteRT on the full test set", ""]
     measured = []
     for dataset in datasets:
         own = {(r.seed, r.variant): r for r in results if r.dataset == dataset}
         if not own:
-            lines += [f"## {dataset}", "", skipped.get(dataset, "no figure yet"), ""]
+            lines += [f"## {dataset}", "", skipped.get(dataset, "not measured yet"), ""]
             continue
         measured.append(Figures(dataset, seeds, own))
         lines += _section(measured[-1])
@@ -92,7 +92,7 @@ def _aims(measured: Sequence[Figures]) -> list[str]:
     known = {setting: value for setting, value in against.items() if value is not None}
     drops, longer = _drops(measured, FLOAT), _drops(measured, FLOAT_LONGER)
     if not known or not drops:
-        return ["not enough is measured to say whether the aims hold"]
+        return ["too few measurements to say whether the aims are met"]
     worst = min(known, key=lambda setting: known[setting])
     return [
         f"* ours >= stock tfmot - {ALLOWED:g} points in every setting: {_yes(known[worst] >= -ALLOWED)} "
@@ -100,12 +100,12 @@ def _aims(measured: Sequence[Figures]) -> list[str]:
         f"* mean drop of ours against float <= 0: {_yes(max(drops.values()) <= 0)} ({_each(drops)})",
         f"* for comparison, against float with the extra epochs: {_each(longer)}",
         "",
-        "Means are over the seeds, drops over the four settings too; the second aim must hold on every data set.",
+        "Means are over the seeds, drops also over the four settings; the second aim must be met on every data set.",
     ]
 
 
 def _drops(measured: Sequence[Figures], reference: str) -> dict[str, float]:
-    """Return the points that ours lose against a reference by data set, over all settings and seeds."""
+    """Return the mean drop of ours against a reference in points, over all settings and seeds, by data set."""
     gains = {f.dataset: _mean([f.difference(variant, reference) for variant in OURS]) for f in measured}
     return {dataset: -gain for dataset, gain in gains.items() if gain is not None}
 

@@ -1,4 +1,4 @@
-"""A float graph with quantisers whose activation ranges are calibrated, not trained. TensorFlow must be started."""
+"""A float graph with quantisers whose activation ranges are calibrated, not trained. TensorFlow must be running."""
 
 from collections.abc import Iterable
 
@@ -14,12 +14,12 @@ from qatflow.training.keras_model import TrainingModel, training_model
 def calibrated(
     graph: Graph, settings: QuantSettings, batches: Iterable[np.ndarray]
 ) -> tuple[Quantisers, TrainingModel]:
-    """Return the quantisers, which quantise from now on, and the model they are in, with batch-norm frozen.
+    """Return calibrated quantisers in quantising mode, and their model with frozen batch-norm.
 
     Args:
         graph: float.
         settings: bits and types.
-        batches: float32 [n, height, width, channels] each, whose activations set the ranges.
+        batches: each float32 [n, height, width, channels]; their activations set the ranges.
     """
     quantisers = Quantisers(graph, settings)
     model = training_model(graph, seed=0, step=0, freeze_batch_norm=True, hooks=quantisers)
@@ -31,6 +31,6 @@ def calibrated(
 
 
 def tflite(quantisers: Quantisers, model: TrainingModel) -> bytes:
-    """Return the .tflite of what the quantisers and the model have reached."""
+    """Return the .tflite of the quantisers and the model in their current state."""
     graph, _ = quantisers.quantised_graph(model)
     return convert(graph).content

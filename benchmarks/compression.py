@@ -2,9 +2,9 @@
 
     python benchmarks/compression.py > benchmarks/compression.md
 
-To be started in the repository's root: the models are made by the workflow itself, as experiments of one
-configuration, in results/, and an interrupted run goes on. Fashion-MNIST, several seeds, the same number of epochs for
-all: of float training alone, or of float training and compression. Progress goes to stderr.
+Run it in the repository's root: the workflow itself makes the models, in results/, as experiments of one configuration,
+and an interrupted run continues. The data set is Fashion-MNIST, with several seeds and the same number of epochs for
+all models: float training only, or float training and compression. Progress goes to stderr.
 """
 
 import argparse
@@ -26,15 +26,15 @@ TARGETS = ("report",)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Make what is missing, and print the table."""
+    """Make the missing models, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     parser.add_argument("--float-epochs", type=int, default=4)
     parser.add_argument("--compress-epochs", type=int, default=3)
-    parser.add_argument("--table", action="store_true", help="make no models: measure and print what is there")
-    parser.add_argument("--rounds", type=int, default=10, help="of latency: in each, every model is timed in turn")
-    parser.add_argument("--repeats", type=int, default=20, help="timed runs of a model in a round")
-    parser.add_argument("snakemake", nargs="*", help="more arguments for Snakemake, behind --")
+    parser.add_argument("--table", action="store_true", help="make no models: only measure and print existing ones")
+    parser.add_argument("--rounds", type=int, default=10, help="latency rounds; in each, every model is timed in turn")
+    parser.add_argument("--repeats", type=int, default=20, help="timed runs per model and round")
+    parser.add_argument("snakemake", nargs="*", help="further arguments for Snakemake, after --")
     arguments = parser.parse_args(argv)
     budget = Budget(arguments.float_epochs, arguments.compress_epochs)
     if not arguments.table:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
         OVERLAY.write_text(json.dumps(experiments(arguments.seeds, budget), indent=2))
         command = ["snakemake", "--cores", "2", "--configfile", str(OVERLAY), *arguments.snakemake, "--", *TARGETS]
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
-            raise UserError("the workflow ended with an error, see above; start this again to go on")
+            raise UserError("the workflow ended with an error, see above; run this again to continue")
     files = {variant: model_file(variant, arguments.seeds[0]) for variant in VARIANTS}
     content = {variant: path.read_bytes() for variant, path in files.items() if path.is_file()}
     host = latencies(content, arguments.rounds, 20 * arguments.repeats)

@@ -1,4 +1,4 @@
-"""Host latency for the compression benchmark, of a large MobileNetV1 in int8, whole and pruned."""
+"""Host latency of a large int8 MobileNetV1, whole and pruned, for the compression benchmark."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ def large(rounds: int, repeats: int) -> dict[str, tuple[float, float]]:
     start(SEED, threads=2)
     pictures = np.random.default_rng(SEED).uniform(-1, 1, (PICTURES, *SHAPE)).astype(np.float32)
     whole = random_graph(pictures)
-    found = candidates(whole, ".*", {"*": "l1_norm"})
-    halved = found.thin(uniform_ratios(found, PruningTarget(SHARE, "flops")).by_group)
+    prunable = candidates(whole, ".*", {"*": "l1_norm"})
+    halved = prunable.thin(uniform_ratios(prunable, PruningTarget(SHARE, "flops")).by_group)
     graphs = {"int8": whole, "int8, pruned −50 %": halved}
     settings = QuantSettings(8, 8, *TYPES)
-    made = {name: tflite(*calibrated(graph, settings, [pictures])) for name, graph in graphs.items()}
-    times = latencies(made, rounds, repeats)
+    models = {name: tflite(*calibrated(graph, settings, [pictures])) for name, graph in graphs.items()}
+    times = latencies(models, rounds, repeats)
     return {name: (times[name], total(graph).multiply_adds / 1e6) for name, graph in graphs.items()}

@@ -1,4 +1,4 @@
-"""The compression benchmark's tables in Markdown, and whether its aims hold."""
+"""The compression benchmark's tables in Markdown, and whether its aims are met."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,16 +29,17 @@ RESULTS, PRETRAIN = Path("results"), Path("pretrain")
 
 @dataclass(frozen=True)
 class Measured:
-    """What the workflow found of one model.
+    """The workflow's results for one model.
 
     Attributes:
-        top1: in per cent of the test pictures, of the .tflite file.
+        top1: of the .tflite file, in percent of the test pictures.
         count: multiply-adds and parameters of its graph.
-        bytes: of the .tflite file.
-        compressed_bytes: of it, deflated.
-        instructions: of one inference in the emulator.
-        parity: whether the device's integers are the host's, bit for bit; of float, whether the values are within 1e-4.
-        commit: that it was made at.
+        bytes: size of the .tflite file.
+        compressed_bytes: its deflated size.
+        instructions: per inference in the emulator.
+        parity: whether device and host compute the same integers, bit for bit; in float, whether their outputs differ
+            by at most 1e-4.
+        commit: at which it was made.
     """
 
     top1: float
@@ -57,7 +58,7 @@ def model_file(variant: str, seed: int) -> Path:
 
 
 def measured(variant: str, seed: int, budget: Budget) -> Measured | None:
-    """Return what is known of a row and seed; None where the workflow has not made it yet."""
+    """Return the results of a row and seed; None if the workflow has not made them yet."""
     folder = RESULTS / name(variant, seed)
     if not (folder / "summary.json").is_file():
         return None
@@ -94,29 +95,29 @@ def page(
     """Return the whole page.
 
     Args:
-        seeds: those asked for.
+        seeds: the requested ones.
         budget: epochs.
         variants: the rows.
-        host: ms of one picture by row, the models taking turns.
-        large: of MobileNetV1 1.0 at 96 × 96, ms and multiply-adds in millions by model, unpruned int8 first.
-        runs: how often the times were taken, in words.
+        host: ms per picture by row, measured in turns.
+        large: for MobileNetV1 1.0 at 96 × 96: ms and millions of multiply-adds by model, unpruned int8 first.
+        runs: how often the times were measured, in words.
     """
-    found = {(v, s): measured(v, s, budget) for v in variants for s in seeds}
-    known = {key: value for key, value in found.items() if value is not None}
+    every = {(v, s): measured(v, s, budget) for v in variants for s in seeds}
+    known = {key: value for key, value in every.items() if value is not None}
     lines = ["# Compression strategies: what they cost and gain", ""]
-    lines += heading(sorted({one.commit for one in known.values()}))
+    lines += heading(sorted({result.commit for result in known.values()}))
     lines += [
         f"* Fashion-MNIST, {60_000 - VALIDATION:,} pictures to train with, MobileNetV1 0.5 at 32 × 32",
         f"* {budget.all} epochs for each row: {budget.float_epochs} in float, {budget.compress_epochs} of compression, "
-        "quantised in the last at the latest; the float row has all in float, and is the teacher of distillation",
-        f"* learning rates of compression: the default, but {PRUNING_RATE} where channels go and {SPARSITY_RATE} where "
-        "weights become zero: what is left has much to learn again",
+        "quantised in the last one at the latest; the float row has all in float, and is the distillation teacher",
+        f"* learning rates of compression: the default, but {PRUNING_RATE} for pruning and {SPARSITY_RATE} for "
+        "sparsity, since the remaining weights have much to learn again",
         "* top-1: of the .tflite file on the 10,000 test pictures; its standard error is 0.29 points",
-        "* parameters: all weights of the trained graph; bytes: of the .tflite file, and deflated as a download is",
+        "* parameters: all weights of the trained graph; bytes: of the .tflite file, and deflated as for a download",
         f"* host: LiteRT on this machine, one thread, median of {runs}",
-        "* instructions: of one inference on a Cortex-A76 in the emulator",
-        "* bit for bit: whether all integers of 200 validation pictures in the emulator are the host's; of float, "
-        "whether outputs are within 1e-4",
+        "* instructions: per inference on a Cortex-A76 in the emulator",
+        "* bit for bit: whether emulator and host compute the same integers for 200 validation pictures; in float, "
+        "whether the outputs are within 1e-4",
         "",
         f"| model | {' | '.join(f'seed {seed}' for seed in seeds)} | mean top-1 % | to float | parameters "
         "| multiply-adds, M | bytes | deflated | host, ms | instructions | bit for bit |",
@@ -139,21 +140,21 @@ def _row(
         return f"| {variant} | {' | '.join(cells)} |" + " |" * 9
     gain = _gain(variant, FLOAT, seeds, known)
     cells += [
-        f"{fmean(one.top1 for one in own):.2f}",
+        f"{fmean(result.top1 for result in own):.2f}",
         "" if gain is None else f"{gain:+.2f}",
-        f"{fmean(one.count.parameters for one in own):,.0f}",
-        f"{fmean(one.count.multiply_adds for one in own) / 1e6:.2f}",
-        f"{fmean(one.bytes for one in own):,.0f}",
-        f"{fmean(one.compressed_bytes for one in own):,.0f}",
+        f"{fmean(result.count.parameters for result in own):,.0f}",
+        f"{fmean(result.count.multiply_adds for result in own) / 1e6:.2f}",
+        f"{fmean(result.bytes for result in own):,.0f}",
+        f"{fmean(result.compressed_bytes for result in own):,.0f}",
         f"{host[variant]:.4f}" if variant in host else "",
-        f"{fmean(one.instructions for one in own):,.0f}",
-        "yes" if all(one.parity for one in own) else "no",
+        f"{fmean(result.instructions for result in own):,.0f}",
+        "yes" if all(result.parity for result in own) else "no",
     ]
     return f"| {variant} | {' | '.join(cells)} |"
 
 
 def _gain(variant: str, other: str, seeds: Sequence[int], known: Mapping[tuple[str, int], Measured]) -> float | None:
-    """Return by how many points a row is better than another: the mean over the seeds that have both."""
+    """Return by how many points a row is better than another: the mean over the seeds with both."""
     pairs = [(known.get((variant, seed)), known.get((other, seed))) for seed in seeds]
     gains = [a.top1 - b.top1 for a, b in pairs if a is not None and b is not None]
     return fmean(gains) if gains else None
@@ -169,8 +170,8 @@ def _large(large: Mapping[str, tuple[float, float]], runs: str) -> list[str]:
         "| model | multiply-adds, M | ms | times as fast |",
         "|---|---|---|---|",
         *(
-            f"| {one} | {millions:.1f} | {ms:.3f} | {large[first][0] / ms:.2f} |"
-            for one, (ms, millions) in large.items()
+            f"| {model} | {millions:.1f} | {ms:.3f} | {large[first][0] / ms:.2f} |"
+            for model, (ms, millions) in large.items()
         ),
     ]
 
@@ -180,14 +181,14 @@ def _aims(
 ) -> list[str]:
     distilled, half = _gain(DISTILLED, QAT, seeds, known), _gain(HALF, FLOAT, seeds, known)
     if distilled is None or half is None:
-        return ["not enough is measured to say whether the aims hold"]
+        return ["too few measurements to say whether the aims are met"]
     (whole, _), (thin, _) = large.values()
     return [
         f"* distilled QAT >= QAT: {_yes(distilled >= 0)} ({distilled:+.2f} points, mean over the seeds)",
         f"* −50 % of the multiply-adds and QAT within {WITHIN:g} point of float: {_yes(half >= -WITHIN)} ({half:+.2f})",
         f"* and at least {FASTER:g} times as fast on the host as unpruned int8, MobileNetV1 1.0 at 96 × 96: "
         f"{_yes(whole / thin >= FASTER)} ({whole / thin:.2f})",
-        f"* the emulator agrees bit for bit for all: {_yes(all(one.parity for one in known.values()))}",
+        f"* the emulator agrees bit for bit for all: {_yes(all(result.parity for result in known.values()))}",
     ]
 
 

@@ -1,36 +1,36 @@
-"""The experiments of the compression benchmark: what each row of its table differs in from the embedded default."""
+"""The experiments of the compression benchmark: how each row of its table differs from the embedded default."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 VALIDATION = 20_000
-"""Pictures set aside, so that 40,000 train: a benchmark of 24 trainings on two cores."""
+"""Pictures set aside, which leaves 40,000 for training: the benchmark has 24 trainings on two cores."""
 
 PRUNING_RATE, SPARSITY_RATE = 0.05, 0.02
-"""Learning rates where channels or weights go: what is left has much to learn again. The others keep 0.005."""
+"""Learning rates with pruning or sparsity: the remaining weights have much to learn again. The others keep 0.005."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Epochs of float training, and of the compression that follows; the float row has both in float."""
+    """Epochs of float training, and of the compression that follows; the float row trains all of them in float."""
 
     float_epochs: int
     compress_epochs: int
 
     @property
     def all(self) -> int:
-        """Epochs that each row's model has been trained for."""
+        """Number of epochs for which each row's model is trained."""
         return self.float_epochs + self.compress_epochs
 
 
 def weights_name(epochs: int, seed: int) -> str:
-    """Return what float weights made by so many epochs are called."""
+    """Return the name of float weights trained for that many epochs."""
     return f"MobileNetV1_epochs{epochs}_seed{seed}"
 
 
 def _weights(epochs: int, seed: int) -> dict[str, Any]:
-    """Return the keys of float weights made by so many epochs."""
+    """Return the `pretrained` section of float weights trained for that many epochs."""
     return {"name": weights_name(epochs, seed), "seed": seed, "train": {"epochs": epochs}}
 
 
@@ -81,7 +81,7 @@ def _clustered(budget: Budget, seed: int) -> dict[str, Any]:
 
 
 FLOAT, QAT, DISTILLED, HALF = "float", "QAT", "distilled QAT", "pruned −50 % QAT"
-# What the rows of the table are called → what the experiment of a seed differs in
+# Name of a row of the table → how the experiment of a seed differs from the default
 VARIANTS: dict[str, Callable[[Budget, int], dict[str, Any]]] = {
     FLOAT: _float,
     QAT: _qat,

@@ -13,7 +13,7 @@ from qatflow.data.preparation.prepare import Settings, prepare
 DEFAULT = Path("config/config.yaml")  # relative to the repository's root, as Snakemake has it
 CONFIGURATIONS = {"digits": (DEFAULT, Path("config/test.yaml")), "fashion": (DEFAULT,)}
 EPOCHS = {"digits": (12, 10), "fashion": (6, 2)}
-"""Of float training and of training for int8; one of the digits has ten steps, one of Fashion-MNIST 430."""
+"""Epochs of float training and of training for int8; one epoch has 10 steps on the digits, 430 on Fashion-MNIST."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A data set's configuration, within the budget.
+    """A data set's configuration with the budget's epochs.
 
     Attributes:
-        config: the configuration, float epochs as budgeted.
-        compress: the compress YAML, with the budgeted epochs and the last one exported.
+        config: the configuration, with the budget's float epochs.
+        compress: the compress YAML, with the budget's epochs; the last one is exported.
     """
 
     config: Config
@@ -42,7 +42,7 @@ class Experiment:
         return Budget(self.config.pretrained.train.epochs, self.compress.compressor.epoch)
 
     def quantised_as(self, weights: str, activations: str) -> CompressConfig:
-        """Return the compress YAML with these types of its one strategy."""
+        """Return the compress YAML with these quantisation types in its only strategy."""
         types = {"weight_quantize_type": weights, "activation_quantize_type": activations}
         return self.compress.model_copy(
             update={"strategies": {name: s.model_copy(update=types) for name, s in self.compress.strategies.items()}}
@@ -64,10 +64,10 @@ def experiment(dataset: str, float_epochs: int | None, qat_epochs: int | None) -
 
 
 def prepared(config: Config, folder: Path) -> Manifest:
-    """Return the data set in `folder`, prepared now where it is not there yet.
+    """Return the data set in `folder`, after preparing it if necessary.
 
     Raises:
-        UserError: the source is not installed and cannot be had.
+        UserError: the source is not installed and cannot be downloaded.
     """
     if (folder / FILE).is_file():
         return read_manifest(folder)

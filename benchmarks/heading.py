@@ -1,4 +1,4 @@
-"""What a benchmark's table was measured with: date, machine, versions and commit, as lines of Markdown."""
+"""The heading of a benchmark's table: date, machine, versions and commit, as lines of Markdown."""
 
 import os
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ from qatflow.base.provenance import commit, versions
 
 
 def heading(commits: list[str] | None = None) -> list[str]:
-    """Return a line each for date, machine, versions and commit.
+    """Return one line each for date, machine, versions and commit.
 
     Args:
-        commits: of the figures, where some were measured before now; else the checkout's is given.
+        commits: of the measurements, if some are older; None: the checkout's commit.
     """
     return [
         f"* date: {datetime.now(UTC):%Y-%m-%d}",

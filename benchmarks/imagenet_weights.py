@@ -1,7 +1,7 @@
-"""Genuine MobileNetV1 0.75 weights: float, quantised after training, and ours calibrated and fine-tuned for one epoch.
+"""Keras' ImageNet weights of MobileNetV1 0.75: float, post-training quantised, and ours after one epoch of training.
 
-Calibration and fine-tuning on the 1,000 pictures of imagenet_sample (training split), top-1 on the 500 held-out ones
-of nips17. Both are verification data that the project does not ship: see tests/e2e/test_imagenet_weights.py.
+Ours is calibrated and fine-tuned on the 1,000 pictures of imagenet_sample (training split); top-1 is measured on the
+500 held-out pictures of nips17. The project ships neither: see tests/e2e/test_imagenet_weights.py.
 
     python benchmarks/imagenet_weights.py DATA > benchmarks/imagenet_weights.md
 """
@@ -27,7 +27,7 @@ RATE = int8_rate(BATCH, freeze_batch_norm=True)
 
 
 def pictures(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pictures of a folder, full frame, float32 [n, 224, 224, 3] in −1…1, and their labels."""
+    """Return the pictures of a folder, resized whole to uint8 [n, 224, 224, 3], and their labels."""
     lines = [line.split() for line in (folder / "labels.txt").read_text().splitlines()]
     images = [
         np.asarray(Image.open(folder / name).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
@@ -37,7 +37,7 @@ def pictures(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def normalised(images: np.ndarray) -> np.ndarray:
-    """Return −1…1, float32."""
+    """Return the pictures in −1…1, float32."""
     return images.astype(np.float32) / 127.5 - 1
 
 
@@ -88,7 +88,7 @@ def main(data: Path) -> None:
     order = np.random.default_rng(0).permutation(len(train))
     chosen = normalised(train[order[:CALIBRATION]])
 
-    def row(what: str, content: bytes, before: float | None = None, seconds: float | None = None) -> float:
+    def row(model_name: str, content: bytes, before: float | None = None, seconds: float | None = None) -> float:
         after = 100 * accuracy(Model(content, threads=2).outputs(held_out), labels).top1
         cells = [
             f"{before:.1f}" if before else "",
@@ -96,10 +96,10 @@ def main(data: Path) -> None:
             f"{len(content):,}",
             f"{seconds:.0f}" if seconds else "",
         ]
-        print(f"| {what} | {' | '.join(cells)} |", flush=True)
+        print(f"| {model_name} | {' | '.join(cells)} |", flush=True)
         return after
 
-    print("# MobileNetV1 0.75, 224, genuine ImageNet weights: top-1 % on 500 held-out pictures of nips17\n")
+    print("# MobileNetV1 0.75, 224, Keras' ImageNet weights: top-1 % on 500 held-out pictures of nips17\n")
     print("\n".join(heading()))
     print(
         f"* calibrated on {CALIBRATION} of the 1,000 pictures of imagenet_sample; ours then trained on all, one epoch"
@@ -111,7 +111,7 @@ def main(data: Path) -> None:
     row("float", float_model)
     row("PTQ, TFLiteConverter", quantised_after_training(graph, chosen))
     row("PTQ, ai-edge-quantizer", quantise(float_model, chosen))
-    found = []
+    results = []
     for weights, activations, prepared in SETTINGS:
         quantisers, model = calibrated(
             equal if prepared else graph,
@@ -125,11 +125,12 @@ def main(data: Path) -> None:
             batch = order[first : first + BATCH]
             step(tf.constant(normalised(train[batch])), tf.constant(train_labels[batch]))
         seconds = time.monotonic() - began
-        what = f"{weights}, {activations}" + ("" if prepared or weights != "abs_max" else ", channels not equalised")
-        after = row(f"ours, {what}", tflite(quantisers, model), before, seconds)
+        setting = f"{weights}, {activations}" + ("" if prepared or weights != "abs_max" else ", channels not equalised")
+        after = row(f"ours, {setting}", tflite(quantisers, model), before, seconds)
         if prepared or weights != "abs_max":
-            found.append(after)
-    print(f"\n* ours >= 79.5 in all four settings: {'yes' if min(found) >= 79.5 else 'no'} (least {min(found):.1f})")
+            results.append(after)
+    lowest = min(results)
+    print(f"\n* ours >= 79.5 in all four settings: {'yes' if lowest >= 79.5 else 'no'} (lowest {lowest:.1f})")
 
 
 if __name__ == "__main__":

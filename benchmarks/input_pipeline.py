@@ -1,4 +1,4 @@
-"""The input of training: pictures a second against a bare tf.data loop, and a training step with it and without.
+"""The input pipeline of training: pictures per second against a bare tf.data loop, and its cost per training step.
 
     python benchmarks/input_pipeline.py DATA --work /tmp/work > benchmarks/input_pipeline.md
 
@@ -46,14 +46,14 @@ def photographs(data: Path, work: Path) -> Manifest:
 
 
 def handwritten(work: Path) -> Manifest:
-    """Prepare Fashion-MNIST where it is installed."""
+    """Prepare Fashion-MNIST, which must be installed."""
     return prepare(Settings("fashion", "idx", None, 5000, 1, 100, 4, 0.0, 1, PAD), work / "fashion", cores=2)
 
 
 def bare(manifest: Manifest, batch: int, crop: bool) -> Any:
-    """Return a loop as TensorFlow's guides have it: records parsed and JPEG decoded, on all cores.
+    """Return a loop as in TensorFlow's guides: it parses records and decodes JPEG on all cores.
 
-    With `crop` a random part is resized and mirrored, by TensorFlow's own operations.
+    With `crop`, a random part is resized and mirrored by TensorFlow's own operations.
     """
     import tensorflow as tf
 
@@ -82,41 +82,44 @@ def bare(manifest: Manifest, batch: int, crop: bool) -> Any:
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds from beginning to end, and seconds of processor time of all threads."""
+    """Seconds from start to end, and seconds of processor time of all threads."""
 
     wall: float
     processor: float
 
 
 def taking_turns(loops: dict[str, Callable[[], Callable[[], int]]]) -> dict[str, Spent]:
-    """Return what each loop spends on one of the things that it returns the number of: medians, without the first.
+    """Return the time of each loop per item: the median over the rounds, without the first.
 
-    A loop is made, and then timed; nothing of one is left at work while another is.
+    Each round makes a loop, times it and deletes it, so that no loop is still working while another runs.
+
+    Args:
+        loops: functions that make a loop, by name; a loop returns the number of its items.
     """
-    found: dict[str, list[Spent]] = {name: [] for name in loops}
+    times: dict[str, list[Spent]] = {name: [] for name in loops}
     for _ in range(ROUNDS + 1):
-        for name, made in loops.items():
-            loop = made()
+        for name, make in loops.items():
+            loop = make()
             wall, processor = time.monotonic(), time.process_time()
             count = loop()
             del loop
-            found[name].append(Spent((time.monotonic() - wall) / count, (time.process_time() - processor) / count))
+            times[name].append(Spent((time.monotonic() - wall) / count, (time.process_time() - processor) / count))
     return {
         name: Spent(*(statistics.median(value) for value in zip(*map(astuple, values[1:]), strict=True)))
-        for name, values in found.items()
+        for name, values in times.items()
     }
 
 
 def over(dataset: Callable[[], Any]) -> Callable[[], Callable[[], int]]:
-    """Return what makes a loop over a dataset; the loop returns the number of its pictures."""
-    return lambda: functools.partial(lambda made: sum(len(labels) for _, labels in made), dataset())
+    """Return a function that makes a loop over a dataset; the loop returns the number of pictures."""
+    return lambda: functools.partial(lambda batches: sum(len(labels) for _, labels in batches), dataset())
 
 
 def steps(manifest: Manifest, alpha: float, batch: int, augmentation: Any) -> tuple[Spent, Spent]:
-    """Return what a training step takes with the pipeline and with batches in memory, in rounds that take turns.
+    """Return the time of a training step with the pipeline, and with batches kept in memory, measured in turns.
 
-    A round is an epoch but for its first step, to its end: so nothing is made ready that no step takes. The batches in
-    memory are some of the pipeline, kept.
+    A round is an epoch without its first step, so that every prepared batch is used. The batches in memory are batches
+    of the pipeline.
     """
     import tensorflow as tf
 
@@ -135,7 +138,7 @@ def steps(manifest: Manifest, alpha: float, batch: int, augmentation: Any) -> tu
     epochs = itertools.count()
 
     def served() -> Iterator[Any]:
-        """Begin an epoch, and wait for its first batch."""
+        """Start an epoch, and take its first batch."""
         batches = iter(pictures.epoch(next(epochs)))
         step(*next(batches))
         return batches
@@ -148,29 +151,29 @@ def steps(manifest: Manifest, alpha: float, batch: int, augmentation: Any) -> tu
             step(images, labels)
         return count
 
-    found = taking_turns(
+    times = taking_turns(
         {
             "real": lambda: functools.partial(trained, served()),
             "memory": lambda: functools.partial(trained, itertools.cycle(kept)),
         }
     )
-    return found["real"], found["memory"]
+    return times["real"], times["memory"]
 
 
 def main(argv: Sequence[str]) -> None:
     """Measure and print tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="folder that does not exist yet; removed afterwards")
+    parser.add_argument("--work", type=Path, required=True, help="folder that must not exist yet; removed afterwards")
     arguments = parser.parse_args(argv)
     start(seed=1, threads=2)
     from qatflow.data.pipeline import evaluation_batches, training_data
 
-    print("# Input of training: pictures a second, and what it adds to a step\n")
+    print("# Input pipeline of training: pictures per second, and its cost per step\n")
     print("\n".join(heading()))
     print("* photographs: imagenet_sample, JPEG files of 256×256 pixels, to 224×224×3; files in the page cache")
     print(f"* medians of {ROUNDS} rounds, the loops taking turns")
-    print("* other jobs share the machine: processor time (of all threads) is what they change least\n")
+    print("* other jobs share the machine: they affect processor time (of all threads) least\n")
     photos = photographs(arguments.data, arguments.work)
     ours = training_data(photos, batch_size=32, seed=1, augmentation="crop_flip", in_memory=0)
     evaluated = evaluation_batches(photos, "train", batch_size=32, in_memory=0)
@@ -184,10 +187,10 @@ def main(argv: Sequence[str]) -> None:
         }
     )
     _, whole, *_ = spent.values()
-    print("| loop | pictures/s | processor ms a picture | of the bare loop with crop |\n|---|---|---|---|")
-    for name, found in spent.items():
-        ratio = found.processor / whole.processor
-        print(f"| {name} | {1 / found.wall:,.0f} | {1000 * found.processor:.2f} | {ratio:.2f} |", flush=True)
+    print("| loop | pictures/s | processor ms per picture | / bare loop with crop |\n|---|---|---|---|")
+    for name, times in spent.items():
+        ratio = times.processor / whole.processor
+        print(f"| {name} | {1 / times.wall:,.0f} | {1000 * times.processor:.2f} | {ratio:.2f} |", flush=True)
     print("\n| step | pictures | ms | ms, in memory | ratio | processor ms | in memory | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     ratios: list[tuple[float, float]] = []
@@ -202,9 +205,9 @@ def main(argv: Sequence[str]) -> None:
         wall, processor = (f"{ratio:.3f}" for ratio in ratios[-1])
         print(f"| {what} | {source} | {' | '.join([*cells[:2], wall, *cells[2:], processor])} |", flush=True)
     print()
-    for kind, found in zip(("time", "processor time"), map(max, zip(*ratios, strict=True)), strict=True):
-        met = "yes" if found <= STEP_OVER_MEMORY else "no"
-        print(f"* {kind} of a step over that in memory <= {STEP_OVER_MEMORY}: {met} (worst {found:.3f})")
+    for kind, worst in zip(("time", "processor time"), map(max, zip(*ratios, strict=True)), strict=True):
+        met = "yes" if worst <= STEP_OVER_MEMORY else "no"
+        print(f"* {kind} of a step over that in memory <= {STEP_OVER_MEMORY}: {met} (worst {worst:.3f})")
     print(f"* load of the machine at the end: {os.getloadavg()[1]:.0f} processes for {os.cpu_count()} cores")
     shutil.rmtree(arguments.work)
 

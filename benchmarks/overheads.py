@@ -2,8 +2,8 @@
 
     python benchmarks/overheads.py > benchmarks/overheads.md
 
-The plans are of config/test.yaml with seeds as experiments. For the plan of a finished run the outputs are empty files
-that Snakemake is told to take for made (--touch), with all that it remembers of a job; the run is a real one.
+The plans are those of config/test.yaml with seeds as experiments. For the plan of a finished run, the outputs are empty
+files that `--touch` marks as made, with all metadata that Snakemake keeps of a job. The run is a real one.
 """
 
 import argparse
@@ -25,11 +25,11 @@ ROOT = Path(__file__).parent.parent
 AIMS = {1: 4.0, 20: 6.0, 200: 20.0}
 WALL_OVER_WORK = 1.10
 WITH_TENSORFLOW = {"make_pretrained", "train_int8", "evaluate_fake_quant"}
-"""What trains, or runs the graph that was trained."""
+"""Programs that train, or run the trained graph in Keras."""
 SMALL = ("--configfile", "config/test.yaml")
 SHIM = """\
 #!{shell}
-# notes what a job's program took, and whether it loaded TensorFlow
+# records how long a job's program took, and whether it loaded TensorFlow
 began=$(date +%s.%N)
 {python} -X importtime "$@" 2>"$QATFLOW_NOTES/$$.imports"
 status=$?
@@ -42,7 +42,7 @@ exit $status
 
 
 def checkout(folder: Path) -> None:
-    """Copy the files that git knows into `folder`."""
+    """Copy the files tracked by git into `folder`."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def checkout(folder: Path) -> None:
 
 
 def snakemake(folder: Path, *arguments: str, **environment: str) -> tuple[float, str]:
-    """Run Snakemake; return seconds and what it prints.
+    """Run Snakemake; return its seconds and its output.
 
     Raises:
         subprocess.CalledProcessError: it fails.
@@ -69,7 +69,7 @@ def snakemake(folder: Path, *arguments: str, **environment: str) -> tuple[float,
 
 
 def planning(count: int, repeats: int) -> tuple[float, float, int]:
-    """Return the seconds of a dry run with all to do and with nothing to do, the least of `repeats`, and the jobs."""
+    """Return the seconds of planning with everything and with nothing to do (best of `repeats`), and the job count."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkout(folder)
@@ -89,26 +89,26 @@ def planning(count: int, repeats: int) -> tuple[float, float, int]:
 
 
 def run(arguments: Sequence[str]) -> tuple[float, list[tuple[str, float, bool]]]:
-    """Run the workflow on one core; return its wall time and of each job's program its name, seconds and TensorFlow."""
+    """Run the workflow on one core; return its wall time, and name, seconds and use of TensorFlow of each program."""
     with tempfile.TemporaryDirectory() as name:
         folder, notes, programs = (Path(name) / part for part in ("project", "notes", "programs"))
-        for made in (folder, notes, programs):
-            made.mkdir()
+        for path in (folder, notes, programs):
+            path.mkdir()
         checkout(folder)
         shim = programs / "python"
         shim.write_text(SHIM.format(shell="/bin/bash", python=sys.executable))
         shim.chmod(0o755)
-        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-        wall, _ = snakemake(folder, "--cores", "1", "all", *arguments, PATH=path, QATFLOW_NOTES=str(notes))
-        found = []
+        search = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        wall, _ = snakemake(folder, "--cores", "1", "all", *arguments, PATH=search, QATFLOW_NOTES=str(notes))
+        jobs = []
         for line in (notes / "jobs").read_text().splitlines():
             began, ended, loaded, script = line.split("\t")
-            found.append((Path(script).stem, float(ended) - float(began), int(loaded) > 0))
-        return wall, found
+            jobs.append((Path(script).stem, float(ended) - float(began), int(loaded) > 0))
+        return wall, jobs
 
 
 def page(plans: dict[int, tuple[float, float, int]], wall: float, jobs: list[tuple[str, float, bool]], of: str) -> str:
-    """Return the tables and whether the aims hold, in Markdown."""
+    """Return the tables in Markdown, and whether the aims are met."""
     lines = ["# What the workflow itself costs", "", *heading(), "", "## Planning", ""]
     lines += ["| experiments | jobs | dry run, s | nothing to do, s | aim, s | kept |", "|---|---|---|---|---|---|"]
     for count, (dry, nothing, number) in plans.items():
@@ -132,7 +132,7 @@ def page(plans: dict[int, tuple[float, float, int]], wall: float, jobs: list[tup
 def main(argv: Sequence[str]) -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each plan, of which the least counts")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each plan; the fastest counts")
     parser.add_argument("--small", action="store_true", help="run config/test.yaml instead of the default")
     arguments = parser.parse_args(argv)
     plans = {count: planning(count, arguments.repeats) for count in AIMS}

@@ -1,10 +1,9 @@
-"""Preparation of 1,000, 10,000 and 100,000 pictures: pictures a second and peak memory, against reading them alone.
+"""Preparation of 1,000, 10,000 and 100,000 pictures: pictures per second and peak memory, against only reading them.
 
     python benchmarks/prepare_data.py DATA --work /tmp/work > benchmarks/prepare_data.md
 
 DATA is the verification data (see tests/e2e/test_imagenet_weights.py): the 1,000 photographs of imagenet_sample,
-256×256, are listed as often as need be. Reading, and decoding, go over the same files in the same order, with as
-many processes.
+256×256, are listed as often as necessary. Reading and decoding use the same files, order and number of processes.
 """
 
 import argparse
@@ -32,18 +31,18 @@ COUNTS = (1_000, 10_000, 100_000)
 HELD_OUT = 20  # pictures of validation, and of test
 PROGRAM = Path("workflow/scripts/prepare_data.py")
 PREPROCESSING = {"size": 224, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}
-EVERY = 0.2  # seconds between looks at the memory
+EVERY = 0.2  # seconds between memory samples
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a job on many pictures took.
+    """The cost of a job on many pictures.
 
     Attributes:
         seconds: from start to end.
         processor: seconds of processor time of all its processes, which other load on the machine hardly changes.
-        largest: bytes of all its processes together at their highest; what they share is counted once.
-        parent: of these, the first process's.
+        largest: peak memory in bytes of all its processes together; shared memory is counted once.
+        parent: the first process's part of it.
     """
 
     seconds: float
@@ -67,7 +66,7 @@ def lists(sample: Path, folder: Path, count: int) -> list[Path]:
 
 
 def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
-    """Run the program, and look at its memory meanwhile."""
+    """Run the program, and sample its memory."""
     section = {"source": "lists", "path": str(folder), "name": "bench", "shards": shards, "max_rejected": 0.05}
     section["preprocessing"] = PREPROCESSING
     arguments = ["--data", json.dumps(section), "--cores", str(cores), "--output", str(output)]
@@ -75,7 +74,7 @@ def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
     process = subprocess.Popen([sys.executable, PROGRAM, *arguments], stdout=subprocess.DEVNULL)
     largest = parent = 0
     while process.poll() is None:
-        sizes = [_bytes(one) for one in _family(process.pid)]
+        sizes = [_bytes(member) for member in _family(process.pid)]
         if sum(sizes) > largest:
             largest, parent = sum(sizes), sizes[0]
         time.sleep(EVERY)
@@ -85,7 +84,7 @@ def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
 
 
 def _processor_time() -> float:
-    """Return the seconds that all processes took that have been started from here and have ended."""
+    """Return the processor time in seconds of all finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -106,18 +105,18 @@ def _bytes(process: psutil.Process) -> int:
 
 
 def read(path: Path) -> None:
-    """Read a file, and do nothing with it."""
+    """Read a file."""
     path.read_bytes()
 
 
 def decode(path: Path) -> None:
-    """Read a file and decode it, and do nothing with it."""
+    """Read and decode a file."""
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         image.load()
 
 
 def measured(files: Sequence[Path], job: Callable[[Path], None], cores: int) -> Measured:
-    """Return what a job on each of the files takes."""
+    """Return the cost of a job on each of the files."""
     start, before = time.monotonic(), _processor_time()
     pool = get_context("fork").Pool(cores)
     for _ in pool.imap_unordered(job, files, chunksize=100):
@@ -131,16 +130,16 @@ def main(argv: Sequence[str]) -> None:
     """Measure each number of pictures and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="folder that does not exist yet; removed afterwards")
+    parser.add_argument("--work", type=Path, required=True, help="folder that must not exist yet; removed afterwards")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     arguments = parser.parse_args(argv)
     cores = arguments.cores
-    print("# Preparation of data: pictures a second, and peak memory\n")
+    print("# Preparation of data: pictures per second, and peak memory\n")
     print("\n".join(heading()))
-    print(f"* the photographs of imagenet_sample (256×256, 22 kB), listed again and again; {cores} processes each")
-    print("* files in the page cache; other jobs share the machine, so the ratios are of processor time (ms a picture)")
-    print("* memory: of all processes together, what they share counted once (PSS)\n")
+    print(f"* the photographs of imagenet_sample (256×256, 22 kB), listed repeatedly; {cores} processes each")
+    print("* files in the page cache; other jobs share the machine, so ratios are of processor time (ms per picture)")
+    print("* memory: of all processes together, with shared memory counted once (PSS)\n")
     print(
         "| pictures | seconds | pictures/s | ms | ms, reading | ms, reading and decoding | / reading | / decoding "
         "| MB | of the first process |\n|---|---|---|---|---|---|---|---|---|---|"
@@ -165,8 +164,8 @@ def main(argv: Sequence[str]) -> None:
     (few, small, light), (many, large, heavy) = rows[-2], rows[-1]
     growth = (large.processor - small.processor) / (many - few) / (small.processor / few)
     bare = (heavy - light) / (many - few) / (light / few)
-    print(f"\n* processor time of a picture beyond {few:,} over one below: {growth:.2f}; of decoding alone {bare:.2f}")
-    print(f"* bytes of memory a picture beyond {few:,}: {(large.largest - small.largest) / (many - few):.0f}")
+    print(f"\n* processor time per picture beyond {few:,}, over that below: {growth:.2f}; decoding only: {bare:.2f}")
+    print(f"* bytes of memory per picture beyond {few:,}: {(large.largest - small.largest) / (many - few):.0f}")
     shutil.rmtree(arguments.work)
 
 

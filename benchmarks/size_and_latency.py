@@ -28,7 +28,7 @@ BYTES_OVER_PARAMETERS, LATENCY_OVER_TFMOT = 1.08, 1.02  # the aims
 
 
 def random_graph(pictures: np.ndarray) -> Graph:
-    """Return the float graph: Keras' initial kernels, random gamma and beta, the statistics that the pictures give.
+    """Return a float graph with Keras' initial kernels, random gamma and beta, and the pictures' statistics.
 
     Args:
         pictures: float32 [n, height, width, 3].
@@ -37,7 +37,7 @@ def random_graph(pictures: np.ndarray) -> Graph:
     from qatflow.models.from_keras import graph_of
     from qatflow.training.keras_model import training_model
 
-    # momentum 0: the moving statistics become those of the one batch
+    # momentum 0: the moving statistics become those of the only batch
     graph = graph_of(mobilenet_v1(pictures.shape[1:], CLASSES, MODEL.width, MODEL.dropout), momentum=0.0)
     random = np.random.default_rng(SEED)
     drawn = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5)}
@@ -52,7 +52,7 @@ def random_graph(pictures: np.ndarray) -> Graph:
 
 
 def models() -> dict[str, bytes]:
-    """Return the .tflite files by what the table calls them; TensorFlow must have been started."""
+    """Return the .tflite files by their name in the table; TensorFlow must be running."""
     from calibrated import calibrated, tflite
     from qatflow.quantise.placement import QuantSettings
     from qatflow.tflite.lower import convert
@@ -61,36 +61,36 @@ def models() -> dict[str, bytes]:
 
     pictures = np.random.default_rng(SEED).uniform(-1, 1, (PICTURES, *SHAPE)).astype(np.float32)
     graph = random_graph(pictures)
-    made = {"float": convert(graph).content}
-    made["PTQ, TFLiteConverter"] = quantised_after_training(graph, pictures)
-    made[TFMOT] = converted(quantised_mobilenet(graph, MODEL))
+    files = {"float": convert(graph).content}
+    files["PTQ, TFLiteConverter"] = quantised_after_training(graph, pictures)
+    files[TFMOT] = converted(quantised_mobilenet(graph, MODEL))
     for weights in OURS:
         settings = QuantSettings(8, 8, weights, "moving_average_abs_max")
         quantisers, model = calibrated(graph, settings, [pictures])
-        made[f"ours, {weights}"] = tflite(quantisers, model)
-    return made
+        files[f"ours, {weights}"] = tflite(quantisers, model)
+    return files
 
 
 def parameter_bytes(content: bytes) -> int:
-    """Return the bytes of a model's kernels and biases as they are stored, without scales."""
+    """Return the stored bytes of a model's kernels and biases, without scales."""
     weighted = [operator.inputs[1:3] for operator in operators(content) if operator.name in WEIGHTED]
     constants = [tensor.data for tensors in weighted for tensor in tensors if tensor is not None]
     return sum(data.nbytes for data in constants if data is not None)
 
 
 def latencies(models: dict[str, bytes], rounds: int, repeats: int) -> dict[str, float]:
-    """Return the median time of one picture in ms by model, one thread, the models taking turns in every round."""
+    """Return the median time per picture in ms, by model: one thread, with the models taking turns in every round."""
     loaded = {name: Model(content, threads=1) for name, content in models.items()}
     times: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for number in range(rounds):
         for name, model in loaded.items():
             times[name].append(model.milliseconds(repeats, warmup=2))
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-    return {name: float(np.median(np.concatenate(found))) for name, found in times.items()}
+    return {name: float(np.median(np.concatenate(values))) for name, values in times.items()}
 
 
 def page(models: dict[str, bytes], milliseconds: dict[str, float], runs: str) -> str:
-    """Return the table and whether the aims hold, in Markdown."""
+    """Return the table in Markdown, and whether the aims are met."""
     lines = ["# MobileNetV1 1.0, 224 × 224 × 3, 1,000 classes: bytes and latency", "", *heading()]
     lines += [
         f"* weights are random (seed {SEED}): Keras' initial kernels, random gamma and beta, batch-norm's statistics "
@@ -118,20 +118,20 @@ def page(models: dict[str, bytes], milliseconds: dict[str, float], runs: str) ->
     )
 
 
-def _aim(what: str, worst: float, aim: float) -> str:
-    return f"{what} <= {aim:g}: {'yes' if worst <= aim else 'no'} (worst of ours {worst:.3f})"
+def _aim(ratio: str, worst: float, aim: float) -> str:
+    return f"{ratio} <= {aim:g}: {'yes' if worst <= aim else 'no'} (worst of ours {worst:.3f})"
 
 
 def main(argv: Sequence[str]) -> None:
     """Make the models, measure them and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10, help="in each, every model is timed in turn")
-    parser.add_argument("--repeats", type=int, default=20, help="timed runs of a model in a round")
+    parser.add_argument("--repeats", type=int, default=20, help="timed runs per model and round")
     arguments = parser.parse_args(argv)
     start(SEED, threads=2)
-    made = models()
-    measured = latencies(made, arguments.rounds, arguments.repeats)
-    print(page(made, measured, f"{arguments.rounds} rounds × {arguments.repeats} runs, the models taking turns"))
+    files = models()
+    measured = latencies(files, arguments.rounds, arguments.repeats)
+    print(page(files, measured, f"{arguments.rounds} rounds × {arguments.repeats} runs, the models taking turns"))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     PYTHONPATH=src:benchmarks python benchmarks/step_time.py > benchmarks/step_time.md
 
-The three models are of the same MobileNetV1, on the same pictures in memory, with the same loss, optimiser and weight
-decay around them. Their steps take turns, so that what else the machine does meets all alike; the figure is the median.
+The three models are the same MobileNetV1 with the same pictures in memory, loss, optimiser and weight decay. Their
+steps take turns, so that other load on the machine affects all of them alike; the figures are medians.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SETTINGS = QuantSettings(8, 8, "abs_max", "moving_average_abs_max")
 
 
 def step_of(keras: Any, trained: list[Any]) -> Callable[[Any, Any], Any]:
-    """Return one step of training, traced: pictures and labels to the loss."""
+    """Return a traced training step: a function from pictures and labels to the loss."""
     import tensorflow as tf
     import tf_keras
 
@@ -51,7 +51,7 @@ def step_of(keras: Any, trained: list[Any]) -> Callable[[Any, Any], Any]:
 
 
 def steps(width: float, size: int) -> dict[str, Callable[[Any, Any], Any]]:
-    """Return the step of each model by its name."""
+    """Return the training step of each model, by its name."""
     import tf_keras
 
     from qatflow.compress.quantizers.quantised_model import Quantisers
@@ -60,28 +60,28 @@ def steps(width: float, size: int) -> dict[str, Callable[[Any, Any], Any]]:
     from qatflow.training.keras_model import training_model
     from stock_tfmot import quantised_mobilenet, without_softmax
 
-    tf_keras.backend.clear_session()  # stock tfmot's layers are looked for by their names
+    tf_keras.backend.clear_session()  # stock tfmot's layers are looked up by name
     graph = graph_of(mobilenet_v1((size, size, 3), CLASSES, width, 0.001), 0.9)
-    found = {}
+    by_model = {}
     plain = training_model(graph, seed=0, step=np.int64(0)).keras
-    found["float"] = step_of(plain, plain.trainable_variables)
+    by_model["float"] = step_of(plain, plain.trainable_variables)
     quantisers = Quantisers(graph, SETTINGS)
     model = training_model(graph, seed=0, step=np.int64(0), hooks=quantisers)
     quantisers.phase.mode = "quantise"
-    found["qatflow"] = step_of(model.keras, model.keras.trainable_variables)
+    by_model["qatflow"] = step_of(model.keras, model.keras.trainable_variables)
     stock = without_softmax(quantised_mobilenet(graph, ModelSection(alpha=width)))
-    found["stock tfmot"] = step_of(stock, stock.trainable_variables)
-    return found
+    by_model["stock tfmot"] = step_of(stock, stock.trainable_variables)
+    return by_model
 
 
 def measure(width: float, size: int, batch: int, seconds: float) -> dict[str, list[float]]:
-    """Return the times of each model's steps, in ms, taken in turns for so many seconds."""
+    """Return the times of each model's steps in ms; the models take turns for that many seconds."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
     pictures = tf.constant(random.normal(0, 1, (batch, size, size, 3)), tf.float32)
     labels = tf.constant(random.integers(0, CLASSES, batch), tf.int64)
-    found: dict[str, list[float]] = {name: [] for name in ("float", "qatflow", "stock tfmot")}
+    times: dict[str, list[float]] = {name: [] for name in ("float", "qatflow", "stock tfmot")}
     chosen = steps(width, size)
     for step in chosen.values():
         for _ in range(WARM_UP):
@@ -91,14 +91,14 @@ def measure(width: float, size: int, batch: int, seconds: float) -> dict[str, li
         for name, step in chosen.items():
             started = time.perf_counter()
             float(step(pictures, labels))
-            found[name].append(1e3 * (time.perf_counter() - started))
-    return found
+            times[name].append(1e3 * (time.perf_counter() - started))
+    return times
 
 
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of measuring, for each case")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="measuring time for each case")
     seconds = parser.parse_args().seconds
     from qatflow.training.runtime import start
 

@@ -1,6 +1,6 @@
-"""Quantisation-aware training as tfmot gives it: quantize_model on Keras' MobileNetV1, nothing calibrated or changed.
+"""Quantisation-aware training with stock tfmot: quantize_model on Keras' MobileNetV1, without further calibration.
 
-TensorFlow must have been started.
+TensorFlow must be running.
 """
 
 import sys
@@ -25,9 +25,9 @@ def quantised_mobilenet(graph: Graph, model: ModelSection, freeze_batch_norm: bo
     """Return tfmot's quantised Keras model with a graph's weights: pictures to probabilities.
 
     Args:
-        graph: float, as `models.architectures.mobilenet_v1` makes it.
-        model: the network that the graph is of.
-        freeze_batch_norm: keep batch-norm as it is in training.
+        graph: float, of `models.architectures.mobilenet_v1`.
+        model: the configuration of that network.
+        freeze_batch_norm: whether batch-norm stays fixed in training.
     """
     tf_keras.backend.clear_session()  # layer names are those of the graph
     (shape,) = (node.operation.shape for node in graph.nodes if isinstance(node.operation, Input))
@@ -49,7 +49,7 @@ def without_softmax(quantised: Any) -> Any:
 
 
 def train(keras: Any, data: Manifest, settings: TrainingSettings) -> None:
-    """Train a Keras model (pictures to logits) as `training.loop.Trainer` trains ours: data, order, rate and decay."""
+    """Train a Keras model (pictures to logits) like `training.loop.Trainer`: same data, order, rate and decay."""
     pictures = training_data(
         data, batch_size=settings.batch_size, seed=settings.seed, augmentation=settings.augmentation
     )
@@ -60,7 +60,7 @@ def train(keras: Any, data: Manifest, settings: TrainingSettings) -> None:
 
 
 def _training_step(keras: Any, settings: TrainingSettings, steps_per_epoch: int) -> Callable[[Any, Any], Any]:
-    """Return a function from float32 [n, height, width, channels] and int64 [n] to the loss, which takes one step."""
+    """Return a function that takes a step on float32 [n, height, width, channels], int64 [n], and returns the loss."""
     trained = keras.trainable_variables
     decay = [settings.weight_decay if _role(variable).endswith("kernel") else 0.0 for variable in trained]
     warmup_steps = round(settings.warmup_epochs * steps_per_epoch)

@@ -1,4 +1,4 @@
-"""TensorFlow Lite's own converter, with which our .tflite files are compared. TensorFlow must have been started."""
+"""TensorFlow Lite's own converter, for comparison with our .tflite files. TensorFlow must be running."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,13 +12,13 @@ from qatflow.training.keras_model import training_model
 
 
 def quantised_after_training(graph: Graph, pictures: np.ndarray) -> bytes:
-    """Return the int8 .tflite that the converter makes of a float graph: post-training quantisation by its defaults.
+    """Return the converter's int8 .tflite of a float graph: post-training quantisation with its defaults.
 
-    Weights per channel, activations asymmetric, ranges over all the pictures; input and output are float32.
+    Weights per channel, activations asymmetric, ranges over all pictures; input and output are float32.
 
     Args:
         graph: float, with one output.
-        pictures: float32 [n, height, width, channels] whose activations set the ranges.
+        pictures: float32 [n, height, width, channels]; their activations set the ranges.
     """
     keras = training_model(graph, seed=0, step=0).keras
     _, kind = classifier_head(graph)
@@ -38,12 +38,12 @@ def quantised_after_training(graph: Graph, pictures: np.ndarray) -> bytes:
 
 
 def converted(keras: Any) -> bytes:
-    """Return the .tflite of a Keras model with fake quantisation, whose ranges become the scales."""
+    """Return the .tflite of a Keras model with fake quantisation; its ranges become the scales."""
     return bytes(_converter(lambda picture: keras(picture, training=False), keras, keras.input_shape[1:]).convert())
 
 
 def _converter(infer: Callable[[Any], Any], keras: Any, shape: tuple[int, ...]) -> Any:
-    """Return a converter of `infer` for one picture of [height, width, channels]; `keras` owns the variables."""
+    """Return a converter of `infer` for one picture [height, width, channels]; `keras` owns the variables."""
     function = tf.function(infer, input_signature=[tf.TensorSpec((1, *shape), tf.float32)])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], keras)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -1,9 +1,9 @@
-"""Top-1 of models trained for int8, beside float, post-training quantisation and stock tfmot, over several seeds.
+"""Top-1 of models trained for int8, against float, post-training quantisation and stock tfmot, over several seeds.
 
     python benchmarks/trained_accuracy.py --work /tmp/trained_accuracy > benchmarks/trained_accuracy.md
 
-To be started in the repository's root. Each finished figure is a line of WORK/results.jsonl, and is not measured again:
-an interrupted run goes on with the next. After a change of the code give it a new folder. Progress goes to stderr.
+Run it in the repository's root. Each finished measurement is a line of WORK/results.jsonl and is not repeated, so an
+interrupted run continues with the next one. Use a new folder after a change of the code. Progress goes to stderr.
 """
 
 import argparse
@@ -37,7 +37,7 @@ RESULTS = "results.jsonl"
 
 
 def measure(experiment: Experiment, dataset: str, seed: int, variant: str, work: Path, threads: int) -> Result:
-    """Make one .tflite file and return its figures; the float model must have been made before the others."""
+    """Make and measure one .tflite file; the float model must be made before the others."""
     data = read_manifest(work / "data" / dataset)
     budget = experiment.budget
     folder = work / f"{dataset}-{budget.float_epochs}-{budget.qat_epochs}" / f"seed-{seed}"
@@ -75,7 +75,7 @@ def _float_settings(experiment: Experiment, data: Manifest, seed: int) -> Traini
 
 
 def _train_float(experiment: Experiment, data: Manifest, folder: Path, seed: int, threads: int) -> None:
-    """Do what the rule make_pretrained does."""
+    """Do the same as the rule make_pretrained."""
     model, training = experiment.config.model, experiment.config.pretrained.train
     output, state = folder / "pretrained", folder / "state"
     source = Source(None, own=False, train=True)
@@ -83,7 +83,7 @@ def _train_float(experiment: Experiment, data: Manifest, folder: Path, seed: int
 
 
 def measure_all(experiments: dict[str, Experiment], seeds: Sequence[int], work: Path, again: list[str]) -> list[str]:
-    """Measure what is missing, each variant in a process of its own: TensorFlow keeps what a training leaves behind.
+    """Measure what is missing, each variant in a separate process: TensorFlow keeps the state of a finished training.
 
     Returns what could not be measured.
 
@@ -91,7 +91,7 @@ def measure_all(experiments: dict[str, Experiment], seeds: Sequence[int], work: 
         experiments: by data set.
         seeds: of the trainings.
         work: folder of data, models and results.
-        again: arguments of this program that a process needs, but `--only`.
+        again: this program's arguments to repeat in each process, without `--only`.
     """
     failed = []
     budgets = {dataset: e.budget for dataset, e in experiments.items()}
@@ -117,8 +117,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--float-epochs", type=int, help="default: 6 for fashion, the configuration's for digits")
     parser.add_argument("--qat-epochs", type=int, help="default: 2 for fashion, the configuration's for digits")
     parser.add_argument("--threads", type=int, default=2, help="of TensorFlow and LiteRT")
-    parser.add_argument("--table", action="store_true", help="print the table of the results so far, and no more")
-    parser.add_argument("--only", nargs=3, metavar=("DATASET", "SEED", "VARIANT"), help="measure this one figure")
+    parser.add_argument("--table", action="store_true", help="only print the table of the results so far")
+    parser.add_argument("--only", nargs=3, metavar=("DATASET", "SEED", "VARIANT"), help="measure only this")
     arguments = parser.parse_args(argv)
     work: Path = arguments.work
     wanted = {d: experiment(d, arguments.float_epochs, arguments.qat_epochs) for d in arguments.datasets}

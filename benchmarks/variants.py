@@ -1,6 +1,7 @@
-"""The models that the accuracy benchmark compares, each from the same trained float graph. TensorFlow must be started.
+"""The models that the accuracy benchmark compares, each made from the same trained float graph.
 
 Trainings after the float one have the same data, order, batches, learning rate, schedule and number of epochs.
+TensorFlow must be running.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ FLOAT, FLOAT_LONGER, TFMOT = "float", "float, extra epochs", "stock tfmot QAT"
 
 @dataclass(frozen=True)
 class Case:
-    """What a variant is made from.
+    """The inputs of a variant.
 
     Attributes:
         experiment: configuration and budget.
@@ -45,7 +46,7 @@ class Case:
 
     @property
     def settings(self) -> TrainingSettings:
-        """The settings that all trainings after the float one have in common."""
+        """The settings shared by all trainings after the float one."""
         return self.compressor(self.experiment.compress).training.settings
 
 
@@ -76,7 +77,7 @@ def _stock_tfmot(case: Case) -> bytes:
     from tflite_converter import converted
 
     section = case.experiment.config.model
-    # int8 softmax would round small differences away: the logits are the kinder measure
+    # an int8 softmax would round small differences away: comparing logits is fairer to tfmot
     keras = without_softmax(quantised_mobilenet(case.graph, section, case.settings.freeze_batch_norm))
     train(keras, case.data, case.settings)
     return converted(keras)
@@ -92,7 +93,7 @@ OURS: dict[str, Callable[[Case], bytes]] = {
     for weights in ("abs_max", "channel_wise_abs_max")
     for activations in ("moving_average_abs_max", "range_abs_max")
 }
-# What the rows of the table are called → the function that returns the .tflite file
+# Name of a row of the table → function that returns the .tflite file
 VARIANTS: dict[str, Callable[[Case], bytes]] = {
     FLOAT: _float,
     FLOAT_LONGER: _float_longer,
