@@ -1,10 +1,11 @@
-"""A network executed in NumPy float64, written from the definitions of the operations, as a second opinion."""
+"""Executes a graph in NumPy float64, straight from the definitions of its operations, as an independent reference."""
 
 import numpy as np
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     Add,
+    AveragePool,
     BatchNorm,
     Concat,
     Conv2D,
@@ -20,26 +21,36 @@ from qatflow.graph.operations import (
     MaxPool,
     Multiply,
     Pad,
+    Padding,
+    Pair,
     Relu,
     Relu6,
     Reshape,
     Sigmoid,
     Softmax,
+    Tanh,
     UpSample,
 )
 
 
 def execute(graph: Graph, pictures: np.ndarray, fake_quant: bool = False) -> dict[str, np.ndarray]:
-    """Return every tensor, float64, by node; with `fake_quant` tensors are rounded to their scales' grids."""
+    """Return every tensor, float64, by node.
+
+    Args:
+        graph: float or quantised; integer kernels are used as real values.
+        pictures: [n, height, width, channels].
+        fake_quant: whether tensors with a scale are rounded to its grid.
+    """
     tensors: dict[str, np.ndarray] = {}
     for node in graph.nodes:
         x = tensors[node.inputs[0]] if node.inputs else pictures.astype(np.float64)
         value = _compute(graph, node, x, tensors)
         scale = graph.activation_scales.get(node.name)
         if fake_quant and scale is not None:
-            largest = 2 ** (scale.bits - 1) - 1
+            assert scale.scale is not None, f"{node.name} has a scale for each picture"
+            end = 2 ** (scale.bits - 1)
             steps = np.rint(value / scale.scale) + scale.zero_point
-            value = (np.clip(steps, -largest - 1, largest) - scale.zero_point) * scale.scale
+            value = (np.clip(steps, -end, end - 1) - scale.zero_point) * scale.scale
         tensors[node.name] = value
     return tensors
 
@@ -54,17 +65,23 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
         if known is None:
             return values
         scale = known.scale.astype(np.float64)
-        return values * (scale.reshape(-1, 1) if role == "depthwise_kernel" and scale.size > 1 else scale)
+        # the output channels of a depthwise kernel are its last two axes
+        by_channel = role == "depthwise_kernel" and scale.size > 1
+        return values * (scale.reshape(values.shape[-2:]) if by_channel else scale)
 
     bias = weight("bias") if node.weight("bias") in graph.weights else 0.0
     match operation:
         case Input() | Dropout() | Identity():
             return x
         case Conv2D():
-            return _activated(_slide(x, weight("kernel"), operation, depthwise=False) + bias, operation.activation)
+            kernel = weight("kernel")
+            patches = _patches(x, kernel.shape[:2], operation.strides, operation.padding, operation.dilations)
+            return _activated(np.einsum("nrchwi,hwio->nrco", patches, kernel) + bias, operation.activation)
         case DepthwiseConv2D():
             kernel = weight("depthwise_kernel")
-            return _activated(_slide(x, kernel, operation, depthwise=True) + bias, operation.activation)
+            patches = _patches(x, kernel.shape[:2], operation.strides, operation.padding, operation.dilations)
+            products = np.einsum("nrchwi,hwim->nrcim", patches, kernel)
+            return _activated(products.reshape(*products.shape[:3], -1) + bias, operation.activation)
         case Dense():
             return _activated(x @ weight("kernel") + bias, operation.activation)
         case BatchNorm():
@@ -88,8 +105,10 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
             return x.mean(axis=(1, 2), keepdims=operation.keepdims)
         case GlobalMaxPool():
             return x.max(axis=(1, 2), keepdims=operation.keepdims)
-        case MaxPool(window=(2, 2), strides=(2, 2), padding="valid"):
-            return np.max([x[:, r::2, c::2] for r in (0, 1) for c in (0, 1)], axis=0)
+        case MaxPool() | AveragePool():
+            # padding is NaN here, which neither pool counts
+            patches = _patches(x, operation.window, operation.strides, operation.padding, outside=np.nan)
+            return (np.nanmax if isinstance(operation, MaxPool) else np.nanmean)(patches, axis=(3, 4))
         case UpSample(factors=(rows, columns), bilinear=False):
             return x.repeat(rows, axis=1).repeat(columns, axis=2)
         case Elu():
@@ -98,28 +117,35 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
             return np.where(x > 0, x, operation.alpha * x)
         case Sigmoid():
             return 1 / (1 + np.exp(-x))
+        case Tanh():
+            return np.tanh(x)
         case Softmax():
             powers = np.exp(x - x.max(axis=-1, keepdims=True))
             return powers / powers.sum(axis=-1, keepdims=True)
-    raise NotImplementedError(type(operation))
+    raise NotImplementedError(operation)
 
 
 def _activated(x: np.ndarray, activation: str | None) -> np.ndarray:
     return x if activation is None else np.clip(x, 0, 6 if activation == "relu6" else None)
 
 
-def _slide(x: np.ndarray, kernel: np.ndarray, operation: Conv2D | DepthwiseConv2D, depthwise: bool) -> np.ndarray:
-    height, width = kernel.shape[:2]
-    if operation.padding == "same":
+def _patches(
+    x: np.ndarray,
+    window: tuple[int, ...],
+    strides: Pair,
+    padding: Padding,
+    dilations: Pair = (1, 1),
+    outside: float = 0.0,
+) -> np.ndarray:
+    """Return what each position of a window sees: [n, rows, columns, window height, window width, channels]."""
+    height, width = ((size - 1) * dilation + 1 for size, dilation in zip(window, dilations, strict=True))
+    if padding == "same":
         pads = []
-        for size, window, stride in zip(x.shape[1:3], kernel.shape[:2], operation.strides, strict=True):
-            total = max((-(-size // stride) - 1) * stride + window - size, 0)
+        for size, covered, stride in zip(x.shape[1:3], (height, width), strides, strict=True):
+            total = max((-(-size // stride) - 1) * stride + covered - size, 0)
             pads.append((total // 2, total - total // 2))
-        x = np.pad(x, [(0, 0), *pads, (0, 0)])
-    rows = range(0, x.shape[1] - height + 1, operation.strides[0])
-    columns = range(0, x.shape[2] - width + 1, operation.strides[1])
-    out = [[x[:, r : r + height, c : c + width] for c in columns] for r in rows]
-    patches = np.stack([np.stack(line, axis=1) for line in out], axis=1)  # [n, rows, columns, h, w, in]
-    if depthwise:
-        return np.einsum("nrchwi,hwim->nrcim", patches, kernel).reshape(*patches.shape[:3], -1)
-    return np.einsum("nrchwi,hwio->nrco", patches, kernel)
+        x = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=outside)
+    rows = range(0, x.shape[1] - height + 1, strides[0])
+    columns = range(0, x.shape[2] - width + 1, strides[1])
+    seen = [[x[:, r : r + height : dilations[0], c : c + width : dilations[1]] for c in columns] for r in rows]
+    return np.stack([np.stack(line, axis=1) for line in seen], axis=1)

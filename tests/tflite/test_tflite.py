@@ -11,7 +11,7 @@ from helpers.numpy_quantised import quantised
 from qatflow.base.errors import UserError
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
-from qatflow.graph.operations import Conv2D, Input, Softmax
+from qatflow.graph.operations import AveragePool, Conv2D, DepthwiseConv2D, Input, MaxPool, Softmax, Tanh
 from qatflow.graph.silent_channels import silence
 from qatflow.tflite.lower import convert, lower
 from qatflow.tflite.read import operators
@@ -22,6 +22,23 @@ def test_the_float_model_equals_numpy():
     graph, images = small_graph(), pictures()
     found = Model(convert(graph).content).outputs(images)
     np.testing.assert_allclose(found, execute(graph, images)["probabilities"], rtol=0, atol=1e-5)
+
+
+def test_dilations_multipliers_and_pools_equal_numpy():
+    nodes = (
+        Node("input", Input((9, 8, 2))),
+        Node("conv", Conv2D((1, 1), "same", (2, 1)), ("input",)),
+        Node("dw", DepthwiseConv2D((2, 1), "same"), ("conv",)),
+        Node("max", MaxPool((3, 2), (2, 1), "same"), ("dw",)),
+        Node("mean", AveragePool((2, 3), (1, 2), "same"), ("max",)),
+        Node("tanh", Tanh(), ("mean",)),
+    )
+    random = np.random.default_rng(0)
+    shapes = {"conv/kernel": (3, 3, 2, 4), "dw/depthwise_kernel": (3, 3, 4, 2)}
+    graph = Graph(nodes, ("tanh",), {name: random.normal(0, 0.3, s).astype(np.float32) for name, s in shapes.items()})
+    images = random.normal(size=(3, 9, 8, 2)).astype(np.float32)
+    expected = execute(graph, images)["tanh"].reshape(3, -1)
+    np.testing.assert_allclose(Model(convert(graph).content).outputs(images), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
