@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # Set-up for run.sh and test.sh, which source this file and then call `set_up`. It installs what is missing:
-# system packages by apt, and the Python packages of requirements.lock into .venv. Where nothing is missing it takes
-# a few hundredths of a second.
+# system packages by apt, and the Python packages of requirements.lock into .venv. If nothing is missing it takes a few
+# hundredths of a second.
 #
 #   PYTHON=python3.11          the Python 3.11 to build .venv with
-#   QATFLOW_NO_APT=1           go on without the system packages (stages that need them fail with their own message)
+#   QATFLOW_NO_APT=1           continue without the system packages (stages that need them fail with their own message)
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 venv="$root/.venv"
@@ -53,7 +53,7 @@ is_python_3_11() {
 find_python() {
     local candidate
     if [[ -n "${PYTHON:-}" ]]; then
-        is_python_3_11 "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.11; give one, or unset PYTHON"
+        is_python_3_11 "$PYTHON" || fail "PYTHON=$PYTHON is not Python 3.11: name one that is, or unset PYTHON"
         printf '%s\n' "$PYTHON"
         return
     fi
@@ -79,7 +79,7 @@ make_venv() { # $1: a Python 3.11
     else
         say "set-up: installing $(grep -c '==' "$root/requirements.lock") Python packages into .venv (some minutes)"
         rm -rf "$venv" # a half-made or an older one: what it holds cannot be trusted
-        "$1" -m venv "$venv" || fail "$1 cannot make the virtual environment $venv; see above"
+        "$1" -m venv "$venv" || fail "$1 could not create the virtual environment $venv; see above"
         pip install --require-hashes --requirement "$root/requirements.lock"
     fi
     pip install --no-deps --no-build-isolation --editable "$root"
@@ -90,7 +90,7 @@ make_venv() { # $1: a Python 3.11
 
 pip() {
     "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@" ||
-        fail "the Python packages could not be installed; see above. Start again to try again"
+        fail "the Python packages could not be installed; see above. Run this again to retry"
 }
 
 # --- system packages
@@ -117,7 +117,7 @@ install_packages() { # $1: the Python that is to make .venv, or nothing
         fi
         [[ -d "$fashion" ]] || optional=(dataset-fashion-mnist)
     elif [[ -n "$1" ]] && ! has_venv "$1"; then
-        fail "$1 cannot make virtual environments; install Debian's python3.11-venv"
+        fail "$1 cannot create virtual environments; install Debian's python3.11-venv"
     fi
     if ((${#packages[@]} + ${#optional[@]} == 0)); then
         return
@@ -144,7 +144,7 @@ install_packages() { # $1: the Python that is to make .venv, or nothing
         if known_to_apt "${optional[@]}" && apt_get install "${optional[@]}"; then
             say "set-up: installed ${optional[*]}"
         else
-            say "set-up: apt cannot install ${optional[*]}; the data set is downloaded when it is needed"
+            say "set-up: apt cannot install ${optional[*]}; the data set will be downloaded when it is needed"
         fi
     fi
 }
@@ -174,12 +174,12 @@ refuse_packages() { # $1: why; then the packages. Ends the program unless only o
     local why="$1"
     shift
     if (($# == 0)); then
-        say "set-up: Fashion-MNIST is not installed ($why); it is downloaded when it is needed"
+        say "set-up: Fashion-MNIST is not installed ($why); it will be downloaded when it is needed"
         return
     fi
     say "error: these Debian packages are missing, and $why:"
     printf '    %s\n' "$@" >&2
-    say "Have them installed (apt-get install $*) and start again, or go on without them: QATFLOW_NO_APT=1 $0"
+    say "Install them (apt-get install $*) and run this again, or continue without them: QATFLOW_NO_APT=1 $0"
     exit 1
 }
 

@@ -131,7 +131,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(checkout):
     assert answer.returncode == 1
     assert "DO NOT MATCH THE HASHES" in answer.stderr
     assert answer.stderr.endswith(
-        "error: the Python packages could not be installed; see above. Start again to try again\n"
+        "error: the Python packages could not be installed; see above. Run this again to retry\n"
     )
     lock.write_text(wheel(checkout.wheels, "1.0"))
     assert checkout.run().returncode == 0
@@ -150,7 +150,7 @@ def test_another_python_than_3_11_is_not_taken(checkout):
 
     answer = checkout.run(PYTHON="python3")
     assert answer.returncode == 1
-    assert answer.stderr == "error: PYTHON=python3 is no Python 3.11; give one, or unset PYTHON\n"
+    assert answer.stderr == "error: PYTHON=python3 is not Python 3.11: name one that is, or unset PYTHON\n"
     assert not (checkout.folder / ".venv").exists()
 
 
