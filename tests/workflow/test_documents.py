@@ -296,6 +296,15 @@ def test_every_folder_that_a_document_names_exists():
     assert not missing, "\n".join(missing)
 
 
+def test_every_name_that_the_table_of_additions_gives_is_in_the_library():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.partition("## Where to add things")[2].partition("## Generated files")[0]
+    names = set(re.findall(r"`([A-Z]\w+)`", table))
+    library = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/qatflow").rglob("*.py"))
+    defined = set(re.findall(r"^(?:class )?([A-Z]\w+)(?=[(: ])", library, re.MULTILINE))
+    assert names <= defined and len(names) >= 6, names - defined
+
+
 def test_the_table_of_rooms_has_every_package():
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     table = page.partition("## The rooms")[2].partition("Beside the library")[0]
