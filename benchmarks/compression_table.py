@@ -107,7 +107,7 @@ def page(
     lines = ["# Compression strategies: what they cost and gain", ""]
     lines += heading(sorted({result.commit for result in known.values()}))
     lines += [
-        f"* Fashion-MNIST, {60_000 - VALIDATION:,} pictures to train with, MobileNetV1 0.5 at 32 × 32",
+        f"* Fashion-MNIST, {60_000 - VALIDATION:,} training pictures, MobileNetV1 0.5 at 32 × 32",
         f"* {budget.all} epochs for each row: {budget.float_epochs} in float, {budget.compress_epochs} of compression, "
         "quantised in the last one at the latest; the float row has all in float, and is the distillation teacher",
         f"* learning rates of compression: the default, but {PRUNING_RATE} for pruning and {SPARSITY_RATE} for "
