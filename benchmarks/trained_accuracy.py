@@ -26,7 +26,7 @@ from qatflow.base.provenance import commit
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.reader import tensors
 from qatflow.graph.store import load
-from qatflow.pretrained.prepare import Source, prepare
+from qatflow.pretrained.prepare import WeightsSource, prepare
 from qatflow.tflite.run import Model
 from qatflow.training.runtime import start
 from qatflow.training.settings import TrainingSettings
@@ -78,7 +78,7 @@ def _train_float(experiment: Experiment, data: Manifest, folder: Path, seed: int
     """Do the same as the rule make_pretrained."""
     model, training = experiment.config.model, experiment.config.pretrained.train
     output, state = folder / "pretrained", folder / "state"
-    source = Source(None, own=False, train=True)
+    source = WeightsSource(None, own=False, train=True)
     prepare(source, model, training, data.folder / FILE, output, state, seed, threads)
 
 

@@ -47,10 +47,10 @@ def genuine(start):
 @pytest.fixture(scope="module")
 def pretrained(data, start, tmp_path_factory):
     """The weights as the pretrained stage writes them, held to the top-1 that the README beside them gives."""
-    from qatflow.pretrained.prepare import Source, prepare
+    from qatflow.pretrained.prepare import WeightsSource, prepare
 
     folder = tmp_path_factory.mktemp("pretrained")
-    source = Source(WEIGHTS, False, False, expected_top1=80.6, tolerance=0.0)
+    source = WeightsSource(WEIGHTS, False, False, expected_top1=80.6, tolerance=0.0)
     prepare(source, MODEL, FloatTrainingSection(), data, folder / "out", folder / "work", seed=1, threads=2)
     return folder / "out"
 
@@ -75,10 +75,10 @@ def test_the_weights_reproduce_the_top1_that_keras_measures(genuine, pretrained,
 
 
 def test_a_wrong_normalisation_is_found_by_the_published_figure(data, start, tmp_path):
-    from qatflow.pretrained.prepare import Source, prepare
+    from qatflow.pretrained.prepare import WeightsSource, prepare
 
     other = prepared(tmp_path / "other", mean=0.0, std=1.0, validation=50)
-    source = Source(WEIGHTS, False, False, expected_top1=80.6, tolerance=3.0)
+    source = WeightsSource(WEIGHTS, False, False, expected_top1=80.6, tolerance=3.0)
     with pytest.raises(UserError, match=r"80\.6 % is published .*: on 50 of them −1…1 \(data\.preproc"):
         prepare(source, MODEL, FloatTrainingSection(), other, tmp_path / "out", tmp_path / "work", 1, 2)
     assert not (tmp_path / "out").exists()

@@ -82,7 +82,7 @@ def run(digits, models, tmp_path, int8, ptq=None, reference="good", **allowed) -
     float_model, shipped, rival = (models[name][0] if name else None for name in (reference, int8, ptq))
     told = gate(float_model, shipped, rival, digits.folder / "manifest.json", section, tmp_path / "gate.json")
     found = json.loads((tmp_path / "gate.json").read_text())
-    assert (found["said"], found["reason"], found["passed"]) == (told.said, told.reason, told.reason is None)
+    assert (found["said"], found["reason"], found["passed"]) == (told.lines, told.reason, told.reason is None)
     assert found["outcome"] == told.outcome and (told.outcome == "closed") == (told.reason is not None)
     return found
 

@@ -227,7 +227,7 @@ def test_weights_of_other_classes_get_a_new_head_where_they_are_to_be_trained(st
     from tf_keras import applications
 
     from qatflow.graph.store import load
-    from qatflow.pretrained.prepare import Source, prepare
+    from qatflow.pretrained.prepare import WeightsSource, prepare
 
     applications.MobileNet((32, 32, 1), alpha=0.25, weights=None, classes=7).save_weights(tmp_path / "seven.h5")
     model, manifest = ModelSection(alpha=0.25), digits.folder / "manifest.json"
@@ -239,7 +239,7 @@ def test_weights_of_other_classes_get_a_new_head_where_they_are_to_be_trained(st
     again = float_graph(model, digits, tmp_path / "seven.h5", fine_tune=True)
     assert np.array_equal(made.graph.weights["conv_preds/kernel"], again.graph.weights["conv_preds/kernel"])
     training = FloatTrainingSection(epochs=1, learning_rate=1e-4, augmentation="none", warmup_epochs=0)
-    source = Source(tmp_path / "seven.h5", False, True)
+    source = WeightsSource(tmp_path / "seven.h5", False, True)
     prepare(source, model, training, manifest, tmp_path / "out", tmp_path / "work", 1, 2)
     about = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (about["new_head"], about["said"]) == ("conv_preds", list(made.messages))

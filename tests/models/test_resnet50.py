@@ -70,11 +70,11 @@ def trained(digits, weights, tmp_path_factory) -> Path:
     from qatflow.config.read_recipe import load_compress
     from qatflow.export.export import export
     from qatflow.optimize.optimize import optimize
-    from qatflow.pretrained.prepare import Source, prepare
+    from qatflow.pretrained.prepare import WeightsSource, prepare
 
     folder, data = tmp_path_factory.mktemp("experiment"), digits.folder / "manifest.json"
     network, training = ModelSection(architecture="ResNet50"), FloatTrainingSection()
-    prepare(Source(weights, False, False), network, training, data, folder / "pretrained", folder / "work", 1, 2)
+    prepare(WeightsSource(weights, False, False), network, training, data, folder / "pretrained", folder / "work", 1, 2)
     (folder / "compress.yaml").write_text(YAML)
     recipe = load_compress(folder / "compress.yaml")
     section = CompressSection(batch_size=40, augmentation="none")

@@ -184,7 +184,7 @@ def test_the_gate_holds_a_ready_model_to_its_published_figure(digits, tmp_path):
     output = tmp_path / "gate.json"
 
     def said(published: Published | None) -> list[str]:
-        return gate(None, source, None, manifest, AccuracySection(), output, published).said
+        return gate(None, source, None, manifest, AccuracySection(), output, published).lines
 
     assert said(Published(top1 + 1, 2))[0].startswith(f"top-1 {top1:.2f} % on 180 validation pictures, published")
     assert "no float model and no figure" in said(None)[0]

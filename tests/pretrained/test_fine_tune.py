@@ -60,13 +60,13 @@ def fine_tuned(model: Any, data: Manifest, folder: Path, **changes: Any) -> floa
     """Fine-tune a Keras model by the program's own way, in `folder`; return top-1 on the test pictures."""
     from qatflow.data.pipeline import evaluation_batches
     from qatflow.graph.store import load
-    from qatflow.pretrained.prepare import Source, prepare
+    from qatflow.pretrained.prepare import WeightsSource, prepare
     from qatflow.training.keras_model import training_model
     from qatflow.training.loss import evaluator
 
     model.save(folder / "own.h5")
     prepare(
-        Source(None, own=True, train=True), ModelSection(file=str(folder / "own.h5")), FloatTrainingSection(**changes),
+        WeightsSource(None, own=True, train=True), ModelSection(file=str(folder / "own.h5")), FloatTrainingSection(**changes),
         data.folder / "manifest.json", folder / "made", folder / "work", seed=1, threads=2,
     )  # fmt: skip
     evaluate = evaluator(training_model(load(folder / "made"), seed=0, step=0))

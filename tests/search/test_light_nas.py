@@ -18,7 +18,7 @@ from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Size
 from qatflow.search.light_nas import LightNASSpace
 from qatflow.search.operators import operators_of
-from qatflow.search.space import Setup
+from qatflow.search.space import SearchSetup
 from qatflow.tflite.latency_table import LatencyTable, read_table, write_table
 from qatflow.tflite.lower import convert
 from qatflow.tflite.single_operator import single_operators
@@ -37,8 +37,8 @@ def config(**keys: Any) -> CompressConfig:
     )
 
 
-def setup(graph: Graph | None = None, latency: Path | None = None, **keys: Any) -> Setup:
-    return Setup(config(**keys), graph or small_graph(), 1, latency)
+def setup(graph: Graph | None = None, latency: Path | None = None, **keys: Any) -> SearchSetup:
+    return SearchSetup(config(**keys), graph or small_graph(), 1, latency)
 
 
 def space(**keys: Any) -> LightNASSpace:

@@ -26,14 +26,14 @@ from qatflow.search.propose import propose
 from qatflow.search.pruning import PruningSpace
 from qatflow.search.result import read_result
 from qatflow.search.rounds import read_round
-from qatflow.search.space import Setup
+from qatflow.search.space import SearchSetup
 
 pytestmark = pytest.mark.tensorflow
 
 LIMITS = {"min_ratio": 0.4, "max_ratio": 0.5}
 
 
-def setup(seed: int = 1, graph: Graph | None = None, **keys: Any) -> Setup:
+def setup(seed: int = 1, graph: Graph | None = None, **keys: Any) -> SearchSetup:
     strategy = {"class": "AutoPruneStrategy", "pruner": "p", "controller": "c", **LIMITS, **keys}
     config = CompressConfig.model_validate(
         {
@@ -43,7 +43,7 @@ def setup(seed: int = 1, graph: Graph | None = None, **keys: Any) -> Setup:
             "compressor": {"epoch": 2, "strategies": ["s"]},
         }
     )
-    return Setup(config, graph or network("small ResNet"), seed)
+    return SearchSetup(config, graph or network("small ResNet"), seed)
 
 
 def space(**keys: Any) -> PruningSpace:
@@ -191,7 +191,7 @@ def test_a_killed_candidate_goes_on_and_the_best_is_what_training_applies(
     assert all(kernel.dtype == np.int8 for kernel in device_kernels(graph, digits, tmp_path).values())
     with pytest.raises(UserError, match="other groups of layers than the network has at start_epoch"):
         compressed(digits, tmp_path / "wrong", strategies, 3, searched={"none/kernel": 0.5})
-    with pytest.raises(UserError, match="no search was made"):
+    with pytest.raises(UserError, match="there is no result of its search"):
         compressed(digits, tmp_path / "none", strategies, 3)
 
 

@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
         output=arguments.output,
         published=Published.of(arguments.quantized_model),
     )
-    print("\n".join([measured.reason or STATES[measured.outcome], *measured.said]))
+    print("\n".join([measured.reason or STATES[measured.outcome], *measured.lines]))
 
 
 if __name__ == "__main__":

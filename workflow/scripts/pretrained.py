@@ -11,7 +11,7 @@ from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection
 from qatflow.config.sections.options import add_section
 from qatflow.config.sections.pretrained import PretrainedSection
-from qatflow.pretrained.prepare import Source, prepare
+from qatflow.pretrained.prepare import WeightsSource, prepare
 
 
 def main(argv: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
     prepare(
-        source=Source.of(arguments.pretrained, arguments.weights),
+        source=WeightsSource.of(arguments.pretrained, arguments.weights),
         model=arguments.model,
         training=arguments.pretrained.train,
         data=arguments.data,

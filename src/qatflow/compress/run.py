@@ -1,4 +1,4 @@
-"""From the pretrained folder and a compress YAML to results/<experiment>/trained/."""
+"""Training for int8: from the pretrained folder and a compress YAML to results/<experiment>/trained/."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,32 +45,31 @@ def compress(
         pretrained: folder with the float graph.
         data: manifest.json of the prepared pictures.
         recipe: the compress YAML, resolved.
-        section: the configuration's compress section; which YAML it names is not read.
+        section: the configuration's compress section; the YAML that it names is not read.
         experiment: folder of the experiment, to which the recipe's checkpoint_path is relative.
-        output: folder to write: model, weights, history.csv, manifest.json (which says what pruning has
-            made, layer by layer).
+        output: folder to write: model, weights, history.csv, manifest.json (with the record of each pruning).
         seed: of everything random.
         threads: threads of TensorFlow.
         keep_in_float: layers whose name contains one of these texts stay in float.
         hardware: what TensorFlow computes on; None: the CPU.
         teacher: folder with the float graph that distillation follows; None: the one to compress.
-        search: best.json of the YAML's search; None where it has none.
+        search: best.json of the YAML's search; None where the YAML has no search.
 
     Raises:
-        UserError: the YAML's init_model is no graph, or one for other data; or a layer cannot be quantised and is not
-            named there, all such layers are listed; or no int8 model of it could run. Or fewer GPUs are there than are
-            asked for, or memory does not suffice.
+        UserError: the YAML's init_model is no graph, or one for other data; layers can neither be quantised nor are
+            kept in float (all are listed); no int8 model of the network could run; there are fewer GPUs than the
+            configuration asks for; or a step does not fit into memory.
     """
     graph, manifest = load(pretrained), read_manifest(data)
-    follows = None if teacher is None else load(teacher)
-    begins = None if recipe.compressor.init_model is None else Path(recipe.compressor.init_model)
-    if begins is not None:
-        follows, graph = follows or graph, initial_graph(begins, graph)
+    teacher_graph = None if teacher is None else load(teacher)
+    init_model = None if recipe.compressor.init_model is None else Path(recipe.compressor.init_model)
+    if init_model is not None:
+        teacher_graph, graph = teacher_graph or graph, initial_graph(init_model, graph)
     network = _network(recipe, search)
     if network is not None:
-        follows, graph = follows or graph, load(network)
+        teacher_graph, graph = teacher_graph or graph, load(network)
     ratios = None if search is None or network is not None else searched_ratios(search)
-    compressor = Compressor(graph, manifest, section, recipe, seed, tuple(keep_in_float), follows, ratios)
+    compressor = Compressor(graph, manifest, section, recipe, seed, tuple(keep_in_float), teacher_graph, ratios)
     check_float_layers(graph, compressor.skip)
     compressor.check_saved_nodes()
     compressor.try_lowering()
@@ -78,32 +77,32 @@ def compress(
         **compressor.shape(),
         "pretrained": sha256(pretrained / "weights"),
         "teacher": None if teacher is None else sha256(teacher / "weights"),
-        **({} if begins is None else _shape_of(begins)),
+        **({} if init_model is None else _shape_of(init_model)),
         **({} if network is None else {"network": sha256(network / "weights")}),
         "code": code_digest("qatflow.compress.compressor"),
     }
     with work_folder(experiment / (recipe.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
         compressed = compressor.run(folder, experiment)
-        folders = [pretrained, *filter(None, [teacher, begins, network])]
+        folders = [pretrained, *filter(None, [teacher, init_model, network])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights"))]
         inputs += [] if search is None else [search]
         settings = {**section.model_dump(exclude={"config", "overrides"}), "recipe": resolved(recipe)}
-        made = provenance.record(inputs, settings, seed)
-        # under the lock: a trainer left over from a killed run must not write beside its successor
+        record = provenance.record(inputs, settings, seed)
+        # under the lock: a trainer left over from a killed run must not write at the same time as its successor
         with whole_folder(output) as temporary:
             write(compressed.graph, temporary)
             write_csv(compressed.history, temporary / "history.csv")
-            about = {"pruning": compressed.pruning, "provenance": made}
+            about = {"pruning": compressed.pruning, "provenance": record}
             write_sealed(temporary / "manifest.json", about, files=("model", "weights", "history.csv"))
 
 
 def _network(recipe: CompressConfig, search: Path | None) -> Path | None:
-    """Return the folder of the network that LightNASStrategy has found; None where the YAML has no such search."""
+    """Return the folder of the best network of LightNASStrategy; None where the YAML has no such search."""
     if recipe.light_nas is None:
         return None
     if search is None:
-        raise UserError("LightNASStrategy: no search was made; give compress.py its best.json (--search)")
+        raise UserError("LightNASStrategy: there is no result of its search; give compress.py its best.json (--search)")
     return search.parent
 
 

@@ -24,12 +24,12 @@ class GateDecision:
     """The decision of the gate.
 
     Attributes:
-        said: a line for each comparison; a warning where a loss above its limit is allowed.
+        lines: a line for each comparison; a warning where a loss above its limit is allowed.
         reason: why the model may not go to the device, and what to do; None where it may.
         outcome: `undecided`: the model may go, as accuracy.undecided says, but the pictures are too few to decide.
     """
 
-    said: list[str]
+    lines: list[str]
     reason: str | None
     outcome: GateOutcome
 

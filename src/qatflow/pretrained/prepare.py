@@ -1,4 +1,4 @@
-"""pretrain/<name>_pretrained/: the float graph, its measured top-1, and what made it."""
+"""pretrain/<name>_pretrained/: the float graph, its measured top-1, and how it was made."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +27,14 @@ from qatflow.trial.start import try_lowering
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the weights come from, and what is done with them.
+class WeightsSource:
+    """Where the weights come from, and whether they are trained.
 
     Attributes:
         weights: file or SavedModel folder to read them from; None: they are the model's own, or random.
-        own: whether the weights in model.file count, where `weights` is None.
-        train: train them on the data; else they are taken as they are.
-        expected_top1: what they must reach on the validation pictures before any training, in percent; None: anything.
+        own: whether the weights in model.file are used, where `weights` is None.
+        train: whether to train them on the data; otherwise they are used as they are.
+        expected_top1: top-1 that they must reach on the validation pictures before any training, in percent; None: any.
         tolerance: how far below it they may be, in percentage points.
     """
 
@@ -45,15 +45,15 @@ class Source:
     tolerance: float = 0.0
 
     @staticmethod
-    def of(section: PretrainedSection, weights: Path | None) -> "Source":
-        """Return the source that the configuration's section says.
+    def of(section: PretrainedSection, weights: Path | None) -> "WeightsSource":
+        """Return the source that the configuration's section names.
 
         Args:
             section: pretrained.
-            weights: the file, or SavedModel folder, where the section's source is one.
+            weights: the file or SavedModel folder, if the section's source is one.
 
         Raises:
-            UserError: there is no file though the source is one, or there is one though it is not.
+            UserError: a file is needed and none was given, or the other way round.
         """
         from_file = section.source not in ("train", "model")
         if from_file != (weights is not None):
@@ -61,7 +61,7 @@ class Source:
                 f"pretrained.source is {section.source}, and {'no file' if weights is None else weights} was given:"
                 f" {'name the file (--weights)' if from_file else 'leave it out, or set the source to file'}"
             )
-        return Source(
+        return WeightsSource(
             weights=weights,
             own=section.source == "model",
             train=section.source == "train" or section.fine_tune,
@@ -71,7 +71,7 @@ class Source:
 
 
 def prepare(
-    source: Source,
+    source: WeightsSource,
     model: ModelSection,
     training: FloatTrainingSection,
     data: Path,
@@ -95,61 +95,61 @@ def prepare(
         hardware: what it computes on; None: the CPU.
 
     Raises:
-        UserError: fewer GPUs are there than are asked for, or memory does not suffice; the model cannot be made, does
-            not fit its weights or the data, or is far below its published top-1; or it is to be trained, and no int8
-            model of it could run.
+        UserError: there are fewer GPUs than the configuration asks for, or a step does not fit into memory; the model
+            cannot be made, does not fit its weights or the data, or is far below its published top-1; or it is to be
+            trained, and no int8 model of it could run.
     """
     manifest = read_manifest(data)
     start(seed, threads, hardware)
     from qatflow.pretrained.float_graph import float_graph
 
     loaded = source.weights is not None or source.own
-    first = float_graph(model, source.weights, source.own, manifest, source.train, seed, training.batch_size)
-    for line in first.messages:
+    initial = float_graph(model, source.weights, source.own, manifest, source.train, seed, training.batch_size)
+    for line in initial.messages:
         print(line, flush=True)
     about: dict[str, Any] = {
         "source": str(source.weights or (model.file if source.own else None) or "train"),
         "network": model.network or model.function or model.file,
-        "said": list(first.messages),
-        "new_head": first.new_head,
+        "said": list(initial.messages),
+        "new_head": initial.new_head,
     }
     settings = {**model.model_dump(exclude={"keep_in_float"}), **(training.model_dump() if source.train else {})}
     inputs = [data, *_files(source, model)]
-    if loaded and first.new_head is None and source.expected_top1 is not None:
+    if loaded and initial.new_head is None and source.expected_top1 is not None:
         from qatflow.pretrained.expected import check_expected
 
-        about["before_training"] = check_expected(first.graph, manifest, source.expected_top1, source.tolerance)
+        about["before_training"] = check_expected(initial.graph, manifest, source.expected_top1, source.tolerance)
     if not source.train:
-        _write(first.graph, manifest, output, {**about, "provenance": provenance.record(inputs, settings)}, [])
+        _write(initial.graph, manifest, output, {**about, "provenance": provenance.record(inputs, settings)}, [])
         return
     from qatflow.pretrained.train import train
 
-    try_lowering(first.graph, {"skip_pattern": list(model.keep_in_float)}, data)
+    try_lowering(initial.graph, {"skip_pattern": list(model.keep_in_float)}, data)
 
-    batch_norm = any(isinstance(node.operation, BatchNorm) for node in first.graph.nodes)
-    how = float_training(
-        training, manifest.splits["train"].count, seed, loaded=loaded, new_head=first.new_head, batch_norm=batch_norm
+    batch_norm = any(isinstance(node.operation, BatchNorm) for node in initial.graph.nodes)
+    planned = float_training(
+        training, manifest.splits["train"].count, seed, loaded=loaded, new_head=initial.new_head, batch_norm=batch_norm
     )
-    for line in how.messages:
+    for line in planned.messages:
         print(line, flush=True)
     shape = {
         "model": model.model_dump(exclude={"keep_in_float"}),
         "files": [sha256(path) for path in _files(source, model)],
-        "training": how.settings.shaping,
+        "training": planned.settings.shaping,
         "data": manifest.content_digest(),
         "code": code_digest("qatflow.pretrained.train"),
     }
     with work_folder(work, shape) as folder:
-        complete = first.new_head is None
-        trained = train(first.graph, manifest, how.settings, folder, trained=loaded, complete=complete)
+        complete = initial.new_head is None
+        trained = train(initial.graph, manifest, planned.settings, folder, trained=loaded, complete=complete)
         about["said"] += trained.messages
-        made = provenance.record(inputs, settings, seed)
-        # under the lock: a trainer left over from a killed run must not write beside its successor
-        _write(trained.graph, manifest, output, {**about, "provenance": made}, trained.history)
+        record = provenance.record(inputs, settings, seed)
+        # under the lock: a trainer left over from a killed run must not write at the same time as its successor
+        _write(trained.graph, manifest, output, {**about, "provenance": record}, trained.history)
 
 
-def _files(source: Source, model: ModelSection) -> list[Path]:
-    """Return the files that shape the float model, beside the data."""
+def _files(source: WeightsSource, model: ModelSection) -> list[Path]:
+    """Return the files that the float model depends on, besides the data."""
     roots = [path for path in (source.weights, Path(model.file) if model.file else None) if path is not None]
     files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
     code = source_files(model.function) if model.function is not None else []

@@ -18,7 +18,7 @@ from qatflow.graph.store import graph_digest, write
 from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Outcome
 from qatflow.search.rounds import read_round
-from qatflow.search.space import Setup
+from qatflow.search.space import SearchSetup
 from qatflow.search.table import space_of
 from qatflow.training.from_config import int8_training
 from qatflow.training.runtime import start
@@ -43,7 +43,7 @@ class Evaluation:
     hardware: HardwareSection | None = None
 
 
-def evaluate(setup: Setup, candidates: Path, number: int, how: Evaluation, work: Path, output: Path) -> None:
+def evaluate(setup: SearchSetup, candidates: Path, number: int, how: Evaluation, work: Path, output: Path) -> None:
     """Train a candidate; write its outcome and its network.
 
     Args:

@@ -16,7 +16,7 @@ from qatflow.graph.resized import Sizes, fixed_channels, fixed_windows, resized
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
 from qatflow.search.candidate import Size, Tokens
-from qatflow.search.space import Setup
+from qatflow.search.space import SearchSetup
 from qatflow.tflite.latency_table import read_table
 from qatflow.tflite.lower import convert
 
@@ -29,7 +29,7 @@ class LightNASSpace:
         windows: the depthwise kernels whose window is searched.
     """
 
-    def __init__(self, setup: Setup, section: LightNASStrategySection):
+    def __init__(self, setup: SearchSetup, section: LightNASStrategySection):
         """Find what can be searched.
 
         Args:
@@ -158,7 +158,7 @@ def _nearest(values: list[Any], wanted: float) -> int:
     return min(range(len(values)), key=lambda place: abs(values[place] - wanted))
 
 
-def int8_model(graph: Graph, setup: Setup) -> bytes:
+def int8_model(graph: Graph, setup: SearchSetup) -> bytes:
     """Return the .tflite model that a float graph would become; its operators are right, its values mean nothing.
 
     Raises:

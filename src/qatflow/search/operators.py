@@ -6,14 +6,14 @@ from math import prod
 from qatflow.base.errors import UserError
 from qatflow.search.candidate import Tokens
 from qatflow.search.light_nas import LightNASSpace
-from qatflow.search.space import Setup
+from qatflow.search.space import SearchSetup
 from qatflow.tflite.single_operator import single_operators
 
 MOST = 20_000
 """Most networks that are looked at; a MobileNet with 14 groups in four widths needs some hundred."""
 
 
-def operators_of(setup: Setup) -> dict[str, bytes]:
+def operators_of(setup: SearchSetup) -> dict[str, bytes]:
     """Return a model of each operator alone, by the operator's key.
 
     An operator depends on a few tokens: a convolution on the widths of its input and output. Changing each token by

@@ -8,11 +8,11 @@ from qatflow.graph.counts import total
 from qatflow.search.candidate import Candidate, Size, Tokens, read_outcomes
 from qatflow.search.controller import SAController, State
 from qatflow.search.rounds import Round, read_round, write_round
-from qatflow.search.space import Setup, Space
+from qatflow.search.space import SearchSetup, Space
 from qatflow.search.table import space_of
 
 
-def propose(setup: Setup, count: int, before: Path | None, outcomes: Sequence[Path], output: Path) -> None:
+def propose(setup: SearchSetup, count: int, before: Path | None, outcomes: Sequence[Path], output: Path) -> None:
     """Write candidates.json of a round.
 
     Args:

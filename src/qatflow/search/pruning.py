@@ -10,13 +10,13 @@ from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph
 from qatflow.pruning.candidates import candidates
 from qatflow.search.candidate import Size, Tokens
-from qatflow.search.space import Setup
+from qatflow.search.space import SearchSetup
 
 
 class PruningSpace:
     """Each token is the ratio of a group of tied layers, in steps of 0.01; groups are in the order of the graph."""
 
-    def __init__(self, setup: Setup, section: AutoPruneStrategySection):
+    def __init__(self, setup: SearchSetup, section: AutoPruneStrategySection):
         """Find the groups.
 
         Args:

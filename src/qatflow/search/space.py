@@ -11,8 +11,8 @@ from qatflow.search.candidate import Size, Tokens
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What spaces are made of.
+class SearchSetup:
+    """What search spaces are made from.
 
     Attributes:
         config: the compress YAML.

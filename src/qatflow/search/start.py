@@ -1,11 +1,11 @@
-"""The network that a search begins with."""
+"""What a search begins with."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.graph.store import load
-from qatflow.search.space import Setup
+from qatflow.search.space import SearchSetup
 from qatflow.training.init_model import initial_graph
 
 
@@ -15,8 +15,8 @@ def setup(
     seed: int,
     latency: Path | None = None,
     keep_in_float: Sequence[str] = (),
-) -> Setup:
-    """Return what the search's space is made of.
+) -> SearchSetup:
+    """Return what the search space is made from.
 
     Args:
         recipe: the compress YAML, resolved.
@@ -35,4 +35,4 @@ def setup(
         graph = initial_graph(folders[-1], graph)
     files = [folder / name for folder in folders for name in ("model", "weights")]
     read = (*files, *([] if latency is None else [latency]))
-    return Setup(recipe, graph, seed, latency, read, tuple(keep_in_float))
+    return SearchSetup(recipe, graph, seed, latency, read, tuple(keep_in_float))

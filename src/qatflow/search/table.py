@@ -7,15 +7,15 @@ from qatflow.config.recipe.search import AutoPruneStrategySection, LightNASStrat
 from qatflow.config.sections.base import Section
 from qatflow.search.light_nas import LightNASSpace
 from qatflow.search.pruning import PruningSpace
-from qatflow.search.space import Setup, Space
+from qatflow.search.space import SearchSetup, Space
 
-SPACES: dict[type[Section], Callable[[Setup, Any], Space]] = {
+SPACES: dict[type[Section], Callable[[SearchSetup, Any], Space]] = {
     AutoPruneStrategySection: PruningSpace,
     LightNASStrategySection: LightNASSpace,
 }
 
 
-def space_of(setup: Setup) -> Space:
+def space_of(setup: SearchSetup) -> Space:
     """Return the space of the YAML's strategy that searches.
 
     Raises:

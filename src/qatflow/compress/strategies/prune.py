@@ -234,7 +234,9 @@ class AutoPruneStrategy(PruneStrategy):
         """
         super().__init__(section, pruner)
         if searched is None:
-            raise UserError("AutoPruneStrategy: no search was made; give compress.py its best.json (--search)")
+            raise UserError(
+                "AutoPruneStrategy: there is no result of its search; give compress.py its best.json (--search)"
+            )
         self.searched = searched
 
     def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
