@@ -206,7 +206,7 @@ def test_a_better_one_is_said_without_a_warning(digits, models, tmp_path):
 
 
 def test_a_model_that_is_no_classifier_of_the_data_is_one_message(digits, models, tmp_path):
-    with pytest.raises(UserError, match=r"has 11 outputs and the data 10 classes.*save_out_nodes"):
+    with pytest.raises(UserError, match=r"has 11 outputs but the data has 10 classes.*save_out_nodes"):
         run(digits, models, tmp_path, "headless", max_drop=None)
 
 

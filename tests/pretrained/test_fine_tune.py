@@ -65,10 +65,10 @@ def fine_tuned(model: Any, data: Manifest, folder: Path, **changes: Any) -> floa
     from qatflow.training.loss import evaluator
 
     model.save(folder / "own.h5")
-    prepare(
-        WeightsSource(None, own=True, train=True), ModelSection(file=str(folder / "own.h5")), FloatTrainingSection(**changes),
-        data.folder / "manifest.json", folder / "made", folder / "work", seed=1, threads=2,
-    )  # fmt: skip
+    source = WeightsSource(None, own=True, train=True)
+    network, training = ModelSection(file=str(folder / "own.h5")), FloatTrainingSection(**changes)
+    manifest = data.folder / "manifest.json"
+    prepare(source, network, training, manifest, folder / "made", folder / "work", seed=1, threads=2)
     evaluate = evaluator(training_model(load(folder / "made"), seed=0, step=0))
     return evaluate(evaluation_batches(data, "test"))[1]
 

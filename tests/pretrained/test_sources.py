@@ -122,14 +122,16 @@ def test_an_h5_file_becomes_a_folder_with_its_measured_top1(weights_h5, tmp_path
     from qatflow.config.sections.model import ModelSection
     from qatflow.config.sections.pretrained import FloatTrainingSection
     from qatflow.graph.store import load
-    from qatflow.pretrained.prepare import Source, prepare
+    from qatflow.pretrained.prepare import WeightsSource, prepare
     from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
 
     path, pictures, expected = weights_h5
     data = prepared_digits(tmp_path / "data")
     folders = data.folder / "manifest.json", tmp_path / "out", tmp_path / "work"
-    prepare(Source(path, False, False), ModelSection(alpha=0.25), FloatTrainingSection(), *folders, seed=1, threads=2)
+    prepare(
+        WeightsSource(path, False, False), ModelSection(alpha=0.25), FloatTrainingSection(), *folders, seed=1, threads=2
+    )
     found = Model(convert(load(tmp_path / "out")).content).outputs(pictures)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     about = json.loads((tmp_path / "out" / "manifest.json").read_text())
