@@ -19,14 +19,14 @@ def imported_modules(program: Path) -> list[Path]:
 
     Imports within functions count too. Imports under `if TYPE_CHECKING:` do not, since nothing runs there.
     """
-    found: set[Path] = set()
+    modules: set[Path] = set()
     pending = [program]
     while pending:
         for path in _direct(pending.pop()):
-            if path not in found:
-                found.add(path)
+            if path not in modules:
+                modules.add(path)
                 pending.append(path)
-    return sorted(found)
+    return sorted(modules)
 
 
 def code_files(program: Path) -> list[Path]:
