@@ -181,7 +181,7 @@ class _Description:
 
 
 @dataclass(frozen=True)
-class _Head:
+class _NodeHeader:
     name: str
     operation: str
     inputs: tuple[str, ...]
@@ -210,13 +210,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _node(entry: Any, where: str) -> Node:
     if not isinstance(entry, dict):
         raise DamagedError(f"{where} is not an object")
-    about = [field.name for field in fields(_Head)]
-    head = read_as(_Head, {key: value for key, value in entry.items() if key in about}, where)
-    kind = OPERATIONS.get(head.operation)
+    common = [field.name for field in fields(_NodeHeader)]
+    header = read_as(_NodeHeader, {key: value for key, value in entry.items() if key in common}, where)
+    kind = OPERATIONS.get(header.operation)
     if kind is None:
-        raise DamagedError(f"node '{head.name}' has the unknown operation '{head.operation}'")
-    own = {key: value for key, value in entry.items() if key not in about}
-    return Node(head.name, read_as(kind, own, f"node '{head.name}'", every=True), head.inputs)
+        raise DamagedError(f"node '{header.name}' has the unknown operation '{header.operation}'")
+    own = {key: value for key, value in entry.items() if key not in common}
+    return Node(header.name, read_as(kind, own, f"node '{header.name}'", every=True), header.inputs)
 
 
 def _stored_names(described: _Description, nodes: Sequence[Node]) -> dict[str, bool]:
