@@ -170,6 +170,7 @@ class Job:
     rule: str
     inputs: list[str]
     log: str | None
+    outputs: list[str]
 
 
 def jobs(text: str) -> list[Job]:
@@ -177,5 +178,6 @@ def jobs(text: str) -> list[Job]:
     found = []
     for rule, body in re.findall(r"^(?:localrule|rule|checkpoint) (\w+):\n((?:    .*\n)+)", text, re.MULTILINE):
         parts = dict(line.strip().split(": ", 1) for line in body.splitlines() if ": " in line)
-        found.append(Job(rule, parts.get("input", "").split(", "), parts.get("log")))
+        inputs, outputs = (parts.get(name, "").split(", ") for name in ("input", "output"))
+        found.append(Job(rule, inputs, parts.get("log"), outputs))
     return found

@@ -211,10 +211,9 @@ def test_every_other_program_is_there_and_knows_its_flags(text, tmp_path):
     assert words[0] == "python", f"{COMMANDS[text]}: nothing here runs {text}: add how, or the reason to NOT_HERE"
     if words[1] == "-m":
         # made of files in the project: run in a copy, where it finds nothing to change
-        before = {
-            name: (ROOT / name).read_bytes() for name in ("config/README.md", "docs/devices.md", "config/config.yaml")
-        }
-        for name in ("src", "config", "docs"):
+        made = ("config/README.md", "docs/devices.md", "docs/architecture.md", "config/config.yaml")
+        before = {name: (ROOT / name).read_bytes() for name in made}
+        for name in ("src", "config", "docs", "workflow"):
             shutil.copytree(ROOT / name, tmp_path / name)
         subprocess.run(
             [sys.executable, "-m", words[2]], cwd=tmp_path, env=environment() | {"PYTHONPATH": str(tmp_path / "src")},
