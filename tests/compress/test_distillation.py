@@ -21,7 +21,7 @@ def digits(tmp_path_factory):
 
 
 def distiller(section: dict):
-    from qatflow.compress.distillers.distiller import DISTILLERS
+    from qatflow.compress.strategies.distillers import DISTILLERS
     from qatflow.config.recipe.recipe import CompressConfig
 
     config = CompressConfig.model_validate({"distillers": {"d": section}, "compressor": {"epoch": 1}})
@@ -157,7 +157,7 @@ def test_the_end_is_exclusive_and_a_killed_run_goes_on_to_the_same_bytes(digits,
 
 
 def test_outputs_of_pictures_that_are_shown_unchanged_are_computed_once(digits, tmp_path, capsys, monkeypatch):
-    from qatflow.compress.distillers import teacher
+    from qatflow.compress.strategies import teacher
 
     kept = run(digits, tmp_path / "kept", end=2, augmentation="none")
     assert "computed once, since pictures are shown unchanged" in capsys.readouterr().out

@@ -303,7 +303,7 @@ def test_probabilities_are_in_float_on_the_device_whoever_quantises(form):
 
 @pytest.mark.tensorflow
 def test_soft_labels_are_refused_between_sigmoids():
-    from qatflow.compress.distillers.distiller import DISTILLERS
+    from qatflow.compress.strategies.distillers import DISTILLERS
     from qatflow.config.recipe.recipe import CompressConfig
 
     def distiller(section: dict):

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.base.errors import UserError
-from qatflow.compress.distillers.distiller import Distiller
-from qatflow.compress.distillers.teacher import Teacher
+from qatflow.compress.strategies.distillers import Distiller
+from qatflow.compress.strategies.teacher import Teacher
 from qatflow.config.recipe.distillation import DistillationStrategySection
 from qatflow.graph.graph import Graph
 from qatflow.pruning.candidates import candidates

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow.compress.distillers.distiller import DISTILLERS
 from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.compress.strategies.clustering import ClusteringStrategy
 from qatflow.compress.strategies.distillation import DistillationStrategy, check_thinner
+from qatflow.compress.strategies.distillers import DISTILLERS
 from qatflow.compress.strategies.prune import AutoPruneStrategy, SensitivePruneStrategy, UniformPruneStrategy
 from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
 from qatflow.compress.strategies.sparsity import SparsityStrategy

@@ -1,1 +1,0 @@
-"""Losses between a student and its teacher."""
