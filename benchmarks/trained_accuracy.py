@@ -14,8 +14,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from qatflow.pretrained.training_settings import float_training
-
 from accuracy_results import Result, append, read
 from accuracy_table import table
 from experiments import CONFIGURATIONS, Experiment, experiment, prepared
@@ -28,6 +26,7 @@ from qatflow.data.reader import tensors
 from qatflow.graph.store import load
 from qatflow.pretrained.prepare import WeightsSource, prepare
 from qatflow.tflite.run import Model
+from qatflow.training.from_config import float_training
 from qatflow.training.runtime import start
 from qatflow.training.settings import TrainingSettings
 from variants import FLOAT, VARIANTS, Case
