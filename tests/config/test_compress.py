@@ -302,3 +302,13 @@ def test_a_sensitivities_file_lies_in_the_experiment_s_folder_beside_the_others(
         assert told in line and "s.sensitivities_file" in line
     else:
         assert load(text)
+
+
+def test_a_recipe_that_no_job_s_command_would_take_is_refused(load, problems):
+    def skipping(layers: int) -> str:
+        names = ", ".join(f"layer_{number:05d}" for number in range(layers))
+        return PAGE.replace("        weight_bits: 8\n", f"        weight_bits: 8\n        skip_pattern: [{names}]\n")
+
+    assert len(load(skipping(6_000)).quantization.skip_pattern) == 6_000
+    (line,) = problems(skipping(8_000))
+    assert "characters long, and a job takes 100,000; give shorter lists" in line

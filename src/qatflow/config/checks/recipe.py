@@ -16,6 +16,7 @@ from qatflow.config.checks.sparsity import check_sparsity
 from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
+from qatflow.config.sections.options import as_json
 from qatflow.config.yaml.keys import Keys, dotted
 
 CHECKPOINTS = "checkpoints"
@@ -23,6 +24,8 @@ CHECKPOINTS = "checkpoints"
 LONGEST_NAME = 255  # bytes, in most file systems
 GRAPH = ("model", "weights")
 """The files in the folder of a model."""
+LONGEST_RECIPE = 100_000
+"""Characters of a recipe as JSON: the shell takes a command of 131,071, which has other options and paths too."""
 SAVE_PATHS = ("float_model_save_path", "int8_model_save_path", "mobile_model_save_path")
 
 
@@ -35,6 +38,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     """
     if config.version != 1:
         yield Problem((("version",),), f"must be 1.0, the only version of the grammar; got {config.version:g}")
+    yield from _length(config)
     yield from _init_model(config)
     yield from _names(config)
     yield from _order(config)
@@ -47,6 +51,13 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
         yield from _layers(name, strategy)
         yield from _exported(name, strategy)
     yield from check_folders(config, reserved)
+
+
+def _length(config: CompressConfig) -> Iterator[Problem]:
+    length = len(as_json(config))
+    if length > LONGEST_RECIPE:
+        message = f"with all its defaults this file is {length:,} characters long, and a job takes {LONGEST_RECIPE:,}"
+        yield Problem((("strategies",),), f"{message}; give shorter lists, such as fewer sensitivities")
 
 
 def trained_by(folder: str) -> str | None:
