@@ -39,55 +39,76 @@ NO_TARGET_YET = workflow.default_target is None
 report: "workflow/report/workflow.rst"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/experiments.smk"
-include: "workflow/rules/method.smk"
-include: "workflow/rules/strategies.smk"
-include: "workflow/rules/searches.smk"
-include: "workflow/rules/resources.smk"
-include: "workflow/rules/interrupt.smk"
+from qatflow.base.cli import print_anywhere
+from qatflow.base.places import from_here
+from qatflow.workflow import job_options
+from qatflow.workflow.exports import Exports
+from qatflow.workflow.plan import LIBRARY, files_of
+from qatflow.workflow.resources import JobResources
+from qatflow.workflow.searches import LATENCY_TABLE, Searches
+from qatflow.workflow.session import NAMED_RULES, Run, Session
+from qatflow.workflow.shipping import ACCURACY_PASSED, LATENCY_PASSED, PAGE, Shipping
+
+print_anywhere()
+session = Session.of(workflow, ROOT, config)
+plan = session.plan()
+session.limit_devices()
+shipping = Shipping(
+    plan,
+    method_file=lambda name: checkpoints.choose_method.get(experiment=name).output[0],
+    gate_file=lambda name: checkpoints.gate_accuracy.get(experiment=name).output[0],
+)
+searches = Searches(plan)
+exports = Exports(plan)
+needs = JobResources(plan)
+program = session.program
 
 
-configfile: str(READ_FIRST[-1])
+wildcard_constraints:
+    **plan.wildcard_constraints(),
+    round=r"[1-9]\d*",
+    candidate=r"[1-9]\d*",
+
+
+configfile: str(session.default_files[-1])
 
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrained.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/compress.smk"
-include: "workflow/rules/export.smk"
 include: "workflow/rules/optimize.smk"
-include: "workflow/rules/ptq.smk"
-include: "workflow/rules/ready.smk"
-include: "workflow/rules/demo.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/device.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/compare.smk"
 include: "workflow/rules/collect.smk"
-include: "workflow/rules/targets.smk"
 
 
 rule all:
     default_target: NO_TARGET_YET
     input:
         rules.report.input,
-        on_each_device(LATENCY_PASSED),
-        exported_files,
-        comparison,
+        plan.on_each_device(LATENCY_PASSED),
+        lambda wildcards: exports.of(shipping.trained()),
+        rules.compare_experiments.output if len(plan.experiments) > 1 else [],
     localrule: True
 
 
-check_targets()
+session.check_targets(plan.experiments)
+run = Run(
+    session,
+    plan,
+    own_names=lambda: {getattr(rules, name).rule.name: name for name in NAMED_RULES},
+)
 
 
 onstart:
-    begin(workflow.dag.needrun_jobs())
+    run.begin()
 
 
 onsuccess:
-    show_summaries(workflow.dag.jobs)
+    run.end()
 
 
-if IS_MODULE:
-    join_outer_workflow()
+if session.is_module:
+    run.join_outer_workflow()

@@ -1,16 +1,16 @@
-"""Training for int8. Its checkpoints are no outputs: a killed job goes on from them."""
+"""Training for int8, and the trained graph as float/, int8/ and mobile/."""
 
 
 rule train_int8:
     input:
         **program("compress"),
-        data=data_manifest,
-        model=pretrained_file("model"),
-        weights=pretrained_file("weights"),
-        teacher=teacher_files,
-        init_model=init_model_files,
-        search=best_found,
-        network=best_network,
+        data=plan.data_manifest,
+        model=plan.pretrained_file("model"),
+        weights=plan.pretrained_file("weights"),
+        teacher=plan.teacher_files,
+        init_model=plan.init_model_files,
+        search=searches.best,
+        network=searches.best_network,
     output:
         model="results/{experiment}/trained/model",
         weights="results/{experiment}/trained/weights",
@@ -26,27 +26,33 @@ rule train_int8:
         "../../envs/tensorflow.yaml"
     threads: 4
     resources:
-        **asks(int8_training),
-        gpu=gpus_of,
+        **needs.int8_training,
+        gpu=needs.gpus,
     params:
         recipe=lambda wildcards: job_options.trained_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).shaping,
         # a function of the input is no reason to run again: where and what is exported is none
         rest=lambda wildcards, input: job_options.trained_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).rest,
-        compress=lambda wildcards: job_options.training(of(wildcards)),
+        compress=lambda wildcards: job_options.training(plan.config_of(wildcards)),
         # nor is how the state is kept, or another machine
-        state=lambda wildcards, input: job_options.training_state(of(wildcards)),
-        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
-        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
+        state=lambda wildcards, input: job_options.training_state(
+            plan.config_of(wildcards)
+        ),
+        hardware=lambda wildcards, input: job_options.hardware(
+            plan.config_of(wildcards)
+        ),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            plan.config_of(wildcards)
+        ),
         pretrained=subpath(input.model, parent=True),
         teacher=lambda wildcards, input: (
             f"--teacher {Path(input.teacher[0]).parent}" if input.teacher else ""
         ),
-        search=flag_where("search", of="search"),
-        seed=lambda wildcards: of(wildcards).seed,
+        search=job_options.where_input("search", of="search"),
+        seed=lambda wildcards: plan.config_of(wildcards).seed,
         experiment=subpath(output.model, ancestor=2),
         folder=subpath(output.model, parent=True),
     shell:
@@ -55,3 +61,38 @@ rule train_int8:
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
         " --recipe {params.rest:q} {params.recipe:q} --compress {params.compress:q} {params.state:q}"
         " --model {params.keep_in_float:q} --hardware {params.hardware:q} --output {params.folder} > {log} 2>&1"
+
+
+for NUMBER, (EXPORTED, NAMES) in enumerate(exports.rules(), 1):
+
+    rule:
+        name:
+            "export_models" if NUMBER == 1 else f"export_models_{NUMBER}"
+        input:
+            **program("export"),
+            model="results/{experiment}/trained/model",
+            weights="results/{experiment}/trained/weights",
+        output:
+            EXPORTED,
+        log:
+            "logs/export_models/{experiment}.log",
+        wildcard_constraints:
+            experiment="|".join(NAMES),
+        localrule: True
+        conda:
+            "../../envs/light.yaml"
+        resources:
+            **needs.light,
+        params:
+            trained=subpath(input.model, parent=True),
+            recipe=lambda wildcards: job_options.exported_recipe(
+                plan.recipe_of(wildcards)
+            ).shaping,
+            # a function of the input is no reason to run again
+            rest=lambda wildcards, input: job_options.exported_recipe(
+                plan.recipe_of(wildcards)
+            ).rest,
+            experiment=subpath(input.model, ancestor=2),
+        shell:
+            "python {input.script:q} --trained {params.trained} --experiment {params.experiment}"
+            " --recipe {params.rest:q} {params.recipe:q} > {log} 2>&1"

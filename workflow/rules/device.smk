@@ -1,23 +1,69 @@
-"""The models on the device. Local: a phone hangs on this machine, not on a cluster's."""
+"""The C++ demo, and the models on the device. Local: a phone hangs on this machine, not on a cluster's."""
+
+
+rule fetch_runtime:
+    input:
+        **program("fetch_runtime"),
+        requirements=str(from_here(ROOT / "requirements.lock")),
+    output:
+        library="resources/litert/{machine}/libLiteRt.so",
+        about="resources/litert/{machine}/libLiteRt.json",
+    log:
+        "logs/fetch_runtime/{machine}.log",
+    wildcard_constraints:
+        machine="aarch64|x86_64",
+    retries: 2
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    shell:
+        "python {input.script:q} --requirements {input.requirements:q} --machine {wildcards.machine}"
+        " --output {output.library} > {log} 2>&1"
+
+
+rule build_mobile_light:
+    input:
+        unpack(plan.demo_runtime),
+        **program("build_demo"),
+        sources=session.demo_sources(),
+    output:
+        program=f"{LIBRARY}/demo/cxx/mobile_light/mobilenetv1_light_api",
+        manifest=f"{LIBRARY}/manifest.json",
+    log:
+        "logs/build_mobile_light/{target}.{toolchain}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    params:
+        folder=subpath(output.manifest, parent=True),
+    shell:
+        "python {input.script:q} --target {wildcards.target} --toolchain {wildcards.toolchain}"
+        " --runtime {input.runtime:q} --output {params.folder} > {log} 2>&1"
 
 
 rule run_on_device:
     input:
         **program("run_demo"),
-        model=shipped_file("model.tflite"),
-        labels=shipped_file("labels.txt"),
-        preprocessing=shipped_file("preprocessing.json"),
-        float_model=made_here(
+        model=shipping.file("model.tflite"),
+        labels=shipping.file("labels.txt"),
+        preprocessing=shipping.file("preprocessing.json"),
+        float_model=shipping.where_float(
             "results/{experiment}/{experiment}_float_opt/model.tflite"
         ),
-        float_labels=made_here("results/{experiment}/{experiment}_float_opt/labels.txt"),
-        float_preprocessing=made_here(
+        float_labels=shipping.where_float(
+            "results/{experiment}/{experiment}_float_opt/labels.txt"
+        ),
+        float_preprocessing=shipping.where_float(
             "results/{experiment}/{experiment}_float_opt/preprocessing.json"
         ),
-        passed=accuracy_passed,
-        program=demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
-        library=demo_file("manifest.json"),
-        data=data_manifest,
+        passed=shipping.accuracy_passed,
+        program=plan.demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
+        library=plan.demo_file("manifest.json"),
+        data=plan.data_manifest,
     output:
         text="results/{experiment}/device/{device}/output.txt",
         report="results/{experiment}/device/{device}/report.json",
@@ -29,10 +75,10 @@ rule run_on_device:
     # none is kept from a training: a phone computes by itself, and times in the emulator mean nothing. One at a time: adb
     threads: 0
     resources:
-        **asks(LIGHT),
+        **needs.light,
         adb=1,
     params:
-        device=lambda wildcards: job_options.device(device_of(wildcards)),
+        device=lambda wildcards: job_options.device(plan.device_of(wildcards)),
         model=subpath(input.model, parent=True),
         float_model=lambda wildcards, input: (
             f"--float-dir {Path(str(input.float_model)).parent}"
@@ -59,9 +105,9 @@ rule gate_latency:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
-        device=lambda wildcards: job_options.latency_limit(device_of(wildcards)),
+        device=lambda wildcards: job_options.latency_limit(plan.device_of(wildcards)),
     shell:
         "python {input.script:q} --report {input.device} --device {params.device:q}"
         " --output {output} > {log} 2>&1"

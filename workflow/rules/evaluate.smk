@@ -6,12 +6,12 @@
 checkpoint gate_accuracy:
     input:
         **program("gate"),
-        float_model=made_here(
+        float_model=shipping.where_float(
             "results/{experiment}/{experiment}_float_opt/model.tflite"
         ),
-        int8=shipped_file("model.tflite"),
-        ptq=rival,
-        data=data_manifest,
+        int8=shipping.file("model.tflite"),
+        ptq=shipping.rival,
+        data=plan.data_manifest,
     output:
         "results/{experiment}/gate.json",
     log:
@@ -19,12 +19,12 @@ checkpoint gate_accuracy:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(validation_by_litert),
+        **needs.validation_by_litert,
     params:
-        accuracy=lambda wildcards: job_options.accuracy(of(wildcards)),
-        ptq=flag_where("ptq", of="ptq"),
-        float_model=flag_where("float", of="float_model"),
-        published=lambda wildcards: job_options.published(of(wildcards)),
+        accuracy=lambda wildcards: job_options.accuracy(plan.config_of(wildcards)),
+        ptq=job_options.where_input("ptq", of="ptq"),
+        float_model=job_options.where_input("float", of="float_model"),
+        published=lambda wildcards: job_options.published(plan.config_of(wildcards)),
     shell:
         "python {input.script:q} {params.float_model} --int8 {input.int8} {params.ptq}"
         " --quantized-model {params.published:q} --data {input.data} --accuracy {params.accuracy:q}"
@@ -36,7 +36,7 @@ rule require_accuracy:
     input:
         **program("require_gate"),
         gate="results/{experiment}/gate.json",
-        after=report_where_closed,
+        after=shipping.report_where_closed,
     output:
         touch(ACCURACY_PASSED),
     log:
@@ -46,7 +46,7 @@ rule require_accuracy:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
         page=PAGE,
     shell:
@@ -56,9 +56,9 @@ rule require_accuracy:
 rule evaluate_fake_quant:
     input:
         **program("evaluate_fake_quant"),
-        model=exported_for_device("model"),
-        weights=exported_for_device("weights"),
-        data=data_manifest,
+        model=exports.for_device("model"),
+        weights=exports.for_device("weights"),
+        data=plan.data_manifest,
     output:
         "results/{experiment}/fake_quant.json",
     log:
@@ -67,12 +67,14 @@ rule evaluate_fake_quant:
         "../../envs/tensorflow.yaml"
     threads: 4
     resources:
-        **asks(fake_quant_evaluation),
-        gpu=gpus_of,
+        **needs.fake_quant_evaluation,
+        gpu=needs.gpus,
     params:
         model=subpath(input.model, parent=True),
         # a function of the input: another machine is no reason to run again
-        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
+        hardware=lambda wildcards, input: job_options.hardware(
+            plan.config_of(wildcards)
+        ),
     shell:
         "python {input.script:q} --model {params.model} --data {input.data} --threads {threads}"
         " --hardware {params.hardware:q} --output {output} > {log} 2>&1"
@@ -81,14 +83,16 @@ rule evaluate_fake_quant:
 rule evaluate_tflite:
     input:
         **program("evaluate"),
-        float_model=made_here(
+        float_model=shipping.where_float(
             "results/{experiment}/{experiment}_float_opt/model.tflite"
         ),
-        ptq=made_here("results/{experiment}/{experiment}_ptq/model.tflite"),
-        ready=ready_model("results/{experiment}/{experiment}_ready/model.tflite"),
-        qat=where_trained("results/{experiment}/{experiment}_opt/model.tflite"),
-        fake_quant=where_trained("results/{experiment}/fake_quant.json"),
-        data=data_manifest,
+        ptq=shipping.where_float("results/{experiment}/{experiment}_ptq/model.tflite"),
+        ready=shipping.where_quantized(
+            "results/{experiment}/{experiment}_ready/model.tflite"
+        ),
+        qat=shipping.where_trained("results/{experiment}/{experiment}_opt/model.tflite"),
+        fake_quant=shipping.where_trained("results/{experiment}/fake_quant.json"),
+        data=plan.data_manifest,
     output:
         "results/{experiment}/evaluation.json",
     log:
@@ -96,17 +100,17 @@ rule evaluate_tflite:
     conda:
         "../../envs/light.yaml"
     # latency is measured here: nothing else may run beside it, and no device run, which takes no cores
-    threads: all_cores()
+    threads: session.cores
     resources:
-        **asks(test_by_litert),
-        adb=int(RUNS_HERE),
+        **needs.test_by_litert,
+        adb=int(session.runs_here),
     params:
-        evaluation=lambda wildcards: job_options.evaluation(of(wildcards)),
-        float_model=flag_where("float", of="float_model"),
-        ptq=flag_where("ptq", of="ptq"),
-        ready=flag_where("ready", of="ready"),
-        qat=flag_where("qat", of="qat"),
-        fake_quant=flag_where("fake-quant", of="fake_quant"),
+        evaluation=lambda wildcards: job_options.evaluation(plan.config_of(wildcards)),
+        float_model=job_options.where_input("float", of="float_model"),
+        ptq=job_options.where_input("ptq", of="ptq"),
+        ready=job_options.where_input("ready", of="ready"),
+        qat=job_options.where_input("qat", of="qat"),
+        fake_quant=job_options.where_input("fake-quant", of="fake_quant"),
     shell:
         "python {input.script:q} {params.float_model} {params.ptq} {params.ready} {params.qat}"
         " {params.fake_quant} --data {input.data} --evaluate {params.evaluation:q} --output {output} > {log} 2>&1"
@@ -115,9 +119,9 @@ rule evaluate_tflite:
 rule inspect_layers:
     input:
         **program("inspect_layers"),
-        float_model=float_of_its_shape,
-        int8=shipped_file("model.tflite"),
-        data=data_manifest,
+        float_model=shipping.float_of_its_shape,
+        int8=shipping.file("model.tflite"),
+        data=plan.data_manifest,
     output:
         "results/{experiment}/layers.json",
     log:
@@ -125,7 +129,7 @@ rule inspect_layers:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(calibration_by_litert),
+        **needs.calibration_by_litert,
     shell:
         "python {input.script:q} --float {input.float_model} --int8 {input.int8}"
         " --data {input.data} --output {output} > {log} 2>&1"

@@ -1,12 +1,12 @@
-"""From an exported graph to the folder that goes to the device, and the float baseline by the same tool."""
+"""The .tflite models: from the trained graph, the float baseline, quantised after training, and those that came quantised."""
 
 
 rule optimize_int8:
     input:
         **program("model_optimize_tool"),
-        model=exported_for_device("model"),
-        weights=exported_for_device("weights"),
-        data=data_manifest,
+        model=exports.for_device("model"),
+        weights=exports.for_device("weights"),
+        data=plan.data_manifest,
     output:
         multiext(
             "results/{experiment}/{experiment}_opt/",
@@ -21,7 +21,7 @@ rule optimize_int8:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
         folder=subpath(output[0], parent=True),
     shell:
@@ -34,9 +34,9 @@ rule optimize_int8:
 use rule optimize_int8 as optimize_float with:
     input:
         **program("model_optimize_tool"),
-        model=pretrained_file("model"),
-        weights=pretrained_file("weights"),
-        data=data_manifest,
+        model=plan.pretrained_file("model"),
+        weights=plan.pretrained_file("weights"),
+        data=plan.data_manifest,
     output:
         multiext(
             "pretrain/{pretrained}_float_opt/",
@@ -53,7 +53,7 @@ use rule optimize_int8 as optimize_float with:
 rule take_float_model:
     input:
         **program("take_model"),
-        model=shared_float_model,
+        model=plan.shared_float_model,
     output:
         multiext(
             "results/{experiment}/{experiment}_float_opt/",
@@ -68,10 +68,113 @@ rule take_float_model:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
         model=lambda wildcards, input: os.path.dirname(input.model[0]),
         folder=subpath(output[0], parent=True),
     shell:
         # a copy: Snakemake changes the times of outputs, and with a link those of the shared files
         "python {input.script:q} --model {params.model} --output {params.folder} > {log} 2>&1"
+
+
+# Once for all experiments with these weights and layers in float.
+rule quantise_after_training:
+    input:
+        **program("ptq"),
+        model="pretrain/{pretrained}_float_opt/model.tflite",
+        data=plan.data_manifest,
+    output:
+        multiext(
+            "pretrain/{pretrained}_ptq{kept}/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/quantise_after_training/{pretrained}{kept}.log",
+    wildcard_constraints:
+        kept="(_float_[0-9a-f]+)?",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.calibration_by_litert,
+    params:
+        folder=subpath(output[0], parent=True),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            plan.kept_in_float[wildcards.kept]
+        ),
+    shell:
+        "python {input.script:q} --float {input.model} --data {input.data}"
+        " --output {params.folder} --model {params.keep_in_float:q} > {log} 2>&1"
+
+
+use rule take_float_model as take_ptq_model with:
+    input:
+        **program("take_model"),
+        model=plan.shared_ptq_model,
+    output:
+        multiext(
+            "results/{experiment}/{experiment}_ptq/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/take_ptq_model/{experiment}.log",
+    localrule: True  # is not taken over
+
+
+# With method auto, which jobs follow depends on what this one finds.
+checkpoint choose_method:
+    input:
+        **program("choose_method"),
+        model="results/{experiment}/{experiment}_float_opt/model.tflite",
+        ptq="results/{experiment}/{experiment}_ptq/model.tflite",
+        data=plan.data_manifest,
+    output:
+        "results/{experiment}/method.json",
+    log:
+        "logs/choose_method/{experiment}.log",
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.validation_by_litert,
+    params:
+        accuracy=lambda wildcards: job_options.choice_of_method(
+            plan.config_of(wildcards)
+        ),
+    shell:
+        "python {input.script:q} --float {input.model} --ptq {input.ptq} --data {input.data}"
+        " --accuracy {params.accuracy:q} --output {output} > {log} 2>&1"
+
+
+rule adopt_ready_model:
+    input:
+        **program("adopt_ready_model"),
+        model=plan.quantized_model_files,
+        data=plan.data_manifest,
+    output:
+        multiext(
+            "results/{experiment}/{experiment}_ready/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/adopt_ready_model/{experiment}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    params:
+        # a function of the input is no reason to run again: nor is where the model lies
+        model=lambda wildcards, input: plan.quantized[wildcards.experiment].path,
+        background=lambda wildcards: job_options.background(plan.config_of(wildcards)),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python {input.script:q} --model {params.model:q} --data {input.data}"
+        " --quantized-model {params.background:q} --output {params.folder} > {log} 2>&1"

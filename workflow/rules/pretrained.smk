@@ -12,16 +12,16 @@ rule fetch_model:
     log:
         "logs/fetch_model/{file}.log",
     wildcard_constraints:
-        file="|".join(map(re.escape, DOWNLOADED)),
+        file="|".join(map(re.escape, plan.downloads)),
     retries: 3
     localrule: True
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
-        url=lambda wildcards: DOWNLOADED[wildcards.file].url,
-        checksum=lambda wildcards: job_options.checksum(DOWNLOADED[wildcards.file]),
+        url=lambda wildcards: plan.downloads[wildcards.file].url,
+        checksum=lambda wildcards: job_options.checksum(plan.downloads[wildcards.file]),
         instead="get a copy of it and set pretrained.source to 'file' and pretrained.path, or quantized_model.file, to that",
     shell:
         "python {input.script:q} --url {params.url:q} {params.checksum}"
@@ -31,9 +31,9 @@ rule fetch_model:
 rule make_pretrained:
     input:
         **program("pretrained"),
-        data=data_manifest,
-        weights=weights_of,
-        own=own_model_of,
+        data=plan.data_manifest,
+        weights=plan.weights_files,
+        own=plan.own_model_files,
     output:
         model="pretrain/{pretrained}_pretrained/model",
         weights="pretrain/{pretrained}_pretrained/weights",
@@ -49,23 +49,31 @@ rule make_pretrained:
         "../../envs/tensorflow.yaml"
     threads: 4
     resources:
-        **asks(float_training),
-        gpu=gpus_of,
+        **needs.float_training,
+        gpu=needs.gpus,
     params:
-        model=lambda wildcards: job_options.float_model(of(wildcards)),
-        pretrained=lambda wildcards: job_options.float_weights(of(wildcards)),
+        model=lambda wildcards: job_options.float_model(plan.config_of(wildcards)),
+        pretrained=lambda wildcards: job_options.float_weights(
+            plan.config_of(wildcards)
+        ),
         # a function of the input is no reason to run again: here these layers are only looked for
-        keep_in_float=lambda wildcards, input: job_options.kept_in_float(of(wildcards)),
+        keep_in_float=lambda wildcards, input: job_options.kept_in_float(
+            plan.config_of(wildcards)
+        ),
         # nor is another machine, or how the state is kept
-        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
-        state=lambda wildcards, input: job_options.float_state(of(wildcards)),
+        hardware=lambda wildcards, input: job_options.hardware(
+            plan.config_of(wildcards)
+        ),
+        state=lambda wildcards, input: job_options.float_state(
+            plan.config_of(wildcards)
+        ),
         # nor is where the weights lie
         weights=lambda wildcards, input: (
-            f"--weights {shlex.quote(str(WEIGHTS[wildcards.pretrained].path))}"
+            f"--weights {shlex.quote(str(plan.weights[wildcards.pretrained].path))}"
             if input.weights
             else ""
         ),
-        seed=lambda wildcards: of(wildcards).seed_of("pretrained"),
+        seed=lambda wildcards: plan.config_of(wildcards).seed_of("pretrained"),
         folder=subpath(output.model, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state

@@ -1,4 +1,4 @@
-"""What the run comes to: summary.json, a table, pictures, one page; and the configuration that it had."""
+"""What a run comes to: its configuration, tables, pictures and pages; of several experiments, side by side."""
 
 
 rule write_config:
@@ -15,12 +15,10 @@ rule write_config:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
-        config=lambda wildcards: job_options.configuration(of(wildcards)),
-        recipe=lambda wildcards: job_options.whole_recipe(
-            COMPRESS[wildcards.experiment]
-        ),
+        config=lambda wildcards: job_options.configuration(plan.config_of(wildcards)),
+        recipe=lambda wildcards: job_options.whole_recipe(plan.recipe_of(wildcards)),
     shell:
         "python {input.script:q} --config {params.config:q} --recipe {params.recipe:q}"
         " --config-yaml {output.config} --compress-yaml {output.compress} > {log} 2>&1"
@@ -31,14 +29,14 @@ rule make_report:
         **program("report"),
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
-        layers=made_here("results/{experiment}/layers.json"),
-        float_history=made_here(pretrained_file("history.csv")),
-        pretrained=made_here(pretrained_file("manifest.json")),
-        history=where_trained("results/{experiment}/trained/history.csv"),
-        trained=where_trained("results/{experiment}/trained/manifest.json"),
-        search=lambda wildcards: where_trained(*best_found(wildcards))(wildcards),
-        demos=on_its_devices_where_open(rules.run_on_device.output.text),
-        devices=on_its_devices_where_open(rules.run_on_device.output.report),
+        layers=shipping.where_float("results/{experiment}/layers.json"),
+        float_history=shipping.where_float(plan.pretrained_file("history.csv")),
+        pretrained=shipping.where_float(plan.pretrained_file("manifest.json")),
+        history=shipping.where_trained("results/{experiment}/trained/history.csv"),
+        trained=shipping.where_trained("results/{experiment}/trained/manifest.json"),
+        search=shipping.best_where_trained(searches.best),
+        demos=shipping.on_devices_where_open(rules.run_on_device.output.text),
+        devices=shipping.on_devices_where_open(rules.run_on_device.output.report),
     output:
         summary="results/{experiment}/summary.json",
         text="results/{experiment}/report/summary.txt",
@@ -68,21 +66,59 @@ rule make_report:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
         folder=subpath(output.text, parent=True),
-        shipped=lambda wildcards: shipped(wildcards.experiment),
-        layers=flag_where("layers", of="layers"),
-        devices=flag_where("devices", of="devices"),
-        demos=flag_where("demos", of="demos"),
-        float_history=flag_where("float-history", of="float_history"),
-        pretrained=flag_where("pretrained", of="pretrained"),
-        history=flag_where("history", of="history"),
-        trained=flag_where("trained", of="trained"),
-        search=flag_where("search", of="search"),
+        shipped=lambda wildcards: shipping.shipped(wildcards.experiment),
+        layers=job_options.where_input("layers", of="layers"),
+        devices=job_options.where_input("devices", of="devices"),
+        demos=job_options.where_input("demos", of="demos"),
+        float_history=job_options.where_input("float-history", of="float_history"),
+        pretrained=job_options.where_input("pretrained", of="pretrained"),
+        history=job_options.where_input("history", of="history"),
+        trained=job_options.where_input("trained", of="trained"),
+        search=job_options.where_input("search", of="search"),
     shell:
         "python {input.script:q} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
         " {params.devices} {params.demos} {params.float_history}"
         " {params.pretrained} {params.history} {params.trained} {params.search}"
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"
+
+
+rule compare_experiments:
+    input:
+        **program("compare"),
+        evaluations=plan.of_each("results/{experiment}/evaluation.json"),
+        gates=plan.of_each(*rules.gate_accuracy.output),
+        devices=shipping.on_each_device_where_open(
+            rules.run_on_device.output.report, *rules.gate_latency.output
+        ),
+        # the page leads to them
+        reports=shipping.all_reports,
+        training=shipping.training_times,
+    output:
+        text="results/comparison/comparison.txt",
+        csv="results/comparison/comparison.csv",
+        picture=report(
+            "results/comparison/pareto.svg",
+            caption="../report/comparison.rst",
+            category="comparison",
+        ),
+        page=report(
+            "results/comparison/comparison.html",
+            caption="../report/comparison.rst",
+            category="comparison",
+        ),
+    log:
+        "logs/compare_experiments.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    params:
+        flags=lambda wildcards: job_options.compared(shipping.compared()),
+        folder=subpath(output.text, parent=True),
+    shell:
+        "python {input.script:q} {params.flags} --output {params.folder} > {log} 2>&1"

@@ -4,10 +4,10 @@
 rule measure_latency:
     input:
         **program("measure_latency"),
-        model=pretrained_file("model"),
-        weights=pretrained_file("weights"),
-        program=first_demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
-        library=first_demo_file("manifest.json"),
+        model=plan.pretrained_file("model"),
+        weights=plan.pretrained_file("weights"),
+        program=plan.first_demo_file("demo/cxx/mobile_light/mobilenetv1_light_api"),
+        library=plan.first_demo_file("manifest.json"),
     output:
         LATENCY_TABLE,
     log:
@@ -17,18 +17,22 @@ rule measure_latency:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
         adb=1,
     params:
         recipe=lambda wildcards: job_options.measured_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).shaping,
         # a function of the input is no reason to run again
         rest=lambda wildcards, input: job_options.measured_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).rest,
-        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
-        device=lambda wildcards: job_options.measured_device(first_device(wildcards)),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            plan.config_of(wildcards)
+        ),
+        device=lambda wildcards: job_options.measured_device(
+            plan.first_device(wildcards)
+        ),
         pretrained=subpath(input.model, parent=True),
         library=subpath(input.library, parent=True),
     shell:
@@ -39,12 +43,12 @@ rule measure_latency:
 
 rule propose_candidates:
     input:
-        unpack(round_before),
+        unpack(searches.round_before),
         **program("propose_candidates"),
-        model=pretrained_file("model"),
-        weights=pretrained_file("weights"),
-        init_model=init_model_files,
-        latency=latency_table,
+        model=plan.pretrained_file("model"),
+        weights=plan.pretrained_file("weights"),
+        init_model=plan.init_model_files,
+        latency=searches.latency_table,
     output:
         "results/{experiment}/search/round_{round}/candidates.json",
     log:
@@ -53,20 +57,22 @@ rule propose_candidates:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
         recipe=lambda wildcards: job_options.proposed_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).shaping,
         # a function of the input is no reason to run again
         rest=lambda wildcards, input: job_options.proposed_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).rest,
-        number=lambda wildcards: len(candidates_of(wildcards)),
-        seed=lambda wildcards: of(wildcards).seed,
+        number=lambda wildcards: len(searches.candidates_of(wildcards)),
+        seed=lambda wildcards: plan.config_of(wildcards).seed,
         pretrained=subpath(input.model, parent=True),
-        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
-        latency=flag_where("latency", of="latency"),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            plan.config_of(wildcards)
+        ),
+        latency=job_options.where_input("latency", of="latency"),
         before=lambda wildcards, input: (
             f"--before {input.before} --outcomes {' '.join(input.outcomes)}"
             if "before" in input.keys()
@@ -82,11 +88,11 @@ rule evaluate_candidate:
     input:
         **program("evaluate_candidate"),
         candidates="results/{experiment}/search/round_{round}/candidates.json",
-        data=data_manifest,
-        model=pretrained_file("model"),
-        weights=pretrained_file("weights"),
-        init_model=init_model_files,
-        latency=latency_table,
+        data=plan.data_manifest,
+        model=plan.pretrained_file("model"),
+        weights=plan.pretrained_file("weights"),
+        init_model=plan.init_model_files,
+        latency=searches.latency_table,
     output:
         outcome="results/{experiment}/search/round_{round}/candidate_{candidate}/outcome.json",
         model="results/{experiment}/search/round_{round}/candidate_{candidate}/model",
@@ -101,24 +107,32 @@ rule evaluate_candidate:
         "../../envs/tensorflow.yaml"
     threads: 4
     resources:
-        **asks(candidate_evaluation),
-        gpu=gpus_of,
+        **needs.candidate_evaluation,
+        gpu=needs.gpus,
     params:
         recipe=lambda wildcards: job_options.evaluated_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).shaping,
         # a function of the input is no reason to run again
         rest=lambda wildcards, input: job_options.evaluated_recipe(
-            COMPRESS[wildcards.experiment]
+            plan.recipe_of(wildcards)
         ).rest,
-        compress=lambda wildcards: job_options.candidate_training(of(wildcards)),
+        compress=lambda wildcards: job_options.candidate_training(
+            plan.config_of(wildcards)
+        ),
         # nor is how the state is kept, or another machine
-        state=lambda wildcards, input: job_options.training_state(of(wildcards)),
-        hardware=lambda wildcards, input: job_options.hardware(of(wildcards)),
-        seed=lambda wildcards: of(wildcards).seed,
+        state=lambda wildcards, input: job_options.training_state(
+            plan.config_of(wildcards)
+        ),
+        hardware=lambda wildcards, input: job_options.hardware(
+            plan.config_of(wildcards)
+        ),
+        seed=lambda wildcards: plan.config_of(wildcards).seed,
         pretrained=subpath(input.model, parent=True),
-        keep_in_float=lambda wildcards: job_options.kept_in_float(of(wildcards)),
-        latency=flag_where("latency", of="latency"),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            plan.config_of(wildcards)
+        ),
+        latency=job_options.where_input("latency", of="latency"),
         folder=subpath(output.outcome, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
@@ -133,8 +147,8 @@ rule evaluate_candidate:
 rule conclude_search:
     input:
         **program("conclude_search"),
-        rounds=all_rounds,
-        candidates=all_candidates,
+        rounds=searches.all_rounds,
+        candidates=searches.all_candidates,
     output:
         multiext(
             "results/{experiment}/search/best/",
@@ -149,10 +163,10 @@ rule conclude_search:
     conda:
         "../../envs/light.yaml"
     resources:
-        **asks(LIGHT),
+        **needs.light,
     params:
-        strategy=lambda wildcards: SEARCHES[wildcards.experiment].class_,
-        metric=lambda wildcards: SEARCHES[wildcards.experiment].metric_name,
+        strategy=lambda wildcards: searches.strategy_of(wildcards).class_,
+        metric=lambda wildcards: searches.strategy_of(wildcards).metric_name,
         folders=lambda wildcards, input: list(
             dict.fromkeys(os.path.dirname(path) for path in input.candidates)
         ),

@@ -276,6 +276,15 @@ def compared(experiments: Iterable[Compared]) -> str:
     )
 
 
+def where_input(option: str, of: str) -> Callable[[object, Any], str]:
+    """Return a params function for an option with the files of the input `of`, given only where that is there."""
+
+    def value(wildcards: object, input: Any) -> str:
+        return f"--{option} {input[of]}" if input[of] else ""
+
+    return value
+
+
 def checksum(file: NamedFile) -> str:
     """Return the option for the checksum that a downloaded file must have: an MD5 where nothing better is published."""
     return f"--md5 {file.md5}" if file.md5 else f"--sha256 {file.sha256}"

@@ -1,0 +1,109 @@
+"""What a job asks a cluster for: its expected cost with a margin, and twice as much at each further attempt."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qatflow.workflow import cost
+from qatflow.workflow.cost import LIGHT, Cost
+from qatflow.workflow.plan import Plan, Wildcards
+
+Asked = Mapping[str, Callable[..., int]]
+"""Memory (`mem_mb`) and time (`runtime`, in minutes), as functions that Snakemake calls for a job."""
+_Expected = Callable[[Wildcards, dict[str, int]], Cost]
+"""What a job is expected to take, from its wildcards and the pictures of each split."""
+
+
+@dataclass(frozen=True)
+class JobResources:
+    """What the jobs of each kind ask for: the mappings are the `resources` of their rules.
+
+    Where the cost depends on the pictures, the rule's input `data` is their manifest. Until they are prepared a dry run
+    says <TBD>; Snakemake asks again before it starts the job.
+
+    Attributes:
+        plan: the run's.
+    """
+
+    plan: Plan
+
+    @property
+    def light(self) -> Asked:
+        """What programs ask for that look at few pictures or none."""
+        return {
+            "mem_mb": lambda wildcards, attempt: LIGHT.memory_mb(attempt),
+            "runtime": lambda wildcards, attempt: LIGHT.runtime_minutes(attempt),
+        }
+
+    @property
+    def float_training(self) -> Asked:
+        """What the training of a float model asks for."""
+        return _by_pictures(lambda wildcards, counts: cost.float_training(self.plan.config_of(wildcards), counts))
+
+    @property
+    def int8_training(self) -> Asked:
+        """What training for int8 asks for."""
+
+        def expected(wildcards: Wildcards, counts: dict[str, int]) -> Cost:
+            epochs = self.plan.recipe_of(wildcards).compressor.epoch
+            return cost.int8_training(self.plan.config_of(wildcards), counts, epochs)
+
+        return _by_pictures(expected)
+
+    @property
+    def candidate_evaluation(self) -> Asked:
+        """What the evaluation of a search's candidate asks for."""
+
+        def expected(wildcards: Wildcards, counts: dict[str, int]) -> Cost:
+            search = self.plan.recipe_of(wildcards).search
+            assert search is not None
+            return cost.candidate_evaluation(self.plan.config_of(wildcards), counts, search.retrain_epoch)
+
+        return _by_pictures(expected)
+
+    @property
+    def fake_quant_evaluation(self) -> Asked:
+        """What the evaluation of the fake-quantised graph asks for."""
+        return _by_pictures(
+            lambda wildcards, counts: cost.fake_quant_evaluation(self.plan.config_of(wildcards), counts)
+        )
+
+    @property
+    def validation_by_litert(self) -> Asked:
+        """What LiteRT asks for on the validation pictures, with three models at most."""
+        return self._by_litert("validation")
+
+    @property
+    def test_by_litert(self) -> Asked:
+        """What LiteRT asks for on the test pictures, with three models at most."""
+        return self._by_litert("test")
+
+    @property
+    def calibration_by_litert(self) -> Asked:
+        """What LiteRT asks for on the calibration pictures: float and int8, and every tensor of both is looked at."""
+
+        def expected(wildcards: Wildcards, counts: dict[str, int]) -> Cost:
+            config = self.plan.config_of(wildcards)
+            return cost.inference(config, config.data.calibration, models=5)
+
+        return _by_pictures(expected)
+
+    def gpus(self, wildcards: Wildcards) -> int:
+        """Return how many GPUs a training asks for: none where it takes what is there."""
+        return self.plan.config_of(wildcards).hardware.gpus or 0
+
+    def _by_litert(self, split: str) -> Asked:
+        return _by_pictures(
+            lambda wildcards, counts: cost.inference(self.plan.config_of(wildcards), counts[split], models=3)
+        )
+
+
+def _by_pictures(expected: _Expected) -> Asked:
+    def job_cost(wildcards: Wildcards, input: Any) -> Cost:
+        return expected(wildcards, cost.pictures(Path(input.data)))
+
+    return {
+        "mem_mb": lambda wildcards, input, attempt: job_cost(wildcards, input).memory_mb(attempt),
+        "runtime": lambda wildcards, input, attempt: job_cost(wildcards, input).runtime_minutes(attempt),
+    }
