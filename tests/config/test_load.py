@@ -538,7 +538,8 @@ def test_a_message_is_one_line_whatever_characters_a_value_has(problems):
 
 
 def test_all_names_that_rules_write_in_the_experiment_s_folder_are_known():
-    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    files = [*(ROOT / "workflow/rules").glob("*.smk"), *(ROOT / "src/qatflow/workflow").glob("*.py")]
+    rules = "".join(path.read_text(encoding="utf-8") for path in files)
     written = {name.format(experiment="x") for name in re.findall(r'results/\{experiment\}/([^/"]+)', rules)}
     assert "x_opt" in written
     assert written <= set(written_by_workflow("x"))

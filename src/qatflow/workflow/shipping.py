@@ -58,7 +58,7 @@ class Shipping:
 
         def path(wildcards: Wildcards) -> str:
             experiment = wildcards["experiment"]
-            return f"results/{experiment}/{experiment}_{_FOLDER_END[self.shipped(experiment)]}/{name}"
+            return str(Path("results", experiment, f"{experiment}_{_FOLDER_END[self.shipped(experiment)]}", name))
 
         return path
 
