@@ -155,14 +155,14 @@ class Compressor:
         )
         prepared = None if first else self._prepared
         setup = StrategySetup(
-            self.config,
-            graph,
-            self.teacher or graph,
-            quantisers,
-            self.section.export,
-            prepared,
-            experiment,
-            self.searched,
+            config=self.config,
+            graph=graph,
+            teacher=self.teacher or graph,
+            quantisers=quantisers,
+            export=self.section.export,
+            prepared=prepared,
+            experiment=experiment,
+            searched=self.searched,
         )
         strategies = [setup.strategy(name) for name in self._order]
         history = Trainer(graph, self.data, training.settings, folder, strategies, hooks=quantisers).run()
