@@ -231,7 +231,7 @@ def test_weights_of_other_classes_get_a_new_head_where_they_are_to_be_trained(st
 
     applications.MobileNet((32, 32, 1), alpha=0.25, weights=None, classes=7).save_weights(tmp_path / "seven.h5")
     model, manifest = ModelSection(alpha=0.25), digits.folder / "manifest.json"
-    with pytest.raises(UserError, match=r"of 7 classes, data/digits has 10: .* set pretrained\.fine_tune to true"):
+    with pytest.raises(UserError, match=r"have 7 classes, data/digits has 10: .* set pretrained\.fine_tune to true"):
         float_graph(model, digits, tmp_path / "seven.h5")
     made = float_graph(model, digits, tmp_path / "seven.h5", fine_tune=True)
     assert made.new_head == "conv_preds"

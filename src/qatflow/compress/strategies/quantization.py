@@ -145,7 +145,7 @@ class QuantizationStrategy(Strategy):
         raised = self.quantisers.hold(trainer.model)
         for name, (before, after) in raised.items():
             print(
-                f"warning: {name} is zero, or nearly, for all pictures: its scale is raised from {before:.3g} to "
+                f"warning: {name} is (nearly) zero for all pictures: its scale is raised from {before:.3g} to "
                 f"{after:.3g}, the smallest that int8 kernels can write; the layer adds nothing to the network",
                 flush=True,
             )
