@@ -147,23 +147,23 @@ def test_wrong_archives_are_refused(ndk: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         build(SOURCES, ANDROID, aar, tmp_path / "bundle")
     aar.write_bytes(b"not a zip")
-    with pytest.raises(UserError, match="is no AAR"):
+    with pytest.raises(UserError, match="is not an AAR"):
         build(SOURCES, ANDROID, aar, tmp_path / "bundle")
     with zipfile.ZipFile(aar, "w") as archive:
         archive.writestr("classes.jar", b"")
         archive.writestr("jni/arm64-v8a/../../libLiteRt.so", b"")
-    with pytest.raises(UserError, match=r"holds no jni/arm64-v8a/libLiteRt\.so"):
+    with pytest.raises(UserError, match=r"contains no jni/arm64-v8a/libLiteRt\.so"):
         build(SOURCES, ANDROID, aar, tmp_path / "bundle")
     with zipfile.ZipFile(aar, "w") as archive:
         archive.writestr("jni/arm64-v8a/libLiteRt.so", b"no library")
-    with pytest.raises(UserError, match=r"libLiteRt\.so in .*other\.aar is no program or library"):
+    with pytest.raises(UserError, match=r"libLiteRt\.so in .*other\.aar is not a program or library"):
         build(SOURCES, ANDROID, aar, tmp_path / "bundle")
     with zipfile.ZipFile(aar, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("jni/arm64-v8a/libLiteRt.so", bytes(range(256)) * 40)
     whole = aar.read_bytes()
     for place in (100, 120):  # in the compressed content
         aar.write_bytes(whole[:place] + bytes([255 - whole[place]]) * 20 + whole[place + 20 :])
-        with pytest.raises(UserError, match="is no AAR, or it is damaged"):
+        with pytest.raises(UserError, match="is not an AAR, or is damaged"):
             build(SOURCES, ANDROID, aar, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
@@ -174,7 +174,7 @@ def test_libraries_of_the_other_c_library_are_refused(
 ) -> None:  # fmt: skip
     with pytest.raises(UserError, match=r"needs Android's own: give the \.aar"):
         build(SOURCES, ANDROID, arm_runtime, tmp_path / "bundle")
-    with pytest.raises(UserError, match="needs glibc: give that of the Python wheel"):
+    with pytest.raises(UserError, match="needs glibc: use the library of the Python wheel"):
         build(SOURCES, find_target("linux.armv8", "gcc"), aar, tmp_path / "bundle")
 
 
@@ -192,11 +192,11 @@ def test_what_the_ndk_build_needs_is_looked_for_before_any_job(
     project = copy_project(tmp_path / "project")
     if missing == "NDK":
         monkeypatch.delenv(VARIABLE)
-        said = f"error: clang for android.armv8 is the Android NDK's: set {VARIABLE} to the folder of the NDK"
+        said = f"error: clang for android.armv8 comes with the Android NDK: set {VARIABLE} to the folder of the NDK"
     else:
         with zipfile.ZipFile(aar, "w") as archive:
             archive.writestr("classes.jar", b"")
-        said = f"error: {aar} holds no jni/arm64-v8a/libLiteRt.so: is it the AAR of LiteRT 2?"
+        said = f"error: {aar} contains no jni/arm64-v8a/libLiteRt.so: is it the AAR of LiteRT 2?"
     flags = ("--config", f"device={{type: adb, serial: x, toolchain: clang, aar: {aar}}}")
     answer = project.snakemake("--cores", "2", "all", *SMALL, *flags)
     assert answer.returncode == 1

@@ -45,7 +45,7 @@ def test_missing_client_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("said", "advice"),
     [
         ("error: device unauthorized.\nThis adb server's $ADB_VENDOR_KEYS is not set", "unlock the device"),
-        ("error: device offline", "unplug and plug"),
+        ("error: device offline", "unplug and replug"),
         ("adb: error: failed to copy 'a' to 'b': remote write failed: No space left on device", "free some space"),
         ("adb: error: failed to get feature set: no devices/emulators found", "enable USB debugging"),
         ("adb: error: failed to copy 'a' to 'b': couldn't read from device", "check the cable"),

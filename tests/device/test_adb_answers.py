@@ -110,8 +110,8 @@ def message(folder: Path, answer: str) -> str:
 )
 def test_a_device_that_does_not_say_what_it_is(tmp_path, answer, told):
     assert message(tmp_path, answer) == (
-        f"device one: the device did not say what it is: its shell answered {told}: restart the device, and check that "
-        "`adb -s one shell uname -m` prints its processor"
+        f"device one: the device did not describe itself: its shell answered {told}: restart the device, and "
+        "check that `adb -s one shell uname -m` prints its processor"
     )
 
 

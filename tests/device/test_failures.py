@@ -128,16 +128,14 @@ def test_offline(server: str, start_fake: StartFake, fails: Fails) -> None:  # n
     with pytest.raises(subprocess.TimeoutExpired):  # adb waits for ten seconds
         subprocess.run(["adb", "-L", server, "connect", fake.serial], capture_output=True, timeout=0.5, check=False)
     start = time.monotonic()
-    assert "device offline: wait, or unplug and plug the cable" in fails(fake.serial)
+    assert "device offline: wait, or unplug and replug the cable" in fails(fake.serial)
     assert time.monotonic() - start > sum(QUICK)  # it could have come back
 
 
 def test_unauthorized(start_fake: StartFake, fails: Fails) -> None:  # noqa: F811
     fake = start_fake(unauthorized=True)
     for _ in range(2):  # at the first look, and when adb knows already
-        assert fails(fake.serial).endswith(
-            "unlock the device and confirm the question whether this computer may debug it"
-        )
+        assert fails(fake.serial).endswith("unlock the device and allow USB debugging from this computer")
 
 
 def test_server_that_is_none(fails: Fails, server: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -80,7 +80,7 @@ def test_failures_are_told_as_those_of_a_run_are(
     with pytest.raises(DeviceError, match=r"^\./behave did not end within 1 s in the emulator and was stopped"):
         emulator.count_instructions(["./behave", "sleep", "30"], 1)
     monkeypatch.setattr(qemu_log, "FLAGS", ("-d", "exec,nochain"))
-    with pytest.raises(DeviceError, match=r"in a form that is not known here \(Trace 0.*install Debian's qemu-user"):
+    with pytest.raises(DeviceError, match=r"in an unknown format \(Trace 0.*install Debian's qemu-user"):
         emulator.count_instructions(["./behave", "exit", "0"], 30)
 
 

@@ -68,7 +68,7 @@ def test_nan_never_agrees_with_a_number(tolerance: float) -> None:
 
 
 def test_a_device_that_yields_no_numbers_at_all_is_told_of_in_one_message(recwarn: pytest.WarningsRecorder) -> None:
-    with pytest.raises(UserError, match=r"device nan; equal bits was asked for, and 2 of 2 pictures differ$"):
+    with pytest.raises(UserError, match=r"device nan; required: equal bits; 2 of 2 pictures differ$"):
         compare(outputs(), np.full((2, 3), np.nan, np.float32), 0)
     assert not recwarn.list
 
@@ -81,7 +81,7 @@ def test_integers_are_compared_without_overflow() -> None:
 
 
 def test_another_shape_or_type_is_told() -> None:
-    with pytest.raises(UserError, match="is the same model there"):
+    with pytest.raises(UserError, match="is it the same model"):
         compare(outputs(), outputs()[:1], 0)
     with pytest.raises(UserError, match="float64"):
         compare(outputs(), outputs().astype(np.float64), 0)

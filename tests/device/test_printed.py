@@ -18,7 +18,7 @@ def test_what_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("value", [None, "1", True, [], {}, float("nan"), float("-inf")])
 def test_what_is_no_number_is_refused_by_name(value: object) -> None:
     assert read_numbers({"a": 1, "b": 2.5, "c": value}, ["a", "b"], "demo") == {"a": 1, "b": 2.5}
-    with pytest.raises(DeviceError, match=r"^demo wrote .* for c, which is no number: .*build it again"):
+    with pytest.raises(DeviceError, match=r"^demo wrote .* for c, which is not a number: .*build it again"):
         read_numbers({"a": 1, "c": value}, ["a", "c"], "demo")
 
 

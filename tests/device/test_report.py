@@ -111,11 +111,11 @@ SLOWER = ((4.0, 2.0, 2.0), (4.5, 2.0, 1.0))
         ({"device": description(features=())}, [], ["dot-product"]),
         ({"device": description(governor="powersave")}, ["the governor powersave: raise device.warmup"], []),
         ({"device": description(governor=None)}, [], ["governor"]),
-        ({"stddev": 0.6}, ["differ by less than they spread: raise device.repeats"], []),
+        ({"stddev": 0.6}, ["differ by less than their spread: raise device.repeats"], []),
         ({"stddev": 0.4}, [], ["spread"]),
         (
             {"kernels": INT8_KERNELS | {"Convolution (NHWC, F32) IGEMM": 30.0}},
-            ["34 % of the int8 model's time goes into operators that compute in float", "skip_pattern"],
+            ["34 % of the int8 model's time is spent in operators that compute in float", "skip_pattern"],
             [],
         ),
     ],
@@ -141,7 +141,7 @@ def test_short_runs_and_many_threads_are_reasons_too() -> None:
 def test_threads_beyond_the_cores_are_left_out_and_the_first_may_not_be() -> None:
     about = description()  # of eight cores
     assert threads_to_time((2, 16, 8, 1), about) == (2, 8, 1)
-    with pytest.raises(UserError, match=r"device.threads begins with 16, and device phone has 8 cores"):
+    with pytest.raises(UserError, match=r"device.threads starts with 16, but device phone has 8 cores"):
         threads_to_time((16, 1), about)
 
 

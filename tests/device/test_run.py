@@ -216,7 +216,7 @@ def test_whole_run_over_adb(
     # the latency gate, on what was measured there
     measured = report["models"]["int8"]["timing"][0]["median_ms"]
     closed, opened = (latency_gate(output, limit) for limit in (0.9 * measured, measured))
-    assert f"int8 takes {measured:.3f} ms a picture on phone with 1 thread" in error_line(closed)
+    assert f"int8 takes {measured:.3f} ms per picture on phone with 1 thread" in error_line(closed)
     assert opened.returncode == 0
 
     # the conditions, of a phone that tells them
@@ -258,7 +258,9 @@ def test_disagreement_is_one_message_and_leaves_no_report(
         f"{model / 'model.tflite'}: host and device disagree on the output of picture " in message
         and ", class " in message
     )
-    assert re.search(r"they first part at tensor tensor_\d+ \((CONV_2D|FULLY_CONNECTED), operator [13] of 4\)", message)
+    assert re.search(
+        r"they first differ at tensor tensor_\d+ \((CONV_2D|FULLY_CONNECTED), operator [13] of 4\)", message
+    )
     assert not list(output.iterdir())
 
     answer = run(manifest, arm_bundle, model, output, tolerance=1e-5, count_instructions=False)
@@ -276,7 +278,7 @@ def test_a_uint8_model_may_differ_by_steps_where_nothing_else_is_asked(
     section = {"count_instructions": False, "threads": [1]}
     answer = run(manifest, arm_bundle, model, output, **section)
     assert answer.returncode == 0, answer.stderr
-    assert "int8: difference from the host that is allowed: 16 steps of 1/256 (device.tolerance null: " in answer.stderr
+    assert "int8: allowed difference from the host: 16 steps of 1/256 (device.tolerance null: " in answer.stderr
     models = report_of(output)["models"]
     found = models["int8"]["agreement"]
     assert (found["tolerance"], found["unit"]) == (16, "steps of 1/256") and "computes in uint8" in found["reason"]
@@ -330,7 +332,7 @@ def test_a_weight_that_changed_on_the_way_is_found_at_its_layer(
     )  # fmt: skip
     assert said is not None and said[2] != said[3]
     where = re.search(
-        r"they first part at tensor (\S+) \((\S+), operator (\d of \d)\), where (\d+) of (\d+) values", message
+        r"they first differ at tensor (\S+) \((\S+), operator (\d of \d)\), where (\d+) of (\d+) values", message
     )
     assert where is not None
     assert where.group(1, 2, 3) == (operator.outputs[0].name, layer, number)

@@ -50,7 +50,9 @@ def test_inner_tensors_are_measured_in_what_the_output_allows() -> None:
 
 def test_a_difference_is_told_with_its_unit() -> None:
     host, device = np.asarray([[10, 200]], np.uint8), np.asarray([[10, 183]], np.uint8)
-    with pytest.raises(UserError, match=r"at most 16 steps of 1/256 was asked for.*by up to 17 steps of 1/256$"):
+    with pytest.raises(
+        UserError, match=r"required: a difference of at most 16 steps of 1/256; .*by up to 17 steps of 1/256$"
+    ):
         compare(host, device, 16, unit=steps(1 / 256))
     assert compare(host, device, 17, unit=steps(1 / 256)).largest_difference == 17
     assert steps(0.0235) == "steps of 0.0235"

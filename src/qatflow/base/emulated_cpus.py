@@ -1,9 +1,9 @@
 """CPUs that the emulator can emulate, each as the Linux kernel shows it to programs.
 
-The check of a configuration needs their names, the emulator the rest. LiteRT chooses its kernels by these lines: a
-feature that qemu's CPU does not have ends in an illegal instruction.
-Numbers are those of MIDR_EL1 (Arm Architecture Reference Manual), features those of the kernel's AT_HWCAP, both as
-qemu 7.2 gives them to a program; `tests/device/test_emulator.py` holds the table to that.
+The check of a configuration needs their names, the emulator the rest. LiteRT chooses its kernels by these features: one
+that qemu's CPU lacks ends in an illegal instruction. The numbers are those of MIDR_EL1 (Arm Architecture Reference
+Manual), the features those of the kernel's AT_HWCAP, both as qemu 7.2 gives them to a program;
+`tests/device/test_emulator.py` checks the table against qemu.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ CPUS = {
 
 
 def find_cpu(name: str) -> Cpu:
-    """Return the CPU of that name; raises UserError with the known ones."""
+    """Return the CPU of that name; raises UserError that lists the known ones if there is none."""
     if name not in CPUS:
         raise UserError(f"the emulator does not know the CPU {name!r}; it can be: {', '.join(CPUS)}")
     return CPUS[name]

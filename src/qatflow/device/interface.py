@@ -1,4 +1,4 @@
-"""What every kind of device can do, and the words used for it."""
+"""What every kind of device can do, and the terms for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # what only builds or fetches has no section among its inputs
 
 
 class DeviceError(UserError):
-    """The device, or the way to it, failed; the message says how and what to do."""
+    """The device, or the connection to it, failed; the message says how, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class DeviceSettings:
         type: key of `run.registry.DEVICES`.
         name: what the user calls it; results are kept under this name.
         serial: adb: serial number, as `adb devices` prints it.
-        cpu: emulator: name of the CPU to imitate.
+        cpu: emulator: name of the CPU to emulate.
         keep: whether the run's folder stays on the device afterwards.
-        target: emulator: the system to imitate, as in `targets.TARGETS`: linux.armv8 has a C and C++ library.
+        target: emulator: the system to emulate, as in `targets.TARGETS`: linux.armv8 has a C and C++ library.
     """
 
     type: str
@@ -50,13 +50,13 @@ class DeviceSettings:
 
 @dataclass(frozen=True)
 class CpuFrequency:
-    """How fast cores may run that change their frequency together; null is what the device does not tell.
+    """How fast a group of cores may run that share one frequency; null is what the device does not report.
 
     Attributes:
         cores: their numbers, as the kernel lists them.
-        governor: what decides on the frequency.
-        min_khz: lower limit in force.
-        max_khz: upper limit in force.
+        governor: kernel policy that sets the frequency.
+        min_khz: lowest frequency allowed now.
+        max_khz: highest frequency allowed now.
         hardware_max_khz: highest frequency of the hardware.
     """
 
@@ -69,21 +69,21 @@ class CpuFrequency:
 
 @dataclass(frozen=True)
 class DeviceDescription:
-    """A device, in its own words.
+    """A device, as it describes itself.
 
     Attributes:
         type: kind of device.
         name: what the user calls it.
-        model: maker's name of the device, or of the emulator with its version.
+        model: manufacturer and model of the device, or the emulator with its version.
         system: operating system and version.
-        machine: processor architecture of programs it runs, as `uname -m` prints it.
-        abis: Android's names of the ABIs it runs, the best first; empty on other systems.
-        cpu: name of the processor; null when it does not tell.
+        machine: processor architecture of the programs it runs, as `uname -m` prints it.
+        abis: Android's names of the ABIs it supports, preferred one first; empty on other systems.
+        cpu: name of the processor; null when not reported.
         features: processor features, as the Features line of /proc/cpuinfo lists them.
-        cores: processors that are online.
+        cores: number of cores that are online.
         governor: frequency governor of the first core; null when it cannot be read.
-        frequency: limits of the cores' frequency; null when they cannot be read.
-        emulated: whether times measured there mean nothing for real devices.
+        frequency: frequency limits of the cores; null when they cannot be read.
+        emulated: whether it is emulated, so that times measured there say nothing about real devices.
     """
 
     type: str
@@ -106,8 +106,8 @@ class Completed:
 
     Attributes:
         status: its exit status; 128 + n when signal n ended it.
-        stdout: what it printed.
-        stderr: what it printed to stderr (over adb from devices before Android 7 this is part of stdout).
+        stdout: its output.
+        stderr: its error output (over adb, devices before Android 7 send it as part of stdout).
     """
 
     status: int
@@ -116,38 +116,38 @@ class Completed:
 
 
 class Device(Protocol):
-    """A place where programs run, with a folder of its own for one run.
+    """A place where programs run, with its own folder for one run.
 
-    Names are relative to that folder. Every call ends within a time limit. Errors of the device are DeviceError.
+    File names are relative to that folder. Every call has a time limit. Failures of the device raise DeviceError.
     """
 
     def describe(self) -> DeviceDescription:
-        """Return what the device is."""
+        """Return the device's description."""
 
     def temperatures(self) -> dict[str, float]:
-        """Return what the device's sensors tell now, in degrees Celsius, by their names; empty where none is read."""
+        """Return what the device's sensors read now, in degrees Celsius, by name; empty where none can be read."""
 
     def push(self, local: Path, name: str) -> None:
-        """Copy a file to the device under `name`, whole or not at all; executable where `local` is.
+        """Copy a file to the device as `name`, whole or not at all; executable if `local` is.
 
-        What is there already with the same sum is left. Raises UserError when there is no room for it, or when it is a
-        program for another processor.
+        A file that is there already with the same checksum is not copied again. Raises UserError when there is no room
+        for it, or when it is a program for another processor.
         """
 
     def run(self, command: Sequence[str], timeout: float) -> Completed:
-        """Run `command` in the run's folder and wait for its end, at most `timeout` seconds.
+        """Run `command` in the run's folder and wait for it to end, at most `timeout` seconds.
 
-        It must be one that can be run twice: a device that goes away meanwhile and comes back starts it anew.
+        The command must be safe to run twice: if the device disappears and comes back, it is started again.
         """
 
     def count_instructions(self, command: Sequence[str], timeout: float) -> int | None:
-        """Run `command` as `run` does, and return how many instructions it executed; None where that cannot be told.
+        """Run `command` as `run` does, and return how many instructions it executed; None if the device cannot count.
 
-        Raises DeviceError also where the command ends with a status other than 0.
+        Also raises DeviceError when the command ends with a status other than 0.
         """
 
     def pull(self, name: str, local: Path) -> None:
         """Copy the device's file `name` to `local`, whole or not at all."""
 
     def cleanup(self) -> None:
-        """Remove the run's folder from the device, unless the settings say keep; no other call may follow."""
+        """Remove the run's folder from the device unless the settings say `keep`. This is the last call on a device."""

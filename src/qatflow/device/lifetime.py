@@ -1,8 +1,8 @@
-"""How long what a run starts and leaves may live: its programs end with it, and a later run removes its folder.
+"""Programs that end with the run that started them, and folders of killed runs, which a later run removes.
 
-The name of a run's folder says whose it is. A run is surely over when its process is gone, which only its own machine
-can see: one boot of one kernel, and one namespace of process numbers there. Of runs on other machines all that is known
-is when they began.
+The name of a run's folder says which run it belongs to. A run is certainly over when its process is gone. Only the
+machine it ran on can see that: the same boot of the same kernel, and the same namespace of process numbers. For runs on
+other machines, only the start time is known.
 """
 
 import hashlib
@@ -14,24 +14,24 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-LONGEST_DAYS = 7  # no run takes as long, by the time limits of its calls
+LONGEST_DAYS = 7  # longer than any run: each of its calls has a time limit
 DAY_SECONDS = 86_400
 NAME = re.compile(r"(?P<machine>[0-9a-f]{12})-(?P<process>\d+)-(?P<begun>\d+)-(?P<seconds>\d+)-[0-9a-f]+")
-DEAD = ("Z", "X")  # states of a process that has ended and was not waited for
+DEAD = ("Z", "X")  # states of a process that has ended and whose parent did not wait for it
 
 
 def mark(token: str) -> str:
-    """Return the end of a folder's name for a run of this process: its owner, then `token` (hexadecimal digits)."""
+    """Return the suffix of the name of this process's run folder: its owner, then `token` (hexadecimal digits)."""
     machine = _machine()
     begun = 0 if machine is None else _status(os.getpid())[1]
     return f"{machine or secrets.token_hex(6)}-{os.getpid()}-{begun}-{int(time.time())}-{token}"
 
 
 def is_over(marked: str) -> bool:
-    """Tell whether the run whose folder's name ends in `marked` is surely over; no for what `mark` did not make.
+    """Return whether the run whose folder's name ends in `marked` is certainly over.
 
-    It is when its process on this machine is gone, or when it began, by its machine's clock, more than `LONGEST_DAYS`
-    ago on another machine.
+    True if its process on this machine is gone, or if it began on another machine more than `LONGEST_DAYS` ago by that
+    machine's clock. False for a text that `mark` did not make.
     """
     owner = NAME.fullmatch(marked)
     if owner is None:
@@ -53,10 +53,10 @@ def is_over(marked: str) -> bool:
 
 
 def dies_with_parent(command: Sequence[str]) -> list[str]:
-    """Return the command line that starts `command` so that the kernel ends it as soon as this process is gone.
+    """Return the command line that starts `command` so that the kernel kills it as soon as this process is gone.
 
-    A run that is killed cannot end what it started: an emulator, or an adb client with a program on the device, would
-    go on and disturb the next run. Where util-linux has no setpriv, the command is returned as it is.
+    A killed run cannot stop what it started: an emulator, or an adb client with a program on the device, would go on
+    running and disturb the next run. Where util-linux's setpriv is not installed, the command is returned unchanged.
     """
     setpriv = shutil.which("setpriv")
     return [*([setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []), *command]
@@ -65,7 +65,7 @@ def dies_with_parent(command: Sequence[str]) -> list[str]:
 def _machine() -> str | None:
     """Return 12 hexadecimal digits for the running kernel and the namespace of this process's number.
 
-    None where /proc is that of another namespace, or there is none: this machine is like no other then.
+    None where /proc belongs to another namespace or is not there: then no other run counts as one of this machine.
     """
     try:
         if Path("/proc/self").readlink().name != str(os.getpid()):
@@ -78,6 +78,6 @@ def _machine() -> str | None:
 
 
 def _status(process: int) -> tuple[str, int]:
-    """Return the state of a process, and when it began in ticks since the boot (proc(5), fields 3 and 22 of stat)."""
+    """Return the state of a process, and its start time in ticks since boot (proc(5), fields 3 and 22 of stat)."""
     fields = Path("/proc", str(process), "stat").read_text(errors="replace").rpartition(")")[2].split()
     return fields[0], int(fields[19])

@@ -15,7 +15,7 @@ HAL_TEMPERATURE = re.compile(r"^\s*Temperature\{(?=.*\bmValue=(-?[\d.]+))(?=.*\b
 
 
 def mount_options(mounts: str, folder: str) -> Collection[str]:
-    """Return the options of the file system that holds `folder`; empty where it cannot be told.
+    """Return the options of the file system that holds `folder`; empty if it is not listed.
 
     Args:
         mounts: the text of /proc/mounts.
@@ -28,20 +28,20 @@ def mount_options(mounts: str, folder: str) -> Collection[str]:
         fields = line.split()
         if len(fields) < 4 or not place.is_relative_to(fields[1]):
             continue
-        # of several on one point, the last hides the others
+        # of several mounts on one point, the last hides the others
         if len(PurePosixPath(fields[1]).parts) >= longest:
             longest, holding = len(PurePosixPath(fields[1]).parts), tuple(fields[3].split(","))
     return holding
 
 
 def free_bytes(df: str) -> int | None:
-    """Return the free space that `df -kP FOLDER` tells, in bytes; None where its answer cannot be read."""
+    """Return the free space that `df -kP FOLDER` prints, in bytes; None if its answer cannot be read."""
     free = FREE.findall(df)
     return int(free[-1]) * 1024 if free else None
 
 
 def frequencies(text: str) -> tuple[CpuFrequency, ...] | None:
-    """Return the frequency limits in what `scripts.DESCRIBE` prints; None where there are none."""
+    """Return the frequency limits in the output of `scripts.DESCRIBE`; None if there are none."""
     limits = [
         CpuFrequency(cores or None, governor or None, _khz(low), _khz(high), _khz(hardware))
         for cores, governor, low, high, hardware in FREQUENCY.findall(text)
@@ -50,10 +50,10 @@ def frequencies(text: str) -> tuple[CpuFrequency, ...] | None:
 
 
 def temperatures(text: str) -> dict[str, float]:
-    """Return degrees Celsius by sensor, in what `scripts.TEMPERATURES` prints; empty where there are none.
+    """Return degrees Celsius by sensor, from the output of `scripts.TEMPERATURES`; empty if there are none.
 
-    The kernel tells thousandths of a degree; some makers' drivers tell degrees. What no device can have is left out:
-    sensors that are switched off tell it. Of sensors of one name the later get a number.
+    The kernel reports thousandths of a degree; some vendors' drivers report degrees. Impossible temperatures are
+    skipped: sensors that are switched off report them. If several sensors have one name, the later ones get a number.
     """
     read = [
         (name, int(value) / 1000 if abs(int(value)) >= 1000 else float(value)) for name, value in ZONE.findall(text)

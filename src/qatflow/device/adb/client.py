@@ -1,8 +1,8 @@
-"""The adb client, called for one device: every call by its serial, within a time limit, its outcome made certain.
+"""The adb client, called for one device: each call names its serial number, has a time limit and a reliable outcome.
 
-adb's own exit status is not to be trusted: it is 0 when the device vanishes during a command, 0 for a `connect` that
-failed, and 0 for every command on devices before Android 7. So a command's status is printed behind a marker, and what
-`connect` says is read.
+adb's own exit status cannot be trusted: it is 0 when the device vanishes during a command, 0 for a `connect` that
+failed, and 0 for every command on devices before Android 7. So the shell prints a command's status after a marker, and
+the text that `connect` prints is read.
 """
 
 import re
@@ -37,11 +37,11 @@ class AdbClient:
         self._seen = False
 
     def reach(self) -> None:
-        """Make sure that the device is there; a network device that the server does not know yet is connected.
+        """Make sure that the device is there. A network device that the server does not know yet is connected.
 
         Raises:
             DeviceError: it cannot be used; the message says what adb sees instead.
-            PassingError: it may come back.
+            PassingError: it may come back by itself.
         """
         answer = self._call(["-s", self.serial, "get-state"], self.answer)
         state = (answer.stderr + answer.stdout).strip()
@@ -59,7 +59,7 @@ class AdbClient:
         """Run one adb command and return its output.
 
         Raises:
-            DeviceError: adb says that it failed, or took longer than `timeout` seconds.
+            DeviceError: adb reports a failure, or the command took longer than `timeout` seconds.
             PassingError: the device went away.
         """
         answer = self._call(["-s", self.serial, *arguments], timeout or self.answer)
@@ -68,10 +68,10 @@ class AdbClient:
         return answer.stdout
 
     def shell(self, script: str, timeout: float | None = None) -> Completed:
-        """Run a script of the device's shell.
+        """Run a script in the device's shell.
 
         Raises:
-            DeviceError: it did not end within `timeout` seconds, or adb refused to start it.
+            DeviceError: it did not end within `timeout` seconds, or adb did not start it.
             PassingError: the device went away before it ended.
         """
         marker = f"qatflow-{secrets.token_hex(8)}"
@@ -124,6 +124,6 @@ class AdbClient:
         if answer.returncode < 0:
             raise self.error(
                 f"adb was killed by signal {-answer.returncode} ({signal.strsignal(-answer.returncode) or 'unknown'}): "
-                "run again; if adb itself crashes each time, install it again"
+                "run again; if adb itself crashes each time, reinstall it"
             )
         return answer

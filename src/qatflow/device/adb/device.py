@@ -1,7 +1,7 @@
 """A phone, a board or an Android virtual device, through the adb client.
 
-Each run has a folder of its own under /data/local/tmp. Files are compared by SHA-256 on the way there and back. What
-may pass (a cable that was touched, a device that is offline for a moment) is tried again, see `retry`.
+Each run has its own folder under /data/local/tmp. Files are compared by SHA-256 in both directions. What may pass (a
+cable that was touched, a device that is offline for a moment) is tried again, see `retry`.
 """
 
 import contextlib
@@ -47,11 +47,11 @@ class AdbDevice:
             settings: the device, by its serial number.
             adb: the client's command.
             server: where the adb server listens, for `adb -L`; None for the user's own server.
-            answer: seconds within which the device answers a short command; None for `ANSWER_SECONDS`.
-            waits: seconds before each further attempt at what may pass; None for `retry.WAITS`.
+            answer: seconds that the device has to answer a short command; None for `ANSWER_SECONDS`.
+            waits: seconds before each retry of a passing failure; None for `retry.WAITS`.
 
         Raises:
-            DeviceError: adb is missing, the device cannot be reached, or programs cannot be put and started there.
+            DeviceError: adb is missing, the device cannot be reached, or programs cannot be copied or started there.
         """
         if not settings.serial:
             raise DeviceError(
@@ -67,7 +67,7 @@ class AdbDevice:
         self._prepare()
 
     def describe(self) -> DeviceDescription:
-        """Return what the device said of itself when it was opened."""
+        """Return the description that the device gave when it was opened."""
         return self._description
 
     def temperatures(self) -> dict[str, float]:
@@ -75,7 +75,7 @@ class AdbDevice:
         return temperatures(self._persist(lambda: self._client.shell(scripts.TEMPERATURES)).stdout)
 
     def push(self, local: Path, name: str) -> None:
-        """Push to a temporary name, compare the sums, and move into place; nothing where the same is there already."""
+        """Push to a temporary name, compare checksums, and move into place; skip a file that is there already."""
         check_program(local, self._description)
         size, wanted = local.stat().st_size, sha256(local)
         mode = "755" if local.stat().st_mode & 0o100 else "644"
@@ -108,15 +108,15 @@ class AdbDevice:
             raise
 
     def run(self, command: Sequence[str], timeout: float) -> Completed:
-        """Run a program in the run's folder; once more from its beginning when the device goes away meanwhile."""
+        """Run a program in the run's folder; start it again if the device disappears while it runs."""
         script = f"cd {self._folder} && {shlex.join(command)}"
         return self._persist(lambda: self._client.shell(script, timeout))
 
     def count_instructions(self, command: Sequence[str], timeout: float) -> None:
-        """Return None: a phone's kernel does not let the shell count (perf_event_paranoid), and times tell more."""
+        """Return None: a phone's kernel does not let its shell count (perf_event_paranoid), and times say more."""
 
     def pull(self, name: str, local: Path) -> None:
-        """Pull beside the file's final place, compare the sums, and move it there."""
+        """Pull to a temporary file, compare checksums, and move it into place."""
         place = f"{self._folder}/{name}"
         quoted = shlex.quote(place)
 
@@ -137,7 +137,7 @@ class AdbDevice:
         self._persist(attempt)
 
     def cleanup(self) -> None:
-        """Remove the run's folder; if asked to keep it, leave it for the user and for the next run to take over."""
+        """Remove the run's folder; with `keep`, leave it for the user, and for the next run to reuse."""
         if not self._settings.keep:
             doing = f"removing {self._folder}"
             self._persist(lambda: self._check(self._client.shell(f"rm -rf {self._folder}"), doing))
@@ -160,10 +160,10 @@ class AdbDevice:
         self._sweep(runs.splitlines())
 
     def _sweep(self, runs: Sequence[str]) -> None:
-        """Remove the folders that runs which were killed have left."""
+        """Remove the folders that killed runs have left."""
         begin = f"{scripts.RUN}-"
         over = [f"{HOME}/{run}" for run in runs if run.startswith(begin) and lifetime.is_over(run.removeprefix(begin))]
-        with contextlib.suppress(DeviceError):  # another run will; if the device is gone, what follows tells
+        with contextlib.suppress(DeviceError):  # a later run will; if the device is gone, the next call reports it
             if over and self._client.shell(f"rm -rf {shlex.join(over)}").status == 0:
                 print(
                     f"removed from device {self._client.serial}, left by ended runs: {' '.join(over)}", file=sys.stderr
@@ -176,7 +176,7 @@ class AdbDevice:
             text = shown(answer.stdout.strip())
             answered = f"'{text}'" if text else "nothing"
             raise self._client.error(
-                f"the device did not say what it is: its shell answered {answered}: "
+                f"the device did not describe itself: its shell answered {answered}: "
                 f"restart the device, and check that `adb -s {self._client.serial} shell uname -m` prints its processor"
             )
         abis = (properties["abis"] or properties["abi"]).split(",")
@@ -209,7 +209,7 @@ class AdbDevice:
         try:
             return retry.persist(reached, self._waits)
         except retry.PassingError:
-            self._waits = ()  # gone for good: what follows, such as cleaning up, is tried once
+            self._waits = ()  # gone for good: what follows, such as cleanup, is tried once
             raise
 
     def _check(self, answer: Completed, doing: str) -> Completed:

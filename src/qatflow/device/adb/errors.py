@@ -1,21 +1,21 @@
-"""What adb and a device's shell say when they fail, what the user can do about it, and whether it may pass."""
+"""What adb and a device's shell print when they fail, what the user can do about it, and whether it may pass."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Passing = Literal["yes", "once seen", "no"]
 LONGEST = 500
-"""Characters of a device's text that a message shows."""
+"""How many characters of a device's text a message shows."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A failure that adb or the device told of.
+    """A failure that adb or the device reported.
 
     Attributes:
-        line: the line of the message that tells the reason.
-        advice: what the user can do; empty where nothing is known.
-        passing: whether it may pass by itself; `once seen`: only of a device that has answered before.
+        line: the line of the message that gives the reason.
+        advice: what the user can do; empty if unknown.
+        passing: whether it may pass by itself; `once seen`: only if the device has answered before.
     """
 
     line: str
@@ -29,7 +29,7 @@ class Trouble:
 
 
 CONNECT = "connect the device, enable USB debugging, and check that `adb devices` lists it"
-CONFIRM = "unlock the device and confirm the question whether this computer may debug it"
+CONFIRM = "unlock the device and allow USB debugging from this computer"
 AWAY = "the device went away: check the cable and run again"
 # Part of the message (lower case), advice, passing. Texts are those of adb 29 to 36 and of Android's toybox and mksh.
 KNOWN: tuple[tuple[str, str, Passing], ...] = (
@@ -38,17 +38,17 @@ KNOWN: tuple[tuple[str, str, Passing], ...] = (
     ("' not found", "check device.serial against what `adb devices` lists", "once seen"),
     ("unauthorized", CONFIRM, "no"),
     ("failed to authenticate", CONFIRM, "no"),
-    ("permissions for device", "let your user have it: a udev rule (package android-sdk-platform-tools-common)", "no"),
+    ("permissions for device", "give your user access by udev (package android-sdk-platform-tools-common)", "no"),
     ("authorizing", CONFIRM, "yes"),
     ("still connecting", AWAY, "yes"),
-    ("offline", "wait, or unplug and plug the cable (network devices: `adb disconnect`, then `adb connect`)", "yes"),
+    ("offline", "wait, or unplug and replug the cable (network devices: `adb disconnect`, then `adb connect`)", "yes"),
     ("connection refused", "start the device's adb daemon, and check the address", "once seen"),
     ("cannot connect to daemon", "another program uses adb's port: stop it, or set ANDROID_ADB_SERVER_PORT", "no"),
     ("failed to start daemon", "another program uses adb's port: stop it, or set ANDROID_ADB_SERVER_PORT", "no"),
-    ("failed to connect to", "nothing there answers as an adb daemon does: check the address, restart it", "once seen"),
+    ("failed to connect to", "no adb daemon answers there: check the address, restart the device", "once seen"),
     ("no space left on device", "free some space on the device", "no"),
     ("read-only file system", "nothing can be written there: restart the device, or use another one", "no"),
-    ("permission denied", "the device does not allow it in that folder; is it mounted noexec?", "no"),
+    ("permission denied", "the device does not allow this in that folder; is it mounted noexec?", "no"),
     ("couldn't read from device", AWAY, "yes"),
     ("failed to read copy response", AWAY, "yes"),
     ("failed to read stat response", AWAY, "yes"),
@@ -59,7 +59,7 @@ KNOWN: tuple[tuple[str, str, Passing], ...] = (
 
 
 def trouble(message: str) -> Trouble:
-    """Return what a message of adb or of the device's shell tells of."""
+    """Return the failure that a message of adb or of the device's shell reports."""
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("* daemon")]
     for line in lines:
         for part, advice, passing in KNOWN:
@@ -70,11 +70,11 @@ def trouble(message: str) -> Trouble:
 
 
 def shown(text: str) -> str:
-    """Return a device's text as a message shows it: of bounded length, and with nothing that a terminal obeys."""
+    """Return a device's text as a message shows it: limited in length, and without control characters."""
     cut = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:LONGEST])
     return f"{cut}… ({len(text):,} characters)" if len(text) > LONGEST else cut
 
 
 def explain(message: str) -> str:
-    """Return the line of a message that tells the reason, with advice where it is a known one."""
+    """Return the line of a message that gives the reason, with advice if the reason is known."""
     return trouble(message).text

@@ -6,7 +6,7 @@ from shlex import quote
 
 HOME = "/data/local/tmp"
 RUN, KEPT = "qatflow-run", "qatflow-kept"
-EARLIER = ".earlier"  # in a run's folder: what a run before it was asked to keep
+EARLIER = ".earlier"  # in a run's folder: the folder that an earlier run kept
 THERE = "there"
 SUM_DIFFERS = 99
 DESCRIBE = """\
@@ -32,24 +32,24 @@ done
 echo features=$(grep -m1 '^Features' /proc/cpuinfo 2>/dev/null)
 """
 DESCRIBED = frozenset(re.findall(r"^echo (\w+)=", DESCRIBE, re.MULTILINE))
-"""What a device says of itself whatever it is: the value may be empty."""
-# Android keeps most kernel sensors from its shell, but tells those of its thermal service from version 10 on.
+"""The keys that every device prints; their values may be empty."""
+# Android hides most kernel sensors from its shell, but shows those of its thermal service from version 10 on.
 TEMPERATURES = """\
-found=
+readable=
 for z in /sys/class/thermal/thermal_zone*; do
   t=$(cat "$z/temp" 2>/dev/null) && [ -n "$t" ] || continue
-  found=1
+  readable=1
   echo "zone=$(cat "$z/type" 2>/dev/null)|$t"
 done
-[ -n "$found" ] || dumpsys -t 5 thermalservice 2>/dev/null || true
+[ -n "$readable" ] || dumpsys -t 5 thermalservice 2>/dev/null || true
 """
 MOUNTS = "cat /proc/mounts 2>/dev/null"
 
 
 def make_folder(folder: str) -> str:
-    """Make a run's folder, take over what an earlier run kept, and print the names of all runs' folders.
+    """Make a run's folder, move in the folder that an earlier run kept, and print the names of all runs' folders.
 
-    A rename has one winner, so of two runs at once one alone takes it over.
+    A rename has one winner: of two runs at once, only one gets the kept folder.
     """
     return (
         f"mkdir -p {folder} || exit $?; for kept in {HOME}/{KEPT}-*; do "
@@ -59,12 +59,12 @@ def make_folder(folder: str) -> str:
 
 
 def keep_folder(folder: str, kept: str) -> str:
-    """Leave a run's folder under the name `kept`, the only one that is kept."""
+    """Rename a run's folder to `kept`, and remove any folder kept before."""
     return f"rm -rf {folder}/{EARLIER} {HOME}/{KEPT}-* && mv {folder} {kept}"
 
 
 def look_for(folder: str, name: str, sha256: str, mode: str) -> str:
-    """Print `THERE` if a file of this sum is there or was kept, which is put in place then; else the free space."""
+    """Print `THERE` if this file is in place, or was kept and can be moved there; else the free space."""
     place, earlier, parent = quote(f"{folder}/{name}"), quote(f"{folder}/{EARLIER}/{name}"), _parent(folder, name)
     return (
         f"for f in {place} {earlier}; do "
@@ -76,7 +76,7 @@ def look_for(folder: str, name: str, sha256: str, mode: str) -> str:
 
 
 def settle(folder: str, temporary: str, name: str, sha256: str, mode: str) -> str:
-    """Put a file that was pushed in its place if its sum is right; else remove it and exit with `SUM_DIFFERS`."""
+    """Move a pushed file into place if its checksum is right; else remove it and exit with `SUM_DIFFERS`."""
     place = quote(f"{folder}/{name}")
     return (
         f"s=$(sha256sum < {temporary}) || exit $?; "

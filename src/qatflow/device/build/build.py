@@ -15,13 +15,13 @@ from qatflow.device.build.runtime import runtime_version, version_file
 from qatflow.device.build.targets import BuildTarget, find_target
 
 SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
-# The decoder of pictures, as Debian's package ships it; the folder holds nothing else, so that it serves every target.
+# Debian's package of the picture decoder; its folder holds no other headers, so it can be used for every target.
 STB = Path("/usr/include/stb/stb_image.h")
 STB_PACKAGE = "libstb-dev"
 STB_FOLDER = Path("third_party/stb")
 BIONIC = "libc.so"  # Android's C library; glibc is libc.so.6
 LOADERS = {"aarch64": "ld-linux-aarch64.so.1", "x86_64": "ld-linux-x86-64.so.2"}
-# Variables of the caller that would change the program's bytes or disturb make.
+# Variables of the caller's environment that would change the program's bytes or disturb make.
 UNWANTED = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")
 
 
@@ -29,15 +29,15 @@ def build(sources: Path, target: BuildTarget, runtime: Path, output: Path, jobs:
     """Build the demo into `output` (inference_lite_lib.<target>), whole or not at all.
 
     The sources are copied to `output`/demo/cxx/mobile_light and built there with `make`, so that a user can edit and
-    build them there again; the libraries are put in `output`/cxx/lib. The same sources, compiler and runtime give the
-    same bytes wherever they are built.
+    rebuild them there; the libraries go into `output`/cxx/lib. The same sources, compiler and runtime give the same
+    bytes wherever they are built.
 
     Args:
         sources: folder of the demo's sources.
         target: what to build for.
         runtime: libLiteRt.so of the target, or an .aar that holds it.
-        output: the folder to make; one of that name is replaced.
-        jobs: compilers that run at once.
+        output: the folder to make; an existing one is replaced.
+        jobs: number of compilers that run at once.
 
     Raises:
         UserError: a tool is missing, the runtime is for another processor or system, or compiling failed.
@@ -63,7 +63,7 @@ def build(sources: Path, target: BuildTarget, runtime: Path, output: Path, jobs:
 
 
 def check_build(target: str, toolchain: str, aar: str | None = None) -> None:
-    """Raise UserError when the demo cannot be built: a tool is missing (with its apt package), the NDK or the AAR."""
+    """Raise UserError if the demo cannot be built: a tool (with its apt package), the NDK or the AAR is missing."""
     wanted = find_target(target, toolchain)
     check_tools(wanted)
     if aar is not None:
@@ -83,7 +83,7 @@ def check_tools(target: BuildTarget) -> None:
 
 
 def _place_runtime(target: BuildTarget, runtime: Path, folder: Path) -> str | None:
-    """Put the target's LiteRT into `folder`; return its version where it is known."""
+    """Put the target's LiteRT into `folder`; return its version if known."""
     library = folder / ndk.LITERT
     if runtime.suffix == ".aar":
         ndk.unpack_aar(runtime, target.machine, folder)
@@ -95,10 +95,10 @@ def _place_runtime(target: BuildTarget, runtime: Path, folder: Path) -> str | No
         raise UserError(f"{runtime} is for {machine}, {target.name} needs {target.machine}: fetch it for that machine")
     needed = _needed(library)
     for carried in set(folder.iterdir()) - {library, *(folder / name for name in needed)}:
-        carried.unlink()  # of the AAR, and of no use to the demo
+        carried.unlink()  # from the AAR, not needed by the demo
     if target.ndk != (BIONIC in needed):
-        wanted = "Android's own: give the .aar of LiteRT" if target.ndk else "glibc: give that of the Python wheel"
-        raise UserError(f"the LiteRT library in {runtime} is for another C library; {target.name} with "
+        wanted = "Android's: use the .aar of LiteRT" if target.ndk else "glibc: use the library of the Python wheel"
+        raise UserError(f"the LiteRT library in {runtime} is built for another C library; {target.name} with "
                         f"{target.toolchain} needs {wanted}")  # fmt: skip
     return ndk.aar_version(runtime) if runtime.suffix == ".aar" else runtime_version(runtime)
 
@@ -107,7 +107,7 @@ def _machine_in(aar: Path, library: Path) -> str:
     try:
         return elf.machine(library)
     except UserError:
-        raise UserError(f"{library.name} in {aar} is no program or library: is the AAR damaged?") from None
+        raise UserError(f"{library.name} in {aar} is not a program or library: is the AAR damaged?") from None
 
 
 def _compiler(target: BuildTarget) -> str:
@@ -117,7 +117,7 @@ def _compiler(target: BuildTarget) -> str:
 def _copy_sources(sources: Path, demo: Path) -> list[Path]:
     files = sorted(file for pattern in SOURCES for file in sources.glob(pattern))
     if not files:
-        raise UserError(f"{sources} holds no sources of the demo")
+        raise UserError(f"{sources} contains no sources of the demo")
     for file in files:
         copy = demo / file.relative_to(sources)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def _copy_sources(sources: Path, demo: Path) -> list[Path]:
 
 def _make(demo: Path, jobs: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in UNWANTED}
-    if ndk.VARIABLE in environment:  # as seen from here: make goes to another folder
+    if ndk.VARIABLE in environment:  # make runs in another folder, so the path must be absolute
         environment[ndk.VARIABLE] = os.path.abspath(environment[ndk.VARIABLE])  # noqa: PTH100 - links stay as they are
     answer = subprocess.run(
         ["make", "-C", str(demo), f"-j{jobs}"],
@@ -147,7 +147,7 @@ def _make(demo: Path, jobs: int) -> None:
 
 
 def _carry_libraries(target: BuildTarget, program: Path, folder: Path) -> None:
-    """Copy the loader and every library that the program needs, and those need, from the compiler's own."""
+    """Copy the loader and all libraries that the program needs, directly or not, from the compiler's."""
     done = {"libLiteRt.so"}
     waiting = [program, folder / "libLiteRt.so"]
     while waiting:
@@ -162,7 +162,7 @@ def _carry_libraries(target: BuildTarget, program: Path, folder: Path) -> None:
 
 
 def _needed(library: Path) -> list[str]:
-    # The GNU readelf of any machine reads the ELF files of all.
+    # GNU readelf reads the ELF files of all machines.
     return re.findall(r"\(NEEDED\).*\[(.+)\]", _ask(["readelf", "--dynamic", str(library)]))
 
 

@@ -1,4 +1,4 @@
-"""The built demo with the libraries it needs, as `build` leaves it: program, cxx/lib, manifest.json."""
+"""The built demo with its libraries, as `build` leaves it: program, cxx/lib, manifest.json."""
 
 import json
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Bundle:
     """A folder inference_lite_lib.<target>.
 
     Attributes:
-        folder: where it lies.
+        folder: where it is.
         target: what it was built for, as in its name.
         machine: processor, as `uname -m` prints it.
-        loader: file name of the loader it carries; None where the system's own starts the program.
+        loader: file name of the loader it carries; None if the system's loader starts the program.
         libraries: file names in cxx/lib.
         litert_version: version of libLiteRt.so; None when unknown.
     """
@@ -39,12 +39,12 @@ class Bundle:
 
     @property
     def manifest(self) -> Path:
-        """The file that tells what it holds."""
+        """The file that describes its contents."""
         return self.folder / FILE
 
     @property
     def files(self) -> dict[str, Path]:
-        """What the device needs: name there, relative to the run's folder → file here."""
+        """Files to put on the device: name there, relative to the run's folder → file here."""
         libraries = {f"lib/{name}": self.folder / LIBRARY_FOLDER / name for name in self.libraries}
         return {PROGRAM: self.folder / DEMO_FOLDER / PROGRAM, **libraries}
 
@@ -55,7 +55,7 @@ class Bundle:
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Read a built bundle; raises UserError when it is missing, incomplete, or has changed since it was built."""
+    """Read a built bundle; raises UserError if it is missing, incomplete, or changed since it was built."""
     path = folder / FILE
     try:
         value = read_sealed(path, AGAIN)

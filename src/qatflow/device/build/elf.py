@@ -14,7 +14,7 @@ def machine(path: Path) -> str:
     """Return the processor that an ELF file is for, as `uname -m` names it.
 
     Raises:
-        UserError: the file is missing, no ELF file, or for a processor that is not in `MACHINES`.
+        UserError: the file is missing, is not an ELF file, or is for a processor that is not in `MACHINES`.
     """
     try:
         with path.open("rb") as file:
@@ -24,12 +24,12 @@ def machine(path: Path) -> str:
     number = int.from_bytes(header[18:20], "little")
     names = [name for name, known in MACHINES.items() if known == number]
     if header[: len(MAGIC)] != MAGIC or not names:
-        raise UserError(f"{path} is no program or library for {' or '.join(MACHINES)}")
+        raise UserError(f"{path} is not a program or library for {' or '.join(MACHINES)}")
     return names[0]
 
 
 def is_program(path: Path) -> bool:
-    """Tell whether a file is a program or library; raises UserError when it cannot be read."""
+    """Return whether a file is a program or library; raises UserError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC

@@ -1,4 +1,4 @@
-"""The LiteRT library of a target, out of the wheel that requirements.lock pins."""
+"""The LiteRT library of a target, from the wheel that requirements.lock pins."""
 
 import importlib.util
 import re
@@ -18,7 +18,7 @@ from qatflow.device.build import elf
 
 PACKAGE = "ai-edge-litert"
 MEMBER = "ai_edge_litert/libLiteRt.so"
-# Only pip's file names depend on the Python version: the library itself does not.
+# Only the wheel's file name depends on the Python version, not the library.
 WHEEL_PLATFORM = {"aarch64": "manylinux_2_27_aarch64"}
 WHEEL_PYTHON = "3.11"
 RETRIES = "2"
@@ -26,18 +26,18 @@ SECONDS_WITHOUT_DATA = "30"
 
 
 def fetch_runtime(requirements: Path, machine: str, output: Path) -> None:
-    """Put libLiteRt.so for `machine` at `output`, and its version and origin beside it (see `version_file`).
+    """Put libLiteRt.so for `machine` at `output`, and its version and origin next to it (see `version_file`).
 
-    For this machine's own processor the library of the installed package is taken; else pip downloads the wheel
-    and checks it against the SHA-256 sums of the lock file.
+    For this machine's processor, the library of the installed package is used. Otherwise pip downloads the wheel and
+    checks it against the SHA-256 sums in the lock file.
 
     Args:
         requirements: the lock file, with `ai-edge-litert==VERSION` and its `--hash` lines.
         machine: `aarch64` or `x86_64`.
-        output: where libLiteRt.so is to be.
+        output: where to put libLiteRt.so.
 
     Raises:
-        UserError: the package is not pinned with hashes, another version is installed, or the wheel cannot be had.
+        UserError: the package is not pinned with hashes, another version is installed, or the download failed.
     """
     version, block = pinned(requirements)
     if machine in WHEEL_PLATFORM:
@@ -63,7 +63,7 @@ def fetch_runtime(requirements: Path, machine: str, output: Path) -> None:
 
 
 def version_file(library: Path) -> Path:
-    """Return the JSON file beside the library that tells its version and where it comes from."""
+    """Return the JSON file next to the library with its version and origin."""
     return library.with_suffix(".json")
 
 
@@ -71,7 +71,7 @@ def runtime_version(library: Path) -> str | None:
     """Return the LiteRT version of a library that `fetch_runtime` placed; None for any other library.
 
     Raises:
-        UserError: the library, or what tells of it, has changed since it was placed.
+        UserError: the library or its JSON file has changed since it was placed.
     """
     path = version_file(library)
     if not path.is_file():
@@ -88,7 +88,7 @@ def pinned(requirements: Path) -> tuple[str, str]:
         raise UserError(f"cannot read {requirements}: {error.strerror}") from None
     pin = re.search(rf"^{PACKAGE}==(\S+)((?: *\\\n *--hash=\S+)+)", text, re.MULTILINE)
     if pin is None:
-        raise UserError(f"{requirements} does not pin {PACKAGE} with hashes: make it again from requirements.in")
+        raise UserError(f"{requirements} does not pin {PACKAGE} with hashes: compile it again from requirements.in")
     return pin[1], f"{pin[0]}\n"
 
 

@@ -1,4 +1,4 @@
-"""What the demo can be built for."""
+"""The targets that the demo can be built for."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ class BuildTarget:
         name: operating system and architecture, as in build.lite.<name>.<toolchain>.
         toolchain: the compiler's family; cmake/<name>.<toolchain>.cmake sets it up.
         machine: processor, as `uname -m` prints it.
-        compiler: the C++ compiler's command; of the Android NDK, its path there.
-        packages: apt package of each command that building needs.
-        own_loader: whether the bundle carries loader and C/C++ libraries, for systems that have no glibc.
-        ndk: whether the Android NDK builds it, for Android's own C library.
+        compiler: command of the C++ compiler; for the Android NDK, its path in the NDK.
+        packages: commands needed to build, each with its apt package.
+        own_loader: whether the bundle carries a loader and C/C++ libraries, for systems without glibc.
+        ndk: whether the Android NDK builds it, for Android's C library.
     """
 
     name: str
@@ -48,7 +48,7 @@ TARGETS = (
 
 
 def find_target(name: str, toolchain: str) -> BuildTarget:
-    """Return the target of that name and toolchain; raises UserError with the known ones."""
+    """Return the target of that name and toolchain; raises UserError that lists the known ones if there is none."""
     for target in TARGETS:
         if (target.name, target.toolchain) == (name, toolchain):
             return target

@@ -1,4 +1,4 @@
-"""A device without a phone: programs for aarch64 under qemu user mode, with a named CPU."""
+"""A device for those without a phone: programs for aarch64 under qemu user mode, with a named CPU."""
 
 import os
 import re
@@ -66,11 +66,11 @@ class Emulator:
             ) from None
 
     def describe(self) -> DeviceDescription:
-        """Return what is imitated, and by which qemu."""
+        """Return which device is emulated, and by which qemu."""
         return self._description
 
     def temperatures(self) -> dict[str, float]:
-        """Return nothing: this machine's temperatures are not the device's."""
+        """Return no temperatures: this machine's are not the device's."""
         return {}
 
     def push(self, local: Path, name: str) -> None:
@@ -101,7 +101,7 @@ class Emulator:
         return Completed(_status(answer.returncode), answer.stdout, answer.stderr)
 
     def count_instructions(self, command: Sequence[str], timeout: float) -> int:
-        """Run a program and count by qemu's log of the blocks that it executes, which comes through a pipe."""
+        """Run a program and count its instructions from qemu's log of executed blocks, which comes through a pipe."""
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as log, tempfile.TemporaryFile("w+", errors="replace") as stderr:
             try:
@@ -132,7 +132,7 @@ class Emulator:
             raise _too_long(command, timeout)
         if unknown is not None:
             raise DeviceError(
-                f"{self._qemu} logs what it executes in a form that is not known here ({unknown}): "
+                f"{self._qemu} logs what it executes in an unknown format ({unknown}): "
                 "install Debian's qemu-user-static"
             )
         if answer.status != 0:
@@ -148,7 +148,7 @@ class Emulator:
             shutil.copyfile(source, temporary)
 
     def cleanup(self) -> None:
-        """Remove the run's folder; if asked to keep it, leave it under a name that no later run removes."""
+        """Remove the run's folder; with `keep`, leave it under a name that no later run removes."""
         if self._settings.keep:
             kept = self._temporary.rename(self._temporary.with_name(f"{KEPT}-{self._token}"))
             print(f"kept in the emulator: {kept / self._folder.name}", file=sys.stderr)
@@ -182,12 +182,12 @@ class Emulator:
                 timeout=ANSWER_SECONDS, check=False,
             )  # fmt: skip
         except (subprocess.TimeoutExpired, OSError) as error:
-            raise DeviceError(f"{self._qemu} cannot be started ({error}): install qemu-user-static again") from None
+            raise DeviceError(f"{self._qemu} cannot be started ({error}): reinstall qemu-user-static") from None
         return answer.stdout
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the folders that runs which were killed have left."""
+    """Remove the folders that killed runs have left."""
     for left in folder.glob(f"{RUN}-*"):
         if lifetime.is_over(left.name.removeprefix(f"{RUN}-")):
             shutil.rmtree(left, ignore_errors=True)

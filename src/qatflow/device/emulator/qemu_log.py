@@ -1,8 +1,8 @@
-"""How many instructions a program executed, from what qemu's user mode logs of it.
+"""How many instructions a program executed, counted from the log of qemu's user mode.
 
-qemu translates the program's code block by block, and executes blocks. `-d in_asm` lists the instructions of each
-block when it is translated, `-d exec,nochain` names each block whenever it is executed: together they give the number.
-Debian's static qemu takes no plugins, which are the other way to count. Formats: qemu 7.2, accel/tcg/translate-all.c,
+qemu translates the program's code in blocks and executes these. `-d in_asm` lists a block's instructions when it is
+translated, `-d exec,nochain` names each block whenever it is executed: together they give the number. Plugins would
+be another way, but Debian's static qemu has none. Log formats: qemu 7.2, accel/tcg/translate-all.c and
 accel/tcg/cpu-exec.c.
 """
 
@@ -13,26 +13,26 @@ FLAGS = ("-d", "in_asm,exec,nochain")
 BLOCK = b"IN:"
 INSTRUCTION = b"0x"
 EXECUTED = b"Trace"
-# A block that was named and then not begun, since something else was to be done first; it is named again afterwards.
+# A block that was named but not started, because something else came first; it is named again afterwards.
 NOT_BEGUN = b"Stopped execution"
 # Trace 0: HOST_ADDRESS [cs_base/ADDRESS/flags/cflags] symbol; Stopped execution … before HOST_ADDRESS [ADDRESS] symbol
 ADDRESS = re.compile(rb"\[(?:[0-9a-f]+/)?([0-9a-f]+)[/\]]")
 
 
 class LogError(ValueError):
-    """The log is not in the format of any qemu known here."""
+    """The log is not in a format that is known here."""
 
 
 def count_executed(log: Iterable[bytes]) -> int:
-    """Return the number of instructions in all blocks that the log says were executed.
+    """Return the number of instructions in all blocks that were executed according to the log.
 
-    Exact but for a block that a signal interrupts, which counts whole.
+    The number is exact, except that a block interrupted by a signal counts in full.
 
     Args:
         log: its lines.
 
     Raises:
-        LogError: a block is executed that was not listed before.
+        LogError: a block was executed that was not listed before.
     """
     total = 0
     listed: dict[int, int] = {}  # instructions by the address of the block translated there last

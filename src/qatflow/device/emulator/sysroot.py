@@ -1,7 +1,7 @@
-"""The /proc and /sys files by which a program finds out what CPU it runs on, for qemu's `-L`.
+"""The /proc and /sys files from which a program learns what CPU it runs on, for qemu's `-L`.
 
-qemu user mode passes these files of the host through, and LiteRT's cpuinfo library fails on an x86 host's. Each file
-that the library opens is given here, so that nothing of the host's processor shows through.
+qemu user mode would show the host's files, and LiteRT's cpuinfo library fails on those of an x86 host. Every file that
+the library opens is provided here, so that nothing of the host's processor is visible.
 """
 
 from pathlib import Path
@@ -13,16 +13,16 @@ KIBIBYTES_L2 = 512
 LOADER = "ld-linux-aarch64.so.1"
 
 
-# Where Debian's cross compiler has the loader and the C and C++ libraries of an arm64 Debian.
+# Where Debian's cross compiler keeps the loader and the C and C++ libraries of an arm64 Debian.
 BOARD_LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
 BOARD_PACKAGES = "libc6-arm64-cross libstdc++6-arm64-cross"
 
 
 def link_libraries(folder: Path) -> None:
-    """Give the folder of `write_sysroot` the libraries that a board has; raises UserError where they are missing."""
+    """Add the libraries of a board to the folder of `write_sysroot`; raises UserError if they are missing."""
     if not (BOARD_LIBRARIES / LOADER).is_file():
         raise UserError(
-            f"the emulator has no {BOARD_LIBRARIES}/{LOADER} to imitate a board with: run `apt-get install "
+            f"the emulator has no {BOARD_LIBRARIES}/{LOADER} to emulate a board with: run `apt-get install "
             f"{BOARD_PACKAGES}`, or set device.target to android.armv8"
         )
     (folder / "lib").symlink_to(BOARD_LIBRARIES)

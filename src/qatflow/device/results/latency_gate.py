@@ -13,15 +13,15 @@ FORMAT = 2
 def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) -> str:
     """Compare the int8 model's median time at the first number of threads with the limit; write latency_gate.json.
 
-    A closed gate is no error here: who needs it open asks its file (`qatflow.base.gates`).
+    A closed gate is not an error here: what needs it open checks the file (`qatflow.base.gates`).
 
     Args:
         report_file: report.json of the device run.
-        max_latency_ms: the limit in ms; None for none.
+        max_latency_ms: the limit in ms; None for no limit.
         output: file to write.
 
     Returns:
-        What was found, in words.
+        The result in words.
 
     Raises:
         UserError: the report cannot be read.
@@ -29,7 +29,7 @@ def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) 
     report = read_report(report_file)
     timing = report.models.int8.timing[0]
     measured = (
-        f"int8 takes {timing.median_ms:.3f} ms a picture on {report.device.name} with {threads(timing.threads)} "
+        f"int8 takes {timing.median_ms:.3f} ms per picture on {report.device.name} with {threads(timing.threads)} "
         f"(median of {timing.runs} runs)"
     )
     reason = None
@@ -38,13 +38,13 @@ def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) 
             ": emulated times say nothing" if timing.emulated else f"; {measured}"
         )
     elif timing.emulated:
-        finding = f"{report_file} has emulated times, which say nothing of a real device"
+        finding = f"{report_file} has emulated times, which say nothing about a real device"
         reason = f"{finding}: measure on one (device.type: adb), or set device.max_latency_ms to null"
     elif timing.median_ms > max_latency_ms:
         finding = f"{measured}, more than device.max_latency_ms {max_latency_ms:g}"
         reason = (
-            f"{finding}. Models and report are kept; see the times of the operators in {report_file}, take a smaller "
-            "model (model.alpha, data.preprocessing.size), begin device.threads with more, or raise "
+            f"{finding}. Models and report are kept; see the times of the operators in {report_file}, use a smaller "
+            "model (model.alpha, data.preprocessing.size), start device.threads with a higher number, or raise "
             "device.max_latency_ms"
         )
     else:

@@ -1,6 +1,6 @@
-"""report.json: what a device run tells. These classes are its schema, its table in docs/devices.md, and its reader.
+"""report.json: the results of a device run. These classes define its schema, its table in docs/devices.md, its reader.
 
-Each field is described here alone; `python -m qatflow.device.results.schema` makes schema and table of the docstrings.
+Fields are described only here; `python -m qatflow.device.results.schema` makes schema and table from the docstrings.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ AGAIN = "run the model on the device again (target run_demo)"
 
 @dataclass(frozen=True)
 class IntegerPart:
-    """The model up to its last integer tensor, compared apart from the float operators behind it.
+    """The model up to its last integer tensor, compared without the float operators after it.
 
     Attributes:
         tensor: name of that tensor.
@@ -32,17 +32,17 @@ class IntegerPart:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Outputs of host and device that agree.
+    """How well the outputs of host and device agree.
 
     Attributes:
         pictures: number of pictures compared.
         bit_equal: whether every output has the same bits.
         largest_difference: greatest absolute difference of an output, in `unit`.
-        unit: of the differences: steps of an integer output, `of a probability`, or `(absolute)` for other real values.
-        tolerance: the greatest that was allowed, in `unit`; 0 where equal bits were asked for.
-        reason: why it was that one.
-        integer_part: what is computed in integers, compared bit for bit; null where that was not asked for, or where
-            the output itself is an integer tensor or none leads to it.
+        unit: unit of the differences: steps of an integer output, `of a probability`, or `(absolute)` for other values.
+        tolerance: greatest difference allowed, in `unit`; 0 where equal bits were required.
+        reason: why the tolerance has this value.
+        integer_part: the part computed in integers, compared bit for bit; null where that was not required, or where
+            the output itself is an integer tensor or does not depend on a single one.
     """
 
     pictures: int
@@ -56,13 +56,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class DeviceAccuracy:
-    """Accuracy on the device, and on the host for the same pictures; shares of 1.
+    """Accuracy on the device, and on the host for the same pictures, as fractions from 0 to 1.
 
     Attributes:
-        split: the pictures' split.
-        pictures: how many, from the first on.
-        device_top1: share whose label is the device's best class.
-        device_top5: share whose label is among the device's five best.
+        split: split that the pictures are from.
+        pictures: number of pictures, starting with the first.
+        device_top1: fraction whose label is the device's best class.
+        device_top5: fraction whose label is among the device's five best.
         host_top1: the same on the host.
         host_top5: the same on the host.
     """
@@ -80,20 +80,20 @@ class Timing:
     """Times of one picture at one number of threads, in milliseconds, as the program on the device measured them.
 
     Attributes:
-        emulated: whether they are an emulator's, and say nothing of real devices.
-        threads: of the run-time.
-        warmup: runs before those counted.
-        runs: runs counted.
-        load_ms: reading and preparing the model.
-        first_ms: the very first run.
-        min_ms: quickest of `runs`.
-        mean_ms: their mean.
-        median_ms: their median.
-        p90_ms: their 90th percentile, nearest rank.
-        max_ms: slowest.
+        emulated: whether they are from an emulator, and say nothing about real devices.
+        threads: number of threads of the runtime.
+        warmup: runs before the timed ones.
+        runs: number of timed runs.
+        load_ms: time to read and prepare the model.
+        first_ms: time of the very first run.
+        min_ms: fastest timed run.
+        mean_ms: mean of the timed runs.
+        median_ms: median of the timed runs.
+        p90_ms: 90th percentile of the timed runs, nearest rank.
+        max_ms: slowest timed run.
         stddev_ms: sample standard deviation; 0 for one run.
-        peak_memory_bytes: largest resident memory of the program (of qemu, where emulated); null where the system does
-            not tell.
+        peak_memory_bytes: peak resident memory of the program (of qemu, where emulated); null where the system does
+            not report it.
     """
 
     emulated: bool
@@ -113,15 +113,15 @@ class Timing:
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """Time of one operator, as LiteRT's profiler measures it, in whole microseconds a run.
+    """Time of one operator per run, from LiteRT's profiler, which has a resolution of one microsecond.
 
     Attributes:
-        index: its place in the order of the run.
-        kernel: what ran it, in LiteRT's words.
+        index: position in the order of execution.
+        kernel: LiteRT's name of the kernel.
         mean_ms: mean over the runs.
-        min_ms: quickest.
-        max_ms: slowest.
-        percent: of all operators together.
+        min_ms: fastest run.
+        max_ms: slowest run.
+        percent: percentage of the time of all operators.
     """
 
     index: int
@@ -134,13 +134,13 @@ class OperatorTime:
 
 @dataclass(frozen=True)
 class Profile:
-    """Times of the operators, of runs of their own: measuring makes them slower.
+    """Times of the operators, from separate runs: the profiler slows them down.
 
     Attributes:
-        emulated: whether they are an emulator's, and say nothing of real devices.
-        threads: of the run-time.
-        runs: runs measured.
-        operators: in the order of the run; those that LiteRT fuses count as one.
+        emulated: whether they are from an emulator, and say nothing about real devices.
+        threads: number of threads of the runtime.
+        runs: number of measured runs.
+        operators: in the order of execution; operators that LiteRT fuses count as one.
     """
 
     emulated: bool
@@ -154,8 +154,8 @@ class TensorForm:
     """An input or output.
 
     Attributes:
-        type: of its elements.
-        shape: with its batch of 1.
+        type: type of its elements.
+        shape: shape, including the batch dimension of 1.
     """
 
     type: str
@@ -167,15 +167,15 @@ class ModelReport:
     """One model on the device.
 
     Attributes:
-        sha256: of the .tflite file.
-        bytes: of the .tflite file.
-        input: its input.
-        output: its output.
-        agreement: with the host on the same tensors.
-        accuracy: on the device and on the host.
-        timing: times and memory, one for each number of threads, in the order of device.threads.
+        sha256: SHA-256 of the .tflite file.
+        bytes: size of the .tflite file.
+        input: type and shape of the input.
+        output: type and shape of the output.
+        agreement: agreement with the host on the same tensors.
+        accuracy: accuracy on the device and on the host.
+        timing: times and memory, one entry per number of threads, in the order of device.threads.
         profile: times of the operators, at the first number of threads.
-        instructions: instructions executed for one picture with one thread; null where they are not counted.
+        instructions: instructions executed for one picture with one thread; null where not counted.
     """
 
     sha256: str
@@ -194,7 +194,7 @@ class Models:
     """The models side by side.
 
     Attributes:
-        float: the float model, made by the same tool; null where the one that ships came quantised.
+        float: the float model, converted by the same tool; null if the model that ships was quantised elsewhere.
         int8: the model that ships.
     """
 
@@ -203,7 +203,7 @@ class Models:
 
     @property
     def named(self) -> "dict[str, ModelReport]":
-        """The models that there are, by name, float first."""
+        """The models by name, float first if there is one."""
         both = {"float": self.float, "int8": self.int8}
         return {name: model for name, model in both.items() if model is not None}
 
@@ -214,7 +214,7 @@ class ThreadsRatio:
 
     Attributes:
         threads: number of threads.
-        ratio: above 1 where int8 is faster.
+        ratio: above 1 if int8 is faster.
     """
 
     threads: int
@@ -223,14 +223,14 @@ class ThreadsRatio:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Float divided by int8: above 1 where int8 is smaller or faster. Emulated times and memory have none.
+    """Float divided by int8: above 1 where int8 is smaller or faster. Emulated times and memory have no ratio.
 
     Attributes:
-        bytes: of the files.
-        median_ms: of the median times, one for each number of threads; null where emulated.
-        load_ms: of the load times at the first number of threads; null where emulated.
-        peak_memory_bytes: of the peak memory at the first number of threads; null where emulated or not told.
-        instructions: of the instructions; null where they are not counted.
+        bytes: ratio of the file sizes.
+        median_ms: ratio of the median times, one entry per number of threads; null where emulated.
+        load_ms: ratio of the load times at the first number of threads; null where emulated.
+        peak_memory_bytes: ratio of the peak memory at the first number of threads; null where emulated or not reported.
+        instructions: ratio of the instructions; null where not counted.
     """
 
     bytes: float
@@ -245,9 +245,9 @@ class Temperature:
     """A sensor of the device before and after the timing, in degrees Celsius.
 
     Attributes:
-        sensor: its name there.
-        before: just before the first timed run.
-        after: just after the last; null where it could no longer be read.
+        sensor: its name on the device.
+        before: temperature just before the first timed run.
+        after: temperature just after the last; null if it could no longer be read.
     """
 
     sensor: str
@@ -260,15 +260,15 @@ class DeviceReport:
     """A device run.
 
     Attributes:
-        format_version: of this file.
+        format_version: version of this file's format.
         device: what the models ran on.
-        litert_version: of the run-time there; null when unknown.
+        litert_version: version of LiteRT on the device; null when unknown.
         models: the float model and the one that ships, with the same fields.
-        ratio: float against int8; null where there is no float model.
-        threads_left_out: numbers of threads of device.threads above the device's cores, which were not timed.
-        temperature: the device's sensors; null where none can be read.
-        warnings: what the user should know before believing or shipping.
-        provenance: sha256 of the inputs, settings, versions of the tools, commit.
+        ratio: float divided by int8; null if there is no float model.
+        threads_left_out: numbers in device.threads that exceed the device's cores, and were not timed.
+        temperature: the device's sensors; null if none can be read.
+        warnings: what the user should know before trusting the results or shipping the model.
+        provenance: SHA-256 of the inputs, settings, versions of the tools, commit.
     """
 
     format_version: int
@@ -283,12 +283,12 @@ class DeviceReport:
 
 
 FILE, TEXT = "report.json", "output.txt"
-"""What a device run leaves: the report, and what the program printed."""
+"""The files of a device run: the report, and the program's output."""
 ADAPTER = TypeAdapter(DeviceReport)
 
 
 def write_report(path: Path, report: DeviceReport) -> None:
-    """Write report.json, whole or not at all, with the sum of the output.txt beside it, where there is one."""
+    """Write report.json, whole or not at all, with the checksum of the output.txt next to it, if there is one."""
     write_sealed(path, asdict(report), files=[TEXT] if (path.parent / TEXT).is_file() else [])
 
 

@@ -53,13 +53,13 @@ def json_schema() -> dict[str, Any]:
 
 
 def descriptions(cls: type) -> dict[str, str]:
-    """Return what a class's docstring says of each field, under `Attributes:`."""
+    """Return the description of each field, from `Attributes:` in the class's docstring."""
     _, _, listed = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
     return {name: " ".join(text.split()) for name, text in ATTRIBUTE.findall(listed)}
 
 
 def with_table(text: str) -> str:
-    """Return the text of docs/devices.md with its table of fields made anew."""
+    """Return the text of docs/devices.md with an updated table of fields."""
     begin, end = TABLE
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
@@ -87,7 +87,7 @@ def _rows(node: dict[str, Any], classes: dict[str, Any], above: str) -> Iterator
     for field, inner in node["properties"].items():
         # int8 has the fields of float
         if above == "models." and field == "int8":
-            yield f"| `{above}{field}` | {inner['description']} Its fields are those of `models.float`. |"
+            yield f"| `{above}{field}` | {inner['description']} Same fields as `models.float`. |"
             continue
         named = re.search(r"#/\$defs/(\w+)", json.dumps(inner))
         listed = "[]" if '"items"' in json.dumps(inner) else ""

@@ -1,4 +1,4 @@
-"""What to know before believing or shipping: the ratio of float to int8, and why times may be longer than need be."""
+"""The ratio of float to int8, and warnings: int8 that is not faster, cores that run below their full speed."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,15 @@ from qatflow.device.interface import DeviceDescription
 from qatflow.device.results.report import ModelReport, Models, Ratio, ThreadsRatio, Timing
 from qatflow.device.results.words import threads
 
-# What the int8 kernels gain most by; from ARMv8.2 on, so not in Cortex-A53, A57, A72 and A73.
+# The instructions that speed up int8 kernels most; from ARMv8.2 on, so not in Cortex-A53, A57, A72 and A73.
 DOT_PRODUCT = "asimddp"
-# Of the int8 model's time; a whole int8 model spends 1 to 3 % in converting its input and in the float softmax.
+# Of the int8 model's time; a fully int8 model spends 1 to 3 % on converting its input and on the float softmax.
 FLOAT_PERCENT = 10.0
 SHORT_MS = 0.5
 
 
 def ratio(models: Models) -> Ratio | None:
-    """Return float divided by int8; of emulated times there is none, and nothing at all without a float model."""
+    """Return float divided by int8, without ratios for emulated times; None if there is no float model."""
     if models.float is None:
         return None
     both = list(zip(models.float.timing, models.int8.timing, strict=True))
@@ -34,9 +34,9 @@ def ratio(models: Models) -> Ratio | None:
 
 
 def slower_than_float(models: Models, device: DeviceDescription) -> Iterator[str]:
-    """Yield a warning where int8 is not faster than float at a number of threads, with what is likely, and a way out.
+    """Yield a warning if int8 is not faster than float at some number of threads, with likely reasons and remedies.
 
-    Emulated times say nothing of it.
+    Emulated times are ignored.
     """
     if models.float is None:
         return
@@ -56,45 +56,45 @@ def slower_than_float(models: Models, device: DeviceDescription) -> Iterator[str
 
 
 def held_back(device: DeviceDescription) -> Iterator[str]:
-    """Yield a warning for cores that may not run as fast as they can."""
+    """Yield a warning for cores that are not allowed to run at their full speed."""
     for cores in device.frequency or ():
         if cores.max_khz is not None and cores.hardware_max_khz is not None and cores.max_khz < cores.hardware_max_khz:
             yield (
                 f"cores {cores.cores} of {device.name} may run at {cores.max_khz / 1000:.0f} MHz of "
-                f"{cores.hardware_max_khz / 1000:.0f}: is it hot, or saving its battery? Its times are longer than it "
-                "can do."
+                f"{cores.hardware_max_khz / 1000:.0f}: is it hot, or saving battery? Its times are longer than they "
+                "could be."
             )
 
 
 def _reasons(int8: ModelReport, device: DeviceDescription, pairs: list[tuple[Timing, Timing]]) -> Iterator[str]:
     if all(abs(float_.median_ms - int8.median_ms) <= max(float_.stddev_ms, int8.stddev_ms) for float_, int8 in pairs):
-        yield "The times differ by less than they spread: raise device.repeats, and let nothing else run on the device."
+        yield "The times differ by less than their spread: raise device.repeats, and run nothing else on the device."
     if device.features and DOT_PRODUCT not in device.features:
         yield (
-            f"Its CPU has no dot-product instructions ({DOT_PRODUCT}, from ARMv8.2 on), by which int8 gains most: "
-            "expect little in time there; a smaller model.alpha or data.preprocessing.size gains more."
+            f"Its CPU has no dot-product instructions ({DOT_PRODUCT}, from ARMv8.2 on), which speed up int8 "
+            "most: expect little gain in time there; a smaller model.alpha or data.preprocessing.size gains more."
         )
     percent = sum(operator.percent for operator in int8.profile.operators if in_float(operator.kernel))
     if percent > FLOAT_PERCENT:
         yield (
-            f"{percent:.0f} % of the int8 model's time goes into operators that compute in float or convert (see its "
-            "profile): leave fewer layers out of int8 (skip_pattern, quantizable_op_type of the compress YAML)."
+            f"{percent:.0f} % of the int8 model's time is spent in operators that compute in float or convert (see its "
+            "profile): quantise more layers (skip_pattern, quantizable_op_type in the compress YAML)."
         )
     if all(int8.median_ms < SHORT_MS for _, int8 in pairs):
         yield (
-            f"A run takes less than {SHORT_MS:g} ms, much of it the same for any model: int8 gains with larger ones, "
-            "and with one thread."
+            f"A run takes less than {SHORT_MS:g} ms, much of which is the same for any model: int8 gains more with "
+            "larger models, and with one thread."
         )
     elif len(pairs) < len(int8.timing) and pairs[0][1].threads > 1:
-        yield "With fewer threads int8 is faster: more threads than the model has work for cost more than they give."
+        yield "With fewer threads int8 is faster: more threads than the model has work for cost more than they gain."
     if device.governor not in (None, "performance"):
         yield (
-            f"Its cores' frequency is set by the governor {device.governor}: raise device.warmup and device.repeats, "
-            "so that both models are timed at full speed."
+            f"The frequency of its cores is set by the governor {device.governor}: raise device.warmup and "
+            "device.repeats, so that both models are timed at full speed."
         )
     yield "The times of the operators in report.json show where the time goes."
 
 
 def in_float(kernel: str) -> bool:
-    """Return whether an operator computes in float, or converts between float and int8, by its name in LiteRT."""
+    """Return whether an operator computes in float or converts between float and int8, judging by its LiteRT name."""
     return "F32" in kernel or "F16" in kernel or kernel.startswith("Convert")

@@ -1,11 +1,11 @@
-"""A device run in words, for the log and the report."""
+"""A device run in words, for log and report."""
 
 from collections.abc import Iterator, Sequence
 
 from qatflow.device.interface import DeviceDescription
 from qatflow.device.results.report import DeviceReport, ModelReport
 
-EMULATED = "emulated: no real device's"
+EMULATED = "emulated, not from a real device"
 
 
 def threads(number: int) -> str:
@@ -19,7 +19,7 @@ def cores(about: DeviceDescription) -> str:
 
 
 def device(about: DeviceDescription) -> str:
-    """Return what the device is."""
+    """Return the device in one line."""
     governor = about.governor and f"governor {about.governor}"
     parts = [about.model, about.system, about.cpu, cores(about), governor]
     return f"{about.name} ({', '.join(filter(None, parts))})"
@@ -38,14 +38,14 @@ def agreement(model: ModelReport) -> str:
 
 
 def against_host(model: ModelReport) -> str:
-    """Return the same with the difference that was allowed, and why."""
+    """Return `agreement` with the difference that was allowed, and why."""
     result = model.agreement
     allowed = amount(result.tolerance, result.unit) if result.tolerance else "none"
     return f"{agreement(model)}; difference allowed: {allowed}{f' ({result.reason})' if result.reason else ''}"
 
 
 def left_out(counts: Sequence[int], about: DeviceDescription) -> Iterator[str]:
-    """Yield a warning for numbers of threads that were not timed."""
+    """Yield a warning if some numbers of threads were not timed."""
     if counts:
         numbers = " and ".join(map(str, counts))
         yield f"{about.name} has {cores(about)}, so {numbers} threads of device.threads were not timed there."

@@ -1,7 +1,7 @@
 """A model cut at an inner tensor: the same file, with another tensor as its output.
 
-Only the numbers that say which tensor is the output are changed, in place: weights keep their bytes and operators their
-order, and what follows the tensor stays, unused. So what the cut model computes is what the whole one computes there.
+Only the indices of the output tensor are changed, in place. Weights keep their bytes and operators their order, and the
+operators after the tensor stay, unused. So the cut model computes the same values as the whole one does there.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ FLOATS = (schema.TensorType.FLOAT32, schema.TensorType.FLOAT16)
 
 @dataclass(frozen=True)
 class CutPoint:
-    """A tensor that an operator makes.
+    """A tensor at which a model can be cut: an output of an operator.
 
     Attributes:
         tensor: its index in the file.
         name: its name in the file.
-        operator: builtin name of the operator that makes it.
-        number: of that operator in order of execution, from 1.
-        operators: how many there are.
+        operator: builtin name of the operator that computes it.
+        number: position of that operator in order of execution, from 1.
+        operators: number of operators in the model.
     """
 
     tensor: int
@@ -38,7 +38,7 @@ class CutPoint:
 
 
 def cut_at(content: bytes, tensor: int) -> bytes:
-    """Return the .tflite file `content`, of one output, with the tensor of that index as its output."""
+    """Return the .tflite file `content`, which has one output, with the tensor of that index as its output."""
     buffer = bytearray(content)
     root = schema.Model.GetRootAs(buffer)
     for i in range(root.SignatureDefsLength()):
@@ -50,7 +50,7 @@ def cut_at(content: bytes, tensor: int) -> bytes:
 
 
 def cut_points(content: bytes) -> list[CutPoint]:
-    """Return the tensors at which a .tflite file can be cut, in order of execution."""
+    """Return the points at which a .tflite file can be cut, in order of execution."""
     root = schema.Model.GetRootAs(content)
     graph = root.Subgraphs(0)
     count = graph.OperatorsLength()
@@ -65,15 +65,15 @@ def expose_integers(model: Path, output: Path) -> str | None:
     """Write to `output` the model with the last integer tensor as its output in place of the float one.
 
     The optimised model ends in DEQUANTIZE and a float SOFTMAX. Integer kernels give equal bits on every processor; the
-    float exponential of ARM and x86 differs in the last bit. Before it, the outputs can be compared bit for bit.
+    float exponentials of ARM and x86 differ in the last bit. Before them, values can be compared bit for bit.
 
     Args:
         model: a .tflite file with one output.
         output: the file to write.
 
     Returns:
-        The name of that tensor; None, with nothing written, where the model's output is an integer tensor already, or
-        no single integer tensor leads to it.
+        The name of that tensor; None, and nothing is written, if the model's output is an integer tensor already, or
+        does not depend on a single one.
     """
     content = model.read_bytes()
     graph = schema.Model.GetRootAs(content).Subgraphs(0)
@@ -86,7 +86,7 @@ def expose_integers(model: Path, output: Path) -> str | None:
 
 
 def _last_integer(graph: Any, tensor: int) -> int | None:
-    """Walk from `tensor` towards the input, through float operations with one input that is not a constant."""
+    """Walk from `tensor` towards the input, through float operators with one non-constant input."""
     operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
     made_by = {int(output): operator for operator in operators for output in operator.OutputsAsNumpy()}
     while graph.Tensors(tensor).Type() in FLOATS:

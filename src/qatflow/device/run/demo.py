@@ -1,4 +1,4 @@
-"""The demo program on a device: put there with a model, called, its answers read with the doubt they deserve."""
+"""The demo program on a device: copied there with a model, called, and its output read and checked."""
 
 import json
 import math
@@ -29,7 +29,7 @@ class Demo:
     """mobilenetv1_light_api on a device."""
 
     def __init__(self, device: Device, bundle: Bundle) -> None:
-        """Put program and libraries on the device; raises UserError when they are for another processor."""
+        """Put program and libraries on the device; raises UserError if they are for another processor."""
         self._device, self._bundle = device, bundle
         self.description = device.describe()
         if self.description.machine != bundle.machine:
@@ -41,12 +41,12 @@ class Demo:
             device.push(file, name)
 
     def push_model(self, files: dict[str, Path], folder: str) -> None:
-        """Put a model's files into a folder on the device, by the names they get there."""
+        """Put a model's files, by name, into a folder on the device."""
         for name, file in files.items():
             self._device.push(file, f"{folder}/{name}")
 
     def all_ones(self, folder: str, threads: int, warmup: int, repeats: int) -> tuple[str, Timing]:
-        """Call the program with an input of ones; return what it prints, and the times."""
+        """Call the program with an input of ones; return its output and the times."""
         answer = self._call(
             f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
             "--json=timing.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + repeats),
@@ -54,7 +54,7 @@ class Demo:
         program = f"{PROGRAM} on {self.description.name}"
         check_printed(answer.stdout, program)
         numbers: dict[str, Any] = read_numbers(self._read("timing.json", program), _names(Timing, "emulated"), program)
-        numbers["peak_memory_bytes"] = numbers["peak_memory_bytes"] or None  # the program writes 0 where it is not told
+        numbers["peak_memory_bytes"] = numbers["peak_memory_bytes"] or None  # the program writes 0 where it is unknown
         return answer.stdout, Timing(emulated=self.description.emulated, **numbers)
 
     def profile(self, folder: str, threads: int, warmup: int, repeats: int) -> Profile:
@@ -75,10 +75,10 @@ class Demo:
         """Run each row of `inputs` on the device.
 
         Args:
-            folder: of the model on the device.
-            inputs: [n, ...] of the model's input type.
+            folder: the model's folder on the device.
+            inputs: [n, ...], of the model's input type.
             output: type and shape of the model's output.
-            threads: of the run-time.
+            threads: number of threads of the runtime.
 
         Returns:
             [n, elements of the output], of the output's type.
@@ -95,7 +95,7 @@ class Demo:
             values = np.fromfile(received, output.dtype)
         if values.size != len(inputs) * int(np.prod(output.shape)):
             raise DeviceError(
-                f"{PROGRAM} on {self.description.name} wrote {values.size} values for {len(inputs)} pictures of "
+                f"{PROGRAM} on {self.description.name} wrote {values.size} values for {len(inputs)} pictures with "
                 f"{int(np.prod(output.shape))} outputs each"
             )
         return values.reshape(len(inputs), -1)
@@ -130,27 +130,27 @@ def check_printed(text: str, program: str) -> None:
 
 
 def read_object(path: Path, program: str) -> dict[str, Any]:
-    """Return the JSON object that the demo wrote; raises DeviceError where it wrote none."""
+    """Return the JSON object that the demo wrote; raises DeviceError if it is not one."""
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
         raise DeviceError(f"{program} wrote times that cannot be read ({error}): {AGAIN}") from None
     if not isinstance(content, dict):
-        raise DeviceError(f"{program} wrote times that cannot be read (no object): {AGAIN}")
+        raise DeviceError(f"{program} wrote times that cannot be read (not an object): {AGAIN}")
     return content
 
 
 def read_numbers(content: Mapping[str, Any], names: Iterable[str], program: str) -> dict[str, float]:
-    """Return numbers by name out of an object that the demo wrote; raises DeviceError where one is missing."""
+    """Return numbers by name from an object that the demo wrote; raises DeviceError if one is missing."""
     numbers = {name: content.get(name) for name in names}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise DeviceError(f"{program} wrote {value!r} for {name}, which is no number: {AGAIN}")
+            raise DeviceError(f"{program} wrote {value!r} for {name}, which is not a number: {AGAIN}")
     return numbers  # type: ignore[return-value]
 
 
 def read_list(content: Mapping[str, Any], name: str, program: str) -> list[dict[str, Any]]:
-    """Return a list of objects out of an object that the demo wrote; raises DeviceError where there is none."""
+    """Return a list of objects from an object that the demo wrote; raises DeviceError if it is not one."""
     items = content.get(name)
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise DeviceError(f"{program} wrote {name} that cannot be read: {AGAIN}")

@@ -21,13 +21,13 @@ class ModelFolder:
     """A model with its labels and preprocessing.
 
     Attributes:
-        name: what it is called in the report, and its folder on the device.
-        files: its files, by their names.
-        host: the model on this machine.
+        name: its name in the report, and of its folder on the device.
+        files: its files by name.
+        host: the model, loaded on this machine.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Load the model; raises UserError when a file is missing or has changed, or LiteRT cannot load it."""
+        """Load the model; raises UserError if a file is missing or has changed, or LiteRT cannot load it."""
         self.name, self.files = name, {file: folder / file for file in FILES}
         for file in self.files.values():
             if not file.is_file():
@@ -36,13 +36,13 @@ class ModelFolder:
         self.host = Model(self.files["model.tflite"])
 
     def preprocessing(self) -> Any:
-        """Return what preprocessing.json says."""
+        """Return the content of preprocessing.json."""
         return json.loads(read_checked(self.files["preprocessing.json"]))
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures of the validation split, from the first on.
+    """Pictures of the validation split, starting with the first.
 
     Attributes:
         inputs: [n, size, size, channels], of the model's input type.
@@ -56,12 +56,12 @@ class Pictures:
 
 
 def read_pictures(model: ModelFolder, manifest: Path, count: int) -> Pictures:
-    """Read pictures, and preprocess them as the model's folder says.
+    """Read pictures, and preprocess them as the model's preprocessing.json says.
 
     Args:
         model: the model.
         manifest: manifest.json of the data set.
-        count: at most this many; a smaller split is used whole.
+        count: number of pictures; a smaller split is used in full.
 
     Raises:
         UserError: preprocessing or classes do not fit the model.

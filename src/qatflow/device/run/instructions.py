@@ -1,35 +1,35 @@
-"""Instructions that one inference executes: what stands for its time where times mean nothing, in the emulator."""
+"""Instructions that one inference executes: in the emulator, where times mean nothing, they take their place."""
 
 from qatflow.device.build.bundle import Bundle
 from qatflow.device.interface import Device
 
 CALL_SECONDS = 600.0
-BEFORE = 1  # runs before those counted: the first sets up what later ones find
+BEFORE = 1  # runs before the counted ones: the first one also sets things up
 RUNS = 5
 
 
 def count_instructions(device: Device, bundle: Bundle, folder: str, runs: int = RUNS) -> int | None:
     """Return how many instructions of the processor one inference of a model executes, with one thread.
 
-    The program is run twice, with `runs` inferences more the second time, and the difference divided by them: start-up,
-    loading and printing are the same in both and cancel. The inferences counted are those of an input of ones, each
-    with the two readings of the clock around it. The same model, bundle and CPU give the same number.
+    The program runs twice, the second time with `runs` more inferences, and the difference is divided by `runs`:
+    start-up, loading and printing are the same in both, and cancel out. The counted inferences have an input of ones,
+    and each includes the two readings of the clock around it. The same model, bundle and CPU give the same number.
 
     Args:
-        device: where the program lies.
+        device: where the program is.
         bundle: the program, pushed there already (see `demo.Demo`).
-        folder: of the model on the device.
-        runs: inferences that are counted.
+        folder: the model's folder on the device.
+        runs: number of counted inferences.
 
     Returns:
-        The number, rounded to a whole one; None where the device cannot count.
+        The number, rounded to an integer; None if the device cannot count.
 
     Raises:
         DeviceError: the program failed, or did not end in time.
     """
     counts = []
     for warmup in (BEFORE, BEFORE + runs):
-        # of one length, or the stack begins elsewhere, and functions that go by alignment take another way
+        # same length in both calls: else the stack starts elsewhere, and functions that depend on alignment differ
         times = f"--warmup={warmup:07}"
         command = bundle.command(f"--model_dir={folder}", "--threads=1", times, "--repeats=1")
         count = device.count_instructions(command, CALL_SECONDS)

@@ -1,4 +1,4 @@
-"""Operators measured on a device, one after the other; what is measured is kept, so that an ended run goes on."""
+"""Latency of operators on a device, measured one by one and saved, so that an interrupted run can continue."""
 
 import tempfile
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ from qatflow.tflite.latency_table import LatencyTable, Unit
 from qatflow.tflite.lower import lower
 
 FOLDER = "operator"
-TOLD = ("type", "name", "model", "system", "machine", "cpu")
-"""Of a device's description: what its measurements go by. Governor and limits change, and are in the table."""
+IDENTITY = ("type", "name", "model", "system", "machine", "cpu")
+"""The fields of a device's description that saved measurements depend on. Governor and limits may change in between."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class LatencySettings:
     """How to measure.
 
     Attributes:
-        device: where.
-        unit: `instructions`, where the device can count them, or `ms`.
-        threads: of the run-time, for times; instructions are those of one thread.
-        warmup: runs before timing starts.
-        repeats: timed runs, of which the mean is taken.
+        device: the device to measure on.
+        unit: `instructions`, if the device can count them, or `ms`.
+        threads: number of threads of the runtime, for times; instructions are counted with one thread.
+        warmup: runs before the timed ones.
+        repeats: timed runs, whose mean is the latency.
     """
 
     device: DeviceSettings
@@ -60,14 +60,14 @@ class LatencySettings:
 def measure(settings: LatencySettings, operators: Mapping[str, bytes], library: Path, state: Path) -> LatencyTable:
     """Return the latency of each operator.
 
-    A time is that of the operator's kernel by LiteRT's profiler, so the call is not in it. Instructions are counted of
-    a whole inference; what every inference has in common is taken off.
+    A time is that of the operator's kernel in LiteRT's profiler, so it does not include the call. Instructions are
+    counted for a whole inference, and the constant part of every inference is subtracted.
 
     Args:
-        settings: how, and where.
-        operators: a .tflite model of each alone, by its key (`single_operator.SingleOperator`).
+        settings: how and where to measure.
+        operators: a .tflite model of each operator alone, by its key (`single_operator.SingleOperator`).
         library: the built demo, inference_lite_lib.<target>.
-        state: folder that keeps what is measured.
+        state: folder for the measurements made so far.
 
     Raises:
         UserError: the device failed, or cannot count instructions.
@@ -79,7 +79,7 @@ def measure(settings: LatencySettings, operators: Mapping[str, bytes], library: 
         threads_to_time((settings.threads,), about)
         shape = {
             "settings": asdict(settings),
-            "device": {name: value for name, value in asdict(about).items() if name in TOLD},
+            "device": {name: value for name, value in asdict(about).items() if name in IDENTITY},
             "program": sha256(bundle.manifest),
         }
         with work_folder(state, shape, "measuring") as folder:
@@ -103,10 +103,10 @@ def measure(settings: LatencySettings, operators: Mapping[str, bytes], library: 
 
 
 class _Run:
-    """A measurement on an open device.
+    """A series of measurements on an open device.
 
     Attributes:
-        known: what is measured, by key.
+        known: the latencies measured so far, by key.
     """
 
     def __init__(self, settings: LatencySettings, device: Device, bundle: Bundle, demo: Demo, kept: Path) -> None:
@@ -114,7 +114,7 @@ class _Run:
         self.known: dict[str, float] = read_json(kept) if kept.is_file() else {}
 
     def measured(self, key: str, content: bytes) -> float:
-        """Return the latency of a model, measured unless it is known."""
+        """Return the latency of a model; measure it only if it is not known."""
         if key not in self.known:
             with tempfile.TemporaryDirectory() as temporary:
                 model = Path(temporary) / "model.tflite"
@@ -125,7 +125,7 @@ class _Run:
         return self.known[key]
 
     def call(self) -> float:
-        """Return what an inference costs beside its operators: a chain of two costs one operator more than one does."""
+        """Return the cost of an inference without its operators: two operators cost one more than one does."""
         one, two = (self.measured(f"a chain of {length}", _chain(length)) for length in (1, 2))
         return 2 * one - two
 
@@ -141,7 +141,7 @@ class _Run:
 
 
 def _chain(length: int) -> bytes:
-    """Return a model of so many operators that do next to nothing, one behind the other."""
+    """Return a model with a chain of that many operators that do almost nothing."""
     links = [Node(f"link{place}", Tanh(), (f"link{place - 1}",)) for place in range(1, length + 1)]
     nodes = (Node("link0", Input((1, 1, 1))), *links)
     return lower(Graph(nodes, (nodes[-1].name,), {}), "qatflow: nothing")

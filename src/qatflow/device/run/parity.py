@@ -1,4 +1,4 @@
-"""Do host and device agree, and if not, which layer is the first that differs?"""
+"""Do host and device agree, and if not, which layer differs first?"""
 
 import tempfile
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ class DisagreementError(UserError):
     """Host and device disagree.
 
     Attributes:
-        picture: position of the first picture on which they do.
+        picture: index of the first picture on which they disagree.
     """
 
     def __init__(self, message: str, picture: int) -> None:
-        """Keep the picture beside the message."""
+        """Store the picture's index with the message."""
         super().__init__(message)
         self.picture = picture
 
@@ -41,23 +41,23 @@ def compare(
     Args:
         host: [n, classes], float32, int8 or uint8.
         device: the same shape and type.
-        tolerance: greatest absolute difference allowed, in the outputs' units; 0 asks for equal bits.
+        tolerance: greatest absolute difference allowed, in the outputs' units; 0 requires equal bits.
         classes: names of the classes, for the message.
-        what: what is compared, for the message.
-        unit: of a difference, in words that follow a number.
+        what: name of what is compared, for the message.
+        unit: unit of a difference, in words that follow a number.
 
     Returns:
         How well they agree.
 
     Raises:
-        DisagreementError: they do not; it names the first picture, class and both values. NaN agrees with the same NaN
-            only.
-        UserError: the device did not return what the host's model returns.
+        DisagreementError: they do not; it names the first picture, its class and both values. NaN agrees only with the
+            same NaN.
+        UserError: the device's outputs have another shape or type than the host's.
     """
     if host.shape != device.shape or host.dtype != device.dtype:
         raise UserError(
             f"the device returned {device.dtype} {device.shape} for the {what}, the host {host.dtype} {host.shape}: "
-            "is the same model there?"
+            "is it the same model?"
         )
     same = bits(host) == bits(device)
     difference = np.abs(host.astype(np.float64) - device.astype(np.float64))
@@ -70,7 +70,7 @@ def compare(
         wanted = f"a difference of at most {amount(tolerance, unit)}" if tolerance > 0 else "equal bits"
         raise DisagreementError(
             f"host and device disagree on the {what} of picture {picture}, class {index}{name}: "
-            f"host {host[picture, index]:.9g}, device {device[picture, index]:.9g}; {wanted} was asked for, and "
+            f"host {host[picture, index]:.9g}, device {device[picture, index]:.9g}; required: {wanted}; "
             f"{(~agree).any(axis=1).sum()} of {len(host)} pictures differ{most}",
             picture,
         )
@@ -78,20 +78,20 @@ def compare(
 
 
 def bits(values: np.ndarray) -> np.ndarray:
-    """Return the bits of each value, as an unsigned integer of its size."""
+    """Return the bits of each value, as an unsigned integer of the same size."""
     return np.ascontiguousarray(values).view(np.dtype(f"u{values.dtype.itemsize}"))
 
 
 def first_difference(demo: Demo, model: Path, picture: np.ndarray, threads: int, tolerance: Tolerance) -> str:
-    """Cut the model behind each operator in turn, run it on host and device, and say where they first differ.
+    """Cut the model after each operator in turn, run it on host and device, and return where they first differ.
 
     Args:
         demo: the program on the device.
         model: .tflite file of the whole model.
         picture: [1, …], of the model's input type.
-        threads: of the run-time on the device.
-        tolerance: of the output. Of an integer tensor so many steps are no difference, of a float one the share of its
-            greatest magnitude, or of 1 where that is less; 0: none, whatever bits differ.
+        threads: number of threads of the runtime on the device.
+        tolerance: that of the output. Integer tensors may differ by that many steps, float tensors by that fraction
+            of their greatest magnitude, or of 1 if that is less; with 0, any different bits count.
 
     Returns:
         One clause that names tensor, operator, and both values of the element that differs most.
@@ -117,9 +117,9 @@ def first_difference(demo: Demo, model: Path, picture: np.ndarray, threads: int,
             if different.any():
                 most = int(np.argmax(np.where(different, np.nan_to_num(distance, nan=np.inf), -1)))
                 return (
-                    f"they first part at tensor {point.name} ({point.operator}, operator {point.number} of "
+                    f"they first differ at tensor {point.name} ({point.operator}, operator {point.number} of "
                     f"{point.operators}), where {int(different.sum())} of {len(here)} values differ, most of all "
                     f"element {most}: host {here[most]:.9g}, device {there[most]:.9g}"
                     + (f", {amount(distance[most], steps(host.output.scale))} apart" if whole else "")
                 )
-    return "cut behind each operator in turn they agree, so it is not one layer's kernel alone"
+    return "they agree when the model is cut after each operator, so it is not the kernel of a single layer"

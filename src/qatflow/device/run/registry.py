@@ -1,4 +1,4 @@
-"""The kinds of device, by the name that `device.type` gives; a new one is a class and a line here."""
+"""The kinds of device, by their name in `device.type`; a new kind is a class and a line in this table."""
 
 import contextlib
 import shutil
@@ -21,7 +21,7 @@ TERMINATED = 143  # 128 + SIGTERM, what a shell reports
 
 @contextlib.contextmanager
 def open_device(settings: DeviceSettings) -> Iterator[Device]:
-    """Yield the device; what was put there is removed at the end, whether the run succeeded, failed or was ended.
+    """Yield the device; the run's files there are removed at the end, even if the run failed or was terminated.
 
     Raises:
         UserError: the kind is unknown, or the device cannot be reached.
@@ -34,7 +34,7 @@ def open_device(settings: DeviceSettings) -> Iterator[Device]:
         try:
             yield device
         except BaseException:
-            # A device that is gone cannot be cleaned; the first error is the one to tell.
+            # A device that is gone cannot be cleaned up; the first error is the one to report.
             with contextlib.suppress(DeviceError):
                 device.cleanup()
             raise
@@ -42,9 +42,9 @@ def open_device(settings: DeviceSettings) -> Iterator[Device]:
 
 
 def check_device(settings: DeviceSettings) -> None:
-    """Raise UserError when the device cannot be used from here.
+    """Raise UserError if the device cannot be used from this machine.
 
-    An adb device need not be connected yet: the run may take hours until it is its turn.
+    An adb device need not be connected yet: it may take hours until it is needed.
     """
     if settings.type != "adb":
         with open_device(settings):

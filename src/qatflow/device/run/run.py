@@ -1,4 +1,4 @@
-"""The models on a device: how fast, and whether right. Pictures, times, parity, report, in this order."""
+"""Run the models on a device, time them, and compare their outputs with the host's; write report.json."""
 
 import sys
 from dataclasses import asdict, dataclass
@@ -38,14 +38,14 @@ class RunSettings:
     """What to run.
 
     Attributes:
-        device: where.
-        pictures: validation pictures, from the first on.
+        device: the device to run on.
+        pictures: number of validation pictures, starting with the first.
         tolerance: greatest difference of an output of the int8 model from the host's, as in `verify.verify`; None: as
             the model's type needs (`tolerance.tolerance_of`). The float model has at least `tolerance.FLOAT_TOLERANCE`.
         threads: numbers of threads to time with; the pictures run with the first.
-        warmup: runs before timing starts.
+        warmup: runs before the timed ones.
         repeats: timed runs.
-        count_instructions: whether they are counted, where the device can.
+        count_instructions: whether to count instructions, if the device can.
     """
 
     device: DeviceSettings
@@ -73,15 +73,15 @@ class RunSettings:
 def run_demo(
     settings: RunSettings, int8_dir: Path, float_dir: Path | None, library: Path, manifest: Path, output_dir: Path
 ) -> str:
-    """Run both models on the device, compare them with the host, and write what was found.
+    """Run both models on the device, compare them with the host, and write the results.
 
-    `output_dir` gets output.txt, the text of the program for the int8 model and an input of ones, and report.json;
-    older ones are removed first, and a failed run leaves neither. Times and warnings are told on stderr.
+    `output_dir` gets output.txt, the program's output for the int8 model and an input of ones, and report.json. Older
+    ones are removed first, and a failed run leaves neither. Times and warnings are printed to stderr.
 
     Args:
         settings: what to run, and where.
         int8_dir: the model that ships: model.tflite, labels.txt, preprocessing.json.
-        float_dir: the float model, with the same files; None where there is none.
+        float_dir: the float model, with the same files; None if there is none.
         library: the built demo, inference_lite_lib.<target>.
         manifest: manifest.json of the data set.
         output_dir: folder of the results.
@@ -90,8 +90,8 @@ def run_demo(
         The text of output.txt.
 
     Raises:
-        UserError: something is missing, the device failed, or host and device disagree: then it names picture, class,
-            both values, and the first layer where they part.
+        UserError: something is missing, the device failed, or host and device disagree: then it names the picture, the
+            class, both values, and the first layer that differs.
     """
     text_file, report_file = output_dir / TEXT, output_dir / FILE
     for file in (text_file, report_file):
@@ -113,7 +113,7 @@ def run_demo(
 def _run(
     settings: RunSettings, device: Device, bundle: Bundle, pictures: dict[ModelFolder, Pictures], manifest: Path
 ) -> tuple[str, DeviceReport]:
-    """Run what is asked on an open device; return the program's text for the first model, and the report."""
+    """Run on an open device; return the program's output for the first model, and the report."""
     demo, models = Demo(device, bundle), list(pictures)
     about = demo.description
     counts = threads_to_time(settings.threads, about)
@@ -121,7 +121,7 @@ def _run(
     tolerance = tolerance_of(*shipped, settings.tolerance)
     tolerances = (tolerance, *(float_tolerance_of(*content, tolerance) for content in others))
     for model, allowed in zip(models, tolerances, strict=True):
-        print(f"{model.name}: difference from the host that is allowed: {allowed.text()}", file=sys.stderr)
+        print(f"{model.name}: allowed difference from the host: {allowed.text()}", file=sys.stderr)
         demo.push_model(model.files, model.name)
     # timed first: running the pictures warms the device
     before = device.temperatures()

@@ -1,4 +1,4 @@
-"""How fast the models are on the device: times at each number of threads, and of each operator."""
+"""How fast the models are on the device: times for each number of threads, and for each operator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Measured:
     """A model's times.
 
     Attributes:
-        text: what the program printed at the first number of threads.
-        timing: one for each number of threads.
-        profile: of the operators, at the first number of threads.
+        text: the program's output at the first number of threads.
+        timing: one entry per number of threads.
+        profile: times of the operators, at the first number of threads.
     """
 
     text: str
@@ -27,15 +27,15 @@ class Measured:
 
 
 def threads_to_time(threads: Sequence[int], about: DeviceDescription) -> tuple[int, ...]:
-    """Return the numbers of threads that the device has cores for: more share a core, and such times say little.
+    """Return the numbers of threads that the device has cores for: more of them share cores, and times say little.
 
     Raises:
-        UserError: the first, at which gate and profile measure, is too many.
+        UserError: the first number, which gate and profile use, is too high.
     """
     if threads[0] > about.cores:
         raise UserError(
-            f"device.threads begins with {threads[0]}, and device {about.name} has {cores(about)} that may be used: "
-            "begin with no more"
+            f"device.threads starts with {threads[0]}, but device {about.name} has {cores(about)} that can be used: "
+            "start with no more"
         )
     return tuple(number for number in threads if number <= about.cores)
 
@@ -43,13 +43,13 @@ def threads_to_time(threads: Sequence[int], about: DeviceDescription) -> tuple[i
 def time_models(
     demo: Demo, models: Sequence[ModelFolder], threads: Sequence[int], warmup: int, repeats: int
 ) -> list[Measured]:
-    """Time models that are on the device already, in turn at each number of threads, so that all find it equally warm.
+    """Time models that are on the device already, alternating at each number of threads, so that all run equally warm.
 
     Args:
-        demo: the program there.
+        demo: the program on the device.
         models: the models.
         threads: numbers of threads.
-        warmup: runs before timing starts.
+        warmup: runs before the timed ones.
         repeats: timed runs.
 
     Raises:
@@ -67,6 +67,6 @@ def time_models(
 
 
 def temperatures_around(before: dict[str, float], device: Device) -> tuple[Temperature, ...] | None:
-    """Return what the sensors told `before` and tell now; None where none was readable."""
+    """Return the sensors' readings from `before` and now; None if there were none."""
     after = device.temperatures() if before else {}
     return tuple(Temperature(sensor, celsius, after.get(sensor)) for sensor, celsius in before.items()) or None

@@ -1,4 +1,4 @@
-"""How far an output on the device may be from the host's: as the user asks, or as the model's kernels need."""
+"""How far an output on the device may differ from the host's: as the user sets it, or as the model's kernels need."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ from qatflow.device.results.words import amount
 from qatflow.tflite.read import WEIGHTED, operators, probabilities_end
 from qatflow.tflite.run import TensorType
 
-# A float model adds in another order in each layer (measured: up to 8e-7 at 32×32, 2.2e-6 with ImageNet weights).
+# The float kernels of ARM and x86 add in different orders (measured: up to 8e-7 at 32×32, 2.2e-6 with weights of
+# ImageNet).
 FLOAT_TOLERANCE = 1e-4
 # LiteRT's own uint8 kernels round differently on ARM and x86 (measured: up to 9 steps of 256 over the layers of the
 # official MobileNetV1 1.0).
@@ -19,10 +20,10 @@ class Tolerance:
     """The greatest difference of an output that is allowed.
 
     Attributes:
-        value: in the units of the output: steps where it is an integer tensor.
-        unit: these units, in words that follow a number.
-        reason: why it is this value.
-        step: real value of one step of the output; 0 where that is no integer tensor.
+        value: the difference in the unit of the output: steps, if it is an integer tensor.
+        unit: this unit, in words that follow a number.
+        reason: why it has this value.
+        step: real value of one step of the output; 0 if the output is not an integer tensor.
     """
 
     value: float
@@ -32,12 +33,12 @@ class Tolerance:
 
     @property
     def steps(self) -> float:
-        """The same for an inner integer tensor, in its steps: a real value counts as a share of all its steps."""
+        """The tolerance of an inner integer tensor, in steps: a real value counts as a fraction of all its steps."""
         return self.value if self.step else self.value * UINT8_RANGE
 
     @property
     def share(self) -> float:
-        """The same for an inner float tensor, as a share of its greatest magnitude."""
+        """The tolerance of an inner float tensor, as a fraction of its greatest magnitude."""
         return self.value * self.step if self.step else self.value
 
     def text(self) -> str:
@@ -51,7 +52,7 @@ def tolerance_of(content: bytes, output: TensorType, asked: float | None) -> Tol
     Args:
         content: the .tflite file.
         output: type of its output.
-        asked: device.tolerance; None: 16 steps for a model whose layers compute in uint8, and 0 for any other.
+        asked: device.tolerance; None: 16 steps for a model whose layers compute in uint8, 0 for any other.
     """
     unit, step = unit_of(content, output), _step(output)
     if asked is not None:
@@ -65,18 +66,18 @@ def tolerance_of(content: bytes, output: TensorType, asked: float | None) -> Tol
 
 
 def float_tolerance_of(content: bytes, output: TensorType, shipped: Tolerance) -> Tolerance:
-    """Return the tolerance of the float model beside the one that ships: at least `FLOAT_TOLERANCE`.
+    """Return the tolerance of the float model next to the one that ships: at least `FLOAT_TOLERANCE`.
 
-    A greater one of the model that ships holds here too, unless it counts steps.
+    A greater tolerance of the model that ships applies here too, unless it is in steps.
     """
     unit = unit_of(content, output)
     if shipped.step or shipped.value <= FLOAT_TOLERANCE:
-        return Tolerance(FLOAT_TOLERANCE, unit, "a float model adds in another order")
+        return Tolerance(FLOAT_TOLERANCE, unit, "float kernels add in different orders")
     return Tolerance(shipped.value, unit, shipped.reason)
 
 
 def unit_of(content: bytes, output: TensorType) -> str:
-    """Return the units of a model's output, in words that follow a number."""
+    """Return the unit of a model's output, in words that follow a number."""
     step = _step(output)
     if step:
         return steps(step)
@@ -84,7 +85,7 @@ def unit_of(content: bytes, output: TensorType) -> str:
 
 
 def steps(scale: float) -> str:
-    """Return `steps of 1/256`, of the scale of an integer tensor."""
+    """Return `steps of 1/256`, from the scale of an integer tensor."""
     inverse = round(1 / scale)
     return f"steps of 1/{inverse}" if inverse > 1 and abs(inverse * scale - 1) < 1e-5 else f"steps of {scale:.3g}"
 

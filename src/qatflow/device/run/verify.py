@@ -1,4 +1,4 @@
-"""Is a model right on the device? Its outputs and accuracy against those of the host, on the same tensors."""
+"""Is a model right on the device? Its outputs and accuracy are compared with the host's, on the same tensors."""
 
 import tempfile
 from dataclasses import replace
@@ -16,27 +16,27 @@ from qatflow.device.run.parity import DisagreementError, compare, first_differen
 from qatflow.device.run.tolerance import Tolerance, steps
 from qatflow.tflite.run import Model
 
-# The last bits of a float softmax, or of float sigmoids, differ between ARM and x86 kernels (measured: up to 1.2e-7 of
-# a probability).
+# The last bits of a float softmax or sigmoid differ between ARM and x86 kernels (measured: up to 1.2e-7 of a
+# probability).
 FLOAT_TAIL_TOLERANCE = 1e-6
 
 
 def verify(
     demo: Demo, model: ModelFolder, pictures: Pictures, tolerance: Tolerance, threads: int
 ) -> tuple[Agreement, DeviceAccuracy]:
-    """Run the pictures through a model that is on the device already, and compare.
+    """Run the pictures through a model that is on the device already, and compare the outputs.
 
     Args:
-        demo: the program there.
+        demo: the program on the device.
         model: the model.
-        pictures: what to run.
-        tolerance: greatest difference of an output from the host's. 0: everything computed in integers has equal bits,
-            and a float softmax, or float sigmoids, after it are within `FLOAT_TAIL_TOLERANCE`.
-        threads: of the run-time.
+        pictures: the pictures to run.
+        tolerance: greatest difference of an output from the host's. With 0, everything computed in integers must have
+            equal bits, and a float softmax or sigmoid after it must be within `FLOAT_TAIL_TOLERANCE`.
+        threads: number of threads of the runtime.
 
     Raises:
-        UserError: the device failed, or they disagree: then it names picture, class, both values, and the first layer
-            where they part.
+        UserError: the device failed, or they disagree: then it names the picture, the class, both values, and the first
+            layer that differs.
     """
     file = model.files["model.tflite"]
     host = model.host.outputs(pictures.inputs)
@@ -45,7 +45,7 @@ def verify(
         part = _integer_part(demo, model, pictures, threads) if tolerance.value == 0 else None
         allowed = tolerance.value if part is None else FLOAT_TAIL_TOLERANCE
         same = compare(host, outputs, allowed, pictures.classes, unit=tolerance.unit)
-        tail = f", and {allowed:g} for the float operators behind the integers" if part is not None else ""
+        tail = f", and {allowed:g} for the float operators after the integers" if part is not None else ""
         agreement = replace(same, integer_part=part, reason=tolerance.reason + tail)
     except DisagreementError as error:
         raise _with_layer(error, demo, file, pictures, threads, tolerance) from error
@@ -53,7 +53,7 @@ def verify(
 
 
 def _integer_part(demo: Demo, model: ModelFolder, pictures: Pictures, threads: int) -> IntegerPart | None:
-    """Compare what leads to the float tail, bit for bit; None where there is no such tail."""
+    """Compare the part before the float operators at the end bit for bit; None if there are no such operators."""
     with tempfile.TemporaryDirectory() as folder:
         cut = Path(folder) / "model.tflite"
         tensor = expose_integers(model.files["model.tflite"], cut)
@@ -76,12 +76,12 @@ def _accuracy(host: np.ndarray, device: np.ndarray, labels: np.ndarray) -> Devic
 def _with_layer(
     error: DisagreementError, demo: Demo, model: Path, pictures: Pictures, threads: int, tolerance: Tolerance
 ) -> UserError:
-    """Return the error with the model's file, and the first layer at which the picture's values part."""
+    """Return the error with the model's file, and the first layer whose values differ for the picture."""
     try:
         picture = pictures.inputs[error.picture : error.picture + 1]
         where = first_difference(demo, model, picture, threads, tolerance)
     except UserError as other:
-        where = f"at which layer they part could not be found: {other}"
+        where = f"the first layer that differs could not be determined: {other}"
     return UserError(
-        f"{model}: {error}; {where}. Where the device's kernels are known to round differently, set device.tolerance"
+        f"{model}: {error}; {where}. If the device's kernels are known to round differently, set device.tolerance"
     )
