@@ -127,12 +127,12 @@ def altered(what: str) -> bytes:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("operator code", "an operator has no kind"),
-        ("tensor", "a tensor is named that is not there"),
-        ("missing kernel", "a tensor is named that is not there"),
-        ("zero point", "a zero point is none of its tensor's integers"),
+        ("operator code", "an operator has no code"),
+        ("tensor", "a tensor index is out of range"),
+        ("missing kernel", "a tensor index is out of range"),
+        ("zero point", "a zero point is outside the range of its tensor's type"),
         ("scale", "a scale is not above 0"),
-        ("buffer", "a buffer lies outside the file"),
+        ("buffer", "a buffer is outside the file"),
         ("shape", "an output of another shape than it says"),
         ("no graph", "it has no graph"),
     ],

@@ -187,11 +187,11 @@ def test_damaged_pictures_end_with_status_10(refused: Callable[[bytes, int], str
     image = Image.fromarray(pixels(np.random.default_rng(2), 32, 3))
     png, jpeg, ppm = (saved(image, kind) for kind in ("PNG", "JPEG", "PPM"))
     for content in (png[: len(png) // 2], jpeg[: len(jpeg) // 2], ppm[: len(ppm) // 2]):
-        assert "is cut" in refused(content, 10)
+        assert "is truncated" in refused(content, 10)
     altered = bytearray(png)
     altered[len(png) // 2] ^= 1
-    assert "check sum" in refused(bytes(altered), 10)
-    assert "no PNG, JPEG, PPM or PGM file" in refused(b"GIF89a" + bytes(100), 10)
+    assert "checksum" in refused(bytes(altered), 10)
+    assert "not a PNG, JPEG, PPM or PGM file" in refused(b"GIF89a" + bytes(100), 10)
     assert "CMYK" in refused(saved(image.convert("CMYK"), "JPEG"), 10)
     assert "8 bits" in refused(b"P5 1 1 65535\n\0\0", 10)
     assert "cannot be decoded" in refused(b"P5 999999 999999 255\n\0", 10)
@@ -210,7 +210,7 @@ def test_missing_pictures_and_lists_end_with_status_9(host_bundle: Path, tmp_pat
         ("--input=nowhere", "no input file 'nowhere'"),
         ("--images=nowhere", "no file 'nowhere'"),
         (f"--images={tmp_path}/list.txt", f"no file '{tmp_path}/nowhere'"),
-        (f"--images={tmp_path}/empty.txt", "names no picture"),
+        (f"--images={tmp_path}/empty.txt", "contains no pictures"),
     ):
         answer = call(program, f"--model_dir={folder}", flag)
         assert answer.returncode == 9
@@ -237,12 +237,12 @@ def test_missing_pictures_and_lists_end_with_status_9(host_bundle: Path, tmp_pat
         ),
         ('{"size": 32, "resize": "pad", "order": "brg", "channels": 3, "mean": [0], "std": [1]}', "'order' is not"),
         ('{"size": 32, "resize": "pad", "order": "bgr", "channels": 1, "mean": [0], "std": [1]}', "'order' is \"bgr\""),
-        ('{"size": 32.5, "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "'size' is no whole number"),
+        ('{"size": 32.5, "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "'size' is not a whole number"),
         ('{"size": 32, "resize": "pad", "channels": 2, "mean": [0], "std": [1]}', "'channels' is not 1 or 3"),
-        ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0, 1], "std": [1]}', "'mean' is no list"),
+        ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0, 1], "std": [1]}', "'mean' is not a list"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0], "std": [0]}', "'std' is not above 0"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [nan], "std": [1]}', "a number is missing"),
-        ('{"size": 16, "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "makes tensors of 1×16×16×3"),
+        ('{"size": 16, "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "produces tensors of 1×16×16×3"),
     ],
 )
 def test_wrong_preprocessing_ends_with_status_11(

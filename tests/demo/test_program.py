@@ -203,15 +203,15 @@ def test_profile_tells_the_time_of_each_operator(program: Path, tmp_path: Path) 
         (["--modeldir=x"], "unknown flag '--modeldir=x'"),
         (["model"], "unknown flag 'model'"),
         ([], "--model_dir is missing"),
-        (["--model_dir"], "--model_dir wants a value"),
-        (["--model_dir="], "--model_dir wants a value"),
-        (["--model_dir=x", "--threads=0"], "--threads wants a whole number from 1 to 64, got '0'"),
+        (["--model_dir"], "--model_dir needs a value"),
+        (["--model_dir="], "--model_dir needs a value"),
+        (["--model_dir=x", "--threads=0"], "--threads needs a whole number from 1 to 64, got '0'"),
         (["--model_dir=x", "--threads", "2x"], "got '2x'"),
         (["--model_dir=x", "--repeats=99999999999"], "got '99999999999'"),
         (["--model_dir=x", "--warmup=-1"], "got '-1'"),
-        (["--model_dir=x", "--topk=0"], "--topk wants a whole number from 1 to 1000, got '0'"),
+        (["--model_dir=x", "--topk=0"], "--topk needs a whole number from 1 to 1000, got '0'"),
         (["--model_dir=x", "--profile=yes"], "unknown flag '--profile=yes'"),
-        (["--model_dir=x", "--input=a", "--images=b"], "--input and --images exclude each other"),
+        (["--model_dir=x", "--input=a", "--images=b"], "--input and --images cannot be used together"),
     ],
 )
 def test_wrong_flags_end_with_status_2(program: Path, flags: list[str], message: str) -> None:
@@ -271,7 +271,7 @@ def with_number(content: bytes, field: str, number: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("field", "number", "message"),
-    [("format", 2, "it is of version 2 of the .tflite format"), ("operator", 99, "that this LiteRT does not run")],
+    [("format", 2, "it has version 2 of the .tflite format"), ("operator", 99, "that this LiteRT does not support")],
 )
 def test_models_of_another_version_end_with_status_8(
     program: Path, tmp_path: Path, field: str, number: int, message: str

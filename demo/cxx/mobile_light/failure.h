@@ -1,4 +1,4 @@
-// How the program ends: a status for each kind of mistake, and the message that the user reads.
+// How the program fails: an exit status for each kind of mistake, and a message for the user.
 #ifndef QATFLOW_FAILURE_H_
 #define QATFLOW_FAILURE_H_
 
@@ -7,7 +7,7 @@
 
 namespace qatflow {
 
-// `--help` lists them; 1 and those from 126 on are left to the shell and to signals.
+// `--help` lists them; 1 and everything from 126 on are left to the shell and to signals.
 enum ExitStatus {
   kDone = 0,
   kWrongFlag = 2,

@@ -1,4 +1,4 @@
-// Files read and written whole.
+// Reads and writes whole files.
 #ifndef QATFLOW_FILES_H_
 #define QATFLOW_FILES_H_
 
@@ -13,17 +13,17 @@ namespace qatflow {
 
 using Bytes = std::vector<unsigned char>;
 
-// The size of a regular file in bytes, -1 where there is none.
+// The size of a regular file in bytes; -1 if there is none.
 long long FileSize(const std::string& path);
 
-// Throws Failure(status) where the file cannot be read.
+// Throws Failure(status) if the file cannot be read.
 Bytes ReadFile(const std::string& path, ExitStatus status);
 
-// The lines of a text file, without their ends (\n or \r\n). Throws Failure(status).
+// The lines of a text file, without line ends (\n or \r\n). Throws Failure(status).
 std::vector<std::string> ReadLines(const std::string& path, ExitStatus status);
 
-// Writes beside `path` and moves the file there in `Finish`, so that an interrupted run leaves no half file. What is
-// there and no regular file (/dev/stdout, a pipe) is written to as it is. Throws Failure.
+// Writes to a file next to `path` and renames it to `path` in `Finish`, so that an interrupted run leaves no partial
+// file. A `path` that is not a regular file (/dev/stdout, a pipe) is written to directly. Throws Failure.
 class WholeFile {
  public:
   explicit WholeFile(const std::string& path);

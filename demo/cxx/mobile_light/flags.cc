@@ -7,34 +7,34 @@ namespace qatflow {
 
 const char kHelp[] = R"(usage: mobilenetv1_light_api --model_dir DIR [flags]     (--flag VALUE or --flag=VALUE)
 
-Runs the classifier DIR/model.tflite by LiteRT on the CPU and prints every hundredth output of the first
-input (below 1000 outputs: every tenth part).
+Runs the classifier DIR/model.tflite with LiteRT on the CPU and prints every hundredth output of the first
+input (with n < 1000 outputs: every (n/10)th).
 
   --model_dir DIR   folder that the optimise stage wrote: model.tflite; labels.txt for --topk;
                     preprocessing.json for pictures
   --input FILE      a picture (PNG, JPEG, PPM, PGM), or tensors of the model's input type and shape,
-                    little-endian, one after the other; without it: one tensor of ones
-  --images LIST     a text file with the path of a picture on each line, relative to the list's folder
+                    little-endian, one after the other; the default is one tensor of ones
+  --images LIST     a text file with one picture path per line, relative to the list's folder
   --output FILE     write all outputs, one after the other, in the model's output type
   --topk K          print the K best classes of each input, 1 to 1000 (with --images: 1)
-  --threads N       threads of the run-time, 1 to 64 (1)
-  --warmup N        runs of the first input before timing starts (0)
+  --threads N       threads of the runtime, 1 to 64 (1)
+  --warmup N        runs of the first input before the timed ones (0)
   --repeats N       timed runs of the first input (1)
-  --profile         after the timed runs print the mean time of each operator over as many runs again, as
-                    LiteRT's profiler measures it: in whole microseconds, fused operators as one, and
-                    measuring itself makes the runs slower
+  --profile         after the timed runs, run as often again and print the mean time of each operator from
+                    LiteRT's profiler: in whole microseconds, fused operators as one; profiling itself
+                    slows the runs down
   --json FILE       write times (ms), memory (bytes), types and shapes, best classes, times of operators
   --help            print this
 
-Pictures are made upright, decoded to the model's channels and preprocessed as in the training, bit for bit
-from the decoded pixels on; a JPEG's pixels may differ by a few levels from those of another decoder.
+Pictures are rotated upright, decoded to the model's channels and preprocessed exactly as in training, bit for
+bit from the decoded pixels on. A JPEG's pixels may differ by a few levels from those of another decoder.
 
 exit status:
    0 done                                          7 an output cannot be written
-   2 wrong flag                                    8 the model is of another version of the format, or
-   3 no model in DIR                                 has an operator that this LiteRT does not run
-   4 the model is damaged or of a wrong form       9 an input is not there or cannot be read
-   5 an input is not of the model's size          10 a picture is damaged or of a kind that is not read
+   2 wrong flag                                    8 the model has another version of the format, or an
+   3 no model in DIR                                 operator that this LiteRT does not support
+   4 the model is damaged or unsupported           9 an input is missing or cannot be read
+   5 an input does not have the model's size      10 a picture is damaged or of an unsupported kind
    6 a run failed                                 11 labels or preprocessing in DIR are missing or wrong
 )";
 
@@ -44,7 +44,7 @@ int ParseInteger(const std::string& flag, const std::string& text, int low, int 
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
-    throw FlagError(flag + " wants a whole number from " + std::to_string(low) + " to " + std::to_string(high) +
+    throw FlagError(flag + " needs a whole number from " + std::to_string(low) + " to " + std::to_string(high) +
                     ", got '" + text + "'");
   }
   return value;
@@ -95,7 +95,7 @@ Flags ParseFlags(int argc, const char* const* argv) {
     } else if (position + 1 < argc) {
       value = argv[++position];
     }
-    if (value.empty()) throw FlagError(name + " wants a value");
+    if (value.empty()) throw FlagError(name + " needs a value");
     if (text != texts.end()) {
       *text->second = value;
     } else {
@@ -103,7 +103,7 @@ Flags ParseFlags(int argc, const char* const* argv) {
     }
   }
   if (flags.model_dir.empty()) throw FlagError("--model_dir is missing");
-  if (!flags.input.empty() && !flags.images.empty()) throw FlagError("--input and --images exclude each other");
+  if (!flags.input.empty() && !flags.images.empty()) throw FlagError("--input and --images cannot be used together");
   if (!flags.images.empty() && flags.topk == 0) flags.topk = 1;
   return flags;
 }

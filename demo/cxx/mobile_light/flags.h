@@ -21,7 +21,7 @@ struct Flags {
   bool help = false;
 };
 
-// A flag that is unknown, without its value, or with a value that is not allowed.
+// A flag is unknown, lacks its value, or has a value that is not allowed.
 class FlagError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

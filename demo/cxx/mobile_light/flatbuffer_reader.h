@@ -1,4 +1,4 @@
-// Reads tables and vectors of a flatbuffer (flatbuffers.dev, "internals"), each access within its bounds.
+// Reads tables and vectors of a flatbuffer (flatbuffers.dev, "internals"), with bounds checks on every access.
 #ifndef QATFLOW_FLATBUFFER_READER_H_
 #define QATFLOW_FLATBUFFER_READER_H_
 
@@ -9,7 +9,7 @@
 
 namespace qatflow {
 
-// An offset leads out of the file.
+// An offset points outside the file.
 class FlatbufferError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -23,7 +23,7 @@ class Flatbuffer {
   std::size_t size() const { return size_; }
 
   void Within(std::size_t at, std::size_t length) const {
-    if (at > size_ || length > size_ - at) throw FlatbufferError("an offset leads out of the file");
+    if (at > size_ || length > size_ - at) throw FlatbufferError("an offset points outside the file");
   }
 
   template <typename Number>
@@ -34,7 +34,7 @@ class Flatbuffer {
     return value;
   }
 
-  // Where the offset stored at `at` leads.
+  // The position that the offset stored at `at` points to.
   std::size_t Follow(std::size_t at) const { return at + Read<std::uint32_t>(at); }
 
  private:
@@ -57,7 +57,7 @@ class FlatbufferVector {
   Number Get(std::size_t index) const {
     return file_->Read<Number>(start_ + index * sizeof(Number));
   }
-  // Where table `index` is.
+  // The position of table `index`.
   std::size_t Table(std::size_t index) const { return file_->Follow(start_ + index * sizeof(std::uint32_t)); }
 
  private:
@@ -70,13 +70,13 @@ class FlatbufferTable {
  public:
   FlatbufferTable(const Flatbuffer& file, std::size_t at) : file_(&file), at_(at) {
     const std::int64_t vtable = static_cast<std::int64_t>(at) - file.Read<std::int32_t>(at);
-    if (vtable < 0) throw FlatbufferError("an offset leads out of the file");
+    if (vtable < 0) throw FlatbufferError("an offset points outside the file");
     vtable_ = static_cast<std::size_t>(vtable);
     vtable_size_ = file.Read<std::uint16_t>(vtable_);
     file.Within(vtable_, vtable_size_);
   }
 
-  // Where field `slot` is stored; 0 where it is not.
+  // The position of field `slot`; 0 if it is not stored.
   std::size_t Field(std::size_t slot) const {
     const std::size_t entry = 4 + 2 * slot;
     if (entry + 2 > vtable_size_) return 0;

@@ -20,11 +20,11 @@ std::vector<std::string> ReadList(const std::string& path) {
   for (const std::string& line : ReadLines(path, kUnreadableInput)) {
     if (!line.empty()) pictures.push_back(line[0] == '/' ? line : folder + line);
   }
-  if (pictures.empty()) throw Failure(kUnreadableInput, "the list '" + path + "' names no picture");
+  if (pictures.empty()) throw Failure(kUnreadableInput, "the list '" + path + "' contains no pictures");
   return pictures;
 }
 
-// Whether the file begins as a picture does; a file that cannot be read does not.
+// Whether the file starts like a picture; false if it cannot be read.
 bool BeginsAsPicture(const std::string& path) {
   Bytes start(8);
   std::ifstream file(path, std::ios::binary);
@@ -69,8 +69,8 @@ void Inputs::OpenTensors(const std::string& path) {
   if (size < 0) throw Failure(kUnreadableInput, "no input file '" + path + "'");
   if (size == 0 || size % bytes != 0) {
     throw Failure(kWrongInputSize, "input '" + path + "' holds " + std::to_string(size) +
-                                       " bytes, which is no multiple of one input tensor (" + std::to_string(bytes) +
-                                       " bytes of " + info_.type_name() + "), and it is no picture");
+                                       " bytes, which is not a multiple of one input tensor (" + std::to_string(bytes) +
+                                       " bytes of " + info_.type_name() + "), and it is not a picture");
   }
   count_ = static_cast<std::size_t>(size / bytes);
   stream_.open(path, std::ios::binary);
@@ -87,7 +87,8 @@ void Inputs::ReadPreprocessingOf(const std::string& model_dir) {
   const std::vector<std::int32_t> made = {1, preprocessing_.size, preprocessing_.size, preprocessing_.channels};
   if (info_.shape != made) {
     throw Failure(kUnusableModelFolder,
-                  "'" + path + "' makes tensors of " + ShapeText(made) + ", the model takes " + ShapeText(info_.shape));
+                  "'" + path + "' produces tensors of " + ShapeText(made) + ", the model takes " +
+                      ShapeText(info_.shape));
   }
 }
 

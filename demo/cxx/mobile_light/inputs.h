@@ -1,4 +1,4 @@
-// The tensors that --input and --images stand for, one after the other.
+// The input tensors from --input or --images, one after the other.
 #ifndef QATFLOW_INPUTS_H_
 #define QATFLOW_INPUTS_H_
 
@@ -17,14 +17,14 @@ namespace qatflow {
 
 class Inputs {
  public:
-  // Reads the first input. `info` is that of the model's input, and must outlive this. Throws Failure.
+  // Reads the first input. `info` describes the model's input, and must outlive this object. Throws Failure.
   Inputs(const Flags& flags, const TensorInfo& info);
 
   std::size_t count() const { return count_; }
-  // Of the current input: its tensor, of the model's type, and what it is called.
+  // The current input: its tensor, of the model's type, and its name.
   const unsigned char* tensor() const { return tensor_.data(); }
   std::string name() const;
-  // Reads the next input in place of the current one; false after the last. Throws Failure.
+  // Replaces the current input by the next one; returns false after the last. Throws Failure.
   bool Next();
 
  private:
@@ -35,7 +35,7 @@ class Inputs {
 
   const TensorInfo& info_;
   std::vector<std::string> pictures_;  // paths; empty for tensors
-  std::string path_;                   // of the tensors; empty: ones
+  std::string path_;                   // file of tensors; empty: ones
   std::ifstream stream_;
   Preprocessing preprocessing_;
   Bytes tensor_;

@@ -22,7 +22,7 @@ class Reader {
       Expect('}');
     }
     SkipSpace();
-    if (at_ != end_) throw JsonError("there is something after the object");
+    if (at_ != end_) throw JsonError("there is text after the object");
     return values;
   }
 
@@ -42,7 +42,7 @@ class Reader {
     if (!Found(wanted)) throw JsonError(std::string("'") + wanted + "' is missing");
   }
 
-  // Escapes do not occur in what is read.
+  // The files that are read contain no escapes.
   std::string Text() {
     Expect('"');
     const char* start = at_;
@@ -54,7 +54,7 @@ class Reader {
 
   double Number() {
     SkipSpace();
-    // strtod knows more forms (nan, hexadecimal), which begin otherwise or stop at a letter.
+    // strtod accepts more forms (nan, hexadecimal); those start differently or stop at a letter.
     const std::size_t length = std::strspn(at_, "+-.0123456789eE");
     const std::string digits(at_, length);
     char* stop = nullptr;

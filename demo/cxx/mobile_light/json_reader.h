@@ -1,4 +1,4 @@
-// Reads the flat JSON that the optimise stage writes: one object of texts, numbers and lists of numbers.
+// Reads the flat JSON that the optimise stage writes: one object of strings, numbers and lists of numbers.
 #ifndef QATFLOW_JSON_READER_H_
 #define QATFLOW_JSON_READER_H_
 
@@ -9,7 +9,7 @@
 
 namespace qatflow {
 
-// A text, or one or several numbers.
+// A string, or one or several numbers.
 struct JsonValue {
   bool is_text = false;
   bool is_list = false;
@@ -17,7 +17,7 @@ struct JsonValue {
   std::vector<double> numbers;
 };
 
-// The text is no JSON object of that kind.
+// The text is not a JSON object of this kind.
 class JsonError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

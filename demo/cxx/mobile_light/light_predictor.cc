@@ -75,7 +75,7 @@ TensorInfo Describe(LiteRtTensor tensor, const char* role, LiteRtRankedTensorTyp
       break;
     default:
       throw ModelError(std::string("the ") + role + " is of LiteRT element type " +
-                       std::to_string(type->element_type) + "; float32, uint8 and int8 can be run");
+                       std::to_string(type->element_type) + "; only float32, uint8 and int8 are supported");
   }
   for (unsigned int axis = 0; axis < type->layout.rank; ++axis) {
     const std::int32_t dimension = type->layout.dimensions[axis];
@@ -90,7 +90,7 @@ TensorInfo Describe(LiteRtTensor tensor, const char* role, LiteRtRankedTensorTyp
     LiteRtQuantizationPerTensor quantization{};
     CheckModel(LiteRtGetQuantizationTypeId(tensor, &quantization_id), "reading a tensor's quantisation");
     if (quantization_id != kLiteRtQuantizationPerTensor) {
-      throw ModelError(std::string("the ") + role + " is integer without one scale and zero point");
+      throw ModelError(std::string("the ") + role + " is an integer tensor without one scale and zero point");
     }
     CheckModel(LiteRtGetPerTensorQuantization(tensor, &quantization), "reading a tensor's quantisation");
     if (!(quantization.scale > 0) || !std::isfinite(quantization.scale)) {
@@ -186,7 +186,7 @@ struct LightPredictor::State {
   void CheckPackedSize(LiteRtTensorBuffer buffer, const TensorInfo& info) const {
     std::size_t size = 0;
     CheckModel(LiteRtGetTensorBufferPackedSize(buffer, &size), "reading a buffer's size");
-    if (size != info.bytes()) throw ModelError("LiteRT's buffer is not of the tensor's size");
+    if (size != info.bytes()) throw ModelError("LiteRT's buffer does not have the tensor's size");
   }
 
   void DescribeTensors(LiteRtSubgraph subgraph) {
@@ -197,14 +197,14 @@ struct LightPredictor::State {
     output = Describe(tensor, "output", &output_type);
   }
 
-  // The kernels work out the output's shape, and write as much: the buffer is of the shape that the file names.
+  // The kernels compute the output's shape and write that much, but the buffer has the shape that the file declares.
   void CheckOutputShape() const {
     LiteRtLayout layout{};
     if (LiteRtGetCompiledModelOutputTensorLayouts(compiled.get(), 0, 1, &layout, true) != 0) {
-      throw ModelError("LiteRT cannot lay it out: its tensors and operators do not fit each other");
+      throw ModelError("LiteRT cannot compute its shapes: its tensors and operators do not fit together");
     }
     const std::vector<std::int32_t> found(layout.dimensions, layout.dimensions + layout.rank);
-    if (found != output.shape) throw ModelError("its operators yield an output of another shape than it says");
+    if (found != output.shape) throw ModelError("its operators give the output another shape than the file does");
   }
 
   void CreateBuffers() {
@@ -234,7 +234,7 @@ LightPredictor::LightPredictor(const std::string& model_file, int threads, bool 
   CheckModel(LiteRtCreateEnvironment(2, environment_options, state.environment.out()), "starting LiteRT");
   if (LiteRtCreateModelFromBuffer(state.environment.get(), state.flatbuffer.data(), state.flatbuffer.size(),
                                   state.model.out()) != 0) {
-    throw ModelError("LiteRT finds it damaged");
+    throw ModelError("LiteRT reports that it is damaged");
   }
 
   LiteRtParamIndex main_index = 0;
@@ -247,7 +247,7 @@ LightPredictor::LightPredictor(const std::string& model_file, int threads, bool 
   CheckModel(LiteRtGetNumSubgraphOutputs(subgraph, &outputs), "counting outputs");
   if (inputs != 1 || outputs != 1) {
     throw ModelError("it has " + std::to_string(inputs) + " inputs and " + std::to_string(outputs) +
-                     " outputs; one of each is needed");
+                     " outputs; it must have one of each");
   }
   state.DescribeTensors(subgraph);
   state.SetOptions(threads, profile);
@@ -255,7 +255,7 @@ LightPredictor::LightPredictor(const std::string& model_file, int threads, bool 
                                                           state.options.get(), state.compiled.out());
   if (prepared != 0) {
     throw ModelVersionError("this LiteRT cannot prepare it (status " + std::to_string(prepared) +
-                            "): it has an operator, or a version of one, that this LiteRT does not run");
+                            "): it has an operator, or a version of one, that this LiteRT does not support");
   }
   state.CheckOutputShape();
   state.CreateBuffers();

@@ -1,7 +1,7 @@
 // A classifier in a .tflite file, run by LiteRT on the CPU: one input tensor, one output tensor, fixed shapes.
 // Copy light_predictor.{h,cc}, model_check.{h,cc}, flatbuffer_reader.h, read_all.h and litert_c_api.h into an app and
-// link with libLiteRt.so; picture*, stb_image.cc, preprocessing* and json_reader* beside them turn picture files into
-// inputs.
+// link with libLiteRt.so. With picture*, stb_image.cc, preprocessing* and json_reader* as well, it can read picture
+// files.
 //
 //   qatflow::LightPredictor predictor("model.tflite", /*threads=*/4);
 //   std::vector<float> picture(predictor.input().elements()), scores(predictor.output().elements());
@@ -20,7 +20,7 @@
 
 namespace qatflow {
 
-// LiteRT's own numbers.
+// The values are LiteRT's.
 enum class ElementType { kFloat32 = 1, kUInt8 = 3, kInt8 = 9 };
 
 // The type and shape of an input or output.
@@ -40,23 +40,23 @@ struct TensorInfo {
   void FromReal(const float* real, std::size_t count, void* data) const;
 };
 
-// The model was loaded, but a run of it failed.
+// The model was loaded, but running it failed.
 class RunError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// One run of one operator, as LiteRT measured it; the clock counts whole microseconds.
+// One run of one operator, as measured by LiteRT in whole microseconds.
 struct OperatorTime {
-  std::string kernel;       // what ran it, in LiteRT's words
-  std::uint64_t index = 0;  // in the order of the run
+  std::string kernel;       // LiteRT's name of the kernel
+  std::uint64_t index = 0;  // position in the order of execution
   std::uint64_t microseconds = 0;
 };
 
-// Not for use by several threads at once; make one for each.
+// Not thread-safe: create one per thread.
 class LightPredictor {
  public:
-  // Loads and prepares the model for `threads` threads; `profile` allows RunProfiled. Throws ModelError.
+  // Loads and prepares the model for `threads` threads; RunProfiled needs `profile`. Throws ModelError.
   LightPredictor(const std::string& model_file, int threads, bool profile = false);
   ~LightPredictor();
   LightPredictor(const LightPredictor&) = delete;
@@ -67,7 +67,7 @@ class LightPredictor {
 
   // Runs the model once: reads input().bytes() from `input`, writes output().bytes() to `output`. Throws RunError.
   void Run(const void* input, void* output);
-  // The same, with the time of each operator. Measuring makes the run slower. Throws RunError.
+  // The same, and returns the time of each operator. Profiling slows the run down. Throws RunError.
   std::vector<OperatorTime> RunProfiled(const void* input, void* output);
 
  private:

@@ -23,7 +23,7 @@ namespace {
 
 using namespace qatflow;
 
-// Runs the tensor warmup + repeats times, leaving the result in `output`.
+// Runs the tensor warmup + repeats times; the result is left in `output`.
 void Measure(LightPredictor& predictor, const unsigned char* tensor, const Flags& flags, Bytes& output,
              Report& report) {
   for (int run = 0; run < flags.warmup + flags.repeats; ++run) {
@@ -60,7 +60,7 @@ void Profile(LightPredictor& predictor, const unsigned char* tensor, int runs, B
   std::fputs(ProfileText(report.operators).c_str(), stdout);
 }
 
-// Runs the inputs after the first, whose output is in `output` already; writes and ranks the outputs of all.
+// Runs the inputs after the first, whose output is already in `output`; writes and ranks all outputs.
 void RunAll(LightPredictor& predictor, Inputs& inputs, const Flags& flags, const std::vector<std::string>& labels,
             Bytes& output, Report& report) {
   if (flags.output.empty() && flags.topk == 0) return;

@@ -12,7 +12,7 @@ namespace qatflow {
 namespace {
 
 constexpr std::uint32_t kFormatVersion = 3;
-constexpr std::size_t kFirstOptionalInput = 2;  // as the bias of a convolution; -1 says that it is not given
+constexpr std::size_t kFirstOptionalInput = 2;  // such as the bias of a convolution; -1 if it is not given
 constexpr std::uint64_t kMostElements = 1ULL << 26;
 
 // Positions of the fields in the schema (schema.fbs of LiteRT).
@@ -46,7 +46,7 @@ enum { kName, kTensor };
 
 [[noreturn]] void Damaged(const std::string& what) { throw ModelError("it is damaged: " + what); }
 
-// Bytes of an element by TensorType; 0 for those whose size is not fixed or not in whole bytes.
+// Bytes per element by TensorType; 0 for types without a fixed size in whole bytes.
 std::uint64_t ElementSize(std::int8_t type) {
   switch (type) {
     case 0:   // FLOAT32
@@ -77,7 +77,7 @@ struct Range {
   std::int64_t high;
 };
 
-// Of the integers that a zero point can be.
+// The range of the integers that a zero point can be.
 Range IntegerRange(std::int8_t type) {
   switch (type) {
     case 3:  // UINT8
@@ -101,14 +101,14 @@ class Checker {
   void Check() {
     const auto version = model_.Get<std::uint32_t>(model::kVersion, 0);
     if (version != kFormatVersion) {
-      throw ModelVersionError("it is of version " + std::to_string(version) + " of the .tflite format, and version " +
+      throw ModelVersionError("it has version " + std::to_string(version) + " of the .tflite format, and version " +
                               std::to_string(kFormatVersion) + " is read");
     }
     for (std::size_t i = 0; i < buffers_.count(); ++i) {
       const FlatbufferTable table(file_, buffers_.Table(i));
       const auto offset = table.Get<std::uint64_t>(buffer::kOffset, 0);
       const auto size = table.Get<std::uint64_t>(buffer::kSize, 0);
-      if (offset > file_.size() || size > file_.size() - offset) Damaged("a buffer lies outside the file");
+      if (offset > file_.size() || size > file_.size() - offset) Damaged("a buffer is outside the file");
       buffer_sizes_.push_back(offset > 1 ? size : table.Vector(buffer::kData, 1).count());
     }
     if (subgraphs_.count() == 0) Damaged("it has no graph");
@@ -120,8 +120,8 @@ class Checker {
  private:
   void CheckSubgraph(const FlatbufferTable& graph) {
     const FlatbufferVector tensors = graph.Tables(subgraph::kTensors);
-    std::vector<bool> known(tensors.count());      // whether the tensor has a value by then
-    std::vector<bool> made_here(tensors.count());  // whether an operator makes it
+    std::vector<bool> known(tensors.count());      // whether the tensor has a value at this point
+    std::vector<bool> made_here(tensors.count());  // whether an operator computes it
     for (std::size_t i = 0; i < tensors.count(); ++i) {
       known[i] = CheckTensor(FlatbufferTable(file_, tensors.Table(i)));
     }
@@ -132,28 +132,28 @@ class Checker {
     const FlatbufferVector operators = graph.Tables(subgraph::kOperators);
     for (std::size_t i = 0; i < operators.count(); ++i) {
       const FlatbufferTable table(file_, operators.Table(i));
-      if (table.Get<std::uint32_t>(operation::kCode, 0) >= codes_.count()) Damaged("an operator has no kind");
+      if (table.Get<std::uint32_t>(operation::kCode, 0) >= codes_.count()) Damaged("an operator has no code");
       const FlatbufferVector taken = table.Vector(operation::kInputs, sizeof(std::int32_t));
       for (std::size_t k = 0; k < taken.count(); ++k) {
         const auto index = taken.Get<std::int32_t>(k);
         if (index == -1 && k >= kFirstOptionalInput) continue;
-        if (!known[TensorIndex(index, known)]) Damaged("an operator takes a tensor that nothing has made");
+        if (!known[TensorIndex(index, known)]) Damaged("an operator reads a tensor that has no value yet");
       }
       const FlatbufferVector made = table.Vector(operation::kOutputs, sizeof(std::int32_t));
       for (std::size_t k = 0; k < made.count(); ++k) {
         const std::size_t index = TensorIndex(made.Get<std::int32_t>(k), known);
-        if (known[index]) Damaged("an operator makes a tensor that has a value already");
+        if (known[index]) Damaged("an operator writes a tensor that already has a value");
         known[index] = made_here[index] = true;
       }
     }
     const FlatbufferVector outputs = graph.Vector(subgraph::kOutputs, sizeof(std::int32_t));
     for (std::size_t i = 0; i < outputs.count(); ++i) {
-      if (!made_here[TensorIndex(outputs.Get<std::int32_t>(i), known)]) Damaged("no operator makes the output");
+      if (!made_here[TensorIndex(outputs.Get<std::int32_t>(i), known)]) Damaged("no operator computes the output");
     }
   }
 
   static std::size_t TensorIndex(std::int32_t index, const std::vector<bool>& tensors) {
-    if (index < 0 || static_cast<std::size_t>(index) >= tensors.size()) Damaged("a tensor is named that is not there");
+    if (index < 0 || static_cast<std::size_t>(index) >= tensors.size()) Damaged("a tensor index is out of range");
     return static_cast<std::size_t>(index);
   }
 
@@ -170,11 +170,11 @@ class Checker {
     }
     CheckQuantization(table, shape);
     const auto index = table.Get<std::uint32_t>(tensor::kBuffer, 0);
-    if (index >= buffer_sizes_.size()) Damaged("a tensor's buffer is not there");
+    if (index >= buffer_sizes_.size()) Damaged("a tensor's buffer is missing");
     const std::uint64_t size = buffer_sizes_[index];
     const std::uint64_t element_size = ElementSize(table.Get<std::int8_t>(tensor::kType, 0));
     if (size > 0 && element_size > 0 && size != elements * element_size) {
-      Damaged("a constant's bytes do not fill its shape");
+      Damaged("a constant's size does not match its shape");
     }
     return size > 0;
   }
@@ -187,20 +187,20 @@ class Checker {
     const FlatbufferVector zeros = parameters.Vector(quantization::kZeroPoint, sizeof(std::int64_t));
     for (std::size_t i = 0; i < scales.count(); ++i) {
       const auto scale = scales.Get<float>(i);
-      // XNNPACK takes no scale that is zero or denormal, and finds that out too late.
+      // XNNPACK rejects a scale that is zero or denormal, but too late.
       if (!std::isnormal(scale) || scale < 0) Damaged("a scale is not above 0");
     }
     const Range range = IntegerRange(table.Get<std::int8_t>(tensor::kType, 0));
     for (std::size_t i = 0; i < zeros.count(); ++i) {
       const auto zero = zeros.Get<std::int64_t>(i);
-      if (zero < range.low || zero > range.high) Damaged("a zero point is none of its tensor's integers");
+      if (zero < range.low || zero > range.high) Damaged("a zero point is outside the range of its tensor's type");
     }
-    if (zeros.count() > 1 && zeros.count() != scales.count()) Damaged("a tensor's scales and zero points are not as many");
+    if (zeros.count() > 1 && zeros.count() != scales.count()) Damaged("the zero points are not as many as the scales");
     if (scales.count() < 2) return;
     const auto axis = parameters.Get<std::int32_t>(quantization::kAxis, 0);
     if (axis < 0 || static_cast<std::size_t>(axis) >= shape.count() ||
         static_cast<std::int64_t>(scales.count()) != shape.Get<std::int32_t>(static_cast<std::size_t>(axis))) {
-      Damaged("a tensor has not one scale a channel");
+      Damaged("a tensor does not have one scale per channel");
     }
   }
 
@@ -210,7 +210,7 @@ class Checker {
       const FlatbufferTable table(file_, entries.Table(i));
       if (table.Field(metadata::kName) == 0 ||
           table.Get<std::uint32_t>(metadata::kBuffer, 0) >= buffer_sizes_.size()) {
-        Damaged("its metadata lead nowhere");
+        Damaged("its metadata points to a missing buffer");
       }
     }
   }
@@ -220,13 +220,13 @@ class Checker {
     for (std::size_t i = 0; i < entries.count(); ++i) {
       const FlatbufferTable table(file_, entries.Table(i));
       const auto graph = table.Get<std::uint32_t>(signature::kSubgraph, 0);
-      if (graph >= tensor_counts_.size()) Damaged("a signature names a graph that is not there");
+      if (graph >= tensor_counts_.size()) Damaged("a signature refers to a missing graph");
       for (const std::size_t slot : {signature::kInputs, signature::kOutputs}) {
         const FlatbufferVector named = table.Tables(slot);
         for (std::size_t k = 0; k < named.count(); ++k) {
           const FlatbufferTable map(file_, named.Table(k));
           if (map.Get<std::uint32_t>(tensor_map::kTensor, 0) >= tensor_counts_[graph]) {
-            Damaged("a signature names a tensor that is not there");
+            Damaged("a signature refers to a missing tensor");
           }
         }
       }
@@ -239,15 +239,15 @@ class Checker {
   FlatbufferVector buffers_;
   FlatbufferVector subgraphs_;
   std::vector<std::uint64_t> buffer_sizes_;
-  std::vector<std::size_t> tensor_counts_;  // of each graph
+  std::vector<std::size_t> tensor_counts_;  // per graph
 };
 
 }  // namespace
 
 void CheckModelFile(const void* content, std::size_t size) {
-  constexpr std::size_t kIdentifier = 4;  // where it stands
+  constexpr std::size_t kIdentifier = 4;  // its position
   if (size < 8 || std::memcmp(static_cast<const char*>(content) + kIdentifier, "TFL3", 4) != 0) {
-    throw ModelError("it is no .tflite file, or it is damaged");
+    throw ModelError("it is not a .tflite file, or it is damaged");
   }
   try {
     const Flatbuffer file(content, size);

@@ -1,7 +1,7 @@
-// A look over a .tflite file before LiteRT reads it.
+// Checks a .tflite file before LiteRT reads it.
 //
-// LiteRT's verifier checks the flatbuffer's own offsets, but LiteRT then follows the numbers of tensors, buffers and
-// operator codes, and takes sizes, as they stand: a damaged file ends in a crash there. What it follows is checked here.
+// LiteRT's verifier checks the offsets of the flatbuffer, but not the indices of tensors, buffers and operator codes,
+// nor sizes: LiteRT then crashes on a damaged file. Everything that it relies on is checked here.
 #ifndef QATFLOW_MODEL_CHECK_H_
 #define QATFLOW_MODEL_CHECK_H_
 
@@ -10,13 +10,13 @@
 
 namespace qatflow {
 
-// The model cannot be used: unreadable, damaged, or of a form that is not run.
+// The model cannot be used: unreadable, damaged, or of an unsupported form.
 class ModelError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// The model is of another version of the format, or needs an operator that this LiteRT does not have.
+// The model has another version of the format, or needs an operator that this LiteRT does not have.
 class ModelVersionError : public ModelError {
  public:
   using ModelError::ModelError;

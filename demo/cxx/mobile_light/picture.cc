@@ -17,7 +17,7 @@ namespace {
 
 using Content = std::vector<unsigned char>;
 
-constexpr long long kMostPixels = 89478485;  // Pillow's bound, beyond which it warns of a bomb
+constexpr long long kMostPixels = 89478485;  // Pillow's limit, above which it warns of a decompression bomb
 
 void CheckSize(long long width, long long height) {
   if (width < 1 || height < 1 || width * height > kMostPixels) {
@@ -25,7 +25,7 @@ void CheckSize(long long width, long long height) {
   }
 }
 
-// Reads one whole number of a PNM header: white space and comments, digits. Returns where it ends.
+// Reads one whole number of a PNM header: white space and comments, then digits. Returns the position after it.
 std::size_t ReadPnmNumber(const Content& content, std::size_t at, long long* value) {
   while (at < content.size() && (content[at] <= ' ' || content[at] == '#')) {
     if (content[at] == '#') {
@@ -38,7 +38,7 @@ std::size_t ReadPnmNumber(const Content& content, std::size_t at, long long* val
   for (*value = 0; at < content.size() && content[at] >= '0' && content[at] <= '9' && at - start < 6; ++at) {
     *value = 10 * *value + content[at] - '0';
   }
-  if (at == start || at == content.size()) throw PictureError("damaged: the PNM header is cut");
+  if (at == start || at == content.size()) throw PictureError("damaged: the PNM header is truncated");
   return at;
 }
 
@@ -50,22 +50,22 @@ Picture DecodePnm(const Content& content) {
   at = ReadPnmNumber(content, at, &height);
   at = ReadPnmNumber(content, at, &largest) + 1;
   CheckSize(width, height);
-  if (largest != 255) throw PictureError("PPM and PGM files are read with 8 bits (255) alone");
+  if (largest != 255) throw PictureError("only PPM and PGM files with 8 bits (255) are supported");
   Picture picture{static_cast<int>(height), static_cast<int>(width), content[1] == '6' ? 3 : 1, {}};
   const std::size_t bytes = static_cast<std::size_t>(width * height * picture.channels);
-  if (content.size() - at < bytes) throw PictureError("damaged: the PNM file is cut");
+  if (content.size() - at < bytes) throw PictureError("damaged: the PNM file is truncated");
   picture.pixels.assign(content.data() + at, content.data() + at + bytes);
   return picture;
 }
 
-// Decodes by stb_image into grey or RGB, without alpha.
+// Decodes with stb_image into grey or RGB, without alpha.
 Picture DecodeByStb(const Content& content) {
   if (content.size() > INT_MAX) throw PictureError("the file is too large");
   const int size = static_cast<int>(content.size());
   Picture picture;
   int samples = 0;
   if (stbi_info_from_memory(content.data(), size, &picture.width, &picture.height, &samples) == 0) {
-    throw PictureError(std::string("damaged or of an unknown kind: ") + stbi_failure_reason());
+    throw PictureError(std::string("damaged, or of an unknown kind: ") + stbi_failure_reason());
   }
   CheckSize(picture.width, picture.height);
   const std::unique_ptr<stbi_uc, void (*)(void*)> decoded(
@@ -81,7 +81,7 @@ Picture DecodeByStb(const Content& content) {
   return picture;
 }
 
-// Turns and mirrors the stored picture as its EXIF orientation says.
+// Rotates and mirrors the stored picture according to its EXIF orientation.
 Picture Upright(Picture stored, int orientation) {
   if (orientation == 1) return stored;
   const bool swapped = orientation >= 5;
@@ -140,7 +140,7 @@ Picture DecodePicture(const Content& content, int channels) {
       return InChannels(Upright(DecodeByStb(content), orientation), channels);
     }
     default:
-      throw PictureError("no PNG, JPEG, PPM or PGM file");
+      throw PictureError("not a PNG, JPEG, PPM or PGM file");
   }
 }
 

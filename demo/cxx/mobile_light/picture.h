@@ -16,18 +16,19 @@ struct Picture {
   std::vector<std::uint8_t> pixels;
 };
 
-// The picture is damaged, or of a kind that is not read.
+// The picture is damaged, or of an unsupported kind.
 class PictureError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Whether the content begins as a PNG, JPEG, PPM (P6) or PGM (P5) file does.
+// Whether the content starts like a PNG, JPEG, PPM (P6) or PGM (P5) file.
 bool IsPicture(const std::vector<unsigned char>& content);
 
-// Returns the upright picture in `channels` channels, as the training's decoder (Pillow) does: alpha is dropped, of 16
-// bits the upper 8 are kept, grey is 0.299 R + 0.587 G + 0.114 B, and an EXIF orientation is followed. PNG, PPM and PGM
-// give the same pixels as there; a JPEG's differ by a few levels, since each decoder rounds its transform differently.
+// Returns the upright picture in `channels` channels, as the training's decoder (Pillow) does: alpha is dropped, the
+// upper 8 of 16 bits are kept, grey is 0.299 R + 0.587 G + 0.114 B, and the EXIF orientation is applied. The pixels of
+// PNG, PPM and PGM files are the same as Pillow's; those of a JPEG differ by a few levels, because decoders round the
+// transform differently.
 // Throws PictureError.
 Picture DecodePicture(const std::vector<unsigned char>& content, int channels);
 

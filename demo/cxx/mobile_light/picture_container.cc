@@ -38,7 +38,7 @@ std::uint32_t CheckSum(const unsigned char* bytes, std::size_t size) {
   return ~sum;
 }
 
-// Reads the orientation out of a TIFF structure, as EXIF has it; one that is damaged says nothing.
+// Reads the orientation from the TIFF structure of EXIF; a damaged one is ignored.
 int Orientation(const unsigned char* tiff, std::size_t size) {
   if (size < 8) return kUpright;
   const bool big = tiff[0] == 'M';
@@ -55,7 +55,7 @@ int Orientation(const unsigned char* tiff, std::size_t size) {
   return kUpright;
 }
 
-// Checks the Huffman tables of a DHT segment. stb_image 2.27 writes past its own where one has more than 256 codes.
+// Checks the Huffman tables of a DHT segment. stb_image 2.27 writes past its table if one has more than 256 codes.
 void CheckHuffmanTables(const unsigned char* tables, std::size_t size) {
   while (size > 0) {
     std::size_t codes = 0;
@@ -66,7 +66,7 @@ void CheckHuffmanTables(const unsigned char* tables, std::size_t size) {
   }
 }
 
-// Checks the scans, from the first one's header on: tables between them, and that the file has an end.
+// Checks the scans, starting at the first one's header: the tables between them, and that the file has an end.
 void CheckScans(const Content& content, std::size_t at) {
   bool ended = false;
   for (; content.size() - at >= 2; ++at) {
@@ -75,10 +75,10 @@ void CheckScans(const Content& content, std::size_t at) {
     if (content[at + 1] != kHuffmanTables) continue;
     const std::size_t left = content.size() - at;
     const std::size_t length = left < 4 ? 0 : Number(content.data() + at + 2, 2);
-    if (length < 2 || length > left - 2) throw PictureError("damaged: the JPEG file is cut");
+    if (length < 2 || length > left - 2) throw PictureError("damaged: the JPEG file is truncated");
     CheckHuffmanTables(content.data() + at + 4, length - 2);
   }
-  if (!ended) throw PictureError("damaged: the JPEG file is cut");
+  if (!ended) throw PictureError("damaged: the JPEG file is truncated");
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ PictureKind KindOf(const Content& content) {
 }
 
 int CheckPng(const Content& content) {
-  constexpr std::size_t kFrame = 12;  // length, type and check sum of a chunk
+  constexpr std::size_t kFrame = 12;  // length, type and checksum of a chunk
   int orientation = kUpright;
   std::size_t at = sizeof kPngStart;
   while (content.size() - at >= kFrame) {
@@ -100,13 +100,13 @@ int CheckPng(const Content& content) {
     const std::size_t length = Number(chunk, 4);
     if (length > content.size() - at - kFrame) break;
     if (CheckSum(chunk + 4, length + 4) != Number(chunk + 8 + length, 4)) {
-      throw PictureError("damaged: a check sum of the PNG file is wrong");
+      throw PictureError("damaged: a checksum of the PNG file is wrong");
     }
     if (std::memcmp(chunk + 4, "eXIf", 4) == 0) orientation = Orientation(chunk + 8, length);
     if (std::memcmp(chunk + 4, "IEND", 4) == 0) return orientation;
     at += kFrame + length;
   }
-  throw PictureError("damaged: the PNG file is cut");
+  throw PictureError("damaged: the PNG file is truncated");
 }
 
 int CheckJpeg(const Content& content) {
@@ -122,7 +122,7 @@ int CheckJpeg(const Content& content) {
     const std::size_t length = Number(content.data() + at + 2, 2);
     if (length < 2 || length > content.size() - at - 2) break;
     const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != kHuffmanTables && marker != 0xC8 && marker != 0xCC;
-    if (frame && length >= 8 && segment[5] == 4) throw PictureError("CMYK pictures are not read");
+    if (frame && length >= 8 && segment[5] == 4) throw PictureError("CMYK pictures are not supported");
     if (marker == 0xE1 && length >= 8 && std::memcmp(segment, "Exif\0", 6) == 0) {
       orientation = Orientation(segment + 6, length - 8);
     }
@@ -133,7 +133,7 @@ int CheckJpeg(const Content& content) {
     }
     at += 2 + length;
   }
-  throw PictureError("damaged: the JPEG file is cut");
+  throw PictureError("damaged: the JPEG file is truncated");
 }
 
 }  // namespace qatflow

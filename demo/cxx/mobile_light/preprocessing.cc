@@ -25,18 +25,19 @@ int WholeNumber(const Values& values, const char* key) {
   const JsonValue& value = Find(values, key);
   if (value.is_text || value.is_list || !(value.numbers[0] >= 1 && value.numbers[0] <= kLargestSize) ||
       value.numbers[0] != std::floor(value.numbers[0])) {
-    throw PreprocessingError(std::string("'") + key + "' is no whole number from 1 to " +
+    throw PreprocessingError(std::string("'") + key + "' is not a whole number from 1 to " +
                              std::to_string(kLargestSize));
   }
   return static_cast<int>(value.numbers[0]);
 }
 
-// One value a channel; a single one is for all of them.
+// One value per channel; a single one applies to all.
 std::vector<float> PerChannel(const Values& values, const char* key, int channels) {
   const JsonValue& value = Find(values, key);
   const std::size_t wanted = static_cast<std::size_t>(channels);
   if (value.is_text || !value.is_list || (value.numbers.size() != 1 && value.numbers.size() != wanted)) {
-    throw PreprocessingError(std::string("'") + key + "' is no list of 1 or " + std::to_string(channels) + " numbers");
+    throw PreprocessingError(std::string("'") + key + "' is not a list of 1 or " + std::to_string(channels) +
+                             " numbers");
   }
   std::vector<float> result(wanted);
   for (std::size_t i = 0; i < wanted; ++i) {
@@ -46,11 +47,11 @@ std::vector<float> PerChannel(const Values& values, const char* key, int channel
   return result;
 }
 
-// Where the pixels of one side of the square come from.
+// The source pixels of one side of the square.
 struct Interpolation {
   std::vector<std::size_t> lower;
   std::vector<std::size_t> upper;
-  std::vector<float> weight;  // of the upper
+  std::vector<float> weight;  // of the upper one
 };
 
 // Of a side resized from `source` to `target` pixels, `count` from `start` on.
@@ -100,7 +101,7 @@ std::vector<float> Resample(const Picture& picture, const Interpolation& down, c
   return result;
 }
 
-// Centred on black; the odd row or column goes below or right.
+// Centred on black; an odd row or column goes to the bottom or right.
 std::vector<float> Pad(const Picture& picture, int size) {
   if (std::max(picture.height, picture.width) > size) {
     throw PictureSizeError(std::to_string(picture.width) + "×" + std::to_string(picture.height) +
@@ -135,7 +136,7 @@ std::vector<float> Resize(const Preprocessing& preprocessing, const Picture& pic
                   Middle(width, height, preprocessing.resize_short, size));
 }
 
-// Sets what is there for `crop` alone.
+// Reads the keys that only `crop` has.
 void ReadResize(const Values& values, Preprocessing* result) {
   const std::string& resize = Find(values, "resize").text;
   const bool short_side = values.count("resize_short") != 0;
@@ -145,7 +146,7 @@ void ReadResize(const Values& values, Preprocessing* result) {
     if (result->resize_short < result->size) throw PreprocessingError("'resize_short' is less than 'size'");
     return;
   }
-  if (short_side) throw PreprocessingError("'resize_short' is for the resize \"crop\" alone");
+  if (short_side) throw PreprocessingError("'resize_short' is only for the resize \"crop\"");
   if (resize == "stretch") {
     result->resize = Preprocessing::Resize::kStretch;
   } else if (resize != "pad") {
@@ -153,7 +154,7 @@ void ReadResize(const Values& values, Preprocessing* result) {
   }
 }
 
-// Whether the channels are blue, green, red; without a word they are red, green, blue.
+// Whether the channels are blue, green, red; the default is red, green, blue.
 bool ReadOrder(const Values& values, int channels) {
   if (values.count("order") == 0) return false;
   const std::string& order = Find(values, "order").text;
@@ -168,7 +169,7 @@ Preprocessing ReadPreprocessing(const std::string& json) {
   try {
     const Values values = ReadFlatJson(json);
     if (values.size() != 5 + values.count("resize_short") + values.count("order")) {
-      throw PreprocessingError("the keys must be size, resize, channels, mean and std, and may be resize_short, order");
+      throw PreprocessingError("the keys must be size, resize, channels, mean and std; optional: resize_short, order");
     }
     Preprocessing result;
     result.size = WholeNumber(values, "size");

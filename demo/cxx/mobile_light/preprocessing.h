@@ -18,19 +18,19 @@ namespace qatflow {
 struct Preprocessing {
   enum class Resize {
     kPad,      // centred on a black square
-    kStretch,  // both sides to the square's (bilinear)
-    kCrop,     // the short side to `resize_short` (bilinear), then the square in the middle
+    kStretch,  // both sides are resized to the square's (bilinear)
+    kCrop,     // the short side is resized to `resize_short` (bilinear), then the middle square is cut out
   };
   int size = 0;  // side of the square input, in pixels
   Resize resize = Resize::kPad;
   int resize_short = 0;  // of kCrop, in pixels
   int channels = 0;      // 1 or 3
-  bool bgr = false;      // the order of the channels; mean and scale have it too
-  std::vector<float> mean;   // one a channel, in units of 0 to 255
-  std::vector<float> scale;  // one a channel: 1 / std
+  bool bgr = false;      // order of the channels, also in mean and scale
+  std::vector<float> mean;   // one per channel, in units of 0 to 255
+  std::vector<float> scale;  // one per channel: 1 / std
 };
 
-// preprocessing.json does not say what to do.
+// preprocessing.json is incomplete or wrong.
 class PreprocessingError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -17,10 +17,10 @@ struct OperatorSummary {
   double mean_ms = 0;
   double min_ms = 0;
   double max_ms = 0;
-  double percent = 0;  // of all operators together
+  double percent = 0;  // of the time of all operators
 };
 
-// Sums up runs; the operators are in the order of the first one.
+// Accumulates runs; the operators are in the order of the first run.
 class OperatorStatistics {
  public:
   void Add(const std::vector<OperatorTime>& run);

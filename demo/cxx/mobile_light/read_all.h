@@ -1,4 +1,4 @@
-// A file read whole, in blocks: byte by byte takes longer than the run of a small model.
+// Reads a whole file in blocks: byte by byte would take longer than running a small model.
 #ifndef QATFLOW_READ_ALL_H_
 #define QATFLOW_READ_ALL_H_
 
@@ -8,7 +8,7 @@
 
 namespace qatflow {
 
-// Appends the file's content to `bytes`. False where it cannot be opened, or not be read to its end.
+// Appends the file's content to `bytes`. Returns false if it cannot be opened, or not read to its end.
 template <typename Byte>
 bool ReadAll(const std::string& path, std::vector<Byte>& bytes) {
   static_assert(sizeof(Byte) == 1);

@@ -10,7 +10,7 @@
 namespace qatflow {
 namespace {
 
-// The length of the UTF-8 sequence that starts there; 0 where none does.
+// The length of the UTF-8 sequence that starts there; 0 if none does.
 std::size_t Utf8Length(const std::string& text, std::size_t at) {
   const auto byte = [&](std::size_t index) { return static_cast<unsigned char>(text[index]); };
   const unsigned char first = byte(at);
@@ -24,7 +24,7 @@ std::size_t Utf8Length(const std::string& text, std::size_t at) {
   return overlong || no_character ? 0 : length;
 }
 
-// A JSON string; bytes that are no UTF-8, as file names may have, become U+FFFD.
+// A JSON string; bytes that are not UTF-8, which file names may have, become U+FFFD.
 std::string Quoted(const std::string& text) {
   std::string result = "\"";
   for (std::size_t at = 0; at < text.size();) {

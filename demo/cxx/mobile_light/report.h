@@ -1,4 +1,4 @@
-// What the program says of a run, as JSON.
+// The report of a run as JSON.
 #ifndef QATFLOW_REPORT_H_
 #define QATFLOW_REPORT_H_
 
@@ -23,10 +23,10 @@ struct InputResult {
 struct Report {
   long long model_bytes = 0;
   std::size_t inputs = 0;
-  double load_ms = 0;     // reading and preparing the model
-  double prepare_ms = 0;  // reading, decoding and preprocessing the first input
+  double load_ms = 0;     // to read and prepare the model
+  double prepare_ms = 0;  // to read, decode and preprocess the first input
   double first_ms = 0;    // the very first run
-  std::vector<double> milliseconds;  // of each timed run, in their order
+  std::vector<double> milliseconds;  // of each timed run, in order
   Statistics times;
   std::vector<InputResult> results;  // empty without --topk
   std::vector<OperatorSummary> operators;  // empty without --profile

@@ -1,4 +1,4 @@
-// The decoder of PNG and JPEG: stb_image (public domain or MIT), of which nothing else is compiled.
+// The decoder of PNG and JPEG: stb_image (public domain or MIT), compiled without its other formats.
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO

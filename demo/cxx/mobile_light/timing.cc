@@ -27,7 +27,7 @@ Statistics Summarise(std::vector<double> milliseconds) {
 }
 
 long long PeakMemoryBytes() {
-  // Not getrusage: its ru_maxrss counts what the starting program held before exec.
+  // Not getrusage: its ru_maxrss includes the memory of the parent program before exec.
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {
     long long kibibytes = 0;

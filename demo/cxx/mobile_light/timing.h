@@ -1,4 +1,4 @@
-// Times of repeated runs, and what they say.
+// Times of repeated runs, and their statistics.
 #ifndef QATFLOW_TIMING_H_
 #define QATFLOW_TIMING_H_
 
@@ -21,7 +21,7 @@ struct Statistics {
 // `milliseconds` holds at least one time.
 Statistics Summarise(std::vector<double> milliseconds);
 
-// Milliseconds since it was made.
+// Milliseconds since its construction.
 class Stopwatch {
  public:
   double Milliseconds() const {
@@ -32,7 +32,7 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// Largest resident memory of this process so far, in bytes; 0 where the system does not tell.
+// Peak resident memory of this process so far, in bytes; 0 if the system does not report it.
 long long PeakMemoryBytes();
 
 }  // namespace qatflow

@@ -12,7 +12,7 @@ std::vector<RankedClass> TopClasses(const TensorInfo& info, const void* output, 
   std::vector<RankedClass> classes(info.elements());
   for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = {i, info.Real(output, i)};
   const auto better = [](const RankedClass& left, const RankedClass& right) {
-    // What is no number comes last, or the order would be none.
+    // NaN comes last; without this rule there would be no strict order.
     if (std::isnan(left.value) || std::isnan(right.value)) return !std::isnan(left.value) && std::isnan(right.value);
     return left.value > right.value;
   };

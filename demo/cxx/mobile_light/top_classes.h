@@ -15,10 +15,10 @@ struct RankedClass {
   float value = 0;
 };
 
-// The `count` classes of the greatest values, the best first; of equal ones the lower index comes first.
+// The `count` classes with the greatest values, the best first; among equal ones, the lower index comes first.
 std::vector<RankedClass> TopClasses(const TensorInfo& info, const void* output, std::size_t count);
 
-// The names in `model_dir`/labels.txt, one for each of `classes` classes. Throws Failure.
+// The names in `model_dir`/labels.txt, one per class. Throws Failure.
 std::vector<std::string> ReadLabels(const std::string& model_dir, std::size_t classes);
 
 }  // namespace qatflow

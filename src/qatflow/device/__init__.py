@@ -1,1 +1,1 @@
-"""The model on a device: the run-time library, the demo program, devices, and what they are measured to do."""
+"""The model on a device: the LiteRT runtime, the demo program, the devices, and the results of runs on them."""
