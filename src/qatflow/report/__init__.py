@@ -1,1 +1,1 @@
-"""Tables and pictures of a finished experiment."""
+"""The report of an experiment: tables, pictures and pages."""

@@ -1,4 +1,4 @@
-"""Several experiments side by side: one line for each and each of its devices, with intervals, and as CSV."""
+"""Several experiments side by side: a line for each device of each experiment, with intervals, also as CSV."""
 
 import csv
 import io
@@ -14,28 +14,28 @@ from qatflow.device.results.report import read_report
 
 @dataclass(frozen=True)
 class Line:
-    """An experiment's figures, and those of one of its devices; of the model that ships, unless another is named.
+    """The figures of an experiment and of one of its devices, for the model that ships unless another is named.
 
     Attributes:
         experiment: its name.
         shipped: `ptq`, `qat` or `ready`.
-        test_pictures: pictures of the test split.
-        float_top1: percent of them that the float model gets right; None where there is none, as for `drop`.
-        top1: percent that the shipped model gets right.
+        test_pictures: number of pictures in the test split.
+        float_top1: top-1 of the float model on them, in percent; None if there is no float model, as for `drop`.
+        top1: top-1 of the shipped model, in percent.
         top1_low: lower end of its 95 % interval (Wilson).
         top1_high: upper end.
         drop: loss of top-1 against float on the validation pictures, in points; negative for a gain.
         drop_low: lower end of its 95 % interval (paired).
         drop_high: upper end.
-        bytes: of the .tflite file.
+        bytes: size of the .tflite file.
         host_ms: median latency of one picture on the host.
-        device: what it ran on; empty where the accuracy gate keeps it from all devices.
-        device_ms: median latency there, at the first number of threads; None where emulated.
-        instructions: executed for one picture; None where not counted.
-        training_s: wall time of the training for int8, of its last start; None where there was none.
-        passed: whether the gates are open: that of accuracy, and that of latency on this device.
-        reason: why one is not, in its words.
-        undecided: whether that of accuracy is open though the validation pictures are too few to decide.
+        device: name of the device; empty if the accuracy gate is closed.
+        device_ms: median latency there, at the first number of threads; None if emulated.
+        instructions: instructions executed for one picture; None if not counted.
+        training_s: wall time of the training for int8 since its last start; None if there was none.
+        passed: whether the accuracy gate and the latency gate of this device are open.
+        reason: why one of them is closed.
+        undecided: whether the accuracy gate is open but the validation pictures are too few to decide.
     """
 
     experiment: str
@@ -60,13 +60,13 @@ class Line:
 
 
 def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | None) -> Iterator[Line]:
-    """Yield an experiment's figures, a line a device; one without a device where its accuracy gate is closed.
+    """Yield the figures of an experiment, one line per device, or one without a device if its accuracy gate is closed.
 
     Args:
         folder: results/<experiment>, with its evaluation.json and gate.json.
-        shipped: what goes to the device: `ptq`, `qat` or `ready`.
-        devices: names of the devices, in whose folders there report.json and latency_gate.json are.
-        training: Snakemake's benchmark file of the training for int8; None where there was none.
+        shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
+        devices: names of the devices; their folders hold report.json and latency_gate.json.
+        training: Snakemake's benchmark file of the training for int8; None if there was none.
 
     Raises:
         UserError: a device's report cannot be read.
@@ -96,7 +96,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         undecided=gate["outcome"] == "undecided",
     )
     if not gate["passed"]:
-        yield experiment  # what its devices measured before is of another model or another limit
+        yield experiment  # reports of its devices from before are of another model, or had another limit
         return
     for device in devices:
         report = read_report(folder / "device" / device / "report.json")
@@ -112,7 +112,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
 
 
 def as_csv(lines: Sequence[Line]) -> str:
-    """Return the lines as CSV, one column a field; what is not there is empty."""
+    """Return the lines as CSV, one column per field; None is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Line)], lineterminator="\n")
     writer.writeheader()
@@ -126,7 +126,7 @@ def experiments(lines: Sequence[Line]) -> list[Line]:
 
 
 def pareto(lines: Sequence[Line], cost: str) -> list[Line]:
-    """Return the lines that no other beats: with as much top-1 at less `cost`, or more at as much. Cheapest first."""
+    """Return the Pareto front, cheapest first: lines that no other beats in top-1 at the same or lower `cost`."""
     best: list[Line] = []
     for line in sorted(lines, key=lambda line: (getattr(line, cost), -line.top1)):
         if not best or line.top1 > best[-1].top1:
@@ -135,5 +135,5 @@ def pareto(lines: Sequence[Line], cost: str) -> list[Line]:
 
 
 def _seconds(benchmark: Path) -> float:
-    """Return the seconds of Snakemake's benchmark file (JSON lines), of its last line."""
+    """Return the seconds in the last line of Snakemake's benchmark file (JSON lines)."""
     return float(json.loads(benchmark.read_text(encoding="utf-8").splitlines()[-1])["s"])

@@ -1,4 +1,4 @@
-"""The comparison as a table of text, as a picture of top-1 against cost, and as one HTML file that needs no other."""
+"""The comparison as a plain-text table, as a picture of top-1 against cost, and as a self-contained HTML page."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ HEAD = (
     "host ms", "device ms", "instructions", "training s", "gate", "device",
 )  # fmt: skip
 NAMED = 12
-"""Above as many points only the unbeaten ones are named."""
+"""With more points than this, only the unbeaten ones are named."""
 TEMPLATE = "comparison_page.html"
 
 
@@ -25,9 +25,9 @@ class Panel:
     """Top-1 against one cost.
 
     Attributes:
-        cost: the field of a line that has it.
-        words: what it is, with its unit.
-        lines: a point each.
+        cost: the field of a line that holds the cost.
+        words: its name and unit.
+        lines: the lines, each drawn as a point.
     """
 
     cost: str
@@ -36,21 +36,21 @@ class Panel:
 
 
 def text(lines: Sequence[Line]) -> str:
-    """Return the table as plain text, and below it why gates are closed."""
+    """Return the table as plain text, followed by the reasons for closed gates."""
     table = aligned([HEAD, *(cells(line) for line in lines)], left=(0, 1, len(HEAD) - 2, len(HEAD) - 1))
     closed = list(reasons(lines))
     return "\n".join([*table, *([""] if closed else []), *closed]) + "\n"
 
 
 def reasons(lines: Sequence[Line]) -> Iterator[str]:
-    """Yield why gates are closed, with the experiment's name."""
+    """Yield the reasons for closed gates, each with the experiment's name."""
     for line in lines:
         if not line.passed:
             yield f"{line.experiment}: {line.reason}"
 
 
 def page(lines: Sequence[Line], picture: Path) -> str:
-    """Return the page, with the SVG `picture` in it."""
+    """Return the page, with the SVG `picture` embedded."""
     return render(
         TEMPLATE,
         number=len(experiments(lines)),
@@ -62,7 +62,7 @@ def page(lines: Sequence[Line], picture: Path) -> str:
 
 
 def panels(lines: Sequence[Line]) -> list[Panel]:
-    """Return the panels: bytes and the host's latency of each experiment, and latency on each device that tells it."""
+    """Return the panels: size and host latency of each experiment, and latency on each device that is not emulated."""
     once = experiments(lines)
     shown = [Panel("bytes", "bytes of the .tflite file", once), Panel("host_ms", "host latency, ms", once)]
     for device in dict.fromkeys(line.device for line in lines):
@@ -73,10 +73,10 @@ def panels(lines: Sequence[Line]) -> list[Panel]:
 
 
 def pareto_picture(lines: Sequence[Line], output: Path) -> None:
-    """Draw the picture as SVG.
+    """Draw top-1 against each cost as SVG: points with intervals, the unbeaten ones joined.
 
     Args:
-        lines: those of the experiments, at least one.
+        lines: the lines of the experiments, at least one.
         output: file to write.
     """
     shown = panels(lines)
@@ -106,7 +106,7 @@ def pareto_picture(lines: Sequence[Line], output: Path) -> None:
 
 
 def cells(line: Line) -> tuple[str, ...]:
-    """Return a line of the table, one text a column of `HEAD`."""
+    """Return a line of the table: one text per column of `HEAD`."""
     return (
         line.experiment,
         line.shipped,

@@ -1,4 +1,4 @@
-"""HTML pages that need no other file: rendered from templates/, with SVG pictures put into them."""
+"""Self-contained HTML pages, rendered from templates/, with SVG pictures embedded."""
 
 import re
 from collections.abc import Callable, Mapping

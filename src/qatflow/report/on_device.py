@@ -1,4 +1,4 @@
-"""What a device run found, float and int8 side by side, for table, page and summary.json."""
+"""The results of a device run, float and int8 side by side, for table, page and summary.json."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ SLOWEST = 8
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of both models.
+    """A figure for both models.
 
     Attributes:
-        name: what it is, with its unit, and its mark where it is emulated.
-        digits: digits behind the point that are shown.
-        float_model: of the float model; None where there is none, or the device does not tell.
-        int8_model: of the int8 model.
-        ratio: float divided by int8, where that says something.
+        name: its name with unit, marked if emulated.
+        digits: digits shown after the decimal point.
+        float_model: value of the float model; None if there is none, or the device does not report it.
+        int8_model: value of the int8 model; None if the device does not report it.
+        ratio: float divided by int8, where that is meaningful.
     """
 
     name: str
@@ -32,16 +32,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class OnDevice:
-    """What a device run found.
+    """The results of a device run.
 
     Attributes:
-        name: of the device, as the configuration calls it.
+        name: name of the device in the configuration.
         device: what the models ran on, in words.
-        emulated: whether its times say nothing of real devices.
+        emulated: whether it is emulated, so that its times say nothing about real devices.
         figures: both models side by side.
-        conditions: frequency limits and temperature, in words; empty where the device does not tell.
-        warnings: what the user should know before believing or shipping.
-        demo: what the program printed there.
+        conditions: frequency limits and temperatures, in words; empty if the device does not report them.
+        warnings: what the user should know before trusting the results or shipping the model.
+        demo: the program's output.
     """
 
     name: str
@@ -54,7 +54,7 @@ class OnDevice:
 
 
 def on_device(report: DeviceReport, demo: str) -> OnDevice:
-    """Return what a device run found; `demo` is what the program printed there."""
+    """Return the results of a device run; `demo` is the program's output."""
     about = report.device
     return OnDevice(
         about.name,
@@ -68,21 +68,21 @@ def on_device(report: DeviceReport, demo: str) -> OnDevice:
 
 
 def cells(figure: Figure) -> tuple[str, ...]:
-    """Return a line of the table, one text a column of `HEAD`."""
+    """Return a line of the table: one text per column of `HEAD`."""
     values = (figure.float_model, figure.int8_model)
     shown = ("" if value is None else f"{value:,.{figure.digits}f}" for value in values)
     return (figure.name, *shown, "" if figure.ratio is None else f"{figure.ratio:.2f}")
 
 
 def times(report: DeviceReport) -> Iterator[tuple[str, Timing]]:
-    """Yield all that was timed, by model, float and int8 in turn."""
+    """Yield all timings with the name of their model, alternating float and int8."""
     models = report.models.named
     for timings in zip(*(model.timing for model in models.values()), strict=True):
         yield from zip(models, timings, strict=True)
 
 
 def slowest(model: ModelReport) -> list[OperatorTime]:
-    """Return the operators that take longest, the slowest first."""
+    """Return the slowest operators, the slowest first."""
     return sorted(model.profile.operators, key=lambda operator: (-operator.mean_ms, operator.index))[:SLOWEST]
 
 

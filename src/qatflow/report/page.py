@@ -1,4 +1,4 @@
-"""The report of an experiment as one HTML file that needs no other."""
+"""The report of an experiment as a self-contained HTML page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ def page(
 
     Args:
         summary: the figures.
-        devices: report.json of each device run, in the order of the summary's; none where the gate is closed.
-        layers: what `inspect` found, the noisiest first; the first ten are shown.
-        pictures: SVG files by title; they are put into the page.
+        devices: report.json of each device run, in the order of the summary; none if the gate is closed.
+        layers: the layers from `inspect`, noisiest first; the first ten are shown.
+        pictures: SVG files by title; they are embedded.
     """
     return render(
         TEMPLATE,
@@ -58,7 +58,7 @@ def page(
 
 
 def leaders(search: SearchResult) -> list[Outcome]:
-    """Return the candidates that did best, the best first."""
+    """Return the best candidates, the best first."""
     return sorted(search.outcomes, key=lambda outcome: (-outcome.reward, outcome.candidate.number))[:LEADERS]
 
 

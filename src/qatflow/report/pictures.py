@@ -1,4 +1,4 @@
-"""Learning curves and the confusion picture, as SVG of the same bytes for the same figures."""
+"""Learning curves, confusion matrix and ranges of layers as SVG; equal figures give equal bytes."""
 
 import csv
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def learning_curves(histories: dict[str, Path], output: Path) -> None:
     """Draw loss and top-1 by epoch.
 
     Args:
-        histories: history.csv by what the training is called.
+        histories: history.csv of each training, by its name.
         output: SVG file to write.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -42,7 +42,7 @@ def learning_curves(histories: dict[str, Path], output: Path) -> None:
 
 
 def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
-    """Draw the confusion matrix of a model of evaluation.json as SVG; numbers are pictures."""
+    """Draw the confusion matrix of a model in evaluation.json as SVG; numbers are counts of pictures."""
     content = read_sealed(evaluation)
     counts, labels = np.asarray(content["models"][model]["confusion"]), content["labels"]
     size = max(4.0, min(0.55 * len(labels), 14.0))
@@ -63,7 +63,7 @@ def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
 
 
 def ranges_picture(layers: Sequence[InspectedLayer], output: Path) -> None:
-    """Draw each layer's float range, what int8 can represent, and its signal to quantisation noise, as SVG."""
+    """Draw as SVG each layer's float range, the range of int8, and the ratio of signal to quantisation noise."""
     ordered = sorted(layers, key=lambda layer: layer.name)
     figure = Figure(figsize=(9, max(3.0, 0.22 * len(ordered))), layout="constrained")
     ranges, noise = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
@@ -83,6 +83,6 @@ def ranges_picture(layers: Sequence[InspectedLayer], output: Path) -> None:
 
 
 def save(figure: Figure, output: Path) -> None:
-    """Write the figure as SVG, whole or not at all; the same figure gives the same bytes."""
+    """Write the figure as SVG, whole or not at all; equal figures give equal bytes."""
     with whole_file(output) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})

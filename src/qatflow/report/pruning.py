@@ -1,4 +1,4 @@
-"""What filter pruning has made of a network, as trained/manifest.json says: in words, a table and pictures."""
+"""What filter pruning did to a network, from trained/manifest.json: in words, as a table, and as pictures."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,15 +21,15 @@ class Pruning:
     """One removal of channels.
 
     Attributes:
-        epoch: before which channels went.
-        metric: accuracy on the validation pictures, by PaddleSlim's name.
-        metric_before: a share of 1.
-        metric_after: the same, before any training of the thinner network.
-        before: multiply-adds and parameters of the network.
-        after: what is left of them.
-        ratios: share of its channels that went, by group of layers.
+        epoch: the epoch before which channels were removed.
+        metric: PaddleSlim's name of the accuracy on the validation pictures.
+        metric_before: its value before, from 0 to 1.
+        metric_after: its value after, before the smaller network was trained.
+        before: multiply-adds and parameters of the network before.
+        after: the same after.
+        ratios: fraction of channels removed, by group of layers.
         layers: every layer with a kernel.
-        sensitivities: by group; none where all groups lost the same share.
+        sensitivities: sensitivities by group; none if all groups lost the same fraction.
     """
 
     epoch: int
@@ -43,7 +43,7 @@ class Pruning:
     sensitivities: Mapping[str, Sensitivity]
 
     def text(self) -> str:
-        """Return the whole in one sentence."""
+        """Return the removal in one sentence."""
         adds, parameters = (
             f"{_millions(getattr(self.before, count))} → {_millions(getattr(self.after, count))} "
             f"(−{100 * (1 - getattr(self.after, count) / getattr(self.before, count)):.1f} %)"
@@ -56,7 +56,7 @@ class Pruning:
 
 
 def read_pruning(manifest: Path) -> tuple[Pruning, ...]:
-    """Return what manifest.json beside a trained graph says, in the order in which it was done."""
+    """Return the removals from the manifest.json next to a trained graph, in order."""
     return tuple(map(_pruning, read_sealed(manifest)["pruning"]))
 
 
@@ -72,16 +72,16 @@ def whole(steps: Sequence[Pruning]) -> tuple[PrunedLayer, ...]:
 
 
 def sensitivity_pictures(steps: Sequence[Pruning], folder: Path) -> dict[str, Path]:
-    """Draw the sensitivities of each step that has some; return the SVG files in `folder` by their titles."""
+    """Draw the sensitivities of each step that has some; return the SVG files in `folder` by title."""
     return {title: path for step in steps for title, path in _drawn(step, folder)}
 
 
 def sensitivity_picture(sensitivities: Mapping[str, Sensitivity], pruned: Mapping[str, float], output: Path) -> None:
-    """Draw a row a group: the points of top-1 that each ratio costs, in colour and figures, and the ratio that went.
+    """Draw one row per group: the loss in top-1 at each ratio, as colour and number, and the ratio that was removed.
 
     Args:
-        sensitivities: by group, all of the same ratios.
-        pruned: share of its units that went, by group.
+        sensitivities: sensitivities by group, all for the same ratios.
+        pruned: fraction of units removed, by group.
         output: SVG file to write.
     """
     names = list(sensitivities)
@@ -95,7 +95,7 @@ def sensitivity_picture(sensitivities: Mapping[str, Sensitivity], pruned: Mappin
     for (row, column), lost in np.ndenumerate(points):
         colour = "white" if lost > 0.6 * worst else "black"
         axes.text(column, row, f"{lost:.1f}", ha="center", va="center", fontsize=7, color=colour)
-    # the middle of a column is its ratio; half a column left of the first is where nothing goes
+    # the middle of a column is its ratio; half a column left of the first is 0
     at = np.interp([pruned.get(name, 0.0) for name in names], [0, *ratios], [-0.5, *range(len(ratios))])
     axes.plot(at, range(len(names)), "|", color="#225588", markersize=11, markeredgewidth=2.5, label="pruned")
     axes.set_xticks(range(len(ratios)), [f"{100 * ratio:g} %" for ratio in ratios])
@@ -106,7 +106,7 @@ def sensitivity_picture(sensitivities: Mapping[str, Sensitivity], pruned: Mappin
 
 
 def _drawn(step: Pruning, folder: Path) -> Iterator[tuple[str, Path]]:
-    # those that the compress YAML gives may be of other ratios than those measured: a picture has one row of them
+    # ratios given in the compress YAML may differ from the measured ones, but one picture has one row of ratios
     for number, ratios in enumerate(Counter(sensitivity.ratios for sensitivity in step.sensitivities.values())):
         path = folder / f"sensitivities-{step.epoch}-{number}.svg"
         alike = {name: sensitivity for name, sensitivity in step.sensitivities.items() if sensitivity.ratios == ratios}

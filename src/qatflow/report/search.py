@@ -1,4 +1,4 @@
-"""What a search found: the network in words, and a picture of its candidates."""
+"""The result of a search: the network in words, and a picture of its candidates."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +13,11 @@ TRIED, BEST = "#4477aa", "#aa7744"
 
 
 def searched_network(search: SearchResult, devices: tuple[OnDevice, ...]) -> Iterator[str]:
-    """Yield the sizes of the layers that were searched, and the latency by the table with that of the model that ships.
+    """Yield the sizes of the searched layers, and the latency from the table next to the one of the model that ships.
 
     Args:
-        search: the search; of one that is not over sizes nothing is told.
-        devices: what the runs on the devices found, the first of them on the one that the table was measured on.
+        search: the search; if it is not over sizes, no sizes are yielded.
+        devices: the results of the device runs, the first from the device that the table was measured on.
     """
     candidate = search.best.candidate
     sizes = [
@@ -26,17 +26,17 @@ def searched_network(search: SearchResult, devices: tuple[OnDevice, ...]) -> Ite
     ]
     if sizes:
         yield f"the network found: {', '.join(sizes)}"
-    foretold = candidate.size.latency
+    predicted = candidate.size.latency
     measured = _measured(devices[0], candidate.size.latency_unit) if devices else None
-    if foretold is not None and measured:
+    if predicted is not None and measured:
         yield (
-            f"its latency by the table {foretold:.6g} {candidate.size.latency_unit}, measured on {devices[0].name} "
-            f"{measured:.6g} ({100 * (foretold / measured - 1):+.1f} %)"
+            f"its latency by the table {predicted:.6g} {candidate.size.latency_unit}, measured on {devices[0].name} "
+            f"{measured:.6g} ({100 * (predicted / measured - 1):+.1f} %)"
         )
 
 
 def search_picture(search: SearchResult, output: Path) -> None:
-    """Draw the reward of each candidate, with the best so far, and against multiply-adds (and latency, where known).
+    """Draw the reward of each candidate, with the best so far, and against multiply-adds (and latency, if known).
 
     Args:
         search: the search.
@@ -72,6 +72,6 @@ def _layer(kernel: str) -> str:
 
 
 def _measured(device: OnDevice, unit: str | None) -> float | None:
-    """Return the int8 model's latency there: the first of its times, or its instructions."""
+    """Return the int8 model's latency there: its first median time, or its instructions."""
     word = "instructions" if unit == "instructions" else "median, "
     return next((figure.int8_model for figure in device.figures if word in figure.name), None)

@@ -1,4 +1,4 @@
-"""summary.json: the figures of an experiment, gathered from what each stage wrote."""
+"""summary.json: the figures of an experiment, gathered from the files of each stage."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,14 +24,14 @@ class Row:
     """One model in the table.
 
     Attributes:
-        model: what it is.
-        top1: share of the test pictures, 0…1; None where there is no such model.
+        model: its name.
+        top1: fraction of the test pictures that it gets right, 0…1; None if there is no such model.
         top5: the same for the five best classes.
-        bytes: of the .tflite file; None where there is no file for the device.
-        compressed_bytes: of the file as a download or an app package has it, by deflate at its best level (9).
+        bytes: size of the .tflite file; None if there is none.
+        compressed_bytes: size of the file in a download or an app package: deflate at level 9.
         host_ms: median latency of one picture on the host, in ms.
-        devices: what each device run found, in words, with the device's name where there are several; of a model that
-            is not there, that it was not trained.
+        devices: the result of each device run in words, with the device's name if there are several; for a model that
+            does not exist, that it was not trained.
     """
 
     model: str
@@ -49,15 +49,16 @@ class Summary:
 
     Attributes:
         experiment: its name.
-        test_pictures: pictures the figures are of.
-        rows: float, quantised after training, fake-quantised, and trained for int8; or the one that came quantised.
-        gate: what the accuracy gate found on the validation pictures, in words, a line a comparison; before it, what is
-            to be known of the float weights; behind it, why it is closed.
-        on_device: what each device run found, of the float model, where there is one, and of the one that ships; none
-            where the gate is closed.
-        pruning: what filter pruning has made of the network, step by step.
-        search: what a search before training has found; None where there was none.
-        outcome: of the accuracy gate: `open`, `undecided` or `closed`.
+        test_pictures: number of test pictures that the figures are from.
+        rows: float, quantised after training, fake-quantised, and trained for int8; or the model that was quantised
+            elsewhere.
+        gate: notes on the float weights, the accuracy gate's comparisons on the validation pictures, one line each, and
+            why it is closed.
+        on_device: the results of each device run, for the float model, if there is one, and the one that ships; none
+            if the gate is closed.
+        pruning: what filter pruning did to the network, step by step.
+        search: the result of a search before training; None if there was none.
+        outcome: outcome of the accuracy gate: `open`, `undecided` or `closed`.
     """
 
     experiment: str
@@ -86,15 +87,15 @@ def summarise(
 
     Args:
         experiment: name of the experiment.
-        shipped: which model went to the device: `ptq`, `qat` or `ready`.
+        shipped: the model that went to the device: `ptq`, `qat` or `ready`.
         evaluation: evaluation.json.
         gate: gate.json.
-        devices: report.json of each device run, read, with its output.txt; none where the gate is closed.
+        devices: the report.json of each device run, with the text of its output.txt; none if the gate is closed.
         output: file to write.
         inputs: all files that the figures come from.
-        pretrained: manifest.json of the float weights, which says what was done to them; None where there are none.
-        trained: manifest.json of the trained graph, which says what pruning made of it; None where none was trained.
-        search: best.json of the search before training; None where there was none.
+        pretrained: manifest.json of the float weights, which has notes on them; None if there are none.
+        trained: manifest.json of the trained graph, which describes its pruning; None if none was trained.
+        search: best.json of the search before training; None if there was none.
     """
     evaluated, gated = read_sealed(evaluation), read_sealed(gate)
     models, fake_quant = evaluated["models"], evaluated["fake_quant"]
@@ -126,7 +127,7 @@ def summarise(
 
 
 def _gate_lines(gated: Mapping[str, Any], pretrained: Path | None) -> Iterator[str]:
-    """Yield what is to be known of the float weights, what the gate found, and why it is closed."""
+    """Yield notes on the float weights, the gate's comparisons, and why it is closed."""
     if pretrained is not None:
         yield from read_sealed(pretrained)["said"]
     yield from gated["said"]
@@ -140,7 +141,7 @@ def _row(name: str, measured: dict, devices: tuple[str, ...]) -> Row:
 
 
 def _device_results(models: Mapping[str, ModelReport | None]) -> tuple[str, ...]:
-    """Return what the runs found of a model, by the device's name; None where it did not run there."""
+    """Return the results of a model in words, one per device, with its name if there are several."""
     return tuple(
         f"{f'{name}: ' if len(models) > 1 else ''}{agreement(model)}; top-1 {100 * model.accuracy.device_top1:.1f} %"
         for name, model in models.items()

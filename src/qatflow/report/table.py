@@ -1,4 +1,4 @@
-"""The table a run ends with, as text."""
+"""The table that is printed at the end of a run."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
@@ -12,7 +12,7 @@ HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "host ms", "device")
 
 
 def text(summary: Summary) -> str:
-    """Return the tables and the demo's own output as plain text."""
+    """Return the tables and the demo's output as plain text."""
     return "\n".join(
         [
             f"{summary.experiment}: {summary.test_pictures} test pictures",
@@ -31,7 +31,7 @@ def text(summary: Summary) -> str:
 
 
 def _lines(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
-    """Yield the lines of the table, one more for each further device."""
+    """Yield the lines of the table; each further device adds one."""
     for row in rows:
         *others, devices = cells(row)
         first, *more = devices.split("\n")
@@ -55,7 +55,7 @@ def _device(results: OnDevice) -> list[str]:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Return a line of the table, one text a column of `HEAD`."""
+    """Return a line of the table: one text per column of `HEAD`."""
     return (
         row.model,
         "" if row.top1 is None else f"{100 * row.top1:.2f}",
@@ -68,7 +68,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
-    """Return the lines of a table whose first row is its head; columns in `left` are aligned left."""
+    """Return the lines of a table whose first row is its head; columns in `left` are left-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
