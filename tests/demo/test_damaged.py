@@ -133,7 +133,7 @@ def altered(what: str) -> bytes:
         ("zero point", "a zero point is outside the range of its tensor's type"),
         ("scale", "a scale is not above 0"),
         ("buffer", "a buffer is outside the file"),
-        ("shape", "an output of another shape than it says"),
+        ("shape", "the output another shape than the file does"),
         ("no graph", "it has no graph"),
     ],
 )
