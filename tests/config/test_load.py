@@ -270,7 +270,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("model: {architecture: ResNet50, alpha: 0.5}", "model.alpha: ResNet50 has no width multiplier"),
         ("model: {alpha: 1.4}", "model.alpha: must be at most 1 for MobileNetV1"),
         ("model: {file: a.h5}", "pretrained.source: 'train' would make new weights for the network in a.h5"),
-        ("model: {file: a.h5}", "model.file: a.h5 is no HDF5 file and no .keras file"),
+        ("model: {file: a.h5}", "model.file: a.h5 is neither an HDF5 file nor a .keras file"),
         ("model: {file: data}", "model.file: data is a folder without saved_model.pb"),
         ("model: {function: nowhere}", "model.function: must be a function as package.module:name or null"),
         ("model: {function: 'nowhere:f'}", "model.function: no module nowhere in "),
