@@ -16,7 +16,7 @@ def main() -> None:
     argv = sys.argv[1:]
     reads = any(argument.startswith(("--config", "-C")) for argument in argv)
     if reads and Path("src/qatflow/workflow/precheck.py").is_file():
-        found = subprocess.run([sys.executable, "-m", CHECK, *argv], env=os.environ | {"PYTHONPATH": "src"})
-        if found.returncode:
-            sys.exit(found.returncode)
+        check = subprocess.run([sys.executable, "-m", CHECK, *argv], env=os.environ | {"PYTHONPATH": "src"})
+        if check.returncode:
+            sys.exit(check.returncode)
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *argv])
