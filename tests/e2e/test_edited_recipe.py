@@ -16,7 +16,7 @@ SETTINGS = ("--configfile", "config/test.yaml", "few.yaml")
 RECIPE = """\
 strategies:
   q: {{class: QuantizationStrategy, end_epoch: {last}, weight_quantize_type: {kind}, float_model_save_path: ./float}}
-compressor: {{epoch: {epochs}, strategies: [q]}}
+compressor: {{epoch: {epochs}, strategies: [q], checkpoint_path: ./checkpoints_quan/}}
 """
 PLANNED = RECIPE.format(last=0, kind="abs_max", epochs=1)
 EDITED = RECIPE.format(last=1, kind="channel_wise_abs_max", epochs=2)

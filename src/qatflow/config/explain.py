@@ -1,8 +1,8 @@
 """What is wrong with the values of a section, in the words in which a configuration is refused.
 
-`python -m qatflow.config.explain MODULE:CLASS` reads the values from its standard input as JSON and prints a line for
-each problem. The programs of the workflow start it instead of importing it, so that a reworded message is no reason
-to run their jobs again.
+`python -m qatflow.config.explain MODULE:CLASS` reads the values as JSON from its standard input and prints a line per
+problem. The programs of the workflow start it and do not import it, so a reworded message makes none of their jobs run
+again.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from qatflow.config.yaml.merge import Merged
 
 
 def explain(section: type[Section], values: dict[str, Any]) -> list[str]:
-    """Return a line for each problem that values have as a section: `key: what is wrong, what is allowed`."""
+    """Return a line per problem of the values: `key: what is wrong, what is allowed`."""
     return [report.text for report in validate(section, Merged(values), lambda _: ())[1]]
 
 

@@ -1,8 +1,8 @@
 """What the rules hand to their programs: each section, and the recipe, as the JSON of its option.
 
-A section, or the recipe, may come in two parts, which its option merges. A change of the first, a plain parameter of
-the rule, is a reason to run the job again. The second is what changes no result, or only that of other jobs: the rule
-makes it a function of the job's input, which Snakemake takes for no reason.
+A section or the recipe may come in two parts, which its option merges. The first part shapes the job's result: it is a
+plain parameter of the rule, and a change of it runs the job again. The second part does not: the rule makes it a
+function of the job's input, and Snakemake runs nothing again when such a parameter changes.
 """
 
 import shlex
@@ -19,23 +19,23 @@ from qatflow.config.sections.options import as_json, text_of
 from qatflow.config.written import as_written
 
 RECIPE_KEYS = ("config", "overrides")
-"""Keys of the section `compress` that say which recipe is meant; jobs have the recipe itself."""
+"""Keys of the section `compress` that name the recipe; jobs get the recipe itself."""
 NOT_OF_CANDIDATES = ("export", "equalize_channels")
-"""Keys of the section `compress` that the training of a search's candidate does not read."""
+"""Keys of the section `compress` that the training of a candidate does not read."""
 NOT_SEARCHED = ("start_epoch", "end_epoch")
-"""Keys of a strategy that searches which only the training with the best candidate reads."""
+"""Keys of a searching strategy that only the training with the best candidate reads."""
 PROPOSED_ONLY = (
     *("controller", "search_steps", "parallel", "init_tokens"),
     *("min_ratio", "max_ratio", "uniform_range"),
     *("target_flops", "target_latency"),
 )
-"""Its keys that say which candidates there are, and nothing of how one is evaluated."""
+"""Keys that say which candidates there are, and not how one is evaluated."""
 EVALUATED_ONLY = ("retrain_epoch", "metric_name", "search_steps")
-"""Its keys that say how a candidate is evaluated or how many there are, and nothing of which the next one is."""
+"""Keys that say how a candidate is evaluated or how many there are, and not which one is next."""
 SEARCHED_OPERATORS = ("searched_params", "widths", "kernel_sizes")
-"""Its keys that say which operators the candidates can have."""
+"""Keys that say which operators the candidates can have."""
 QUANTISED_OPERATORS = ("weight_quantize_type", "quantizable_op_type", "skip_pattern")
-"""Keys of the quantisation strategy that say which of these are int8, and in which form."""
+"""Keys of the quantisation strategy that say which of these operators are int8, and how."""
 SAVED_NODES = ("save_in_nodes", "save_out_nodes")
 
 
@@ -48,7 +48,7 @@ def data(config: Config) -> str:
 
 
 def float_model(config: Config) -> str:
-    """Return the option `--model` of the float model; which layers stay in float later shapes nothing there."""
+    """Return the option `--model` of the float model; which layers stay in float later does not shape it."""
     return as_json(config.model, leave_out=("keep_in_float",))
 
 
@@ -60,8 +60,7 @@ def kept_in_float(config: Config) -> str:
 def float_weights(config: Config) -> str:
     """Return the option `--pretrained`: where the weights come from, what they must reach, and how they are trained.
 
-    What holds only for a training, or only for a published figure, is left out where there is none. A file is a file
-    by then, wherever it was downloaded from.
+    Without a training, or without a published figure, its keys are left out. Downloaded weights are a file by then.
     """
     section = config.pretrained
     source = section.source if section.source in ("train", "model") else "file"
@@ -104,18 +103,18 @@ def accuracy(config: Config) -> str:
 
 
 def choice_of_method(config: Config) -> str:
-    """Return the option `--accuracy` of the choice of a method: what the gate alone needs must not choose again."""
+    """Return the option `--accuracy` of the choice of a method, without the keys that only the gate reads."""
     return as_json(config.accuracy, only=("max_drop", "undecided"))
 
 
 def published(config: Config) -> str:
-    """Return the option `--quantized-model` of the gate: the figure that a model which came quantised is held to."""
+    """Return the option `--quantized-model` of the gate: the published top-1 of a model that came quantised."""
     section = config.quantized_model
     return text_of(_published(section.expected_top1, section.top1_tolerance) if section.given else {})
 
 
 def background(config: Config) -> str:
-    """Return the option `--quantized-model` of taking such a model over: whether its first class is cut off."""
+    """Return the option `--quantized-model` for adopting such a model: whether its first class is cut off."""
     return as_json(config.quantized_model, only=("drop_background",))
 
 
@@ -125,7 +124,7 @@ def evaluation(config: Config) -> str:
 
 
 def device(section: DeviceSection) -> str:
-    """Return the option `--device` of a run: the demo is built already, and the latency gate has its limit."""
+    """Return the option `--device` of a run, without the keys of the build and of the latency gate."""
     return as_json(section, leave_out=("max_latency_ms", *BUILD_KEYS))
 
 
@@ -140,12 +139,12 @@ def latency_limit(section: DeviceSection) -> str:
 
 
 def configuration(config: Config) -> str:
-    """Return the option `--config` of writing the configuration beside the results: given back, it is the same run."""
+    """Return the option `--config` for writing the configuration beside the results, which gives the same run again."""
     return text_of(as_written(config))
 
 
 def whole_recipe(recipe: CompressConfig) -> str:
-    """Return the option `--recipe` of writing the whole recipe there."""
+    """Return the option `--recipe` for writing the whole recipe there."""
     return as_json(recipe)
 
 
@@ -158,11 +157,11 @@ def _published(top1: float | None, tolerance: float) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RecipeParts:
-    """The option `--recipe`: `--recipe REST SHAPING`, in this order, so that strategies keep theirs.
+    """The two parts of the option `--recipe`, given as `--recipe REST SHAPING`; so strategies keep their order.
 
     Attributes:
-        shaping: what shapes the job's result; the rule runs it again where this changes.
-        rest: all else.
+        shaping: what shapes the job's result; a change of it runs the job again.
+        rest: everything else.
     """
 
     shaping: str
@@ -174,29 +173,29 @@ Shapes = Callable[[Sequence[str]], bool]
 
 
 def trained_recipe(recipe: CompressConfig) -> RecipeParts:
-    """Return the recipe of training for int8: where and what is exported of its result shapes nothing there."""
+    """Return the recipe of training for int8; what is exported, and where, does not shape it."""
     return _parts(recipe, lambda keys: not (keys[0] == "strategies" and _is_of_export(keys[-1])))
 
 
 def exported_recipe(recipe: CompressConfig) -> RecipeParts:
-    """Return the recipe of an export: which nodes it has. Its paths are the rule's outputs."""
+    """Return the recipe of an export; the names of its nodes shape it, and its paths are the rule's outputs."""
     return _parts(recipe, _of_strategy(_name(recipe, recipe.quantization), SAVED_NODES))
 
 
 def proposed_recipe(recipe: CompressConfig) -> RecipeParts:
-    """Return the recipe of proposing a search's candidates: the space, the controller and the limits."""
+    """Return the recipe for proposing candidates; the search space, the controller and the limits shape them."""
     searched = _of_search(recipe, but=(*NOT_SEARCHED, *EVALUATED_ONLY))
     return _parts(recipe, lambda keys: searched(keys) or keys[0] in ("controllers", "pruners"))
 
 
 def evaluated_recipe(recipe: CompressConfig) -> RecipeParts:
-    """Return the recipe of evaluating one of them: the space, and how long it is trained."""
+    """Return the recipe for evaluating a candidate; the search space and the length of its training shape that."""
     searched = _of_search(recipe, but=(*NOT_SEARCHED, *PROPOSED_ONLY))
     return _parts(recipe, lambda keys: searched(keys) or keys[0] == "pruners")
 
 
 def measured_recipe(recipe: CompressConfig) -> RecipeParts:
-    """Return the recipe of measuring the operators that a search's networks can have."""
+    """Return the recipe for measuring the operators that a search's networks can have."""
     searched = _of_strategy(_name(recipe, recipe.light_nas), SEARCHED_OPERATORS)
     quantised = _of_strategy(_name(recipe, recipe.quantization), QUANTISED_OPERATORS)
     return _parts(recipe, lambda keys: searched(keys) or quantised(keys))
@@ -216,7 +215,7 @@ def _of_strategy(name: str, keys: Iterable[str]) -> Shapes:
 
 
 def _of_search(recipe: CompressConfig, but: Iterable[str]) -> Shapes:
-    """Return what tells the keys of the strategy that searches, without some."""
+    """Return a test for the keys of the strategy that searches, except some."""
     above, left_out = ["strategies", _name(recipe, recipe.search)], set(but)
     return lambda way: [*way[:2]] == above and way[2] not in left_out
 
@@ -229,7 +228,7 @@ def _parts(recipe: CompressConfig, shapes: Shapes) -> RecipeParts:
 def _divided(
     values: Mapping[str, Any], shapes: Shapes, above: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values that shape, and the others; the others have every mapping, so that order is kept."""
+    """Return the values that shape a result, and the others; these keep every mapping, so the order is kept."""
     shaping: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for key, value in values.items():

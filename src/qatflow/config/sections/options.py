@@ -1,7 +1,8 @@
 """A section of the configuration as one command-line option: `--device '{"threads": [1, 2]}'`, and back.
 
-Programs import this module, so that it is an input of their jobs: what reads YAML, checks, or writes messages is not
-imported here. A message for a wrong value is made by a program of its own, `qatflow.config.explain`.
+Every program that takes a section imports this module, so it is an input of their jobs. It therefore imports neither
+the YAML reader, nor the checks, nor the texts of messages. `qatflow.config.explain`, a program of its own, writes the
+message for a wrong value.
 """
 
 import argparse
@@ -34,11 +35,11 @@ def add_section(
     """Add the option `--name` for a section; the parsed argument is the typed section.
 
     Args:
-        parser: gets the option, and in its help all keys with their meaning and default.
+        parser: gets the option; its help lists all keys with their meaning and default.
         name: of the option; `-` becomes `_` in the parsed argument's name.
-        section: its type. Keys that are not given have their defaults.
+        section: type of the section. Keys that are not given have their defaults.
         only: keys that the option takes; None: all.
-        leave_out: keys that it does not take.
+        leave_out: keys that the option does not take.
     """
     keys = [key for key in section.model_fields if key not in leave_out and (only is None or key in only)]
     listed = "\n".join(_listed(section, keys, ""))
@@ -51,7 +52,7 @@ def add_section(
         section=section,
         keys=keys,
         default=section(),
-        help="one mapping, or several, of which later ones go over earlier ones",
+        help="a mapping; of several, later ones override earlier ones",
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
@@ -100,12 +101,12 @@ def as_json(section: BaseModel, only: Collection[str] | None = None, leave_out: 
 
 
 def text_of(values: Mapping[str, Any]) -> str:
-    """Return plain values as JSON of one line, in ASCII: any locale and any shell passes it on."""
+    """Return plain values as one line of JSON in ASCII, which any locale and any shell passes on."""
     return json.dumps(values, separators=(",", ":"), allow_nan=False)
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Return the mapping that an option's text is as JSON, as a `type` for argparse."""
+    """Return the mapping that a text holds as JSON; a `type` for argparse."""
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(text, parse_constant=_no_number)
         if isinstance(value, dict):
@@ -114,7 +115,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def _same_booleans(given: Any, typed: Any) -> bool:
-    """Return whether true and false are the same in both: Literal[1] takes true for 1."""
+    """Return whether both have booleans in the same places: pydantic's Literal[1] accepts true."""
     if isinstance(given, dict):
         return all(_same_booleans(inner, typed[key]) for key, inner in given.items())
     if isinstance(given, list):
@@ -127,19 +128,19 @@ def _no_number(word: str) -> None:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `over` put over `base`: mappings within them are merged too, all else is replaced."""
-    found = dict(base)
+    """Return `base` overridden by `over`: mappings within them are merged too, all else is replaced."""
+    values = dict(base)
     for key, value in over.items():
-        old = found.get(key)
-        found[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return found
+        old = values.get(key)
+        values[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return values
 
 
 def explained(section: type[Section], text: str) -> str:
-    """Return what is wrong with the values of a section, in the words that the configuration is refused with.
+    """Return what is wrong with values of a section, in the words that a configuration is refused with.
 
     Args:
-        section: the type that the values are not of.
+        section: type of the section.
         text: the values as JSON.
     """
     answer = run_module("qatflow.config.explain", f"{section.__module__}:{section.__qualname__}", given=text)
@@ -156,7 +157,7 @@ def run_module(module: str, *arguments: str, given: str = "") -> "subprocess.Com
 
 
 def _listed(section: type[BaseModel], keys: Collection[str], above: str) -> Iterator[str]:
-    """Yield the lines that tell of some keys of a section, and of those of the sections within it."""
+    """Yield the lines of the help for some keys of a section; a section within it has all its keys listed."""
     width = max(40, shutil.get_terminal_size().columns - 2)
     for name, field in section.model_fields.items():
         if name not in keys:
@@ -171,7 +172,7 @@ def _listed(section: type[BaseModel], keys: Collection[str], above: str) -> Iter
 
 
 def _choices(field: FieldInfo) -> str:
-    """Return the values that a field has to choose from, where there are some."""
+    """Return the values that a field can have, if it is a choice."""
     kinds = [field.annotation, *get_args(field.annotation)]
     words = [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     return f"; one of {', '.join(words)}" if words else ""
