@@ -1,4 +1,4 @@
-"""What a demo prints and writes is not trusted."""
+"""What the demo program writes is checked, not trusted."""
 
 from pathlib import Path
 
