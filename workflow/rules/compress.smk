@@ -1,6 +1,7 @@
 """Training for int8, and the trained graph as float/, int8/ and mobile/."""
 
 
+# Its checkpoints are no outputs: a killed job goes on from them.
 rule train_int8:
     input:
         **program("compress"),

@@ -1,4 +1,4 @@
-"""The .tflite models: from the trained graph, the float baseline, quantised after training, and those that came quantised."""
+"""The .tflite models: trained for int8, float, quantised after training, and those that came quantised."""
 
 
 rule optimize_int8:
@@ -77,7 +77,8 @@ rule take_float_model:
         "python {input.script:q} --model {params.model} --output {params.folder} > {log} 2>&1"
 
 
-# Once for all experiments with these weights and layers in float.
+# The baseline of every report, and what ships where it is good enough. Once for all experiments with these weights and
+# layers in float.
 rule quantise_after_training:
     input:
         **program("ptq"),

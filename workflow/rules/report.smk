@@ -86,6 +86,7 @@ rule make_report:
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"
 
 
+# All experiments, also those that a gate keeps from the device or from passing.
 rule compare_experiments:
     input:
         **program("compare"),
