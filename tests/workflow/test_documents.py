@@ -201,6 +201,12 @@ def _programs() -> list[str]:
     return [text for text in others if not MADE_BEFORE.match(text) and not text.startswith("./test.sh ")]
 
 
+def texts_of(program: Path) -> set[str]:
+    """Return the string constants of a Python file."""
+    tree = ast.parse(program.read_text(encoding="utf-8"), str(program))
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
 @pytest.mark.parametrize("text", _programs())
 def test_every_other_program_is_there_and_knows_its_flags(text, tmp_path):
     words = [word for word in shlex.split(text.partition(" > ")[0]) if not re.fullmatch(r"[A-Z_]+=\S+", word)]
@@ -222,8 +228,10 @@ def test_every_other_program_is_there_and_knows_its_flags(text, tmp_path):
         assert {name: (tmp_path / name).read_bytes() for name in before} == before
         return
     program = ROOT / words[1]
-    tree = ast.parse(program.read_text(encoding="utf-8"), words[1])
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    source = program.read_text(encoding="utf-8")
+    texts = texts_of(program) | {f"--{name}" for name in re.findall(r'add_section\(parser, "(\w+)"', source)}
+    if "add_recipe(parser)" in source:
+        texts |= texts_of(ROOT / "src/qatflow/config/recipe/option.py")
     flags = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
     assert flags <= texts, f"{COMMANDS[text]}: {words[1]} has no {', '.join(sorted(flags - texts))}"
 
