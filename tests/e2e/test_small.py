@@ -331,7 +331,9 @@ def test_emulated_times_are_marked_in_the_table_and_on_the_page(finished):
         cells = " +".join(f"{value:.3f}" for value in medians)
         # no ratio behind them
         assert re.search(rf"^median, {threads} threads?, ms \(emulated\) +{cells}$", finished.printed, re.MULTILINE)
-    assert "not from a real device" in finished.printed and "Emulated: times and memory are those of an emulator" in page
+    assert (
+        "not from a real device" in finished.printed and "Emulated: times and memory are those of an emulator" in page
+    )
 
 
 def test_snakemakes_report_holds_the_table(finished, tmp_path):

@@ -8,8 +8,8 @@ import pytest
 
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
-from qatflow.config.named_files import weights_file
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.named_files import weights_file
 
 DOWNLOADS = Path("pretrain/download")
 
@@ -65,7 +65,7 @@ def test_the_figures_are_those_that_keras_source_has():
     """The MD5 of ResNet50, and the published accuracies of the tables in its modules."""
     import importlib
 
-    from qatflow.config.official_weights import BASE, OFFICIAL
+    from qatflow.config.sections.official_weights import BASE, OFFICIAL
 
     resnet = importlib.import_module("tf_keras.src.applications.resnet")
     assert list(OFFICIAL["ResNet50"].md5.values()) == [resnet.WEIGHTS_HASHES["resnet50"][0]]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from helpers.places import ROOT
-from qatflow.config.named_files import NamedFile
 from qatflow.config.read_recipe import load_compress
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.base import STATE_KEYS, resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
+from qatflow.config.sections.named_files import NamedFile
 from qatflow.config.sections.options import merged
 from qatflow.workflow import job_options
 from qatflow.workflow.job_options import Compared, RecipeParts

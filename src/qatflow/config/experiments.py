@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from qatflow.config.overrides import SECTIONS, short_keys
-from qatflow.config.problems import Problem, nearest
 from qatflow.config.sections.bounds import SEEDS
 from qatflow.config.sections.config import Config
 from qatflow.config.yaml.keys import Keys, Setters, dotted, leaf_keys
 from qatflow.config.yaml.merge import Location, Merged, overlaid
+from qatflow.config.yaml.problems import Problem, nearest
 from qatflow.config.yaml.reader import Unknown
 from qatflow.config.yaml.scalars import kind
 

@@ -11,13 +11,13 @@ from qatflow.config.checks.config import check_config, check_together
 from qatflow.config.checks.files import file_problem
 from qatflow.config.checks.recipe import trained_by
 from qatflow.config.experiments import Expanded, expand
-from qatflow.config.problems import Problem, nearest, problem, refusal, report
 from qatflow.config.read_recipe import Recipes
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.config import Config
 from qatflow.config.shared_folders import clashes
 from qatflow.config.validate import ValidSections, validate
 from qatflow.config.yaml.merge import COMMAND_LINE, Merged, Report, merge
+from qatflow.config.yaml.problems import Problem, nearest, problem, refusal, report
 from qatflow.config.yaml.reader import YamlFile, read_yaml
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qatflow.config.problems import nearest
 from qatflow.config.recipe.recipe import CompressorSection, strategy_keys
 from qatflow.config.yaml.include import none_is_null
 from qatflow.config.yaml.keys import Keys, Setters, dotted, leaf_keys
 from qatflow.config.yaml.merge import Location, Merged, Report, overlaid
+from qatflow.config.yaml.problems import nearest
 
 NAMED = ("pruners", "controllers", "distillers", "strategies")
 """Sections that hold other sections by name."""

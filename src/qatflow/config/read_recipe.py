@@ -14,12 +14,12 @@ from qatflow.base.cli import entry
 from qatflow.base.places import configured
 from qatflow.config.checks.recipe import check_compress, check_folders
 from qatflow.config.overrides import overridden
-from qatflow.config.problems import refusal
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.options import as_json, json_object
 from qatflow.config.validate import validate
 from qatflow.config.yaml.include import with_included
 from qatflow.config.yaml.merge import Location, Merged, Report, merge
+from qatflow.config.yaml.problems import refusal
 from qatflow.config.yaml.text_file import shown
 
 OTHER_SECTIONS = ("quantizers",)

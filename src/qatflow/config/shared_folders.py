@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qatflow.config.problems import Problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
 from qatflow.config.yaml.keys import Keys
+from qatflow.config.yaml.problems import Problem
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from qatflow.config.problems import Problem, nearest, report
 from qatflow.config.schema import CLASS, allowed, json_schema, schema_at
 from qatflow.config.yaml.keys import Keys, dotted
 from qatflow.config.yaml.merge import Merged, Report
+from qatflow.config.yaml.problems import Problem, nearest, report
 from qatflow.config.yaml.reader import Unknown
 from qatflow.config.yaml.scalars import kind
 

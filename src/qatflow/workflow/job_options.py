@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qatflow.config.named_files import NamedFile
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.base import STATE_KEYS, resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS, DeviceSection
+from qatflow.config.sections.named_files import NamedFile
 from qatflow.config.sections.options import as_json, text_of
 from qatflow.config.written import as_written
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from qatflow.base.errors import UserError
-from qatflow.config.problems import closest, nearest
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.pretrained import TeacherSection
 from qatflow.config.yaml.keys import all_keys
+from qatflow.config.yaml.problems import closest, nearest
 from qatflow.workflow.targets import rule_names
 
 ROOT = Path(__file__).parents[3]

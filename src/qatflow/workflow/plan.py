@@ -15,11 +15,11 @@ from snakemake.exceptions import WorkflowError
 
 from qatflow.base.errors import UserError
 from qatflow.config.load import Experiment
-from qatflow.config.named_files import NamedFile, quantized_model_file, weights_file
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import devices
+from qatflow.config.sections.named_files import NamedFile, quantized_model_file, weights_file
 from qatflow.data.sources.source_files import named_files
 from qatflow.device.build.targets import find_target
 from qatflow.models.own_function import source_files

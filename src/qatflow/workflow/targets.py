@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from qatflow.config.problems import nearest
+from qatflow.config.yaml.problems import nearest
 
 _RULE = re.compile(r"^\s*(?:use )?(?:rule|checkpoint) .*?(\w+)(?: with)?:", re.MULTILINE)
 

@@ -8,9 +8,9 @@ from qatflow.config.checks.model import check_model
 from qatflow.config.checks.pretrained import check_pretrained
 from qatflow.config.checks.quantized_model import check_quantized_model
 from qatflow.config.checks.search import check_light_nas
-from qatflow.config.problems import Problem, problem
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.config import Config
+from qatflow.config.yaml.problems import Problem, problem
 
 COMPARISON = "comparison"
 

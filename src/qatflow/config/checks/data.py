@@ -9,9 +9,9 @@ from pathlib import Path
 
 from qatflow.base.archive import is_archive
 from qatflow.config.checks.files import file_problem, folder_problem, overlap
-from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
+from qatflow.config.yaml.problems import Problem, problem
 from qatflow.data.sources import class_folders
 from qatflow.data.sources.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from qatflow.base.emulated_cpus import CORES, find_cpu
 from qatflow.base.errors import UserError
 from qatflow.config.checks.files import file_problem
-from qatflow.config.problems import Problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import OWN, ConfiguredDevice, devices
 from qatflow.config.yaml.keys import dotted
+from qatflow.config.yaml.problems import Problem
 
 
 def check_devices(config: Config) -> Iterator[Problem]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from qatflow.config.checks.references import check_defined, check_used
-from qatflow.config.problems import Problem
 from qatflow.config.recipe.distillation import DistillationStrategySection, FSPDistillerSection
 from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.yaml.problems import Problem
 
 
 def check_distillation(config: CompressConfig) -> Iterator[Problem]:

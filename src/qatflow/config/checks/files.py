@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 
 from qatflow.base.files import sha256
-from qatflow.config.named_files import file_name
-from qatflow.config.problems import Problem, problem
+from qatflow.config.sections.named_files import file_name
+from qatflow.config.yaml.problems import Problem, problem
 from qatflow.config.yaml.text_file import shown
 
 HASHED_AT_ONCE = 64 * 2**20  # a larger file is hashed by its job, not here

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from qatflow.base.errors import UserError
 from qatflow.config.checks.files import is_folder, saved_problem
-from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
+from qatflow.config.yaml.problems import Problem, problem
 from qatflow.models.own_function import source_files
 
 

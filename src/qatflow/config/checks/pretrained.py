@@ -5,10 +5,10 @@ from pathlib import Path
 
 from qatflow.base.errors import UserError
 from qatflow.config.checks.files import check_sha256, check_url, overlap, saved_problem
-from qatflow.config.named_files import DOWNLOADED, official_width, weights_file
-from qatflow.config.official_weights import OFFICIAL
-from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.named_files import DOWNLOADED, official_width, weights_file
+from qatflow.config.sections.official_weights import OFFICIAL
+from qatflow.config.yaml.problems import Problem, problem
 
 TAKES = {"path": ("file",), "url": ("url",), "mirror": ("keras-applications",)}
 """The sources that a key is for."""

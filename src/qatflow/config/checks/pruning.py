@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from qatflow.config.checks.references import check_defined, check_reached, check_used
-from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection, StructurePrunerSection
 from qatflow.config.yaml.keys import Keys
+from qatflow.config.yaml.problems import Problem
 
 
 def check_pruning(

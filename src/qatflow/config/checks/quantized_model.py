@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qatflow.config.checks.files import check_sha256, check_url, file_problem, is_folder, overlap
-from qatflow.config.problems import Problem, problem
 from qatflow.config.sections.config import Config
+from qatflow.config.yaml.problems import Problem, problem
 
 
 def check_quantized_model(config: Config) -> Iterator[Problem]:

@@ -13,11 +13,11 @@ from qatflow.config.checks.pruning import check_pruning, last_pruned
 from qatflow.config.checks.references import check_defined, check_reached, check_used
 from qatflow.config.checks.search import check_search
 from qatflow.config.checks.sparsity import check_sparsity
-from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.sections.options import as_json
 from qatflow.config.yaml.keys import Keys, dotted
+from qatflow.config.yaml.problems import Problem
 
 CHECKPOINTS = "checkpoints"
 """Folder of the training's checkpoints if the YAML has no checkpoint_path."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterable, Iterator
 
-from qatflow.config.problems import Problem, nearest
 from qatflow.config.yaml.keys import Keys
+from qatflow.config.yaml.problems import Problem, nearest
 
 
 def check_defined(keys: Keys, name: str, section: str, defined: Collection[str]) -> Iterator[Problem]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from qatflow.config.checks.references import check_defined, check_used
-from qatflow.config.problems import Problem, problem
 from qatflow.config.recipe.distillation import SoftLabelDistillerSection
 from qatflow.config.recipe.recipe import CompressConfig, undeployable
 from qatflow.config.recipe.search import (
@@ -15,6 +14,7 @@ from qatflow.config.recipe.search import (
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
 from qatflow.config.yaml.keys import Keys
+from qatflow.config.yaml.problems import Problem, problem
 
 
 def check_search(config: CompressConfig) -> Iterator[Problem]:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from qatflow.config.checks.pruning import last_pruned
 from qatflow.config.checks.references import check_reached
-from qatflow.config.problems import Problem
 from qatflow.config.recipe.pruning import PruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
 from qatflow.config.yaml.keys import Keys
+from qatflow.config.yaml.problems import Problem
 
 Both = SparsityStrategySection | ClusteringStrategySection
 

@@ -5,8 +5,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from qatflow.base.errors import UserError
-from qatflow.config.official_weights import BASE, OFFICIAL
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.official_weights import BASE, OFFICIAL
 
 DOWNLOADED = (".h5", ".keras")
 

@@ -1,0 +1,158 @@
+"""The rooms of the library: which room may import which. docs/architecture.md has the picture."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from helpers.places import ROOT
+
+SOURCE = ROOT / "src"
+
+BELOW: dict[str, set[str]] = {
+    "base": set(),
+    # settings
+    "config/yaml": {"base"},
+    "config/sections": {"base"},
+    "config/recipe": {"base", "config/sections"},
+    # pictures and networks
+    "data": {"base"},
+    "data/sources": {"base", "data"},
+    "data/preparation": {"base", "config/sections", "data", "data/sources"},
+    "graph": {"base"},
+    "models/saved": {"base"},
+    "models": {"base", "graph", "models/saved"},
+    # the checks of the settings look at pictures and models, but start no stage
+    "config/checks": {
+        "base", "config/recipe", "config/sections", "config/yaml", "data/sources", "models", "models/saved",
+    },
+    "config": {"base", "config/checks", "config/recipe", "config/sections", "config/yaml"},
+    # what several stages share
+    "tflite": {"base", "graph"},
+    "quantise": {"config/recipe", "graph"},
+    "pruning": {"base", "graph"},
+    "training": {"base", "config/sections", "data", "graph"},
+    "trial": {"base", "data", "graph", "quantise", "tflite"},
+    # the stages, each of which reads the files of those before it
+    "pretrained": {"base", "config/sections", "data", "graph", "models", "models/saved", "training", "trial"},
+    "search": {
+        "base", "config/recipe", "config/sections", "data", "graph", "pruning", "quantise", "tflite", "training",
+        "trial",
+    },
+    "compress/quantizers": {"config/recipe", "graph", "quantise", "training"},
+    "compress/strategies": {
+        "base", "compress/quantizers", "config/recipe", "config/sections", "data", "graph",
+        "pruning", "training",
+    },
+    "compress": {
+        "base", "compress/quantizers", "compress/strategies", "config/recipe", "config/sections", "data", "graph",
+        "pruning", "quantise", "training", "trial",
+    },
+    "export": {"base", "config/recipe", "graph", "tflite"},
+    "optimize": {"base", "data", "graph", "tflite"},
+    "ptq": {"base", "config/sections", "data", "optimize", "tflite"},
+    "device": {"base", "config/sections"},
+    "device/build": {"base", "device"},
+    "device/adb": {"base", "device", "device/build"},
+    "device/emulator": {"base", "device", "device/build"},
+    "device/results": {"base", "device"},
+    "device/run": {
+        "base", "config/sections", "data", "device", "device/adb", "device/build", "device/emulator", "device/results",
+        "graph", "tflite",
+    },
+    # the trained network with its fake quantisation is evaluated as training ran it
+    "evaluate": {"base", "compress/quantizers", "config/sections", "data", "graph", "tflite", "training"},
+    "report": {"base", "device/results", "evaluate", "graph", "pruning", "search"},
+    # plans the jobs of all stages, and runs none
+    "workflow": {
+        "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources", "device",
+        "device/build", "device/run", "export", "models", "training",
+    },
+}  # fmt: skip
+"""Each room of src/qatflow, and the rooms that its modules may import, all of which stand above it in this table."""
+
+
+STAGES = ("data", "pretrained", "search", "compress", "export", "optimize", "ptq", "evaluate", "device", "report")
+LIBRARIES = ("base", "graph", "models", "tflite", "quantise", "pruning", "trial", "training")
+
+
+def modules() -> dict[str, Path]:
+    """Return the file of each module of the library, by its name."""
+    names = {
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in (SOURCE / "qatflow").rglob("*.py")
+    }
+    return {name.removesuffix(".__init__"): path for name, path in names.items()}
+
+
+def direct_imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return the modules of the library that a file imports, also within functions and for type checkers alone."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & known.keys()
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & known.keys()
+            found |= inner or {node.module} & known.keys()
+    return found
+
+
+def room(path: Path) -> str:
+    return path.parent.relative_to(SOURCE / "qatflow").as_posix()
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    known = modules()
+    return {name: direct_imports(path, known) - {name} for name, path in known.items()}
+
+
+def test_no_modules_import_each_other_in_a_circle(imports: dict[str, set[str]]):
+    assert len(imports) > 250
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_no_room_imports_one_that_is_not_below_it(imports: dict[str, set[str]]):
+    known = modules()
+    wrong = [
+        f"{name} imports {other}: {room(known[name])} may not import {room(known[other])}"
+        for name, others in imports.items()
+        for other in sorted(others)
+        if room(known[other]) not in {room(known[name]), *BELOW.get(room(known[name]), set())}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_has_every_room_below_those_that_import_it():
+    rooms = {room(path) for path in modules().values()} - {"."}
+    assert set(BELOW) == rooms
+    seen: set[str] = set()
+    for name, below in BELOW.items():
+        assert below <= seen, f"{name}: {sorted(below - seen)} stand below it in the table"
+        seen.add(name)
+
+
+def test_importing_a_package_imports_nothing_else(imports: dict[str, set[str]]):
+    packages = [name for name, path in modules().items() if path.name == "__init__.py"]
+    assert {name: imports[name] for name in packages if imports[name]} == {}
+
+
+def packages(imports: dict[str, set[str]], package: str) -> set[str]:
+    """Return the outer packages that the modules of one import."""
+    inner = (others for name, others in imports.items() if f"{name}.".startswith(f"qatflow.{package}."))
+    return {name.split(".")[1] for names in inner for name in names} - {package}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_stage_imports_a_later_one(imports: dict[str, set[str]], stage: str):
+    below = packages(imports, stage)
+    assert "base" in below
+    assert not below & set(STAGES[STAGES.index(stage) + 1 :])
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_imports_no_stage_but_the_data(imports: dict[str, set[str]], library: str):
+    assert packages(imports, library) & set(STAGES) <= {"data"}
