@@ -233,7 +233,7 @@ def test_missing_pictures_and_lists_end_with_status_9(host_bundle: Path, tmp_pat
         ),
         (
             '{"size": 32, "resize": "pad", "resize_short": 37, "channels": 3, "mean": [0], "std": [1]}',
-            "'resize_short' is for the resize",
+            "'resize_short' is only for the resize",
         ),
         ('{"size": 32, "resize": "pad", "order": "brg", "channels": 3, "mean": [0], "std": [1]}', "'order' is not"),
         ('{"size": 32, "resize": "pad", "order": "bgr", "channels": 1, "mean": [0], "std": [1]}', "'order' is \"bgr\""),
