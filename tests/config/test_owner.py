@@ -1,5 +1,6 @@
 """Two configuration files that name one experiment: neither replaces the other's results without a word."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,19 @@ TARGET = f"{RESULTS}/.config_written"
 """What the rule makes last: a target of one job, where the target `report` has all."""
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """The project with the resolved configuration of config/test.yaml in the results."""
-    project = copy_project(tmp_path)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = copy_project(tmp_path_factory.mktemp("written"))
     answer = project.snakemake("--cores", "1", TARGET, *SMALL)
     assert answer.returncode == 0, answer.stderr
     return project
+
+
+@pytest.fixture
+def project(written: Project, tmp_path: Path) -> Project:
+    """The project with the resolved configuration of config/test.yaml in the results."""
+    shutil.copytree(written.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
 
 
 @pytest.mark.workflow

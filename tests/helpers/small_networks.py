@@ -46,6 +46,21 @@ def _residual() -> Any:
     return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
 
 
+def tiny_residual() -> Any:
+    """One residual block behind a stem: few operations, for what is trained, and so traced, many times."""
+    import tf_keras
+    from tf_keras import layers
+
+    def normed(x: Any, **options: Any) -> Any:
+        return layers.BatchNormalization()(layers.Conv2D(12, 3, padding="same", use_bias=False, **options)(x))
+
+    pictures = layers.Input(SHAPE)
+    x = layers.ReLU()(normed(pictures, strides=2))
+    x = layers.ReLU()(layers.Add()([x, normed(x)]))
+    x = layers.Flatten()(layers.AveragePooling2D(4)(x))
+    return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
+
+
 def _inception() -> Any:
     """Concatenations of branches of its own and of tensors that others read, squeeze and excitation, swish, a leaky
     ReLU, separable convolutions, up-sampling, batch-norm behind a concatenation, global max-pooling."""
@@ -105,13 +120,18 @@ NETWORKS = {
 
 def network(name: str) -> Graph:
     """The network as a graph; TensorFlow must have been started."""
+    return with_statistics(NETWORKS[name])
+
+
+def with_statistics(build: Callable[[], Any]) -> Graph:
+    """What a function builds, as a graph, with batch-norm statistics that are not trivial."""
     import tf_keras
 
     from qatflow.models.from_keras import graph_of
 
     tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(4)
-    graph = graph_of(NETWORKS[name]())
+    graph = graph_of(build())
     random = np.random.default_rng(0)
     values: dict[str, Callable[[tuple[int, ...]], np.ndarray]] = {
         "gamma": lambda shape: random.normal(1, 0.6, shape),

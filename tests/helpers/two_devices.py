@@ -20,7 +20,7 @@ BATCH, EPOCHS, START = 128, 2, 1
 
 @dataclass(frozen=True)
 class Run:
-    """A training of the small ResNet: one epoch in float, one fake-quantised.
+    """A training of the tiny ResNet: one epoch in float, one fake-quantised.
 
     Attributes:
         folder: for its state and what it found; a run goes on with what is there.
@@ -61,7 +61,7 @@ def main(manifest: str, runs: str) -> None:
 
 
 def train(manifest: Path, run: Run) -> None:
-    from helpers.small_networks import network
+    from helpers.small_networks import tiny_residual, with_statistics
     from qatflow.compress.quantizers.clustered import Clusters
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.clustering import ClusteringStrategy
@@ -94,7 +94,7 @@ def train(manifest: Path, run: Run) -> None:
         epochs=EPOCHS, batch_size=BATCH, learning_rate=run.rate, warmup_epochs=0.0, momentum=0.9, weight_decay=1e-4,
         label_smoothing=0.1, augmentation="shift", freeze_batch_norm=run.frozen, seed=3, precision=run.precision,
     )  # fmt: skip
-    graph = network("small ResNet")
+    graph = with_statistics(tiny_residual)
     section = QuantizationStrategySection.model_validate(
         {"class": "QuantizationStrategy", "start_epoch": START, "end_epoch": EPOCHS - 1}
     )

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +108,21 @@ class Project:
         return sorted(str(path) for path in paths if path.parts[0] != ".snakemake" and "__pycache__" not in path.parts)
 
 
-@cache
+_SERVERS: "dict[Path, subprocess.Popen[str]]" = {}
+"""By project, the oldest first."""
+
+
 def _server(folder: Path) -> "subprocess.Popen[str]":
-    """Start the process that runs commands with the library of a project; it ends with this one."""
-    return subprocess.Popen(
-        [sys.executable, HELPERS / "run_commands.py", folder / "src"], cwd=folder, env=environment(), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+    """Return the process that runs commands with the library of a project; the oldest of three is ended for it."""
+    if folder not in _SERVERS:
+        if len(_SERVERS) == 3:
+            oldest = _SERVERS.pop(next(iter(_SERVERS)))
+            oldest.communicate()
+        _SERVERS[folder] = subprocess.Popen(
+            [sys.executable, HELPERS / "run_commands.py", folder / "src"], cwd=folder, env=environment(), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+    return _SERVERS[folder]
 
 
 def processor_time() -> float:

@@ -28,18 +28,17 @@ LIMIT = 240_000
 """Instructions of a candidate's int8 model: the whole network's has 251,325 by the table."""
 EXPERIMENTS = ("killed", "late", "untrained", "searched")
 OVERLAY = f"""\
+model: {{function: "few_layers:narrow_mobilenet", alpha: null}}
 pretrained: {{name: cluster, train: {{epochs: 2}}}}
 compress: {{checkpoint_steps: 2}}
 accuracy: {{max_drop: null, worse_than_ptq: allow}}
 device: {{pictures: 3}}
 evaluate: {{repeats: 3}}
 experiments:
-  killed: {{epoch: 5, end_epoch: 4}}
-  late: {{epoch: 5, end_epoch: 4, activation_quantize_type: range_abs_max}}
+  killed: {{epoch: 8, end_epoch: 7}}
+  late: {{epoch: 8, end_epoch: 7, activation_quantize_type: range_abs_max}}
   untrained: {{method: ptq}}
   searched:
-    model: {{function: "few_layers:narrow_mobilenet", alpha: null}}
-    pretrained.name: narrow
     compress.config: config/compress/light_nas.yaml
     compress.learning_rate: 0.05
     strategies.quantization_strategy.start_epoch: 0
