@@ -58,6 +58,7 @@ def test_a_full_disk_is_one_message_and_the_next_run_goes_on_to_the_same_bytes(t
     assert weights(folder) == weights(projects["roomy"].folder)
 
 
+# a process of its own: TensorFlow writes in it to a disk that is mounted for this process alone
 EVENTS = """
 from pathlib import Path
 from qatflow.training.runtime import start

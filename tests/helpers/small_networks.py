@@ -52,7 +52,7 @@ def tiny_residual() -> Any:
     from tf_keras import layers
 
     def normed(x: Any, **options: Any) -> Any:
-        return layers.BatchNormalization()(layers.Conv2D(12, 3, padding="same", use_bias=False, **options)(x))
+        return layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same", use_bias=False, **options)(x))
 
     pictures = layers.Input(SHAPE)
     x = layers.ReLU()(normed(pictures, strides=2))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from sklearn.linear_model import LogisticRegression
 
 from helpers.few_layers import narrow_mobilenet
 from helpers.flowers import KINDS, OTHERS, flower_folder, flowers
@@ -88,6 +87,7 @@ def test_weights_of_the_same_kinds_end_above_their_own_accuracy(data, tmp_path, 
 
 def test_weights_of_other_kinds_end_above_the_best_head_on_what_they_see(data, tmp_path, capsys):
     import tf_keras
+    from sklearn.linear_model import LogisticRegression
 
     model = trained_by_keras(OTHERS, 1500, epochs=6)
     seen = tf_keras.Model(model.inputs, model.layers[-2].output)

@@ -24,6 +24,7 @@ def manifest(tmp_path_factory):
     return folder / "manifest.json"
 
 
+# Processes of their own: TensorFlow takes its threads, GPUs and memory once, at its start.
 def float_training(manifest: Path, work: Path, epochs: int, *options: str) -> list[str | Path]:
     script = ROOT / "workflow" / "scripts" / "pretrained.py"
     paths: list[str | Path] = ["--data", manifest, "--work", work / "work", "--output", work / "made"]

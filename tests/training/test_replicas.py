@@ -16,6 +16,7 @@ from helpers.small_data import prepared_digits
 pytestmark = pytest.mark.tensorflow
 
 PROGRAM = HELPERS / "two_devices.py"
+"""A process of its own, once for all runs: it divides its CPU into two devices before TensorFlow computes."""
 
 
 KINDS = ("moving_average_abs_max", "range_abs_max", "moving_average_min_max")
