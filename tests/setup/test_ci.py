@@ -33,13 +33,13 @@ def test_ci_ends_with_the_tests_closing_line_and_fails_where_one_part_fails(tmp_
         (
             "1900 passed, 2 skipped, 1 warning in 1200.25s (0:20:00)",
             "7 passed in 100.50s",
-            "1907 passed, 2 skipped, 1 warnings in 1300.75s",
+            "1907 passed, 2 skipped, 1 warnings in 1200.25s",
             0,
         ),
         (
             "1 failed, 9 passed, 1 error in 5.00s",
             "1 failed, 2 errors in 1.00s",
-            "2 failed, 9 passed, 3 errors in 6.00s",
+            "2 failed, 9 passed, 3 errors in 5.00s",
             1,
         ),
     ],
