@@ -40,6 +40,8 @@ def test_a_search_has_rounds_of_candidates(searches):
     assert [searches.candidates_of(job | {"round": str(number)}) for number in (1, 2, 3)] == [[1, 2], [3, 4], [5]]
     with pytest.raises(WorkflowError, match="prune searches in 3 rounds, there is no 4"):
         searches.candidates_of(job | {"round": "4"})
+    with pytest.raises(WorkflowError, match="prune searches in 3 rounds, there is no 9"):
+        searches.round_before(job | {"round": "9"})
     assert searches.round_before(job | {"round": "1"}) == {}
     assert searches.round_before(job | {"round": "3"}) == {
         "before": "results/prune/search/round_2/candidates.json",
