@@ -412,6 +412,12 @@ def test_every_job_keeps_a_log_of_its_own(every_job):
     assert len(set(logs)) == len(every_job) == len(PART_OF)
 
 
+TEMPLATES = {
+    "make_report": ("base.html", "report_page.html", "style.css"),
+    "compare_experiments": ("base.html", "comparison_page.html", "style.css"),
+}
+
+
 @pytest.mark.parametrize("rule", PART_OF)
 def test_a_jobs_inputs_are_its_program_and_the_modules_which_that_imports(every_job, rule):
     inputs = every_job[rule].inputs
@@ -422,7 +428,10 @@ def test_a_jobs_inputs_are_its_program_and_the_modules_which_that_imports(every_
     found = {Path(module.__file__).resolve() for module in finder.modules.values() if module.__file__}
     modules = {str(path.relative_to(ROOT)) for path in found if path.is_relative_to(ROOT / "src")}
     assert modules
-    assert {path for path in inputs if path.startswith("src/")} == modules
+    sources = {path for path in inputs if path.startswith("src/")}
+    assert {path for path in sources if path.endswith(".py")} == modules
+    templates = {f"src/qatflow/report/templates/{name}" for name in TEMPLATES.get(rule, ())}
+    assert sources - modules == templates
 
 
 @pytest.mark.parametrize("rule", PART_OF)
