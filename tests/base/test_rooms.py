@@ -52,7 +52,7 @@ BELOW: dict[str, set[str]] = {
     "export": {"base", "config/recipe", "graph", "tflite"},
     "optimize": {"base", "data", "graph", "tflite"},
     "ptq": {"base", "config/sections", "data", "optimize", "tflite"},
-    "device": {"base", "config/sections"},
+    "device": {"base"},
     "device/build": {"base", "device"},
     "device/adb": {"base", "device", "device/build"},
     "device/emulator": {"base", "device", "device/build"},
@@ -66,7 +66,7 @@ BELOW: dict[str, set[str]] = {
     "report": {"base", "device/results", "evaluate", "graph", "pruning", "search"},
     # plans the jobs of all stages, and runs none
     "workflow": {
-        "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources", "device",
+        "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources",
         "device/build", "device/run", "export", "models", "training",
     },
 }  # fmt: skip

@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from qatflow.base.errors import UserError
-
-if TYPE_CHECKING:  # what only builds or fetches has no section among its inputs
-    from qatflow.config.sections.device import DeviceSection
 
 
 class DeviceError(UserError):
@@ -34,18 +31,6 @@ class DeviceSettings:
     cpu: str = "cortex-a76"
     keep: bool = False
     target: str = "android.armv8"
-
-    @staticmethod
-    def of(section: "DeviceSection") -> "DeviceSettings":
-        """Return the settings that the configuration's section of a device says."""
-        return DeviceSettings(
-            type=section.type,
-            name=section.name,
-            serial=section.serial,
-            cpu=section.cpu,
-            keep=section.keep,
-            target=section.target,
-        )
 
 
 @dataclass(frozen=True)

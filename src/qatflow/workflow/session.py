@@ -210,8 +210,7 @@ class Run:
     def check_tools(self, jobs: Iterable[Any]) -> None:
         """End the run at once where a tool is missing that one of its jobs will need."""
         from qatflow.device.build.build import check_build
-        from qatflow.device.interface import DeviceSettings
-        from qatflow.device.run.registry import check_device
+        from qatflow.device.run.registry import check_device, device_settings
 
         names, needed = self.own_names(), []
         try:
@@ -224,7 +223,7 @@ class Run:
                     needed.append(self.plan.device_of(job.wildcards))
                 elif name == "measure_latency":
                     needed.append(self.plan.first_device(job.wildcards))
-            for settings in dict.fromkeys(map(DeviceSettings.of, needed)):
+            for settings in dict.fromkeys(map(device_settings, needed)):
                 check_device(settings)
         except UserError as error:
             sys.exit(f"error: {error}")

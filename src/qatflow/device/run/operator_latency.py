@@ -15,7 +15,7 @@ from qatflow.device.interface import Device, DeviceSettings
 from qatflow.device.results.warnings import held_back
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.instructions import count_instructions
-from qatflow.device.run.registry import open_device
+from qatflow.device.run.registry import device_settings, open_device
 from qatflow.device.run.timing import threads_to_time
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Input, Tanh
@@ -49,7 +49,7 @@ class LatencySettings:
     def of(section: DeviceSection) -> "LatencySettings":
         """Return the settings for a device: an emulator counts instructions, since its times mean nothing."""
         return LatencySettings(
-            device=DeviceSettings.of(section),
+            device=device_settings(section),
             unit="instructions" if section.type == "emulator" else "ms",
             threads=section.threads[0],
             warmup=section.warmup,

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from qatflow.base.errors import UserError
+from qatflow.config.sections.device import DeviceSection
 from qatflow.device.adb.device import AdbDevice
 from qatflow.device.emulator.device import Emulator
 from qatflow.device.interface import Device, DeviceError, DeviceSettings
@@ -17,6 +18,18 @@ DEVICES: dict[str, Callable[[DeviceSettings], Device]] = {
     "adb": AdbDevice,
 }
 TERMINATED = 143  # 128 + SIGTERM, what a shell reports
+
+
+def device_settings(section: DeviceSection) -> DeviceSettings:
+    """Return how to reach the device of a section of the configuration."""
+    return DeviceSettings(
+        type=section.type,
+        name=section.name,
+        serial=section.serial,
+        cpu=section.cpu,
+        keep=section.keep,
+        target=section.target,
+    )
 
 
 @contextlib.contextmanager

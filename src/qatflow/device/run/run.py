@@ -26,7 +26,7 @@ from qatflow.device.results.words import left_out, times
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.inputs import ModelFolder, Pictures, read_pictures
 from qatflow.device.run.instructions import count_instructions
-from qatflow.device.run.registry import open_device
+from qatflow.device.run.registry import device_settings, open_device
 from qatflow.device.run.timing import Measured, temperatures_around, threads_to_time, time_models
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
 from qatflow.device.run.verify import verify
@@ -60,7 +60,7 @@ class RunSettings:
     def of(section: DeviceSection) -> "RunSettings":
         """Return the settings that the configuration's section of a device says."""
         return RunSettings(
-            device=DeviceSettings.of(section),
+            device=device_settings(section),
             pictures=section.pictures,
             tolerance=section.tolerance,
             threads=tuple(section.threads),
