@@ -263,9 +263,9 @@ def test_another_end_is_refused_from_the_file_alone(tmp_path):
     for form, (end, said) in itertools.product(
         ("keras", "h5"),
         {
-            "relu": (layers.Dense(4, "relu", name="last"), "ends in last (relu), which is no"),
-            "elu": (layers.ELU(name="last"), "ends in last (ELU), which is no"),
-            "inner": (inner, "(tanh), which is no"),
+            "relu": (layers.Dense(4, "relu", name="last"), "ends in last (relu), which does not end a classifier"),
+            "elu": (layers.ELU(name="last"), "ends in last (ELU), which does not end a classifier"),
+            "inner": (inner, "(tanh), which does not end a classifier"),
         }.values(),
     ):
         pictures = layers.Input((8, 8, 1))
