@@ -47,6 +47,7 @@ def test_all_of_them_go_together(tmp_path):
     assert load(tmp_path, YAML).clustering.number_of_clusters == 16
 
 
+@pytest.mark.tensorflow
 def test_the_defaults_are_tfmots():
     from tensorflow_model_optimization.python.core.clustering.keras.cluster_config import CentroidInitialization
 
