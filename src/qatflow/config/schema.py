@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from qatflow.base.generated import DIALECT
+from qatflow.config.yaml.keys import Keys
 
 PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$": "a name of letters, digits, - and _",
@@ -20,10 +21,6 @@ CLASS = "class"
 """The key that says which of several sections is meant."""
 
 
-Path = tuple[str | int, ...]
-"""The keys that lead to a value, as in `yaml.keys`, which nothing that jobs import may import."""
-
-
 @functools.cache
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of `model` without references: each section is where it is used."""
@@ -32,7 +29,7 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     return {"$schema": DIALECT, **_inlined(schema, definitions)}
 
 
-def schema_at(model: type[BaseModel], keys: Path) -> tuple[Path, dict[str, Any]]:
+def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]:
     """Follow `keys` into the schema of `model` as far as possible; return the keys followed, and the schema there.
 
     pydantic's locations name the class of a section if several classes are allowed; the class is not part of the keys
