@@ -4,6 +4,7 @@ Slurm's own run is in test_slurm.py; here no cluster is needed.
 """
 
 import itertools
+import json
 import os
 import re
 
@@ -129,6 +130,36 @@ def test_a_submit_command_gets_the_resources_and_its_job_runs(project, tmp_path)
         "-V -N prepare_data -j oe -o .snakemake -l select=1:ncpus=4:mem=4800mb -l walltime=30:00 "
     )
     assert (project.folder / "data/digits/manifest.json").is_file()
+
+
+EDITING_QSUB = """\
+#!/bin/bash
+cp edited.yaml submitted.yaml
+bash "${{@: -1}}" >{log} 2>&1 &
+echo "$!.server"
+"""
+"""Stands for a queue in which a job waits: its settings are edited before it starts."""
+
+
+def test_a_job_whose_settings_were_edited_while_it_was_queued_does_not_start(project, tmp_path):
+    programs, log = tmp_path / "bin", tmp_path / "job.log"
+    programs.mkdir()
+    (programs / "qsub").write_text(EDITING_QSUB.format(log=log))
+    (programs / "qsub").chmod(0o755)
+    (project.folder / "submitted.yaml").write_text("experiment: queued\ndata: {name: queued}\n")
+    (project.folder / "edited.yaml").write_text("experiment: queued\ndata: {name: queued, calibration: 7}\n")
+    answer = Project(project.folder, {"PATH": f"{programs}:{PROGRAMS}:{os.environ['PATH']}"}).snakemake(
+        "--workflow-profile", "profiles/cluster-generic", "--latency-wait", "1", "--retries", "0",
+        "--cluster-generic-submit-cmd", "qsub", "data", *SMALL, "submitted.yaml",
+    )  # fmt: skip
+    assert answer.returncode == 1
+    assert "error: the settings of queued were edited after this run was planned" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert not (project.folder / "data/queued").exists()
+    # what a new run is planned with is what its jobs get
+    assert project.snakemake("--cores", "2", "data", *SMALL, "submitted.yaml").returncode == 0
+    calibration = json.loads((project.folder / "data/queued/calibration.json").read_text())
+    assert len(calibration["pictures"]) == 7
 
 
 def test_a_pod_runs_the_job_in_the_shared_folder(tmp_path):

@@ -19,6 +19,7 @@ from qatflow.config.load import OF_MODULE, Experiment, load_experiments
 from qatflow.config.results_owner import Origin, check_owner, record_owner
 from qatflow.workflow.interrupted import goes_on
 from qatflow.workflow.plan import Plan
+from qatflow.workflow.planned import check_planned, record_planned
 from qatflow.workflow.targets import asked_for, is_made, unknown_target
 
 RUN_LOCK = ".snakemake/run.lock"
@@ -90,6 +91,8 @@ class Session:
             experiments = self._experiments()
             for experiment in experiments.values():
                 check_owner(experiment, self.origin, self.default_files)
+            if not self.workflow.is_main_process:
+                check_planned(experiments)
             return Plan.of(experiments)
         except UserError as error:
             hint = (
@@ -191,6 +194,7 @@ class Run:
             sys.exit(f"error: another run works in {Path.cwd()}: wait for it, or end it")
         for experiment in self.plan.experiments.values():
             record_owner(experiment.config, self.session.origin)
+        record_planned(self.plan.experiments)
         self.check_tools(self.session.workflow.dag.needrun_jobs())
         self._prepare_for_interrupt()
 
