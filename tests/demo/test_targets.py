@@ -172,7 +172,7 @@ def test_wrong_archives_are_refused(ndk: Path, tmp_path: Path) -> None:
 def test_libraries_of_the_other_c_library_are_refused(
     aar: Path, ndk: Path, arm_runtime: Path, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip
-    with pytest.raises(UserError, match=r"needs Android's own: give the \.aar"):
+    with pytest.raises(UserError, match=r"needs Android's: use the \.aar"):
         build(SOURCES, ANDROID, arm_runtime, tmp_path / "bundle")
     with pytest.raises(UserError, match="needs glibc: use the library of the Python wheel"):
         build(SOURCES, find_target("linux.armv8", "gcc"), aar, tmp_path / "bundle")
