@@ -57,6 +57,16 @@ def test_without_a_gpu_one_line_says_so_and_everything_runs(manifest, tmp_path, 
     assert (tmp_path / "made" / "weights").exists()
 
 
+def test_training_for_int8_does_not_load_keras_3_which_can_still_be_imported():
+    program = (
+        "from qatflow.training.runtime import import_quantisation, start\n"
+        "start(seed=0, threads=1)\nimport_quantisation()\nimport qatflow.compress.compressor, sys\n"
+        "assert 'tensorflow_model_optimization' in sys.modules and 'keras' not in sys.modules\n"
+        "import keras\nassert keras.__version__.startswith('3.')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
 def test_of_standard_error_only_the_lines_of_a_missing_driver_are_left_out():
     program = (
         "import os\nfrom qatflow.training.runtime import _without_lines\nos.write(2, b'before\\n')\n"

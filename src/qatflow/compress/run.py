@@ -20,7 +20,7 @@ from qatflow.graph.store import load, write
 from qatflow.pruning.ratios import searched_ratios
 from qatflow.training.history import write_csv
 from qatflow.training.init_model import initial_graph
-from qatflow.training.runtime import start
+from qatflow.training.runtime import import_quantisation, start
 
 CHECKPOINTS = "checkpoints"  # used where the YAML names no checkpoint_path: a long training must survive a kill
 
@@ -83,6 +83,7 @@ def compress(
     }
     with work_folder(experiment / (recipe.compressor.checkpoint_path or CHECKPOINTS), shape) as folder:
         start(seed, threads, hardware)
+        import_quantisation()
         compressed = compressor.run(folder, experiment)
         folders = [pretrained, *filter(None, [teacher, init_model, network])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights"))]

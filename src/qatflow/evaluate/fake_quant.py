@@ -9,7 +9,7 @@ from qatflow.base.sums import write_sealed
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import read_manifest
 from qatflow.graph.store import load
-from qatflow.training.runtime import start
+from qatflow.training.runtime import import_quantisation, start
 
 
 def evaluate_fake_quant(
@@ -28,6 +28,7 @@ def evaluate_fake_quant(
         UserError: there are fewer GPUs than the configuration asks for.
     """
     start(0, threads, hardware)
+    import_quantisation()
     from qatflow.data.pipeline import evaluation_batches
     from qatflow.evaluate.fake_quant_model import fake_quant_model
     from qatflow.training.loss import evaluator

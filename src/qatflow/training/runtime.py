@@ -43,6 +43,17 @@ def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> N
     tf.config.experimental.enable_op_determinism()
 
 
+def import_quantisation() -> None:
+    """Import tensorflow-model-optimization, after `start`, without Keras 3: a second for what it never uses."""
+    if "keras" in sys.modules:
+        return
+    sys.modules["keras"] = None  # type: ignore[assignment]  # the import system's word for: not installed
+    try:
+        import tensorflow_model_optimization  # noqa: F401
+    finally:
+        del sys.modules["keras"]
+
+
 def _gpus(tf: Any, hardware: HardwareSection) -> list[Any]:
     """Return the GPUs that are used, with their memory set up; hide the others."""
     with contextlib.nullcontext() if _has_driver() else _without_lines(WITHOUT_DRIVER):
