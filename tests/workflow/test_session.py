@@ -29,6 +29,7 @@ def workflow(*, module: bool = False, configured: bool = False, nodes: int | Non
         "overwrite_configfiles": [],
         "config_settings": SimpleNamespace(config={}),
         "main_snakefile": "Snakefile",
+        "is_main_process": True,
     }
     return SimpleNamespace(**(given | more))
 
