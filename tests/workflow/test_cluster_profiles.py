@@ -122,8 +122,9 @@ def test_a_submit_command_gets_the_resources_and_its_job_runs(project, tmp_path)
     (programs / "qsub").chmod(0o755)
     path = f"{programs}:{PROGRAMS}:{os.environ['PATH']}"
     answer = Project(project.folder, {"PATH": path}).snakemake(
-        "--workflow-profile", "profiles/cluster-generic", "--latency-wait", "5", "data", *SMALL
-    )
+        "--workflow-profile", "profiles/cluster-generic", "--latency-wait", "5", "--seconds-between-status-checks", "1",
+        "data", *SMALL,
+    )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr
     (submitted,) = log.read_text().splitlines()
     assert submitted.startswith(
@@ -150,6 +151,7 @@ def test_a_job_whose_settings_were_edited_while_it_was_queued_does_not_start(pro
     (project.folder / "edited.yaml").write_text("experiment: queued\ndata: {name: queued, calibration: 7}\n")
     answer = Project(project.folder, {"PATH": f"{programs}:{PROGRAMS}:{os.environ['PATH']}"}).snakemake(
         "--workflow-profile", "profiles/cluster-generic", "--latency-wait", "1", "--retries", "0",
+        "--seconds-between-status-checks", "1",
         "--cluster-generic-submit-cmd", "qsub", "data", *SMALL, "submitted.yaml",
     )  # fmt: skip
     assert answer.returncode == 1
