@@ -52,8 +52,8 @@ def test_emulated_figures_are_marked_and_have_no_ratio() -> None:
     for name, *values in lines(found):
         timed = re.search("ms|MB", name)
         assert bool(timed) == name.endswith("(emulated)")
-        assert len(values) == 2 + (name in ("bytes", "instructions a picture"))
-    assert ["instructions a picture", "3,000,000", "1,000,000", "3.00"] in lines(found)
+        assert len(values) == 2 + (name in ("bytes", "instructions per picture"))
+    assert ["instructions per picture", "3,000,000", "1,000,000", "3.00"] in lines(found)
     assert "times are emulated, not from a real device" in text(summary(found))
     shown = on_page(found)
     for words in ("Emulated: times and memory", "<h3>Times (emulated)</h3>", "<h3>Slowest operators (emulated)</h3>"):

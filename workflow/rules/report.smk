@@ -5,7 +5,7 @@ rule write_config:
     input:
         **program("write_config"),
     output:
-        # a run can be given these files, so they are not removed beforehand; the stamp is, and tells of a failure
+        # a run can be given these files, so they are not removed first; the stamp is, and its absence shows a failure
         config=update("results/{experiment}/config.yaml"),
         compress=update("results/{experiment}/compress.yaml"),
         stamp=touch("results/{experiment}/.config_written"),

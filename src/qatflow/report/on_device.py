@@ -105,7 +105,7 @@ def _figures(report: DeviceReport) -> Iterator[Figure]:
     yield figure("top-5 %", 2, lambda model: 100 * model.accuracy.device_top5)
     yield figure("bytes", 0, lambda model: model.bytes, over("bytes"))
     if int8.instructions is not None:
-        yield figure("instructions a picture", 0, lambda model: model.instructions, over("instructions"))
+        yield figure("instructions per picture", 0, lambda model: model.instructions, over("instructions"))
     yield figure(f"load, ms{mark}", 1, lambda model: model.timing[0].load_ms, over("load_ms"))
     yield figure(f"first run, ms{mark}", 3, lambda model: model.timing[0].first_ms)
     for place, timing in enumerate(int8.timing):
