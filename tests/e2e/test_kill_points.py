@@ -70,7 +70,7 @@ POINTS = [
     Point("data, the folder is about to appear", DATA, before="/data/digits$"),
     Point("float training, the first checkpoint is being written", FLOAT, before="checkpoint-00001-0000000"),
     Point("float training, the best epoch is being kept", FLOAT, before="/best$", victims=BOTH),
-    Point("float training, within an epoch", FLOAT, after="checkpoint-00001-0000000", victims=BOTH, delay=0.3),
+    Point("float training, within an epoch", FLOAT, after="checkpoint-00001-0000000", victims=BOTH, delay=0.02),
     Point("the float model is about to appear", FLOAT, before="killed_pretrained$"),
     Point("before start_epoch, within an epoch", QAT, after="checkpoint-00000-0000004", victims=BOTH, delay=0.02),
     Point("before start_epoch, SIGTERM", QAT, after="checkpoint-00000-0000008", signal=signal.SIGTERM),
