@@ -527,7 +527,9 @@ def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tm
     (int8,) = [row for row in summary["rows"] if row["model"] == "QAT int8"]
     assert [re.match(r"(\w+): \d+ pictures, equal", device)[1] for device in int8["devices"]] == ["emulator", "little"]
     for name, count in counted.items():
-        assert re.search(rf"^device {name} .*?^instructions per picture .* {count:,} ", printed, re.DOTALL | re.MULTILINE)
+        assert re.search(
+            rf"^device {name} .*?^instructions per picture .* {count:,} ", printed, re.DOTALL | re.MULTILINE
+        )
     with (project.folder / "results/comparison/comparison.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["device"]: int(row["instructions"]) for row in rows} == counted
