@@ -12,7 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from helpers.pictures import noise, save, write
-from helpers.places import ROOT
+from helpers.places import ROOT, VERIFICATION_DATA
 from helpers.section_options import option
 from helpers.workflow_helpers import copy_project
 from qatflow.base.errors import UserError
@@ -216,10 +216,11 @@ def test_the_overlay_prepares_a_tree_of_the_real_layout(tmp_path: Path):
 
 @pytest.mark.imagenet
 def test_genuine_photographs_are_prepared_byte_for_byte(tmp_path: Path):
-    data = Path(os.environ.get("QATFLOW_VERIFICATION_DATA", ROOT.parent / "shared" / "data"))
-    sample = data / "imagenet_sample"
+    sample = VERIFICATION_DATA / "imagenet_sample"
     if not sample.is_dir():
-        pytest.skip(f"the verification data is not in {data} (QATFLOW_VERIFICATION_DATA names another folder)")
+        pytest.skip(
+            f"the verification data is not in {VERIFICATION_DATA} (QATFLOW_VERIFICATION_DATA names another folder)"
+        )
     lines = (sample / "labels.txt").read_text().splitlines()[:200]
     for name in [line.split()[0] for line in lines]:
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)

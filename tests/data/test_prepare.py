@@ -13,6 +13,7 @@ from PIL import Image
 
 from helpers.places import ROOT
 from helpers.section_options import option
+from helpers.small_data import DIGITS
 from qatflow.base.errors import UserError
 from qatflow.data import tfrecord
 from qatflow.data.picture import decode
@@ -21,19 +22,6 @@ from qatflow.data.preparation.split import balanced, stratified
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.data.reader import calibration, open_manifest, pictures, records, tensors
 from qatflow.data.sources.digits import DigitsSource
-
-DIGITS = Settings(
-    name="digits",
-    source="digits",
-    path=None,
-    validation=197,
-    test=360,
-    calibration=25,
-    shards=3,
-    max_rejected=0.01,
-    seed=1,
-    preprocessing=Preprocessing(32, "pad", 1, (127.5,), (127.5,)),
-)
 
 
 @pytest.fixture(scope="module")

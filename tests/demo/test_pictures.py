@@ -1,7 +1,6 @@
 """Pictures in the demo: decoded and preprocessed as for the training, bit for bit, on this machine and on ARM."""
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from PIL import Image
 
 from helpers.demo_models import write_echo
 from helpers.device_fixtures import arm_bundle, arm_runtime, call, host_bundle, require  # noqa: F401
-from helpers.places import ROOT
+from helpers.places import VERIFICATION_DATA
 from helpers.tiny_model import Step
 from helpers.unusual_pictures import saved, unusual
 from qatflow.data.picture import decode, stored
@@ -257,10 +256,11 @@ def test_wrong_preprocessing_ends_with_status_11(
 
 @pytest.mark.imagenet
 def test_jpeg_pixels_of_photographs(on_host: Runner, tmp_path: Path) -> None:
-    data = Path(os.environ.get("QATFLOW_VERIFICATION_DATA", ROOT.parent / "shared" / "data"))
-    photographs = sorted(data.glob("imagenet_sample/*.jpg"))[:20]
+    photographs = sorted(VERIFICATION_DATA.glob("imagenet_sample/*.jpg"))[:20]
     if not photographs:
-        pytest.skip(f"the verification data is not in {data} (QATFLOW_VERIFICATION_DATA names another folder)")
+        pytest.skip(
+            f"the verification data is not in {VERIFICATION_DATA} (QATFLOW_VERIFICATION_DATA names another folder)"
+        )
     spec = Preprocessing(1024, "pad", 3, (0,), (1,))
     contents = [path.read_bytes() for path in photographs]
     contents = [content for content in contents if max(Image.open(io.BytesIO(content)).size) <= spec.size]

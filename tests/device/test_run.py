@@ -24,11 +24,12 @@ from helpers.device_phones import (  # noqa: F401
     start_phone,
 )
 from helpers.section_options import option
+from helpers.small_data import DIGITS
 from helpers.tiny_model import model_bytes, write_model
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
 from qatflow.data import reader
-from qatflow.data.preparation.prepare import Settings, prepare
+from qatflow.data.preparation.prepare import prepare
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.demo import Demo
@@ -38,18 +39,6 @@ from qatflow.tflite.run import Model
 
 pytestmark = pytest.mark.device
 PICTURES = 30
-DIGITS = Settings(
-    name="digits",
-    source="digits",
-    path=None,
-    validation=197,
-    test=360,
-    calibration=25,
-    shards=3,
-    max_rejected=0.01,
-    seed=1,
-    preprocessing=Preprocessing(32, "pad", 1, (127.5,), (127.5,)),
-)
 # Of the model's own folder, not of the data's manifest.
 SPEC = Preprocessing(8, "stretch", 1, (127.5,), (127.5,))
 

@@ -1,18 +1,16 @@
 """The verification pictures as a prepared data set of 1000 classes; see the README beside them."""
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
 
-from helpers.places import ROOT
+from helpers.places import VERIFICATION_DATA
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 
-FOLDER = Path(os.environ.get("QATFLOW_VERIFICATION_DATA", ROOT.parent / "shared" / "data"))
-WEIGHTS = FOLDER / "weights" / "mobilenet_7_5_224_tf.h5"
-OFFICIAL = FOLDER / "tflite" / "mobilenet_v1_1.0_224_quant_reassembled.tflite"
+WEIGHTS = VERIFICATION_DATA / "weights" / "mobilenet_7_5_224_tf.h5"
+OFFICIAL = VERIFICATION_DATA / "tflite" / "mobilenet_v1_1.0_224_quant_reassembled.tflite"
 MARKS = [
     pytest.mark.imagenet,
     pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"the verification data are not here: {WEIGHTS}"),
@@ -21,7 +19,7 @@ TEST = 60
 
 
 def _listed(name: str) -> list[tuple[str, int]]:
-    lines = [line.split() for line in (FOLDER / name / "labels.txt").read_text().splitlines()]
+    lines = [line.split() for line in (VERIFICATION_DATA / name / "labels.txt").read_text().splitlines()]
     return [(f"{name}/{file}", int(label)) for file, label in lines]
 
 
@@ -29,14 +27,14 @@ def _write_list(folder: Path, validation: int | None) -> Path:
     """Write a list for the source csv: 200 pictures to train on; those of nips17, the first for the test."""
     folder.mkdir(parents=True)
     for name in ("imagenet_sample", "nips17"):
-        (folder / name).symlink_to(FOLDER / name)
+        (folder / name).symlink_to(VERIFICATION_DATA / name)
     held_out = _listed("nips17")
     parts = {
         "train": _listed("imagenet_sample")[::5],
         "validation": held_out[TEST:][:validation],
         "test": held_out[:TEST],
     }
-    names = (FOLDER / "tflite" / "imagenet_labels.txt").read_text().splitlines()[1:]
+    names = (VERIFICATION_DATA / "tflite" / "imagenet_labels.txt").read_text().splitlines()[1:]
     (folder / "labels.txt").write_text("".join(f"{number} {name}\n" for number, name in enumerate(names)))
     with (folder / "pictures.csv").open("w", newline="") as file:
         rows = csv.writer(file)

@@ -11,6 +11,20 @@ from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 
+DIGITS = Settings(
+    name="digits",
+    source="digits",
+    path=None,
+    validation=197,
+    test=360,
+    calibration=25,
+    shards=3,
+    max_rejected=0.01,
+    seed=1,
+    preprocessing=Preprocessing(32, "pad", 1, (127.5,), (127.5,)),
+)
+"""Prepared in three shards, with splits that the ten classes do not divide evenly."""
+
 
 def prepared_digits(folder: Path, **changes: Any) -> Manifest:
     """Prepare 1,257 training, 180 validation and 360 test pictures; `changes` are to these settings.

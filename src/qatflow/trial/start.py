@@ -6,8 +6,6 @@ would make the training start again.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.base.modules import run_module
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import write
 
@@ -81,11 +80,7 @@ def float_model_outputs(graph: Graph, pictures: np.ndarray) -> np.ndarray:
 
 def _problem(program: str, task: Mapping[str, object]) -> str:
     """Run a program with its task as JSON on standard input; return its problem, or an empty text."""
-    # -P keeps the working folder off the module path: a user's file there could have the name of a module of ours
-    command = [sys.executable, "-P", "-X", "utf8", "-m", program]
-    process = subprocess.run(
-        command, input=json.dumps(task), capture_output=True, encoding="utf-8", errors="replace", check=False
-    )
+    process = run_module(program, given=json.dumps(task))
     if process.returncode == 0:
         return ""
     problem = process.stdout.strip()

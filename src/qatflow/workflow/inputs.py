@@ -12,6 +12,7 @@ from pathlib import Path
 from qatflow.base.cli import entry
 from qatflow.base.code_digest import SOURCE, imported_modules
 from qatflow.base.files import write_text
+from qatflow.base.generated import with_rows
 
 PAGE = Path("docs/architecture.md")
 TABLE = ("<!-- table: made by `python -m qatflow.workflow.inputs` -->", "<!-- end of table -->")
@@ -30,8 +31,8 @@ def programs(rules: Path) -> Iterator[tuple[str, str]]:
                 yield rule, program
 
 
-def table(root: Path) -> str:
-    """Return the table of a checkout: rules with one program share a line."""
+def table(root: Path) -> list[str]:
+    """Return the lines of the table of a checkout: rules with one program share a line."""
     rules: dict[str, list[str]] = {}
     for rule, program in programs(root / "workflow/rules"):
         rules.setdefault(program, []).append(rule)
@@ -40,15 +41,12 @@ def table(root: Path) -> str:
         modules = imported_modules(root / f"workflow/scripts/{program}.py")
         of_config = [path for path in modules if path.relative_to(SOURCE).parts[1] == "config"]
         lines.append(f"| {', '.join(names)} | `{program}.py` | {len(modules)} | {len(of_config)} |")
-    return "\n".join(lines)
+    return lines
 
 
 def with_table(page: str, root: Path) -> str:
     """Return the text of docs/architecture.md with the table as it is now."""
-    begin, end = TABLE
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
-    return f"{before}{begin}\n{table(root)}\n{end}{after}"
+    return with_rows(page, TABLE, table(root))
 
 
 def main(argv: Sequence[str]) -> None:

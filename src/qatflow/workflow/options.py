@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from qatflow.base.errors import UserError
+from qatflow.base.places import PROJECT
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.pretrained import TeacherSection
@@ -13,7 +14,6 @@ from qatflow.config.yaml.keys import all_keys
 from qatflow.config.yaml.problems import closest, nearest
 from qatflow.workflow.targets import rule_names
 
-ROOT = Path(__file__).parents[3]
 CONFIGFILE, CONFIG = ("--configfile", "--configfiles"), ("--config", "-C")
 _ANY_KEY = ("experiments.", "compress.overrides.")
 _KEY = re.compile(r"[a-zA-Z_][\w-]*\w")  # what Snakemake takes
@@ -30,7 +30,7 @@ def check_options(argv: Sequence[str], files: Sequence[str], entries: Sequence[s
     Raises:
         UserError: a target is among them, or something that has no meaning there.
     """
-    names = rule_names(ROOT)
+    names = rule_names(PROJECT)
     if problems := [*_twice(argv), *_files(argv, files, names), *_entries(argv, entries, names)]:
         raise UserError("\n".join(problems))
 

@@ -4,9 +4,10 @@ import argparse
 import json
 
 from qatflow.base.errors import UserError
+from qatflow.base.modules import run_module
 from qatflow.base.places import configured
 from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.sections.options import SectionOption, json_object, run_module
+from qatflow.config.sections.options import SectionOption, json_object
 
 READER = "qatflow.config.read_recipe"
 

@@ -8,21 +8,16 @@ message for a wrong value.
 import argparse
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from qatflow.base.modules import run_module
 from qatflow.config.sections.base import Section, resolved
-
-SOURCE = Path(__file__).resolve().parents[3]
 
 
 def add_section(
@@ -145,15 +140,6 @@ def explained(section: type[Section], text: str) -> str:
     """
     answer = run_module("qatflow.config.explain", f"{section.__module__}:{section.__qualname__}", given=text)
     return answer.stdout.strip()
-
-
-def run_module(module: str, *arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
-    """Run a module of the library as a program of its own, with a text as its standard input."""
-    places = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments], input=given, capture_output=True, encoding="utf-8", check=False,
-        env=os.environ | {"PYTHONPATH": places, "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
 
 
 def _listed(section: type[BaseModel], keys: Collection[str], above: str) -> Iterator[str]:

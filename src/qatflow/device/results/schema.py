@@ -15,7 +15,7 @@ from typing import Any
 from qatflow.base import sums
 from qatflow.base.cli import entry
 from qatflow.base.files import write_text
-from qatflow.base.generated import DIALECT
+from qatflow.base.generated import DIALECT, json_text, with_rows
 from qatflow.device.interface import CpuFrequency, DeviceDescription
 from qatflow.device.results import report
 
@@ -60,18 +60,15 @@ def descriptions(cls: type) -> dict[str, str]:
 
 def with_table(text: str) -> str:
     """Return the text of docs/devices.md with an updated table of fields."""
-    begin, end = TABLE
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
     rows = ["| field | meaning |", "|---|---|", *_rows(json_schema(), json_schema()["$defs"], "")]
-    return f"{before}{begin}\n" + "\n".join(rows) + f"\n{end}{after}"
+    return with_rows(text, TABLE, rows)
 
 
 def generated(root: Path) -> dict[Path, str]:
     """Return the text of each generated file below the project's folder."""
     table = root / TABLE_FILE
     return {
-        root / SCHEMA: json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
+        root / SCHEMA: json_text(json_schema()),
         table: with_table(table.read_text(encoding="utf-8")),
     }
 
