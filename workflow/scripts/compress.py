@@ -9,7 +9,7 @@ from qatflow.base.cli import entry
 from qatflow.compress.run import compress
 from qatflow.config.recipe.option import add_recipe, recipe_of
 from qatflow.config.sections.base import SEEDS
-from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.compress import RECIPE_KEYS, CompressSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection
 from qatflow.config.sections.options import add_section
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to make for the trained graph")
     add_recipe(parser)
     add_section(parser, "model", ModelSection, only=("keep_in_float",))
-    add_section(parser, "compress", CompressSection, leave_out=("config", "overrides"))
+    add_section(parser, "compress", CompressSection, leave_out=RECIPE_KEYS)
     add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
     compress(

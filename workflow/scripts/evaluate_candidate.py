@@ -8,7 +8,7 @@ from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.config.recipe.option import add_recipe, recipe_of
 from qatflow.config.sections.base import SEEDS
-from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.compress import NOT_OF_CANDIDATES, RECIPE_KEYS, CompressSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection
 from qatflow.config.sections.options import add_section
@@ -30,8 +30,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     add_recipe(parser)
     add_section(parser, "model", ModelSection, only=("keep_in_float",))
-    not_read = ("config", "overrides", "export", "equalize_channels")
-    add_section(parser, "compress", CompressSection, leave_out=not_read)
+    add_section(parser, "compress", CompressSection, leave_out=(*RECIPE_KEYS, *NOT_OF_CANDIDATES))
     add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
     begun = setup(

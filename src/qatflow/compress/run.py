@@ -12,7 +12,7 @@ from qatflow.base.work_folder import work_folder
 from qatflow.compress.compressor import Compressor
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.base import resolved
-from qatflow.config.sections.compress import CompressSection
+from qatflow.config.sections.compress import RECIPE_KEYS, CompressSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import read_manifest
 from qatflow.graph.float_layers import check_float_layers
@@ -88,7 +88,7 @@ def compress(
         folders = [pretrained, *filter(None, [teacher, init_model, network])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights"))]
         inputs += [] if search is None else [search]
-        settings = {**section.model_dump(exclude={"config", "overrides"}), "recipe": resolved(recipe)}
+        settings = {**section.model_dump(exclude={*RECIPE_KEYS}), "recipe": resolved(recipe)}
         record = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write at the same time as its successor
         with whole_folder(output) as temporary:

@@ -12,16 +12,13 @@ from typing import Any
 
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.base import STATE_KEYS, resolved
+from qatflow.config.sections.compress import NOT_OF_CANDIDATES, RECIPE_KEYS
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS, DeviceSection
 from qatflow.config.sections.named_files import NamedFile
 from qatflow.config.sections.options import as_json, text_of
 from qatflow.config.written import as_written
 
-RECIPE_KEYS = ("config", "overrides")
-"""Keys of the section `compress` that name the recipe; jobs get the recipe itself."""
-NOT_OF_CANDIDATES = ("export", "equalize_channels")
-"""Keys of the section `compress` that the training of a candidate does not read."""
 NOT_SEARCHED = ("start_epoch", "end_epoch")
 """Keys of a searching strategy that only the training with the best candidate reads."""
 PROPOSED_ONLY = (

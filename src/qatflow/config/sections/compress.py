@@ -61,3 +61,9 @@ class CompressSection(Section):
     )
     checkpoint_steps: int = Field(200, ge=1, le=bounds.STEPS, description=CHECKPOINT_STEPS)
     checkpoint_seconds: float = Field(60.0, ge=0.001, le=bounds.LONGEST_SECONDS, description=CHECKPOINT_SECONDS)
+
+
+RECIPE_KEYS = ("config", "overrides")
+"""Keys that name the recipe; jobs get the recipe itself."""
+NOT_OF_CANDIDATES = ("export", "equalize_channels")
+"""Keys that the training of a search's candidate does not read."""
