@@ -22,7 +22,8 @@ BELOW: dict[str, set[str]] = {
     "data/preparation": {"base", "config/sections", "data", "data/sources"},
     "graph": {"base"},
     "models/saved": {"base"},
-    "models": {"base", "graph", "models/saved"},
+    "models/keras": {"base", "graph"},
+    "models": {"base", "graph", "models/keras", "models/saved"},
     # the checks of the settings look at pictures and models, but start no stage
     "config/checks": {
         "base", "config/recipe", "config/sections", "config/yaml", "data/sources", "models", "models/saved",
@@ -35,7 +36,9 @@ BELOW: dict[str, set[str]] = {
     "training": {"base", "config/sections", "data", "graph"},
     "trial": {"base", "data", "graph", "quantise", "tflite"},
     # the stages, each of which reads the files of those before it
-    "pretrained": {"base", "config/sections", "data", "graph", "models", "models/saved", "training", "trial"},
+    "pretrained": {
+        "base", "config/sections", "data", "graph", "models", "models/keras", "models/saved", "training", "trial",
+    },
     "search": {
         "base", "config/recipe", "config/sections", "data", "graph", "pruning", "quantise", "tflite", "training",
         "trial",

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.models.activations import NAMES
-from qatflow.models.from_keras import ACTIVATION_LAYERS, HINTS, NESTED, TRANSLATIONS, check_visible
+from qatflow.models.from_keras import check_visible
+from qatflow.models.keras.activations import ACTIVATION_LAYERS, NAMES
+from qatflow.models.keras.table import HINTS, TRANSLATIONS
+from qatflow.models.keras.translation import NESTED
 from qatflow.models.saved.h5_file import reason
 
 DEFAULTS = ("_initializer", "_regularizer", "_constraint")

@@ -14,7 +14,8 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
-from qatflow.models.from_keras import LayerOutput, Part, Translated
+from qatflow.models.from_keras import Translated
+from qatflow.models.keras.translation import LayerOutput, Part
 from qatflow.trial.start import float_model_outputs
 
 LIMIT = 1e-4

@@ -1,17 +1,28 @@
 """The known activations, and which function is which of them. Functions are known by identity, never by name."""
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qatflow.graph.operations import Elu, Gelu, Identity, LeakyRelu, Operation, Relu, Relu6, Sigmoid, Softmax, Tanh
+from qatflow.graph.operations import (
+    Elu,
+    Gelu,
+    Identity,
+    LeakyRelu,
+    Multiply,
+    Operation,
+    Relu,
+    Relu6,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from qatflow.models.keras.library import UntranslatableError, called, own_kind
+from qatflow.models.keras.translation import Translate, Translation
 
 SWISH = "swish"
-
-
-class UntranslatableError(Exception):
-    """Why a layer cannot be translated."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +112,6 @@ def activation_of(function: Any) -> Activation:
     return Activation(name, operation)
 
 
-def called(thing: Any) -> str:
-    """Return the full name of a function, or of an object's class: module and name."""
-    if isinstance(thing, functools.partial):
-        return f"functools.partial of {called(thing.func)}"
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
 def _keywords(keywords: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in keywords.items())
 
@@ -132,3 +135,51 @@ def _known() -> dict[int, str]:
         SWISH: (activations.swish, tf.nn.swish),
     }
     return {id(function): name for name, known in functions.items() for function in known}
+
+
+ACTIVATION_LAYERS: dict[str, Callable[[Any], Operation]] = {
+    "ReLU": lambda layer: relu(layer.negative_slope, layer.max_value, layer.threshold),
+    "LeakyReLU": lambda layer: LeakyRelu(float(layer.alpha)),
+    "ELU": lambda layer: elu(layer.alpha),
+    "Softmax": lambda layer: softmax(layer.axis),
+}
+"""By kind of layer."""
+
+
+def activated(to: Translation, name: str, layer: Any) -> str:
+    """Add the activation inside a layer, whose node is `name`; return the node that computes the layer's output."""
+    activation = given(layer.activation)
+    if isinstance(activation.operation, Identity):
+        return name
+    return _add_activation(to, f"{name}/{activation.name}", activation, (name,))
+
+
+def given(function: Any) -> Activation:
+    """Return the activation given to a layer, as a function or as a layer."""
+    kind = own_kind(function)
+    if kind == "Activation":
+        return given(function.activation)
+    if kind in ACTIVATION_LAYERS:
+        operation = ACTIVATION_LAYERS[kind](function)
+        return Activation(_snake(type(operation).__name__), operation)
+    return activation_of(function)
+
+
+def _add_activation(to: Translation, name: str, activation: Activation, sources: tuple[str, ...]) -> str:
+    if activation.operation is not None:
+        return to.add(name, activation.operation, sources)
+    return to.add(name, Multiply(), (*sources, to.add(f"{name}/sigmoid", Sigmoid(), sources)))
+
+
+def _snake(name: str) -> str:
+    return re.sub("(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+def _layer(make: Callable[[Any], Operation]) -> Translate:
+    return lambda to, name, layer, sources: to.add(name, make(layer), sources)
+
+
+TRANSLATIONS: dict[str, Translate] = {
+    **{kind: _layer(make) for kind, make in ACTIVATION_LAYERS.items()},
+    "Activation": lambda to, name, layer, sources: _add_activation(to, name, given(layer.activation), sources),
+}

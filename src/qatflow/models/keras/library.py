@@ -1,0 +1,55 @@
+"""What is tf_keras' own. Layers, models and functions are known by identity, never by name."""
+
+import functools
+from typing import Any
+
+
+class UntranslatableError(Exception):
+    """Why a layer cannot be translated."""
+
+
+def called(thing: Any) -> str:
+    """Return the full name of a function, or of an object's class: module and name."""
+    if isinstance(thing, functools.partial):
+        return f"functools.partial of {called(thing.func)}"
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def own_kind(layer: Any) -> str | None:
+    """Return the name of a layer's class if it is exactly one of `tf_keras.layers`, with its own `call`; else None."""
+    from tf_keras import layers
+
+    kind = type(layer).__name__
+    return kind if type(layer) is getattr(layers, kind, None) and "call" not in vars(layer) else None
+
+
+def is_plain_model(model: Any) -> bool:
+    """Return whether a model computes what its layers compute, and nothing else."""
+    import tf_keras
+    from tf_keras.src.engine.functional import Functional
+
+    own = type(model)
+    return (
+        isinstance(model, Functional)
+        and own.call in (Functional.call, tf_keras.Sequential.call)
+        and own.__call__ is tf_keras.Model.__call__
+        and "call" not in vars(model)
+    )
+
+
+def in_order(model: Any) -> list[Any]:
+    """Return the calls of a model's layers (Keras' nodes), in an order in which each comes after its inputs."""
+    depths = sorted(model._nodes_by_depth, reverse=True)
+    return [node for depth in depths for node in model._nodes_by_depth[depth]]
+
+
+def weights_of(layer: Any) -> dict[str, Any]:
+    """Return a layer's weights as arrays, by the last part of their names."""
+    return {weight.name.split(":")[0].rsplit("/", 1)[-1]: weight.numpy() for weight in layer.weights}
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Return a setting of two numbers (rows, columns) as integers."""
+    first, second = value
+    return int(first), int(second)
