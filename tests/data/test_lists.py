@@ -90,6 +90,32 @@ def test_every_line_that_cannot_be_used_is_listed_with_its_place(tmp_path: Path)
         source.encoded(2)
 
 
+def test_several_labels_of_a_picture_are_refused_in_words(tmp_path: Path):
+    pictures(tmp_path, "a.png", "b.png", "c.png", "d 1.png", "e.png")
+    (tmp_path / "e.png").rename(tmp_path / "e 1")
+    write_lists(
+        tmp_path,
+        train="a.png 0\nb.png 1\nc.png 0 1\nc.png 0,1\nd 1.png 1\ne 1 0\na.png 1\nb.png 1\n",
+        val="c.png 1\nd 1.png 1\n",
+    )
+    source = opened("lists", tmp_path)
+    several = "a picture has one class here: several at once (multi-label) are not supported"
+    assert reasons(source) == {
+        "train_list.txt:3": f"several labels: {several}",
+        "train_list.txt:4": f"several labels: {several}",
+        "train_list.txt:1: a.png": f"it is also listed with another label: {several}",
+        "train_list.txt:7: a.png": f"it is also listed with another label: {several}",
+    }
+    assert [(p.key, p.label) for p in source.pictures] == [
+        ("b.png", 1), ("d 1.png", 1), ("e 1", 0), ("b.png", 1), ("c.png", 1), ("d 1.png", 1),
+    ]  # fmt: skip
+    rows = ("path,label", "a.png,cat", "b.png,dog", 'c.png,"cat;dog"')
+    with pytest.raises(UserError, match=r"list\.csv:4: the label 'cat;dog' consists of cat and dog.*multi-label"):
+        opened("csv", write_csv(tmp_path / "list.csv", *rows))
+    rows = ("path,label", "a.png,cat", 'b.png,"cat, tabby"')
+    assert opened("csv", write_csv(tmp_path / "list.csv", *rows)).labels == ("cat", "cat, tabby")
+
+
 def test_a_label_that_leaves_others_out_stops_with_its_line(tmp_path: Path):
     write_lists(tmp_path, train="a.png 0\nb.png 1\nc.png 30\n")
     with pytest.raises(

@@ -109,7 +109,7 @@ def test_it_is_prepared_without_tensorflow_in_this_process(data_dir: Path, tmp_p
 
 @needed
 @pytest.mark.parametrize(
-    ("name", "message"), [("numbers", "must be a picture and a class"), ("no_such_set", "no_such_set")]
+    ("name", "message"), [("numbers", "must be a picture and one class"), ("no_such_set", "no_such_set")]
 )
 def test_what_cannot_be_used_is_told(data_dir: Path, tmp_path: Path, name: str, message: str):
     with pytest.raises(UserError, match=f"tfds:{name}: .*{message}"):

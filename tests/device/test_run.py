@@ -26,14 +26,17 @@ from helpers.device_phones import (  # noqa: F401
 from helpers.section_options import option
 from helpers.small_data import DIGITS
 from helpers.tiny_model import model_bytes, write_model
+from helpers.two_classes import dark_and_light, one_value
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
+from qatflow.config.sections.device import DeviceSection
 from qatflow.data import reader
 from qatflow.data.preparation.prepare import prepare
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.run import RunSettings, run_demo
+from qatflow.optimize.ready import adopt
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 
@@ -355,3 +358,20 @@ def test_damaged_model_is_refused(manifest: Path, arm_bundle: Path, tmp_path: Pa
     model = write_model(tmp_path / "model")
     (model / "model.tflite").write_bytes(model_bytes()[:20])
     assert "LiteRT cannot load" in error_line(run(manifest, arm_bundle, model, tmp_path / "device"))
+
+
+def test_a_binary_classifier_with_one_value_is_right_on_the_device(tmp_path: Path, arm_bundle: Path) -> None:  # noqa: F811
+    require("qemu-aarch64-static")
+    data = dark_and_light(tmp_path / "data")
+    (tmp_path / "one.tflite").write_bytes(one_value("sigmoid", "int8"))
+    adopt(tmp_path / "one.tflite", data.folder / "manifest.json", tmp_path / "ready", drop_background=False)
+    section = DeviceSection.model_validate({"pictures": 40, "repeats": 1, "count_instructions": False})
+    text = run_demo(
+        RunSettings.of(section), tmp_path / "ready", None, arm_bundle, data.folder / "manifest.json", tmp_path / "out"
+    )
+    assert text.startswith("Output dim: 2\n")
+    pictures, labels = reader.tensors(data, "validation")
+    p = (Model(tmp_path / "one.tflite").outputs(pictures).astype(float) + 128) / 256
+    found = report_of(tmp_path / "out")["models"]["int8"]
+    assert found["accuracy"]["device_top1"] == ((p[:, 0] > 0.5) == labels).mean()
+    assert found["agreement"]["integer_part"]["bit_equal"] and found["output"]["shape"] == [1, 2]

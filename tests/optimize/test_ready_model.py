@@ -9,11 +9,15 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from helpers.small_data import prepared_digits
+from helpers.two_classes import dark_and_light, one_value
 from qatflow.base.errors import UserError
 from qatflow.base.gates import require_open
+from qatflow.base.sums import read_sealed
 from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.data.reader import calibration, tensors
+from qatflow.device.run.cut import expose_integers
 from qatflow.device.run.tolerance import tolerance_of
+from qatflow.evaluate.evaluate import evaluate
 from qatflow.evaluate.gate import Published, gate
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.operations import Conv2D, GlobalAveragePool, Input, Softmax
@@ -24,6 +28,7 @@ from qatflow.ptq.quantise import quantise
 from qatflow.tflite.builder import packed
 from qatflow.tflite.fixed_batch import with_fixed_batch
 from qatflow.tflite.lower import convert
+from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 
 
@@ -193,3 +198,59 @@ def test_the_gate_holds_a_ready_model_to_its_published_figure(digits, tmp_path):
     said(Published(90.0, 1.0))
     with pytest.raises(UserError, match=r"closed: .*published 90 %, more than quantized_model\.top1_tolerance 1 "):
         require_open(output)
+
+
+# binary classifiers with one value
+
+
+@pytest.fixture(scope="module")
+def greys(tmp_path_factory):
+    return dark_and_light(tmp_path_factory.mktemp("greys"))
+
+
+@pytest.mark.parametrize(("end", "output"), [("sigmoid", "float32"), ("sigmoid", "int8"), ("logit", "int8")])
+def test_one_value_becomes_one_for_each_of_two_classes(greys, tmp_path, capsys, end, output):
+    source, manifest = tmp_path / "one.tflite", greys.folder / "manifest.json"
+    source.write_bytes(one_value(end, output))
+    pictures, labels = tensors(greys, "test")
+    one = Model(source)
+    assert one.output.dtype == output
+    values = one.outputs(pictures).astype(np.float32)
+    if output == "int8":
+        values = (values - one.output.zero_point) * np.float32(one.output.scale)
+    adopt(source, manifest, tmp_path / "out", drop_background=False)
+    assert f"ends in one {end}, so it is a binary classifier" in capsys.readouterr().out
+    adopted = tmp_path / "out" / "model.tflite"
+    expected = [1 - values, values] if end == "sigmoid" else [-values / 2, values / 2]
+    np.testing.assert_array_equal(Model(adopted).outputs(pictures), np.concatenate(expected, axis=1))
+    # gate and evaluation count as a threshold does
+    predicted = (values[:, 0] > (0.5 if end == "sigmoid" else 0)).astype(int)
+    right = float((predicted == labels).mean())
+    assert 0.6 < right < 1 and 0.2 < predicted.mean() < 0.8
+    evaluate({"ready": adopted}, None, manifest, tmp_path / "evaluation.json", 1, 1)
+    measured = read_sealed(tmp_path / "evaluation.json")["models"]["ready"]
+    counts = [[int(((labels == i) & (predicted == j)).sum()) for j in (0, 1)] for i in (0, 1)]
+    assert measured["top1"] == right and measured["confusion"] == counts
+    seen, known = tensors(greys, "validation")
+    two = Model(adopted).outputs(seen)
+    line = gate(None, adopted, None, manifest, AccuracySection(), tmp_path / "gate.json", Published(60, 5)).lines[0]
+    assert line.startswith(f"top-1 {100 * ((two[:, 1] > two[:, 0]) == known).mean():.2f} % on 40 validation pictures")
+    # its integers are those of the file
+    expose_integers(adopted, tmp_path / "cut.tflite")
+    before = [o for o in operators(source.read_bytes()) if o.outputs[0].dtype == "INT8"]
+    after = [o for o in operators((tmp_path / "cut.tflite").read_bytes()) if o.outputs[0].dtype == "INT8"]
+    assert [o.name for o in before] == [o.name for o in after]
+    assert np.array_equal(before[1].inputs[1].data, after[1].inputs[1].data)
+
+
+def test_one_value_that_is_no_binary_classifier_is_refused(greys, digits, tmp_path):
+    source = tmp_path / "one.tflite"
+    source.write_bytes(one_value("relu", "int8"))
+    with pytest.raises(UserError, match=r"one output value, of RELU: a binary classifier ends in a sigmoid or"):
+        adopt(source, greys.folder / "manifest.json", tmp_path / "out", drop_background=False)
+    other = classifier(1, quantised=True)
+    source.write_bytes(convert(other).content)
+    with pytest.raises(UserError, match=r"one output value, of SOFTMAX"):
+        adopt(source, greys.folder / "manifest.json", tmp_path / "out", drop_background=False)
+    with pytest.raises(UserError, match=r"has 1 classes, but data/digits has 10; a model with one value is a binary"):
+        adopt(source, digits.folder / "manifest.json", tmp_path / "out", drop_background=False)

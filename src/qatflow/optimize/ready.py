@@ -12,6 +12,7 @@ from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.graph.store import load
 from qatflow.optimize.background import without_background
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
+from qatflow.optimize.two_values import with_two_values
 from qatflow.tflite.check import check_model
 from qatflow.tflite.fixed_batch import COMPARED, check_same, with_fixed_batch
 from qatflow.tflite.lower import convert
@@ -24,6 +25,8 @@ INTEGERS = ("INT8", "UINT8")
 
 def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     """Write the folder; return the model's size in bytes.
+
+    A binary classifier with one value gets one for each class (`two_values`).
 
     Args:
         model: a quantised .tflite file, or a folder with `model` and `weights` (float/ or int8/).
@@ -41,6 +44,10 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     fixed = with_fixed_batch(original, str(model))
     content = without_background(fixed, str(model)) if drop_background else fixed
     check_model(content)
+    binary = manifest.classes == 2 and np.prod(Model(content).output.shape) == 1
+    if binary:
+        content = _binary(content, model, manifest)
+        check_model(content)
     if fixed != original:
         check_same(original, fixed, str(model))
         print(f"{model} has an open batch: fixed it at 1, with equal outputs for {COMPARED} random pictures")
@@ -50,6 +57,7 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
         "source": str(model),
         "drop_background": drop_background,
         "batch_fixed": fixed != original,
+        "binary": binary,
         "operators_after": operator_counts(after),
         "bytes_before": sum(path.stat().st_size for path in inputs),
         "bytes_after": len(content),
@@ -58,6 +66,16 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     }
     write_folder(output, content, manifest, about)
     return len(content)
+
+
+def _binary(content: bytes, path: Path, data: Manifest) -> bytes:
+    result, was = with_two_values(content, str(path))
+    first, second = data.labels
+    print(
+        f"{path} ends in {was}, so it is a binary classifier: float operators behind it make two values, for class 0, "
+        f"{first}, and class 1, {second}, which the one value stands for"
+    )
+    return result
 
 
 def _from_graph(folder: Path) -> bytes:
@@ -97,4 +115,5 @@ def _check_data(content: bytes, path: Path, data: Manifest) -> None:
     if classes != data.classes:
         more = classes == data.classes + 1
         hint = "; set quantized_model.drop_background, if the first is a background class" if more else ""
+        hint = "; a model with one value is a binary classifier, for data of two classes" if classes == 1 else hint
         raise UserError(f"{path} has {classes} classes, but data/{data.dataset} has {data.classes}{hint}")

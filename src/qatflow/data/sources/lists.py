@@ -4,12 +4,16 @@ A list is read twice: first for its labels, which give the classes, then for its
 """
 
 import csv
+import hashlib
 import os
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.data.sources.file_source import FileSource
@@ -21,6 +25,11 @@ SPLIT_OF_COLUMN: dict[str, Split] = {
     "": "train", "train": "train", "val": "validation", "validation": "validation", "test": "test",
 }  # fmt: skip
 DRIVE = re.compile(rb"[A-Za-z]:[\\/]")
+SEVERAL = re.compile(r"\s*[,;|]\s*")
+"""What tables of several labels a picture put between them."""
+SEVERAL_NUMBERS = re.compile(rb"\d+([,;|]\d+)+")
+ONE_CLASS = "a picture has one class here: several at once (multi-label) are not supported"
+DIGEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +93,24 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
     class name per line, in the order of the numbers), it names the classes. Otherwise names are numbered in sorted
     order, and numbers may have no gap. Entries whose label belongs to no class are rejected.
 
+    A picture that a split lists with two labels is rejected.
+
     Args:
         source: receives pictures, labels and rejected entries.
         entries: function that reads the list; it is called twice.
         names: file that may name the classes.
 
     Raises:
-        UserError: there are fewer than two classes, or the numbers have gaps.
+        UserError: there are fewer than two classes, the numbers have gaps, or a label consists of several others.
     """
     first: dict[str, str] = {}
+    labels_of = _LabelsOf()
     for entry in entries():
-        if isinstance(entry, Entry) and entry.split == "train":
-            first.setdefault(entry.label, entry.where)
+        if isinstance(entry, Entry):
+            labels_of.add(entry)
+            if entry.split == "train":
+                first.setdefault(entry.label, entry.where)
+    _check_single(first)
     numbered = all(label.isdecimal() for label in first)
     named = _named(names, unique=not numbered)
     if len(first) < 2:
@@ -106,23 +121,71 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
     twice = Counter(source.labels)  # a name that two classes share finds neither
     numbers = {name: number for number, name in enumerate(source.labels) if twice[name] == 1}
     known = f"{names.name} does not name it" if named is not None else "no training picture has it"
+
+    def number_of(label: str) -> int:
+        return int(label) if numbered and label.isdecimal() else numbers.get(label, -1)
+
+    ambiguous = labels_of.several(lambda label: 0 <= number_of(label) < len(source.labels))
     backslashes = 0
     for entry in entries():
         if isinstance(entry, Rejected):
             source.rejected.append(entry)
             continue
-        number = int(entry.label) if numbered and entry.label.isdecimal() else numbers.get(entry.label, -1)
+        number = number_of(entry.label)
         if numbered and entry.label.isdecimal() and number >= len(source.labels):
             reason = f"its label {entry.label} is out of range: there are {len(source.labels)} classes, from 0"
             source.rejected.append(Rejected(_key(entry), reason))
         elif number < 0:
             source.rejected.append(Rejected(_key(entry), f"its label {entry.label!r} is none of the classes: {known}"))
+        elif ambiguous and _digest(entry) in ambiguous:
+            source.rejected.append(Rejected(_key(entry), f"it is also listed with another label: {ONE_CLASS}"))
         else:
             path = from_windows(entry.path, names.parent, entry.where)
             backslashes += path != entry.path
             source.pictures.add(path, number, entry.split)
     if backslashes:
         source.warnings.append(f"{backslashes} paths are written with \\ as on Windows; \\ is read as /")
+
+
+class _LabelsOf:
+    """Which labels each picture of a split has: 24 bytes an entry, whatever the length of its path."""
+
+    def __init__(self) -> None:
+        self._pictures = bytearray()
+        self._labels = array("q")
+        self._number: dict[str, int] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry of the list."""
+        self._pictures += _digest(entry)
+        self._labels.append(self._number.setdefault(entry.label, len(self._number)))
+
+    def several(self, belongs: Callable[[str], bool]) -> set[bytes]:
+        """Return the digests of the pictures with two labels or more for which `belongs` is true."""
+        known = np.asarray([belongs(label) for label in self._number], bool)
+        labels = np.asarray(self._labels, np.int64)
+        counts = known[labels]
+        pictures, labels = np.frombuffer(self._pictures, np.uint64).reshape(-1, 2)[counts], labels[counts]
+        order = np.lexsort(pictures.T)
+        pictures, labels = pictures[order], labels[order]
+        # the entries of a picture lie side by side, so that two labels differ somewhere between neighbours
+        differs = (pictures[1:] == pictures[:-1]).all(axis=1) & (labels[1:] != labels[:-1])
+        return {picture.tobytes() for picture in pictures[1:][differs]}
+
+
+def _digest(entry: Entry) -> bytes:
+    return hashlib.blake2b(entry.split.encode() + b" " + entry.path, digest_size=DIGEST).digest()
+
+
+def _check_single(first: dict[str, str]) -> None:
+    """Raise if a label consists of labels that other pictures have alone; `first` has the place of each."""
+    for label, where in first.items():
+        parts = SEVERAL.split(label)
+        if len(parts) > 1 and all(part in first for part in parts):
+            raise UserError(
+                f"data.path: {where}: the label {label!r} consists of {' and '.join(parts)}, which are classes of "
+                f"their own: {ONE_CLASS}. Keep one label of each picture, or leave such pictures out"
+            )
 
 
 def from_windows(path: bytes, root: Path, where: str) -> bytes:
@@ -209,12 +272,21 @@ def _text_entries(path: Path) -> Iterator[Entry | Rejected]:
             for number, line in enumerate(file, start=1):
                 where = f"{path.name}:{number}"
                 parts = line.removeprefix(b"\xef\xbb\xbf").strip().rsplit(None, 1)
-                if len(parts) == 2 and parts[1].isdigit():
+                if len(parts) == 2 and _several(path.parent, *parts):
+                    yield Rejected(where, f"several labels: {ONE_CLASS}")
+                elif len(parts) == 2 and parts[1].isdigit():
                     yield Entry(where, parts[0], str(int(parts[1])), SPLIT_OF_LIST[path.name])
                 elif parts:
                     yield Rejected(where, "no line of the form `path label` with a whole number from 0 as label")
     except OSError as error:
         raise UserError(f"data.path: {path} cannot be read: {error.strerror}") from error
+
+
+def _several(root: Path, picture: bytes, label: bytes) -> bool:
+    """Return whether the end of a line is several labels: joined, or after blanks that are not part of the path."""
+    before = picture.rsplit(None, 1)
+    blanks = len(before) == 2 and before[1].isdigit() and label.isdigit() and not _is_file(root, picture)
+    return bool(SEVERAL_NUMBERS.fullmatch(label)) or (blanks and _is_file(root, before[0]))
 
 
 def _csv_entries(path: Path) -> Iterator[Entry | Rejected]:

@@ -122,7 +122,7 @@ def describe(name: str, path: str | None) -> dict[str, Any]:
     if not isinstance(features[keys[0]], tfds.features.Image) or not isinstance(
         features[keys[1]], tfds.features.ClassLabel
     ):
-        raise UserError(f"{keys[0]!r} and {keys[1]!r} must be a picture and a class, but are not")
+        raise UserError(f"{keys[0]!r} and {keys[1]!r} must be a picture and one class, but are not")
     builder.download_and_prepare()
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise UserError("it is not stored as TFRecord files: prepare it again with file_format tfrecord")
