@@ -26,6 +26,7 @@ from helpers.device_phones import (  # noqa: F401
 from helpers.section_options import option
 from helpers.small_data import DIGITS
 from helpers.tiny_model import model_bytes, write_model
+from helpers.transformer import int8, transformer
 from helpers.two_classes import dark_and_light, one_value
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
@@ -36,6 +37,7 @@ from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.run import RunSettings, run_demo
+from qatflow.graph.store import save
 from qatflow.optimize.ready import adopt
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
@@ -375,3 +377,18 @@ def test_a_binary_classifier_with_one_value_is_right_on_the_device(tmp_path: Pat
     found = report_of(tmp_path / "out")["models"]["int8"]
     assert found["accuracy"]["device_top1"] == ((p[:, 0] > 0.5) == labels).mean()
     assert found["agreement"]["integer_part"]["bit_equal"] and found["output"]["shape"] == [1, 2]
+
+
+def test_layers_in_float_between_int8_layers_agree_on_the_device(tmp_path: Path, arm_bundle: Path) -> None:  # noqa: F811
+    require("qemu-aarch64-static")
+    data = dark_and_light(tmp_path / "data")
+    pictures, _ = reader.tensors(data, "validation")
+    save(int8(transformer(), pictures[:12]), tmp_path / "int8")
+    adopt(tmp_path / "int8", data.folder / "manifest.json", tmp_path / "ready", drop_background=False)
+    section = DeviceSection.model_validate({"pictures": 40, "repeats": 1, "count_instructions": False})
+    manifest = data.folder / "manifest.json"
+    run_demo(RunSettings.of(section), tmp_path / "ready", None, arm_bundle, manifest, tmp_path / "out")
+    found = report_of(tmp_path / "out")["models"]["int8"]
+    assert "layers in float before others in int8" in found["agreement"]["reason"]
+    assert found["agreement"]["largest_difference"] < 1e-6  # of these pictures, none was rounded to another step
+    assert found["accuracy"]["device_top1"] == found["accuracy"]["host_top1"]

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from helpers.tiny_model import Form, model_bytes
+from helpers.transformer import int8, transformer
 from qatflow.base.errors import UserError
 from qatflow.device.run.parity import compare
 from qatflow.device.run.tolerance import float_tolerance_of, steps, tolerance_of
+from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
 
 
@@ -46,6 +48,16 @@ def test_inner_tensors_are_measured_in_what_the_output_allows() -> None:
     content = model_bytes(form="quantised")
     found = tolerance_of(content, Model(content).output, 0.25)
     assert (found.steps, found.share) == (64, 0.25)
+
+
+def test_layers_in_float_before_others_in_int8_may_round_to_the_next_step() -> None:
+    pictures = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    graph = transformer()
+    mixed, plain = convert(int8(graph, pictures)).content, convert(graph).content
+    found = tolerance_of(mixed, Model(mixed).output, None)
+    assert (found.value, found.unit) == (4 / 256, "of a probability") and "in float before others" in found.reason
+    assert tolerance_of(mixed, Model(mixed).output, 0.0).value == 0
+    assert tolerance_of(plain, Model(plain).output, None).value == 0  # in float to its end: nothing is rounded
 
 
 def test_a_difference_is_told_with_its_unit() -> None:

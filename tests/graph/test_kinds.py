@@ -85,6 +85,12 @@ def cases() -> dict[str, Case]:
         "Tanh": Case("Tanh", lambda k, x: k.Activation("tanh")(x)),
         "Elu": Case("Elu", lambda k, x: k.ELU()(x)),
         "Gelu": Case("Gelu", lambda k, x: k.Activation("gelu")(x)),
+        "LayerNorm": Case("LayerNorm", lambda k, x: k.LayerNormalization()(x)),
+        "GroupNorm": Case("GroupNorm", lambda k, x: k.GroupNormalization(2)(x)),
+        "UnitNorm": Case("UnitNorm", lambda k, x: k.UnitNormalization()(x)),
+        "Attention": Case(
+            "Attention", lambda k, x: k.Attention()([k.Reshape((42, 4))(k.UnitNormalization()(x))] * 2), 42 * 42 * 8
+        ),
         "Concat": Case("Concat", lambda k, x: k.Concatenate()([x, k.Conv2D(2, 1)(x), x]), 7 * 6 * 4 * 2),
         "Pad": Case("Pad", lambda k, x: k.ZeroPadding2D(((1, 2), (0, 3)))(x)),
         "UpSample": Case("UpSample", lambda k, x: k.UpSampling2D((2, 3))(x)),

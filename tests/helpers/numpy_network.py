@@ -1,10 +1,12 @@
 """Executes a graph in NumPy float64, straight from the definitions of its operations, as an independent reference."""
 
 import numpy as np
+from scipy.stats import norm
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
     Add,
+    Attention,
     AveragePool,
     BatchNorm,
     Concat,
@@ -13,10 +15,13 @@ from qatflow.graph.operations import (
     DepthwiseConv2D,
     Dropout,
     Elu,
+    Gelu,
     GlobalAveragePool,
     GlobalMaxPool,
+    GroupNorm,
     Identity,
     Input,
+    LayerNorm,
     LeakyRelu,
     MaxPool,
     Multiply,
@@ -29,6 +34,7 @@ from qatflow.graph.operations import (
     Sigmoid,
     Softmax,
     Tanh,
+    UnitNorm,
     UpSample,
 )
 
@@ -53,6 +59,11 @@ def execute(graph: Graph, pictures: np.ndarray, fake_quant: bool = False) -> dic
             value = (np.clip(steps, -end, end - 1) - scale.zero_point) * scale.scale
         tensors[node.name] = value
     return tensors
+
+
+def compute(graph: Graph, node: Node, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the tensor of a node, float64, of the tensors that it reads."""
+    return _compute(graph, node, tensors[node.inputs[0]], tensors)
 
 
 def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
@@ -113,6 +124,23 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
             return x.repeat(rows, axis=1).repeat(columns, axis=2)
         case Elu():
             return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+        case Gelu():
+            inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+            return x * (0.5 * (1 + np.tanh(inner)) if operation.approximate else norm.cdf(x))
+        case LayerNorm():
+            return _standard(x, -1, operation.epsilon) * weight("gamma") + weight("beta")
+        case GroupNorm():
+            apart = x.reshape(len(x), -1, operation.groups, x.shape[-1] // operation.groups)
+            return _standard(apart, (1, 3), operation.epsilon).reshape(x.shape) * weight("gamma") + weight("beta")
+        case UnitNorm():
+            return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+        case Attention():
+            query, key, value = (
+                np.stack(np.split(tensors[name], operation.heads, axis=-1), axis=1) for name in node.inputs
+            )
+            powers = np.exp(operation.scale * query @ key.swapaxes(-1, -2))
+            heads = powers / powers.sum(axis=-1, keepdims=True) @ value
+            return np.concatenate(list(heads.swapaxes(0, 1)), axis=-1)
         case LeakyRelu():
             return np.where(x > 0, x, operation.alpha * x)
         case Sigmoid():
@@ -123,6 +151,11 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
             powers = np.exp(x - x.max(axis=-1, keepdims=True))
             return powers / powers.sum(axis=-1, keepdims=True)
     raise NotImplementedError(operation)
+
+
+def _standard(x: np.ndarray, axes: int | tuple[int, ...], epsilon: float) -> np.ndarray:
+    """Return x with mean 0 and variance 1 over some axes."""
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
 
 
 def _activated(x: np.ndarray, activation: str | None) -> np.ndarray:

@@ -283,11 +283,11 @@ def test_all_that_is_not_known_is_listed_at_once():
     model = Sequential([
         layers.Input(SHAPE),
         layers.Conv2D(4, 3, activation=lambda x: x, name="one"),
-        layers.LayerNormalization(name="two"),
+        layers.LocallyConnected2D(2, 1, name="two"),
         layers.Flatten(),
         layers.Dense(3, activation="softplus", name="three"),
     ])  # fmt: skip
-    with pytest.raises(UserError, match=r"one \(Conv2D: .*; two \(LayerNormalization\); three \(Dense: .*softplus"):
+    with pytest.raises(UserError, match=r"one \(Conv2D: .*; two \(LocallyConnected2D\); three \(Dense: .*softplus"):
         graph_of(model)
 
 

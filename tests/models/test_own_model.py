@@ -114,11 +114,11 @@ def test_every_layer_that_cannot_be_translated_is_listed_from_the_file_alone(inc
 
     pictures = layers.Input((32, 32, 1))
     x = layers.Conv2DTranspose(4, 3, name="up")(pictures)
-    x = layers.GlobalAveragePooling2D()(layers.LayerNormalization(name="norm")(x))
+    x = layers.GlobalAveragePooling2D()(layers.LocallyConnected2D(2, 1, name="local")(x))
     for form in ("model.h5", "model.keras"):
         Model(pictures, layers.Dense(10)(x)).save(tmp_path / form)
         found = unknown_layers(description(tmp_path / form))
-        assert found == ["up (Conv2DTranspose)", "norm (LayerNormalization)"]
+        assert found == ["up (Conv2DTranspose)", "local (LocallyConnected2D)"]
 
 
 @pytest.mark.tensorflow
@@ -193,10 +193,12 @@ def test_the_files_of_a_function_are_its_module_and_what_that_imports_from_its_p
 def test_layers_that_cannot_be_quantised_are_listed_and_stay_in_float_when_named(start, own, digits):
     from qatflow.quantise.placement import quantised_kernels, quantised_tensors
 
-    with pytest.raises(UserError, match=r"cannot be quantised: first/elu \(Elu\)\. Name them in model\.keep_in_float"):
+    with pytest.raises(UserError, match=r"cannot be quantised: first/elu \(Elu\)\. Set model\.keep_in_float to auto"):
         float_graph(ModelSection(function="own:build"), digits)
     with pytest.raises(UserError, match="keep_in_float: no layer's name contains 'secnod'"):
         float_graph(ModelSection(function="own:build", keep_in_float=["elu", "secnod"]), digits)
+    found = float_graph(ModelSection(function="own:build", keep_in_float="auto"), digits)
+    assert "these layers have no int8 form and run in float, also on the device: first/elu (Elu)" in found.messages
     graph = float_graph(ModelSection(function="own:build", keep_in_float=["elu"]), digits).graph
     kernels = quantised_kernels(graph, skip=["elu"])
     assert set(kernels) == {"first", "head"}

@@ -137,6 +137,8 @@ def test_layers_kept_in_float_are_apart_from_the_float_model():
     kept = config(model={"keep_in_float": ["elu"]})
     assert job_options.float_model(kept) == job_options.float_model(config())
     assert json.loads(job_options.kept_in_float(kept)) == {"keep_in_float": ["elu"]}
+    auto = config(model={"keep_in_float": "auto"})
+    assert json.loads(job_options.kept_in_float(auto)) == {"keep_in_float": "auto"} and auto.model.kept_by_name == ()
 
 
 def test_a_figure_is_published_of_a_model_that_is_given():

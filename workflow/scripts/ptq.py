@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
     add_section(parser, "model", ModelSection, only=("keep_in_float",))
     arguments = parser.parse_args(argv)
     size = quantise_after_training(
-        arguments.float_model, arguments.data, arguments.output, keep_in_float=arguments.model.keep_in_float
+        arguments.float_model, arguments.data, arguments.output, keep_in_float=arguments.model.kept_by_name
     )
     print(f"{arguments.output}/model.tflite: {size} bytes")
 

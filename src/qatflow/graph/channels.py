@@ -116,8 +116,10 @@ class _Trace:
             case "reshaped":
                 return self._reshaped(node, number, sources[0])
             case "mixed":
-                self.fix(sources[0], f"the {type(node.operation).__name__.lower()} '{node.name}' is over all of them")
-                return sources[0]
+                reason = f"the {type(node.operation).__name__.lower()} '{node.name}' is over all of them"
+                for source in sources:
+                    self.fix(source, reason)
+                return sources[-1]
             case "each":
                 return sources[0]
 

@@ -1,9 +1,10 @@
 """What a graph costs: multiply-adds for one picture, and parameters.
 
-A multiply-add is one product and its addition, in convolutions, depthwise convolutions and dense layers; papers give
-this number for a network (MobileNetV1 1.0/224: 569 M). What PaddleSlim 1.x calls FLOPs is twice that number, plus
-biases, plus one for each value that a pool's window covers and that batch-norm and ReLU write (`graph_wrapper.py`,
-`flops`), which are folded into earlier layers on the device. Except for those, the removed share is the same in both.
+A multiply-add is one product and its addition, in convolutions, depthwise convolutions, dense layers and the two matrix
+products of attention; papers give this number for a network (MobileNetV1 1.0/224: 569 M). What PaddleSlim 1.x calls
+FLOPs is twice that number, plus biases, plus one for each value that a pool's window covers and that batch-norm and
+ReLU write (`graph_wrapper.py`, `flops`), which are folded into earlier layers on the device. Except for those, the
+removed share is the same in both.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from math import prod
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import Shape
+from qatflow.graph.operations import Attention
 from qatflow.graph.shapes import shapes
 
 
@@ -43,6 +45,9 @@ def total(graph: Graph) -> Count:
 
 
 def _multiply_adds(graph: Graph, node: Node, known: dict[str, Shape]) -> int:
+    if isinstance(node.operation, Attention):
+        query, key, value = (known[name] for name in node.inputs)
+        return query[0] * key[0] * (query[1] + value[1])
     if node.kernel is None:
         return 0
     kernel = graph.weights[node.kernel]

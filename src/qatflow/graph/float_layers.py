@@ -1,6 +1,7 @@
 """Layers that have no int8 form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
@@ -18,23 +19,32 @@ def float_layers(graph: Graph) -> dict[str, str]:
     }
 
 
-def check_float_layers(graph: Graph, keep: Sequence[str]) -> None:
-    """Raise if layers cannot be quantised and model.keep_in_float does not name them.
+def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str]) -> str:
+    """Return a sentence that lists the layers without an int8 form, or raise if they are not to run in float.
 
     Args:
         graph: the graph.
-        keep: model.keep_in_float: a layer whose name contains one of these texts stays in float.
+        keep: model.keep_in_float: a layer whose name contains one of these texts stays in float; `auto`: all layers
+            that have no int8 form.
+
+    Returns:
+        The sentence; empty if all layers have an int8 form.
 
     Raises:
-        UserError: lists all such layers with their kinds.
+        UserError: such layers are not named; lists all of them with their kinds.
     """
-    unnamed = {name: kind for name, kind in float_layers(graph).items() if not any(text in name for text in keep)}
+    every = float_layers(graph)
+    unnamed = {name: kind for name, kind in every.items() if keep != "auto" and not any(text in name for text in keep)}
     if unnamed:
-        listed = ", ".join(f"{name} ({kind})" for name, kind in unnamed.items())
         raise UserError(
-            f"these layers cannot be quantised: {listed}. Name them in model.keep_in_float to run them in float on "
-            "the device, or replace them"
+            f"these layers cannot be quantised: {_listed(unnamed)}. Set model.keep_in_float to auto, or name them "
+            "there, to run them in float on the device, or replace them"
         )
+    return f"these layers have no int8 form and run in float, also on the device: {_listed(every)}" if every else ""
+
+
+def _listed(layers: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in layers.items())
 
 
 def check_names(graph: Graph, keep: Sequence[str]) -> None:
@@ -42,7 +52,7 @@ def check_names(graph: Graph, keep: Sequence[str]) -> None:
 
     Args:
         graph: the graph.
-        keep: model.keep_in_float.
+        keep: model.keep_in_float, a list.
 
     Raises:
         UserError: names the text and some of the layers.

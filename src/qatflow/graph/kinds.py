@@ -14,6 +14,7 @@ import numpy as np
 
 from qatflow.graph.operations import (
     Add,
+    Attention,
     AveragePool,
     BatchNorm,
     Concat,
@@ -25,8 +26,10 @@ from qatflow.graph.operations import (
     Gelu,
     GlobalAveragePool,
     GlobalMaxPool,
+    GroupNorm,
     Identity,
     Input,
+    LayerNorm,
     LeakyRelu,
     MaxPool,
     Multiply,
@@ -40,6 +43,7 @@ from qatflow.graph.operations import (
     Sigmoid,
     Softmax,
     Tanh,
+    UnitNorm,
     UpSample,
 )
 
@@ -51,7 +55,7 @@ ChannelRule = Literal["pictures", "new", "multiplied", "each", "together", "join
 `pictures`: the input pictures; `new`: a kernel makes new ones; `multiplied`: each input channel makes several;
 `each`: channel c comes from input channel c; `together`: channel c comes from channel c of every input, where a single
 channel is broadcast; `joined`: the inputs' channels behind one another; `reshaped`: the same values in another shape;
-`mixed`: every channel comes from all channels.
+`mixed`: every channel comes from all channels, and there are as many as in the last input.
 """
 
 
@@ -216,6 +220,23 @@ def _reshaped(o: Reshape, sources: Sequence[Shape], kernel: Shape) -> Shape:
     return o.shape
 
 
+def _attended(o: Attention, sources: Sequence[Shape], kernel: Shape) -> Shape:
+    query, key, value = sources
+    if {len(shape) for shape in sources} != {2} or query[1] != key[1] or key[0] != value[0]:
+        raise DoesNotFitError(
+            f"its inputs have the shapes {list(sources)}, but must be [places, n], [others, n] and [others, m]"
+        )
+    if query[1] % o.heads or value[1] % o.heads:
+        raise DoesNotFitError(f"its {o.heads} heads do not divide the channels of {list(sources)}")
+    return query[0], value[1]
+
+
+def _grouped(o: GroupNorm, sources: Sequence[Shape], kernel: Shape) -> Shape:
+    if sources[0][-1] % o.groups:
+        raise DoesNotFitError(f"its {o.groups} groups do not divide the {sources[0][-1]} channels")
+    return sources[0]
+
+
 def _same(o: Operation, sources: Sequence[Shape], kernel: Shape) -> Shape:
     return sources[0]
 
@@ -245,6 +266,10 @@ KINDS: dict[type, Kind] = {
     Tanh: EACH,
     Elu: EACH,
     Gelu: EACH,
+    LayerNorm: Kind((1, 1), "mixed", _same, vectors=("gamma", "beta")),
+    GroupNorm: Kind((1, 1), "mixed", _grouped, vectors=("gamma", "beta")),
+    UnitNorm: Kind((1, 1), "mixed", _same),
+    Attention: Kind((3, 3), "mixed", _attended),
     Add: TOGETHER,
     Multiply: TOGETHER,
     Concat: Kind((2, None), "joined", _joined),

@@ -133,6 +133,44 @@ class Gelu:
 
 
 @dataclass(frozen=True)
+class LayerNorm:
+    """(x − mean) · gamma / sqrt(variance + epsilon) + beta, mean and variance over the last axis. Runs in float only.
+
+    Ba et al. 2016, arXiv:1607.06450.
+    """
+
+    epsilon: Fraction
+
+
+@dataclass(frozen=True)
+class GroupNorm:
+    """`LayerNorm` with mean and variance over all places and one of `groups` runs of channels. Runs in float only.
+
+    Wu and He 2018, arXiv:1803.08494; one group: a layer-norm of the whole tensor, one channel a group: instance-norm.
+    """
+
+    groups: Positive
+    epsilon: Fraction
+
+
+@dataclass(frozen=True)
+class UnitNorm:
+    """x / max(|x|, 10⁻⁶), the length over the last axis. Runs in float only."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Scaled dot-product attention, softmax(scale · q kᵀ) v, of each head by itself. Runs in float only.
+
+    Vaswani et al. 2017, arXiv:1706.03762, §3.2. The inputs are q [places, heads × d], k [others, heads × d] and
+    v [others, heads × e], with the heads behind one another; the output is [places, heads × e].
+    """
+
+    heads: Positive
+    scale: Real
+
+
+@dataclass(frozen=True)
 class UpSample:
     """`factors` times as many rows and columns: repeated, or with `bilinear` interpolated between pixel centres."""
 
@@ -217,6 +255,10 @@ Operation = (
     | Tanh
     | Elu
     | Gelu
+    | LayerNorm
+    | GroupNorm
+    | UnitNorm
+    | Attention
     | Add
     | Multiply
     | Concat
@@ -249,8 +291,8 @@ REMOVED = (Dropout, Identity)
 PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool, GlobalMaxPool, UpSample)
 
 # These run in float, whatever is quantised around them. A final softmax is in float so that small probabilities
-# survive; exponentials elsewhere have no int8 form that training could simulate.
-FLOAT_ONLY = (Elu, Gelu, Softmax)
+# survive; exponentials and roots elsewhere have no int8 form that training could simulate.
+FLOAT_ONLY = (Elu, Gelu, Softmax, LayerNorm, GroupNorm, UnitNorm, Attention)
 
 # Scale and zero point in which the int8 kernels of an operation always write.
 FIXED_GRID: dict[type, tuple[float, int]] = {Sigmoid: (1 / 256, -128), Tanh: (1 / 128, 0)}

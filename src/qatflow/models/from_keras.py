@@ -110,11 +110,20 @@ def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
     spatial = [use.layer.name for use in uses if known_kind(use.layer) == "SpatialDropout2D"]
     if spatial:
         yield f"spatial dropout becomes plain dropout here, of single values: {_listed(spatial)}"
+    inner = [use.layer.name for use in uses if _drops_inside(use.layer)]
+    if inner:
+        yield f"dropout of attention and stochastic depth are not used here: {_listed(inner)}"
 
 
 def _is_regularized(layer: Any) -> bool:
     attributes = (f"{weight}_{kind}" for weight in REGULARIZED for kind in ("regularizer", "constraint"))
     return any(getattr(layer, attribute, None) is not None for attribute in attributes)
+
+
+def _drops_inside(layer: Any) -> bool:
+    rates = ("_dropout", "dropout", "drop_path_rate")
+    kinds = ("Attention", "MultiHeadAttention", "StochasticDepth")
+    return known_kind(layer) in kinds and any(getattr(layer, rate, 0) for rate in rates)
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:

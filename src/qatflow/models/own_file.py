@@ -6,6 +6,7 @@ from typing import Any
 from qatflow.base.errors import UserError
 from qatflow.models.from_keras import check_visible
 from qatflow.models.keras.activations import ACTIVATION_LAYERS, NAMES
+from qatflow.models.keras.library import OWN_CLASSES, own_class
 from qatflow.models.keras.table import HINTS, TRANSLATIONS
 from qatflow.models.keras.translation import NESTED
 from qatflow.models.saved.h5_file import reason
@@ -53,7 +54,8 @@ def model_of(description: dict[str, Any], where: str) -> Any:
 
     try:
         kind = getattr(tf_keras, "Sequential" if clean["class_name"] == "Sequential" else "Model")
-        model = kind.from_config(clean["config"])
+        with tf_keras.utils.custom_object_scope({name: own_class(name) for name in OWN_CLASSES}):
+            model = kind.from_config(clean["config"])
         check_visible(model)
         return model
     except UserError as error:
@@ -101,6 +103,8 @@ def _why_unknown(entry: dict[str, Any]) -> str | None:
     kind, registered = entry["class_name"], entry.get("registered_name")
     if kind not in TRANSLATIONS:
         return HINTS.get(kind, "")
+    if kind in OWN_CLASSES and "module" not in entry:
+        return "the file does not say whether it is tf_keras' own class: save a .keras file, or set model.function"
     module = entry.get("module", LIBRARY[0])
     if registered not in (None, kind) or not isinstance(module, str) or module.split(".")[0] not in LIBRARY:
         return f"{registered or module} is not tf_keras' own class, and what it computes cannot be seen"
@@ -132,7 +136,7 @@ def _check_calls(layers: list[dict[str, Any]]) -> None:
     computed = {(layer["config"].get("name"), 0) for layer in layers if layer["class_name"] == "InputLayer"}
     waiting = {
         (layer["config"].get("name"), number + _first_call(layer)): [
-            (str(name), int(which)) for name, which, _, *_ in call
+            tensor for name, which, _, *more in call for tensor in [(str(name), int(which)), *_tensors(more)]
         ]
         for layer in layers
         if layer["class_name"] != "InputLayer"
@@ -145,6 +149,12 @@ def _check_calls(layers: list[dict[str, Any]]) -> None:
     if waiting:
         (name, _), reads = next(iter(waiting.items()))
         raise ValueError(f"layer {name} reads {reads[0][0] if reads else 'nothing'}, which no earlier layer computes")
+
+
+def _tensors(keywords: list[Any]) -> list[tuple[str, int]]:
+    """Return the tensors among the keywords of a call; each is a list of a name and two numbers, as are the others."""
+    values = [value for given in keywords for value in given.values()]
+    return [(value[0], int(value[1])) for value in values if isinstance(value, list) and len(value) == 3]
 
 
 def _check_inputs(entries: list[Any]) -> None:

@@ -44,7 +44,7 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     fixed = with_fixed_batch(original, str(model))
     content = without_background(fixed, str(model)) if drop_background else fixed
     check_model(content)
-    binary = manifest.classes == 2 and np.prod(Model(content).output.shape) == 1
+    binary = manifest.classes == 2 and int(np.prod(Model(content).output.shape)) == 1
     if binary:
         content = _binary(content, model, manifest)
         check_model(content)

@@ -81,10 +81,10 @@ def float_graph(
     graph = origin.graph
     _check_pictures(graph, data)
     head, _ = classifier_head(graph)
-    check_float_layers(graph, model.keep_in_float)
-    check_names(graph, model.keep_in_float)
+    in_float = check_float_layers(graph, model.keep_in_float)
+    check_names(graph, model.kept_by_name)
     classes = classes_of(graph)
-    warnings = (*check_weights(graph), *(origin.notes if fine_tune else ()))
+    warnings = (*filter(None, [in_float]), *check_weights(graph), *(origin.notes if fine_tune else ()))
     check_same(keras, origin, tensors(data, "validation", PICTURES)[0], seed)
     binary = classes == 1 and head.kind != "softmax"
     if binary and data.classes == 2:

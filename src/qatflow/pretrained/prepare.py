@@ -124,7 +124,7 @@ def prepare(
         return
     from qatflow.pretrained.train import train
 
-    try_lowering(initial.graph, {"skip_pattern": list(model.keep_in_float)}, data)
+    try_lowering(initial.graph, {"skip_pattern": list(model.kept_by_name)}, data)
 
     batch_norm = any(isinstance(node.operation, BatchNorm) for node in initial.graph.nodes)
     planned = float_training(

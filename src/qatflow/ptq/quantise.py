@@ -11,7 +11,7 @@ import numpy as np
 
 from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.kernel_bounds import too_small
-from qatflow.tflite.read import WEIGHTED, inputs, operators, probabilities_end
+from qatflow.tflite.read import WEIGHTED, float_only, inputs, operators, probabilities_end
 
 CalibrationRanges = dict[str, dict[str, np.ndarray]]
 STEPS = 255
@@ -26,9 +26,10 @@ def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[s
     """Return the int8 .tflite of a float one: weights per channel, activations asymmetric.
 
     The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output,
-    softmax and sigmoids at the end left in float32. An activation's range goes from the smallest to the largest value
-    over all pictures; the tool's own moving average would forget all but about the last twenty, and clip the rest.
-    Tensors keep their names. A tensor that is zero for all pictures gets a scale that kernels can write, and a warning.
+    softmax, sigmoids at the end and layers without an int8 form left in float32. An activation's range goes from the
+    smallest to the largest value over all pictures; the tool's own moving average would forget all but about the last
+    twenty, and clip the rest. Tensors keep their names. A tensor that is zero for all pictures gets a scale that
+    kernels can write, and a warning.
 
     Args:
         float_model: bytes of a float .tflite with one input, written by this project.
@@ -49,6 +50,7 @@ def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[s
         for pattern in (
             *(f".*{re.escape(text)}.*" for text in keep_in_float),
             *(f"^{re.escape(name)};" for name in probabilities_end(float_model)),
+            *(f"^{re.escape(name)}(/.*)?;" for name in float_only(float_model)),
         ):
             tool.update_quantization_recipe(
                 regex=pattern,

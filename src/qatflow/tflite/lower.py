@@ -7,10 +7,12 @@ between. Inputs and outputs are float32. Softmax stays in float, so that small p
 from dataclasses import dataclass
 
 from qatflow.base.errors import UserError
+from qatflow.graph.float_layers import float_layers
 from qatflow.graph.graph import Graph
 from qatflow.graph.passes import run_all
 from qatflow.tflite.lowering import Lowering
 from qatflow.tflite.operators import LOWER
+from qatflow.tflite.read import FLOAT_ONLY_METADATA
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = No
     lowering = Lowering(graph)
     for node in graph.nodes:
         LOWER[type(node.operation)](lowering, node)
-    return lowering.pack(description, metadata or {})
+    in_float = "\n".join(float_layers(graph)).encode()  # for those who quantise the file by other means
+    return lowering.pack(description, {**({FLOAT_ONLY_METADATA: in_float} if in_float else {}), **(metadata or {})})
 
 
 def unsupported(graph: Graph) -> list[str]:

@@ -31,6 +31,7 @@ from qatflow.graph.operations import (
     Tanh,
     UpSample,
 )
+from qatflow.tflite.float_operators import FLOAT_LOWER
 from qatflow.tflite.lowering import Lowering
 
 PADDING = {"same": schema.Padding.SAME, "valid": schema.Padding.VALID}
@@ -203,4 +204,5 @@ LOWER: dict[type, Callable[[Lowering, Node], None]] = {
     Gelu: _gelu,
     UpSample: _up_sample,
     Softmax: _softmax,
+    **FLOAT_LOWER,
 }

@@ -8,6 +8,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+FLOAT_ONLY_METADATA = "qatflow float only"
+"""Name of the blob with the layers that have no int8 form, one a line."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ def probabilities_end(content: bytes) -> list[str]:
             break
         place = int(made_by[place].inputs[0])
     return []
+
+
+def float_only(content: bytes) -> list[str]:
+    """Return the names of the layers that have no int8 form, as `lower` wrote them; tensors `<name>/…` are theirs."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    blobs = [model.buffers[e.buffer].data for e in model.metadata or [] if e.name == FLOAT_ONLY_METADATA.encode()]
+    return [name for blob in blobs for name in bytes(blob).decode().split("\n")]
 
 
 def _names(enum: type) -> Mapping[int, str]:

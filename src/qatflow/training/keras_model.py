@@ -39,6 +39,7 @@ from qatflow.graph.operations import (
     Tanh,
     UpSample,
 )
+from qatflow.training.float_operations import FLOAT_LAYERS
 from qatflow.training.precision import SINGLE, computing_in
 from qatflow.training.replicas import part
 
@@ -274,4 +275,5 @@ LAYERS: dict[type, Callable[[Node, Graph, str], Any]] = {
     Reshape: _plain(lambda o, name: layers.Reshape(o.shape, name=name)),
     Identity: _plain(lambda o, name: layers.Activation("linear", name=name)),
     Softmax: _plain(lambda o, name: layers.Softmax(name=name)),
+    **FLOAT_LAYERS,
 }

@@ -285,7 +285,7 @@ def _downloads(files: Sequence[NamedFile | None]) -> dict[str, NamedFile]:
 
 def _float_suffix(config: Config) -> str:
     """Return what tells a choice of layers in float from others in a folder's name: nothing where there are none."""
-    names = config.model.keep_in_float
+    names = list(config.model.kept_by_name)  # what has no int8 form is in float anyway
     digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
     return f"_float_{digest[:12]}" if names else ""
 

@@ -44,11 +44,12 @@ class ModelSection(Section):
         description="Decay of batch-norm's moving statistics per step. Keras' 0.99 is too slow for short trainings. "
         "null: 0.9, or 0.7 if an epoch has fewer than 16 steps.",
     )
-    keep_in_float: list[Text] = Field(
+    keep_in_float: Literal["auto"] | list[Text] = Field(
         [],
-        description="Layers whose name contains one of these texts run in float, also on the device. List the layers "
-        "that cannot be quantised, which a run names before it trains, and any others. They are added to those of the "
-        "compress YAML's skip_pattern.",
+        description="auto: layers without an int8 form (norms over channels, attention, GELU, …) run in float, also on "
+        "the device, and the log lists them. Or a list: layers whose name contains one of these texts run in float. "
+        "List the layers that cannot be quantised, which a run names before it trains, and any others. They are added "
+        "to those of the compress YAML's skip_pattern.",
     )
 
     @property
@@ -56,6 +57,11 @@ class ModelSection(Section):
         """The architecture's name; None for your own model."""
         own = self.file is not None or self.function is not None
         return None if own else self.architecture or "MobileNetV1"
+
+    @property
+    def kept_by_name(self) -> tuple[str, ...]:
+        """Texts in the names of layers that stay in float, though they may have an int8 form; none for `auto`."""
+        return () if self.keep_in_float == "auto" else tuple(self.keep_in_float)
 
     @property
     def width(self) -> float:

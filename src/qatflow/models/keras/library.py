@@ -1,6 +1,7 @@
 """What is tf_keras' own. Layers, models and functions are known by identity, never by name."""
 
 import functools
+import importlib
 from typing import Any
 
 
@@ -16,12 +17,26 @@ def called(thing: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def own_kind(layer: Any) -> str | None:
-    """Return the name of a layer's class if it is exactly one of `tf_keras.layers`, with its own `call`; else None."""
+OWN_CLASSES = {
+    "LayerScale": "tf_keras.src.applications.convnext",
+    "StochasticDepth": "tf_keras.src.applications.convnext",
+    "CustomScaleLayer": "tf_keras.src.applications.inception_resnet_v2",
+}
+"""Modules of the classes that tf_keras.applications uses, and tf_keras.layers does not have."""
+
+
+def own_class(kind: str) -> type | None:
+    """Return tf_keras' own class of that name: of `tf_keras.layers`, or of its applications; None if there is none."""
     from tf_keras import layers
 
+    module = importlib.import_module(OWN_CLASSES[kind]) if kind in OWN_CLASSES else layers
+    return getattr(module, kind, None)
+
+
+def own_kind(layer: Any) -> str | None:
+    """Return the name of a layer's class if it is exactly one of tf_keras' own, with its own `call`; else None."""
     kind = type(layer).__name__
-    return kind if type(layer) is getattr(layers, kind, None) and "call" not in vars(layer) else None
+    return kind if type(layer) is own_class(kind) and "call" not in vars(layer) else None
 
 
 def is_plain_model(model: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qatflow.models.keras import activations, geometry, kernels, merging
+from qatflow.models.keras import activations, attention, geometry, kernels, merging, normalisation
 from qatflow.models.keras.library import own_kind
 from qatflow.models.keras.translation import Translate
 
@@ -11,6 +11,8 @@ TRANSLATIONS: dict[str, Translate] = {
     **kernels.TRANSLATIONS,
     **activations.TRANSLATIONS,
     **merging.TRANSLATIONS,
+    **normalisation.TRANSLATIONS,
+    **attention.TRANSLATIONS,
 }
 
 HINTS = {

@@ -1,6 +1,6 @@
 """A graph under construction from the layers of a Keras model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,9 @@ ALIASES = {"image", "fc_0.tmp_2"}
 """PaddleSlim's names for a graph's input and output, which no other node may have."""
 PICTURES = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Rescaling")
 """Layers that Keras applies to tensors of any rank, but that are only translated for pictures."""
+
+SEVERAL_ARGUMENTS = ("MultiHeadAttention",)
+"""Layers that are called with several tensors, whose translation looks at the arguments."""
 
 Translate = Callable[["Translation", str, Any, tuple[str, ...]], str]
 """Adds the nodes of a layer: the graph under construction, the node's name, the layer, the nodes that it reads. Returns
@@ -109,6 +112,15 @@ class Translation:
             shape = tuple(self._use.layer.compute_output_shape((None, *known)))[1:]
         return tuple(0 if size is None else int(size) for size in shape)
 
+    def arguments(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return what the current layer is called with, without those that are None: nodes in place of tensors.
+
+        Args:
+            names: of the arguments of the layer's `call`, in order.
+        """
+        given = dict(zip(names, self._use.call_args, strict=False)) | self._use.call_kwargs
+        return {name: self.tensors.get(id(value), value) for name, value in given.items() if value is not None}
+
     def model(self, model: Any, reads: Any | None) -> None:
         """Add the layers of a model; `reads` is its input tensor if it is used as a layer."""
         from tf_keras.layers import InputLayer
@@ -172,6 +184,8 @@ def _check_call(keras_node: Any) -> None:
     if keywords.get("training", False) is not False:
         raise UntranslatableError("is called with training=True, so it does not compute what inference would")
     keywords.pop("training", None)
+    if own_kind(keras_node.layer) in SEVERAL_ARGUMENTS:
+        return
     if keywords or len(keras_node.call_args) > 1:
         more = ", ".join(keywords) or f"{len(keras_node.call_args)} arguments"
         raise UntranslatableError(f"is called with {more}; only a call with its input alone is known")

@@ -60,6 +60,10 @@ def damaged(path: Path, error: BaseException) -> UserError:
     return UserError(f"{path} is damaged ({reason(error)}): fetch or save it again")
 
 
+SUBLAYERS = {"multi_head_attention": ("_query_dense", "_key_dense", "_value_dense", "_output_dense")}
+"""Layers within a layer, in the order of its weights, by the layer's kind in snake case."""
+
+
 class _LinkError(Exception):
     """Part of a file is a link to another place."""
 
@@ -154,13 +158,15 @@ def _by_kind(group: h5py.Group, kinds: Sequence[LayerKind]) -> list[SavedLayer]:
         count = counts[name] = counts.get(name, -1) + 1
         saved = left.pop(f"{name}_{count}" if count else name, None)
         if saved is not None:
-            in_order += _variables(name, saved) if inner is None else _by_kind(saved, inner)
+            in_order += _variables(name, saved, SUBLAYERS.get(name, ())) if inner is None else _by_kind(saved, inner)
     return [*in_order, *(layer for name, saved in left.items() for layer in _variables(name, saved))]
 
 
-def _variables(name: str, group: h5py.Group) -> list[SavedLayer]:
-    variables = _child(group, "vars", name) if "vars" in group else {}
-    weights = tuple(_child(variables, str(i), name) for i in range(len(variables)))
+def _variables(name: str, group: h5py.Group, sublayers: Sequence[str] = ()) -> list[SavedLayer]:
+    weights: tuple[Any, ...] = ()
+    for part in (group, *(_child(group, sublayer, name) for sublayer in sublayers)):
+        variables = _child(part, "vars", name) if "vars" in part else {}
+        weights += tuple(_child(variables, str(i), name) for i in range(len(variables)))
     return [SavedLayer(name, weights)] if weights else []
 
 
