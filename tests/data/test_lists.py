@@ -112,8 +112,8 @@ def test_several_labels_of_a_picture_are_refused_in_words(tmp_path: Path):
     rows = ("path,label", "a.png,cat", "b.png,dog", 'c.png,"cat;dog"')
     with pytest.raises(UserError, match=r"list\.csv:4: the label 'cat;dog' consists of cat and dog.*multi-label"):
         opened("csv", write_csv(tmp_path / "list.csv", *rows))
-    rows = ("path,label", "a.png,cat", 'b.png,"cat, tabby"')
-    assert opened("csv", write_csv(tmp_path / "list.csv", *rows)).labels == ("cat", "cat, tabby")
+    commas = ("path,label", "a.png,cat", 'b.png,"cat, tabby"')
+    assert opened("csv", write_csv(tmp_path / "list.csv", *commas)).labels == ("cat", "cat, tabby")
 
 
 def test_a_label_that_leaves_others_out_stops_with_its_line(tmp_path: Path):
