@@ -24,9 +24,11 @@ BELOW: dict[str, set[str]] = {
     "models/saved": {"base"},
     "models/keras": {"base", "graph"},
     "models": {"base", "graph", "models/keras", "models/saved"},
+    "models/onnx": {"base", "graph", "models"},
     # the checks of the settings look at pictures and models, but start no stage
     "config/checks": {
-        "base", "config/recipe", "config/sections", "config/yaml", "data/sources", "models", "models/saved",
+        "base", "config/recipe", "config/sections", "config/yaml", "data/sources", "models", "models/onnx",
+        "models/saved",
     },
     "config": {"base", "config/checks", "config/recipe", "config/sections", "config/yaml"},
     # what several stages share
@@ -37,7 +39,8 @@ BELOW: dict[str, set[str]] = {
     "trial": {"base", "data", "graph", "quantise", "tflite"},
     # the stages, each of which reads the files of those before it
     "pretrained": {
-        "base", "config/sections", "data", "graph", "models", "models/keras", "models/saved", "training", "trial",
+        "base", "config/sections", "data", "graph", "models", "models/keras", "models/onnx", "models/saved", "training",
+        "trial",
     },
     "search": {
         "base", "config/recipe", "config/sections", "data", "graph", "pruning", "quantise", "tflite", "training",
@@ -53,7 +56,7 @@ BELOW: dict[str, set[str]] = {
         "pruning", "quantise", "training", "trial",
     },
     "export": {"base", "config/recipe", "graph", "tflite"},
-    "optimize": {"base", "data", "graph", "tflite"},
+    "optimize": {"base", "data", "graph", "models/onnx", "tflite"},
     "ptq": {"base", "config/sections", "data", "optimize", "tflite"},
     "device": {"base"},
     "device/build": {"base", "device"},
@@ -70,7 +73,7 @@ BELOW: dict[str, set[str]] = {
     # plans the jobs of all stages, and runs none
     "workflow": {
         "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources",
-        "device/build", "device/run", "export", "models", "training",
+        "device/build", "device/run", "export", "models", "models/onnx", "training",
     },
 }  # fmt: skip
 """Each room of src/qatflow, and the rooms that its modules may import, all of which stand above it in this table."""

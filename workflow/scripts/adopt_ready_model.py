@@ -13,7 +13,7 @@ from qatflow.optimize.ready import adopt
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="quantised .tflite file, or folder of ours")
+    parser.add_argument("--model", type=Path, required=True, help="quantised .tflite or .onnx file, or folder of ours")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data: labels, preprocessing")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     add_section(parser, "quantized-model", QuantizedModelSection, only=("drop_background",))

@@ -44,4 +44,5 @@ def carried(graph: Graph) -> Graph:
 
 
 def _foldable(graph: Graph, source: Node) -> bool:
-    return type(source.operation) in QUANTISED_KERNEL and only_consumer(graph, source) is not None
+    alone = type(source.operation) in QUANTISED_KERNEL and only_consumer(graph, source) is not None
+    return alone and source.name not in graph.activation_scales  # else it is rounded before the batch-norm

@@ -10,6 +10,8 @@ from qatflow.base.errors import UserError
 from qatflow.base.sums import read_checked
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.graph.store import load
+from qatflow.models.onnx.file import external_files, is_onnx
+from qatflow.models.onnx.quantised_graph import quantised_onnx
 from qatflow.optimize.background import without_background
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.optimize.two_values import with_two_values
@@ -29,7 +31,7 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     A binary classifier with one value gets one for each class (`two_values`).
 
     Args:
-        model: a quantised .tflite file, or a folder with `model` and `weights` (float/ or int8/).
+        model: a quantised .tflite or .onnx file, or a folder with `model` and `weights` (float/ or int8/).
         data: manifest.json of the data: labels and preprocessing.
         output: folder to write; it appears complete or not at all.
         drop_background: whether to drop the first class.
@@ -40,7 +42,8 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     """
     manifest = read_manifest(data)
     inputs = [model / "model", model / "weights"] if model.is_dir() else [model]
-    original = _from_graph(model) if model.is_dir() else _from_tflite(model)
+    inputs += external_files(model) if is_onnx(model) else []
+    original = _content(model)
     fixed = with_fixed_batch(original, str(model))
     content = without_background(fixed, str(model)) if drop_background else fixed
     check_model(content)
@@ -76,6 +79,25 @@ def _binary(content: bytes, path: Path, data: Manifest) -> bytes:
         f"{first}, and class 1, {second}, which the one value stands for"
     )
     return result
+
+
+def _content(model: Path) -> bytes:
+    if model.is_dir():
+        return _from_graph(model)
+    return _from_onnx(model) if is_onnx(model) else _from_tflite(model)
+
+
+def _from_onnx(path: Path) -> bytes:
+    quantised = quantised_onnx(path)
+    converted = convert(quantised.graph)
+    for operator in verify(converted.graph, converted.content):
+        bias = operator.inputs[2] if operator.name in WEIGHTED and len(operator.inputs) > 2 else None
+        expected = quantised.biases.get(bias.name) if bias is not None else None
+        if bias is not None and expected is not None and not np.array_equal(np.asarray(bias.data), expected):
+            raise UserError(f"{path}: the bias {bias.name} is not that of the model; this is a bug")
+    for line in quantised.in_float:
+        print(f"runs in float: {line}")
+    return converted.content
 
 
 def _from_graph(folder: Path) -> bytes:

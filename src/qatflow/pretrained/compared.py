@@ -15,7 +15,7 @@ from qatflow.graph.head import head_of
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
 from qatflow.models.from_keras import Translated
-from qatflow.models.keras.translation import LayerOutput, Part
+from qatflow.models.keras.translation import Part
 from qatflow.trial.start import float_model_outputs
 
 LIMIT = 1e-4
@@ -45,21 +45,22 @@ def check_same(keras: Any, translated: Translated, pictures: np.ndarray, seed: i
     place = {node.name: number for number, node in enumerate(graph.nodes)}
     layers = [layer for part in translated.parts for layer in part.outputs]
     layers.sort(key=lambda layer: place[layer.node])
-    original, own = _KerasLayers(translated.parts), _GraphLayers(graph, layers)
+    original, own = _KerasLayers(translated.parts), GraphLayers(graph, [layer.node for layer in layers])
     outputs: list[tuple[np.ndarray, np.ndarray]] = []
-    for picture in [*pictures[:PICTURES], *_random(graph, pictures, seed)]:
+    for picture in [*pictures[:PICTURES], *random_pictures(graph, pictures, seed)]:
         batch = np.repeat(picture[None], keras.inputs[0].shape[0] or 1, axis=0)
         expected, actual = original.values(batch), own.values(picture)
         for layer in layers:
-            _compare(f"model {keras.name}: layer {layer.layer}", actual[layer.node], expected[id(layer.tensor)])
+            compare(f"model {keras.name}: layer {layer.layer}", actual[layer.node], expected[id(layer.tensor)])
         outputs.append((picture, np.asarray(keras(batch, training=False))[0]))
-        _compare(f"model {keras.name} as a whole", actual[graph.outputs[0]], outputs[-1][1])
+        compare(f"model {keras.name} as a whole", actual[graph.outputs[0]], outputs[-1][1])
     written = float_model_outputs(graph, np.stack([picture for picture, _ in outputs]))
     for tflite_output, (_, output) in zip(written, outputs, strict=True):
-        _compare(f"model {keras.name}, as its .tflite,", tflite_output, output)
+        compare(f"model {keras.name}, as its .tflite,", tflite_output, output)
 
 
-def _compare(name: str, actual: np.ndarray, expected: np.ndarray) -> None:
+def compare(name: str, actual: np.ndarray, expected: np.ndarray, origin: str = "in Keras") -> None:
+    """Raise if a tensor has other values here than in the original model, or ones that are not finite."""
     wrong = int(np.sum(~np.isfinite(expected)))
     if wrong:
         raise UserError(
@@ -70,12 +71,12 @@ def _compare(name: str, actual: np.ndarray, expected: np.ndarray) -> None:
     most = float(np.abs(actual.reshape(expected.shape) - expected).max())
     if not most <= LIMIT * max(largest, LEAST):
         raise UserError(
-            f"{name} computes other values here than in Keras: they differ by up to {most:.3g}, and are up to "
+            f"{name} computes other values here than {origin}: they differ by up to {most:.3g}, and are up to "
             f"{largest:.3g}. It does something that is not supported here: replace it by supported layers"
         )
 
 
-def _random(graph: Graph, pictures: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+def random_pictures(graph: Graph, pictures: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """Yield random pictures with the spread of the data, and with larger ones."""
     (shape,) = (node.operation.shape for node in graph.nodes if isinstance(node.operation, Input))
     random = np.random.default_rng(seed)
@@ -108,16 +109,16 @@ class _KerasLayers:
         return {key: np.asarray(value)[0] for key, value in known.items()}
 
 
-class _GraphLayers:
+class GraphLayers:
     """The nodes of a graph, executed by the Keras model that is trained."""
 
-    def __init__(self, graph: Graph, layers: Sequence[LayerOutput]):
+    def __init__(self, graph: Graph, nodes: Sequence[str]):
         import tf_keras
 
         from qatflow.training.keras_model import training_model
 
         trained = training_model(graph, seed=0, step=0)
-        self._names = list(dict.fromkeys((*(layer.node for layer in layers), graph.outputs[0])))
+        self._names = list(dict.fromkeys((*nodes, graph.outputs[0])))
         self._model = tf_keras.Model(trained.keras.inputs, [trained.tensors[name] for name in self._names])
         self._graph, self._head = graph, head_of(graph)
 

@@ -3,9 +3,12 @@
 TensorFlow must have been started.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.config.sections.model import ModelSection
@@ -18,10 +21,13 @@ from qatflow.graph.operations import Input
 from qatflow.models.architectures import ARCHITECTURES
 from qatflow.models.from_keras import translated
 from qatflow.models.new_head import classes_of, in_pairs, with_classes
+from qatflow.models.onnx.file import is_onnx
+from qatflow.models.onnx.translate import float_onnx
 from qatflow.models.own_file import model_of
 from qatflow.models.own_function import build
 from qatflow.models.saved.weights_file import description
 from qatflow.pretrained.compared import PICTURES, check_same
+from qatflow.pretrained.compared_onnx import check_same_onnx
 from qatflow.pretrained.keras_weights import load_classifier, load_weights
 from qatflow.pretrained.weights_sane import check_weights
 from qatflow.training.batch import batch_norm_momentum, default_batch
@@ -72,20 +78,19 @@ def float_graph(
     import tf_keras
 
     tf_keras.backend.clear_session()  # so that layer names do not depend on models that were built before
-    keras = _keras_model(model, weights, own_weights, data)
     momentum = model.batch_norm_momentum
     if momentum is None:
         pictures = data.splits["train"].count
         momentum = batch_norm_momentum(pictures, batch_size or default_batch(pictures))
-    origin = translated(keras, momentum)
+    origin = _origin(model, weights, own_weights, data, momentum)
     graph = origin.graph
     _check_pictures(graph, data)
     head, _ = classifier_head(graph)
     in_float = check_float_layers(graph, model.keep_in_float)
     check_names(graph, model.kept_by_name)
     classes = classes_of(graph)
-    warnings = (*filter(None, [in_float]), *check_weights(graph), *(origin.notes if fine_tune else ()))
-    check_same(keras, origin, tensors(data, "validation", PICTURES)[0], seed)
+    warnings = (*origin.said, *filter(None, [in_float]), *check_weights(graph), *(origin.notes if fine_tune else ()))
+    origin.check(tensors(data, "validation", PICTURES)[0], seed)
     binary = classes == 1 and head.kind != "softmax"
     if binary and data.classes == 2:
         return FloatGraph(in_pairs(graph), (_two_values(head, data), *warnings), None)
@@ -140,6 +145,42 @@ def _one_value(head: Head, data: Manifest) -> str:
         f'Dense({data.classes}, activation="softmax"); where its weights come from a file, a new last layer can be '
         "trained: set pretrained.fine_tune to true"
     )
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The model that a graph was made from.
+
+    Attributes:
+        graph: the graph.
+        check: raises if the graph computes other values than the model, for prepared pictures and a seed.
+        notes: what its own training would use, and ours does not; one sentence each.
+        said: what the user should know in any case.
+    """
+
+    graph: Graph
+    check: Callable[[np.ndarray, int], None]
+    notes: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+
+
+def _origin(model: ModelSection, weights: Path | None, own_weights: bool, data: Manifest, momentum: float) -> _Origin:
+    if model.file is not None and is_onnx(model.file):
+        return _onnx_origin(model.file, data, momentum)
+    keras = _keras_model(model, weights, own_weights, data)
+    origin = translated(keras, momentum)
+    return _Origin(origin.graph, lambda pictures, seed: check_same(keras, origin, pictures, seed), origin.notes)
+
+
+def _onnx_origin(path: str, data: Manifest, momentum: float) -> _Origin:
+    origin = float_onnx(Path(path), momentum)
+    spec = data.preprocessing
+    said = (
+        f"an ONNX file does not say how its pictures are normalised: {path} gets those of data.preprocessing, with "
+        f"mean {list(spec.mean)} and std {list(spec.std)}; PyTorch's ImageNet weights want mean "
+        "[123.675, 116.28, 103.53] and std [58.395, 57.12, 57.375]"
+    )
+    return _Origin(origin.graph, lambda pictures, seed: check_same_onnx(origin, path, pictures, seed), said=(said,))
 
 
 def _keras_model(model: ModelSection, weights: Path | None, own_weights: bool, data: Manifest) -> Any:

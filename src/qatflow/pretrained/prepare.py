@@ -19,6 +19,7 @@ from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import BatchNorm
 from qatflow.graph.store import write
+from qatflow.models.onnx.file import external_files, is_onnx
 from qatflow.models.own_function import source_files
 from qatflow.training.from_config import float_training
 from qatflow.training.history import EpochFigures, write_csv
@@ -152,6 +153,7 @@ def _files(source: WeightsSource, model: ModelSection) -> list[Path]:
     """Return the files that the float model depends on, besides the data."""
     roots = [path for path in (source.weights, Path(model.file) if model.file else None) if path is not None]
     files = [file for root in roots for file in (sorted(root.rglob("*")) if root.is_dir() else [root])]
+    files += [file for root in roots if is_onnx(root) for file in external_files(root)]
     code = source_files(model.function) if model.function is not None else []
     return [*dict.fromkeys(file for file in files if file.is_file()), *code]
 

@@ -22,6 +22,7 @@ from qatflow.config.sections.devices import devices
 from qatflow.config.sections.named_files import NamedFile, quantized_model_file, weights_file
 from qatflow.data.sources.source_files import named_files
 from qatflow.device.build.targets import find_target
+from qatflow.models.onnx.file import external_files, is_onnx
 from qatflow.models.own_function import source_files
 
 DOWNLOADS = Path("pretrain/download")
@@ -176,7 +177,7 @@ class Plan:
     def quantized_model_files(self, wildcards: Wildcards) -> list[str]:
         """Return the files of a model that came quantised."""
         path = self.quantized[wildcards["experiment"]].path
-        return [f"{path}/{name}" for name in ("model", "weights")] if path.is_dir() else [str(path)]
+        return [f"{path}/{name}" for name in ("model", "weights")] if path.is_dir() else _saved_files(path)
 
     def shared_float_model(self, wildcards: Wildcards) -> list[str]:
         """Return the files of the float .tflite that all experiments with a job's weights have."""
@@ -292,6 +293,8 @@ def _float_suffix(config: Config) -> str:
 
 def _saved_files(path: Path) -> list[str]:
     """Return the files of a saved model: itself, or those of a SavedModel folder."""
+    if is_onnx(path):
+        return [str(path), *map(str, external_files(path))]
     if not path.is_dir():
         return [str(path)]
     return sorted(str(file) for file in path.rglob("*") if file.is_file())

@@ -7,6 +7,7 @@ from qatflow.base.errors import UserError
 from qatflow.config.checks.files import is_folder, saved_problem
 from qatflow.config.sections.config import Config
 from qatflow.config.yaml.problems import Problem, problem
+from qatflow.models.onnx.file import is_onnx
 from qatflow.models.own_function import source_files
 
 
@@ -48,6 +49,8 @@ def _model_file(config: Config, path: str) -> Iterator[Problem]:
         )
     if reason := saved_problem(path):
         yield problem(reason, "model.file")
+    elif is_onnx(path):
+        yield from _onnx_file(config, path)
     elif not is_folder(path):  # reading a SavedModel's description needs TensorFlow: its job does that
         # imported here, because few configurations name a model of their own
         from qatflow.models.described_end import end_problem
@@ -62,3 +65,18 @@ def _model_file(config: Config, path: str) -> Iterator[Problem]:
         else:
             if end := end_problem(described):
                 yield problem(end, "model.file")
+
+
+def _onnx_file(config: Config, path: str) -> Iterator[Problem]:
+    from qatflow.models.onnx.check import float_problem
+
+    source = config.pretrained.source
+    if source not in ("model", "train"):
+        yield problem(
+            f"is '{source}', and an ONNX file brings its own weights: set it to 'model'",
+            "pretrained.source",
+            "model.file",
+        )
+    spec = config.data.preprocessing
+    if reason := float_problem(path, (spec.size, spec.size, spec.channels)):
+        yield problem(reason, "model.file")

@@ -6,6 +6,7 @@ from pathlib import Path
 from qatflow.config.checks.files import check_sha256, check_url, file_problem, is_folder, overlap
 from qatflow.config.sections.config import Config
 from qatflow.config.yaml.problems import Problem, problem
+from qatflow.models.onnx.file import is_onnx
 
 
 def check_quantized_model(config: Config) -> Iterator[Problem]:
@@ -18,7 +19,7 @@ def check_quantized_model(config: Config) -> Iterator[Problem]:
             "quantized_model.file",
         )
     elif section.url is not None:
-        yield from check_url(section.url, (".tflite",), "quantized_model.url")
+        yield from check_url(section.url, (".tflite", ".onnx"), "quantized_model.url")
         if section.sha256 is None:
             yield problem(
                 "is missing: a download needs a known checksum; set the file's SHA-256",
@@ -48,9 +49,19 @@ def _local_model(config: Config, path: str) -> Iterator[Problem]:
         yield problem(reason, key)
     else:
         yield from check_sha256(path, section.sha256, "quantized_model.sha256", key)
+        if is_onnx(path):
+            yield from _onnx_file(config, path)
     if overlap(path, f"results/{config.experiment}"):
         yield problem(
             f"{path} lies in results/{config.experiment}/, where this run writes: set another experiment",
             key,
             "experiment",
         )
+
+
+def _onnx_file(config: Config, path: str) -> Iterator[Problem]:
+    from qatflow.models.onnx.check import quantised_problem  # imported here, because few configurations name one
+
+    spec = config.data.preprocessing
+    if reason := quantised_problem(path, (spec.size, spec.size, spec.channels)):
+        yield problem(reason, "quantized_model.file")

@@ -20,8 +20,8 @@ class ModelSection(Section):
     )
     file: Text | None = Field(
         None,
-        description="Your own Keras model, saved whole by tf-keras: a .h5 or .keras file, or a SavedModel folder. "
-        "Only its description and its arrays are read; no code in it runs.",
+        description="Your own model: a .h5 or .keras file or a SavedModel folder, saved whole by tf-keras, or an .onnx "
+        "file (docs/onnx.md). Only its description and its arrays are read; no code in it runs.",
     )
     function: Function | None = Field(
         None,
@@ -73,10 +73,14 @@ class QuantizedModelSection(Section):
     """A model that is already quantised. It is not trained, only optimised, built and run."""
 
     file: Text | None = Field(
-        None, description="A quantised .tflite file, or a folder that qatflow exported (float/ or int8/)."
+        None,
+        description="A quantised .tflite file, an .onnx file with QuantizeLinear and DequantizeLinear around its "
+        "layers (docs/onnx.md), or a folder that qatflow exported (float/ or int8/).",
     )
-    url: Text | None = Field(None, description="Address of a quantised .tflite file to download. sha256 is required.")
-    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the .tflite file, checked if it is set.")
+    url: Text | None = Field(
+        None, description="Address of a quantised .tflite or .onnx file to download. sha256 is required."
+    )
+    sha256: Sha256 | None = Field(None, description="Expected SHA-256 of the file, checked if it is set.")
     drop_background: bool = Field(
         False,
         description="Remove the model's first class: the background class that TensorFlow's official classifiers have "

@@ -1,0 +1,132 @@
+"""ONNX' operators that move values: reshapes, transposes, padding, enlargement and concatenation."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from qatflow.graph.operations import Concat, Pad, UpSample
+from qatflow.models.onnx.folded import OnnxNode
+from qatflow.models.onnx.translation import Translate, Translation, UntranslatableError, Value, aligned, reshaped
+
+
+def constant_integers(to: Translation, node: OnnxNode, place: int, what: str) -> list[int] | None:
+    """Return a constant input of whole numbers; None if it is left out."""
+    values = to.constant(node, place, what)
+    return None if values is None else [int(value) for value in np.asarray(values).ravel()]
+
+
+def _reshape(to: Translation, node: OnnxNode) -> Value:
+    shape = to.model.shapes.get(node.outputs[0])
+    if shape is None:
+        raise UntranslatableError("its shape depends on the picture's values")
+    return reshaped(to, node.name, to.any_value(node.inputs[0]), shape)
+
+
+def _transpose(to: Translation, node: OnnxNode) -> Value:
+    value = to.any_value(node.inputs[0])
+    rank = len(value.shape)
+    order = [int(axis) for axis in node.attributes.get("perm", range(rank)[::-1])]
+    if order[0] != 0:
+        raise UntranslatableError("moves the batch")
+    if value.order is not None:
+        raise UntranslatableError("transposes a flattened picture")
+    axes = tuple(order.index(axis) for axis in value.axes)
+    return replace(value, shape=tuple(value.shape[axis] for axis in order), axes=axes)
+
+
+def _same(to: Translation, node: OnnxNode) -> Value:
+    return to.any_value(node.inputs[0])
+
+
+def _dropout(to: Translation, node: OnnxNode) -> Value:
+    training = to.constant(node, 2, "training mode")
+    if training is not None and bool(training):
+        raise UntranslatableError("is in training mode: export the model in evaluation mode (model.eval())")
+    return to.any_value(node.inputs[0])
+
+
+def _cast(to: Translation, node: OnnxNode) -> Value:
+    from onnx import TensorProto
+
+    if node.attributes.get("to") != TensorProto.FLOAT:
+        raise UntranslatableError("converts to another type than float32")
+    return to.any_value(node.inputs[0])
+
+
+def _concat(to: Translation, node: OnnxNode) -> Value:
+    values = [to.value(name) for name in node.inputs]
+    if len(values) == 1:
+        return values[0]
+    first = values[0]
+    for place in range(1, len(values)):
+        first, values[place] = aligned(to, first, values[place])
+    if first != values[0] or any(value.axes != first.axes for value in values):
+        raise UntranslatableError("joins tensors whose axes lie in different orders here: a transpose would be needed")
+    axis = first.our_axis(int(node.attributes["axis"]))
+    if axis != len(first.axes) - 1 or first.order is not None:
+        raise UntranslatableError(f"joins along axis {node.attributes['axis']}; only along the channels")
+    name = to.add(node.name, Concat(), tuple(value.node for value in values))
+    return Value(name, to.model.shapes[node.outputs[0]], first.axes)
+
+
+def _pad(to: Translation, node: OnnxNode) -> Value:
+    value = to.picture(node.inputs[0])
+    pads = constant_integers(to, node, 1, "pads")
+    number = to.constant(node, 2, "value")
+    kind = node.attributes.get("mode", "constant")
+    if pads is None or kind != "constant" or (number is not None and np.any(number != 0)):
+        raise UntranslatableError(f"pads with {kind if kind != 'constant' else number}; only zeros are known")
+    axes = constant_integers(to, node, 3, "axes")
+    places = range(4) if axes is None else [axis % 4 for axis in axes]
+    half = len(pads) // 2
+    amounts = {place: (pads[i], pads[half + i]) for i, place in enumerate(places)}
+    if any(any(amounts.get(axis, (0, 0))) for axis in (0, 1)):
+        raise UntranslatableError("pads the batch or the channels; only rows and columns are known")
+    rows, columns = amounts.get(2, (0, 0)), amounts.get(3, (0, 0))
+    if min(*rows, *columns) < 0:
+        raise UntranslatableError("cuts rows or columns off; only zeros can be added")
+    if not any((*rows, *columns)):
+        return value
+    name = to.add(node.name, Pad(rows, columns), (value.node,))
+    return replace(value, node=name, shape=to.model.shapes[node.outputs[0]])
+
+
+def _resize(to: Translation, node: OnnxNode) -> Value:
+    value = to.picture(node.inputs[0])
+    shape = to.model.shapes[node.outputs[0]]
+    attributes = node.attributes
+    mode, centres = attributes.get("mode", "nearest"), attributes.get("coordinate_transformation_mode", "half_pixel")
+    factors = [new // old for new, old in zip(shape[2:], value.shape[2:], strict=True)]
+    whole = shape[:2] == value.shape[:2] and all(
+        old * factor == new and factor for old, factor, new in zip(value.shape[2:], factors, shape[2:], strict=True)
+    )
+    # with a whole factor these pick the same pixels: i // factor, or the nearest centre, which is never a tie
+    nearest = mode == "nearest" and (
+        (centres == "asymmetric" and attributes.get("nearest_mode", "round_prefer_floor") == "floor")
+        or (
+            centres in ("half_pixel", "pytorch_half_pixel")
+            and attributes.get("nearest_mode", "round_prefer_floor").startswith("round")
+        )
+    )
+    linear = mode == "linear" and centres in ("half_pixel", "pytorch_half_pixel") and min(shape[2:]) > 1
+    if not whole or not (nearest or linear) or attributes.get("antialias", 0):
+        raise UntranslatableError(
+            f"makes {list(shape[2:])} of {list(value.shape[2:])} pixels ({mode}, {centres}); known: whole factors, "
+            "nearest or linear between pixel centres (align_corners=False)"
+        )
+    if factors == [1, 1]:
+        return value
+    name = to.add(node.name, UpSample((factors[0], factors[1]), linear), (value.node,))
+    return replace(value, node=name, shape=shape)
+
+
+TRANSLATIONS: dict[str, Translate] = {
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
+    "Transpose": _transpose,
+    "Identity": _same,
+    "Dropout": _dropout,
+    "Cast": _cast,
+    "Concat": _concat,
+    "Pad": _pad,
+    "Resize": _resize,
+}

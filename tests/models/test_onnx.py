@@ -1,0 +1,328 @@
+"""Float ONNX models in the patterns of exporters: the graph and its .tflite compute what onnxruntime computes."""
+
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from helpers.numpy_network import execute
+from helpers.onnx_models import OnnxModel, session_outputs
+from qatflow.base.errors import UserError
+from qatflow.graph.operations import Conv2D, DepthwiseConv2D, Pad, Reshape
+from qatflow.graph.shapes import shapes
+from qatflow.models.onnx.check import float_problem
+from qatflow.models.onnx.file import external_files
+from qatflow.models.onnx.translate import TranslatedOnnx, float_onnx
+from qatflow.tflite.lower import convert
+from qatflow.tflite.read import operators
+from qatflow.tflite.run import Model
+
+
+def resnet(opset: int) -> OnnxModel:
+    """A stem as of ResNet, with odd sizes, a block with a shortcut, and a strided block."""
+    b = OnnxModel(size=17, opset=opset)
+    x = b.node("Relu", [b.norm(b.conv("input", 8, 7, stride=2, pad=3, bias=False))])
+    x = b.node("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=0)
+    y = b.norm(b.conv(b.node("Relu", [b.norm(b.conv(x, 8, 3, pad=1, bias=False))]), 8, 3, pad=1, bias=False))
+    x = b.node("Relu", [b.node("Add", [y, x])])
+    y = b.conv(b.node("Relu", [b.conv(x, 12, 3, stride=2, pad=1)]), 12, 3, pad=1)
+    x = b.node("Relu", [b.node("Add", [y, b.conv(x, 12, 1, stride=2)])])
+    b.result = b.classifier(x)
+    return b
+
+
+def mobilenet(opset: int) -> OnnxModel:
+    """Inverted residuals with Clip, an even size under a stride of 2, and the mean as ReduceMean."""
+    b = OnnxModel(size=16, opset=opset, batch=1)
+    x = b.relu6(b.norm(b.conv("input", 8, 3, stride=2, pad=1, bias=False)))
+    y = b.conv(b.relu6(b.conv(b.relu6(b.conv(x, 16)), 16, 3, pad=1, group=16)), 8)
+    x = b.node("Add", [x, y])
+    x = b.conv(b.relu6(b.conv(x, 16, 5, stride=2, pad=2, group=8)), 6)  # each channel makes two
+    axes: dict[str, Any] = {"axes": [2, 3]} if opset < 18 else {}
+    more = [] if opset < 18 else [b.array(np.asarray([-1, -2]))]
+    b.result = b.gemm(b.node("Dropout", [b.node("ReduceMean", [x, *more], keepdims=0, **axes)]), 5)
+    return b
+
+
+def efficientnet(opset: int) -> OnnxModel:
+    """Swish as two nodes, squeeze and excitation, TensorFlow's padding, dilation, and a softmax."""
+    b = OnnxModel(size=13, opset=opset)
+    x = b.conv("input", 6, 3, stride=2, auto_pad="SAME_UPPER")
+    x = b.node("Mul", [x, b.node("Sigmoid", [x])])
+    x = b.squeeze_excite(b.conv(x, 6, 3, pad=2, group=6, dilation=2), "Sigmoid")
+    x = b.conv(x, 6, 2, stride=2, auto_pad="SAME_LOWER")
+    b.result = b.node("Softmax", [b.classifier(x)], axis=1)
+    return b
+
+
+def vgg(opset: int) -> OnnxModel:
+    """A picture flattened by a chain of sizes into a dense layer, in ONNX' order of features; batch-norm behind it."""
+    b = OnnxModel(size=8, opset=opset)
+    x = b.node("Relu", [b.conv("input", 4, 3, pad=[0, 1, 2, 0])])
+    x = b.node("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
+    batch = b.node("Gather", [b.node("Shape", [x]), b.array(np.int64(0))], axis=0)
+    axes: dict[str, Any] = {"axes": [0]} if opset < 13 else {}
+    more = [] if opset < 13 else [b.array(np.asarray([0]))]
+    shape = b.node("Concat", [b.node("Unsqueeze", [batch, *more], **axes), b.array(np.asarray([-1]))], axis=0)
+    x = b.node("Reshape", [b.node("LeakyRelu", [x], alpha=0.2), shape], 4 * 4 * 3)
+    x = b.node("Relu", [b.norm(x)])
+    b.result = b.gemm(b.gemm(x, 7), 5)
+    return b
+
+
+def inception(opset: int) -> OnnxModel:
+    """Pools of all kinds, joined; resizing; a batch-norm behind the join; constants before and behind the network."""
+    b = OnnxModel(size=12, opset=opset)
+    x = b.node("Div", [b.node("Sub", ["input", b.floats(3, 1, 1)]), b.array(np.full((1, 3, 1, 1), 0.5, np.float32))])
+    x = b.node("Relu", [b.conv(x, 4, 3)])
+    pools = [
+        b.node("AveragePool", [x], kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4, count_include_pad=1),
+        b.node("AveragePool", [x], kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4, count_include_pad=0),
+        b.node("MaxPool", [x], kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4),
+        b.node("Pad", [b.node("MaxPool", [x], kernel_shape=[3, 3]), b.array(np.asarray([0, 0, 1, 0, 0, 0, 1, 2]))]),
+    ]
+    x = b.norm(b.node("Concat", pools, 16, axis=1))
+    x = b.node("MaxPool", [b.node("Relu", [x])], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+    about: dict[str, Any] = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    x = b.node("Resize", [x, "", b.array(np.asarray([1, 1, 2, 3], np.float32))], mode="nearest", **about)
+    about = {"coordinate_transformation_mode": "half_pixel"}
+    x = b.node("Resize", [x, "", b.array(np.asarray([1, 1, 2, 2], np.float32))], mode="linear", **about)
+    x = b.node("Flatten", [b.node("GlobalMaxPool", [x])])
+    x = b.node("MatMul", [x, b.floats(16, 5)], 5)
+    b.result = b.node("Identity", [b.node("Add", [b.floats(5), x], 5)])
+    return b
+
+
+def channels_last(opset: int) -> OnnxModel:
+    """Transposes to channels last and back, as of a model that works on them so: none is left."""
+    b = OnnxModel(size=6, opset=opset)
+    x = b.node("Transpose", [b.conv("input", 4, 3, pad=1)], perm=[0, 2, 3, 1])
+    x = b.node("Add", [b.node("MatMul", [x, b.floats(4, 6)], 6), b.floats(6)])
+    x = b.node("Mul", [x, b.node("Tanh", [x])])
+    x = b.node("Transpose", [x], perm=[0, 3, 1, 2])
+    b.result = b.classifier(b.conv(x, 5, 2))
+    return b
+
+
+CASES = [
+    (make, opset)
+    for make, opsets in (
+        (resnet, (11, 17)),
+        (mobilenet, (13, 18)),
+        (efficientnet, (11, 22)),
+        (vgg, (11, 13)),
+        (inception, (13, 18)),
+        (channels_last, (17,)),
+    )
+    for opset in opsets
+]
+
+
+def made(builder: OnnxModel, folder: Path) -> tuple[onnx.ModelProto, TranslatedOnnx]:
+    model = builder.model(builder.result)
+    onnx.save(model, folder / "net.onnx")
+    return model, float_onnx(folder / "net.onnx")
+
+
+def noise(origin: TranslatedOnnx, spread: float = 2.0) -> np.ndarray:
+    shape = shapes(origin.graph)[origin.graph.nodes[0].name]
+    return np.random.default_rng(3).normal(0, spread, (2, *shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("make", "opset"), CASES, ids=lambda part: getattr(part, "__name__", part))
+def test_each_tensor_is_that_of_onnxruntime(make, opset, tmp_path):
+    model, origin = made(make(opset), tmp_path)
+    pictures = noise(origin)
+    names = [name for name in origin.values if name != "input"]
+    result, *tensors = session_outputs(model, pictures, names)
+    own = execute(origin.graph, pictures) if make is not inception else {}  # the reference has no bilinear resizing
+    assert len(own) == (0 if make is inception else len(origin.graph.nodes))
+    for name, expected in zip(names, tensors, strict=True):
+        value = origin.values[name]
+        if value.node in own:
+            ours = expected.transpose([0, *value.axes])
+            ours = ours if value.order is None else ours[..., value.order]
+            actual = own[value.node].reshape(ours.shape)
+            assert np.abs(actual - ours).max() <= 1e-4 * max(np.abs(ours).max(), 1e-6), name
+    written = Model(convert(origin.graph).content).outputs(pictures)
+    assert np.abs(written - result).max() <= 1e-4 * np.abs(result).max()
+
+
+def test_no_transpose_is_left_and_padding_is_pytorch_s(tmp_path):
+    _, origin = made(channels_last(17), tmp_path)
+    written = Counter(operator.name for operator in operators(convert(origin.graph).content))
+    assert "TRANSPOSE" not in written and written["RESHAPE"] <= 1
+    _, origin = made(mobilenet(13), tmp_path)
+    nodes = {type(node.operation): node for node in origin.graph.nodes}
+    assert nodes[Pad].operation in (Pad((1, 1), (1, 1)), Pad((2, 2), (2, 2)))
+    assert isinstance(nodes[DepthwiseConv2D].operation, DepthwiseConv2D)
+    first = next(node for node in origin.graph.nodes if isinstance(node.operation, Conv2D))
+    assert first.operation == Conv2D((2, 2), "valid") and isinstance(origin.graph.node(first.inputs[0]).operation, Pad)
+
+
+def test_a_flattened_picture_keeps_its_own_order_and_the_dense_layer_s_rows_follow(tmp_path):
+    _, origin = made(vgg(13), tmp_path)
+    flat = [node for node in origin.graph.nodes if isinstance(node.operation, Reshape)]
+    assert flat and all(value.order is None for value in origin.values.values() if len(value.shape) == 4)
+    assert any(value.order is not None and sorted(value.order) == list(range(48)) for value in origin.values.values())
+
+
+def test_batch_norm_takes_the_configuration_s_momentum(tmp_path):
+    made(resnet(17), tmp_path)
+    graph = float_onnx(tmp_path / "net.onnx", momentum=0.7).graph
+    assert {node.operation.momentum for node in graph.nodes if hasattr(node.operation, "momentum")} == {0.7}
+
+
+def test_everything_that_cannot_be_translated_is_named_at_once(tmp_path):
+    b = OnnxModel(size=8)
+    x = b.conv("input", 6, 3, pad=1)
+    x = b.node("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    y = b.node("Sin", [x])
+    z = b.node("Reshape", [x, b.array(np.asarray([1, 2, 3, 4, 4]))])
+    w = b.node("Clip", [x, b.array(np.float32(-1)), b.array(np.float32(1))])
+    v = b.node("Resize", [x, "", b.array(np.asarray([1, 1, 1.5, 1.5], np.float32))], mode="cubic")
+    parts = [b.node("ReduceMean", [part], axes=axes, keepdims=0) for part, axes in ((y, [2, 3]), (v, [2, 3]))]
+    parts += [b.node("ReduceMean", [z], axes=[2, 3, 4], keepdims=0), b.node("ReduceMean", [w], axes=[1, 2], keepdims=0)]
+    onnx.save(b.model(b.node("Concat", parts, axis=1)), tmp_path / "net.onnx")
+    with pytest.raises(UserError) as error:
+        float_onnx(tmp_path / "net.onnx")
+    text = str(error.value)
+    for part in ("−∞", "ReLU", "(Sin)", "Known: Add"):
+        assert part in text
+
+
+def test_names_of_repeated_operators_are_counted(tmp_path):
+    b = OnnxModel(size=8)
+    x = "input"
+    for _ in range(5):
+        x = b.node("Sin", [x])
+    onnx.save(b.model(b.classifier(x)), tmp_path / "net.onnx")
+    with pytest.raises(UserError, match=r"sin0/Sin, .*sin1/Sin, .*sin2/Sin and 2 more \(Sin\)"):
+        float_onnx(tmp_path / "net.onnx")
+
+
+def changed(change) -> onnx.ModelProto:
+    model = mobilenet(13)
+    proto = model.model(model.result)
+    change(proto)
+    return proto
+
+
+def set_shape(*sizes: int | str):
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.input[0].CopyFrom(helper.make_tensor_value_info("input", TensorProto.FLOAT, sizes))
+
+    return change
+
+
+def second_input(model: onnx.ModelProto) -> None:
+    model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1]))
+
+
+def half(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+
+
+def version(number: int):
+    def change(model: onnx.ModelProto) -> None:
+        model.opset_import[0].version = number
+
+    return change
+
+
+def own_domain(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    model.graph.node[0].domain = "com.example"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (set_shape(8, 3, 16, 16), "fixed batch of 8"),
+        (set_shape("n", 3, "h", "w"), "fixed height and width"),
+        (set_shape(1, 48), "[batch, channels, height, width]"),
+        (second_input, "2 inputs (input, mask)"),
+        (half, "must be FLOAT"),
+        (version(10), "versions 11 to 22"),
+        (version(23), "versions 11 to 22"),
+        (own_domain, "com.example.Conv"),
+    ],
+)
+def test_models_of_another_kind_are_refused_with_what_to_do(change, words, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(changed(change).SerializeToString())
+    with pytest.raises(UserError) as error:
+        float_onnx(tmp_path / "net.onnx")
+    assert words in str(error.value) and str(tmp_path / "net.onnx") in str(error.value)
+
+
+def test_damaged_files_are_refused(tmp_path):
+    whole = changed(lambda model: None).SerializeToString()
+    random = np.random.default_rng(0)
+    path = tmp_path / "net.onnx"
+    for content in (b"", b"no model", whole[: len(whole) // 2], whole[:40], random.bytes(2000)):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"net\.onnx"):
+            float_onnx(path)
+    for place in random.choice(len(whole), 60, replace=False):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(random.integers(8))
+        path.write_bytes(bytes(flipped))
+        try:
+            float_onnx(path)  # a flipped bit in an array is another model
+        except UserError as error:
+            assert "net.onnx" in str(error)
+
+
+def test_a_constant_of_absurd_size_is_refused(tmp_path):
+    b = OnnxModel(size=8)
+    huge = b.node("ConstantOfShape", [b.array(np.asarray([1, 3, 2**20, 2**20]))])
+    onnx.save(b.model(b.classifier(b.node("Add", ["input", huge]))), tmp_path / "net.onnx")
+    with pytest.raises(UserError, match=r"net\.onnx"):
+        float_onnx(tmp_path / "net.onnx")
+
+
+def test_arrays_beside_the_model_are_read_and_must_be_there(tmp_path):
+    model = changed(lambda model: None)
+    whole = io.BytesIO()
+    onnx.save(model, whole)
+    (tmp_path / "whole.onnx").write_bytes(whole.getvalue())
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    assert external_files(tmp_path / "net.onnx") == [tmp_path / "net.data"]
+    own, other = float_onnx(tmp_path / "net.onnx").graph, float_onnx(tmp_path / "whole.onnx").graph
+    assert own.weights.keys() == other.weights.keys()
+    assert all(np.array_equal(own.weights[name], other.weights[name]) for name in own.weights)
+    (tmp_path / "net.data").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"net.data, and there is no such file"):
+        float_onnx(tmp_path / "net.onnx")
+    text = (tmp_path / "net.onnx").read_bytes().replace(b"net.data", b"../n.dat")
+    (tmp_path / "net.onnx").write_bytes(text)
+    with pytest.raises(UserError, match="not a file beside the model"):
+        float_onnx(tmp_path / "net.onnx")
+
+
+def test_the_configuration_s_check_says_the_size_of_the_pictures(tmp_path):
+    onnx.save(changed(lambda model: None), tmp_path / "net.onnx")
+    path = str(tmp_path / "net.onnx")
+    assert float_problem(path, (16, 16, 3)) == ""
+    assert "16×16×3" in float_problem(path, (32, 32, 3)) and "data.preprocessing.size" in float_problem(
+        path, (32, 32, 3)
+    )
+
+
+@pytest.mark.tensorflow
+def test_the_graph_that_is_trained_is_compared_with_the_model_before(tmp_path):
+    from dataclasses import replace
+
+    from qatflow.pretrained.compared_onnx import check_same_onnx
+
+    _, origin = made(efficientnet(17), tmp_path)
+    check_same_onnx(origin, "net.onnx", noise(origin))
+    name = next(name for name in origin.graph.weights if name.endswith("depthwise_kernel"))
+    wrong = replace(origin.graph, weights={**origin.graph.weights, name: origin.graph.weights[name] * 1.01})
+    with pytest.raises(UserError, match=r"net.onnx: .*Conv.*other values here than by ONNX' definition"):
+        check_same_onnx(replace(origin, graph=wrong), "net.onnx", noise(origin))
