@@ -21,14 +21,15 @@ from typing import Any
 
 from heading import heading
 from qatflow.base.cli import entry
+from qatflow.base.picture_size import square
 from qatflow.data.manifest import Manifest
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.training.runtime import start
 
 SIZE, CLASSES = 224, 1000
-CROP = Preprocessing(SIZE, "crop", 3, (127.5,) * 3, (127.5,) * 3)
-PAD = Preprocessing(32, "pad", 1, (127.5,), (127.5,))
+CROP = Preprocessing(square(SIZE), "crop", 3, (127.5,) * 3, (127.5,) * 3)
+PAD = Preprocessing(square(32), "pad", 1, (127.5,), (127.5,))
 ROUNDS = 3  # the loops take turns
 KEPT = 12  # batches in memory
 STEP_OVER_MEMORY = 1.05  # the aim
@@ -130,8 +131,7 @@ def steps(manifest: Manifest, alpha: float, batch: int, augmentation: Any) -> tu
     from qatflow.training.keras_model import training_model
 
     spec = manifest.preprocessing
-    shape = (spec.size, spec.size, spec.channels)
-    graph = graph_of(mobilenet_v1(shape, manifest.classes, alpha, 0.001), 0.9)
+    graph = graph_of(mobilenet_v1(spec.shape, manifest.classes, alpha, 0.001), 0.9)
     step = training_step(training_model(graph, seed=1, step=tf.Variable(0, dtype=tf.int64)).keras)
     pictures = training_data(manifest, batch_size=batch, seed=1, augmentation=augmentation)
 

@@ -18,6 +18,7 @@ from helpers.places import ROOT
 from helpers.restricted import RESTRICTED
 from helpers.section_options import option
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.data.example import Record
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import RejectedError, decode, stored
@@ -26,7 +27,7 @@ from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records, tensors
 from qatflow.data.sources.folder import FolderSource
 
-STRETCH = Preprocessing(32, "stretch", 3, (127.5,), (127.5,))
+STRETCH = Preprocessing(square(32), "stretch", 3, (127.5,), (127.5,))
 SECTION = {"name": "photos", "source": "folder", "calibration": 2, "preprocessing": STRETCH.to_json()}
 
 
@@ -283,7 +284,7 @@ def test_too_many_pixels_are_rejected_before_they_are_read(size: tuple[int, int]
 def test_a_wide_picture_is_rejected_where_it_cannot_be_padded(tmp_path: Path):
     root = class_folders(tmp_path / "photos")
     save(root / "cat" / "wide.jpg", noise(5, 20, 30_000, 3))
-    pad = Preprocessing(32, "pad", 3, (127.5,), (127.5,))
+    pad = Preprocessing(square(32), "pad", 3, (127.5,), (127.5,))
     manifest = prepare(settings(root, preprocessing=pad), tmp_path / "out")
     assert rejected(manifest.folder) == {
         "cat/wide.jpg": "30000×20 pixels do not fit the 32×32 square of preprocessing.resize `pad`: "

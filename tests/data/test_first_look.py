@@ -7,13 +7,14 @@ import pytest
 
 from helpers.pictures import class_folders, noise, save, write
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.sources.folder import FolderSource, open_folder
 
-CROP = Preprocessing(32, "crop", 3, (127.5,), (127.5,))
+CROP = Preprocessing(square(32), "crop", 3, (127.5,), (127.5,))
 
 
 def settings(path: Path, preprocessing: Preprocessing = CROP, **changes: float) -> Settings:
@@ -99,7 +100,7 @@ def test_pictures_too_large_to_be_padded_end_the_run_before_all_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     root = class_folders(tmp_path / "photos", per_class=60)  # 30×20 pixels
-    pad = Preprocessing(24, "pad", 3, (127.5,), (127.5,))
+    pad = Preprocessing(square(24), "pad", 3, (127.5,), (127.5,))
     read: list[int] = []
     opened = FolderSource.encoded
 
@@ -120,7 +121,7 @@ def test_one_mean_and_std_serve_three_channels(tmp_path: Path):
     assert problems(root, channels=3, mean=[1.0, 2.0, 3.0], std=[2.0]) == []
     (message,) = problems(root, channels=3, mean=[1.0, 2.0])
     assert "one value for all channels or one per channel" in message and "got 2" in message
-    assert Preprocessing(32, "crop", 3, (127.5,), (1.0, 2.0, 3.0)).to_json()["mean"] == [127.5] * 3
+    assert Preprocessing(square(32), "crop", 3, (127.5,), (1.0, 2.0, 3.0)).to_json()["mean"] == [127.5] * 3
 
 
 def test_a_path_written_as_on_windows_is_shown_as_it_may_be_here():

@@ -16,6 +16,7 @@ from helpers.places import ROOT, VERIFICATION_DATA
 from helpers.section_options import option
 from helpers.workflow_helpers import copy_project
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.data.reader import open_manifest, records
 from qatflow.data.sources.file_source import FileSource
 from qatflow.data.sources.table import SOURCES
@@ -203,7 +204,7 @@ def test_the_overlay_prepares_a_tree_of_the_real_layout(tmp_path: Path):
     assert manifest.labels == SORTED and manifest.converted == 0 and manifest.rejected == 0
     assert {name: split.count for name, split in manifest.splits.items()} == {"train": 20, "validation": 4, "test": 4}
     spec = manifest.preprocessing
-    assert (spec.size, spec.resize, spec.resize_short, spec.channels) == (224, "crop", 256, 3)
+    assert (spec.size, spec.resize, spec.resize_short, spec.channels) == (square(224), "crop", 256, 3)
     for split in manifest.splits:
         for record in records(manifest, split):
             assert record.content == (root / record.key).read_bytes()

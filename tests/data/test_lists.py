@@ -7,6 +7,7 @@ import pytest
 
 from helpers.pictures import noise, save
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
 from qatflow.data.picture import RejectedError
@@ -180,7 +181,7 @@ def test_lists_are_prepared_with_what_they_reject_and_their_validation_set(tmp_p
     train = "".join(f"{name} {i % 2}\n" for i, name in enumerate(names[:30]))
     val = "".join(f"{name} {i % 2}\n" for i, name in enumerate(names[30:])) + names[3] + " 1\nnonsense\n"
     write_lists(tmp_path / "set", train=train, val=val)
-    spec = Preprocessing(32, "crop", 3, (127.5,), (127.5,))
+    spec = Preprocessing(square(32), "crop", 3, (127.5,), (127.5,))
     settings = Settings("set", "lists", tmp_path / "set", 5, 4, 4, 2, 0.2, 1, spec, test_from="validation")
     manifest = prepare(settings, tmp_path / "out")
     assert {name: split.count for name, split in manifest.splits.items()} == {"train": 28, "validation": 7, "test": 4}
@@ -302,7 +303,7 @@ def test_of_many_classes_that_are_lost_some_are_named(tmp_path: Path):
     pictures(tmp_path / "set", *(f"{i}.png" for i in range(30)), *(f"v{i}.png" for i in range(8)))
     val = "".join(lines[:25]) + "".join(f"v{i}.png {i}\n" for i in range(8))
     write_lists(tmp_path / "set", train="".join(lines), val=val)
-    spec = Preprocessing(32, "crop", 3, (127.5,), (127.5,))
+    spec = Preprocessing(square(32), "crop", 3, (127.5,), (127.5,))
     settings = Settings("set", "lists", tmp_path / "set", 5, 1, 4, 2, 1.0, 1, spec, test_from="validation")
     with pytest.raises(UserError, match=r"class '0' was rejected; .* class '19' was rejected; and 5 more: repair"):
         prepare(settings, tmp_path / "out")

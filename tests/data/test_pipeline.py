@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import PictureSize, square
 from qatflow.data import augment
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
@@ -15,9 +16,13 @@ from qatflow.data.reader import records, tensors
 
 pytestmark = pytest.mark.tensorflow
 
-PAD = Preprocessing(32, "pad", 1, (127.5,), (127.5,))
-STRETCH = Preprocessing(40, "stretch", 3, (123.68, 116.78, 103.94), (58.4, 57.1, 57.4))
-CROP = Preprocessing(40, "crop", 3, (103.939, 116.779, 123.68), (58.4, 57.1, 57.4), resize_short=44, order="bgr")
+PAD = Preprocessing(square(32), "pad", 1, (127.5,), (127.5,))
+STRETCH = Preprocessing(square(40), "stretch", 3, (123.68, 116.78, 103.94), (58.4, 57.1, 57.4))
+CROP = Preprocessing(
+    square(40), "crop", 3, (103.939, 116.779, 123.68), (58.4, 57.1, 57.4), resize_short=44, order="bgr"
+)
+WIDE = Preprocessing(PictureSize(24, 40), "crop", 3, (103.939,), (58.4,))
+HIGH = Preprocessing(PictureSize(40, 24), "stretch", 3, (103.939,), (58.4,))
 STREAM, MEMORY = 0, 10**9  # bytes allowed in memory
 
 
@@ -70,7 +75,7 @@ def test_tensorflow_reads_the_shards(digits: Manifest):
 def test_evaluation_batches_have_the_bits_of_the_reference(digits: Manifest, photos: Manifest, in_memory: int):
     from qatflow.data.pipeline import evaluation_batches
 
-    for manifest in (digits, photos, replace(photos, preprocessing=CROP)):
+    for manifest in (digits, photos, *(replace(photos, preprocessing=spec) for spec in (CROP, WIDE, HIGH))):
         for split in ("validation", "train"):
             batches = list(evaluation_batches(manifest, split, batch_size=50, in_memory=in_memory))
             expected, labels = tensors(manifest, split)
@@ -118,6 +123,20 @@ def test_augmentation_shifts_by_up_to_a_sixteenth_and_mirrors(
     assert seen == {(down, right, flip) for down in allowed for right in allowed for flip in flips}
 
 
+def test_a_rectangle_is_shifted_by_a_sixteenth_of_each_side_and_mirrored_left_to_right():
+    draws = augment.draw("shift_flip", PictureSize(32, 64), 400, np.random.default_rng(1))
+    assert set(draws.shift[:, 0]) == set(range(-2, 3)) and set(draws.shift[:, 1]) == set(range(-4, 5))
+    pictures = np.random.default_rng(2).integers(1, 256, (400, 32, 64, 1), np.uint8)
+    moved = augment.transform(pictures, draws.shift, draws.flip).numpy()
+    for before, after, (down, right), flip in zip(pictures, moved, draws.shift, draws.flip, strict=True):
+        expected = np.zeros((32, 64, 1), np.uint8)
+        for y in range(max(down, 0), min(32, 32 + down)):
+            columns = range(max(right, 0), min(64, 64 + right))
+            row = (before[:, ::-1] if flip else before)[y - down]
+            expected[y, columns.start : columns.stop] = row[columns.start - right : columns.stop - right]
+        assert np.array_equal(after, expected)
+
+
 def test_an_epoch_is_a_function_of_seed_and_number(digits: Manifest):
     images, labels = epoch(digits, 3)
     again, again_labels = epoch(digits, 3)
@@ -146,28 +165,28 @@ def test_streamed_and_kept_pictures_train_alike(photos: Manifest):
     assert epoch(other, batch_size=5)[0].shape == (20, 40, 40, 1)
 
 
-@pytest.mark.parametrize("spec", [STRETCH, CROP], ids=lambda spec: spec.resize)
+@pytest.mark.parametrize("spec", [STRETCH, CROP, WIDE], ids=["stretch", "crop", "wide"])
 def test_a_random_crop_is_the_part_of_the_picture_that_was_drawn(photos: Manifest, spec: Preprocessing):
     manifest = replace(photos, preprocessing=spec)
     images, labels = epoch(manifest, 5, batch_size=9, augmentation="crop_flip")
     sources = [(decode(record.content, 3), record.label) for record in records(manifest, "train")]
     order = np.random.default_rng([1, 5, 0]).permutation(18)
-    draws = augment.draw("crop_flip", 40, 18, np.random.default_rng([1, 5, 1]))
+    draws = augment.draw("crop_flip", spec.size, 18, np.random.default_rng([1, 5, 1]))
     mean, std = np.array(spec.mean, np.float32), np.float32(1) / np.array(spec.std, np.float32)
     for image, label, position, crop, flip in zip(images, labels, order, draws.crop, draws.flip, strict=True):
         source, expected = sources[position]
-        top, left, height, width = augment.crop_box(crop, *source.shape[:2])
+        top, left, height, width = augment.crop_box(crop, PictureSize(*source.shape[:2]), spec.size)
         part = np.asarray(source[top : top + height, left : left + width], np.float32)
         # tf.image, of which no line is ours
-        resized = tf_resize(part[:, ::-1] if flip else part, 40)
+        resized = tf_resize(part[:, ::-1] if flip else part, spec.size)
         resized = resized[..., ::-1] if spec.order == "bgr" else resized
         assert label == expected and np.array_equal(image, (resized - mean) * std)
 
 
-def tf_resize(pixels: np.ndarray, size: int) -> np.ndarray:
+def tf_resize(pixels: np.ndarray, size: PictureSize) -> np.ndarray:
     import tensorflow as tf
 
-    return tf.image.resize(pixels, (size, size), method="bilinear", antialias=False).numpy()
+    return tf.image.resize(pixels, (size.height, size.width), method="bilinear", antialias=False).numpy()
 
 
 def test_a_resumed_epoch_of_random_crops_goes_on_where_it_stopped(photos: Manifest):
@@ -185,7 +204,11 @@ def test_padded_pictures_cannot_be_cropped_at_random(digits: Manifest):
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (500, 375), (1, 1), (9, 4000), (64, 64)])
 def test_random_crops_have_the_areas_and_ratios_of_the_reader(height: int, width: int):
     draws = np.random.default_rng(0).random((4000, 4))
-    boxes = np.array([augment.crop_box(draw, height, width) for draw in draws])
+    boxes = np.array([augment.crop_box(draw, PictureSize(height, width), square(32)) for draw in draws])
+    if height == width:  # a target twice as wide as high: parts of twice the ratio
+        ratios = [augment.crop_box(d, square(6400), PictureSize(32, 64))[2:] for d in draws if d[1] < 0.3]
+        wide = np.array([across / down for down, across in ratios])
+        assert 1.49 < wide.min() < 1.55 and 2.6 < wide.max() < 2.67
     top, left, down, across = boxes.T
     assert (top >= 0).all() and (left >= 0).all() and (down >= 1).all() and (across >= 1).all()
     assert (top + down <= height).all() and (left + across <= width).all()

@@ -15,6 +15,7 @@ from helpers.places import ROOT
 from helpers.section_options import option
 from helpers.small_data import DIGITS
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.data import tfrecord
 from qatflow.data.picture import decode
 from qatflow.data.preparation.prepare import Settings, prepare
@@ -50,7 +51,7 @@ def photos(folder: Path, per_class: int = 10, seed: int = 0) -> Path:
 
 
 def photo_settings(path: Path, **changes) -> Settings:
-    spec = Preprocessing(32, "stretch", 3, (127.5,), (127.5,))
+    spec = Preprocessing(square(32), "stretch", 3, (127.5,), (127.5,))
     base = replace(DIGITS, name="photos", source="folder", path=path, preprocessing=spec)
     return replace(base, **{"validation": 4, "test": 4, "calibration": 4, **changes})
 
@@ -144,7 +145,7 @@ def test_reader_yields_pictures_and_tensors_in_shard_order(digits: Path):
     )
     assert (inputs[:, :4] == -1).all() and (inputs[:, :, 28:] == -1).all()
     assert len(tensors(manifest, "test")[0]) == 360
-    other = replace(manifest.preprocessing, size=40, channels=3)
+    other = replace(manifest.preprocessing, size=square(40), channels=3)
     assert tensors(manifest, "test", 2, other)[0].shape == (2, 40, 40, 3)
 
 
@@ -207,7 +208,7 @@ def test_a_sources_own_splits_are_taken_as_they_are(tmp_path: Path):
 
 
 def test_pictures_too_large_to_pad_stop_preparation(tmp_path: Path):
-    spec = Preprocessing(24, "pad", 3, (127.5,), (127.5,))
+    spec = Preprocessing(square(24), "pad", 3, (127.5,), (127.5,))
     with pytest.raises(UserError, match=r"20 of the 20 pictures looked at first .*, such as cat/00\.jpg \(30×20\)"):
         prepare(photo_settings(photos(tmp_path / "photos"), preprocessing=spec), tmp_path / "out")
 

@@ -1,15 +1,21 @@
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import PictureSize, square
 from qatflow.data.preprocess import Preprocessing, apply, misfit, resize
 
-PAD = Preprocessing(8, "pad", 1, (127.5,), (127.5,))
-CROP = Preprocessing(24, "crop", 3, (127.5,), (127.5,), resize_short=28)
-STRETCH = Preprocessing(32, "stretch", 3, (123.68, 116.78, 103.94), (58.4, 57.1, 57.4))
+PAD = Preprocessing(square(8), "pad", 1, (127.5,), (127.5,))
+CROP = Preprocessing(square(24), "crop", 3, (127.5,), (127.5,), resize_short=28)
+STRETCH = Preprocessing(square(32), "stretch", 3, (123.68, 116.78, 103.94), (58.4, 57.1, 57.4))
+
+
+WIDE = Preprocessing(PictureSize(18, 40), "crop", 3, (127.5,), (127.5,), resize_short=22)
+HIGH = Preprocessing(PictureSize(40, 18), "crop", 3, (127.5,), (127.5,))
 
 
 def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:
@@ -23,6 +29,19 @@ def test_pad_centres_and_puts_the_odd_row_and_column_below_and_right():
         for x in range(2, 5):  # 5 columns left over: 2 left, 3 right
             expected[y, x] = 9
     assert np.array_equal(square, expected)
+
+
+def test_pad_takes_height_and_width_apart():
+    spec = Preprocessing(PictureSize(6, 9), "pad", 1, (0,), (1,))
+    padded = resize(spec, np.full((6, 4, 1), 9, np.uint8))[:, :, 0]
+    expected = np.zeros((6, 9), np.uint8)
+    expected[:, 2:6] = 9  # 5 columns left over: 2 left, 3 right
+    assert np.array_equal(padded, expected)
+    assert misfit(spec, 6, 9) is None and misfit(spec, 1, 9) is None
+    for height, width in ((7, 1), (1, 10)):
+        assert (misfit(spec, height, width) or "").startswith(f"{width}×{height} pixels do not fit the 9×6 rectangle")
+        with pytest.raises(UserError, match="cannot be padded to 9×6"):
+            apply(spec, picture(height, width, 1))
 
 
 def test_normalisation_is_subtract_then_multiply_in_float32():
@@ -41,7 +60,7 @@ def test_each_channel_has_its_own_mean_and_std():
 
 
 def test_stretch_interpolates_at_pixel_centres():
-    spec = Preprocessing(6, "stretch", 1, (0,), (1,))
+    spec = Preprocessing(square(6), "stretch", 1, (0,), (1,))
     source = picture(4, 9, 1)[:, :, 0].astype(float)
     expected = np.zeros((6, 6))
     for y in range(6):
@@ -57,14 +76,23 @@ def test_stretch_interpolates_at_pixel_centres():
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
-    ("height", "width", "size"), [(24, 24, 32), (375, 500, 224), (1, 1, 32), (33, 65, 96), (9, 700, 64), (32, 32, 32)]
+    ("height", "width", "size"),
+    [
+        (24, 24, (32, 32)),
+        (375, 500, (224, 224)),
+        (1, 1, (32, 32)),
+        (33, 65, (96, 128)),
+        (9, 700, (64, 64)),
+        (32, 32, (32, 32)),
+        (500, 375, (8, 1024)),
+    ],
 )
-def test_stretch_has_the_bits_of_tensorflows_resize(height: int, width: int, size: int):
+def test_stretch_has_the_bits_of_tensorflows_resize(height: int, width: int, size: tuple[int, int]):
     import tensorflow as tf
 
-    spec = Preprocessing(size, "stretch", 3, (0,), (1,))
+    spec = Preprocessing(PictureSize(*size), "stretch", 3, (0,), (1,))
     source = picture(height, width, 3)
-    expected = tf.image.resize(source.astype(np.float32), (size, size), method="bilinear", antialias=False).numpy()
+    expected = tf.image.resize(source.astype(np.float32), size, method="bilinear", antialias=False).numpy()
     assert np.array_equal(resize(spec, source), expected)
 
 
@@ -83,15 +111,34 @@ def test_crop_has_the_bits_of_tensorflows_resize_of_the_short_side_and_centre_cr
     assert np.array_equal(resize(CROP, source), expected[top : top + 24, left : left + 24])
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+@pytest.mark.parametrize(("spec", "covered"), [(WIDE, (22, Fraction(440, 9))), (HIGH, (Fraction(420, 9), 21))])
+def test_crop_to_a_rectangle_covers_it_with_its_margin(
+    spec: Preprocessing, covered: tuple[Fraction, Fraction], height: int, width: int
+):
+    import tensorflow as tf
+
+    source = picture(height, width, 3)
+    scale = max(covered[0] / Fraction(height), covered[1] / Fraction(width))  # with the proportions kept
+    resized = [math.floor(side * scale + Fraction(1, 2)) for side in (height, width)]
+    expected = tf.image.resize(source.astype(np.float32), resized, method="bilinear", antialias=False).numpy()
+    top, left = (resized[0] - spec.size.height) // 2, (resized[1] - spec.size.width) // 2
+    middle = expected[top : top + spec.size.height, left : left + spec.size.width]
+    assert min(top, left) >= 0 and np.array_equal(resize(spec, source), middle)
+
+
 def test_of_an_endless_strip_only_the_middle_is_worked_out():
     strip = np.zeros((1, 80_000_000, 1), np.uint8)
     strip[0, 39_999_000:40_001_000] = 9
-    found = resize(Preprocessing(224, "crop", 1, (0,), (1,)), strip)  # resized it would have 2 · 10¹⁰ columns
+    found = resize(Preprocessing(square(224), "crop", 1, (0,), (1,)), strip)  # resized it would have 2 · 10¹⁰ columns
     assert found.shape == (224, 224, 1) and (found == 9).all()
 
 
 def test_the_short_side_is_in_proportion_unless_it_is_said():
-    sizes = {size: Preprocessing(size, "crop", 1, (0,), (1,)).resize_short for size in (224, 192, 160, 128, 96, 32)}
+    sizes = {
+        size: Preprocessing(square(size), "crop", 1, (0,), (1,)).resize_short for size in (224, 192, 160, 128, 96, 32)
+    }
     assert sizes == {224: 256, 192: 219, 160: 183, 128: 146, 96: 110, 32: 37}
 
 
@@ -106,9 +153,11 @@ def test_bgr_is_the_same_picture_with_its_channels_turned_and_mean_and_std_as_th
 
 def test_json_form_round_trips():
     bgr = replace(STRETCH, order="bgr")
-    for spec in (STRETCH, PAD, CROP, bgr, Preprocessing(224, "crop", 1, (0,), (1,))):
+    for spec in (STRETCH, PAD, CROP, bgr, Preprocessing(square(224), "crop", 1, (0,), (1,)), WIDE):
         assert Preprocessing.from_json(spec.to_json()) == spec
     assert set(STRETCH.to_json()) == {"size", "resize", "channels", "mean", "std"}
+    assert STRETCH.to_json()["size"] == 32 and WIDE.to_json()["size"] == [18, 40]
+    assert Preprocessing.from_json(STRETCH.to_json() | {"size": [32, 32]}) == STRETCH
     assert CROP.to_json()["resize_short"] == 28 and bgr.to_json()["order"] == "bgr"
 
 
@@ -124,7 +173,7 @@ def test_json_form_round_trips():
         ({"order": "brg"}, "order: 'brg'"),
         ({"order": "bgr", "channels": 1, "mean": [0], "std": [1]}, "bgr` with 3 channels"),
         ({"channels": 2}, "channels"),
-        ({"size": "32"}, "wrong type"),
+        *(({"size": size}, "size: .* whole number, or a list of") for size in ("32", [32], [8, 0], 32.0, True, None)),
         ({"colour": 1}, "colour"),
     ],
 )

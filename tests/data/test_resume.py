@@ -19,13 +19,14 @@ from helpers.pictures import class_folders, noise, save, write
 from helpers.places import ROOT
 from helpers.section_options import option
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.data.preparation import prepare as preparation
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preparation.progress import ProgressDisplay
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records
 
-SPEC = Preprocessing(32, "stretch", 3, (127.5,), (127.5,))
+SPEC = Preprocessing(square(32), "stretch", 3, (127.5,), (127.5,))
 # Ends the process, and with it its own, in the middle of the n-th renaming: outputs are renamed to their place.
 KILLED = """
 import os, signal, sys
@@ -188,7 +189,7 @@ def test_a_shard_that_is_not_whole_is_made_anew(stopped: Path, photos: Path, und
 
 
 def test_nothing_is_made_anew_where_only_what_is_checked_at_the_end_has_changed(stopped: Path, photos: Path):
-    other = Preprocessing(64, "crop", 1, (0,), (1,))
+    other = Preprocessing(square(64), "crop", 1, (0,), (1,))
     changed = replace(settings(photos, max_rejected=0.5, calibration=3), preprocessing=other)
     assert redone(stopped, changed) == set()
     assert open_manifest(stopped).preprocessing == other

@@ -14,6 +14,7 @@ from PIL import Image
 from helpers.places import ROOT
 from helpers.section_options import option
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.config.checks.config import check_config
 from qatflow.config.sections.config import Config
 from qatflow.data.picture import decode
@@ -122,7 +123,7 @@ def test_without_it_the_way_out_is_told_before_anything_starts(tmp_path: Path):
     config = Config.model_validate({"data": {"source": "tfds:cifar10"}})
     (problem,) = check_config(config)
     assert expected in problem.message
-    spec = Preprocessing(32, "stretch", 3, (0.0,), (1.0,))
+    spec = Preprocessing(square(32), "stretch", 3, (0.0,), (1.0,))
     settings = Settings("cifar10", "tfds:cifar10", None, 5, 5, 5, 1, 0.01, 1, spec)
     with pytest.raises(UserError, match="tfds:cifar10 needs TensorFlow Datasets, which is not installed"):
         prepare(settings, tmp_path / "out")

@@ -23,6 +23,7 @@ from helpers.device_fixtures import host_bundle  # noqa: F401
 from helpers.graphs import small_graph
 from helpers.tiny_model import model_bytes, write_model
 from helpers.unusual_pictures import saved, unusual
+from qatflow.base.picture_size import square
 from qatflow.data.preprocess import Preprocessing
 from qatflow.device.build.bundle import open_bundle
 from qatflow.tflite.lower import convert
@@ -158,7 +159,7 @@ def with_check_sums(png: bytes) -> bytes:
 
 
 def test_damaged_pictures_end_with_a_message(sanitized: Path, tmp_path: Path) -> None:
-    write_echo(tmp_path, Preprocessing(16, "stretch", 3, (0,), (1,)))
+    write_echo(tmp_path, Preprocessing(square(16), "stretch", 3, (0,), (1,)))
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (21, 30, 3), np.uint8))
     pictures = [*unusual().values(), saved(image, "PPM"), saved(image.convert("L"), "PPM")]
     for quality, subsampling, progressive, restart in ((90, 0, False, 0), (50, 2, True, 0), (75, 1, False, 2)):
@@ -185,7 +186,7 @@ def huffman_overflow() -> bytes:
 
 
 def test_huffman_tables_too_large_are_refused(sanitized: Path, tmp_path: Path) -> None:
-    write_echo(tmp_path, Preprocessing(16, "stretch", 1, (0,), (1,)))
+    write_echo(tmp_path, Preprocessing(square(16), "stretch", 1, (0,), (1,)))
     (tmp_path / "picture").write_bytes(huffman_overflow())
     (tmp_path / "list").write_text("picture\n")
     status, text = call(sanitized, f"--model_dir={tmp_path}", f"--images={tmp_path}/list")

@@ -13,6 +13,7 @@ from helpers.device_fixtures import arm_bundle, arm_runtime, call, host_bundle, 
 from helpers.places import VERIFICATION_DATA
 from helpers.tiny_model import Step
 from helpers.unusual_pictures import saved, unusual
+from qatflow.base.picture_size import PictureSize, square
 from qatflow.data.picture import decode, stored
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.device.build.bundle import open_bundle
@@ -22,14 +23,14 @@ from qatflow.tflite.run import TensorType
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 SPECS = (
-    Preprocessing(32, "pad", 1, (127.5,), (127.5,)),
-    Preprocessing(32, "pad", 3, MEAN, STD),
-    Preprocessing(24, "stretch", 1, (0.1307 * 255,), (0.3081 * 255,)),
-    Preprocessing(24, "stretch", 3, MEAN, STD),
-    Preprocessing(37, "stretch", 3, (127.5,), (3.3,)),
-    Preprocessing(32, "pad", 3, MEAN, STD, order="bgr"),
-    Preprocessing(24, "crop", 1, (127.5,), (127.5,), resize_short=24),
-    Preprocessing(32, "crop", 3, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), order="bgr"),
+    Preprocessing(square(32), "pad", 1, (127.5,), (127.5,)),
+    Preprocessing(square(32), "pad", 3, MEAN, STD),
+    Preprocessing(square(24), "stretch", 1, (0.1307 * 255,), (0.3081 * 255,)),
+    Preprocessing(square(24), "stretch", 3, MEAN, STD),
+    Preprocessing(PictureSize(37, 52), "stretch", 3, (127.5,), (3.3,)),
+    Preprocessing(PictureSize(40, 24), "pad", 3, MEAN, STD, order="bgr"),
+    Preprocessing(PictureSize(48, 20), "crop", 1, (127.5,), (127.5,), resize_short=24),
+    Preprocessing(PictureSize(20, 48), "crop", 3, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), order="bgr"),
 )
 IDS = ["pad 1", "pad 3", "stretch 1", "stretch 3", "stretch 3, one mean", "pad 3, BGR", "crop 1", "crop 3, BGR"]
 # Runs the demo in a folder of pictures: flags → outputs.
@@ -43,10 +44,10 @@ def pixels(rng: np.random.Generator, largest: int, channels: int) -> np.ndarray:
 
 def picture_files(folder: Path, spec: Preprocessing, count: int = 12) -> list[bytes]:
     """Write pictures of random sizes and kinds, and a list of them; return their contents."""
-    rng = np.random.default_rng(spec.size)
+    rng = np.random.default_rng(spec.size.height)
     contents = []
     for i in range(count):
-        grey = pixels(rng, spec.size if spec.resize == "pad" else 90, 1)[..., 0]
+        grey = pixels(rng, spec.size.shorter if spec.resize == "pad" else 90, 1)[..., 0]
         image = Image.fromarray(grey if i % 2 else np.stack([grey, grey[::-1], 255 - grey], -1))
         contents.append(saved(image, "PPM" if i % 3 == 0 else "PNG"))
     write_list(folder, contents)
@@ -114,7 +115,7 @@ def test_a_large_picture_shrinks_and_a_small_one_grows_alike(on_host: Runner, tm
     sizes = ((500, 375, 3), (17, 1, 3), (3, 3000, 3))
     contents = [saved(Image.fromarray(rng.integers(0, 256, size, np.uint8))) for size in sizes]
     for resize in ("stretch", "crop"):
-        spec = Preprocessing(224, resize, 3, MEAN, STD)
+        spec = Preprocessing(square(224), resize, 3, MEAN, STD)
         write_list(write_echo(tmp_path / resize, spec), contents)
         found = on_host(tmp_path / resize, [f"--images={tmp_path / resize}/list.txt"])
         same_bits(found, as_in_training(spec, contents))
@@ -134,7 +135,11 @@ def test_integer_inputs_are_rounded_as_on_the_host(host_bundle: Path, tmp_path: 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_unusual_files_are_read_as_for_the_training(on_host: Runner, tmp_path: Path, channels: int) -> None:
-    spec = Preprocessing(32, "pad", 1, (0,), (1,)) if channels == 1 else Preprocessing(32, "pad", 3, (0,), (1,))
+    spec = (
+        Preprocessing(square(32), "pad", 1, (0,), (1,))
+        if channels == 1
+        else Preprocessing(square(32), "pad", 3, (0,), (1,))
+    )
     contents = unusual()
     write_list(write_echo(tmp_path, spec), list(contents.values()))
     expected = as_in_training(spec, list(contents.values()))
@@ -144,7 +149,7 @@ def test_unusual_files_are_read_as_for_the_training(on_host: Runner, tmp_path: P
 
 
 def test_jpeg_pixels_are_within_a_few_levels_of_pillows(on_host: Runner, tmp_path: Path) -> None:
-    spec = Preprocessing(96, "pad", 3, (0,), (1,))
+    spec = Preprocessing(square(96), "pad", 3, (0,), (1,))
     rng = np.random.default_rng(4)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
     smooth = np.asarray(coarse.resize((96, 96), Image.Resampling.BICUBIC))
@@ -228,7 +233,7 @@ def test_missing_pictures_and_lists_end_with_status_9(host_bundle: Path, tmp_pat
         ('{"size": 32, "resize": "crop", "channels": 3, "mean": [0], "std": [1]}', "'resize_short' is missing"),
         (
             '{"size": 32, "resize": "crop", "resize_short": 31, "channels": 3, "mean": [0], "std": [1]}',
-            "'resize_short' is less than 'size'",
+            "'resize_short' is less than the shorter side of 'size'",
         ),
         (
             '{"size": 32, "resize": "pad", "resize_short": 37, "channels": 3, "mean": [0], "std": [1]}',
@@ -237,11 +242,17 @@ def test_missing_pictures_and_lists_end_with_status_9(host_bundle: Path, tmp_pat
         ('{"size": 32, "resize": "pad", "order": "brg", "channels": 3, "mean": [0], "std": [1]}', "'order' is not"),
         ('{"size": 32, "resize": "pad", "order": "bgr", "channels": 1, "mean": [0], "std": [1]}', "'order' is \"bgr\""),
         ('{"size": 32.5, "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "'size' is not a whole number"),
+        ('{"size": [32], "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "nor a list of height and width"),
+        ('{"size": [32, 0], "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "'size' is not a whole number"),
         ('{"size": 32, "resize": "pad", "channels": 2, "mean": [0], "std": [1]}', "'channels' is not 1 or 3"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0, 1], "std": [1]}', "'mean' is not a list"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0], "std": [0]}', "'std' is not above 0"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [nan], "std": [1]}', "a number is missing"),
         ('{"size": 16, "resize": "pad", "channels": 3, "mean": [0], "std": [1]}', "produces tensors of 1×16×16×3"),
+        (
+            '{"size": [32, 16], "resize": "pad", "channels": 3, "mean": [0], "std": [1]}',
+            "tensors of 1×32×16×3, the",
+        ),
     ],
 )
 def test_wrong_preprocessing_ends_with_status_11(
@@ -261,9 +272,9 @@ def test_jpeg_pixels_of_photographs(on_host: Runner, tmp_path: Path) -> None:
         pytest.skip(
             f"the verification data is not in {VERIFICATION_DATA} (QATFLOW_VERIFICATION_DATA names another folder)"
         )
-    spec = Preprocessing(1024, "pad", 3, (0,), (1,))
+    spec = Preprocessing(square(1024), "pad", 3, (0,), (1,))
     contents = [path.read_bytes() for path in photographs]
-    contents = [content for content in contents if max(Image.open(io.BytesIO(content)).size) <= spec.size]
+    contents = [content for content in contents if max(Image.open(io.BytesIO(content)).size) <= spec.size.shorter]
     write_list(write_echo(tmp_path, spec), contents)
     outputs = on_host(tmp_path, [f"--images={tmp_path}/list.txt"]).reshape(len(contents), -1)
     for content, row in zip(contents, outputs, strict=True):

@@ -30,7 +30,11 @@ from helpers.transformer import int8, transformer
 from helpers.two_classes import dark_and_light, one_value
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
+<<<<<<< HEAD
 from qatflow.config.sections.device import DeviceSection
+=======
+from qatflow.base.picture_size import square
+>>>>>>> bce36ea (Pictures have height and width: data.preprocessing.size takes [96, 128], from 8 to 1024, in Python and C++ alike)
 from qatflow.data import reader
 from qatflow.data.preparation.prepare import prepare
 from qatflow.data.preprocess import Preprocessing, apply
@@ -45,7 +49,7 @@ from qatflow.tflite.run import Model
 pytestmark = pytest.mark.device
 PICTURES = 30
 # Of the model's own folder, not of the data's manifest.
-SPEC = Preprocessing(8, "stretch", 1, (127.5,), (127.5,))
+SPEC = Preprocessing(square(8), "stretch", 1, (127.5,), (127.5,))
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ def adopted(form: str, classes: int, data_classes: int, *, loaded: bool, fine_tu
         dataset="d",
         classes=data_classes,
         labels=tuple(f"class {i}" for i in range(data_classes)),
-        preprocessing=SimpleNamespace(size=8, channels=1),
+        preprocessing=SimpleNamespace(shape=(8, 8, 1)),
         splits={"train": SimpleNamespace(count=1000)},
     )
     return float_graph.float_graph(ModelSection(function="own:build"), None, loaded, data, fine_tune, 1), model

@@ -13,7 +13,7 @@ from qatflow.data.preprocess import Preprocessing
 def write_echo(folder: Path, spec: Preprocessing, step: Step | None = None) -> Path:
     """Write a model folder whose model yields the preprocessed picture itself, of int8 where a step is given."""
     graph, types = _Graph(), schema.TensorType
-    shape = [1, spec.size, spec.size, spec.channels]
+    shape = [1, *spec.shape]
     kind, elements = types.FLOAT32 if step is None else types.INT8, int(np.prod(shape))
     source, result = graph.tensor(shape, kind, step), graph.tensor([1, elements], kind, step)
     options = schema.ReshapeOptionsT()

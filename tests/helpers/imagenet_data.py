@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers.places import VERIFICATION_DATA
+from qatflow.base.picture_size import square
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
 
@@ -45,7 +46,7 @@ def _write_list(folder: Path, validation: int | None) -> Path:
 
 def prepared(folder: Path, mean: float = 127.5, std: float = 127.5, validation: int | None = None) -> Path:
     """Prepare them, full frame, 224 × 224, with at most so many validation pictures; return the manifest."""
-    spec = Preprocessing(224, "stretch", 3, (mean,) * 3, (std,) * 3)
+    spec = Preprocessing(square(224), "stretch", 3, (mean,) * 3, (std,) * 3)
     listed = _write_list(folder.with_name(f"{folder.name}_list"), validation)
     settings = Settings("imagenet", "csv", listed, 1, 1, 100, 1, 0.0, 1, spec)
     prepare(settings, folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import shared
+from qatflow.base.picture_size import square
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
@@ -21,7 +22,7 @@ DIGITS = Settings(
     shards=3,
     max_rejected=0.01,
     seed=1,
-    preprocessing=Preprocessing(32, "pad", 1, (127.5,), (127.5,)),
+    preprocessing=Preprocessing(square(32), "pad", 1, (127.5,), (127.5,)),
 )
 """Prepared in three shards, with splits that the ten classes do not divide evenly."""
 
@@ -31,7 +32,7 @@ def prepared_digits(folder: Path, **changes: Any) -> Manifest:
 
     What others had prepared with the same settings is copied, so that a test may write into its own.
     """
-    spec = Preprocessing(size=32, resize="stretch", channels=1, mean=(127.5,), std=(127.5,))
+    spec = Preprocessing(size=square(32), resize="stretch", channels=1, mean=(127.5,), std=(127.5,))
     settings = replace(
         Settings(
             name="digits", source="digits", path=None, validation=180, test=360, calibration=60, shards=1,

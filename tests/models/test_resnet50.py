@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
 from helpers.small_data import prepared_digits
 from helpers.trained_integers import assert_kept
+from qatflow.base.picture_size import square
 from qatflow.config.sections.compress import CompressSection
 from qatflow.config.sections.model import ModelSection
 from qatflow.config.sections.pretrained import FloatTrainingSection
@@ -23,7 +24,7 @@ from qatflow.tflite.run import Model
 
 pytestmark = [pytest.mark.device, pytest.mark.tensorflow]
 
-SPEC = Preprocessing(32, "stretch", 3, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), order="bgr")
+SPEC = Preprocessing(square(32), "stretch", 3, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), order="bgr")
 YAML = """\
 strategies:
   q:

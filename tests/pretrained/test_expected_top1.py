@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qatflow.base.picture_size import square
 from qatflow.data.manifest import Manifest
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing
@@ -17,7 +18,7 @@ NORMALISATIONS = {"−1…1": (127.5, 127.5), "0…1": (0.0, 255.0), "0…255": 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory) -> Manifest:
-    spec = Preprocessing(size=32, resize="stretch", channels=3, mean=(0.0,) * 3, std=(1.0,) * 3)
+    spec = Preprocessing(size=square(32), resize="stretch", channels=3, mean=(0.0,) * 3, std=(1.0,) * 3)
     settings = Settings("digits", "digits", None, 180, 360, 60, 1, 0.0, 1, spec)
     return prepare(settings, tmp_path_factory.mktemp("data") / "digits")
 

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from helpers.few_layers import narrow_mobilenet
 from helpers.flowers import KINDS, OTHERS, flower_folder, flowers
+from qatflow.base.picture_size import square
 from qatflow.config.sections.model import ModelSection
 from qatflow.config.sections.pretrained import FloatTrainingSection
 from qatflow.data.manifest import Manifest, read_manifest
@@ -23,7 +24,7 @@ from qatflow.training.from_config import float_training
 
 pytestmark = pytest.mark.tensorflow
 
-SPEC = Preprocessing(size=32, resize="stretch", channels=3, mean=(127.5,) * 3, std=(127.5,) * 3)
+SPEC = Preprocessing(size=square(32), resize="stretch", channels=3, mean=(127.5,) * 3, std=(127.5,) * 3)
 
 
 def trained_by_keras(kinds: dict, count: int, epochs: int) -> Any:

@@ -84,7 +84,7 @@ void Inputs::ReadPreprocessingOf(const std::string& model_dir) {
   } catch (const PreprocessingError& error) {
     throw Failure(kUnusableModelFolder, "'" + path + "' cannot be used: " + error.what());
   }
-  const std::vector<std::int32_t> made = {1, preprocessing_.size, preprocessing_.size, preprocessing_.channels};
+  const std::vector<std::int32_t> made = {1, preprocessing_.height, preprocessing_.width, preprocessing_.channels};
   if (info_.shape != made) {
     throw Failure(kUnusableModelFolder,
                   "'" + path + "' produces tensors of " + ShapeText(made) + ", the model takes " +

@@ -21,14 +21,29 @@ const JsonValue& Find(const Values& values, const char* key) {
   return found->second;
 }
 
+bool IsWholeNumber(double value) { return value >= 1 && value <= kLargestSize && value == std::floor(value); }
+
+[[noreturn]] void NoWholeNumber(const char* key, const char* or_else) {
+  throw PreprocessingError(std::string("'") + key + "' is not a whole number from 1 to " +
+                           std::to_string(kLargestSize) + or_else);
+}
+
 int WholeNumber(const Values& values, const char* key) {
   const JsonValue& value = Find(values, key);
-  if (value.is_text || value.is_list || !(value.numbers[0] >= 1 && value.numbers[0] <= kLargestSize) ||
-      value.numbers[0] != std::floor(value.numbers[0])) {
-    throw PreprocessingError(std::string("'") + key + "' is not a whole number from 1 to " +
-                             std::to_string(kLargestSize));
-  }
+  if (value.is_text || value.is_list || !IsWholeNumber(value.numbers[0])) NoWholeNumber(key, "");
   return static_cast<int>(value.numbers[0]);
+}
+
+// One number for a square, or a list of height and width.
+void ReadSize(const Values& values, Preprocessing* result) {
+  const JsonValue& value = Find(values, "size");
+  const std::size_t wanted = value.is_list ? 2 : 1;
+  if (value.is_text || value.numbers.size() != wanted || !IsWholeNumber(value.numbers.front()) ||
+      !IsWholeNumber(value.numbers.back())) {
+    NoWholeNumber("size", ", nor a list of height and width");
+  }
+  result->height = static_cast<int>(value.numbers.front());
+  result->width = static_cast<int>(value.numbers.back());
 }
 
 // One value per channel; a single one applies to all.
@@ -47,7 +62,7 @@ std::vector<float> PerChannel(const Values& values, const char* key, int channel
   return result;
 }
 
-// The source pixels of one side of the square.
+// The source pixels of one side of the input.
 struct Interpolation {
   std::vector<std::size_t> lower;
   std::vector<std::size_t> upper;
@@ -68,10 +83,9 @@ Interpolation Interpolate(int source, long long target, long long start, int cou
   return result;
 }
 
-// The middle `size` pixels of a side, where the shorter of the two is resized to `resize_short`.
-Interpolation Middle(int source, int other, int resize_short, int size) {
-  const long long shorter = std::min(source, other);
-  const long long resized = (2LL * source * resize_short + shorter) / (2 * shorter);  // rounded, half up
+// The middle `size` pixels of a side that is resized by the factor `times` / `over`.
+Interpolation Middle(int source, long long times, long long over, int size) {
+  const long long resized = (2LL * source * times + over) / (2 * over);  // rounded, half up
   return Interpolate(source, resized, (resized - size) / 2, size);
 }
 
@@ -79,13 +93,14 @@ Interpolation Middle(int source, int other, int resize_short, int size) {
 std::vector<float> Resample(const Picture& picture, const Interpolation& down, const Interpolation& across) {
   const std::size_t channels = static_cast<std::size_t>(picture.channels);
   const std::size_t row_size = static_cast<std::size_t>(picture.width) * channels;
-  const std::size_t side = down.weight.size();
-  std::vector<float> result(side * side * channels);
+  const std::size_t height = down.weight.size();
+  const std::size_t width = across.weight.size();
+  std::vector<float> result(height * width * channels);
   float* target = result.data();
-  for (std::size_t row = 0; row < side; ++row) {
+  for (std::size_t row = 0; row < height; ++row) {
     const std::uint8_t* above = picture.pixels.data() + down.lower[row] * row_size;
     const std::uint8_t* below = picture.pixels.data() + down.upper[row] * row_size;
-    for (std::size_t column = 0; column < side; ++column) {
+    for (std::size_t column = 0; column < width; ++column) {
       const std::size_t left = across.lower[column] * channels;
       const std::size_t right = across.upper[column] * channels;
       for (std::size_t channel = 0; channel < channels; ++channel) {
@@ -102,38 +117,42 @@ std::vector<float> Resample(const Picture& picture, const Interpolation& down, c
 }
 
 // Centred on black; an odd row or column goes to the bottom or right.
-std::vector<float> Pad(const Picture& picture, int size) {
-  if (std::max(picture.height, picture.width) > size) {
+std::vector<float> Pad(const Picture& picture, int height, int width) {
+  if (picture.height > height || picture.width > width) {
     throw PictureSizeError(std::to_string(picture.width) + "×" + std::to_string(picture.height) +
-                       " pixels cannot be padded to " + std::to_string(size) + "×" + std::to_string(size));
+                       " pixels cannot be padded to " + std::to_string(width) + "×" + std::to_string(height));
   }
-  const std::size_t top = static_cast<std::size_t>((size - picture.height) / 2);
-  const std::size_t left = static_cast<std::size_t>((size - picture.width) / 2);
+  const std::size_t top = static_cast<std::size_t>((height - picture.height) / 2);
+  const std::size_t left = static_cast<std::size_t>((width - picture.width) / 2);
   const std::size_t channels = static_cast<std::size_t>(picture.channels);
   const std::size_t row_size = static_cast<std::size_t>(picture.width) * channels;
-  const std::size_t side = static_cast<std::size_t>(size);
-  std::vector<float> result(side * side * channels);
+  const std::size_t across = static_cast<std::size_t>(width);
+  std::vector<float> result(static_cast<std::size_t>(height) * across * channels);
   for (std::size_t row = 0; row < static_cast<std::size_t>(picture.height); ++row) {
     std::copy_n(picture.pixels.begin() + static_cast<std::ptrdiff_t>(row * row_size), row_size,
-                result.begin() + static_cast<std::ptrdiff_t>(((top + row) * side + left) * channels));
+                result.begin() + static_cast<std::ptrdiff_t>(((top + row) * across + left) * channels));
   }
   return result;
 }
 
 std::vector<float> Resize(const Preprocessing& preprocessing, const Picture& picture) {
-  const int size = preprocessing.size;
-  const int height = picture.height;
-  const int width = picture.width;
+  const int height = preprocessing.height;
+  const int width = preprocessing.width;
   switch (preprocessing.resize) {
     case Preprocessing::Resize::kPad:
-      return Pad(picture, size);
+      return Pad(picture, height, width);
     case Preprocessing::Resize::kStretch:
-      return Resample(picture, Interpolate(height, size, 0, size), Interpolate(width, size, 0, size));
+      return Resample(picture, Interpolate(picture.height, height, 0, height),
+                      Interpolate(picture.width, width, 0, width));
     case Preprocessing::Resize::kCrop:
       break;
   }
-  return Resample(picture, Middle(height, width, preprocessing.resize_short, size),
-                  Middle(width, height, preprocessing.resize_short, size));
+  // The scale that just covers the input and its margin in both directions, as a fraction.
+  const long long shorter = std::min(height, width);
+  const bool by_height = 1LL * height * picture.width >= 1LL * width * picture.height;
+  const long long times = 1LL * preprocessing.resize_short * (by_height ? height : width);
+  const long long over = shorter * (by_height ? picture.height : picture.width);
+  return Resample(picture, Middle(picture.height, times, over, height), Middle(picture.width, times, over, width));
 }
 
 // Reads the keys that only `crop` has.
@@ -143,7 +162,9 @@ void ReadResize(const Values& values, Preprocessing* result) {
   if (resize == "crop") {
     result->resize = Preprocessing::Resize::kCrop;
     result->resize_short = WholeNumber(values, "resize_short");
-    if (result->resize_short < result->size) throw PreprocessingError("'resize_short' is less than 'size'");
+    if (result->resize_short < std::min(result->height, result->width)) {
+      throw PreprocessingError("'resize_short' is less than the shorter side of 'size'");
+    }
     return;
   }
   if (short_side) throw PreprocessingError("'resize_short' is only for the resize \"crop\"");
@@ -172,7 +193,7 @@ Preprocessing ReadPreprocessing(const std::string& json) {
       throw PreprocessingError("the keys must be size, resize, channels, mean and std; optional: resize_short, order");
     }
     Preprocessing result;
-    result.size = WholeNumber(values, "size");
+    ReadSize(values, &result);
     result.channels = WholeNumber(values, "channels");
     if (result.channels != 1 && result.channels != 3) throw PreprocessingError("'channels' is not 1 or 3");
     ReadResize(values, &result);

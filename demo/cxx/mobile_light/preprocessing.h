@@ -17,13 +17,14 @@ namespace qatflow {
 
 struct Preprocessing {
   enum class Resize {
-    kPad,      // centred on a black square
-    kStretch,  // both sides are resized to the square's (bilinear)
-    kCrop,     // the short side is resized to `resize_short` (bilinear), then the middle square is cut out
+    kPad,      // centred on black
+    kStretch,  // both sides are resized to the input's (bilinear)
+    kCrop,     // resized until it covers the input with a margin (bilinear), then the middle is cut out
   };
-  int size = 0;  // side of the square input, in pixels
+  int height = 0;  // of the input, in pixels
+  int width = 0;
   Resize resize = Resize::kPad;
-  int resize_short = 0;  // of kCrop, in pixels
+  int resize_short = 0;  // of kCrop: shorter side of the input with its margin, in pixels
   int channels = 0;      // 1 or 3
   bool bgr = false;      // order of the channels, also in mean and scale
   std::vector<float> mean;   // one per channel, in units of 0 to 255
@@ -36,7 +37,7 @@ class PreprocessingError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The picture does not fit the square of `pad`.
+// The picture is larger than the input of `pad`.
 class PictureSizeError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -45,7 +46,7 @@ class PictureSizeError : public std::runtime_error {
 // Throws PreprocessingError.
 Preprocessing ReadPreprocessing(const std::string& json);
 
-// Returns float32 [size, size, channels]. Throws PictureSizeError.
+// Returns float32 [height, width, channels] of the input. Throws PictureSizeError.
 std::vector<float> Preprocess(const Preprocessing& preprocessing, const Picture& picture);
 
 }  // namespace qatflow

@@ -86,13 +86,17 @@ def allowed(schema: dict[str, Any]) -> str:
         case "null":
             return "null"
         case "array":
-            least = " of at least one" if schema.get("minItems") else ""
-            return f"a list{least}, each item {allowed(schema['items'])}"
+            return f"a list{_length(schema)}, each item {allowed(schema['items'])}"
         case "object":
             names = list(schema.get("properties", {}))
             return f"a mapping with keys from {', '.join(names)}" if names else "a mapping"
     pattern = schema.get("pattern")
     return PATTERNS.get(pattern, f"text that matches {pattern}") if pattern else "text"
+
+
+def _length(schema: dict[str, Any]) -> str:
+    least, most = schema.get("minItems", 0), schema.get("maxItems")
+    return f" of {least}" if least == most else " of at least one" if least else ""
 
 
 def _range(schema: dict[str, Any]) -> str:

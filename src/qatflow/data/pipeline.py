@@ -4,6 +4,7 @@ Epoch e of training is a pure function of (seed, e): order and augmentation are 
 training can start at any step, and a resumed run sees the same pictures as an uninterrupted one.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import PictureSize
 from qatflow.data import augment, example, tfrecord
 from qatflow.data.augment import Augmentation
 from qatflow.data.evaluation_batch import evaluation_batch
@@ -41,7 +43,7 @@ class Store(Protocol):
             batch_size: pictures per batch; the last batch may have fewer.
 
         Returns:
-            Dataset of [batch, size, size, channels], uint8 for `pad`, else float32, and int64 [batch].
+            Dataset of [batch, height, width, channels], uint8 for `pad`, else float32, and int64 [batch].
         """
 
 
@@ -82,7 +84,7 @@ class TrainingData:
         """Return the batches of an epoch from `start_step` to its end; both are counted from 0.
 
         Returns:
-            Dataset of (float32 [batch_size, size, size, channels], int64 [batch_size]).
+            Dataset of (float32 [batch_size, height, width, channels], int64 [batch_size]).
         """
         import tensorflow as tf
 
@@ -124,8 +126,8 @@ def training_data(
         manifest: the data set.
         batch_size: pictures per batch.
         seed: of order and augmentation.
-        augmentation: `none`; `flip`: mirrored left-right half of the time; `shift`: moved by up to size // 16 pixels
-            each way, with black moving in; `shift_flip`: both. Applied after resizing, before normalisation.
+        augmentation: `none`; `flip`: mirrored left-right half of the time; `shift`: moved by up to a sixteenth of the
+            side each way, with black moving in; `shift_flip`: both. Applied after resizing, before normalisation.
             `crop_flip`: a random part of the picture (see `augment.crop_box`), mirrored half of the time and resized to
             the square; pictures are then decoded each time.
         split: pictures to train on.
@@ -149,7 +151,7 @@ def evaluation_batches(
     needed: small data sets are decoded here, not during iteration.
 
     Returns:
-        Dataset of (float32 [n, size, size, channels], int64 [n]); n is `batch_size`, less in the last batch.
+        Dataset of (float32 [n, height, width, channels], int64 [n]); n is `batch_size`, less in the last batch.
     """
     batch_size = batch_size or evaluation_batch(manifest.preprocessing.size)
     pictures = _open(manifest, split, in_memory).batches(np.arange(manifest.splits[split].count), None, batch_size)
@@ -168,23 +170,21 @@ def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.
 
 
 def _normalise(spec: Preprocessing, images: "tf.Tensor") -> "tf.Tensor":
-    """Do the same as `preprocess.normalise`, bit for bit, on a batch [n, size, size, channels]."""
+    """Do the same as `preprocess.normalise`, bit for bit, on a batch [n, height, width, channels]."""
     import tensorflow as tf
 
     # one row at a time: TensorFlow takes ten times as long to broadcast three numbers
-    rows = [spec.size, spec.size * spec.channels]
+    height, width, channels = spec.shape
     mean, scale = (
-        np.tile(np.broadcast_to(np.asarray(values, np.float32), spec.channels), spec.size)
-        for values in (spec.mean, spec.scale)
+        np.tile(np.broadcast_to(np.asarray(values, np.float32), channels), width) for values in (spec.mean, spec.scale)
     )
-    pixels = tf.reshape(tf.cast(images, tf.float32), [-1, *rows])
-    return tf.reshape((pixels - mean) * scale, [-1, spec.size, spec.size, spec.channels])
+    pixels = tf.reshape(tf.cast(images, tf.float32), [-1, height, width * channels])
+    return tf.reshape((pixels - mean) * scale, [-1, *spec.shape])
 
 
 def _open(manifest: Manifest, split: str, in_memory: int) -> Store:
     spec = manifest.preprocessing
-    pixel_bytes = 1 if spec.resize == "pad" else 4
-    needed = manifest.splits[split].count * spec.size * spec.size * spec.channels * pixel_bytes
+    needed = manifest.splits[split].count * math.prod(spec.shape) * np.dtype(spec.resized_type).itemsize
     return _InMemory(manifest, split) if needed <= in_memory else _InShards(manifest, split)
 
 
@@ -195,9 +195,7 @@ class _InMemory:
         import tensorflow as tf
 
         spec, count = manifest.preprocessing, manifest.splits[split].count
-        images = np.empty(
-            (count, spec.size, spec.size, spec.channels), np.uint8 if spec.resize == "pad" else np.float32
-        )
+        images = np.empty((count, *spec.shape), spec.resized_type)
         labels = np.empty(count, np.int64)
         for i, (picture, label) in enumerate(pictures(manifest, split)):
             images[i], labels[i] = resize(spec, picture), label
@@ -239,15 +237,13 @@ class _InShards:
 
         spec = self._spec
         if not part and spec.resize != "stretch":
-            kind = tf.uint8 if spec.resize == "pad" else tf.float32
-            picture, label = tf.numpy_function(self._resized, [position], (kind, tf.int64), stateful=False)
+            kinds = (tf.as_dtype(spec.resized_type), tf.int64)
+            picture, label = tf.numpy_function(self._resized, [position], kinds, stateful=False)
         else:  # for a whole rectangle TensorFlow gives the same bits as `preprocess.resize`, only faster
             seen, label = tf.numpy_function(self._part, [position, *part], (tf.uint8, tf.int64), stateful=False)
             seen = tf.ensure_shape(seen, [None, None, spec.channels])
-            picture = tf.raw_ops.ResizeBilinear(
-                images=seen[None], size=[spec.size, spec.size], half_pixel_centers=True
-            )[0]
-        return tf.ensure_shape(picture, [spec.size, spec.size, spec.channels]), tf.ensure_shape(label, [])
+            picture = tf.raw_ops.ResizeBilinear(images=seen[None], size=spec.shape[:2], half_pixel_centers=True)[0]
+        return tf.ensure_shape(picture, spec.shape), tf.ensure_shape(label, [])
 
     def _resized(self, position: int) -> tuple[np.ndarray, np.int64]:
         picture, label = self._decoded(position)
@@ -256,7 +252,8 @@ class _InShards:
     def _part(self, position: int, crop: np.ndarray | None = None, flip: bool = False) -> tuple[np.ndarray, np.int64]:
         picture, label = self._decoded(position)
         if crop is not None:
-            top, left, height, width = augment.crop_box(crop, *picture.shape[:2])
+            whole = PictureSize(*picture.shape[:2])
+            top, left, height, width = augment.crop_box(crop, whole, self._spec.size)
             picture = picture[top : top + height, left : left + width]
         return np.ascontiguousarray(in_order(self._spec, picture[:, ::-1] if flip else picture)), label
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import PictureSize
 
 Resize = Literal["pad", "stretch", "crop"]
 Order = Literal["rgb", "bgr"]
@@ -21,25 +22,25 @@ class Preprocessing:
     """How a decoded picture (uint8, height × width × channels) becomes the network's input.
 
     Attributes:
-        size: side of the square input, in pixels.
-        resize: `pad` centres the picture on a black square (no pixel changes; an odd row or column of padding goes
+        size: of the input, in pixels.
+        resize: `pad` centres the picture on a black input (no pixel changes; an odd row or column of padding goes
             below or right); `stretch` resizes both sides to `size`, bilinear with half-pixel centres, no antialiasing;
-            `crop` resizes in the same way, keeping the proportions, until the short side is `resize_short`, and cuts
-            the square out of the middle (an odd row or column is cut off below or right). `stretch` and `crop` accept
-            any shape.
+            `crop` resizes in the same way, keeping the proportions, and cuts the input out of the middle (an odd row
+            or column is cut off below or right). `stretch` and `crop` accept any shape.
         channels: 1 (grey) or 3 (RGB): what decoding returns.
         mean: subtracted from each channel, in units of 0…255; one value per channel, or one for all.
         std: divides each channel, in units of 0…255; one value per channel, or one for all. The result is
             (pixel − mean) · (1 / std), each step in float32.
-        resize_short: the short side before `crop` cuts, in pixels, at least `size`; None: 256 for 224, and in
-            proportion. Only for `crop`.
+        resize_short: in pixels, at least the shorter side of `size`; None: 256 for 224, and in proportion. Only for
+            `crop`. A picture is resized to the smallest that covers a rectangle with this shorter side and the
+            proportions of `size`. So for a square it is the picture's short side before `crop` cuts.
         order: of the channels: `rgb`, or `bgr` for weights from Caffe; mean and std are in this order.
 
     Raises:
         UserError: a value is out of its range, or mean and std do not fit the channels.
     """
 
-    size: int
+    size: PictureSize
     resize: Resize
     channels: Literal[1, 3]
     mean: tuple[float, ...]
@@ -48,19 +49,19 @@ class Preprocessing:
     order: Order = "rgb"
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.resize not in get_args(Resize) or self.channels not in (1, 3):
+        if self.resize not in get_args(Resize) or self.channels not in (1, 3):
             raise UserError(
-                f"preprocessing: size {self.size}, resize {self.resize!r}, channels {self.channels}: size must be at "
-                "least 1, resize `pad`, `stretch` or `crop`, channels 1 or 3"
+                f"preprocessing: resize {self.resize!r}, channels {self.channels}: resize must be `pad`, `stretch` or "
+                "`crop`, channels 1 or 3"
             )
         if self.order not in get_args(Order) or (self.order == "bgr" and self.channels == 1):
             raise UserError(f"preprocessing.order: {self.order!r}: must be `rgb`, or `bgr` with 3 channels")
         if self.resize == "crop" and self.resize_short is None:
-            object.__setattr__(self, "resize_short", default_short_side(self.size))
-        if self.resize_short is not None and (self.resize != "crop" or self.resize_short < self.size):
+            object.__setattr__(self, "resize_short", default_short_side(self.size.shorter))
+        if self.resize_short is not None and (self.resize != "crop" or self.resize_short < self.size.shorter):
             raise UserError(
                 f"preprocessing.resize_short: {self.resize_short}: it is for resize `crop`, and at least size "
-                f"({self.size})"
+                f"({self.size.shorter})"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels) or not np.isfinite(values).all():
@@ -73,13 +74,23 @@ class Preprocessing:
             raise UserError(f"preprocessing.std: {list(self.std)}: each must be above 0")
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the network's input."""
+        return self.size.height, self.size.width, self.channels
+
+    @property
+    def resized_type(self) -> type[np.generic]:
+        """The type of resized pictures that are not normalised yet: uint8 for `pad`, otherwise float32."""
+        return np.uint8 if self.resize == "pad" else np.float32
+
+    @property
     def scale(self) -> np.ndarray:
         """1 / std as float32 [channels]: one multiplication gives the same bits on every processor."""
         return np.float32(1) / np.asarray(self.std, np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain JSON form; keys that only `crop` or BGR need are otherwise left out."""
-        value = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        value = {**asdict(self), "size": self.size.to_json(), "mean": list(self.mean), "std": list(self.std)}
         return {
             key: part for key, part in value.items() if (key, part) not in (("resize_short", None), ("order", "rgb"))
         }
@@ -95,7 +106,8 @@ class Preprocessing:
                 f"{', '.join(sorted(set(known) - wanted))}, not {value!r}"
             )
         try:
-            return cls(**{**value, "mean": tuple(value["mean"]), "std": tuple(value["std"])})
+            lists = {name: tuple(value[name]) for name in ("mean", "std")}
+            return cls(**{**value, **lists, "size": PictureSize.from_json(value["size"])})
         except TypeError as error:
             raise UserError(f"preprocessing: a value has the wrong type ({error}): {value!r}") from error
 
@@ -108,10 +120,10 @@ def apply(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
         picture: uint8 [height, width, channels] with `spec.channels` channels.
 
     Returns:
-        float32 [size, size, channels].
+        float32 [height, width, channels] of the input.
 
     Raises:
-        UserError: the picture is larger than a `pad` square.
+        UserError: the picture is larger than a `pad` input.
     """
     return normalise(spec, resize(spec, picture))
 
@@ -122,7 +134,7 @@ def normalise(spec: Preprocessing, pixels: np.ndarray) -> np.ndarray:
 
 
 def resize(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
-    """Return the picture at [size, size, channels], channels in order, not normalised.
+    """Return the picture at [height, width, channels] of the input, channels in order, not normalised.
 
     uint8 for `pad`, float32 for `stretch` and `crop`.
     """
@@ -139,17 +151,17 @@ def in_order(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
 
 
 def misfit(spec: Preprocessing, height: int, width: int) -> str | None:
-    """Return why a picture of this size cannot be padded to the square, and what to do; None if it can."""
-    if spec.resize != "pad" or max(height, width) <= spec.size:
+    """Return why a picture of this size cannot be padded to the input, and what to do; None if it can."""
+    if spec.resize != "pad" or (height <= spec.size.height and width <= spec.size.width):
         return None
     return (
-        f"{width}×{height} pixels do not fit the {spec.size}×{spec.size} square of preprocessing.resize `pad`: "
+        f"{width}×{height} pixels do not fit the {spec.size.name} of preprocessing.resize `pad`: "
         "raise preprocessing.size, or set preprocessing.resize to `stretch`"
     )
 
 
 def default_short_side(size: int) -> int:
-    """Return the short side that a picture is resized to before a square of `size` is cut out: 256 for 224."""
+    """Return `resize_short` for an input whose shorter side is `size`: 256 for 224."""
     return (2 * size * 8 + 7) // 14
 
 
@@ -183,11 +195,17 @@ def samples(source: int, target: int, start: int = 0, count: int | None = None) 
 
 
 def grid(spec: Preprocessing, height: int, width: int) -> tuple[Samples, Samples]:
-    """Return the rows and columns, [size] each, that `stretch` or `crop` takes from a picture of this size."""
+    """Return the rows and columns that `stretch` or `crop` takes from a picture of this size."""
     if spec.resize == "stretch":
-        return samples(height, spec.size), samples(width, spec.size)
+        return samples(height, spec.size.height), samples(width, spec.size.width)
     assert spec.resize_short is not None
-    return _middle(height, width, spec.resize_short, spec.size), _middle(width, height, spec.resize_short, spec.size)
+    down, across = spec.size.height, spec.size.width
+    # the scale that just covers the input in both directions, as a fraction of whole numbers
+    if down * width >= across * height:
+        times, over = spec.resize_short * down, spec.size.shorter * height
+    else:
+        times, over = spec.resize_short * across, spec.size.shorter * width
+    return _middle(height, times, over, down), _middle(width, times, over, across)
 
 
 def interpolate(picture: np.ndarray, rows: Samples, columns: Samples) -> np.ndarray:
@@ -224,18 +242,19 @@ def _along_rows(pixels: np.ndarray, columns: Samples) -> np.ndarray:
     return right
 
 
-def _middle(side: int, other: int, short: int, size: int) -> Samples:
-    """Return the middle `size` samples of a side, where the shorter of the two is resized to `short`."""
-    shorter = min(side, other)
-    resized = (2 * side * short + shorter) // (2 * shorter)  # rounded, half up
+def _middle(side: int, times: int, over: int, size: int) -> Samples:
+    """Return the middle `size` samples of a side that is resized by the factor `times` / `over`."""
+    resized = (2 * side * times + over) // (2 * over)  # rounded, half up
     return samples(side, resized, (resized - size) // 2, size)
 
 
-def _pad(picture: np.ndarray, size: int) -> np.ndarray:
+def _pad(picture: np.ndarray, size: PictureSize) -> np.ndarray:
     height, width, channels = picture.shape
-    if max(height, width) > size:
-        raise UserError(f"a picture of {width}×{height} pixels cannot be padded to {size}×{size}: use resize `stretch`")
-    square = np.zeros((size, size, channels), np.uint8)
-    top, left = (size - height) // 2, (size - width) // 2
-    square[top : top + height, left : left + width] = picture
-    return square
+    if height > size.height or width > size.width:
+        raise UserError(
+            f"a picture of {width}×{height} pixels cannot be padded to {size.width}×{size.height}: use resize `stretch`"
+        )
+    padded = np.zeros((size.height, size.width, channels), np.uint8)
+    top, left = (size.height - height) // 2, (size.width - width) // 2
+    padded[top : top + height, left : left + width] = picture
+    return padded

@@ -56,11 +56,11 @@ def tensors(
         spec: preprocessing to use instead of the manifest's.
 
     Returns:
-        float32 [n, size, size, channels] and int64 [n].
+        float32 [n, height, width, channels] and int64 [n].
     """
     spec = spec or manifest.preprocessing
     count = min(manifest.splits[split].count, manifest.splits[split].count if limit is None else limit)
-    inputs = np.empty((count, spec.size, spec.size, spec.channels), np.float32)
+    inputs = np.empty((count, *spec.shape), np.float32)
     labels = np.empty(count, np.int64)
     for i, record in enumerate(records(manifest, split, count)):
         inputs[i] = apply(spec, decode(record.content, spec.channels))
@@ -69,7 +69,7 @@ def tensors(
 
 
 def calibration(manifest: Manifest, limit: int | None = None) -> np.ndarray:
-    """Return the frozen calibration pictures, preprocessed: float32 [n, size, size, channels].
+    """Return the frozen calibration pictures, preprocessed: float32 [n, height, width, channels].
 
     The classes take turns, so the first `limit` pictures are balanced too.
 
@@ -83,7 +83,7 @@ def calibration(manifest: Manifest, limit: int | None = None) -> np.ndarray:
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): {AGAIN}") from error
     spec = manifest.preprocessing
-    inputs = np.empty((len(rows), spec.size, spec.size, spec.channels), np.float32)
+    inputs = np.empty((len(rows), *spec.shape), np.float32)
     count = 0
     for position, record in enumerate(records(manifest, "train", max(rows, default=-1) + 1)):
         if position in rows:

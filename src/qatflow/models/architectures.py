@@ -1,6 +1,6 @@
 """The built-in architectures by name, as tf_keras.applications builds them. TensorFlow is loaded when one is built.
 
-All have random weights by TensorFlow's global seed, and take pictures of at least 32 × 32 pixels.
+All have random weights by TensorFlow's global seed, and take pictures of any size that `LEAST_SIDES` allows.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,9 @@ def mobilenet_v1(shape: tuple[int, int, int], classes: int, alpha: float, dropou
     """
     from tf_keras import applications
 
-    return applications.MobileNet(shape, alpha=alpha, dropout=dropout, weights=None, classes=classes)
+    return applications.MobileNet(
+        input_tensor=_input(shape), alpha=alpha, dropout=dropout, weights=None, classes=classes
+    )
 
 
 def mobilenet_v2(shape: tuple[int, int, int], classes: int, alpha: float, dropout: float) -> Any:
@@ -35,7 +37,7 @@ def mobilenet_v2(shape: tuple[int, int, int], classes: int, alpha: float, dropou
     """
     from tf_keras import applications
 
-    return applications.MobileNetV2(shape, alpha=alpha, weights=None, classes=classes)
+    return applications.MobileNetV2(input_tensor=_input(shape), alpha=alpha, weights=None, classes=classes)
 
 
 def resnet50(shape: tuple[int, int, int], classes: int, alpha: float, dropout: float) -> Any:
@@ -49,7 +51,14 @@ def resnet50(shape: tuple[int, int, int], classes: int, alpha: float, dropout: f
     """
     from tf_keras import applications
 
-    return applications.ResNet50(weights=None, input_shape=shape, classes=classes)
+    return applications.ResNet50(weights=None, input_tensor=_input(shape), classes=classes)
+
+
+def _input(shape: tuple[int, int, int]) -> Any:
+    """Return an input of any shape; as `input_shape`, tf_keras.applications refuses sides below 32 for all networks."""
+    from tf_keras import Input
+
+    return Input(shape)
 
 
 ARCHITECTURES: dict[str, Build] = {
@@ -57,3 +66,6 @@ ARCHITECTURES: dict[str, Build] = {
     "MobileNetV2": mobilenet_v2,
     "ResNet50": resnet50,
 }
+
+LEAST_SIDES = {"MobileNetV1": 32}
+"""The shortest side of a picture, in pixels, for networks that leave nothing of a shorter one; others take any."""

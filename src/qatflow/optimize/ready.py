@@ -128,10 +128,10 @@ def _from_tflite(path: Path) -> bytes:
 
 def _check_data(content: bytes, path: Path, data: Manifest) -> None:
     model, spec = Model(content), data.preprocessing
-    if model.input.shape != (1, spec.size, spec.size, spec.channels):
+    if model.input.shape != (1, *spec.shape):
         raise UserError(
             f"{path} takes {model.input.shape[1:]}, but the pictures of data/{data.dataset} are "
-            f"{(spec.size, spec.size, spec.channels)}: set data.preprocessing.size and channels"
+            f"{spec.shape}: set data.preprocessing.size and channels"
         )
     classes = int(np.prod(model.output.shape))
     if classes != data.classes:

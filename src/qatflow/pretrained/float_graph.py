@@ -184,7 +184,7 @@ def _onnx_origin(path: str, data: Manifest, momentum: float) -> _Origin:
 
 
 def _keras_model(model: ModelSection, weights: Path | None, own_weights: bool, data: Manifest) -> Any:
-    shape = _shape(data)
+    shape = data.preprocessing.shape
     if model.network is not None:
         make = ARCHITECTURES[model.network]
         if weights is None:
@@ -203,15 +203,10 @@ def _keras_model(model: ModelSection, weights: Path | None, own_weights: bool, d
     return network
 
 
-def _shape(data: Manifest) -> tuple[int, int, int]:
-    spec = data.preprocessing
-    return spec.size, spec.size, spec.channels
-
-
 def _check_pictures(graph: Graph, data: Manifest) -> None:
     (operation,) = (node.operation for node in graph.nodes if isinstance(node.operation, Input))
-    if operation.shape != _shape(data):
+    if operation.shape != data.preprocessing.shape:
         raise UserError(
             f"the model takes pictures of {'×'.join(map(str, operation.shape))}, and those of data/{data.dataset} are "
-            f"{'×'.join(map(str, _shape(data)))}: set data.preprocessing.size and channels"
+            f"{'×'.join(map(str, data.preprocessing.shape))}: set data.preprocessing.size and channels"
         )

@@ -268,8 +268,7 @@ class Trainer:
 
     def _try_gradients(self, count: int) -> None:
         """Compute the gradients of `count` pictures per replica, to see whether they fit into memory."""
-        spec = self.data.preprocessing
-        self._training_step.try_gradients(count, (spec.size, spec.size, spec.channels))
+        self._training_step.try_gradients(count, self.data.preprocessing.shape)
 
     def _save(self) -> None:
         notes = {str(place): dict(strategy.notes()) for place, strategy in enumerate(self.strategies)}

@@ -87,13 +87,13 @@ def scale(config: Config) -> float:
     """Return how many times as large a picture's activations are as MobileNetV1's at 32 × 32 and width 0.5."""
     network = config.model.network
     width = config.model.width if network in WIDENED else 1.0
-    return (config.data.preprocessing.size / 32) ** 2 * ACTIVATIONS.get(network or "", LARGEST) * width / 0.5
+    return config.data.preprocessing.picture_size.pixels / 32**2 * ACTIVATIONS.get(network or "", LARGEST) * width / 0.5
 
 
 def decoded_mb(config: Config, pictures: int, value_bytes: int = 4) -> float:
     """Return the memory of decoded and resized pictures, float32 by default."""
     section = config.data.preprocessing
-    return pictures * section.size**2 * section.channels * value_bytes / 1e6
+    return pictures * section.picture_size.pixels * section.channels * value_bytes / 1e6
 
 
 def pictures(manifest: Path) -> dict[str, int]:
@@ -119,7 +119,7 @@ def training(
         picture_mb: memory of a picture's activations and gradients at `scale` 1.
         picture_ms: time of a training picture at `scale` 1.
     """
-    evaluated = evaluation_batch(config.data.preprocessing.size)
+    evaluated = evaluation_batch(config.data.preprocessing.picture_size)
     batch_mb = scale(config) * max(batch_size * picture_mb, evaluated * FORWARD_MB)
     value_bytes = 1 if config.data.preprocessing.resize == "pad" else 4
     splits = (decoded_mb(config, counts[split], value_bytes) for split in ("train", "validation"))
@@ -171,7 +171,7 @@ def candidate_evaluation(config: Config, counts: dict[str, int], epochs: int) ->
 
 def fake_quant_evaluation(config: Config, counts: dict[str, int]) -> Cost:
     """Return what evaluating a fake-quantised Keras model on the test pictures takes."""
-    batch, seen = evaluation_batch(config.data.preprocessing.size), {"train": counts["test"], "validation": 0}
+    batch, seen = evaluation_batch(config.data.preprocessing.picture_size), {"train": counts["test"], "validation": 0}
     return training(config, seen, epochs=1, batch_size=batch, picture_mb=FORWARD_MB, picture_ms=INT8_MS)
 
 

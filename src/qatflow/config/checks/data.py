@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qatflow.base.archive import is_archive
+from qatflow.base.picture_size import PictureSize, square
 from qatflow.config.checks.files import file_problem, folder_problem, overlap
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
@@ -29,14 +30,14 @@ IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 
 @dataclass(frozen=True)
 class IdxCounts:
-    """Numbers of pictures in the two files of images, and the largest side of a picture in pixels."""
+    """Numbers of pictures in the two files of images, and the size of the largest picture in pixels."""
 
     train: int
     test: int
-    side: int
+    size: PictureSize
 
 
-FASHION_MNIST = IdxCounts(60_000, 10_000, 28)
+FASHION_MNIST = IdxCounts(60_000, 10_000, square(28))
 
 
 def check_data(config: Config) -> Iterator[Problem]:
@@ -69,9 +70,10 @@ def _preprocessing(config: Config) -> Iterator[Problem]:
             f"{section}.resize_short",
             f"{section}.resize",
         )
-    elif short is not None and short < preprocessing.size:
+    elif short is not None and short < preprocessing.picture_size.shorter:
         yield problem(
-            f"must be at least {section}.size ({preprocessing.size}), the side of the square that is cut out",
+            f"must be at least {preprocessing.picture_size.shorter}, the shorter side of {section}.size, which is cut "
+            "out",
             f"{section}.resize_short",
             f"{section}.size",
         )
@@ -165,10 +167,10 @@ def _idx(config: Config) -> Iterator[Problem]:
     else:
         yield from _calibration(config, left, "data.validation", *keys)
     yield from _device(config)
-    size = data.preprocessing.size
-    if data.preprocessing.resize == "pad" and counts.side > size:
+    size, pictures = data.preprocessing.picture_size, counts.size
+    if data.preprocessing.resize == "pad" and (pictures.height > size.height or pictures.width > size.width):
         yield problem(
-            f"must be at least {counts.side}, the side of the pictures, so that they can be padded; or set "
+            f"must be at least {pictures.to_json()}, the size of the pictures, so that they can be padded; or set "
             "data.preprocessing.resize to 'stretch'",
             "data.preprocessing.size",
             "data.preprocessing.resize",
@@ -211,7 +213,7 @@ def idx_counts(folder: Path) -> IdxCounts | None:
     if None in shapes:
         return None
     (train, *sides), (test, *others) = (shape for shape in shapes if shape is not None)
-    return IdxCounts(train, test, max(*sides, *others))
+    return IdxCounts(train, test, PictureSize(*map(max, sides, others)))
 
 
 def _packed_or_not(folder: Path, name: str) -> Path | None:

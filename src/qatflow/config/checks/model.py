@@ -7,6 +7,7 @@ from qatflow.base.errors import UserError
 from qatflow.config.checks.files import is_folder, saved_problem
 from qatflow.config.sections.config import Config
 from qatflow.config.yaml.problems import Problem, problem
+from qatflow.models.architectures import LEAST_SIDES
 from qatflow.models.onnx.file import is_onnx
 from qatflow.models.own_function import source_files
 
@@ -32,6 +33,14 @@ def check_model(config: Config) -> Iterator[Problem]:
         )
     if model.file is not None:
         yield from _model_file(config, model.file)
+    least = LEAST_SIDES.get(model.network or "", 1)
+    if config.data.preprocessing.picture_size.shorter < least:
+        yield problem(
+            f"must be at least {least} in height and width for {model.network}, which leaves nothing of smaller "
+            "pictures",
+            "data.preprocessing.size",
+            "model.architecture",
+        )
     if model.function is not None:
         try:
             source_files(model.function)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.config.checks.files import check_sha256, check_url, overlap, saved_problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.named_files import DOWNLOADED, official_width, weights_file
@@ -69,14 +70,15 @@ def _keras_weights(config: Config) -> Iterator[Problem]:
             "must be 3: keras-applications has weights for RGB pictures", "data.preprocessing.channels", source
         )
     reason = f"keras-applications has no {model.network} weights for other values"
+    fits = config.data.preprocessing.picture_size in map(square, weights.sizes)
     if official_width(config) not in weights.widths:
         yield problem(f"must be one of {', '.join(map(str, sorted(weights.widths)))}: {reason}", "model.alpha", source)
-    elif config.data.preprocessing.size in weights.sizes:
+    elif fits:
         try:
             weights_file(config, Path())
         except UserError as error:  # its checksum is not known
             yield problem(str(error).removeprefix("pretrained.sha256: "), "pretrained.sha256", source)
-    if config.data.preprocessing.size not in weights.sizes:
+    if not fits:
         yield problem(
             f"must be one of {', '.join(map(str, weights.sizes))}: {reason}", "data.preprocessing.size", source
         )

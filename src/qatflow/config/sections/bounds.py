@@ -28,6 +28,8 @@ LARGEST_DECAY = 1.0
 """L2 factor: with a larger one and a learning rate of 1, weights change sign at every step."""
 LEAST_WIDTH = 1 / 32
 """Width multiplier that leaves 1 of the 32 channels of a MobileNet's first layer."""
+LEAST_SIDE, LARGEST_SIDE = 8, 1024
+"""Height or width of the network's input, in pixels."""
 PIXELS = 1_000.0
 """Largest mean of pixels, which are from 0 to 255."""
 LEAST_STD, LARGEST_STD = 0.01, 100_000.0

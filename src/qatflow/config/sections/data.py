@@ -1,29 +1,37 @@
 """The sections of the pictures and their preprocessing."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.base.picture_size import PictureSize
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Deviation, Mean, Name, Section, Text, TfdsName
+
+Side = Annotated[int, Field(ge=bounds.LEAST_SIDE, le=bounds.LARGEST_SIDE)]
 
 
 class PreprocessingSection(Section):
     """How a decoded picture becomes the network's input, the same in training, on the host and on the device."""
 
-    size: int = Field(32, ge=32, le=512, description="Width and height of the network's input, in pixels.")
+    size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] = Field(
+        32,
+        description="Height and width of the network's input, in pixels, as a list: [96, 128] is wider than high. One "
+        "number means a square.",
+    )
     resize: Literal["pad", "stretch", "crop"] = Field(
         "pad",
-        description="How a picture is brought to `size`. pad: it is centred on a black square; stretch: both sides "
-        "are resized to `size` (bilinear); crop: it is resized in proportion until its short side is `resize_short` "
-        "(bilinear), and the square in the middle is cut out.",
+        description="How a picture is brought to `size`. pad: it is centred on black; stretch: both sides are "
+        "resized to `size` (bilinear); crop: it is resized in proportion (bilinear), for a square until its short side "
+        "is `resize_short`, and the middle is cut out.",
     )
     resize_short: int | None = Field(
         None,
-        ge=32,
+        ge=bounds.LEAST_SIDE,
         le=4096,
-        description="With resize crop: the short side in pixels, at least `size`. null: 256 for size 224, and in the "
-        "same proportion for other sizes.",
+        description="With resize crop: the short side in pixels, at least the shorter side of `size`. null: 256 for "
+        "size 224, and in the same proportion for other sizes. If `size` is no square, the picture covers a rectangle "
+        "with this short side and the proportions of `size`.",
     )
     channels: Literal[1, 3] = Field(
         1, description="1 for grey, 3 for RGB. Pictures are converted when they are decoded."
@@ -41,6 +49,11 @@ class PreprocessingSection(Section):
         description="Standard deviation that each channel is then divided by, in the order of the channels, for "
         "pixels from 0 to 255. One value is used for all channels.",
     )
+
+    @property
+    def picture_size(self) -> PictureSize:
+        """Height and width of the network's input."""
+        return PictureSize.from_json(self.size)
 
 
 class DataSection(Section):

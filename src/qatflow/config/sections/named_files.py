@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import square
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.official_weights import BASE, OFFICIAL
 
@@ -71,19 +72,19 @@ def file_name(url: str) -> str:
 
 
 def _official(config: Config, downloads: Path) -> NamedFile:
-    section, size = config.pretrained, config.data.preprocessing.size
+    section, size = config.pretrained, config.data.preprocessing.picture_size
     network = config.model.network
     weights = OFFICIAL.get(network or "")
     if weights is None:
         raise UserError("pretrained.source: keras-applications has no weights for a model of your own")
     width = official_width(config)
-    if width not in weights.widths or size not in weights.sizes:
+    if width not in weights.widths or size not in map(square, weights.sizes):
         widths, sizes = ", ".join(map(str, sorted(weights.widths))), ", ".join(map(str, weights.sizes))
         raise UserError(
             f"pretrained.source: keras-applications has no {network} weights for model.alpha {width} and "
-            f"data.preprocessing.size {size}: alpha is one of {widths}, size one of {sizes}"
+            f"data.preprocessing.size {size.to_json()}: alpha is one of {widths}, size one of {sizes}"
         )
-    name = weights.file(width, size)
+    name = weights.file(width, size.height)
     url = f"{(section.mirror or BASE).rstrip('/')}/{weights.folder}/{name}"
     sha256 = section.sha256 or weights.sha256.get(name)
     md5 = None if sha256 else weights.md5.get(name)

@@ -36,7 +36,7 @@ def look(source: PictureSource, train: np.ndarray, limits: Limits) -> None:
         limits: for the pictures.
 
     Raises:
-        UserError: most of the pictures looked at do not fit into the square.
+        UserError: most of the pictures looked at do not fit into the input.
     """
     count = len(source.labels)
     names = ", ".join(source.labels[:NAMED]) + (", …" if count > NAMED else "")
@@ -71,8 +71,8 @@ def _check_sizes(source: PictureSource, limits: Limits) -> None:
             large.append(f"{source.pictures[int(place)].key} ({picture.width}×{picture.height})")
     if len(large) > seen * max(limits.max_rejected, 0.5):
         raise UserError(
-            f"{len(large)} of the {seen} pictures looked at first are larger than {spec.size}×{spec.size}, such as "
-            f"{large[0]}, and data.preprocessing.resize `pad` does not shrink them. Write `resize: crop` (the square "
-            "in the middle) or `resize: stretch` (the whole picture, distorted) under data.preprocessing, or a larger "
-            "`size`"
+            f"{len(large)} of the {seen} pictures looked at first do not fit the {spec.size.name}, such as "
+            f"{large[0]}, and data.preprocessing.resize `pad` does not shrink them. Write `resize: crop` (the "
+            "middle of the picture) or `resize: stretch` (the whole picture, distorted) under data.preprocessing, or a "
+            "larger `size`"
         )

@@ -151,7 +151,7 @@ def _shape(settings: Settings, source: PictureSource) -> dict[str, Any]:
     inputs = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.inputs]
     return {
         "settings": {key: value for key, value in settings.to_json().items() if key not in later},
-        "largest": spec.size if spec.resize == "pad" else None,
+        "largest": spec.size.to_json() if spec.resize == "pad" else None,
         "pictures": source.pictures.digest(),
         "inputs": inputs,
         "origin": source.origin,

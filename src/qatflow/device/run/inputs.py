@@ -45,7 +45,7 @@ class Pictures:
     """Pictures of the validation split, starting with the first.
 
     Attributes:
-        inputs: [n, size, size, channels], of the model's input type.
+        inputs: [n, height, width, channels], of the model's input type.
         labels: int64 [n].
         classes: names of the classes.
     """
