@@ -18,6 +18,7 @@ import yaml
 from helpers.pictures import class_folders
 from helpers.places import ROOT
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import PictureSize
 from qatflow.config.load import load_config, written_by_workflow
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
@@ -246,6 +247,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("data: {preprocessing: {size: [96, 7]}}", "size: must be a whole number from 8 to 1,024 or a list of 2"),
         ("data: {preprocessing: {size: [96]}}", "size: must be a whole number from 8 to 1,024 or a list of 2"),
         ("data: {preprocessing: {size: [96, 20]}}", "data.preprocessing.size: must be at least 28, the size of the"),
+        ("data: {preprocessing: {size: [32, 31]}}", "data.preprocessing.size: must be at least 32 in height and width"),
         ("data: {preprocessing: {channels: true}}", "channels: must be 1 or 3; got true"),
         ("data: {source: digits}", "data.validation: validation (5000) and test (360) take all 1797 digits"),
         ("data: {source: digits, validation: 1400}", "data.calibration: must be at most 37, the number of training"),
@@ -435,7 +437,11 @@ def test_the_headers_say_what_the_source_reads(folder):
     splits = [picture.split for picture in IdxSource(Path("small")).pictures]
     counts = idx_counts(Path("small"))
     assert counts is not None
-    assert (counts.train, counts.test, counts.side) == (splits.count("train"), splits.count("test"), 40)
+    assert (counts.train, counts.test, counts.size) == (
+        splits.count("train"),
+        splits.count("test"),
+        PictureSize(40, 30),
+    )
     Path("small/t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b")
     assert idx_counts(Path("small")) is None
 

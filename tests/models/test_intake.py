@@ -383,12 +383,15 @@ def origins() -> dict[str, Callable[[], Any]]:
 
     found: dict[str, Callable[[], Any]] = {f"small {name}": make for name, make in NETWORKS.items()}
     for name, make in ARCHITECTURES.items():
-        found[name] = functools.partial(make, (32, 32, 3), 7, 0.35 if name == "MobileNetV2" else 0.25, 0.1)
+        found[name] = functools.partial(
+            make, SHAPES.get(name, (32, 32, 3)), 7, 0.35 if name == "MobileNetV2" else 0.25, 0.1
+        )
     for few in (few_layers.build, few_layers.narrow_mobilenet):
         found[few.__name__] = functools.partial(few, (16, 16, 3), 5)
     return found
 
 
+SHAPES = {"MobileNetV1": (32, 48, 3), "MobileNetV2": (49, 10, 1), "ResNet50": (8, 24, 3)}
 ORIGINS = [
     *(f"small {name}" for name in NETWORKS), "MobileNetV1", "MobileNetV2", "ResNet50", "build", "narrow_mobilenet"
 ]  # fmt: skip
