@@ -109,7 +109,7 @@ def test_pictures_too_large_to_be_padded_end_the_run_before_all_are_read(
         return opened(self, place)
 
     monkeypatch.setattr(FolderSource, "encoded", encoded)
-    told = r"32 of the 32 pictures looked at first do not fit the 24×24 square, such as cat/00\.jpg \(30×20\).*resize: crop"
+    told = r"32 of the 32 pictures looked at first do not fit the 24×24 square, such as cat/00\.jpg \(30×20\).*crop"
     with pytest.raises(UserError, match=told):
         prepare(settings(root, pad), tmp_path / "out")
     assert len(read) == 32 and not (tmp_path / "out").exists()
