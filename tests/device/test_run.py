@@ -30,11 +30,8 @@ from helpers.transformer import int8, transformer
 from helpers.two_classes import dark_and_light, one_value
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
-<<<<<<< HEAD
-from qatflow.config.sections.device import DeviceSection
-=======
 from qatflow.base.picture_size import square
->>>>>>> bce36ea (Pictures have height and width: data.preprocessing.size takes [96, 128], from 8 to 1024, in Python and C++ alike)
+from qatflow.config.sections.device import DeviceSection
 from qatflow.data import reader
 from qatflow.data.preparation.prepare import prepare
 from qatflow.data.preprocess import Preprocessing, apply

@@ -8,6 +8,7 @@ import pytest
 
 from helpers.small_data import prepared_digits
 from helpers.transformer import transformer
+from qatflow.base.picture_size import square
 from qatflow.data.preprocess import Preprocessing
 from qatflow.graph.float_layers import float_layers
 from qatflow.graph.operations import Attention, Dense, GroupNorm, LayerNorm
@@ -16,7 +17,7 @@ from qatflow.tflite.run import Model
 
 pytestmark = pytest.mark.tensorflow
 INT8 = {"int8": {"class": "QuantizationStrategy"}}
-EIGHT = Preprocessing(8, "stretch", 1, (127.5,), (127.5,))
+EIGHT = Preprocessing(square(8), "stretch", 1, (127.5,), (127.5,))
 PICTURES = np.random.default_rng(1).normal(size=(6, 8, 8, 1)).astype(np.float32)
 
 

@@ -86,6 +86,6 @@ def _onnx_file(config: Config, path: str) -> Iterator[Problem]:
             "pretrained.source",
             "model.file",
         )
-    spec = config.data.preprocessing
-    if reason := float_problem(path, (spec.size, spec.size, spec.channels)):
+    shape = config.data.preprocessing.shape
+    if reason := float_problem(path, shape):
         yield problem(reason, "model.file")

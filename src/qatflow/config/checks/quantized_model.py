@@ -62,6 +62,6 @@ def _local_model(config: Config, path: str) -> Iterator[Problem]:
 def _onnx_file(config: Config, path: str) -> Iterator[Problem]:
     from qatflow.models.onnx.check import quantised_problem  # imported here, because few configurations name one
 
-    spec = config.data.preprocessing
-    if reason := quantised_problem(path, (spec.size, spec.size, spec.channels)):
+    shape = config.data.preprocessing.shape
+    if reason := quantised_problem(path, shape):
         yield problem(reason, "quantized_model.file")

@@ -55,6 +55,11 @@ class PreprocessingSection(Section):
         """Height and width of the network's input."""
         return PictureSize.from_json(self.size)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the network's input."""
+        return self.picture_size.height, self.picture_size.width, self.channels
+
 
 class DataSection(Section):
     """The pictures, and how they are split."""
