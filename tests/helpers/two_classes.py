@@ -9,6 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from helpers.pictures import save
 from helpers.small_data import DIGITS
+from qatflow.base.picture_size import square
 from qatflow.data.manifest import Manifest
 from qatflow.data.preparation.prepare import prepare
 from qatflow.data.preprocess import Preprocessing
@@ -34,7 +35,7 @@ def dark_and_light(folder: Path) -> Manifest:
             lines.append(f"pictures/{split}/{number}.png {number % 2}\n")
         (folder / f"{split}_list.txt").write_text("".join(lines))
     (folder / "labels.txt").write_text("dark\nlight\n")
-    spec = Preprocessing(SIDE, "stretch", 1, (127.5,), (127.5,))
+    spec = Preprocessing(square(SIDE), "stretch", 1, (127.5,), (127.5,))
     settings = replace(DIGITS, name="greys", source="lists", path=folder, calibration=10, shards=1, preprocessing=spec)
     return prepare(settings, folder / "prepared")
 
