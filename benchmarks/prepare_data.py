@@ -10,20 +10,16 @@ import argparse
 import io
 import json
 import os
-import resource
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import psutil
 from PIL import Image
 
 from heading import heading
+from measured import Measured, processor_time, run_measured
 from qatflow.base.cli import entry
 from qatflow.data.reader import open_manifest
 
@@ -31,24 +27,6 @@ COUNTS = (1_000, 10_000, 100_000)
 HELD_OUT = 20  # pictures of validation, and of test
 PROGRAM = Path("workflow/scripts/prepare_data.py")
 PREPROCESSING = {"size": 224, "resize": "crop", "channels": 3, "mean": [127.5], "std": [127.5]}
-EVERY = 0.2  # seconds between memory samples
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The cost of a job on many pictures.
-
-    Attributes:
-        seconds: from start to end.
-        processor: seconds of processor time of all its processes, which other load on the machine hardly changes.
-        largest: peak memory in bytes of all its processes together; shared memory is counted once.
-        parent: the first process's part of it.
-    """
-
-    seconds: float
-    processor: float
-    largest: int = 0
-    parent: int = 0
 
 
 def lists(sample: Path, folder: Path, count: int) -> list[Path]:
@@ -70,38 +48,7 @@ def prepared(folder: Path, output: Path, cores: int, shards: int) -> Measured:
     section = {"source": "lists", "path": str(folder), "name": "bench", "shards": shards, "max_rejected": 0.05}
     section["preprocessing"] = PREPROCESSING
     arguments = ["--data", json.dumps(section), "--cores", str(cores), "--output", str(output)]
-    start, before = time.monotonic(), _processor_time()
-    process = subprocess.Popen([sys.executable, PROGRAM, *arguments], stdout=subprocess.DEVNULL)
-    largest = parent = 0
-    while process.poll() is None:
-        sizes = [_bytes(member) for member in _family(process.pid)]
-        if sum(sizes) > largest:
-            largest, parent = sum(sizes), sizes[0]
-        time.sleep(EVERY)
-    if process.returncode:
-        raise RuntimeError(f"{PROGRAM} ended with status {process.returncode}")
-    return Measured(time.monotonic() - start, _processor_time() - before, largest, parent)
-
-
-def _processor_time() -> float:
-    """Return the processor time in seconds of all finished child processes."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _family(process: int) -> list[psutil.Process]:
-    try:
-        first = psutil.Process(process)
-        return [first, *first.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _bytes(process: psutil.Process) -> int:
-    try:
-        return process.memory_full_info().pss
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return 0
+    return run_measured(PROGRAM, arguments)
 
 
 def read(path: Path) -> None:
@@ -117,13 +64,13 @@ def decode(path: Path) -> None:
 
 def measured(files: Sequence[Path], job: Callable[[Path], None], cores: int) -> Measured:
     """Return the cost of a job on each of the files."""
-    start, before = time.monotonic(), _processor_time()
+    start, before = time.monotonic(), processor_time()
     pool = get_context("fork").Pool(cores)
     for _ in pool.imap_unordered(job, files, chunksize=100):
         pass
     pool.close()
     pool.join()
-    return Measured(time.monotonic() - start, _processor_time() - before)
+    return Measured(time.monotonic() - start, processor_time() - before)
 
 
 def main(argv: Sequence[str]) -> None:

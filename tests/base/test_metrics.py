@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from qatflow.base.metrics import Drop, accuracy, confusion, more_pictures, paired_drop, paired_interval, verdict
+from qatflow.base.metrics import (
+    Drop,
+    accuracy,
+    confusion,
+    confusion_matrix,
+    more_pictures,
+    paired_drop,
+    paired_interval,
+    ranking,
+    verdict,
+)
 
 
 def test_accuracy_counts_the_label_among_the_best():
@@ -23,7 +33,21 @@ def test_confusion_counts_label_against_prediction():
     expected = np.zeros((4, 4), int)
     for row, label in zip(outputs, labels, strict=True):
         expected[label, int(np.argmax(row))] += 1
-    np.testing.assert_array_equal(confusion(outputs, labels), expected)
+    found = confusion(outputs.argmax(axis=1), labels)
+    np.testing.assert_array_equal(confusion_matrix(found, 4), expected)
+    assert {label: guesses[label] for label, guesses in found.items()} == {str(i): expected[i, i] for i in range(4)}
+
+
+def test_of_many_classes_the_confusion_has_the_cells_that_are_not_zero():
+    assert confusion(np.asarray([7, 7, 999]), np.asarray([7, 7, 7])) == {"7": {"7": 2, "999": 1}}
+
+
+def test_a_ranking_has_the_five_best_the_best_first_and_of_equals_the_lower_class_as_argmax_has():
+    outputs = np.random.default_rng(0).integers(-128, 128, (300, 40)).astype(np.int8)  # many are equal
+    found = ranking(outputs)
+    assert found.shape == (300, 5) and np.array_equal(found[:, 0], outputs.argmax(axis=1))
+    for row, best in zip(outputs.tolist(), found.tolist(), strict=True):
+        assert best == sorted(range(40), key=lambda number: (-row[number], number))[:5]
 
 
 def test_fewer_than_five_classes_are_all_among_the_best():
@@ -42,7 +66,7 @@ def test_the_paired_drop_counts_pictures_that_only_one_model_gets_right():
     outputs = {name: np.tile([1.0, 0.0], (400, 1)) for name in ("float", "int8")}
     outputs["float"][:10] = [0, 1]  # wrong in float alone: 10
     outputs["int8"][10:36] = [0, 1]  # wrong in int8 alone: 26
-    found = paired_drop(outputs["float"], outputs["int8"], labels)
+    found = paired_drop(outputs["float"].argmax(axis=1), outputs["int8"].argmax(axis=1), labels)
     assert (found.reference_top1, found.top1) == (0.975, 0.935)
     assert abs(found.points - 4.0) < 1e-9
     assert (found.lost, found.won) == (26, 10)
@@ -56,8 +80,7 @@ def drop(lost: int, won: int, pictures: int) -> Drop:
     """The drop of models that both get the other pictures right."""
     right = np.ones((2, pictures), int)
     right[1, :lost] = right[0, pictures - won :] = 0
-    reference, outputs = (np.stack([1 - values, values], axis=1) for values in right)
-    return paired_drop(reference, outputs, np.ones(pictures, int))
+    return paired_drop(right[0], right[1], np.ones(pictures, int))
 
 
 def test_the_interval_holds_the_true_loss_about_as_often_as_it_says():

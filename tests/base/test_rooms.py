@@ -33,6 +33,7 @@ BELOW: dict[str, set[str]] = {
     "config": {"base", "config/checks", "config/recipe", "config/sections", "config/yaml"},
     # what several stages share
     "tflite": {"base", "graph"},
+    "inference": {"base", "data", "tflite"},
     "quantise": {"config/recipe", "graph"},
     "pruning": {"base", "graph"},
     "training": {"base", "config/sections", "data", "graph"},
@@ -57,7 +58,7 @@ BELOW: dict[str, set[str]] = {
     },
     "export": {"base", "config/recipe", "graph", "tflite"},
     "optimize": {"base", "data", "graph", "models/onnx", "tflite"},
-    "ptq": {"base", "config/sections", "data", "optimize", "tflite"},
+    "ptq": {"base", "config/sections", "data", "inference", "optimize", "tflite"},
     "device": {"base"},
     "device/build": {"base", "device"},
     "device/adb": {"base", "device", "device/build"},
@@ -68,7 +69,7 @@ BELOW: dict[str, set[str]] = {
         "graph", "tflite",
     },
     # the trained network with its fake quantisation is evaluated as training ran it
-    "evaluate": {"base", "compress/quantizers", "config/sections", "data", "graph", "tflite", "training"},
+    "evaluate": {"base", "compress/quantizers", "config/sections", "data", "graph", "inference", "tflite", "training"},
     "report": {"base", "device/results", "evaluate", "graph", "pruning", "search"},
     # plans the jobs of all stages, and runs none
     "workflow": {
@@ -80,7 +81,7 @@ BELOW: dict[str, set[str]] = {
 
 
 STAGES = ("data", "pretrained", "search", "compress", "export", "optimize", "ptq", "evaluate", "device", "report")
-LIBRARIES = ("base", "graph", "models", "tflite", "quantise", "pruning", "trial", "training")
+LIBRARIES = ("base", "graph", "models", "tflite", "inference", "quantise", "pruning", "trial", "training")
 
 
 def modules() -> dict[str, Path]:

@@ -14,6 +14,7 @@ from qatflow.workflow.resources import JobResources
 
 COUNTS = {"train": 50_000, "validation": 5_000, "test": 10_000}
 JOB = {"experiment": "digits_quant"}
+CORES = 4
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def expected(needs: JobResources) -> dict[str, cost.Cost]:
         "int8_training": cost.int8_training(config, COUNTS, epochs),
         "candidate_evaluation": cost.candidate_evaluation(config, COUNTS, 3),
         "fake_quant_evaluation": cost.fake_quant_evaluation(config, COUNTS),
-        "validation_by_litert": cost.inference(config, 5_000, models=3),
-        "test_by_litert": cost.inference(config, 10_000, models=3),
-        "calibration_by_litert": cost.inference(config, config.data.calibration, models=5),
+        "validation_by_litert": cost.inference(config, 5_000, models=3, cores=CORES),
+        "test_by_litert": cost.inference(config, 10_000, models=3, cores=CORES),
+        "calibration_by_litert": cost.inference(config, config.data.calibration, models=5, cores=CORES),
     }
 
 
@@ -43,10 +44,10 @@ def test_a_job_asks_for_the_cost_of_its_pictures_twice_as_much_at_the_second_att
     manifest.write_text(json.dumps({"splits": {name: {"count": count} for name, count in COUNTS.items()}}))
     job_input = SimpleNamespace(data=str(manifest))
     for kind, one in expected(needs).items():
-        asked = getattr(needs, kind)
+        asked, threads = getattr(needs, kind), {"threads": CORES} if kind.endswith("litert") else {}
         for attempt in (1, 2):
-            assert asked["mem_mb"](JOB, job_input, attempt) == one.memory_mb(attempt), kind
-            assert asked["runtime"](JOB, job_input, attempt) == one.runtime_minutes(attempt), kind
+            assert asked["mem_mb"](JOB, job_input, attempt=attempt, **threads) == one.memory_mb(attempt), kind
+            assert asked["runtime"](JOB, job_input, attempt=attempt, **threads) == one.runtime_minutes(attempt), kind
 
 
 def test_before_the_pictures_are_prepared_nothing_is_known(needs, tmp_path):

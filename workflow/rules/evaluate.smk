@@ -18,6 +18,7 @@ checkpoint gate_accuracy:
         "logs/gate_accuracy/{experiment}.log",
     conda:
         "../../envs/light.yaml"
+    threads: 4
     resources:
         **needs.validation_by_litert,
     params:
@@ -28,7 +29,7 @@ checkpoint gate_accuracy:
     shell:
         "python {input.script:q} {params.float_model} --int8 {input.int8} {params.ptq}"
         " --quantized-model {params.published:q} --data {input.data} --accuracy {params.accuracy:q}"
-        " --output {output} > {log} 2>&1"
+        " --cores {threads} --output {output} > {log} 2>&1"
 
 
 # A closed gate ends here what needs it open, once the report is made. To try it again would find the same.
@@ -99,7 +100,7 @@ rule evaluate_tflite:
         "logs/evaluate_tflite/{experiment}.log",
     conda:
         "../../envs/light.yaml"
-    # latency is measured here: nothing else may run beside it, and no device run, which takes no cores
+    # latency is measured here, at the end: nothing else may run beside it, and no device run, which takes no cores
     threads: session.cores
     resources:
         **needs.test_by_litert,
@@ -113,7 +114,8 @@ rule evaluate_tflite:
         fake_quant=job_options.where_input("fake-quant", of="fake_quant"),
     shell:
         "python {input.script:q} {params.float_model} {params.ptq} {params.ready} {params.qat}"
-        " {params.fake_quant} --data {input.data} --evaluate {params.evaluation:q} --output {output} > {log} 2>&1"
+        " {params.fake_quant} --data {input.data} --evaluate {params.evaluation:q}"
+        " --cores {threads} --output {output} > {log} 2>&1"
 
 
 rule inspect_layers:
@@ -128,8 +130,9 @@ rule inspect_layers:
         "logs/inspect_layers/{experiment}.log",
     conda:
         "../../envs/light.yaml"
+    threads: 4
     resources:
         **needs.calibration_by_litert,
     shell:
         "python {input.script:q} --float {input.float_model} --int8 {input.int8}"
-        " --data {input.data} --output {output} > {log} 2>&1"
+        " --data {input.data} --cores {threads} --output {output} > {log} 2>&1"

@@ -98,6 +98,7 @@ rule quantise_after_training:
         kept="(_float_[0-9a-f]+)?",
     conda:
         "../../envs/light.yaml"
+    threads: 4
     resources:
         **needs.calibration_by_litert,
     params:
@@ -107,7 +108,7 @@ rule quantise_after_training:
         ),
     shell:
         "python {input.script:q} --float {input.model} --data {input.data}"
-        " --output {params.folder} --model {params.keep_in_float:q} > {log} 2>&1"
+        " --cores {threads} --output {params.folder} --model {params.keep_in_float:q} > {log} 2>&1"
 
 
 use rule take_float_model as take_ptq_model with:
@@ -140,6 +141,7 @@ checkpoint choose_method:
         "logs/choose_method/{experiment}.log",
     conda:
         "../../envs/light.yaml"
+    threads: 4
     resources:
         **needs.validation_by_litert,
     params:
@@ -148,7 +150,7 @@ checkpoint choose_method:
         ),
     shell:
         "python {input.script:q} --float {input.model} --ptq {input.ptq} --data {input.data}"
-        " --accuracy {params.accuracy:q} --output {output} > {log} 2>&1"
+        " --accuracy {params.accuracy:q} --cores {threads} --output {output} > {log} 2>&1"
 
 
 rule adopt_ready_model:

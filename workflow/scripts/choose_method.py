@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.config.sections.options import add_section
@@ -16,11 +17,14 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
     parser.add_argument("--ptq", type=Path, required=True, help="int8 .tflite quantised after training")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="method.json to write")
     add_section(parser, "accuracy", AccuracySection, only=("max_drop", "undecided"))
     arguments = parser.parse_args(argv)
     section = arguments.accuracy
-    method, drop = choose_method(arguments.float_model, arguments.ptq, arguments.data, section, arguments.output)
+    method, drop = choose_method(
+        arguments.float_model, arguments.ptq, arguments.data, section, arguments.output, arguments.cores
+    )
     print(f"{drop.text('quantisation after training')}; accuracy.max_drop is {section.max_drop}: {method}")
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.config.sections.accuracy import EvaluateSection
 from qatflow.config.sections.options import add_section
@@ -19,6 +20,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--qat", type=Path, help="int8 .tflite trained for int8, where there is one")
     parser.add_argument("--fake-quant", type=Path, help="what evaluate_fake_quant.py wrote of it")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="evaluation.json to write")
     add_section(parser, "evaluate", EvaluateSection)
     arguments = parser.parse_args(argv)
@@ -36,6 +38,7 @@ def main(argv: Sequence[str]) -> None:
         output=arguments.output,
         threads=arguments.evaluate.threads,
         repeats=arguments.evaluate.repeats,
+        cores=arguments.cores,
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.config.sections.model import QuantizedModelSection
@@ -23,6 +24,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite that is to go to the device")
     parser.add_argument("--ptq", type=Path, help="the one quantised after training, where --int8 is a trained one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="gate.json to write")
     add_section(parser, "accuracy", AccuracySection)
     add_section(parser, "quantized-model", QuantizedModelSection, only=("expected_top1", "top1_tolerance"))
@@ -35,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
         section=arguments.accuracy,
         output=arguments.output,
         published=Published.of(arguments.quantized_model),
+        cores=arguments.cores,
     )
     print("\n".join([measured.reason or STATES[measured.outcome], *measured.lines]))
 

@@ -9,9 +9,9 @@ from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.base.sums import read_checked, write_sealed
 from qatflow.data.manifest import read_manifest
-from qatflow.data.reader import tensors
-from qatflow.evaluate.layers import inspect_layers, table
+from qatflow.evaluate.layers import inspect_prepared, table
 from qatflow.graph.store import load_files
+from qatflow.inference.pictures import PreparedPictures
 from qatflow.tflite.lower import convert
 
 
@@ -30,13 +30,15 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite of the same network")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--pictures", type=within(int, 1), default=50, help="validation pictures to look at (50)")
+    parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args(argv)
-    pictures, _ = tensors(read_manifest(arguments.data), "validation", arguments.pictures)
+    manifest = read_manifest(arguments.data)
+    pictures = PreparedPictures.of(manifest, "validation", arguments.pictures, processes=arguments.cores)
     model, *weights = arguments.float_model
     content = convert(load_files(model, *weights).in_real_values()).content if weights else read_checked(model)
-    layers = inspect_layers(content, read_checked(arguments.int8), pictures)
-    write_sealed(arguments.output, {"pictures": len(pictures), "layers": [asdict(layer) for layer in layers]})
+    layers = inspect_prepared(content, read_checked(arguments.int8), pictures)
+    write_sealed(arguments.output, {"pictures": pictures.count, "layers": [asdict(layer) for layer in layers]})
     print(table(layers))
 
 

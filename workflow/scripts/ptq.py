@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.config.sections.model import ModelSection
 from qatflow.config.sections.options import add_section
@@ -15,11 +16,16 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--float", type=Path, required=True, help="float .tflite", dest="float_model")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
     add_section(parser, "model", ModelSection, only=("keep_in_float",))
     arguments = parser.parse_args(argv)
     size = quantise_after_training(
-        arguments.float_model, arguments.data, arguments.output, keep_in_float=arguments.model.kept_by_name
+        arguments.float_model,
+        arguments.data,
+        arguments.output,
+        keep_in_float=arguments.model.kept_by_name,
+        cores=arguments.cores,
     )
     print(f"{arguments.output}/model.tflite: {size} bytes")
 

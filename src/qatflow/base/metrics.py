@@ -1,6 +1,7 @@
-"""Top-1, top-5 and the confusion matrix from outputs and labels; the accuracy drop between models, and a verdict."""
+"""Top-1, top-5 and confusion from outputs and labels; the accuracy drop between models, and a verdict."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ Verdict = Literal["within", "above", "undecided"]
 Z = 1.96
 """95 % of a normal distribution lie within this many standard deviations of the mean."""
 MOST_PICTURES = 10**9
+TOP = 5
 
 
 @dataclass(frozen=True)
@@ -21,21 +23,52 @@ class Accuracy:
     top5: float
 
 
-def accuracy(outputs: np.ndarray, labels: np.ndarray) -> Accuracy:
-    """Return the accuracy of outputs (float [n, classes]) against labels (int [n]).
+def ranking(outputs: np.ndarray) -> np.ndarray:
+    """Return the classes with the five largest outputs of each picture, the best first: int32 [n, 5].
 
-    Equal outputs are ranked by class number, as in argmax.
+    Equal outputs are ranked by class number, as in argmax. Fewer than five classes are all ranked.
+
+    Args:
+        outputs: [n, classes], integers or floats.
     """
-    best = np.argsort(-outputs.astype(np.float64), axis=1, kind="stable")[:, :5]
-    hits = best == np.asarray(labels)[:, None]
+    return np.argsort(-outputs.astype(np.float64), axis=1, kind="stable")[:, :TOP].astype(np.int32)
+
+
+def accuracy(outputs: np.ndarray, labels: np.ndarray) -> Accuracy:
+    """Return the accuracy of outputs ([n, classes]) against labels (int [n])."""
+    return ranked_accuracy(ranking(outputs), labels)
+
+
+def ranked_accuracy(ranked: np.ndarray, labels: np.ndarray) -> Accuracy:
+    """Return the accuracy of what `ranking` returned (int [n, at most 5]) against labels (int [n])."""
+    hits = ranked == np.asarray(labels)[:, None]
     return Accuracy(len(labels), float(hits[:, 0].mean()), float(hits.any(axis=1).mean()))
 
 
-def confusion(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the counts [label, predicted class] (int64 [classes, classes])."""
-    classes = outputs.shape[1]
-    flat = np.asarray(labels) * classes + outputs.argmax(axis=1)
-    return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+def confusion(predicted: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, int]]:
+    """Return how many pictures of each label got each prediction: {label: {predicted class: pictures}}, without zeros.
+
+    The form of evaluation.json. With 1,000 classes almost all of the matrix is zero, and here there are never more
+    entries than pictures.
+
+    Args:
+        predicted: class of each picture, int [n].
+        labels: int [n].
+    """
+    cells, counts = np.unique(np.stack([labels, predicted], axis=1).astype(np.int64), axis=0, return_counts=True)
+    table: dict[str, dict[str, int]] = {}
+    for (label, guess), count in zip(cells.tolist(), counts.tolist(), strict=True):
+        table.setdefault(str(label), {})[str(guess)] = count
+    return table
+
+
+def confusion_matrix(table: Mapping[str, Mapping[str, int]], classes: int) -> np.ndarray:
+    """Return the counts of what `confusion` returned: int64 [label, predicted class]."""
+    matrix = np.zeros((classes, classes), np.int64)
+    for label, guesses in table.items():
+        for guess, count in guesses.items():
+            matrix[int(label), int(guess)] = count
+    return matrix
 
 
 @dataclass(frozen=True)
@@ -84,13 +117,13 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     return float((middle - half) / (1 + z**2 / count)), float((middle + half) / (1 + z**2 / count))
 
 
-def paired_drop(reference: np.ndarray, outputs: np.ndarray, labels: np.ndarray) -> Drop:
-    """Return the drop of top-1 from `reference` to `outputs` (both [n, classes]; labels int [n]).
+def paired_drop(reference: np.ndarray, predicted: np.ndarray, labels: np.ndarray) -> Drop:
+    """Return the drop of top-1 from a reference model's predicted classes to a model's (both int [n]; labels int [n]).
 
     The interval is that of a paired difference (see `paired_interval`). It is narrower than that of two independent
     proportions, since both models mostly err on the same pictures.
     """
-    reference_right, right = (values.argmax(axis=1) == labels for values in (reference, outputs))
+    reference_right, right = (np.asarray(classes) == labels for classes in (reference, predicted))
     lost, won = int((reference_right & ~right).sum()), int((~reference_right & right).sum())
     low, high = paired_interval(lost, won, len(labels))
     points = 100 * (lost - won) / len(labels)

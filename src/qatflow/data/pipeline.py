@@ -19,14 +19,14 @@ from qatflow.data.evaluation_batch import evaluation_batch
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
 from qatflow.data.preprocess import Preprocessing, in_order, resize
-from qatflow.data.reader import calibration, pictures
+from qatflow.data.reader import pictures
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["TrainingData", "calibration", "evaluation_batches", "training_data"]
-
 IN_MEMORY = 2_000_000_000  # bytes of resized pictures up to which they are decoded once and kept
+NONE = 0
+"""Bytes in memory for pictures that are seen once: they are read when needed, however few there are."""
 _ORDER, _AUGMENTATION = range(2)
 Parts = tuple[np.ndarray, np.ndarray]  # float64 [n, 4] and bool [n]
 

@@ -1,7 +1,8 @@
 """Prepared pictures without TensorFlow: for LiteRT, calibration and the device."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from qatflow.base.errors import UserError
 from qatflow.base.files import read_json, sha256
 from qatflow.base.sums import compare
 from qatflow.data import example, tfrecord
-from qatflow.data.manifest import AGAIN, FILE, Manifest, read_manifest
+from qatflow.data.manifest import AGAIN, FILE, Manifest, Shard, read_manifest
 from qatflow.data.picture import decode
 from qatflow.data.preprocess import Preprocessing, apply
 
@@ -33,9 +34,15 @@ def _shards(manifest: Manifest, split: str) -> Iterator[Path]:
     Raises:
         UserError: a shard has changed since it was written.
     """
-    for path, shard in zip(manifest.shard_paths(split), manifest.splits[split].shards, strict=True):
-        compare(path, sha256(path), shard.sha256, manifest.folder / FILE, AGAIN)
-        yield path
+    for shard in manifest.splits[split].shards:
+        yield _checked(manifest, shard)
+
+
+def _checked(manifest: Manifest, shard: Shard) -> Path:
+    """Return the file of a shard; raises UserError where it has changed."""
+    path = manifest.folder / shard.file
+    compare(path, sha256(path), shard.sha256, manifest.folder / FILE, AGAIN)
+    return path
 
 
 def pictures(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
@@ -47,7 +54,7 @@ def pictures(manifest: Manifest, split: str, limit: int | None = None) -> Iterat
 def tensors(
     manifest: Manifest, split: str, limit: int | None = None, spec: Preprocessing | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return preprocessed pictures and labels of a split, in shard order.
+    """Return preprocessed pictures and labels of a split, in shard order; for a few pictures, since all are in memory.
 
     Args:
         manifest: the data set.
@@ -58,40 +65,98 @@ def tensors(
     Returns:
         float32 [n, height, width, channels] and int64 [n].
     """
-    spec = spec or manifest.preprocessing
-    count = min(manifest.splits[split].count, manifest.splits[split].count if limit is None else limit)
-    inputs = np.empty((count, *spec.shape), np.float32)
-    labels = np.empty(count, np.int64)
-    for i, record in enumerate(records(manifest, split, count)):
-        inputs[i] = apply(spec, decode(record.content, spec.channels))
-        labels[i] = record.label
-    return inputs, labels
+    return inputs(places(manifest, split, limit), spec or manifest.preprocessing)
 
 
 def calibration(manifest: Manifest, limit: int | None = None) -> np.ndarray:
-    """Return the frozen calibration pictures, preprocessed: float32 [n, height, width, channels].
-
-    The classes take turns, so the first `limit` pictures are balanced too.
+    """Return the first `limit` of the frozen calibration pictures, preprocessed: float32 [n, height, width, channels].
 
     Raises:
         UserError: the list does not match the shards.
     """
+    return inputs(calibration_places(manifest, limit), manifest.preprocessing)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record is.
+
+    Attributes:
+        shard: the file.
+        offset: of the record, in bytes.
+        key: that the record must have; None: any.
+    """
+
+    shard: Path
+    offset: int
+    key: str | None = None
+
+
+def places(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[Place]:
+    """Yield where the pictures of a split are, in shard order; `_shards` describes the checks, made shard by shard."""
+    every = (Place(path, offset) for path in _shards(manifest, split) for offset in tfrecord.offsets(path).tolist())
+    return islice(every, limit)
+
+
+def calibration_places(manifest: Manifest, limit: int | None = None) -> list[Place]:
+    """Return where the frozen calibration pictures are, in the order of their list.
+
+    The classes take turns, so the first `limit` pictures are balanced too.
+
+    Raises:
+        UserError: the list names pictures that training does not have, or a shard that holds one has changed.
+    """
     path = manifest.folder / manifest.calibration_file.file
     try:
-        listed = read_json(path)["pictures"][:limit]
-        rows = {picture["position"]: (row, picture["key"]) for row, picture in enumerate(listed)}
+        listed = [(picture["position"], picture["key"]) for picture in read_json(path)["pictures"][:limit]]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): {AGAIN}") from error
-    spec = manifest.preprocessing
-    inputs = np.empty((len(rows), *spec.shape), np.float32)
-    count = 0
-    for position, record in enumerate(records(manifest, "train", max(rows, default=-1) + 1)):
-        if position in rows:
-            row, key = rows[position]
-            if record.key != key:
-                raise UserError(f"{path}: picture {position} of training is {record.key}, not {key}: {AGAIN}")
-            inputs[row] = apply(spec, decode(record.content, spec.channels))
-            count += 1
-    if count != len(rows):
-        raise UserError(f"{path} names {len(rows) - count} pictures that training does not have: {AGAIN}")
-    return inputs
+    shards = manifest.splits["train"].shards
+    ends = np.cumsum([shard.count for shard in shards])
+    beyond = sum(not 0 <= position < ends[-1] for position, _ in listed)
+    if beyond:
+        raise UserError(f"{path} names {beyond} pictures that training does not have: {AGAIN}")
+    numbers = np.searchsorted(ends, [position for position, _ in listed], side="right")
+    begins = {number: tfrecord.offsets(_checked(manifest, shards[number])) for number in np.unique(numbers).tolist()}
+    return [
+        Place(
+            manifest.folder / shards[number].file,
+            int(begins[number][position - ends[number] + shards[number].count]),
+            key,
+        )
+        for (position, key), number in zip(listed, numbers.tolist(), strict=True)
+    ]
+
+
+def inputs(these: Iterable[Place], spec: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """Return the preprocessed pictures and the labels of records, in this order.
+
+    Args:
+        these: where the records are.
+        spec: the preprocessing.
+
+    Returns:
+        float32 [n, height, width, channels] and int64 [n].
+
+    Raises:
+        UserError: a record is damaged, or is not the one that was listed.
+    """
+    these = list(these)
+    pictures = np.empty((len(these), *spec.shape), np.float32)
+    labels = np.empty(len(these), np.int64)
+    for i, place in enumerate(these):
+        record = example.parse(tfrecord.read_at(place.shard, place.offset))
+        if place.key is not None and record.key != place.key:
+            raise UserError(
+                f"{place.shard}: the record at byte {place.offset} is {record.key}, but the calibration list says "
+                f"{place.key}: {AGAIN}"
+            )
+        pictures[i], labels[i] = apply(spec, decode(record.content, spec.channels)), record.label
+    return pictures, labels
+
+
+def batches(these: Iterable[Place], size: int) -> Iterator[tuple[Place, ...]]:
+    """Yield `size` places at a time; the last batch may have fewer."""
+    rest = iter(these)
+    while batch := tuple(islice(rest, size)):
+        yield batch

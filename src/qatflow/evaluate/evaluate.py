@@ -8,17 +8,24 @@ from typing import Any
 import numpy as np
 
 from qatflow.base import provenance
-from qatflow.base.metrics import accuracy, confusion
+from qatflow.base.metrics import confusion, ranked_accuracy
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.data.manifest import read_manifest
-from qatflow.data.reader import tensors
+from qatflow.inference.pictures import PreparedPictures
+from qatflow.inference.ranking import rank
 from qatflow.tflite.run import Model
 
-FORMAT = 2
+FORMAT = 3
 
 
 def evaluate(
-    models: dict[str, Path], fake_quant: Path | None, data: Path, output: Path, threads: int, repeats: int
+    models: dict[str, Path],
+    fake_quant: Path | None,
+    data: Path,
+    output: Path,
+    threads: int,
+    repeats: int,
+    cores: int = 1,
 ) -> None:
     """Measure each model and write evaluation.json.
 
@@ -29,11 +36,13 @@ def evaluate(
         output: file to write.
         threads: threads of LiteRT when latency is measured.
         repeats: number of timed runs, of one picture each.
+        cores: number of processes that run pictures; it does not change the accuracy, and latency is measured after
+            them, by this process alone.
     """
     manifest = read_manifest(data)
-    inputs, labels = tensors(manifest, "test")
+    ranked = rank(models, PreparedPictures.of(manifest, "test", processes=cores))
     measured = {
-        name: _measure(path, inputs, labels, manifest.classes, threads, repeats) for name, path in models.items()
+        name: _measure(path, ranked.best[name], ranked.labels, threads, repeats) for name, path in models.items()
     }
     write_sealed(
         output,
@@ -48,14 +57,10 @@ def evaluate(
     )
 
 
-def _measure(
-    path: Path, inputs: np.ndarray, labels: np.ndarray, classes: int, threads: int, repeats: int
-) -> dict[str, Any]:
-    model = Model(path, threads)
-    outputs = model.probabilities(inputs, classes)
-    times = model.milliseconds(repeats)
+def _measure(path: Path, ranked: np.ndarray, labels: np.ndarray, threads: int, repeats: int) -> dict[str, Any]:
+    times = Model(path, threads).milliseconds(repeats)
     return {
-        **asdict(accuracy(outputs, labels)),
+        **asdict(ranked_accuracy(ranked, labels)),
         "bytes": path.stat().st_size,
         "compressed_bytes": len(zlib.compress(path.read_bytes(), 9)),
         "host_ms": {
@@ -65,5 +70,5 @@ def _measure(
             "max": float(times.max()),
             "p90": float(np.percentile(times, 90)),
         },
-        "confusion": confusion(outputs, labels).tolist(),
+        "confusion": confusion(ranked[:, 0], labels),
     }

@@ -29,7 +29,7 @@ def evaluate_fake_quant(
     """
     start(0, threads, hardware)
     import_quantisation()
-    from qatflow.data.pipeline import evaluation_batches
+    from qatflow.data.pipeline import NONE, evaluation_batches
     from qatflow.evaluate.fake_quant_model import fake_quant_model
     from qatflow.training.loss import evaluator
     from qatflow.training.replicas import Replicas
@@ -38,7 +38,7 @@ def evaluate_fake_quant(
     with replicas.scope():
         model = fake_quant_model(load(exported))
     evaluate = evaluator(model, replicas)
-    _, top1, top5 = evaluate(evaluation_batches(manifest, "test"))
+    _, top1, top5 = evaluate(evaluation_batches(manifest, "test", in_memory=NONE))
     result = Accuracy(manifest.splits["test"].count, top1, top5)
     write_sealed(output, {**asdict(result), "model_sha256": sha256(exported / "weights")})
     return result

@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 
 from qatflow.base import provenance
-from qatflow.base.metrics import Accuracy, Drop, Verdict, accuracy, more_pictures, paired_drop, verdict
+from qatflow.base.metrics import Accuracy, Drop, Verdict, more_pictures, paired_drop, ranked_accuracy, verdict
 from qatflow.base.sums import write_sealed
 from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.config.sections.model import QuantizedModelSection
 from qatflow.data.manifest import read_manifest
-from qatflow.data.reader import tensors
-from qatflow.tflite.run import Model
+from qatflow.inference.pictures import PreparedPictures
+from qatflow.inference.ranking import rank
 
 FORMAT = 4
 GateOutcome = Literal["open", "closed", "undecided"]
@@ -118,6 +118,7 @@ def gate(
     section: AccuracySection,
     output: Path,
     published: Published | None = None,
+    cores: int = 1,
 ) -> GateDecision:
     """Measure how much accuracy int8 costs on the validation pictures, and write to gate.json whether that is allowed.
 
@@ -130,6 +131,7 @@ def gate(
         section: says what is allowed.
         output: file to write.
         published: a figure that the model must reach; None: none.
+        cores: number of processes that run pictures; it does not change the figures.
 
     Returns:
         The decision. A closed gate is no error here; rules that need it open read its file (`qatflow.base.gates`).
@@ -137,26 +139,22 @@ def gate(
     Raises:
         UserError: a model is no classifier of these data.
     """
-    manifest = read_manifest(data)
-    pictures, labels = tensors(manifest, "validation")
-
-    def outputs(path: Path) -> np.ndarray:
-        return Model(path).probabilities(pictures, manifest.classes)
-
-    int8_outputs = outputs(int8_model)
+    files = {"float": float_model, "int8": int8_model, "ptq": ptq_model}
+    models = {name: path for name, path in files.items() if path is not None}
+    ranked = rank(models, PreparedPictures.of(read_manifest(data), "validation", processes=cores))
+    measured = ranked_accuracy(ranked.best["int8"], ranked.labels)
     lines: list[str] = []
     reasons: list[str] = []
     undecided: list[str] = []
     drop = None
     if published is not None:
-        line, reason = _published(accuracy(int8_outputs, labels), published)
+        line, reason = _published(measured, published)
         lines.append(line)
         reasons += [reason] if reason else []
     elif float_model is None:
-        top1 = 100 * accuracy(int8_outputs, labels).top1
-        lines.append(f"top-1 {top1:.2f} %, with no float model and no figure to compare with")
+        lines.append(f"top-1 {100 * measured.top1:.2f} %, with no float model and no figure to compare with")
     if float_model is not None:
-        drop = paired_drop(outputs(float_model), int8_outputs, labels)
+        drop = paired_drop(ranked.predicted("float"), ranked.predicted("int8"), ranked.labels)
     verdicts: dict[str, Verdict | None] = {"max_drop": None, "worse_than_ptq": None}
 
     def hold(key: str, loss: str, drop: Drop, limit: Limit) -> None:
@@ -172,10 +170,9 @@ def gate(
         lines.append(drop.text())
     against_ptq = None
     if ptq_model is not None:
-        against_ptq = paired_drop(outputs(ptq_model), int8_outputs, labels)
+        against_ptq = paired_drop(ranked.predicted("ptq"), ranked.predicted("int8"), ranked.labels)
         loss = against_ptq.text("training for int8", "quantisation after training")
         hold("worse_than_ptq", loss, against_ptq, _worse_than_ptq(ptq_model, section))
-    models = [path for path in (float_model, int8_model, ptq_model) if path is not None]
     closed = f"the accuracy gate is closed: {int8_model}: {'; and '.join(reasons)}. The models are kept"
     reason = closed if reasons else None
     outcome: GateOutcome = "closed" if reasons else "undecided" if undecided else "open"
@@ -191,7 +188,7 @@ def gate(
             "said": lines,
             "against_float": drop and asdict(drop),
             "against_ptq": against_ptq and asdict(against_ptq),
-            "provenance": provenance.record([*models, data], section.model_dump()),
+            "provenance": provenance.record([*models.values(), data], section.model_dump()),
         },
     )
     return GateDecision(lines, reason, outcome)

@@ -1,6 +1,6 @@
 """Compares each layer of the int8 model with the float one: scales, clipping, and the noise of quantisation."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
+from qatflow.inference.pictures import PreparedPictures
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 from qatflow.tflite.tensors import Tensors
 
@@ -57,22 +58,78 @@ def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) 
     Raises:
         UserError: the two models share no tensor.
     """
-    by_output = {
-        operator.outputs[0].name: operator for operator in operators(int8_model) if operator.outputs[0].dtype == "INT8"
-    }
-    reference, quantised = Tensors(float_model), Tensors(int8_model)
-    float_names = {name: name.removesuffix(QUANTISED_INPUT) for name in by_output}
-    pairs = {name: float_name for name, float_name in float_names.items() if float_name in reference.index}
-    if not pairs:
-        raise UserError("the float and the int8 model share no tensor: are they of one network?")
-    sums = {name: _Sums() for name in pairs}
-    for picture in pictures:
-        reference.run(picture)
-        quantised.run(picture)
-        for name, float_name in pairs.items():
-            sums[name].add(reference.value(float_name), quantised.value(name), by_output[name].outputs[0])
-    layers = [_layer(by_output[name], pairs[name], total) for name, total in sums.items()]
-    return sorted(layers, key=lambda layer: layer.sqnr_db)
+    compared = Compared.of(float_model, int8_model)
+    return compared.layers([compared.begin()(pictures)])
+
+
+def inspect_prepared(float_model: bytes, int8_model: bytes, pictures: PreparedPictures) -> list[InspectedLayer]:
+    """Return what `inspect_layers` does for prepared pictures; the number of processes does not change a bit of it."""
+    compared = Compared.of(float_model, int8_model)
+
+    def begin() -> Callable[[np.ndarray, np.ndarray], list[Measures]]:
+        measure = compared.begin()
+        return lambda inputs, labels: measure(inputs)
+
+    return compared.layers(pictures.each(begin))
+
+
+Measures = dict[str, "Measured"]
+"""What one picture gives, by the name of the int8 tensor."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A float and an int8 model of one network.
+
+    Attributes:
+        float_model: .tflite.
+        int8_model: .tflite.
+        by_output: operators of the int8 model by the name of their int8 output.
+        pairs: names of the float tensors, by those of the int8 ones.
+    """
+
+    float_model: bytes
+    int8_model: bytes
+    by_output: Mapping[str, Operator]
+    pairs: Mapping[str, str]
+
+    @staticmethod
+    def of(float_model: bytes, int8_model: bytes) -> "Compared":
+        """Find the tensors that both have; raises UserError where there is none."""
+        by_output = {
+            operator.outputs[0].name: operator
+            for operator in operators(int8_model)
+            if operator.outputs[0].dtype == "INT8"
+        }
+        index = Tensors(float_model).index
+        float_names = {name: name.removesuffix(QUANTISED_INPUT) for name in by_output}
+        pairs = {name: float_name for name, float_name in float_names.items() if float_name in index}
+        if not pairs:
+            raise UserError("the float and the int8 model share no tensor: are they of one network?")
+        return Compared(float_model, int8_model, by_output, pairs)
+
+    def begin(self) -> Callable[[np.ndarray], list[Measures]]:
+        """Load both, and return a function from pictures, float32 [n, …], to what each of them gives."""
+        reference, quantised = Tensors(self.float_model), Tensors(self.int8_model)
+
+        def one(picture: np.ndarray) -> Measures:
+            reference.run(picture)
+            quantised.run(picture)
+            return {
+                name: Measured.of(reference.value(float_name), quantised.value(name), self.by_output[name].outputs[0])
+                for name, float_name in self.pairs.items()
+            }
+
+        return lambda pictures: [one(picture) for picture in pictures]
+
+    def layers(self, parts: Iterable[list[Measures]]) -> list[InspectedLayer]:
+        """Return the layers, the noisiest first, from what the pictures give, in their order."""
+        sums = {name: Measured() for name in self.pairs}
+        for part in parts:
+            for picture in part:  # one after another: sums of floats depend on the order
+                sums = {name: total.plus(picture[name]) for name, total in sums.items()}
+        layers = [_layer(self.by_output[name], self.pairs[name], total) for name, total in sums.items()]
+        return sorted(layers, key=lambda layer: layer.sqnr_db)
 
 
 def read_layers(path: Path) -> list[InspectedLayer]:
@@ -91,25 +148,50 @@ def table(layers: Iterable[InspectedLayer]) -> str:
     return "\n".join(lines)
 
 
-class _Sums:
-    def __init__(self) -> None:
-        self.signal = self.noise = 0.0
-        self.clipped = self.count = 0
-        self.low, self.high = np.inf, -np.inf
+@dataclass(frozen=True)
+class Measured:
+    """Sums over the values of a tensor, for one or more pictures.
 
-    def add(self, real: np.ndarray, integers: np.ndarray, tensor: Any) -> None:
+    Attributes:
+        signal: of the squares of the float values.
+        noise: of the squares of the differences.
+        clipped: number of clipped values.
+        count: number of values.
+        low: least float value.
+        high: greatest.
+    """
+
+    signal: float = 0.0
+    noise: float = 0.0
+    clipped: int = 0
+    count: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+
+    @staticmethod
+    def of(real: np.ndarray, integers: np.ndarray, tensor: Any) -> "Measured":
+        """Return the sums of one picture's values."""
         scale, zero_point = float(tensor.scale[0]), int(tensor.zero_point[0])
         real = real.astype(np.float64)
-        self.signal += float((real**2).sum())
-        self.noise += float(((real - (integers.astype(np.float64) - zero_point) * scale) ** 2).sum())
+        noise = float(((real - (integers.astype(np.float64) - zero_point) * scale) ** 2).sum())
         steps = real / scale + zero_point
         beyond = ((integers == 127) & (steps > 127.5)) | ((integers == -128) & (steps < -128.5))
-        self.clipped += int(beyond.sum())
-        self.count += real.size
-        self.low, self.high = min(self.low, float(real.min())), max(self.high, float(real.max()))
+        low, high = float(real.min()), float(real.max())
+        return Measured(float((real**2).sum()), noise, int(beyond.sum()), real.size, low, high)
+
+    def plus(self, other: "Measured") -> "Measured":
+        """Return the sums over the pictures of both."""
+        return Measured(
+            self.signal + other.signal,
+            self.noise + other.noise,
+            self.clipped + other.clipped,
+            self.count + other.count,
+            min(self.low, other.low),
+            max(self.high, other.high),
+        )
 
 
-def _layer(operator: Operator, name: str, sums: _Sums) -> InspectedLayer:
+def _layer(operator: Operator, name: str, sums: Measured) -> InspectedLayer:
     kernel = operator.inputs[1] if operator.name in WEIGHTED else None
     output = operator.outputs[0]
     noise = max(sums.noise, np.finfo(np.float64).tiny)

@@ -10,7 +10,7 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.data.manifest import Manifest
-from qatflow.data.pipeline import evaluation_batches
+from qatflow.data.pipeline import NONE, evaluation_batches
 from qatflow.data.reader import tensors
 from qatflow.graph.graph import Graph
 from qatflow.training.keras_model import training_model
@@ -64,7 +64,7 @@ def check_expected(graph: Graph, data: Manifest, expected: float, tolerance: flo
         UserError: they are further below; the message says which preparation of the pictures would fit.
     """
     model = training_model(graph, seed=0, step=0)
-    _, share, _ = evaluator(model)(evaluation_batches(data, "validation"))
+    _, share, _ = evaluator(model)(evaluation_batches(data, "validation", in_memory=NONE))
     count, top1 = data.splits["validation"].count, 100 * share
     chance = 200 * float(np.sqrt(max(expected / 100 * (1 - expected / 100), 0.0) / count))
     print(f"top-1 of the weights {top1:.1f} %, published {expected:g} %", flush=True)

@@ -9,15 +9,15 @@ from qatflow.base.metrics import Drop, paired_drop, verdict
 from qatflow.base.sums import write_sealed
 from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.data.manifest import read_manifest
-from qatflow.data.reader import tensors
-from qatflow.tflite.run import Model
+from qatflow.inference.pictures import PreparedPictures
+from qatflow.inference.ranking import rank
 
 FORMAT = 2
 Method = Literal["ptq", "qat"]
 
 
 def choose_method(
-    float_model: Path, ptq_model: Path, data: Path, section: AccuracySection, output: Path
+    float_model: Path, ptq_model: Path, data: Path, section: AccuracySection, output: Path, cores: int = 1
 ) -> tuple[Method, Drop]:
     """Measure what post-training quantisation costs on the validation pictures, and write method.json.
 
@@ -27,11 +27,11 @@ def choose_method(
         data: manifest.json of the data; its whole validation split is used.
         section: its max_drop and undecided say what the accuracy gate would accept; then training is not worth it.
         output: file to write.
+        cores: number of processes that run pictures; it does not change the figures.
     """
-    manifest = read_manifest(data)
-    pictures, labels = tensors(manifest, "validation")
-    reference, outputs = (Model(path).probabilities(pictures, manifest.classes) for path in (float_model, ptq_model))
-    drop = paired_drop(reference, outputs, labels)
+    pictures = PreparedPictures.of(read_manifest(data), "validation", processes=cores)
+    ranked = rank({"float": float_model, "ptq": ptq_model}, pictures)
+    drop = paired_drop(ranked.predicted("float"), ranked.predicted("ptq"), ranked.labels)
     settings = section.model_dump(include={"max_drop", "undecided"})
     judged = None if section.max_drop is None else verdict(drop, section.max_drop)
     enough = judged in (None, "within") or (judged == "undecided" and section.undecided == "pass")

@@ -5,7 +5,8 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,24 +24,67 @@ LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models, like sig
 
 
 def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[str] = ()) -> bytes:
+    """Return the int8 .tflite of a float one, with the ranges of some pictures, float32 [n, height, width, channels].
+
+    `quantise_with` describes it.
+    """
+    return quantise_with(begin_calibration(float_model, keep_in_float)(pictures), float_model, keep_in_float)
+
+
+def begin_calibration(
+    float_model: bytes, keep_in_float: Sequence[str] = ()
+) -> Callable[[np.ndarray], CalibrationRanges]:
+    """Return a function from pictures, float32 [n, height, width, channels], to the ranges of the tensors over them.
+
+    A range goes from the smallest to the largest value over all pictures; the tool's own moving average would forget
+    all but about the last twenty, and clip the rest. So it does not matter how the pictures are divided and ordered.
+    """
+    (name,) = (tensor.name for tensor in inputs(float_model))
+    tool = _tool(float_model, keep_in_float)
+
+    def ranges(pictures: np.ndarray) -> CalibrationRanges:
+        with _silence():
+            return functools.reduce(
+                wider, (tool.calibrate({SIGNATURE: [{name: picture[None]}]}, num_threads=1) for picture in pictures)
+            )
+
+    return ranges
+
+
+def quantise_with(ranges: CalibrationRanges, float_model: bytes, keep_in_float: Sequence[str] = ()) -> bytes:
     """Return the int8 .tflite of a float one: weights per channel, activations asymmetric.
 
     The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output,
-    softmax, sigmoids at the end and layers without an int8 form left in float32. An activation's range goes from the
-    smallest to the largest value over all pictures; the tool's own moving average would forget all but about the last
-    twenty, and clip the rest. Tensors keep their names. A tensor that is zero for all pictures gets a scale that
-    kernels can write, and a warning.
+    softmax, sigmoids at the end and layers without an int8 form left in float32. Tensors keep their names. A tensor that
+    is zero for all pictures gets a scale that kernels can write, and a warning.
 
     Args:
+        ranges: of the tensors, by `begin_calibration`.
         float_model: bytes of a float .tflite with one input, written by this project.
-        pictures: float32 [n, height, width, channels]; their activations set the ranges.
         keep_in_float: operators whose output tensor's name contains one of these texts stay in float.
     """
+    tool = _tool(float_model, keep_in_float)
+    with _silence():
+        content = bytes(tool.quantize(ranges).quantized_model)
+        raised: set[str] = set()
+        for _ in range(ROUNDS):
+            least = _least_scales(content, raised)
+            if not least:
+                break
+            raised |= set(least)
+            ranges = {key: _wide(ends, least[key]) if key in least else ends for key, ends in ranges.items()}
+            content = bytes(tool.quantize(ranges).quantized_model)
+    for tensor in sorted(raised):
+        print(f"warning: {tensor} is (nearly) zero for all pictures: its scale is the smallest that int8 kernels take")
+    return content
+
+
+def _tool(float_model: bytes, keep_in_float: Sequence[str]) -> Any:
+    """Return ai-edge-quantizer's tool with the recipe."""
     from ai_edge_quantizer import quantizer, recipe
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import TFLOperationName
 
-    (name,) = (tensor.name for tensor in inputs(float_model))
     with _silence():
         tool = quantizer.Quantizer(float_model, recipe.static_wi8_ai8())
         for operation in LEFT_IN_FLOAT:
@@ -57,21 +101,7 @@ def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[s
                 operation_name=TFLOperationName.ALL_SUPPORTED,
                 algorithm_key=AlgorithmName.NO_QUANTIZE,
             )
-        ranges = functools.reduce(
-            _wider, (tool.calibrate({SIGNATURE: [{name: picture[None]}]}, num_threads=1) for picture in pictures)
-        )
-        content = bytes(tool.quantize(ranges).quantized_model)
-        raised: set[str] = set()
-        for _ in range(ROUNDS):
-            least = _least_scales(content, raised)
-            if not least:
-                break
-            raised |= set(least)
-            ranges = {key: _wide(ends, least[key]) if key in least else ends for key, ends in ranges.items()}
-            content = bytes(tool.quantize(ranges).quantized_model)
-    for tensor in sorted(raised):
-        print(f"warning: {tensor} is (nearly) zero for all pictures: its scale is the smallest that int8 kernels take")
-    return content
+    return tool
 
 
 def _least_scales(content: bytes, raised: Collection[str]) -> dict[str, float]:
@@ -113,7 +143,7 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _wider(first: CalibrationRanges, second: CalibrationRanges) -> CalibrationRanges:
+def wider(first: CalibrationRanges, second: CalibrationRanges) -> CalibrationRanges:
     """Return ranges that cover both: `min` and `max` by tensor, as ai-edge-quantizer stores them."""
     ends = {"min": np.minimum, "max": np.maximum}
     return {name: {end: ufunc(first[name][end], second[name][end]) for end, ufunc in ends.items()} for name in first}

@@ -1,19 +1,25 @@
 """pretrain/<weights>_ptq/: the float model after post-training quantisation, ready for the device."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from qatflow.base import provenance
 from qatflow.base.sums import read_checked
 from qatflow.data.manifest import read_manifest
 from qatflow.data.reader import calibration
+from qatflow.inference.pictures import PreparedPictures
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
-from qatflow.ptq.quantise import quantise
+from qatflow.ptq.quantise import CalibrationRanges, begin_calibration, quantise_with, wider
 from qatflow.tflite.check import check_model
 from qatflow.tflite.read import operators
 
 
-def quantise_after_training(float_model: Path, data: Path, output: Path, keep_in_float: Sequence[str] = ()) -> int:
+def quantise_after_training(
+    float_model: Path, data: Path, output: Path, keep_in_float: Sequence[str] = (), cores: int = 1
+) -> int:
     """Write the folder of the int8 model; return the model's size in bytes.
 
     Args:
@@ -21,17 +27,25 @@ def quantise_after_training(float_model: Path, data: Path, output: Path, keep_in
         data: manifest.json of the data: calibration pictures, labels and preprocessing.
         output: folder to write; it appears complete or not at all.
         keep_in_float: layers whose name contains one of these texts stay in float.
+        cores: number of processes that run the calibration pictures; it does not change the model.
 
     Raises:
         UserError: the int8 model cannot be loaded and run.
     """
     manifest, before = read_manifest(data), read_checked(float_model)
-    pictures = calibration(manifest)
-    content = quantise(before, pictures, keep_in_float)
-    check_model(content, picture=pictures[0])
+    import ai_edge_quantizer  # noqa: F401  before the fork: the processes share it
+
+    pictures = PreparedPictures.calibration(manifest, processes=cores)
+
+    def begin() -> Callable[[np.ndarray, np.ndarray], CalibrationRanges]:
+        ranges = begin_calibration(before, keep_in_float)
+        return lambda inputs, labels: ranges(inputs)
+
+    content = quantise_with(functools.reduce(wider, pictures.each(begin)), before, keep_in_float)
+    check_model(content, picture=calibration(manifest, 1)[0])
     after = operators(content)
     about = {
-        "calibration_pictures": len(pictures),
+        "calibration_pictures": pictures.count,
         "operators_before": operator_counts(operators(before)),
         "operators_after": operator_counts(after),
         "bytes_before": len(before),

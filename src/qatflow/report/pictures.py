@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qatflow.base.files import whole_file
+from qatflow.base.metrics import confusion_matrix
 from qatflow.base.sums import read_sealed
 from qatflow.evaluate.layers import InspectedLayer
 
@@ -44,7 +45,8 @@ def learning_curves(histories: dict[str, Path], output: Path) -> None:
 def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
     """Draw the confusion matrix of a model in evaluation.json as SVG; numbers are counts of pictures."""
     content = read_sealed(evaluation)
-    counts, labels = np.asarray(content["models"][model]["confusion"]), content["labels"]
+    labels = content["labels"]
+    counts = confusion_matrix(content["models"][model]["confusion"], len(labels))
     size = max(4.0, min(0.55 * len(labels), 14.0))
     figure = Figure(figsize=(size + 1.5, size), layout="constrained")
     axes = figure.subplots()

@@ -100,6 +100,15 @@ class Model:
         """Return a classifier's outputs for pictures, float32 [n, …]: [n, classes] of the output's type.
 
         Raises:
+            UserError: as `check_classes`.
+        """
+        self.check_classes(classes)
+        return self.outputs(self.input.from_real(pictures))
+
+    def check_classes(self, classes: int) -> None:
+        """Raise if the model is no classifier of data with so many classes.
+
+        Raises:
             UserError: the model does not have one output per class: it is cut at an inner layer, or made for other
                 data.
         """
@@ -110,7 +119,6 @@ class Model:
                 "measured: a model that save_out_nodes ends at an inner layer can only be exported and optimised "
                 "(targets export, optimize)"
             )
-        return self.outputs(self.input.from_real(pictures))
 
     def milliseconds(self, repeats: int, warmup: int = 10) -> np.ndarray:
         """Return the times of `repeats` runs on a picture of ones, in ms (float64 [repeats])."""

@@ -13,6 +13,8 @@ Asked = Mapping[str, Callable[..., int]]
 """Memory (`mem_mb`) and time (`runtime`, in minutes), as functions that Snakemake calls for a job."""
 _Expected = Callable[[Wildcards, dict[str, int]], Cost]
 """What a job is expected to take, from its wildcards and the pictures of each split."""
+_ExpectedOnCores = Callable[[Wildcards, dict[str, int], int], Cost]
+"""The same where it also depends on the job's cores."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +85,21 @@ class JobResources:
     def calibration_by_litert(self) -> Asked:
         """What LiteRT asks for on the calibration pictures: float and int8, and every tensor of both is looked at."""
 
-        def expected(wildcards: Wildcards, counts: dict[str, int]) -> Cost:
+        def expected(wildcards: Wildcards, counts: dict[str, int], cores: int) -> Cost:
             config = self.plan.config_of(wildcards)
-            return cost.inference(config, config.data.calibration, models=5)
+            return cost.inference(config, config.data.calibration, models=5, cores=cores)
 
-        return _by_pictures(expected)
+        return _by_pictures_and_cores(expected)
 
     def gpus(self, wildcards: Wildcards) -> int:
         """Return how many GPUs a training asks for: none where it takes what is there."""
         return self.plan.config_of(wildcards).hardware.gpus or 0
 
     def _by_litert(self, split: str) -> Asked:
-        return _by_pictures(
-            lambda wildcards, counts: cost.inference(self.plan.config_of(wildcards), counts[split], models=3)
-        )
+        def expected(wildcards: Wildcards, counts: dict[str, int], cores: int) -> Cost:
+            return cost.inference(self.plan.config_of(wildcards), counts[split], models=3, cores=cores)
+
+        return _by_pictures_and_cores(expected)
 
 
 def _by_pictures(expected: _Expected) -> Asked:
@@ -106,4 +109,16 @@ def _by_pictures(expected: _Expected) -> Asked:
     return {
         "mem_mb": lambda wildcards, input, attempt: job_cost(wildcards, input).memory_mb(attempt),
         "runtime": lambda wildcards, input, attempt: job_cost(wildcards, input).runtime_minutes(attempt),
+    }
+
+
+def _by_pictures_and_cores(expected: _ExpectedOnCores) -> Asked:
+    def job_cost(wildcards: Wildcards, input: Any, threads: int) -> Cost:
+        return expected(wildcards, cost.pictures(Path(input.data)), threads)
+
+    return {
+        "mem_mb": lambda wildcards, input, threads, attempt: job_cost(wildcards, input, threads).memory_mb(attempt),
+        "runtime": lambda wildcards, input, threads, attempt: job_cost(wildcards, input, threads).runtime_minutes(
+            attempt
+        ),
     }

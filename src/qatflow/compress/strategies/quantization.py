@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.config.recipe.recipe import QuantizationStrategySection
-from qatflow.data.reader import calibration
+from qatflow.data.reader import batches, calibration_places, inputs
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
 from qatflow.training.strategy import Strategy, TrainingRun
@@ -133,12 +133,12 @@ class QuantizationStrategy(Strategy):
             )
 
     def _calibrate(self, trainer: TrainingRun) -> None:
-        pictures = calibration(trainer.data)
-        size = trainer.settings.batch_size
+        listed = calibration_places(trainer.data)
         self.quantisers.phase.mode = "calibrate"
-        for first in range(0, len(pictures), size):
-            trainer.model.keras(pictures[first : first + size], training=False)
-        print(f"epoch {trainer.epoch}: activation ranges calibrated on {len(pictures)} pictures", flush=True)
+        for batch in batches(listed, trainer.settings.batch_size):
+            pictures, _ = inputs(batch, trainer.data.preprocessing)
+            trainer.model.keras(pictures, training=False)
+        print(f"epoch {trainer.epoch}: activation ranges calibrated on {len(listed)} pictures", flush=True)
 
     def _hold(self, trainer: TrainingRun) -> bool:
         """Raise the scales that no int8 kernel can write, with a warning; return whether there are any."""

@@ -1,16 +1,11 @@
 """Runs the same job on many tasks, in one process per core."""
 
-import contextlib
-import ctypes
 import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import Any, TypeVar
 
-from qatflow.base.errors import UserError
+from qatflow.base.processes import forked
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
@@ -18,7 +13,10 @@ ResultT = TypeVar("ResultT")
 Job = Callable[[TaskT, Callable[[int], None]], ResultT]
 
 LOOK_EVERY = 0.5  # seconds
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+KILLED = (
+    "a process that prepared pictures was killed, most likely because memory ran out: finished shards are kept; "
+    "continue with fewer cores or more memory"
+)
 
 _in_worker: tuple[Job, Any] | None = None
 
@@ -38,11 +36,8 @@ def run_all(tasks: Sequence[TaskT], job: Job[TaskT, ResultT], cores: int, show: 
     if min(cores, len(tasks)) <= 1:
         counted = _Count(show)
         return [job(task, counted.add) for task in tasks]
-    context = multiprocessing.get_context("fork")  # the list of pictures is shared, not copied
-    done = context.Value("q", 0)
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(cores, len(tasks)), context, _begin, (os.getpid(), job, done))
-    try:
+    done = multiprocessing.get_context("fork").Value("q", 0)
+    with forked(min(cores, len(tasks)), _begin, (job, done), KILLED) as pool:
         futures = [pool.submit(_do, task) for task in tasks]
         waiting = set(futures)
         while waiting:
@@ -51,17 +46,6 @@ def run_all(tasks: Sequence[TaskT], job: Job[TaskT, ResultT], cores: int, show: 
             for future in finished:
                 future.result()
         return [future.result() for future in futures]
-    except BaseException as error:
-        for process in set(multiprocessing.active_children()) - others:
-            process.kill()
-        if isinstance(error, BrokenProcessPool):
-            raise UserError(
-                "a process that prepared pictures was killed, most likely because memory ran out: finished shards are "
-                "kept; continue with fewer cores or more memory"
-            ) from error
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Count:
@@ -73,14 +57,8 @@ class _Count:
         self._show(self._done)
 
 
-def _begin(parent: int, job: Job, done: Any) -> None:
+def _begin(job: Job, done: Any) -> None:
     global _in_worker
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # otherwise a killed run would leave processes behind
-    if os.getppid() != parent:
-        os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _in_worker = job, done
 
 
