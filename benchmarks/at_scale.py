@@ -83,12 +83,13 @@ def float_model(path: Path, alpha: float) -> None:
 
     graph = graph_of(mobilenet_v1((SIZE, SIZE, 3), CLASSES, alpha, 0.001), 0.9)
     random = np.random.default_rng(0)
-    for name, values in graph.weights.items():
+    weights = dict(graph.weights)
+    for name, values in weights.items():
         if name.endswith("kernel"):
             inputs = values.size // values.shape[2 if name.endswith("depthwise_kernel") else -1]
-            graph.weights[name] = random.normal(0, (2 / inputs) ** 0.5, values.shape).astype(np.float32)
+            weights[name] = random.normal(0, (2 / inputs) ** 0.5, values.shape).astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(convert(graph).content)
+    path.write_bytes(convert(replace(graph, weights=weights)).content)
 
 
 def part(manifest: Manifest, share: float, folder: Path) -> Manifest:

@@ -55,8 +55,8 @@ def quantise_with(ranges: CalibrationRanges, float_model: bytes, keep_in_float: 
     """Return the int8 .tflite of a float one: weights per channel, activations asymmetric.
 
     The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output,
-    softmax, sigmoids at the end and layers without an int8 form left in float32. Tensors keep their names. A tensor that
-    is zero for all pictures gets a scale that kernels can write, and a warning.
+    softmax, sigmoids at the end and layers without an int8 form left in float32. Tensors keep their names. A tensor
+    that is zero for all pictures gets a scale that kernels can write, and a warning.
 
     Args:
         ranges: of the tensors, by `begin_calibration`.
