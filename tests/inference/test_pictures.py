@@ -156,5 +156,5 @@ def test_values_that_are_no_numbers_are_refused_by_the_model_s_name(data: Manife
 
 def test_a_batch_of_large_pictures_has_no_more_than_its_bytes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MOST", 64)
-    sizes = [batch_size(Preprocessing(size, "stretch", 3, (0.0,), (1.0,))) for size in (8, 224, 1024)]
+    sizes = [batch_size(Preprocessing((size, size), "stretch", 3, (0.0,), (1.0,))) for size in (8, 224, 1024)]
     assert sizes == [64, 13, 1]
