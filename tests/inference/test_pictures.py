@@ -9,6 +9,7 @@ import pytest
 
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
+from qatflow.base.picture_size import PictureSize
 from qatflow.base.sums import read_sealed
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.preprocess import Preprocessing
@@ -156,5 +157,6 @@ def test_values_that_are_no_numbers_are_refused_by_the_model_s_name(data: Manife
 
 def test_a_batch_of_large_pictures_has_no_more_than_its_bytes(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MOST", 64)
-    sizes = [batch_size(Preprocessing((size, size), "stretch", 3, (0.0,), (1.0,))) for size in (8, 224, 1024)]
-    assert sizes == [64, 13, 1]
+    sizes = [PictureSize(8, 8), PictureSize(224, 224), PictureSize(512, 2048)]
+    specs = [Preprocessing(size, "stretch", 3, (0.0,), (1.0,)) for size in sizes]
+    assert [batch_size(spec) for spec in specs] == [64, 13, 1]
