@@ -27,13 +27,14 @@ SETTINGS = [
         ("attention", "moving_average_abs_max"),
     )
     for weights in ("abs_max", "channel_wise_abs_max")
-]
-COUNTS = {  # convolutions, depthwise convolutions, dense layers
-    "MobileNetV1": (15, 13, 0),
-    "MobileNetV2": (35, 17, 1),
-    "small ResNet": (6, 0, 1),
-    "inception": (7, 3, 1),
-    "attention": (4, 0, 4),
+] + [("geometry", "channel_wise_abs_max", "moving_average_min_max")]
+COUNTS = {  # convolutions, depthwise convolutions, dense layers, transposed convolutions
+    "MobileNetV1": (15, 13, 0, 0),
+    "MobileNetV2": (35, 17, 1, 0),
+    "small ResNet": (6, 0, 1, 0),
+    "inception": (7, 3, 1, 0),
+    "attention": (4, 0, 4, 0),
+    "geometry": (5, 1, 1, 1),
 }
 
 

@@ -52,6 +52,7 @@ def models(digits) -> dict[str, bytes]:
         "trained": trained(graph),
         "quantised after training": quantise(convert(graph).content, pictures),
         "attention": trained(network("attention")),
+        "geometry": trained(network("geometry")),
     }
 
 
@@ -67,7 +68,7 @@ def test_of_a_concatenation_only_what_others_read_too_is_requantised(models):
     assert [made[source.name] for source in second.inputs] == ["QUANTIZE", "MEAN"]
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention"])
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry"])
 def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -85,7 +86,7 @@ def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     assert np.abs(Model(models[name]).outputs(pictures) - np.stack(expected)).max() < 0.02
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention"])
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry"])
 def test_the_emulator_gives_equal_integers(models, digits, name, arm_bundle, tmp_path: Path):  # noqa: F811
     require("qemu-aarch64-static")
     write_folder(tmp_path / "model", models[name], digits, {})

@@ -76,6 +76,23 @@ def cases() -> dict[str, Case]:
         "DepthwiseConv2D": Case(
             "DepthwiseConv2D", lambda k, x: k.DepthwiseConv2D(3, 2, "same", depth_multiplier=2)(x), 4 * 3 * 9 * 4 * 2
         ),
+        "Conv2D groups": Case("Conv2D", lambda k, x: k.Conv2D(6, 3, groups=2)(x), 5 * 4 * 9 * 2 * 6),
+        "Conv2D of each channel": Case(
+            "DepthwiseConv2D", lambda k, x: k.Conv2D(8, 3, strides=2, groups=4)(x), 3 * 2 * 9 * 8
+        ),
+        "Conv2DTranspose same": Case(
+            "Conv2DTranspose", lambda k, x: k.Conv2DTranspose(5, 3, 2, "same", activation="relu6")(x), 7 * 6 * 9 * 4 * 5
+        ),
+        "Conv2DTranspose valid": Case(
+            "Conv2DTranspose", lambda k, x: k.Conv2DTranspose(3, (2, 4), (3, 2))(x), 7 * 6 * 8 * 4 * 3
+        ),
+        "Rescale": Case("Rescale", lambda k, x: k.Rescaling([0.1, 1, 2, 3], [1, 0, 3, -4])(k.Rescaling(2.0, -1)(x))),
+        "Crop": Case("Crop", lambda k, x: k.Cropping2D(((1, 2), (0, 3)))(x)),
+        "Permute": Case("Permute", lambda k, x: k.Permute((2, 3, 1))(x)),
+        "Resize": Case("Resize", lambda k, x: k.Resizing(11, 4, "nearest")(x)),
+        "Resize bilinear": Case("Resize", lambda k, x: k.Resizing(4, 14)(x)),
+        "Concat of rows": Case("Concat", lambda k, x: k.Concatenate(1)([x, k.Cropping2D(((0, 4), 0))(x)])),
+        "Concat of columns": Case("Concat", lambda k, x: k.Concatenate(-2)([x, x])),
         "Dense": Case("Dense", lambda k, x: k.Dense(3)(k.Flatten()(x)), 7 * 6 * 4 * 3),
         "Dense of pictures": Case("Dense", lambda k, x: k.Dense(3)(x), 7 * 6 * 4 * 3),
         "BatchNorm": Case("BatchNorm", lambda k, x: k.BatchNormalization()(k.Conv2D(3, 1)(x)), 7 * 6 * 4 * 3),

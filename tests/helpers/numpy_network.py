@@ -11,6 +11,8 @@ from qatflow.graph.operations import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -28,9 +30,12 @@ from qatflow.graph.operations import (
     Pad,
     Padding,
     Pair,
+    Permute,
     Relu,
     Relu6,
+    Rescale,
     Reshape,
+    Resize,
     Sigmoid,
     Softmax,
     Tanh,
@@ -52,6 +57,8 @@ def execute(graph: Graph, pictures: np.ndarray, fake_quant: bool = False) -> dic
         x = tensors[node.inputs[0]] if node.inputs else pictures.astype(np.float64)
         value = _compute(graph, node, x, tensors)
         scale = graph.activation_scales.get(node.name)
+        if fake_quant and scale is None and isinstance(node.operation, AveragePool | UpSample | Resize):
+            value = _on_grid_of_its_input(graph, node, value)
         if fake_quant and scale is not None:
             assert scale.scale is not None, f"{node.name} has a scale for each picture"
             end = 2 ** (scale.bits - 1)
@@ -64,6 +71,19 @@ def execute(graph: Graph, pictures: np.ndarray, fake_quant: bool = False) -> dic
 def compute(graph: Graph, node: Node, tensors: dict[str, np.ndarray]) -> np.ndarray:
     """Return the tensor of a node, float64, of the tensors that it reads."""
     return _compute(graph, node, tensors[node.inputs[0]], tensors)
+
+
+def _on_grid_of_its_input(graph: Graph, node: Node, value: np.ndarray) -> np.ndarray:
+    """What the kernels of average pools (ties away from the integer 0) and bilinear resizing (ties up) write."""
+    grid = graph.activation_scale(node.name)
+    if grid is None or grid.scale is None:
+        return value
+    steps = np.round(value / grid.scale + grid.zero_point, 6)  # float64 misses a tie by less
+    if isinstance(node.operation, AveragePool):
+        steps = np.sign(steps) * np.floor(np.abs(steps) + 0.5)
+    else:
+        steps = np.floor(steps + 0.5)
+    return (steps - grid.zero_point) * grid.scale
 
 
 def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
@@ -87,12 +107,20 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
         case Conv2D():
             kernel = weight("kernel")
             patches = _patches(x, kernel.shape[:2], operation.strides, operation.padding, operation.dilations)
-            return _activated(np.einsum("nrchwi,hwio->nrco", patches, kernel) + bias, operation.activation)
+            parts = zip(*(np.split(part, operation.groups, axis=-1) for part in (patches, kernel)), strict=True)
+            products = [np.einsum("nrchwi,hwio->nrco", *part) for part in parts]
+            return _activated(np.concatenate(products, axis=-1) + bias, operation.activation)
         case DepthwiseConv2D():
             kernel = weight("depthwise_kernel")
             patches = _patches(x, kernel.shape[:2], operation.strides, operation.padding, operation.dilations)
             products = np.einsum("nrchwi,hwim->nrcim", patches, kernel)
             return _activated(products.reshape(*products.shape[:3], -1) + bias, operation.activation)
+        case Conv2DTranspose():
+            return _activated(
+                _spread(x, weight("kernel"), operation.strides, operation.padding) + bias, operation.activation
+            )
+        case Rescale():
+            return x * weight("factor") + weight("offset")
         case Dense():
             return _activated(x @ weight("kernel") + bias, operation.activation)
         case BatchNorm():
@@ -107,11 +135,15 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
         case Multiply():
             return x * tensors[node.inputs[1]]
         case Concat():
-            return np.concatenate([tensors[name] for name in node.inputs], axis=-1)
+            return np.concatenate([tensors[name] for name in node.inputs], axis=operation.axis)
         case Reshape():
             return x.reshape(len(x), *operation.shape)
         case Pad():
             return np.pad(x, [(0, 0), operation.rows, operation.columns, (0, 0)])
+        case Crop(rows=(above, below), columns=(left, right)):
+            return x[:, above : x.shape[1] - below, left : x.shape[2] - right]
+        case Permute():
+            return np.moveaxis(x, [axis + 1 for axis in operation.axes], list(range(1, x.ndim)))
         case GlobalAveragePool():
             return x.mean(axis=(1, 2), keepdims=operation.keepdims)
         case GlobalMaxPool():
@@ -122,6 +154,13 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
             return (np.nanmax if isinstance(operation, MaxPool) else np.nanmean)(patches, axis=(3, 4))
         case UpSample(factors=(rows, columns), bilinear=False):
             return x.repeat(rows, axis=1).repeat(columns, axis=2)
+        case UpSample(factors=(rows, columns), bilinear=True):
+            height, width = x.shape[1] * rows, x.shape[2] * columns
+            return np.einsum("ah,nhwc,bw->nabc", _between(x.shape[1], height), x, _between(x.shape[2], width))
+        case Resize(height=height, width=width, bilinear=True):
+            return np.einsum("ah,nhwc,bw->nabc", _between(x.shape[1], height), x, _between(x.shape[2], width))
+        case Resize(height=height, width=width, bilinear=False):
+            return x[:, _nearest(x.shape[1], height)][:, :, _nearest(x.shape[2], width)]
         case Elu():
             return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
         case Gelu():
@@ -160,6 +199,36 @@ def _standard(x: np.ndarray, axes: int | tuple[int, ...], epsilon: float) -> np.
 
 def _activated(x: np.ndarray, activation: str | None) -> np.ndarray:
     return x if activation is None else np.clip(x, 0, 6 if activation == "relu6" else None)
+
+
+def _spread(x: np.ndarray, kernel: np.ndarray, strides: Pair, padding: Padding) -> np.ndarray:
+    """A transposed convolution by its definition: every pixel adds the kernel, times itself, where it belongs."""
+    (rows, columns), window = strides, kernel.shape[:2]
+    whole = [
+        (size - 1) * stride + max(part, stride)
+        for size, stride, part in zip(x.shape[1:3], strides, window, strict=True)
+    ]
+    result = np.zeros((len(x), *whole, kernel.shape[3]))
+    for r, c in np.ndindex(*x.shape[1:3]):
+        part = np.einsum("ni,hwio->nhwo", x[:, r, c], kernel)
+        result[:, r * rows : r * rows + window[0], c * columns : c * columns + window[1]] += part
+    if padding == "valid":
+        return result
+    # what a convolution with `same` padding and these strides has around its input is cut off
+    cut = [max(part - stride, 0) // 2 for part, stride in zip(window, strides, strict=True)]
+    return result[:, cut[0] : cut[0] + x.shape[1] * rows, cut[1] : cut[1] + x.shape[2] * columns]
+
+
+def _nearest(size: int, wanted: int) -> np.ndarray:
+    """The pixel in which the centre of each wanted one lies; in float32, as TensorFlow computes it."""
+    centres = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * np.float32(size / wanted)
+    return np.minimum(np.floor(centres).astype(int), size - 1)
+
+
+def _between(size: int, wanted: int) -> np.ndarray:
+    """The weights of bilinear resizing between pixel centres along one side, [wanted, size]."""
+    centres = np.clip((np.arange(wanted) + 0.5) * size / wanted - 0.5, 0, size - 1)
+    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(size)))
 
 
 def _patches(

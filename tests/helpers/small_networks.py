@@ -109,8 +109,36 @@ def _attention() -> Any:
     return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
 
 
+def _geometry() -> Any:
+    """Pictures that are augmented, rescaled and resized; grouped and transposed convolutions, a depthwise one with a
+    multiplier; pools whose kernels round; crops, tensors joined by rows and by columns, other axes; layers used twice.
+    """
+    import tf_keras
+    from tf_keras import layers
+
+    def normed(layer: Any, x: Any) -> Any:
+        return layers.ReLU()(layers.BatchNormalization()(layer(x)))
+
+    pictures = layers.Input(SHAPE)
+    x = layers.Normalization(mean=[0.1], variance=[0.8])(layers.Rescaling(2.0, -0.1)(layers.RandomFlip()(pictures)))
+    x = normed(layers.Conv2D(16, 3, 2, "same", use_bias=False), layers.Resizing(26, 24)(x))
+    x = normed(layers.Conv2D(12, 3, padding="same", groups=4), x)
+    x = layers.Concatenate(1)([x, layers.Cropping2D(((4, 6), 0))(x)])
+    x = layers.AveragePooling2D(2)(layers.Concatenate(-2)([x, layers.Cropping2D((0, (2, 6)))(x)]))
+    x = normed(layers.Conv2DTranspose(12, 3, 2, "same"), x)
+    x = normed(layers.DepthwiseConv2D(3, 2, "same", depth_multiplier=2, use_bias=False), x)
+    x = normed(layers.Conv2D(24, 1, groups=3), x)
+    small = layers.AveragePooling2D(3, 2, "same")(x)
+    x = layers.Add()([layers.UpSampling2D(2, interpolation="bilinear")(small), x])
+    twice = layers.Conv2D(24, 3, padding="same", activation="relu6")
+    x = layers.Permute((2, 1, 3))(twice(twice(x)))
+    x = layers.Flatten()(layers.AveragePooling2D((8, 8))(x))
+    return tf_keras.Model(pictures, layers.Dense(10, activation="softmax")(x))
+
+
 NETWORKS = {
     "attention": _attention,
+    "geometry": _geometry,
     "inception": _inception,
     "MobileNetV1": _mobilenet_v1,
     "MobileNetV2": _mobilenet_v2,

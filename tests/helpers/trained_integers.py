@@ -9,7 +9,9 @@ from ai_edge_litert import schema_py_generated as schema
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import BatchNorm
 
-KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+SOURCE = {"TRANSPOSE_CONV": 2}
+"""Which input is the tensor, where it is not the first."""
 
 
 def parsed(content: bytes) -> schema.ModelT:
@@ -21,7 +23,7 @@ def weighted_operators(model: schema.ModelT) -> list:
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     tensors = model.subgraphs[0].tensors
     return [
-        (kind, tensors[operator.inputs[0]], tensors[operator.inputs[1]], tensors[operator.outputs[0]])
+        (kind, tensors[operator.inputs[SOURCE.get(kind, 0)]], tensors[operator.inputs[1]], tensors[operator.outputs[0]])
         for operator in model.subgraphs[0].operators
         if (kind := names[model.operatorCodes[operator.opcodeIndex].builtinCode]) in KINDS
     ]
@@ -57,7 +59,8 @@ def assert_kept(content: bytes, graph: Graph, stored: Mapping[str, np.ndarray]) 
             variance = stored[norm.weight("moving_variance")]
             factor = stored[norm.weight("gamma")] / np.sqrt(variance + norm.operation.epsilon)
         if kind == "DEPTHWISE_CONV_2D":
-            expected = stored[weight][None, :, :, :, 0] * np.sign(factor)
+            height, width, *channels = stored[weight].shape
+            expected = stored[weight].reshape(1, height, width, np.prod(channels)) * np.sign(factor)
         else:
             expected = np.moveaxis(stored[weight] * np.sign(factor), -1, 0)
         np.testing.assert_array_equal(integers, expected, err_msg=weight)

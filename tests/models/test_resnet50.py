@@ -113,7 +113,7 @@ def test_the_folders_hold_the_integers_of_the_kernels_that_training_ended_with(t
 
 def test_the_optimised_model_has_the_trained_integers(trained):
     exported, stored = load(trained / "output" / "float"), load_file(trained / "output" / "int8" / "weights")
-    assert assert_kept((trained / "opt" / "model.tflite").read_bytes(), exported, stored) == (53, 0, 1)
+    assert assert_kept((trained / "opt" / "model.tflite").read_bytes(), exported, stored) == (53, 0, 1, 0)
     about = json.loads((trained / "opt" / "optimization.json").read_text())
     assert len(about["fused"]["fold_batch_norm"]) == 53
     assert about["left_in_float"] == [] and not {"BATCH_NORM", "RELU"} & set(about["operators_after"])

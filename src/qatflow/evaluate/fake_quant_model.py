@@ -7,8 +7,10 @@ import tensorflow as tf
 from tf_keras import layers
 
 from qatflow.compress.quantizers.fake_quant import activation_grid, fake_quant
+from qatflow.compress.quantizers.grid_rounding import GridRounding
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.names import layer_names, tensor_layer
+from qatflow.graph.operations import rounding
 from qatflow.training.keras_model import TrainingModel, training_model
 
 
@@ -45,9 +47,16 @@ class FixedScales:
         return layer
 
     def after(self, node: Node) -> Any | None:
-        """Quantise a tensor that has a scale."""
-        scale = self.graph.activation_scales.get(node.name)
-        return scale and FixedFakeQuant(scale, tensor_layer(self._names[node.name]))
+        """Quantise a tensor that has a scale, and round one whose kernel writes on its input's grid."""
+        scale, ties = self.graph.activation_scales.get(node.name), rounding(node.operation)
+        name = tensor_layer(self._names[node.name])
+        if ties is None:
+            return scale and FixedFakeQuant(scale, name)
+        source = self.graph.activation_scale(node.name)
+        if source is None or source.scale is None:
+            return None
+        grid = tf.constant(source.scale, tf.float32), float(source.zero_point)
+        return GridRounding(ties, lambda: grid, name)
 
 
 def fake_quant_model(graph: Graph) -> TrainingModel:

@@ -10,7 +10,7 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
 from qatflow.inference.pictures import PreparedPictures
-from qatflow.tflite.read import WEIGHTED, Operator, operators
+from qatflow.tflite.read import Operator, operators
 from qatflow.tflite.tensors import Tensors
 
 QUANTISED_INPUT = "/int8"
@@ -192,7 +192,7 @@ class Measured:
 
 
 def _layer(operator: Operator, name: str, sums: Measured) -> InspectedLayer:
-    kernel = operator.inputs[1] if operator.name in WEIGHTED else None
+    kernel = operator.kernel
     output = operator.outputs[0]
     noise = max(sums.noise, np.finfo(np.float64).tiny)
     return InspectedLayer(

@@ -2,10 +2,10 @@
 
 Each output channel of a convolution or dense layer is followed through the graph. Operations that treat each channel
 separately pass it on: batch-norm, activations, pools, padding, and depthwise convolutions, whose `multiplier` output
-channels belong to the channel they read. Sums and products tie the channels of their inputs, whatever their ranks; a
-single channel that is broadcast to all channels is tied to none and stays. A concatenation puts channels behind one
-another, and flattening repeats them for each pixel. `kinds.py` says what each operation does. Channels that are tied
-are removed together or not at all.
+channels belong to the channel they read. A grouped convolution ties the channels at the same place of its groups. Sums
+and products tie the channels of their inputs, whatever their ranks; a single channel that is broadcast to all channels
+is tied to none and stays. A concatenation puts channels behind one another, and flattening repeats them for each pixel.
+`kinds.py` says what each operation does. Channels that are tied are removed together or not at all.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import Shape, kind_of
+from qatflow.graph.operations import Permute
 from qatflow.graph.shapes import shapes
 
 NEVER = -1
@@ -105,16 +106,21 @@ class _Trace:
                 return numbers
             case "new":
                 assert node.kernel is not None
-                self.of_kernel[node.kernel] = self.new(number)
-                return self.of_kernel[node.kernel]
+                made = self.of_kernel[node.kernel] = self.new(number)
+                for numbers in (sources[0], made):
+                    self._tie_groups(numbers, node.groups)
+                return made
             case "multiplied":
                 return np.repeat(sources[0], number // len(sources[0]))
             case "joined":
-                return np.concatenate(sources)
+                along_channels = node.operation.axis == -1  # type: ignore[union-attr]
+                return np.concatenate(sources) if along_channels else self._combined(node, number, sources)
             case "together":
                 return self._combined(node, number, sources)
             case "reshaped":
                 return self._reshaped(node, number, sources[0])
+            case "permuted":
+                return self._permuted(node, number, sources[0])
             case "mixed":
                 reason = f"the {type(node.operation).__name__.lower()} '{node.name}' is over all of them"
                 for source in sources:
@@ -131,6 +137,21 @@ class _Trace:
         for source in full[1:]:
             self.tie(full[0], source)
         return full[0]
+
+    def _permuted(self, node: Node, number: int, source: np.ndarray) -> np.ndarray:
+        assert isinstance(node.operation, Permute)
+        if node.operation.axes[-1] == len(node.operation.axes) - 1:
+            return source
+        made = self.new(number)
+        for numbers in (source, made):
+            self.fix(numbers, f"'{node.name}' makes them rows or columns")
+        return made
+
+    def _tie_groups(self, numbers: np.ndarray, groups: int) -> None:
+        """Tie the channels at the same place of every group: groups stay equally large if all lose the same places."""
+        first, *others = numbers.reshape(groups, -1)
+        for group in others:
+            self.tie(first, group)
 
     def _reshaped(self, node: Node, number: int, source: np.ndarray) -> np.ndarray:
         elements = np.broadcast_to(source, self.known[node.inputs[0]]).reshape(-1, number)

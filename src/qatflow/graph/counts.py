@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import prod
 
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.kinds import Shape
-from qatflow.graph.operations import Attention
+from qatflow.graph.kinds import CONSTANTS, Shape
+from qatflow.graph.operations import Attention, Conv2DTranspose
 from qatflow.graph.shapes import shapes
 
 
@@ -34,7 +34,9 @@ def counts(graph: Graph) -> dict[str, Count]:
     known = shapes(graph)
     parameters = {node.name: 0 for node in graph.nodes}
     for name, values in graph.weights.items():
-        parameters[name.rsplit("/", 1)[0]] += values.size
+        node, role = name.rsplit("/", 1)
+        if role not in CONSTANTS:
+            parameters[node] += values.size
     return {node.name: Count(_multiply_adds(graph, node, known), parameters[node.name]) for node in graph.nodes}
 
 
@@ -51,5 +53,6 @@ def _multiply_adds(graph: Graph, node: Node, known: dict[str, Shape]) -> int:
     if node.kernel is None:
         return 0
     kernel = graph.weights[node.kernel]
-    # each element of a kernel is used once per pixel of the output
-    return kernel.size * prod(known[node.name][:-1])
+    # each element of a kernel is used once per pixel of the output, or of the input where that is spread out
+    pixels = node.inputs[0] if isinstance(node.operation, Conv2DTranspose) else node.name
+    return kernel.size * prod(known[pixels][:-1])

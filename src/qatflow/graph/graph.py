@@ -8,7 +8,7 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.graph.kinds import KINDS, Kernel
-from qatflow.graph.operations import PASS_THROUGH, Operation
+from qatflow.graph.operations import PASS_THROUGH, Conv2D, Operation
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Node:
         """Layout of that weight; None for operations without one."""
         kind = KINDS.get(type(self.operation))
         return None if kind is None else kind.kernel
+
+    @property
+    def groups(self) -> int:
+        """In how many parts the channels are read and written, each by itself; 1 for all but grouped convolutions."""
+        return self.operation.groups if isinstance(self.operation, Conv2D) else 1
 
     @property
     def is_depthwise(self) -> bool:

@@ -16,6 +16,8 @@ from qatflow.graph.operations import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -24,7 +26,10 @@ from qatflow.graph.operations import (
     Identity,
     MaxPool,
     Pad,
+    Permute,
+    Rescale,
     Reshape,
+    Resize,
     Sigmoid,
     Softmax,
     UpSample,
@@ -35,7 +40,8 @@ HeadKind = Literal["softmax", "sigmoid", "logits"]
 
 LOOKED_THROUGH = (Reshape, Identity, Dropout)
 COMBINING = (
-    BatchNorm, Add, Concat, Pad, UpSample, AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool,
+    BatchNorm, Add, Concat, Pad, Crop, Permute, UpSample, Resize, AveragePool, MaxPool, GlobalAveragePool,
+    GlobalMaxPool, Rescale,
 )  # fmt: skip
 """Operations without an activation of their own: their values are logits, unless computed from probabilities."""
 PROBABILITIES = (Softmax, Sigmoid)
@@ -117,7 +123,7 @@ def _problem(graph: Graph, end: Node) -> str:
     if isinstance(operation, Sigmoid):
         return ""
     kind = type(operation).__name__
-    if isinstance(operation, (Conv2D, DepthwiseConv2D, Dense, *COMBINING)):
+    if isinstance(operation, (Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense, *COMBINING)):
         activation = getattr(operation, "activation", None)
         if activation is not None:
             return (

@@ -19,6 +19,8 @@ from qatflow.graph.operations import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -37,9 +39,12 @@ from qatflow.graph.operations import (
     Pad,
     Padding,
     Pair,
+    Permute,
     Relu,
     Relu6,
+    Rescale,
     Reshape,
+    Resize,
     Sigmoid,
     Softmax,
     Tanh,
@@ -49,13 +54,16 @@ from qatflow.graph.operations import (
 
 Shape = tuple[int, ...]
 
-ChannelRule = Literal["pictures", "new", "multiplied", "each", "together", "joined", "reshaped", "mixed"]
+ChannelRule = Literal[
+    "pictures", "new", "multiplied", "each", "together", "joined", "reshaped", "permuted", "mixed"
+]  # fmt: skip
 """Where the channels of an output tensor come from.
 
 `pictures`: the input pictures; `new`: a kernel makes new ones; `multiplied`: each input channel makes several;
 `each`: channel c comes from input channel c; `together`: channel c comes from channel c of every input, where a single
-channel is broadcast; `joined`: the inputs' channels behind one another; `reshaped`: the same values in another shape;
-`mixed`: every channel comes from all channels, and there are as many as in the last input.
+channel is broadcast; `joined`: the inputs behind one another, by their channels or by another axis; `reshaped`: the
+same values in another shape; `permuted`: the axes in another order; `mixed`: every channel comes from all channels, and
+there are as many as in the last input.
 """
 
 
@@ -72,7 +80,7 @@ class Kernel:
         rank: number of axes; the last ones are the output channels.
         reads: axis of the input channels.
         by_itself: each input channel makes `shape[-1]` output channels of its own, so the last two axes are the output
-            channels. Otherwise every output channel reads all input channels.
+            channels. Otherwise every output channel reads all input channels of its group.
     """
 
     role: str
@@ -85,7 +93,7 @@ class Kernel:
         return shape[-2] * shape[-1] if self.by_itself else shape[-1]
 
     def resized(self, shape: Shape, reads: int, makes: int) -> Shape:
-        """Return the kernel's shape with these numbers of input (`reads`) and output (`makes`) channels."""
+        """Return the kernel's shape with these numbers of channels: `reads` in a group of the input, `makes` in all."""
         sizes = list(shape)
         sizes[self.reads] = reads
         if not self.by_itself:
@@ -97,7 +105,7 @@ class Kernel:
 
         Args:
             kernel: in this layout.
-            reads: bool [input channels], true where the channel stays.
+            reads: bool [input channels of the first group], true where the channel stays.
             makes: bool [output channels], true where the channel stays.
         """
         read = np.compress(reads, kernel, axis=self.reads)
@@ -186,11 +194,36 @@ def _convolved(o: Conv2D | DepthwiseConv2D, sources: Sequence[Shape], kernel: Sh
     size = _slid(_picture(sources), (kernel[0], kernel[1]), o.strides, o.padding, o.dilations)
     layout = KINDS[type(o)].kernel
     assert layout is not None
-    return *size, layout.channels(kernel)
+    channels, groups = layout.channels(kernel), getattr(o, "groups", 1)
+    if channels % groups:
+        raise DoesNotFitError(f"its kernel {kernel} makes {channels} channels, which are not {groups} equal groups")
+    return *size, channels
 
 
 def _pooled(o: AveragePool | MaxPool, sources: Sequence[Shape], kernel: Shape) -> Shape:
     return *_slid(_picture(sources), o.window, o.strides, o.padding), sources[0][2]
+
+
+def _spread(o: Conv2DTranspose, sources: Sequence[Shape], kernel: Shape) -> Shape:
+    sizes = []
+    for size, window, stride in zip(_picture(sources)[:2], kernel[:2], o.strides, strict=True):
+        sizes.append(size * stride + (max(window - stride, 0) if o.padding == "valid" else 0))
+    return sizes[0], sizes[1], kernel[3]
+
+
+def _cropped(o: Crop, sources: Sequence[Shape], kernel: Shape) -> Shape:
+    height, width, channels = _picture(sources)
+    return height - sum(o.rows), width - sum(o.columns), channels
+
+
+def _resized(o: Resize, sources: Sequence[Shape], kernel: Shape) -> Shape:
+    return o.height, o.width, _picture(sources)[2]
+
+
+def _permuted(o: Permute, sources: Sequence[Shape], kernel: Shape) -> Shape:
+    if sorted(o.axes) != list(range(len(sources[0]))):
+        raise DoesNotFitError(f"its axes are {o.axes}, which are not those of its input of the shape {sources[0]}")
+    return tuple(sources[0][axis] for axis in o.axes)
 
 
 def _padded(o: Pad, sources: Sequence[Shape], kernel: Shape) -> Shape:
@@ -209,9 +242,15 @@ def _global(o: GlobalAveragePool | GlobalMaxPool, sources: Sequence[Shape], kern
 
 
 def _joined(o: Concat, sources: Sequence[Shape], kernel: Shape) -> Shape:
-    if len({shape[:-1] for shape in sources}) != 1:
-        raise DoesNotFitError(f"its inputs have the shapes {list(sources)}, but only their channels may differ")
-    return *sources[0][:-1], sum(shape[-1] for shape in sources)
+    if any(len(shape) < -o.axis for shape in sources):
+        raise DoesNotFitError(f"its inputs have the shapes {list(sources)}, but it joins axis {o.axis}")
+    others = {(len(shape), *np.delete(shape, o.axis)) for shape in sources}
+    if len(others) != 1:
+        axis = "their channels" if o.axis == -1 else f"axis {o.axis}"
+        raise DoesNotFitError(f"its inputs have the shapes {list(sources)}, but only {axis} may differ")
+    joined = list(sources[0])
+    joined[o.axis] = sum(shape[o.axis] for shape in sources)
+    return tuple(joined)
 
 
 def _reshaped(o: Reshape, sources: Sequence[Shape], kernel: Shape) -> Shape:
@@ -254,6 +293,8 @@ KINDS: dict[type, Kind] = {
     DepthwiseConv2D: Kind(
         (1, 1), "multiplied", _convolved, Kernel("depthwise_kernel", 4, 2, by_itself=True), may_have=("bias",)
     ),
+    Conv2DTranspose: Kind((1, 1), "new", _spread, Kernel("kernel", 4, 2), may_have=("bias",)),
+    Rescale: Kind((1, 1), "each", _same, vectors=("factor", "offset")),
     Dense: Kind(
         (1, 1), "new", lambda o, sources, kernel: (*sources[0][:-1], kernel[1]), Kernel("kernel", 2, 0),
         may_have=("bias",),
@@ -274,7 +315,10 @@ KINDS: dict[type, Kind] = {
     Multiply: TOGETHER,
     Concat: Kind((2, None), "joined", _joined),
     Pad: Kind((1, 1), "each", _padded),
+    Crop: Kind((1, 1), "each", _cropped),
+    Permute: Kind((1, 1), "permuted", _permuted),
     UpSample: Kind((1, 1), "each", _enlarged),
+    Resize: Kind((1, 1), "each", _resized),
     AveragePool: Kind((1, 1), "each", _pooled),
     MaxPool: Kind((1, 1), "each", _pooled),
     GlobalAveragePool: Kind((1, 1), "each", _global),
@@ -285,7 +329,9 @@ KINDS: dict[type, Kind] = {
     Softmax: Kind((1, 1), "mixed", _same),
 }  # fmt: skip
 
-VECTORS = ("bias", "gamma", "beta", "moving_mean", "moving_variance")
+CONSTANTS = ("factor", "offset")
+"""Roles of the vectors that training does not change; they are no parameters of the network."""
+VECTORS = ("bias", "gamma", "beta", "moving_mean", "moving_variance", *CONSTANTS)
 """Roles of the weights with one value per output channel."""
 
 QUANTISED_KERNEL: dict[type, str] = {kind: about.kernel.role for kind, about in KINDS.items() if about.kernel}

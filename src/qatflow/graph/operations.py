@@ -1,7 +1,8 @@
 """The operations of a graph: one frozen dataclass each, with the attributes that determine its result.
 
 Tensors are batch × height × width × channels (NHWC), float32 unless quantised. Kernels have Keras' layouts:
-conv [height, width, in, out], depthwise [height, width, in, multiplier], dense [in, out].
+conv [height, width, in / groups, out], depthwise [height, width, in, multiplier], dense [in, out]; that of a transposed
+conv is [height, width, in, out] like any other, where Keras' is [height, width, out, in].
 """
 
 from dataclasses import dataclass, fields
@@ -26,6 +27,7 @@ Positive = Annotated[int, Between(1, LARGEST)]
 Pixels = Annotated[int, Between(1, 2**16)]
 """Size of a window, a stride or a factor: no picture has more pixels on a side."""
 Zeros = Annotated[int, Between(0, 2**16)]
+FromLast = Annotated[int, Between(-4, -1)]
 Real = Annotated[float, Between(-FLOAT_MAX, FLOAT_MAX)]
 Fraction = Annotated[float, Between(0, 1)]
 
@@ -43,12 +45,17 @@ class Input:
 
 @dataclass(frozen=True)
 class Conv2D:
-    """2-D convolution, with the bias if the node has one, and with a fused activation if there is one."""
+    """2-D convolution, with the bias if the node has one, and with a fused activation if there is one.
+
+    With `groups`, the input channels are that many parts of equal size, and so are the output channels; each part of
+    the output reads its part of the input alone.
+    """
 
     strides: Pair
     padding: Padding
     dilations: Pair = (1, 1)
     activation: FusedActivation | None = None
+    groups: Positive = 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,26 @@ class DepthwiseConv2D:
     padding: Padding
     dilations: Pair = (1, 1)
     activation: FusedActivation | None = None
+
+
+@dataclass(frozen=True)
+class Conv2DTranspose:
+    """Transposed 2-D convolution: each pixel times the kernel, added up where its place times the strides puts it.
+
+    `same` gives `strides` times as many rows and columns, `valid` all that any pixel reaches.
+    """
+
+    strides: Pair
+    padding: Padding
+    activation: FusedActivation | None = None
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """x · factor + offset per channel, with constants that training does not change.
+
+    The pictures themselves are rescaled in float, before they are quantised, so that nothing is rounded twice.
+    """
 
 
 @dataclass(frozen=True)
@@ -100,7 +127,9 @@ class Multiply:
 
 @dataclass(frozen=True)
 class Concat:
-    """The channels of several tensors behind one another; the shapes are otherwise equal."""
+    """Several tensors behind one another along an axis, counted from the last (−1: channels); otherwise equal."""
+
+    axis: FromLast = -1
 
 
 @dataclass(frozen=True)
@@ -179,6 +208,33 @@ class UpSample:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """Another height and width: the nearest pixel, or with `bilinear` interpolated, both between pixel centres.
+
+    As `tf.image.resize` without antialiasing.
+    """
+
+    height: Pixels
+    width: Pixels
+    bilinear: bool
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Leaves out rows above and below, and columns left and right."""
+
+    rows: tuple[Zeros, Zeros]
+    columns: tuple[Zeros, Zeros]
+
+
+@dataclass(frozen=True)
+class Permute:
+    """The axes in another order: axis i of the output is axis `axes[i]` of the input, from 0 without the batch."""
+
+    axes: tuple[Zeros, ...]
+
+
+@dataclass(frozen=True)
 class Pad:
     """Zeros around each picture: rows above and below, columns left and right."""
 
@@ -246,6 +302,8 @@ Operation = (
     Input
     | Conv2D
     | DepthwiseConv2D
+    | Conv2DTranspose
+    | Rescale
     | Dense
     | BatchNorm
     | Relu
@@ -264,6 +322,9 @@ Operation = (
     | Concat
     | Pad
     | UpSample
+    | Resize
+    | Crop
+    | Permute
     | AveragePool
     | MaxPool
     | GlobalAveragePool
@@ -287,8 +348,25 @@ FUSED = (BatchNorm, Relu, Relu6)
 # These do nothing once training is over: their neighbours are fused as if they were not there.
 REMOVED = (Dropout, Identity)
 
-# The output has the scale of the input: values are moved or picked, and none leaves the range.
-PASS_THROUGH = (Pad, Reshape, Dropout, Identity, MaxPool, AveragePool, GlobalMaxPool, UpSample)
+# The output has the scale of the input: values are moved, picked or averaged, and none leaves the range.
+PASS_THROUGH = (
+    Pad, Crop, Reshape, Permute, Dropout, Identity, MaxPool, AveragePool, GlobalMaxPool, UpSample, Resize,
+)  # fmt: skip
+
+Rounding = Literal["up", "away"]
+"""Which integer a tie becomes: the larger one, or the one farther from the integer 0."""
+
+
+def rounding(operation: Operation) -> Rounding | None:
+    """Return how the int8 kernel of an operation in `PASS_THROUGH` rounds; None if it writes no value of its own.
+
+    Means lie between the integers of the input's grid. TensorFlow Lite's pool rounds ties away from 0, XNNPACK's
+    bilinear resizing rounds them up. XNNPACK's weights are rounded to 2^-11, which is exact for factors of 2.
+    """
+    if isinstance(operation, AveragePool):
+        return "away"
+    return "up" if isinstance(operation, UpSample | Resize) and operation.bilinear else None
+
 
 # These run in float, whatever is quantised around them. A final softmax is in float so that small probabilities
 # survive; exponentials and roots elsewhere have no int8 form that training could simulate.

@@ -13,11 +13,11 @@ import numpy as np
 from qatflow.graph.channels import NEVER, Channels
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.kinds import VECTORS, with_channels
+from qatflow.graph.kinds import CONSTANTS, VECTORS, with_channels
 from qatflow.graph.operations import DepthwiseConv2D, Pad, Pair
 from qatflow.graph.shapes import shapes
 
-ONES = ("gamma", "moving_variance")
+ONES = ("gamma", "moving_variance", "factor")
 """Roles of the vectors that start as ones; the others start as zeros."""
 
 
@@ -108,7 +108,7 @@ def resized(graph: Graph, channels: Channels, sizes: Sizes, seed: int) -> Graph:
             name = node.weight(role)
             if name in graph.weights:
                 fresh = (np.ones if role in ONES else np.zeros)(numbers[node.name], np.float32)
-                keeps = _scales(graph, node) and fresh.shape == graph.weights[name].shape
+                keeps = (_scales(graph, node) or role in CONSTANTS) and fresh.shape == graph.weights[name].shape
                 weights[name] = graph.weights[name] if keeps else fresh
         operation = with_channels(node.operation, numbers[node.name])
         nodes.append(replace(node, operation=pads.get(node.name, operation)))
@@ -149,7 +149,7 @@ def _numbers(channels: Channels, sizes: Mapping[str, int]) -> dict[str, int]:
 def _kernel(graph: Graph, node: Node, numbers: Mapping[str, int], window: int | None, seed: int) -> np.ndarray:
     assert node.kernel is not None and node.layout is not None
     old = graph.weights[node.kernel]
-    shape = node.layout.resized(old.shape, numbers[node.inputs[0]], numbers[node.name])
+    shape = node.layout.resized(old.shape, numbers[node.inputs[0]] // node.groups, numbers[node.name])
     if window:
         shape = (window, window, *shape[2:])
     if _scales(graph, node):

@@ -56,7 +56,7 @@ def _kernel(node: Node, layout: Kernel, graph: Graph, source: Shape) -> Shape:
     shape = values.shape
     if len(shape) != layout.rank or 0 in shape:
         raise DoesNotFitError(f"its kernel has the shape {shape}, but needs {layout.rank} axes")
-    if shape[layout.reads] != source[-1]:
-        reads = shape[layout.reads]
+    reads = shape[layout.reads] * node.groups
+    if reads != source[-1]:
         raise DoesNotFitError(f"its kernel {shape} reads {reads} channels, but '{node.inputs[0]}' has {source[-1]}")
     return shape

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from qatflow.graph.channels import NEVER, Channels
-from qatflow.graph.graph import Graph
+from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import VECTORS, with_channels
 from qatflow.graph.shapes import shapes
 
@@ -32,7 +32,8 @@ def thin(graph: Graph, channels: Channels, keep: Keep) -> Graph:
     for node in graph.nodes:
         outputs = stays[node.name]
         if node.layout is not None and node.kernel is not None:
-            weights[node.kernel] = node.layout.thinned(graph.weights[node.kernel], stays[node.inputs[0]], outputs)
+            kernel = graph.weights[node.kernel]
+            weights[node.kernel] = node.layout.thinned(kernel, _read(node, kernel, stays), outputs)
         for role in VECTORS:
             name = node.weight(role)
             if name in weights:
@@ -53,9 +54,15 @@ def as_if_thin(graph: Graph, channels: Channels, keep: Keep) -> Graph:
     for node in graph.nodes:
         if node.layout is not None and node.kernel is not None and not node.layout.by_itself:
             kernel = weights[node.kernel].copy()
-            np.moveaxis(kernel, node.layout.reads, 0)[~stays[node.inputs[0]]] = 0
+            np.moveaxis(kernel, node.layout.reads, 0)[~_read(node, kernel, stays)] = 0
             weights[node.kernel] = kernel
     return replace(graph, weights=weights)
+
+
+def _read(node: Node, kernel: np.ndarray, stays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return for each input channel of a kernel whether it stays: those of the first group, since all are alike."""
+    assert node.layout is not None
+    return stays[node.inputs[0]][: kernel.shape[node.layout.reads]]
 
 
 def _stays(channels: Channels, keep: Keep) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.models.keras.library import called, in_order, is_plain_model
+from qatflow.models.keras.preprocessing import AUGMENTING
 from qatflow.models.keras.table import HINTS, TRANSLATIONS, known_kind
 from qatflow.models.keras.translation import Part, Translation
 from qatflow.models.standalone_batch_norm import carried
@@ -107,6 +108,13 @@ def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
     regularized = [use.layer.name for use in uses if _is_regularized(use.layer)]
     if regularized:
         yield f"regularizers and constraints are not used here: {_listed(regularized)}; see the training's weight_decay"
+    shared = [use.layer.name for use in uses if use.layer.weights]
+    shared = [name for name in dict.fromkeys(shared) if shared.count(name) > 1]
+    if shared:
+        yield f"used more than once; each use is trained here with its own copy of the weights: {_listed(shared)}"
+    augmenting = [use.layer.name for use in uses if known_kind(use.layer) in AUGMENTING]
+    if augmenting:
+        yield f"augmentation and noise inside the model do nothing here: {_listed(augmenting)}; see data.augmentation"
     spatial = [use.layer.name for use in uses if known_kind(use.layer) == "SpatialDropout2D"]
     if spatial:
         yield f"spatial dropout becomes plain dropout here, of single values: {_listed(spatial)}"

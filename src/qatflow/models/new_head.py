@@ -50,7 +50,8 @@ def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
         behind.append(head)
         head = graph.node(head.inputs[0])
     kernel = graph.weights.get(head.kernel or "")
-    if not isinstance(head.operation, Dense | Conv2D) or kernel is None or kernel.shape[:-2] not in ((), (1, 1)):
+    plain = isinstance(head.operation, Dense | Conv2D) and head.groups == 1
+    if not plain or kernel is None or kernel.shape[:-2] not in ((), (1, 1)):
         raise UserError(
             f"the model ends in {head.name} ({type(head.operation).__name__}): a new last layer can only replace a "
             "dense layer or a 1×1 convolution"

@@ -51,7 +51,7 @@ def check_same(keras: Any, translated: Translated, pictures: np.ndarray, seed: i
         batch = np.repeat(picture[None], keras.inputs[0].shape[0] or 1, axis=0)
         expected, actual = original.values(batch), own.values(picture)
         for layer in layers:
-            compare(f"model {keras.name}: layer {layer.layer}", actual[layer.node], expected[id(layer.tensor)])
+            compare(f"model {keras.name}: layer {layer.layer}", actual[layer.node], expected[id(layer)])
         outputs.append((picture, np.asarray(keras(batch, training=False))[0]))
         compare(f"model {keras.name} as a whole", actual[graph.outputs[0]], outputs[-1][1])
     written = float_model_outputs(graph, np.stack([picture for picture, _ in outputs]))
@@ -98,15 +98,17 @@ class _KerasLayers:
         ]
 
     def values(self, batch: np.ndarray) -> dict[int, np.ndarray]:
-        """Return the output of each layer for the first picture of a batch, by the id of its tensor."""
-        known: dict[int, Any] = {}
+        """Return the output of each layer for the first picture of a batch, by the id of its `LayerOutput`."""
+        known: dict[int, Any] = {}  # by the id of the tensor; a model that is used twice computes its tensors twice
+        outputs: dict[int, Any] = {}
         for part, model in self._parts:
             inputs = batch if part.reads is None else known[id(part.reads)]
             known[id(part.model.inputs[0])] = inputs
             values = model(inputs, training=False)
             values = values if isinstance(values, list) else [values]
-            known |= {id(layer.tensor): value for layer, value in zip(part.outputs, values, strict=True)}
-        return {key: np.asarray(value)[0] for key, value in known.items()}
+            for layer, value in zip(part.outputs, values, strict=True):
+                known[id(layer.tensor)] = outputs[id(layer)] = value
+        return {key: np.asarray(value)[0] for key, value in outputs.items()}
 
 
 class GraphLayers:

@@ -64,7 +64,8 @@ def _assign(model: Any, saved: Saved, path: Path, about: str) -> None:
         raise UserError(f"{path}: its weights do not fit {about}: {error}") from error
     for layer, values in zip(own, weights, strict=True):
         for variable, value in zip(_saved(layer), values, strict=True):
-            variable.assign(value)
+            variable.assign(value.astype(variable.dtype.as_numpy_dtype))
+        layer.finalize_state()  # Normalization computes with copies of its weights
 
 
 def _classes(layers: Sequence[LayerWeights]) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.kernel_bounds import too_small
-from qatflow.tflite.read import WEIGHTED, float_only, inputs, operators, probabilities_end
+from qatflow.tflite.read import float_only, inputs, operators, probabilities_end
 
 CalibrationRanges = dict[str, dict[str, np.ndarray]]
 STEPS = 255
@@ -114,7 +114,7 @@ def _least_scales(content: bytes, raised: Collection[str]) -> dict[str, float]:
     least = too_small(every)
     now = {o.outputs[0].name: float(o.outputs[0].scale[0]) for o in every if o.outputs[0].name in raised}
     for operator in every:
-        source, bias = operator.inputs[0], operator.inputs[2] if operator.name in WEIGHTED else None
+        source, bias = operator.source, operator.bias
         if source is None or bias is None or bias.data is None or bias.dtype != "INT32":
             continue
         clipped = np.isin(bias.data, (np.iinfo(np.int32).min, np.iinfo(np.int32).max)).any()

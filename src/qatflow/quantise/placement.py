@@ -22,14 +22,18 @@ from qatflow.graph.operations import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     DepthwiseConv2D,
     Input,
     Relu,
     Relu6,
+    Rescale,
 )
 
-OPERATION_TYPES: dict[str, type] = {"conv2d": Conv2D, "depthwise_conv2d": DepthwiseConv2D, "mul": Dense}
+OPERATION_TYPES: dict[str, tuple[type, ...]] = {
+    "conv2d": (Conv2D, Conv2DTranspose), "depthwise_conv2d": (DepthwiseConv2D,), "mul": (Dense,),
+}  # fmt: skip
 SMALLEST = 1e-8
 """Lower bound of the range that a scale is computed from: a tensor of zeros needs a grid, too."""
 
@@ -73,7 +77,7 @@ def quantised_kernels(
         types: kinds of layers that are quantised, by PaddleSlim's names for them.
         skip: layers whose name contains one of these texts stay in float.
     """
-    wanted = tuple(OPERATION_TYPES[name] for name in types)
+    wanted = tuple(kind for name in types for kind in OPERATION_TYPES[name])
     return {
         node.name: node.kernel
         for node in graph.nodes
@@ -125,7 +129,7 @@ def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:
         for node in graph.nodes
         if not isinstance(node.operation, (Input, *PASS_THROUGH))
         and (
-            isinstance(node.operation, FLOAT_ONLY)
+            isinstance(node.operation, (*FLOAT_ONLY, Rescale))
             or node.name == last
             or (node.kernel is None and _named(node.name, skip))
         )
@@ -180,7 +184,9 @@ class _Runs:
             if isinstance(first.operation, Relu | Relu6) and _named(first.name, self.skip):
                 return False
             first = self.graph.node(first.inputs[0])
-        if first.name == self.last or _named(first.name, self.skip) or isinstance(first.operation, FLOAT_ONLY):
+        if first.name == self.last or _named(first.name, self.skip):
+            return False
+        if isinstance(first.operation, (*FLOAT_ONLY, Rescale)):
             return False
         return first.name in self.kernels or type(first.operation) not in (*QUANTISED_KERNEL, Input)
 

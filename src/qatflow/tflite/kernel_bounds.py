@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from qatflow.graph.kernel_bounds import LEAST_SCALE, least_scale
-from qatflow.tflite.read import WEIGHTED, Operator, Tensor
+from qatflow.tflite.read import Operator, Tensor
 
 SUMS = ("ADD", "SUB", "CONCATENATION", "QUANTIZE", "RELU", "RELU6", "LEAKY_RELU")
 """Operators that convert each input to the scale of the output."""
@@ -34,9 +34,8 @@ def too_small(operators: Iterable[Operator]) -> dict[str, float]:
 def _least(operator: Operator, inputs: list[float]) -> float:
     if not inputs:
         return LEAST_SCALE
-    if operator.name in WEIGHTED:
-        kernel = operator.inputs[1]
-        assert kernel is not None
+    kernel = operator.kernel
+    if kernel is not None:
         return least_scale(inputs[:1], float(kernel.scale.max())) if kernel.scale.size else LEAST_SCALE
     if operator.name == "MUL":
         return least_scale(inputs, multiplied=True)

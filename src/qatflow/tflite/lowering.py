@@ -143,9 +143,33 @@ class Lowering:
             self.builder.operator(operator, [*inputs, *extra], [self.new_float(node.name)], options, float_version)
 
     def weighted(
-        self, node: Node, operator: str, kernel: np.ndarray, axis: int, options: Any, *, int8_version: int
+        self,
+        node: Node,
+        operator: str,
+        kernel: np.ndarray,
+        axis: int,
+        options: Any,
+        *,
+        int8_version: int,
+        float_version: int = 1,
+        size: int | None = None,
     ) -> None:
-        """Add a conv, depthwise conv or dense; `kernel` is in TensorFlow Lite's layout, channels along `axis`."""
+        """Add a convolution of any kind or a dense layer.
+
+        Args:
+            node: the node.
+            operator: builtin name.
+            kernel: in TensorFlow Lite's layout.
+            axis: of the kernel's output channels.
+            options: of the operator.
+            int8_version: of the operator in int8.
+            float_version: of the operator in float32.
+            size: constant with the output's shape, for a transposed convolution, which reads it first.
+        """
+
+        def inputs(source: int, weights: list[int]) -> list[int]:
+            return [source, *weights] if size is None else [size, weights[0], source, weights[1]]
+
         name = node.kernel
         assert name is not None
         source = node.inputs[0]
@@ -154,7 +178,8 @@ class Lowering:
         known = self.graph.weight_scales.get(name)
         if known is None:
             weights = [self.constant(name, kernel), self.constant(node.weight("bias"), bias)]
-            self.builder.operator(operator, [self.as_float(source), *weights], [self.new_float(node.name)], options)
+            read = inputs(self.as_float(source), weights)
+            self.builder.operator(operator, read, [self.new_float(node.name)], options, float_version)
             return
         if source not in self._grids or node.name not in self._grids:
             raise UserError(f"{node.name}: its weights are int8 but its input or output has no scale")
@@ -164,9 +189,9 @@ class Lowering:
             self.constant(name, kernel, scale, axis),
             self.constant(node.weight("bias"), np.rint(bias / step).astype(np.int32), step.astype(np.float32)),
         ]
-        inputs = [self.as_int8(source), *weights]
+        read = inputs(self.as_int8(source), weights)
         output = self.new_int8(node.name, self._grids[node.name])
-        self.builder.operator(operator, inputs, [output], options, int8_version)
+        self.builder.operator(operator, read, [output], options, int8_version)
 
     def _fitting(self, node: Node, kernel: np.ndarray, axis: int, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Return the scale, raised to what the kernels can run in channels whose weights are all zero.

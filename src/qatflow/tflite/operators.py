@@ -12,6 +12,8 @@ from qatflow.graph.operations import (
     AveragePool,
     Concat,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Elu,
@@ -23,9 +25,12 @@ from qatflow.graph.operations import (
     MaxPool,
     Multiply,
     Pad,
+    Permute,
     Relu,
     Relu6,
+    Rescale,
     Reshape,
+    Resize,
     Sigmoid,
     Softmax,
     Tanh,
@@ -64,6 +69,32 @@ def _depthwise(lowering: Lowering, node: Node) -> None:
     lowering.weighted(node, "DEPTHWISE_CONV_2D", flat, 3, options, int8_version=3)
 
 
+def _conv_transpose(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, Conv2DTranspose)
+    kernel = lowering.graph.weights[node.weight("kernel")].transpose(3, 0, 1, 2)
+    options = schema.TransposeConvOptionsT()
+    options.padding = PADDING[operation.padding]
+    options.strideH, options.strideW = operation.strides
+    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
+    size = lowering.constant(f"{node.name}/shape", np.asarray(lowering.shape(node.name), np.int32))
+    version = 3 if operation.activation is None else 4
+    lowering.weighted(
+        node, "TRANSPOSE_CONV", kernel, 0, options, int8_version=version, float_version=version, size=size
+    )
+
+
+def _rescale(lowering: Lowering, node: Node) -> None:
+    """Multiply, then add, so that both round as float32 does: one fused operation would round otherwise on ARM."""
+    factor, offset = (
+        lowering.constant(node.weight(role), lowering.graph.weights[node.weight(role)]) for role in ("factor", "offset")
+    )
+    builder = lowering.builder
+    product = builder.tensor(f"{node.name}/product", lowering.shape(node.name), np.float32)
+    builder.operator("MUL", [lowering.as_float(node.inputs[0]), factor], [product], schema.MulOptionsT())
+    builder.operator("ADD", [product, offset], [lowering.new_float(node.name)], schema.AddOptionsT())
+
+
 def _slide(options: Any, operation: Conv2D | DepthwiseConv2D) -> Any:
     options.padding = PADDING[operation.padding]
     options.strideH, options.strideW = operation.strides
@@ -96,7 +127,8 @@ def _multiply(lowering: Lowering, node: Node) -> None:
 
 def _concat(lowering: Lowering, node: Node) -> None:
     options = schema.ConcatenationOptionsT()
-    options.axis = len(lowering.shape(node.name)) - 1
+    assert isinstance(node.operation, Concat)
+    options.axis = len(lowering.shape(node.name)) + node.operation.axis
     # the int8 kernel copies, so inputs with another scale are converted to the output's scale first
     lowering.simple(node, "CONCATENATION", options, int8_version=2, one_grid=True)
 
@@ -121,13 +153,29 @@ def _gelu(lowering: Lowering, node: Node) -> None:
 
 def _up_sample(lowering: Lowering, node: Node) -> None:
     operation = node.operation
-    assert isinstance(operation, UpSample)
+    assert isinstance(operation, UpSample | Resize)
     name = "RESIZE_BILINEAR" if operation.bilinear else "RESIZE_NEAREST_NEIGHBOR"
     options = schema.ResizeBilinearOptionsT() if operation.bilinear else schema.ResizeNearestNeighborOptionsT()
     options.halfPixelCenters = True
     size = np.asarray(lowering.shape(node.name)[1:3], np.int32)
     extra = (lowering.constant(f"{node.name}/size", size),)
     lowering.simple(node, name, options, extra, int8_version=3, float_version=3)
+
+
+def _crop(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, Crop)
+    begin = np.asarray([0, operation.rows[0], operation.columns[0], 0], np.int32)
+    size = np.asarray(lowering.shape(node.name), np.int32)
+    extra = (lowering.constant(f"{node.name}/begin", begin), lowering.constant(f"{node.name}/size", size))
+    lowering.simple(node, "SLICE", schema.SliceOptionsT(), extra, int8_version=2)
+
+
+def _permute(lowering: Lowering, node: Node) -> None:
+    assert isinstance(node.operation, Permute)
+    order = np.asarray([0, *(axis + 1 for axis in node.operation.axes)], np.int32)
+    extra = (lowering.constant(f"{node.name}/order", order),)
+    lowering.simple(node, "TRANSPOSE", schema.TransposeOptionsT(), extra, int8_version=2)
 
 
 def _pad(lowering: Lowering, node: Node) -> None:
@@ -185,11 +233,15 @@ LOWER: dict[type, Callable[[Lowering, Node], None]] = {
     Input: _input,
     Conv2D: _conv,
     DepthwiseConv2D: _depthwise,
+    Conv2DTranspose: _conv_transpose,
+    Rescale: _rescale,
     Dense: _dense,
     Add: _add,
     Multiply: _multiply,
     Concat: _concat,
     Pad: _pad,
+    Crop: _crop,
+    Permute: _permute,
     AveragePool: _pool("AVERAGE_POOL_2D"),
     MaxPool: _pool("MAX_POOL_2D"),
     GlobalAveragePool: _global_pool("MEAN"),
@@ -203,6 +255,7 @@ LOWER: dict[type, Callable[[Lowering, Node], None]] = {
     Elu: _plain("ELU"),
     Gelu: _gelu,
     UpSample: _up_sample,
+    Resize: _up_sample,
     Softmax: _softmax,
     **FLOAT_LOWER,
 }

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
+"""Operators with a kernel, which is their second input and comes before a bias; and which input is the tensor."""
 FLOAT_ONLY_METADATA = "qatflow float only"
 """Name of the blob with the layers that have no int8 form, one a line."""
 
@@ -43,6 +44,22 @@ class Operator:
     version: int
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
+
+    @property
+    def source(self) -> Tensor | None:
+        """The tensor that it reads, the first if there are several."""
+        return self.inputs[WEIGHTED.get(self.name, 0)]
+
+    @property
+    def kernel(self) -> Tensor | None:
+        """Its kernel; None where it has none."""
+        return self.inputs[1] if self.name in WEIGHTED else None
+
+    @property
+    def bias(self) -> Tensor | None:
+        """Its bias; None where it has none."""
+        place = max(WEIGHTED.get(self.name, 0), 1) + 1
+        return self.inputs[place] if self.name in WEIGHTED and len(self.inputs) > place else None
 
 
 def operators(content: bytes) -> list[Operator]:

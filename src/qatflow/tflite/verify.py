@@ -24,7 +24,7 @@ def verify(graph: Graph, content: bytes) -> list[Operator]:
     weighted = [operator for operator in every if operator.name in WEIGHTED]
     kernels = {node.kernel: node for node in graph.nodes if node.kernel in graph.weight_scales}
     for operator in weighted:
-        source, kernel, *_ = operator.inputs
+        source, kernel = operator.source, operator.kernel
         assert source is not None and kernel is not None and kernel.data is not None
         if kernel.name not in kernels:
             continue  # left in float by the compress YAML: the graph has no scale for it

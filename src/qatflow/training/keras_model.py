@@ -18,6 +18,8 @@ from qatflow.graph.operations import (
     BatchNorm,
     Concat,
     Conv2D,
+    Conv2DTranspose,
+    Crop,
     Dense,
     DepthwiseConv2D,
     Dropout,
@@ -31,15 +33,19 @@ from qatflow.graph.operations import (
     MaxPool,
     Multiply,
     Pad,
+    Permute,
     Relu,
     Relu6,
+    Rescale,
     Reshape,
+    Resize,
     Sigmoid,
     Softmax,
     Tanh,
     UpSample,
 )
 from qatflow.training.float_operations import FLOAT_LAYERS
+from qatflow.training.own_layers import Rescaled, TransposedConv2D, resized
 from qatflow.training.precision import SINGLE, computing_in
 from qatflow.training.replicas import part
 
@@ -196,9 +202,16 @@ def _conv(node: Node, graph: Graph, name: str) -> Any:
     assert isinstance(o, Conv2D)
     shape = graph.weights[node.weight("kernel")].shape
     return layers.Conv2D(
-        shape[3], shape[:2], o.strides, o.padding, dilation_rate=o.dilations,
+        shape[3], shape[:2], o.strides, o.padding, dilation_rate=o.dilations, groups=o.groups,
         use_bias=node.weight("bias") in graph.weights, name=name,
     )  # fmt: skip
+
+
+def _conv_transpose(node: Node, graph: Graph, name: str) -> Any:
+    o = node.operation
+    assert isinstance(o, Conv2DTranspose)
+    kernel, bias = graph.weights[node.weight("kernel")].shape, node.weight("bias") in graph.weights
+    return TransposedConv2D(o, kernel, bias, name)
 
 
 def _depthwise(node: Node, graph: Graph, name: str) -> Any:
@@ -255,18 +268,23 @@ def _gelu(approximate: bool) -> Callable[[Any], Any]:
 LAYERS: dict[type, Callable[[Node, Graph, str], Any]] = {
     Conv2D: _conv,
     DepthwiseConv2D: _depthwise,
+    Conv2DTranspose: _conv_transpose,
+    Rescale: _plain(lambda o, name: Rescaled(name=name, dtype=SINGLE)),
     Dense: _dense,
     Relu: _plain(lambda o, name: layers.ReLU(name=name)),
     Relu6: _plain(lambda o, name: layers.ReLU(6.0, name=name)),
     Add: _plain(lambda o, name: layers.Add(name=name)),
     Multiply: _plain(lambda o, name: layers.Multiply(name=name)),
-    Concat: _plain(lambda o, name: layers.Concatenate(name=name)),
+    Concat: _plain(lambda o, name: layers.Concatenate(o.axis, name=name)),
     LeakyRelu: _plain(lambda o, name: layers.LeakyReLU(o.alpha, name=name)),
     Sigmoid: _plain(lambda o, name: layers.Activation("sigmoid", name=name)),
     Tanh: _plain(lambda o, name: layers.Activation("tanh", name=name)),
     Elu: _plain(lambda o, name: layers.ELU(name=name)),
     Gelu: _plain(lambda o, name: layers.Activation(_gelu(o.approximate), name=name)),
     UpSample: _plain(_up_sampling),
+    Resize: _plain(lambda o, name: layers.Activation(lambda pictures: resized(pictures, o), name=name)),
+    Crop: _plain(lambda o, name: layers.Cropping2D((o.rows, o.columns), name=name)),
+    Permute: _plain(lambda o, name: layers.Permute([axis + 1 for axis in o.axes], name=name)),
     Pad: _plain(lambda o, name: layers.ZeroPadding2D((o.rows, o.columns), name=name)),
     AveragePool: _plain(lambda o, name: layers.AveragePooling2D(o.window, o.strides, o.padding, name=name)),
     MaxPool: _plain(lambda o, name: layers.MaxPooling2D(o.window, o.strides, o.padding, name=name)),

@@ -58,8 +58,12 @@ class ActivationQuantizer(quantizers.Quantizer):
         """Return scale and zero point that training settled on; None where there are none."""
         if self.dynamic:
             return None
-        scale, zero_point = activation_grid(*self.known(None, state), self.bits, self.symmetric, self.least)
+        scale, zero_point = self.grid_now(state)
         return float(scale), int(zero_point)
+
+    def grid_now(self, state: dict[str, Any]) -> tuple[Any, Any]:
+        """Return scale and zero point (float32 scalar tensors) of the state as it is."""
+        return activation_grid(*self.known(None, state), self.bits, self.symmetric, self.least)
 
     def get_config(self) -> dict[str, Any]:
         """Return the settings (tfmot's interface)."""

@@ -13,6 +13,7 @@ from qatflow.compress.quantizers.activations import ActivationQuantizer
 from qatflow.compress.quantizers.clustered import ClusteredWeight, Clusters
 from qatflow.compress.quantizers.fake_quant import Phase
 from qatflow.compress.quantizers.fixed_grid import FixedGrid
+from qatflow.compress.quantizers.grid_rounding import Grid, GridRounding
 from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
 from qatflow.compress.quantizers.weights import AbsMaxWeight
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
@@ -20,7 +21,7 @@ from qatflow.graph.kernel_bounds import held
 from qatflow.graph.kernels import matching_kernels
 from qatflow.graph.kinds import QUANTISED_KERNEL
 from qatflow.graph.names import layer_names, tensor_layer
-from qatflow.graph.operations import FIXED_GRID, Dense
+from qatflow.graph.operations import FIXED_GRID, PASS_THROUGH, Dense, Rounding, rounding
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.quantise.placement import (
@@ -137,7 +138,10 @@ class Quantisers:
         return QuantizeWrapperV2(layer, KernelConfig(QUANTISED_KERNEL[type(node.operation)], quantizer))
 
     def after(self, node: Node) -> Any | None:
-        """Put a quantiser behind a node whose tensor is quantised."""
+        """Put a quantiser behind a node whose tensor is quantised, or a rounding where its kernel only rounds."""
+        ties = rounding(node.operation)
+        if ties is not None:
+            return self._rounding(node, ties)
         if node.name not in self._quantised_tensors or node.name in self._shared:
             return None
         quantizer = self._quantizer(node)
@@ -146,6 +150,23 @@ class Quantisers:
         wrapper = QuantizeWrapperV2(layers.Activation("linear", name=name), TensorConfig(quantizer))
         self._tensors[node.name] = (quantizer, wrapper)
         return wrapper
+
+    def _rounding(self, node: Node, ties: Rounding) -> GridRounding | None:
+        source = node
+        while isinstance(source.operation, PASS_THROUGH):
+            source = self.graph.node(source.inputs[0])
+        if source.name not in self._tensors:
+            return None
+        quantizer, wrapper = self._tensors[source.name]
+        if quantizer.dynamic:
+            return None
+
+        def grid() -> Grid | None:
+            if self.phase.mode != "quantise":
+                return None
+            return quantizer.grid_now(wrapper._output_quantizer_vars)
+
+        return GridRounding(ties, grid, tensor_layer(self._names[node.name]))
 
     def quantised_graph(self, model: TrainingModel) -> tuple[Graph, dict[str, list[int]]]:
         """Return the graph with the current integers and scales, and its silent channels by node.

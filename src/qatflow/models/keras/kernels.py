@@ -4,17 +4,33 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.graph.operations import BatchNorm, Conv2D, Dense, DepthwiseConv2D
+from qatflow.graph.operations import BatchNorm, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D
 from qatflow.models.keras.activations import activated
 from qatflow.models.keras.library import UntranslatableError, pair, weights_of
 from qatflow.models.keras.translation import Translate, Translation
 
 
 def _conv(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
-    if layer.groups != 1:
-        raise UntranslatableError(f"groups={layer.groups}; grouped convolutions cannot be trained on CPUs")
-    operation = Conv2D(pair(layer.strides), layer.padding, pair(layer.dilation_rate))
-    return activated(to, to.add(name, operation, sources, weights_of(layer)), layer)
+    slides = (pair(layer.strides), layer.padding, pair(layer.dilation_rate))
+    weights = weights_of(layer)
+    height, width, reads, makes = weights["kernel"].shape
+    # TensorFlow's depthwise convolution has one stride for rows and columns
+    if reads > 1 or layer.groups == 1 or layer.strides[0] != layer.strides[1]:
+        return activated(to, to.add(name, Conv2D(*slides, groups=layer.groups), sources, weights), layer)
+    # each channel is a group of its own
+    kernel = weights.pop("kernel").reshape(height, width, layer.groups, makes // layer.groups)
+    return activated(
+        to, to.add(name, DepthwiseConv2D(*slides), sources, {"depthwise_kernel": kernel, **weights}), layer
+    )
+
+
+def _conv_transpose(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
+    if layer.output_padding is not None or pair(layer.dilation_rate) != (1, 1):
+        raise UntranslatableError("output_padding and dilation_rate are not known")
+    weights = weights_of(layer)
+    weights["kernel"] = weights["kernel"].transpose(0, 1, 3, 2)  # the output channels come last in every graph
+    operation = Conv2DTranspose(pair(layer.strides), layer.padding)
+    return activated(to, to.add(name, operation, sources, weights), layer)
 
 
 def _depthwise(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
@@ -49,21 +65,11 @@ def _batch_norm(to: Translation, name: str, layer: Any, sources: tuple[str, ...]
     return to.add(name, BatchNorm(float(layer.epsilon), float(to.momentum or layer.momentum)), sources, weights)
 
 
-def _rescaling(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
-    """Add x · scale + offset as a 1 × 1 depthwise convolution."""
-    channels = to.output_shape()[-1]
-    weights = {
-        "depthwise_kernel": np.broadcast_to(np.asarray(layer.scale, np.float32), channels).reshape(1, 1, channels, 1),
-        "bias": np.broadcast_to(np.asarray(layer.offset, np.float32), channels),
-    }
-    return to.add(name, DepthwiseConv2D((1, 1), "valid"), sources, weights)
-
-
 TRANSLATIONS: dict[str, Translate] = {
     "Conv2D": _conv,
+    "Conv2DTranspose": _conv_transpose,
     "DepthwiseConv2D": _depthwise,
     "SeparableConv2D": _separable,
     "Dense": _dense,
     "BatchNormalization": _batch_norm,
-    "Rescaling": _rescaling,
 }

@@ -19,9 +19,10 @@ def _of_two(operation: Operation) -> Translate:
 
 
 def _concat(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
-    if layer.axis not in (-1, to.rank):
-        raise UntranslatableError("must be over the last axis")
-    return to.add(name, Concat(), sources)
+    axis = layer.axis - to.rank - 1 if layer.axis > 0 else layer.axis
+    if not -to.rank <= axis < 0:
+        raise UntranslatableError(f"axis={layer.axis} is that of the batch")
+    return to.add(name, Concat(axis), sources)
 
 
 TRANSLATIONS: dict[str, Translate] = {

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from qatflow.models.keras import activations, attention, geometry, kernels, merging, normalisation
+from qatflow.models.keras import activations, attention, geometry, kernels, merging, normalisation, preprocessing
 from qatflow.models.keras.library import own_kind
 from qatflow.models.keras.translation import Translate
 
 TRANSLATIONS: dict[str, Translate] = {
     **geometry.TRANSLATIONS,
     **kernels.TRANSLATIONS,
+    **preprocessing.TRANSLATIONS,
     **activations.TRANSLATIONS,
     **merging.TRANSLATIONS,
     **normalisation.TRANSLATIONS,
@@ -16,7 +17,6 @@ TRANSLATIONS: dict[str, Translate] = {
 }
 
 HINTS = {
-    "Normalization": "leave it out and set data.preprocessing.mean and std",
     "Lambda": "its code cannot be translated",
     "TFOpLambda": "an operation outside a layer; use a layer of the known kinds",
 }

@@ -15,7 +15,7 @@ from qatflow.models.keras.library import UntranslatableError, called, in_order, 
 NESTED = ("Functional", "Model", "Sequential")
 ALIASES = {"image", "fc_0.tmp_2"}
 """PaddleSlim's names for a graph's input and output, which no other node may have."""
-PICTURES = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Rescaling")
+PICTURES = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Rescaling", "Normalization")
 """Layers that Keras applies to tensors of any rank, but that are only translated for pictures."""
 
 SEVERAL_ARGUMENTS = ("MultiHeadAttention",)
@@ -121,6 +121,13 @@ class Translation:
         given = dict(zip(names, self._use.call_args, strict=False)) | self._use.call_kwargs
         return {name: self.tensors.get(id(value), value) for name, value in given.items() if value is not None}
 
+    def input_shape(self) -> tuple[int, ...]:
+        """Return the shape of the current layer's first input, without the batch."""
+        source = self.tensors.get(id(self._use.keras_inputs[0]))
+        if source is None:  # it could not be translated, which is a problem of its own
+            return tuple(size or 0 for size in self._use.input_shapes[1:])
+        return shapes(Graph(tuple(self.nodes), (), self.weights))[source]
+
     def model(self, model: Any, reads: Any | None) -> None:
         """Add the layers of a model; `reads` is its input tensor if it is used as a layer."""
         from tf_keras.layers import InputLayer
@@ -146,8 +153,7 @@ class Translation:
 
     def _translated(self, keras_node: Any, sources: tuple[str, ...], inside: str | None) -> str:
         layer = keras_node.layer
-        if id(layer) in self._seen:
-            raise UntranslatableError("is used twice; use a separate layer each time")
+        again = id(layer) in self._seen
         self._seen.add(id(layer))
         _check_call(keras_node)
         if is_plain_model(layer):
@@ -159,12 +165,12 @@ class Translation:
         if kind is None or kind not in self.table:
             raise UntranslatableError(self._unknown(layer))
         _check_layer(layer, kind, keras_node)
-        self._use, self._layer_name = keras_node, self._name(layer.name, inside)
+        self._use, self._layer_name = keras_node, self._name(layer.name, inside, again)
         return self.table[kind](self, self._layer_name, layer, sources)
 
-    def _name(self, name: str, inside: str | None) -> str:
+    def _name(self, name: str, inside: str | None, again: bool) -> str:
         if inside is None:
-            return name
+            return free_name(name, self._taken | self.layers) if again else name
         if name in self.layers or any(node.name.split("/")[0] == name for node in self.nodes):
             name = f"{inside}/{name}"
         return free_name(name, self._taken | self.layers)

@@ -172,7 +172,9 @@ def _variables(name: str, group: h5py.Group, sublayers: Sequence[str] = ()) -> l
 
 def _check(path: Path, file: h5py.File, layer: SavedLayer) -> None:
     for weight in layer.weights:
-        if not isinstance(weight, h5py.Dataset) or weight.dtype.kind != "f":
+        # a single integer is Normalization's count of what it has seen
+        kinds = "f" if getattr(weight, "shape", None) else "fi"
+        if not isinstance(weight, h5py.Dataset) or weight.dtype.kind not in kinds:
             raise UserError(f"{path}: layer {layer.name} holds something other than arrays of floats: {ACCEPTED}")
         if weight.is_virtual or weight.external or weight.file.filename != file.filename:
             raise UserError(f"{path}: the weights of layer {layer.name} are in another file, which is not opened")
