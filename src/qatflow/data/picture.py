@@ -1,15 +1,19 @@
-"""Encoded pictures: the project's only decoder, and the form in which pictures are stored.
+"""Encoded pictures: their decoder, and the form in which they are stored.
 
-Training, evaluation, calibration and the device all see the pixels that `decode` (Pillow) returns.
+Training, evaluation, calibration and the device all see the pixels that `decode` (Pillow) returns. `jpeg` says for which
+files TensorFlow returns the same, and faster.
 """
 
 import hashlib
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+
+from qatflow.base.picture_size import PictureSize
 
 PLAIN_FORMATS = ("JPEG", "PNG")
 PLAIN_MODES = ("L", "RGB")
@@ -43,16 +47,39 @@ class Encoded:
     converted: bool = False
 
 
-def decode(content: bytes, channels: int) -> np.ndarray:
-    """Return the pixels of a stored picture as uint8 [height, width, channels]; grey is 0.299 R + 0.587 G + 0.114 B."""
+Part = Callable[[PictureSize], tuple[int, int, int, int]]
+"""Takes the size of a picture, and returns top, left, height and width of a part, in pixels."""
+
+
+def decode(content: bytes, channels: int, part: Part | None = None, mirrored: bool = False) -> np.ndarray:
+    """Return the pixels of a stored picture as uint8 [height, width, channels]; grey is 0.299 R + 0.587 G + 0.114 B.
+
+    Args:
+        content: the file.
+        channels: 1 or 3.
+        part: which part of it; None: all.
+        mirrored: whether left and right change places. Pillow does it in a fifth of NumPy's time.
+    """
     with Image.open(io.BytesIO(content), formats=PLAIN_FORMATS) as image:
-        pixels = np.asarray(image if image.mode == _mode(channels) else image.convert(_mode(channels)))
+        seen: Image.Image = image if image.mode == _mode(channels) else image.convert(_mode(channels))
+        if part is not None:
+            top, left, height, width = part(PictureSize(seen.height, seen.width))
+            seen = seen.crop((left, top, left + width, top + height))
+        if mirrored:
+            seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = np.asarray(seen)
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def encode(pixels: np.ndarray) -> Encoded:
     """Return uint8 [height, width] or [height, width, 3] as a lossless PNG; the same pixels give the same bytes."""
     return _encode(Image.fromarray(pixels))
+
+
+def size_of(content: bytes) -> PictureSize:
+    """Return the size of a stored picture, without decoding it."""
+    with Image.open(io.BytesIO(content), formats=PLAIN_FORMATS) as image:
+        return PictureSize(image.height, image.width)
 
 
 def _encode(image: Image.Image, converted: bool = False) -> Encoded:

@@ -5,20 +5,18 @@ training can start at any step, and a resumed run sees the same pictures as an u
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from qatflow.base.errors import UserError
-from qatflow.base.picture_size import PictureSize
-from qatflow.data import augment, example, tfrecord
+from qatflow.data import augment
 from qatflow.data.augment import Augmentation
 from qatflow.data.evaluation_batch import evaluation_batch
+from qatflow.data.in_shards import InShards, Parts, normalised_pictures
 from qatflow.data.manifest import Manifest
-from qatflow.data.picture import decode
-from qatflow.data.preprocess import Preprocessing, in_order, resize
+from qatflow.data.preprocess import Preprocessing, resize
 from qatflow.data.reader import pictures
 
 if TYPE_CHECKING:
@@ -28,19 +26,21 @@ IN_MEMORY = 2_000_000_000  # bytes of resized pictures up to which they are deco
 NONE = 0
 """Bytes in memory for pictures that are seen once: they are read when needed, however few there are."""
 _ORDER, _AUGMENTATION = range(2)
-Parts = tuple[np.ndarray, np.ndarray]  # float64 [n, 4] and bool [n]
 
 
 class Store(Protocol):
     """The resized pictures of a split."""
 
-    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
+    def batches(
+        self, positions: np.ndarray, parts: Parts | None, batch_size: int, normalised: bool
+    ) -> "tf.data.Dataset":
         """Return (pictures, labels), `batch_size` at a time.
 
         Args:
             positions: int64 [n], positions in the split, in the order to return.
             parts: crop and flip of each picture, as in `augment.Draws`; None: whole pictures.
             batch_size: pictures per batch; the last batch may have fewer.
+            normalised: whether they are, which is fastest picture by picture; else they are as `resize` returns them.
 
         Returns:
             Dataset of [batch, height, width, channels], uint8 for `pad`, else float32, and int64 [batch].
@@ -94,9 +94,9 @@ class TrainingData:
         first = start_step * self.batch_size
         positions = self.positions(epoch)[first:]
         parts = None if draws.crop is None else (draws.crop[first:], draws.flip[first:])
-        pictures = self._store.batches(positions, parts, self.batch_size)
         if self.augmentation in ("none", "crop_flip"):
-            return _serve(pictures, lambda images, labels: (_normalise(self.preprocessing, images), labels))
+            return _serve(self._store.batches(positions, parts, self.batch_size, normalised=True))
+        pictures = self._store.batches(positions, parts, self.batch_size, normalised=False)
         batched = (draw.reshape(self.steps, self.batch_size, *draw.shape[1:]) for draw in (draws.shift, draws.flip))
         changes = tf.data.Dataset.from_tensor_slices(tuple(draw[start_step:] for draw in batched))
 
@@ -106,9 +106,10 @@ class TrainingData:
                 images = augment.transform(images, shift, flip)
             else:
                 images = augment.mirror(images, flip)
-            return _normalise(self.preprocessing, images), labels
+            return normalised_pictures(self.preprocessing, images), labels
 
-        return _serve(tf.data.Dataset.zip((pictures, changes)), changed)
+        zipped = tf.data.Dataset.zip((pictures, changes))
+        return _serve(zipped.map(changed, num_parallel_calls=tf.data.AUTOTUNE))
 
 
 def training_data(
@@ -154,11 +155,11 @@ def evaluation_batches(
         Dataset of (float32 [n, height, width, channels], int64 [n]); n is `batch_size`, less in the last batch.
     """
     batch_size = batch_size or evaluation_batch(manifest.preprocessing.size)
-    pictures = _open(manifest, split, in_memory).batches(np.arange(manifest.splits[split].count), None, batch_size)
-    return _serve(pictures, lambda images, labels: (_normalise(manifest.preprocessing, images), labels))
+    every = np.arange(manifest.splits[split].count)
+    return _serve(_open(manifest, split, in_memory).batches(every, None, batch_size, normalised=True))
 
 
-def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.Dataset":
+def _serve(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     import tensorflow as tf
 
     options = tf.data.Options()
@@ -166,26 +167,13 @@ def _serve(dataset: "tf.data.Dataset", batch: Callable[..., tuple]) -> "tf.data.
     # a pool of its own, otherwise pictures wait behind the operations of a training step
     options.threading.private_threadpool_size = tf.config.threading.get_intra_op_parallelism_threads() or 1
     options.threading.max_intra_op_parallelism = 1  # one thread per picture or batch
-    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _normalise(spec: Preprocessing, images: "tf.Tensor") -> "tf.Tensor":
-    """Do the same as `preprocess.normalise`, bit for bit, on a batch [n, height, width, channels]."""
-    import tensorflow as tf
-
-    # one row at a time: TensorFlow takes ten times as long to broadcast three numbers
-    height, width, channels = spec.shape
-    mean, scale = (
-        np.tile(np.broadcast_to(np.asarray(values, np.float32), channels), width) for values in (spec.mean, spec.scale)
-    )
-    pixels = tf.reshape(tf.cast(images, tf.float32), [-1, height, width * channels])
-    return tf.reshape((pixels - mean) * scale, [-1, *spec.shape])
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _open(manifest: Manifest, split: str, in_memory: int) -> Store:
     spec = manifest.preprocessing
     needed = manifest.splits[split].count * math.prod(spec.shape) * np.dtype(spec.resized_type).itemsize
-    return _InMemory(manifest, split) if needed <= in_memory else _InShards(manifest, split)
+    return _InMemory(manifest, split) if needed <= in_memory else InShards(manifest, split)
 
 
 class _InMemory:
@@ -195,6 +183,7 @@ class _InMemory:
         import tensorflow as tf
 
         spec, count = manifest.preprocessing, manifest.splits[split].count
+        self._spec = spec
         images = np.empty((count, *spec.shape), spec.resized_type)
         labels = np.empty(count, np.int64)
         for i, (picture, label) in enumerate(pictures(manifest, split)):
@@ -202,7 +191,9 @@ class _InMemory:
         with tf.device("cpu"):
             self._images, self._labels = tf.constant(images), tf.constant(labels)
 
-    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
+    def batches(
+        self, positions: np.ndarray, parts: Parts | None, batch_size: int, normalised: bool
+    ) -> "tf.data.Dataset":
         import tensorflow as tf
 
         assert parts is None
@@ -210,53 +201,8 @@ class _InMemory:
 
         def batch(start: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
             chosen = places[start : start + batch_size]
-            return tf.gather(self._images, chosen), tf.gather(self._labels, chosen)
+            images = tf.gather(self._images, chosen)
+            return normalised_pictures(self._spec, images) if normalised else images, tf.gather(self._labels, chosen)
 
         starts = tf.data.Dataset.range(0, len(positions), batch_size)
         return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-class _InShards:
-    """Each picture is read when needed, by its position in the shards, and decoded by Pillow as everywhere."""
-
-    def __init__(self, manifest: Manifest, split: str) -> None:
-        self._spec = manifest.preprocessing
-        self._paths = manifest.shard_paths(split)
-        begins = [tfrecord.offsets(path) for path in self._paths]
-        self._offsets = np.concatenate(begins)
-        self._shards = np.repeat(np.arange(len(self._paths)), [len(b) for b in begins])
-
-    def batches(self, positions: np.ndarray, parts: Parts | None, batch_size: int) -> "tf.data.Dataset":
-        import tensorflow as tf
-
-        places = tf.data.Dataset.from_tensor_slices((positions,) if parts is None else (positions, *parts))
-        return places.map(self._picture, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
-
-    def _picture(self, position: "tf.Tensor", *part: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
-        import tensorflow as tf
-
-        spec = self._spec
-        if not part and spec.resize != "stretch":
-            kinds = (tf.as_dtype(spec.resized_type), tf.int64)
-            picture, label = tf.numpy_function(self._resized, [position], kinds, stateful=False)
-        else:  # for a whole rectangle TensorFlow gives the same bits as `preprocess.resize`, only faster
-            seen, label = tf.numpy_function(self._part, [position, *part], (tf.uint8, tf.int64), stateful=False)
-            seen = tf.ensure_shape(seen, [None, None, spec.channels])
-            picture = tf.raw_ops.ResizeBilinear(images=seen[None], size=spec.shape[:2], half_pixel_centers=True)[0]
-        return tf.ensure_shape(picture, spec.shape), tf.ensure_shape(label, [])
-
-    def _resized(self, position: int) -> tuple[np.ndarray, np.int64]:
-        picture, label = self._decoded(position)
-        return np.ascontiguousarray(resize(self._spec, picture)), label
-
-    def _part(self, position: int, crop: np.ndarray | None = None, flip: bool = False) -> tuple[np.ndarray, np.int64]:
-        picture, label = self._decoded(position)
-        if crop is not None:
-            whole = PictureSize(*picture.shape[:2])
-            top, left, height, width = augment.crop_box(crop, whole, self._spec.size)
-            picture = picture[top : top + height, left : left + width]
-        return np.ascontiguousarray(in_order(self._spec, picture[:, ::-1] if flip else picture)), label
-
-    def _decoded(self, position: int) -> tuple[np.ndarray, np.int64]:
-        record = example.parse(tfrecord.read_at(self._paths[self._shards[position]], int(self._offsets[position])))
-        return decode(record.content, self._spec.channels), np.int64(record.label)

@@ -130,7 +130,13 @@ def apply(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
 
 def normalise(spec: Preprocessing, pixels: np.ndarray) -> np.ndarray:
     """Return (pixels − mean) · (1 / std) in float32, of any shape [..., channels] in units of 0…255."""
-    return (pixels.astype(np.float32) - np.asarray(spec.mean, np.float32)) * spec.scale
+    height, width = (1, *pixels.shape)[-3:-1] if pixels.ndim > 1 else (1, 1)
+    # a row at a time: NumPy takes five times as long to broadcast three numbers
+    rows = pixels.reshape(-1, height, width * spec.channels)
+    values = rows.astype(np.float32)
+    values -= np.tile(np.asarray(spec.mean, np.float32), width)
+    values *= np.tile(spec.scale, width)
+    return values.reshape(pixels.shape)
 
 
 def resize(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
@@ -196,8 +202,14 @@ def samples(source: int, target: int, start: int = 0, count: int | None = None) 
 
 def grid(spec: Preprocessing, height: int, width: int) -> tuple[Samples, Samples]:
     """Return the rows and columns that `stretch` or `crop` takes from a picture of this size."""
+    whole, top, left = placed(spec, height, width)
+    return samples(height, whole.height, top, spec.size.height), samples(width, whole.width, left, spec.size.width)
+
+
+def placed(spec: Preprocessing, height: int, width: int) -> tuple[PictureSize, int, int]:
+    """Return to what size `stretch` or `crop` resizes a picture of this size, and top and left of what it takes."""
     if spec.resize == "stretch":
-        return samples(height, spec.size.height), samples(width, spec.size.width)
+        return spec.size, 0, 0
     assert spec.resize_short is not None
     down, across = spec.size.height, spec.size.width
     # the scale that just covers the input in both directions, as a fraction of whole numbers
@@ -205,7 +217,8 @@ def grid(spec: Preprocessing, height: int, width: int) -> tuple[Samples, Samples
         times, over = spec.resize_short * down, spec.size.shorter * height
     else:
         times, over = spec.resize_short * across, spec.size.shorter * width
-    return _middle(height, times, over, down), _middle(width, times, over, across)
+    whole = PictureSize(*((2 * side * times + over) // (2 * over) for side in (height, width)))  # rounded, half up
+    return whole, (whole.height - down) // 2, (whole.width - across) // 2
 
 
 def interpolate(picture: np.ndarray, rows: Samples, columns: Samples) -> np.ndarray:
@@ -213,6 +226,9 @@ def interpolate(picture: np.ndarray, rows: Samples, columns: Samples) -> np.ndar
 
     Bit for bit the same as TensorFlow's ResizeBilinear with half_pixel_centers: the same float32 operations.
     """
+    down, across = _pixels(rows), _pixels(columns)
+    if down is not None and across is not None:
+        return picture[down, across].astype(np.float32)
     channels = picture.shape[2]
     pixels, above, below = picture, rows.lower, rows.upper
     first, last = int(above[0]), int(below[-1]) + 1
@@ -228,6 +244,12 @@ def interpolate(picture: np.ndarray, rows: Samples, columns: Samples) -> np.ndar
     return bottom.reshape(len(above), -1, channels)
 
 
+def _pixels(side: Samples) -> slice | None:
+    """Return the neighbouring pixels that the samples are, as where a side keeps its size; None if they are others."""
+    first, last = int(side.lower[0]), int(side.lower[-1])
+    return None if side.weight.any() or last - first + 1 != len(side.lower) else slice(first, last + 1)
+
+
 def _along_rows(pixels: np.ndarray, columns: Samples) -> np.ndarray:
     """Return float32 [rows, columns · channels] of uint8 [rows, width, channels]: left + (right − left) · weight."""
     height, width, channels = pixels.shape
@@ -240,12 +262,6 @@ def _along_rows(pixels: np.ndarray, columns: Samples) -> np.ndarray:
     right *= columns.weight.repeat(channels)
     right += left
     return right
-
-
-def _middle(side: int, times: int, over: int, size: int) -> Samples:
-    """Return the middle `size` samples of a side that is resized by the factor `times` / `over`."""
-    resized = (2 * side * times + over) // (2 * over)  # rounded, half up
-    return samples(side, resized, (resized - size) // 2, size)
 
 
 def _pad(picture: np.ndarray, size: PictureSize) -> np.ndarray:
