@@ -1,7 +1,7 @@
 """Encoded pictures: their decoder, and the form in which they are stored.
 
-Training, evaluation, calibration and the device all see the pixels that `decode` (Pillow) returns. `jpeg` says for which
-files TensorFlow returns the same, and faster.
+Training, evaluation, calibration and the device all see the pixels that `decode` (Pillow) returns. `jpeg` says for
+which files TensorFlow returns the same, and faster.
 """
 
 import hashlib
