@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
+from helpers.elementwise import classifier
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from qatflow.data.reader import calibration, tensors
@@ -53,6 +54,7 @@ def models(digits) -> dict[str, bytes]:
         "quantised after training": quantise(convert(graph).content, pictures),
         "attention": trained(network("attention")),
         "geometry": trained(network("geometry")),
+        "elementwise": trained(classifier((32, 32, 1))),
     }
 
 
@@ -68,7 +70,7 @@ def test_of_a_concatenation_only_what_others_read_too_is_requantised(models):
     assert [made[source.name] for source in second.inputs] == ["QUANTIZE", "MEAN"]
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry"])
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry", "elementwise"])
 def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -86,7 +88,7 @@ def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     assert np.abs(Model(models[name]).outputs(pictures) - np.stack(expected)).max() < 0.02
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry"])
+@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry", "elementwise"])
 def test_the_emulator_gives_equal_integers(models, digits, name, arm_bundle, tmp_path: Path):  # noqa: F811
     require("qemu-aarch64-static")
     write_folder(tmp_path / "model", models[name], digits, {})

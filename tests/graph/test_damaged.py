@@ -228,7 +228,11 @@ def test_what_was_accepted_before_and_is_nonsense_is_refused(tmp_path: Path):
     refused("in_float has 'logits'", in_float=["logits"])
     joined = next(node for node in whole["nodes"] if node["name"] == "sum")
     alone = [{**node, "inputs": ["left_bn"]} if node is joined else node for node in whole["nodes"]]
-    refused(r"node 'sum' \(Add\) has 1 inputs, and needs 2", nodes=alone)
+    (tmp_path / "model").write_text(json.dumps({**whole, "nodes": alone}))
+    with pytest.raises(UserError, match=r"weights: damaged \('sum/constant' is missing\): make or export it again"):
+        load(tmp_path)
+    thrice = [{**node, "inputs": ["left_bn"] * 3} if node is joined else node for node in whole["nodes"]]
+    refused(r"node 'sum' \(Add\) has 3 inputs, and needs 1 or 2", nodes=thrice)
 
 
 def test_a_scale_that_is_gone_is_not_taken_for_one_found_for_each_picture(tmp_path: Path):

@@ -17,28 +17,40 @@ from qatflow.graph.operations import (
     DepthwiseConv2D,
     Dropout,
     Elu,
+    Exp,
     Gelu,
     GlobalAveragePool,
     GlobalMaxPool,
     GroupNorm,
+    HardSigmoid,
+    HardSwish,
     Identity,
     Input,
     LayerNorm,
     LeakyRelu,
+    Maximum,
     MaxPool,
+    Minimum,
+    Mish,
     Multiply,
     Pad,
     Padding,
     Pair,
     Permute,
+    PRelu,
     Relu,
     Relu6,
     Rescale,
     Reshape,
     Resize,
+    Selu,
     Sigmoid,
     Softmax,
+    Softplus,
+    Softsign,
+    Subtract,
     Tanh,
+    ThresholdedRelu,
     UnitNorm,
     UpSample,
 )
@@ -100,6 +112,10 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
         by_channel = role == "depthwise_kernel" and scale.size > 1
         return values * (scale.reshape(values.shape[-2:]) if by_channel else scale)
 
+    def second() -> np.ndarray:
+        """The second tensor, or the weight in its place."""
+        return tensors[node.inputs[1]] if len(node.inputs) > 1 else weight("constant")
+
     bias = weight("bias") if node.weight("bias") in graph.weights else 0.0
     match operation:
         case Input() | Dropout() | Identity():
@@ -131,9 +147,16 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
         case Relu6():
             return _activated(x, "relu6")
         case Add():
-            return _activated(x + tensors[node.inputs[1]], operation.activation)
+            return _activated(x + second(), operation.activation)
+        case Subtract():
+            first, other = (second(), x) if operation.constant_first else (x, second())
+            return _activated(first - other, operation.activation)
         case Multiply():
-            return x * tensors[node.inputs[1]]
+            return x * second()
+        case Maximum():
+            return np.maximum(x, second())
+        case Minimum():
+            return np.minimum(x, second())
         case Concat():
             return np.concatenate([tensors[name] for name in node.inputs], axis=operation.axis)
         case Reshape():
@@ -162,7 +185,7 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
         case Resize(height=height, width=width, bilinear=False):
             return x[:, _nearest(x.shape[1], height)][:, :, _nearest(x.shape[2], width)]
         case Elu():
-            return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+            return np.where(x > 0, x, operation.alpha * np.expm1(np.minimum(x, 0)))
         case Gelu():
             inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
             return x * (0.5 * (1 + np.tanh(inner)) if operation.approximate else norm.cdf(x))
@@ -180,6 +203,24 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
             powers = np.exp(operation.scale * query @ key.swapaxes(-1, -2))
             heads = powers / powers.sum(axis=-1, keepdims=True) @ value
             return np.concatenate(list(heads.swapaxes(0, 1)), axis=-1)
+        case PRelu():
+            return np.where(x > 0, x, weight("alpha") * x)
+        case HardSwish():
+            return x * np.clip(x + 3, 0, 6) / 6
+        case HardSigmoid():
+            return np.clip(operation.slope * x + operation.offset, 0, 1)
+        case ThresholdedRelu():
+            return np.where(x > operation.threshold, x, 0)
+        case Selu():
+            return 1.05070098 * np.where(x > 0, x, 1.67326324 * np.expm1(np.minimum(x, 0)))
+        case Exp():
+            return np.exp(x)
+        case Softplus():
+            return np.logaddexp(0, x)
+        case Softsign():
+            return x / (1 + np.abs(x))
+        case Mish():
+            return x * np.tanh(np.logaddexp(0, x))
         case LeakyRelu():
             return np.where(x > 0, x, operation.alpha * x)
         case Sigmoid():

@@ -78,6 +78,13 @@ def test_the_figures_are_those_that_keras_source_has():
     for (width, size), top1 in OFFICIAL["MobileNetV2"].top1.items():
         (line,) = [line for line in second.__doc__.splitlines() if f"[mobilenet_v2_{width}_{size}]" in line]
         assert f" {top1} " in line
+    third, small = importlib.import_module("tf_keras.src.applications.mobilenet_v3"), OFFICIAL["MobileNetV3Small"]
+    for (width, size), top1 in small.top1.items():
+        assert small.md5[small.file(width, size)] == third.WEIGHTS_HASHES[f"small_{size}_{width}_float"][0]
+        table = third.BASE_DOCSTRING.splitlines()
+        (line,) = [line for line in table if f" mobilenet_v3_small_{width}_{size} " in line]
+        assert f" {top1} " in line
+    assert f"{BASE}/mobilenet_v3/" == third.BASE_WEIGHT_PATH
 
 
 @pytest.mark.parametrize(("alpha", "size"), [(0.6, 224), (0.5, 100)])

@@ -4,8 +4,10 @@ Each output channel of a convolution or dense layer is followed through the grap
 separately pass it on: batch-norm, activations, pools, padding, and depthwise convolutions, whose `multiplier` output
 channels belong to the channel they read. A grouped convolution ties the channels at the same place of its groups. Sums
 and products tie the channels of their inputs, whatever their ranks; a single channel that is broadcast to all channels
-is tied to none and stays. A concatenation puts channels behind one another, and flattening repeats them for each pixel.
-`kinds.py` says what each operation does. Channels that are tied are removed together or not at all.
+is tied to none and stays. A weight in the place of a second tensor (a constant, the slopes of a PReLU) has a value per
+channel or is broadcast; it gets thinner like a bias. A concatenation puts channels behind one another, and flattening
+repeats them for each pixel. `kinds.py` says what each operation does. Channels that are tied are removed together or
+not at all.
 """
 
 from collections.abc import Mapping
@@ -49,6 +51,8 @@ class Channels:
     Attributes:
         groups: what can be removed, in the order of the graph.
         fixed: why the channels of a kernel must stay, by kernel, for those in no group.
+        counted: why the number of a kernel's channels cannot become another one in a network that starts anew, by
+            kernel, for those in a group: a constant has a value for each.
         of_tensor: for each channel of each node's tensor, the position of its unit among all units (those of the
             first group, then those of the second, …), or NEVER; int [channels], by the node's name.
     """
@@ -56,6 +60,7 @@ class Channels:
     groups: tuple[ChannelGroup, ...]
     fixed: Mapping[str, str]
     of_tensor: Mapping[str, np.ndarray]
+    counted: Mapping[str, str] = field(default_factory=dict)
 
 
 def channels(graph: Graph) -> Channels:
@@ -82,6 +87,7 @@ class _Trace:
     of_kernel: dict[str, np.ndarray] = field(default_factory=dict)
     ties: list[np.ndarray] = field(default_factory=list)
     reasons: list[tuple[np.ndarray, str]] = field(default_factory=list)
+    counted: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
     def new(self, number: int) -> np.ndarray:
         self.count += number
@@ -131,6 +137,14 @@ class _Trace:
 
     def _combined(self, node: Node, number: int, sources: list[np.ndarray]) -> np.ndarray:
         full = [source for source in sources if len(source) == number]
+        operand = kind_of(node.operation).operand
+        values = None if operand is None else self.graph.weights.get(node.weight(operand.role))
+        if operand is not None and values is not None and values.shape[-1] == number > 1:
+            if not full:
+                full = [self.new(number)]
+                self.fix(full[0], f"they are those of the {operand.role} of '{node.name}'")
+            elif not operand.trained:
+                self.counted.append((full[0], f"'{node.name}' has a constant for each of them"))
         for source in sources:
             if len(source) != number:
                 self.fix(source, f"'{node.name}' applies the only one to every channel")
@@ -167,10 +181,7 @@ class _Trace:
         # the channels of a kernel belong to one group, and so does everything tied to any of them
         rows = [np.stack([numbers[:-1], numbers[1:]]) for numbers in self.of_kernel.values()]
         group = self._joined([*self.ties, *rows])
-        why: dict[int, str] = {}
-        for numbers, reason in self.reasons:
-            for label in np.unique(group[numbers]):
-                why.setdefault(int(label), reason)
+        why, counted = _by_label(group, self.reasons), _by_label(group, self.counted)
         members: dict[int, list[str]] = {}
         for kernel, numbers in self.of_kernel.items():
             members.setdefault(int(group[numbers[0]]), []).append(kernel)
@@ -187,10 +198,25 @@ class _Trace:
             first += len(every)
         fixed = {kernel: why[label] for label, kernels in members.items() if label in why for kernel in kernels}
         of_tensor = {name: place[unit[numbers]] for name, numbers in self.of_tensor.items()}
-        return Channels(tuple(groups), fixed, of_tensor)
+        held = {
+            kernel: counted[label]
+            for label, kernels in members.items()
+            if label in counted and label not in why
+            for kernel in kernels
+        }
+        return Channels(tuple(groups), fixed, of_tensor, held)
 
     def _joined(self, ties: list[np.ndarray]) -> np.ndarray:
         """Return a label for each channel; channels that ties connect, directly or indirectly, have the same one."""
         first, second = np.concatenate([np.empty((2, 0), int), *ties], axis=1)
         links = coo_array((np.ones(first.size, bool), (first, second)), shape=(self.count, self.count))
         return connected_components(links, directed=False)[1]
+
+
+def _by_label(labels: np.ndarray, reasons: list[tuple[np.ndarray, str]]) -> dict[int, str]:
+    """Return the first reason for each label of channels."""
+    first: dict[int, str] = {}
+    for numbers, reason in reasons:
+        for label in np.unique(labels[numbers]):
+            first.setdefault(int(label), reason)
+    return first

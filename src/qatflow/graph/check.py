@@ -36,7 +36,7 @@ def check_names(nodes: Sequence[Node], outputs: Sequence[str], aliases: Mapping[
             raise DamagedError(f"two nodes have the name '{node.name}'")
         least, most = kind_of(node.operation).inputs
         if len(node.inputs) < least or (most is not None and len(node.inputs) > most):
-            wanted = f"{least} or more" if most is None else str(least)
+            wanted = f"{least} or more" if most is None else " or ".join(str(n) for n in range(least, most + 1))
             raise DamagedError(f"node '{node.name}' ({kind}) has {len(node.inputs)} inputs, and needs {wanted}")
         for name in node.inputs:
             if name not in known:
@@ -64,11 +64,11 @@ def check_quantised(
     in_float: Sequence[str],
 ) -> None:
     """Check that everything marked as quantised, or as kept in float, exists and may be marked so."""
-    kernels = {node.kernel for node in nodes}
+    kernels = {node.kernel for node in nodes} | {node.operand for node in nodes if _has_own_scale(node)}
     by_name = {node.name: node for node in nodes}
     for name in weight_bits:
         if name not in kernels:
-            raise DamagedError(f"weight_bits has '{name}', but no node has such a kernel")
+            raise DamagedError(f"weight_bits has '{name}', but no node has such a weight that is quantised")
     for name, about in activations.items():
         if name not in by_name:
             raise DamagedError(f"activations has '{name}', but no node has that name")
@@ -83,8 +83,13 @@ def check_quantised(
         node = by_name.get(name)
         if node is None:
             raise DamagedError(f"in_float has '{name}', but no node has that name")
-        if isinstance(node.operation, (Input, *PASS_THROUGH)) or node.kernel in weight_bits:
+        if isinstance(node.operation, (Input, *PASS_THROUGH)) or {node.kernel, node.operand} & set(weight_bits):
             raise DamagedError(f"in_float has '{name}', which cannot be kept in float this way")
+
+
+def _has_own_scale(node: Node) -> bool:
+    operand = kind_of(node.operation).operand
+    return operand is not None and operand.own_scale
 
 
 def check_stored(names: Mapping[str, bool], arrays: Mapping[str, np.ndarray], weight_bits: Mapping[str, int]) -> None:
@@ -131,6 +136,9 @@ def check_scales(graph: Graph) -> None:
             if len(shape) == layout.rank and scale.scale.size not in (1, layout.channels(shape)):
                 channels = layout.channels(shape)
                 raise DamagedError(f"'{node.kernel}' has {scale.scale.size} scales for {channels} channels")
+        operand = graph.weight_scales.get(node.operand or "")
+        if operand is not None and operand.scale.size != 1:
+            raise DamagedError(f"'{node.operand}' has {operand.scale.size} scales, but takes one")
         known = graph.activation_scales.get(node.name)
         fixed = FIXED_GRID.get(type(node.operation))
         if known is not None and known.bits == 8 and fixed is not None and (known.scale, known.zero_point) != fixed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.kinds import CONSTANTS, Shape
+from qatflow.graph.kinds import CONSTANTS, Operand, Shape
 from qatflow.graph.operations import Attention, Conv2DTranspose
 from qatflow.graph.shapes import shapes
 
@@ -22,7 +22,8 @@ class Count:
 
     Attributes:
         multiply_adds: for one picture.
-        parameters: elements of all weights, including batch-norm's moving statistics, as in Keras' total parameters.
+        parameters: elements of all weights, including batch-norm's moving statistics, as in Keras' total parameters;
+            constants of the model are none.
     """
 
     multiply_adds: int
@@ -35,7 +36,7 @@ def counts(graph: Graph) -> dict[str, Count]:
     parameters = {node.name: 0 for node in graph.nodes}
     for name, values in graph.weights.items():
         node, role = name.rsplit("/", 1)
-        if role not in CONSTANTS:
+        if role not in (Operand.role, *CONSTANTS):
             parameters[node] += values.size
     return {node.name: Count(_multiply_adds(graph, node, known), parameters[node.name]) for node in graph.nodes}
 

@@ -40,6 +40,15 @@ class Node:
         return self.operation.groups if isinstance(self.operation, Conv2D) else 1
 
     @property
+    def operand(self) -> str | None:
+        """Name of the weight that stands, or would stand, in the place of a second tensor; None for other operations.
+
+        Whether the graph has it follows from the number of inputs, and is checked with the shapes.
+        """
+        kind = KINDS.get(type(self.operation))
+        return None if kind is None or kind.operand is None else self.weight(kind.operand.role)
+
+    @property
     def is_depthwise(self) -> bool:
         """Whether the kernel's output channels are its last two axes (in × multiplier) rather than the last one."""
         return self.layout is not None and self.layout.by_itself

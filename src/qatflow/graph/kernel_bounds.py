@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from qatflow.graph.graph import Graph, Node
+from qatflow.graph.graph import Graph, Node, WeightScale
 from qatflow.graph.kinds import Shape
 from qatflow.graph.operations import (
     FIXED_GRID,
@@ -22,10 +22,15 @@ from qatflow.graph.operations import (
     Add,
     Concat,
     GlobalAveragePool,
+    HardSwish,
     LeakyRelu,
+    Maximum,
+    Minimum,
     Multiply,
+    PRelu,
     Relu,
     Relu6,
+    Subtract,
 )
 from qatflow.graph.passes import run_all
 from qatflow.graph.shapes import shapes
@@ -84,6 +89,7 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
         return None
     sources = [scales.get(id(graph.activation_scale(name))) for name in node.inputs]
     inputs = [scale for scale in sources if scale is not None]
+    operand = graph.weight_scales.get(node.operand or "")
     if len(inputs) != len(sources) or type(operation) in FIXED_GRID:
         return None
     if node.kernel is not None:
@@ -95,12 +101,20 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
         return least_scale(inputs, max(float(kernel.scale.max()), float(bias)))
     match operation:
         case Multiply():
-            return least_scale(inputs, multiplied=True)
+            return least_scale([*inputs, *_scale(operand)], multiplied=True)
+        case Add() | Subtract():
+            return least_scale([*inputs, *_scale(operand)])
+        case PRelu():
+            return least_scale(inputs, max([1.0, *_scale(operand)]))
         case LeakyRelu():
             return least_scale(inputs, max(1.0, abs(operation.alpha)))
         case GlobalAveragePool():
             return least_scale(inputs, 1 / prod(known[node.inputs[0]][:2]))
-        case Add() | Concat() | Relu() | Relu6():
+        case Concat() | HardSwish() | Maximum() | Minimum() | Relu() | Relu6():
             return least_scale(inputs)
         case _:
             return None
+
+
+def _scale(weight: WeightScale | None) -> list[float]:
+    return [] if weight is None else [float(weight.scale[0])]

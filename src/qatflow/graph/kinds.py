@@ -25,29 +25,42 @@ from qatflow.graph.operations import (
     DepthwiseConv2D,
     Dropout,
     Elu,
+    Exp,
     Gelu,
     GlobalAveragePool,
     GlobalMaxPool,
     GroupNorm,
+    HardSigmoid,
+    HardSwish,
     Identity,
     Input,
     LayerNorm,
     LeakyRelu,
+    Maximum,
     MaxPool,
+    Minimum,
+    Mish,
     Multiply,
     Operation,
     Pad,
     Padding,
     Pair,
     Permute,
+    PictureDropout,
+    PRelu,
     Relu,
     Relu6,
     Rescale,
     Reshape,
     Resize,
+    Selu,
     Sigmoid,
     Softmax,
+    Softplus,
+    Softsign,
+    Subtract,
     Tanh,
+    ThresholdedRelu,
     UnitNorm,
     UpSample,
 )
@@ -113,6 +126,23 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Operand:
+    """A weight that stands in the place of a second tensor, and is broadcast like one.
+
+    Attributes:
+        role: of the weight.
+        always: whether every node of this kind has it; otherwise a node has it where it reads a single tensor.
+        trained: whether training changes it. A constant stays as the model has it.
+        own_scale: whether the int8 kernel reads it in a scale of its own; otherwise in that of the output.
+    """
+
+    role: str = "constant"
+    always: bool = False
+    trained: bool = False
+    own_scale: bool = True
+
+
+@dataclass(frozen=True)
 class Kind:
     """Description of one kind of operation.
 
@@ -124,6 +154,8 @@ class Kind:
         kernel: layout of its kernel; None: it has none.
         vectors: roles of the required weights with one value per output channel.
         may_have: roles of the optional ones.
+        operand: the weight that can stand in the place of its second tensor; None: none can. Its shape follows those
+            of the inputs in what `shape` is given.
     """
 
     inputs: tuple[int, int | None]
@@ -132,6 +164,7 @@ class Kind:
     kernel: Kernel | None = None
     vectors: tuple[str, ...] = ()
     may_have: tuple[str, ...] = ()
+    operand: Operand | None = None
 
 
 def kind_of(operation: Operation) -> Kind:
@@ -285,7 +318,8 @@ def _broadcast(o: Operation, sources: Sequence[Shape], kernel: Shape) -> Shape:
 
 
 EACH = Kind((1, 1), "each", _same)
-TOGETHER = Kind((2, 2), "together", _broadcast)
+TOGETHER = Kind((1, 2), "together", _broadcast, operand=Operand())
+PICKED = Kind((1, 2), "together", _broadcast, operand=Operand(own_scale=False))
 
 KINDS: dict[type, Kind] = {
     Input: Kind((0, 0), "pictures", lambda o, sources, kernel: o.shape),
@@ -305,7 +339,16 @@ KINDS: dict[type, Kind] = {
     LeakyRelu: EACH,
     Sigmoid: EACH,
     Tanh: EACH,
+    PRelu: Kind((1, 1), "together", _broadcast, operand=Operand("alpha", always=True, trained=True)),
+    HardSwish: EACH,
+    HardSigmoid: EACH,
+    ThresholdedRelu: EACH,
     Elu: EACH,
+    Selu: EACH,
+    Exp: EACH,
+    Softplus: EACH,
+    Softsign: EACH,
+    Mish: EACH,
     Gelu: EACH,
     LayerNorm: Kind((1, 1), "mixed", _same, vectors=("gamma", "beta")),
     GroupNorm: Kind((1, 1), "mixed", _grouped, vectors=("gamma", "beta")),
@@ -313,6 +356,9 @@ KINDS: dict[type, Kind] = {
     Attention: Kind((3, 3), "mixed", _attended),
     Add: TOGETHER,
     Multiply: TOGETHER,
+    Subtract: TOGETHER,
+    Maximum: PICKED,
+    Minimum: PICKED,
     Concat: Kind((2, None), "joined", _joined),
     Pad: Kind((1, 1), "each", _padded),
     Crop: Kind((1, 1), "each", _cropped),
@@ -325,6 +371,7 @@ KINDS: dict[type, Kind] = {
     GlobalMaxPool: Kind((1, 1), "each", _global),
     Reshape: Kind((1, 1), "reshaped", _reshaped),
     Dropout: EACH,
+    PictureDropout: EACH,
     Identity: EACH,
     Softmax: Kind((1, 1), "mixed", _same),
 }  # fmt: skip

@@ -30,6 +30,8 @@ Zeros = Annotated[int, Between(0, 2**16)]
 FromLast = Annotated[int, Between(-4, -1)]
 Real = Annotated[float, Between(-FLOAT_MAX, FLOAT_MAX)]
 Fraction = Annotated[float, Between(0, 1)]
+Slope = Annotated[float, Between(2.0**-10, 2.0**10)]
+"""Factor by which an int8 kernel changes the scale of a tensor, without changing its integers."""
 
 Padding = Literal["same", "valid"]
 FusedActivation = Literal["relu", "relu6"]
@@ -115,14 +117,35 @@ class Relu6:
 
 @dataclass(frozen=True)
 class Add:
-    """Sum of two tensors, broadcast as in NumPy and Keras (`kinds.broadcast`)."""
+    """Sum of two tensors, broadcast as in NumPy and Keras (`kinds.broadcast`).
+
+    Add, Multiply, Subtract, Maximum and Minimum read two tensors, or one tensor and the constant `<node>/constant`.
+    """
 
     activation: FusedActivation | None = None
 
 
 @dataclass(frozen=True)
 class Multiply:
-    """Product of two tensors, broadcast like `Add`."""
+    """Product of two tensors, or of a tensor and a constant, broadcast like `Add`."""
+
+
+@dataclass(frozen=True)
+class Subtract:
+    """First tensor − second tensor, broadcast like `Add`; tensor − constant, or with `constant_first` the reverse."""
+
+    constant_first: bool = False
+    activation: FusedActivation | None = None
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """The larger of two values, broadcast like `Add`."""
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The smaller of two values, broadcast like `Add`."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +173,60 @@ class Tanh:
 
 
 @dataclass(frozen=True)
+class PRelu:
+    """x where x ≥ 0, else alpha · x, with a trained alpha (`<node>/alpha`) that is broadcast like a second tensor."""
+
+
+@dataclass(frozen=True)
+class HardSwish:
+    """x · min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244, §5.2)."""
+
+
+@dataclass(frozen=True)
+class HardSigmoid:
+    """min(max(slope · x + offset, 0), 1). The int8 kernels write it in steps of 1/255 from 0."""
+
+    slope: Slope
+    offset: Real
+
+
+@dataclass(frozen=True)
+class ThresholdedRelu:
+    """x where x > threshold, else 0. Runs in float only: its jump needs a comparison that the int8 kernels round."""
+
+    threshold: Real
+
+
+@dataclass(frozen=True)
 class Elu:
-    """x where x > 0, else exp(x) − 1. Runs in float only."""
+    """x where x > 0, else alpha · (exp(x) − 1). Runs in float only."""
+
+    alpha: Real = 1.0
+
+
+@dataclass(frozen=True)
+class Selu:
+    """1.0507 · x where x > 0, else 1.0507 · 1.6733 · (exp(x) − 1) (Klambauer et al. 2017). Runs in float only."""
+
+
+@dataclass(frozen=True)
+class Exp:
+    """exp(x). Runs in float only."""
+
+
+@dataclass(frozen=True)
+class Softplus:
+    """log(1 + exp(x)). Runs in float only."""
+
+
+@dataclass(frozen=True)
+class Softsign:
+    """x / (1 + |x|). Runs in float only."""
+
+
+@dataclass(frozen=True)
+class Mish:
+    """x · tanh(log(1 + exp(x))). Runs in float only."""
 
 
 @dataclass(frozen=True)
@@ -289,6 +364,11 @@ class Dropout:
 
 
 @dataclass(frozen=True)
+class PictureDropout(Dropout):
+    """Dropout of all values of a picture at once: stochastic depth (Huang et al. 2016, arXiv:1603.09382)."""
+
+
+@dataclass(frozen=True)
 class Identity:
     """Does nothing."""
 
@@ -311,7 +391,16 @@ Operation = (
     | LeakyRelu
     | Sigmoid
     | Tanh
+    | PRelu
+    | HardSwish
+    | HardSigmoid
+    | ThresholdedRelu
     | Elu
+    | Selu
+    | Exp
+    | Softplus
+    | Softsign
+    | Mish
     | Gelu
     | LayerNorm
     | GroupNorm
@@ -319,6 +408,9 @@ Operation = (
     | Attention
     | Add
     | Multiply
+    | Subtract
+    | Maximum
+    | Minimum
     | Concat
     | Pad
     | UpSample
@@ -331,6 +423,7 @@ Operation = (
     | GlobalMaxPool
     | Reshape
     | Dropout
+    | PictureDropout
     | Identity
     | Softmax
 )
@@ -369,8 +462,18 @@ def rounding(operation: Operation) -> Rounding | None:
 
 
 # These run in float, whatever is quantised around them. A final softmax is in float so that small probabilities
-# survive; exponentials and roots elsewhere have no int8 form that training could simulate.
-FLOAT_ONLY = (Elu, Gelu, Softmax, LayerNorm, GroupNorm, UnitNorm, Attention)
+# survive; exponentials, roots and jumps elsewhere have no int8 form that training could simulate.
+FLOAT_ONLY = (
+    Elu, Selu, Exp, Softplus, Softsign, Mish, Gelu, ThresholdedRelu, Softmax,
+    LayerNorm, GroupNorm, UnitNorm, Attention,
+)  # fmt: skip
+
+# The int8 kernels of these copy or pick values as they are, so their inputs need the scale of their output.
+ONE_GRID = (Concat, Maximum, Minimum)
 
 # Scale and zero point in which the int8 kernels of an operation always write.
-FIXED_GRID: dict[type, tuple[float, int]] = {Sigmoid: (1 / 256, -128), Tanh: (1 / 128, 0)}
+FIXED_GRID: dict[type, tuple[float, int]] = {
+    Sigmoid: (1 / 256, -128),
+    Tanh: (1 / 128, 0),
+    HardSigmoid: (float(np.float32(1 / 255)), -128),
+}

@@ -13,7 +13,7 @@ import numpy as np
 from qatflow.graph.channels import NEVER, Channels
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.kinds import CONSTANTS, VECTORS, with_channels
+from qatflow.graph.kinds import CONSTANTS, VECTORS, kind_of, with_channels
 from qatflow.graph.operations import DepthwiseConv2D, Pad, Pair
 from qatflow.graph.shapes import shapes
 
@@ -52,9 +52,10 @@ def glorot_uniform(shape: tuple[int, ...], random: np.random.Generator) -> np.nd
 def fixed_channels(channels: Channels) -> dict[str, str]:
     """Return why a kernel's number of channels cannot change, by kernel: those that `channels` fixes, and more.
 
-    If a tensor holds some channels of a group more often than others, its new number of channels is not defined.
+    A constant with a value per channel has none for a new channel. If a tensor holds some channels of a group more
+    often than others, its new number of channels is not defined.
     """
-    reasons = dict(channels.fixed)
+    reasons = {**channels.fixed, **channels.counted}
     first = 0
     for group in channels.groups:
         for name, places in channels.of_tensor.items():
@@ -81,9 +82,9 @@ def fixed_windows(graph: Graph) -> dict[str, str]:
 def resized(graph: Graph, channels: Channels, sizes: Sizes, seed: int) -> Graph:
     """Return the graph in these sizes, with new weights in every layer.
 
-    Kernels are drawn as Keras draws them, biases are zero, and batch-norm starts as an identity. The same sizes and
-    seed give the same weights. A 1 × 1 depthwise convolution, which scales or does nothing, keeps its weights (ones if
-    its number of channels changes).
+    Kernels are drawn as Keras draws them, biases are zero, the slopes of a PReLU are the mean of the old ones, and
+    batch-norm starts as an identity. The same sizes and seed give the same weights. A 1 × 1 depthwise convolution,
+    which scales or does nothing, keeps its weights (ones if its number of channels changes).
 
     Args:
         graph: in float.
@@ -110,6 +111,9 @@ def resized(graph: Graph, channels: Channels, sizes: Sizes, seed: int) -> Graph:
                 fresh = (np.ones if role in ONES else np.zeros)(numbers[node.name], np.float32)
                 keeps = (_scales(graph, node) or role in CONSTANTS) and fresh.shape == graph.weights[name].shape
                 weights[name] = graph.weights[name] if keeps else fresh
+        operand = graph.weights.get(node.operand or "")
+        if operand is not None:
+            weights[node.operand or ""] = _operand(node, operand, numbers[node.name])
         operation = with_channels(node.operation, numbers[node.name])
         nodes.append(replace(node, operation=pads.get(node.name, operation)))
     changed = replace(graph, nodes=tuple(nodes), weights=weights)
@@ -156,6 +160,16 @@ def _kernel(graph: Graph, node: Node, numbers: Mapping[str, int], window: int | 
         return old if shape == old.shape else np.ones(shape, np.float32)
     # each kernel has a random stream of its own, so that no other layer's size changes it
     return glorot_uniform(shape, np.random.default_rng([seed, *node.kernel.encode()]))
+
+
+def _operand(node: Node, values: np.ndarray, channels: int) -> np.ndarray:
+    """Return the weight in the place of a second tensor: a constant as it is, a trained one as its mean everywhere."""
+    operand = kind_of(node.operation).operand
+    assert operand is not None
+    if not operand.trained:
+        return values
+    last = channels if values.shape[-1] > 1 else 1
+    return np.full((*values.shape[:-1], last), values.mean(), np.float32)
 
 
 def _scales(graph: Graph, node: Node) -> bool:

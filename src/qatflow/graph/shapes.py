@@ -1,10 +1,11 @@
 """The shape of each tensor of a graph, for one picture, and the check that its parts fit together."""
 
+from collections.abc import Sequence
 from math import prod
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.kinds import DoesNotFitError, Kernel, Shape, kind_of
+from qatflow.graph.kinds import DoesNotFitError, Kernel, Operand, Shape, kind_of
 from qatflow.graph.operations import LARGEST
 
 
@@ -34,6 +35,8 @@ def fitting(graph: Graph) -> dict[str, Shape]:
 
 def _shape(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
     kind, sources = kind_of(node.operation), [known[name] for name in node.inputs]
+    if kind.operand is not None:
+        sources += _operand(node, kind.operand, graph, sources)
     kernel = () if kind.kernel is None else _kernel(node, kind.kernel, graph, sources[0])
     output = kind.shape(node.operation, sources, kernel)
     if not output or min(output) < 1:
@@ -47,6 +50,20 @@ def _shape(node: Node, graph: Graph, known: dict[str, Shape]) -> Shape:
         if values is None and role in kind.vectors:
             raise DoesNotFitError(f"it has no {role}")
     return output
+
+
+def _operand(node: Node, operand: Operand, graph: Graph, sources: Sequence[Shape]) -> list[Shape]:
+    """Return the shape of the weight in the place of a second tensor, or an empty list where two tensors are read."""
+    values = graph.weights.get(node.weight(operand.role))
+    if values is None and len(sources) == 1:
+        raise DoesNotFitError(f"it has one input and no {operand.role}")
+    if values is None:
+        return []
+    if len(sources) > 1:
+        raise DoesNotFitError(f"it has two inputs and a {operand.role}")
+    if not 1 <= values.ndim <= len(sources[0]):
+        raise DoesNotFitError(f"its {operand.role} has the shape {values.shape}, but its input has {sources[0]}")
+    return [values.shape]
 
 
 def _kernel(node: Node, layout: Kernel, graph: Graph, source: Shape) -> Shape:

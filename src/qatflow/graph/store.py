@@ -228,6 +228,9 @@ def _stored_names(described: _Description, nodes: Sequence[Node]) -> dict[str, b
         names |= dict.fromkeys(map(node.weight, kind.vectors), True)
         if node.kernel is not None:
             names[node.kernel] = True
+        if kind.operand is not None:
+            needed = kind.operand.always or len(node.inputs) == 1
+            names |= {node.weight(kind.operand.role): True} if needed else {}
     scaled = [*described.weight_bits, *(name for name, about in described.activations.items() if not about.dynamic)]
     return names | {f"{name}.scale": True for name in scaled}
 

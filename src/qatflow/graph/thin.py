@@ -38,6 +38,9 @@ def thin(graph: Graph, channels: Channels, keep: Keep) -> Graph:
             name = node.weight(role)
             if name in weights:
                 weights[name] = weights[name][outputs]
+        operand = weights.get(node.operand or "")
+        if operand is not None and operand.shape[-1] == len(outputs) > 1:
+            weights[node.operand or ""] = operand[..., outputs]
         nodes.append(replace(node, operation=with_channels(node.operation, int(outputs.sum()))))
     thinner = replace(graph, nodes=tuple(nodes), weights=weights)
     shapes(thinner)  # raises if it does not fit together

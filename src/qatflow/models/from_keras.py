@@ -1,18 +1,19 @@
 """Translates a functional or sequential Keras classifier into a graph."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
+from qatflow.models.hard_swish import recognised
 from qatflow.models.keras.library import called, in_order, is_plain_model
 from qatflow.models.keras.preprocessing import AUGMENTING
 from qatflow.models.keras.table import HINTS, TRANSLATIONS, known_kind
 from qatflow.models.keras.translation import Part, Translation
 from qatflow.models.standalone_batch_norm import carried
 
-REGULARIZED = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "activity")
+REGULARIZED = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "alpha", "activity")
 """What a Keras layer can have a regularizer or a constraint for."""
 
 
@@ -68,11 +69,18 @@ def translated(model: Any, momentum: float | None = None) -> Translated:
         )
     output = to.tensors[id(model.outputs[0])]
     graph = Graph(tuple(to.nodes), (output,), to.weights)
-    graph = carried(graph)
+    graph = recognised(carried(graph))
     graph = Graph(
         graph.nodes, graph.outputs, graph.weights, aliases={"image": to.nodes[0].name, "fc_0.tmp_2": graph.outputs[0]}
     )
-    return Translated(graph, tuple(to.parts), tuple(_only_in_training(to.parts)))
+    return Translated(graph, tuple(_remaining(to.parts, graph)), tuple(_only_in_training(to.parts)))
+
+
+def _remaining(parts: Sequence[Part], graph: Graph) -> Iterator[Part]:
+    """Yield the models with the tensors that the graph still computes, where several became one operation."""
+    names = {node.name for node in graph.nodes}
+    for part in parts:
+        yield replace(part, outputs=[output for output in part.outputs if output.node in names])
 
 
 def check_visible(model: Any) -> None:

@@ -6,13 +6,16 @@ from typing import Any
 from qatflow.base.errors import UserError
 from qatflow.models.from_keras import check_visible
 from qatflow.models.keras.activations import ACTIVATION_LAYERS, NAMES
-from qatflow.models.keras.library import OWN_CLASSES, own_class
+from qatflow.models.keras.library import OPERATORS, OWN_CLASSES, own_class
+from qatflow.models.keras.operators import unknown_function
 from qatflow.models.keras.table import HINTS, TRANSLATIONS
 from qatflow.models.keras.translation import NESTED
 from qatflow.models.saved.h5_file import reason
 
 DEFAULTS = ("_initializer", "_regularizer", "_constraint")
 """Suffixes of settings that only matter for new weights: left out, since their descriptions can name any function."""
+CONSTANT = "_CONSTANT_VALUE"
+"""Stands for the name of a layer where the first argument of a function is a constant."""
 LIBRARY = ("keras", "tf_keras")
 """Packages whose layers are known; a .keras file names the package of each layer."""
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -103,6 +106,8 @@ def _why_unknown(entry: dict[str, Any]) -> str | None:
     kind, registered = entry["class_name"], entry.get("registered_name")
     if kind not in TRANSLATIONS:
         return HINTS.get(kind, "")
+    if kind in OPERATORS:
+        return unknown_function(entry["config"].get("function"))
     if kind in OWN_CLASSES and "module" not in entry:
         return "the file does not say whether it is tf_keras' own class: save a .keras file, or set model.function"
     module = entry.get("module", LIBRARY[0])
@@ -135,9 +140,7 @@ def _check_calls(layers: list[dict[str, Any]]) -> None:
     """
     computed = {(layer["config"].get("name"), 0) for layer in layers if layer["class_name"] == "InputLayer"}
     waiting = {
-        (layer["config"].get("name"), number + _first_call(layer)): [
-            tensor for name, which, _, *more in call for tensor in [(str(name), int(which)), *_tensors(more)]
-        ]
+        (layer["config"].get("name"), number + _first_call(layer)): [tensor for read in _reads(call) for tensor in read]
         for layer in layers
         if layer["class_name"] != "InputLayer"
         for number, call in enumerate(layer.get("inbound_nodes") or [])
@@ -151,10 +154,21 @@ def _check_calls(layers: list[dict[str, Any]]) -> None:
         raise ValueError(f"layer {name} reads {reads[0][0] if reads else 'nothing'}, which no earlier layer computes")
 
 
+def _reads(call: list[Any]) -> Iterator[list[tuple[str, int]]]:
+    """Yield the tensors of each entry of a call; the call of a function with one tensor is not a list of entries."""
+    for name, which, _, *more in [call] if call and isinstance(call[0], str) else call:
+        first = [] if name == CONSTANT else [(str(name), int(which))]
+        yield [*first, *_tensors(more)]
+
+
 def _tensors(keywords: list[Any]) -> list[tuple[str, int]]:
     """Return the tensors among the keywords of a call; each is a list of a name and two numbers, as are the others."""
     values = [value for given in keywords for value in given.values()]
-    return [(value[0], int(value[1])) for value in values if isinstance(value, list) and len(value) == 3]
+    return [(value[0], int(value[1])) for value in values if _is_tensor(value)]
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
 
 
 def _check_inputs(entries: list[Any]) -> None:

@@ -14,6 +14,7 @@ from qatflow.quantise.placement import (
     QuantSettings,
     nodes_in_float,
     quantised_kernels,
+    quantised_operands,
     quantised_tensors,
     shared_scales,
 )
@@ -47,6 +48,10 @@ def as_if_quantised(
         integers = np.rint(weights[kernel] / along_channels(scale, weights[kernel]))
         weights[kernel] = np.clip(integers, -127, 127).astype(np.int8)
         scales[kernel] = WeightScale(8, scale)
+    for operand in quantised_operands(graph, kernels, settings.skip_pattern).values():
+        scale = np.atleast_1d(np.maximum(np.abs(weights[operand]).max(), SMALLEST) / 127).astype(np.float32)
+        weights[operand] = np.rint(weights[operand] / scale).astype(np.int8)
+        scales[operand] = WeightScale(8, scale)
     symmetric = settings.activation_quantize_type != "moving_average_min_max"
     activations = {}
     for name in sorted(tensors):

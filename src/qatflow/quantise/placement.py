@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from qatflow.config.recipe.recipe import QuantizationStrategySection
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
-from qatflow.graph.kinds import QUANTISED_KERNEL
+from qatflow.graph.kinds import QUANTISED_KERNEL, kind_of
 from qatflow.graph.operations import (
     CLIPPING,
     FIXED_GRID,
     FLOAT_ONLY,
     FUSED,
+    ONE_GRID,
     PASS_THROUGH,
     REMOVED,
     BatchNorm,
-    Concat,
     Conv2D,
     Conv2DTranspose,
     Dense,
@@ -85,6 +85,28 @@ def quantised_kernels(
     }
 
 
+def quantised_operands(graph: Graph, kernels: Collection[str], skip: Collection[str] = ()) -> dict[str, str]:
+    """Return the name of each weight that an int8 kernel reads in the place of a second tensor, by its node's name.
+
+    Args:
+        graph: the float graph.
+        kernels: names of the nodes whose kernels are quantised.
+        skip: layers whose name contains one of these texts stay in float.
+    """
+    runs = _Runs(graph, frozenset(kernels), tuple(skip), head_of(graph).activation)
+    return {
+        node.name: node.operand
+        for node in graph.nodes
+        if node.operand is not None and node.operand in graph.weights and has_own_scale(node) and runs.int8(node)
+    }
+
+
+def has_own_scale(node: Node) -> bool:
+    """Return whether the weight in the place of a second tensor is quantised by itself, not to the output's scale."""
+    operand = kind_of(node.operation).operand
+    return operand is not None and operand.own_scale
+
+
 def quantised_tensors(graph: Graph, kernels: Collection[str], skip: Collection[str] = ()) -> set[str]:
     """Return the names of the nodes whose output tensor is quantised.
 
@@ -98,10 +120,10 @@ def quantised_tensors(graph: Graph, kernels: Collection[str], skip: Collection[s
 
 
 def shared_scales(graph: Graph, tensors: Set[str]) -> dict[str, str]:
-    """Return, for each tensor without a scale of its own, the concatenation whose scale it has, by node names.
+    """Return, for each tensor without a scale of its own, the node behind it whose scale it has, by node names.
 
-    The int8 kernel of a concatenation copies, so its inputs need the scale of its output. An input that nothing else
-    reads is written with that scale at once; any other is requantised on the device.
+    The int8 kernels of a concatenation, a maximum and a minimum copy or pick, so their inputs need the scale of their
+    output. An input that nothing else reads is written with that scale at once; any other is requantised on the device.
 
     Args:
         graph: the float graph.
@@ -111,7 +133,7 @@ def shared_scales(graph: Graph, tensors: Set[str]) -> dict[str, str]:
     for node in graph.nodes:
         consumers = graph.consumers(node.name)
         alone = len(consumers) == 1 and node.name not in graph.outputs and type(node.operation) not in FIXED_GRID
-        if {node.name, consumers[0].name if alone else ""} <= tensors and isinstance(consumers[0].operation, Concat):
+        if {node.name, consumers[0].name if alone else ""} <= tensors and isinstance(consumers[0].operation, ONE_GRID):
             links[node.name] = consumers[0].name
     return {name: _last(links, name) for name in links}
 

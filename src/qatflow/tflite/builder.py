@@ -15,6 +15,7 @@ TYPES: dict[Any, int] = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.int8): schema.TensorType.INT8,
     np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.bool_): schema.TensorType.BOOL,
 }
 
 

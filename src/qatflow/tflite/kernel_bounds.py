@@ -7,8 +7,9 @@ import numpy as np
 from qatflow.graph.kernel_bounds import LEAST_SCALE, least_scale
 from qatflow.tflite.read import Operator, Tensor
 
-SUMS = ("ADD", "SUB", "CONCATENATION", "QUANTIZE", "RELU", "RELU6", "LEAKY_RELU")
+SUMS = ("ADD", "SUB", "CONCATENATION", "MAXIMUM", "MINIMUM", "QUANTIZE", "RELU", "RELU6", "LEAKY_RELU")
 """Operators that convert each input to the scale of the output."""
+COMBINING = ("ADD", "SUB", "MUL")
 INTEGERS = ("INT8", "UINT8")
 
 
@@ -24,7 +25,9 @@ def too_small(operators: Iterable[Operator]) -> dict[str, float]:
         if output.dtype not in INTEGERS or output.scale.size != 1:
             continue
         integers = [tensor for tensor in operator.inputs if tensor is not None and tensor.dtype in INTEGERS]
-        inputs = [scale(tensor) for tensor in integers if tensor.data is None and tensor.scale.size == 1]
+        # a constant in the place of a tensor counts like one
+        tensors = [tensor for tensor in integers if tensor.data is None or operator.name in COMBINING]
+        inputs = [scale(tensor) for tensor in tensors if tensor.scale.size == 1]
         least = _least(operator, inputs)
         if least > scale(output):
             raised[output.name] = least

@@ -105,9 +105,23 @@ class Lowering:
         )
         return self._int8[name]
 
-    def constant(self, name: str, data: np.ndarray, scale: np.ndarray | None = None, axis: int = 0) -> int:
+    def constant(
+        self, name: str, data: np.ndarray, scale: np.ndarray | None = None, axis: int = 0, zero_point: int = 0
+    ) -> int:
         """Add a constant; arguments as `ModelBuilder.tensor`."""
-        return self.builder.tensor(name, data.shape, data.dtype, scale, axis, data)
+        return self.builder.tensor(name, data.shape, data.dtype, scale, axis, data, zero_point)
+
+    def int8_grid(self, node: Node) -> Grid | None:
+        """Return the grid of a node's output if its operator runs in int8, else None."""
+        sources = [self._grids.get(name) for name in node.inputs]
+        grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
+        if node.name in self.graph.in_float or isinstance(node.operation, FLOAT_ONLY) or None in sources:
+            return None
+        return grid
+
+    def grid(self, name: str) -> Grid:
+        """Return the grid of a tensor that has one."""
+        return self._grids[name]
 
     def simple(
         self,
@@ -119,6 +133,7 @@ class Lowering:
         int8_version: int,
         float_version: int = 1,
         one_grid: bool = False,
+        operand_first: bool = False,
     ) -> None:
         """Add an operator without weights: in int8 if its output has a scale, or takes it from its input.
 
@@ -130,17 +145,42 @@ class Lowering:
             int8_version: of the operator in int8.
             float_version: of the operator in float32.
             one_grid: whether the inputs must have the output's scale and zero point; others are then requantised.
+            operand_first: whether a weight in the place of a second tensor is the operator's first input.
         """
-        sources = [self._grids.get(name) for name in node.inputs]
-        grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
-        integers = grid is not None and all(source is not None for source in sources)
-        if integers and node.name not in self.graph.in_float and not isinstance(node.operation, FLOAT_ONLY):
-            assert grid is not None
+        grid = self.int8_grid(node)
+        if grid is not None:
             inputs = [self.as_int8(name, grid if one_grid else None) for name in node.inputs]
+            inputs = self._with_operand(node, inputs, operand_first, grid if one_grid else None)
             self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, grid)], options, int8_version)
         else:
             inputs = [self.as_float(name) for name in node.inputs]
+            inputs = self._with_operand(node, inputs, operand_first, in_float=True)
             self.builder.operator(operator, [*inputs, *extra], [self.new_float(node.name)], options, float_version)
+
+    def _with_operand(
+        self, node: Node, inputs: list[int], first: bool, grid: Grid | None = None, in_float: bool = False
+    ) -> list[int]:
+        """Return the inputs, with the weight in the place of a second tensor if there is one.
+
+        Args:
+            node: the node.
+            inputs: its tensors.
+            first: whether the weight comes first.
+            grid: in which the weight is written in int8; None: in the scale that training gave it.
+            in_float: whether it is written in float.
+        """
+        name = node.operand
+        if name is None or name not in self.graph.weights:
+            return inputs
+        if in_float:
+            index = self.constant(name, self.graph.real_weight(name).astype(np.float32))
+        elif grid is not None:
+            steps = np.rint(self.graph.real_weight(name).astype(np.float64) / grid.scale) + grid.zero_point
+            integers = np.clip(steps, -128, 127).astype(np.int8)
+            index = self.constant(name, integers, np.asarray([grid.scale], np.float32), zero_point=grid.zero_point)
+        else:
+            index = self.constant(name, self.graph.weights[name], self.graph.weight_scales[name].scale)
+        return [index, *inputs] if first else [*inputs, index]
 
     def weighted(
         self,

@@ -16,16 +16,19 @@ from qatflow.graph.operations import (
     Crop,
     Dense,
     DepthwiseConv2D,
-    Elu,
     Gelu,
     GlobalAveragePool,
     GlobalMaxPool,
+    HardSwish,
     Input,
     LeakyRelu,
+    Maximum,
     MaxPool,
+    Minimum,
     Multiply,
     Pad,
     Permute,
+    PRelu,
     Relu,
     Relu6,
     Rescale,
@@ -33,9 +36,11 @@ from qatflow.graph.operations import (
     Resize,
     Sigmoid,
     Softmax,
+    Subtract,
     Tanh,
     UpSample,
 )
+from qatflow.tflite import composed
 from qatflow.tflite.float_operators import FLOAT_LOWER
 from qatflow.tflite.lowering import Lowering
 
@@ -125,6 +130,21 @@ def _multiply(lowering: Lowering, node: Node) -> None:
     lowering.simple(node, "MUL", schema.MulOptionsT(), int8_version=2)
 
 
+def _subtract(lowering: Lowering, node: Node) -> None:
+    operation = node.operation
+    assert isinstance(operation, Subtract)
+    options = schema.SubOptionsT()
+    options.fusedActivationFunction = ACTIVATIONS[operation.activation]
+    lowering.simple(node, "SUB", options, int8_version=2, operand_first=operation.constant_first)
+
+
+def _larger_or_smaller(operator: str) -> Callable[[Lowering, Node], None]:
+    # the int8 kernel compares integers
+    return lambda lowering, node: lowering.simple(
+        node, operator, schema.MaximumMinimumOptionsT(), int8_version=2, one_grid=True
+    )
+
+
 def _concat(lowering: Lowering, node: Node) -> None:
     options = schema.ConcatenationOptionsT()
     assert isinstance(node.operation, Concat)
@@ -140,8 +160,8 @@ def _leaky_relu(lowering: Lowering, node: Node) -> None:
     lowering.simple(node, "LEAKY_RELU", options, int8_version=2)
 
 
-def _plain(operator: str) -> Callable[[Lowering, Node], None]:
-    return lambda lowering, node: lowering.simple(node, operator, None, int8_version=2)
+def _plain(operator: str, version: int = 2) -> Callable[[Lowering, Node], None]:
+    return lambda lowering, node: lowering.simple(node, operator, None, int8_version=version)
 
 
 def _gelu(lowering: Lowering, node: Node) -> None:
@@ -238,6 +258,9 @@ LOWER: dict[type, Callable[[Lowering, Node], None]] = {
     Dense: _dense,
     Add: _add,
     Multiply: _multiply,
+    Subtract: _subtract,
+    Maximum: _larger_or_smaller("MAXIMUM"),
+    Minimum: _larger_or_smaller("MINIMUM"),
     Concat: _concat,
     Pad: _pad,
     Crop: _crop,
@@ -252,7 +275,9 @@ LOWER: dict[type, Callable[[Lowering, Node], None]] = {
     LeakyRelu: _leaky_relu,
     Sigmoid: _plain("LOGISTIC"),
     Tanh: _plain("TANH"),
-    Elu: _plain("ELU"),
+    PRelu: _plain("PRELU", version=1),
+    HardSwish: _plain("HARD_SWISH", version=1),
+    **composed.LOWER,
     Gelu: _gelu,
     UpSample: _up_sample,
     Resize: _up_sample,

@@ -24,27 +24,41 @@ from qatflow.graph.operations import (
     DepthwiseConv2D,
     Dropout,
     Elu,
+    Exp,
     Gelu,
     GlobalAveragePool,
     GlobalMaxPool,
+    HardSigmoid,
+    HardSwish,
     Identity,
     Input,
     LeakyRelu,
+    Maximum,
     MaxPool,
+    Minimum,
+    Mish,
     Multiply,
     Pad,
     Permute,
+    PictureDropout,
+    PRelu,
     Relu,
     Relu6,
     Rescale,
     Reshape,
     Resize,
+    Selu,
     Sigmoid,
     Softmax,
+    Softplus,
+    Softsign,
+    Subtract,
     Tanh,
+    ThresholdedRelu,
     UpSample,
 )
 from qatflow.training.float_operations import FLOAT_LAYERS
+from qatflow.training.operand import with_operand
 from qatflow.training.own_layers import Rescaled, TransposedConv2D, resized
 from qatflow.training.precision import SINGLE, computing_in
 from qatflow.training.replicas import part
@@ -107,7 +121,7 @@ class TrainingModel:
 class StepDropout(layers.Layer):
     """Dropout whose zeros depend only on the seed, the node and the step, so that a resumed run draws the same."""
 
-    def __init__(self, rate: float, seed: tuple[int, int], step: Any, name: str):
+    def __init__(self, rate: float, seed: tuple[int, int], step: Any, name: str, whole: bool = False):
         """Set up the layer.
 
         Args:
@@ -115,9 +129,11 @@ class StepDropout(layers.Layer):
             seed: the run's seed and the place of the node in the graph.
             step: variable (int64) that counts training steps.
             name: the layer's name.
+            whole: whether all values of a picture are zeroed or kept together.
         """
         super().__init__(name=name)
         self.rate = rate
+        self.whole = whole
         self.seed = seed
         self._step = lambda: step  # hidden from Keras: the optimizer owns the variable, not this layer
 
@@ -129,7 +145,8 @@ class StepDropout(layers.Layer):
         seed = tf.stack([tf.constant(first * 1000 + second, tf.int64), tf.cast(self._step(), tf.int64)])
         replica, replicas = part()
         count = tf.shape(inputs)[0]
-        ones = tf.ones([count * replicas, *inputs.shape[1:]], inputs.dtype)
+        each = [1] * (len(inputs.shape) - 1) if self.whole else inputs.shape[1:]
+        ones = tf.ones([count * replicas, *each], inputs.dtype)
         mask = tf.nn.experimental.stateless_dropout(ones, self.rate, seed=seed)
         return inputs * mask[replica * count : (replica + 1) * count]
 
@@ -177,7 +194,8 @@ def _built(
             tensor = tensors[node.inputs[0]]
         else:
             if isinstance(operation, Dropout):
-                layer = StepDropout(operation.rate, (seed, place), step, names[node.name])
+                whole = isinstance(operation, PictureDropout)
+                layer = StepDropout(operation.rate, (seed, place), step, names[node.name], whole)
             elif isinstance(operation, BatchNorm):
                 layer = _batch_norm(operation, names[node.name], freeze_batch_norm, replicas > 1)
             else:
@@ -243,6 +261,15 @@ def _plain(make: Callable[..., Any]) -> Callable[[Node, Graph, str], Any]:
     return lambda node, graph, name: make(node.operation, name=name)
 
 
+def _function(function: Callable[[Any], Callable[[Any], Any]]) -> Callable[[Node, Graph, str], Any]:
+    """Return how the layer of a node is made whose operation is a function of single values."""
+    return lambda node, graph, name: layers.Activation(function(node.operation), name=name)
+
+
+def _prelu(x: Any, alpha: Any) -> Any:
+    return tf.nn.relu(x) - alpha * tf.nn.relu(-x)
+
+
 def nearest(pictures: Any, factors: tuple[int, int]) -> Any:
     """Return [n, height, width, channels] with every pixel repeated.
 
@@ -261,6 +288,10 @@ def _up_sampling(o: UpSample, name: str) -> Any:
     return layers.Activation(lambda pictures: nearest(pictures, o.factors), name=name)
 
 
+def _from_constant(x: Any, constant: Any) -> Any:
+    return tf.subtract(constant, x)
+
+
 def _gelu(approximate: bool) -> Callable[[Any], Any]:
     return lambda x: tf.nn.gelu(x, approximate=approximate)
 
@@ -273,13 +304,25 @@ LAYERS: dict[type, Callable[[Node, Graph, str], Any]] = {
     Dense: _dense,
     Relu: _plain(lambda o, name: layers.ReLU(name=name)),
     Relu6: _plain(lambda o, name: layers.ReLU(6.0, name=name)),
-    Add: _plain(lambda o, name: layers.Add(name=name)),
-    Multiply: _plain(lambda o, name: layers.Multiply(name=name)),
     Concat: _plain(lambda o, name: layers.Concatenate(o.axis, name=name)),
+    Add: with_operand(lambda o: layers.Add, lambda o: tf.add),
+    Multiply: with_operand(lambda o: layers.Multiply, lambda o: tf.multiply),
+    Subtract: with_operand(lambda o: layers.Subtract, lambda o: _from_constant if o.constant_first else tf.subtract),
+    Maximum: with_operand(lambda o: layers.Maximum, lambda o: tf.maximum),
+    Minimum: with_operand(lambda o: layers.Minimum, lambda o: tf.minimum),
     LeakyRelu: _plain(lambda o, name: layers.LeakyReLU(o.alpha, name=name)),
     Sigmoid: _plain(lambda o, name: layers.Activation("sigmoid", name=name)),
     Tanh: _plain(lambda o, name: layers.Activation("tanh", name=name)),
-    Elu: _plain(lambda o, name: layers.ELU(name=name)),
+    PRelu: with_operand(lambda o: layers.PReLU, lambda o: _prelu),
+    HardSwish: _function(lambda o: lambda x: x * (tf.nn.relu6(x + 3.0) / 6.0)),
+    HardSigmoid: _function(lambda o: lambda x: tf.clip_by_value(o.slope * x + o.offset, 0.0, 1.0)),
+    ThresholdedRelu: _function(lambda o: lambda x: tf.where(x > o.threshold, x, tf.zeros_like(x))),
+    Elu: _plain(lambda o, name: layers.ELU(o.alpha, name=name)),
+    Selu: _function(lambda o: tf.nn.selu),
+    Exp: _function(lambda o: tf.exp),
+    Softplus: _function(lambda o: tf.math.softplus),
+    Softsign: _function(lambda o: tf.nn.softsign),
+    Mish: _function(lambda o: lambda x: x * tf.tanh(tf.math.softplus(x))),
     Gelu: _plain(lambda o, name: layers.Activation(_gelu(o.approximate), name=name)),
     UpSample: _plain(_up_sampling),
     Resize: _plain(lambda o, name: layers.Activation(lambda pictures: resized(pictures, o), name=name)),

@@ -19,7 +19,6 @@ from qatflow.compress.quantizers.weights import AbsMaxWeight
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.kernels import matching_kernels
-from qatflow.graph.kinds import QUANTISED_KERNEL
 from qatflow.graph.names import layer_names, tensor_layer
 from qatflow.graph.operations import FIXED_GRID, PASS_THROUGH, Dense, Rounding, rounding
 from qatflow.graph.silent_channels import silence
@@ -28,6 +27,7 @@ from qatflow.quantise.placement import (
     QuantSettings,
     nodes_in_float,
     quantised_kernels,
+    quantised_operands,
     quantised_tensors,
     shared_scales,
 )
@@ -120,6 +120,7 @@ class Quantisers:
         self._kernels.clear()
         self._tensors.clear()
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
+        self._operands = quantised_operands(self.graph, self._weights, settings.skip_pattern)
         self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
         pattern = self.clusters.section.clustered_params if self.clusters is not None else None
         self._clustered = matching_kernels(graph, pattern, "clustered_params") if pattern is not None else []
@@ -130,12 +131,17 @@ class Quantisers:
         quantizer: AbsMaxWeight | ClusteredWeight | None = None
         if node.name in self._weights:
             quantizer = AbsMaxWeight(self.settings.weight_bits, self._channels(node), self.phase)
+        if node.name in self._operands:
+            # the kernel reads it as it does a tensor, so it has the tensors' width
+            quantizer = AbsMaxWeight(self.settings.activation_bits, None, self.phase)
         if self.clusters is not None and node.kernel in self._clustered:
             quantizer = ClusteredWeight(self.clusters, quantizer)
         if quantizer is None:
             return layer
         self._kernels[node.name] = quantizer
-        return QuantizeWrapperV2(layer, KernelConfig(QUANTISED_KERNEL[type(node.operation)], quantizer))
+        weight = self._operands.get(node.name) or node.kernel
+        assert weight is not None
+        return QuantizeWrapperV2(layer, KernelConfig(weight.rsplit("/", 1)[1], quantizer))
 
     def after(self, node: Node) -> Any | None:
         """Put a quantiser behind a node whose tensor is quantised, or a rounding where its kernel only rounds."""
@@ -191,8 +197,8 @@ class Quantisers:
     def _current_graph(self, model: TrainingModel) -> Graph:
         weights = model.weights()
         weight_scales: dict[str, WeightScale] = {}
-        bits = self.settings.weight_bits
-        for name, weight in self._weights.items():
+        for name, weight in {**self._weights, **self._operands}.items():
+            bits = self.settings.weight_bits if name in self._weights else self.settings.activation_bits
             integers, scale = self._kernels[name].integers(weights[weight])
             weights[weight] = np.asarray(integers).astype(integer_type(bits))
             weight_scales[weight] = WeightScale(bits, np.asarray(scale))

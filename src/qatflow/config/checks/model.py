@@ -6,6 +6,7 @@ from pathlib import Path
 from qatflow.base.errors import UserError
 from qatflow.config.checks.files import is_folder, saved_problem
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.model import ONE_WIDTH
 from qatflow.config.yaml.problems import Problem, problem
 from qatflow.models.architectures import LEAST_SIDES
 from qatflow.models.onnx.file import is_onnx
@@ -21,8 +22,8 @@ def check_model(config: Config) -> Iterator[Problem]:
         yield problem(f"{first} already names the network: set only one of the two", f"model.{key}", f"model.{first}")
     own = next((key for key in named_by if key != "architecture"), None)
     if model.alpha is not None and len(named_by) < 2:
-        if own is not None or model.network == "ResNet50":
-            network = "your own model" if own else "ResNet50"
+        if own is not None or model.network in ONE_WIDTH:
+            network = "your own model" if own else model.network
             yield problem(f"{network} has no width multiplier: remove it", "model.alpha", f"model.{named_by[0]}")
         elif model.network == "MobileNetV1" and model.alpha > 1:
             yield problem("must be at most 1 for MobileNetV1", "model.alpha")

@@ -61,6 +61,14 @@ def check_pretrained(config: Config) -> Iterator[Problem]:
 def _keras_weights(config: Config) -> Iterator[Problem]:
     source, model = "pretrained.source", config.model
     weights = OFFICIAL.get(model.network or "")
+    if weights is None and model.network is not None:
+        yield problem(
+            f"no official weights of {model.network} are known here: set it to 'train', or to 'file' or 'url' with "
+            "weights of your own",
+            source,
+            "model.architecture",
+        )
+        return
     if weights is None:
         key = "model.file" if model.file is not None else "model.function"
         yield problem("is your own model, and keras-applications has no weights for it", key, source)

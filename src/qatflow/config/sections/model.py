@@ -7,16 +7,21 @@ from pydantic import Field
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Function, Section, Sha256, Text
 
+ONE_WIDTH = ("ResNet50", "EfficientNetB0")
+"""Architectures without a width multiplier."""
+
 
 class ModelSection(Section):
     """The network: one of the built-in architectures, or your own Keras model."""
 
-    architecture: Literal["MobileNetV1", "MobileNetV2", "ResNet50"] | None = Field(
-        None,
-        description="Name of the architecture. null: MobileNetV1, or the model that file or function gives.",
-        json_schema_extra={
-            "x-otherwise": "for any other network set model.file (a saved model) or model.function (its code)"
-        },
+    architecture: Literal["MobileNetV1", "MobileNetV2", "MobileNetV3Small", "ResNet50", "EfficientNetB0"] | None = (
+        Field(
+            None,
+            description="Name of the architecture. null: MobileNetV1, or the model that file or function gives.",
+            json_schema_extra={
+                "x-otherwise": "for any other network set model.file (a saved model) or model.function (its code)"
+            },
+        )
     )
     file: Text | None = Field(
         None,
@@ -34,9 +39,15 @@ class ModelSection(Section):
         ge=bounds.LEAST_WIDTH,
         le=2,
         description="Width multiplier of a MobileNet: the factor of each layer's number of channels. null: 0.5 for "
-        "MobileNetV1, 1 for MobileNetV2.",
+        "MobileNetV1, 1 for MobileNetV2 and MobileNetV3Small.",
     )
-    dropout: float = Field(0.001, ge=0, lt=1, description="Dropout rate before MobileNetV1's classifier, in training.")
+    dropout: float = Field(
+        0.001,
+        ge=0,
+        lt=1,
+        description="Dropout rate before the classifier of MobileNetV1, MobileNetV3Small and EfficientNetB0, in "
+        "training.",
+    )
     batch_norm_momentum: float | None = Field(
         None,
         gt=0,
@@ -66,7 +77,7 @@ class ModelSection(Section):
     @property
     def width(self) -> float:
         """The width multiplier, with its default."""
-        return self.alpha if self.alpha is not None else 1.0 if self.network == "MobileNetV2" else 0.5
+        return self.alpha if self.alpha is not None else 0.5 if self.network in (None, "MobileNetV1") else 1.0
 
 
 class QuantizedModelSection(Section):

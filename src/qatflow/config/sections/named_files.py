@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from qatflow.base.errors import UserError
 from qatflow.base.picture_size import square
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.model import ONE_WIDTH
 from qatflow.config.sections.official_weights import BASE, OFFICIAL
 
 DOWNLOADED = (".h5", ".keras")
@@ -98,4 +99,4 @@ def _official(config: Config, downloads: Path) -> NamedFile:
 
 def official_width(config: Config) -> float:
     """Return the width multiplier of the network as in `OFFICIAL`: 1 for a network that has no width multiplier."""
-    return 1.0 if config.model.network == "ResNet50" else config.model.width
+    return 1.0 if config.model.network in ONE_WIDTH else config.model.width

@@ -78,6 +78,19 @@ OFFICIAL = {
             (0.35, 224): 60.3,
         },
     ),
+    "MobileNetV3Small": OfficialWeights(
+        folder="mobilenet_v3",
+        widths={0.75: "0.75", 1.0: "1.0"},
+        sizes=(224,),
+        pattern="weights_mobilenet_v3_small_{size}_{width}_float.h5",
+        sha256={},
+        # WEIGHTS_HASHES and the table of tf_keras/src/applications/mobilenet_v3.py
+        md5={
+            "weights_mobilenet_v3_small_224_1.0_float.h5": "8768d4c2e7dee89b9d02b2d03d65d862",
+            "weights_mobilenet_v3_small_224_0.75_float.h5": "cb65d4e5be93758266aa0a7f2c6708b7",
+        },
+        top1={(1.0, 224): 68.1, (0.75, 224): 65.4},
+    ),
     "ResNet50": OfficialWeights(
         folder="resnet",
         widths={1.0: ""},

@@ -6,23 +6,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from qatflow.graph.operations import (
     Elu,
+    Exp,
     Gelu,
+    HardSigmoid,
     Identity,
     LeakyRelu,
+    Minimum,
+    Mish,
     Multiply,
     Operation,
+    PRelu,
     Relu,
     Relu6,
+    Selu,
     Sigmoid,
     Softmax,
+    Softplus,
+    Softsign,
+    Subtract,
     Tanh,
+    ThresholdedRelu,
 )
-from qatflow.models.keras.library import UntranslatableError, called, own_kind
+from qatflow.models.keras.library import UntranslatableError, called, own_kind, weights_of
 from qatflow.models.keras.translation import Translate, Translation
 
-SWISH = "swish"
+LINEAR, SWISH = "linear", "swish"
+
+Build = Callable[[Translation, str, tuple[str, ...]], str]
+"""Adds the nodes of an activation: the graph under construction, the last node's name, the tensor that it reads."""
 
 
 @dataclass(frozen=True)
@@ -31,51 +46,107 @@ class Activation:
 
     Attributes:
         name: last part of its node's name, `<layer>/<name>`.
-        operation: what it computes; None: x · sigmoid(x), which takes two nodes.
+        build: adds its nodes; returns the last one.
     """
 
     name: str
-    operation: Operation | None
+    build: Build
 
 
-def relu(alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Operation:
-    """Return the operation of Keras' relu (tf_keras.activations.relu) with these arguments."""
-    slope, largest = float(alpha), None if max_value is None else float(max_value)
-    if float(threshold) or largest not in (None, 6.0) or (slope and largest is not None):
-        raise UntranslatableError("only ReLU, ReLU6 and a ReLU with a negative slope")
+def of(operation: Operation) -> Activation:
+    """Return the activation that is one operation."""
+    return Activation(_snake(type(operation).__name__), lambda to, name, sources: to.add(name, operation, sources))
+
+
+def relu(alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Activation:
+    """Return Keras' relu (tf_keras.activations.relu) with these arguments.
+
+    It computes x · [x > threshold], clipped to 0 … max_value if there is one, − alpha · max(threshold − x, 0).
+    """
+    slope, largest, start = float(alpha), None if max_value is None else float(max_value), float(threshold)
+    if start < 0 or (largest is not None and largest <= 0):
+        raise UntranslatableError(
+            f"max_value={max_value}, threshold={threshold}; max_value must be above 0, and threshold not below"
+        )
+    if start:
+        return Activation("relu", functools.partial(_relu_from, start, largest, slope))
+    if largest is None:
+        return of(LeakyRelu(slope) if slope else Relu())
+    if largest == 6 and not slope:
+        return of(Relu6())
+    return Activation("relu", functools.partial(_relu_to, largest, LeakyRelu(slope) if slope else Relu()))
+
+
+def _relu_to(largest: float, operation: Operation, to: Translation, name: str, sources: tuple[str, ...]) -> str:
+    """Add min(relu(x), largest)."""
+    full = to.add(f"{name}/{of(operation).name}", operation, sources)
+    return to.add(name, Minimum(), (full,), {"constant": np.asarray([largest])})
+
+
+def _relu_from(
+    start: float, largest: float | None, slope: float, to: Translation, name: str, sources: tuple[str, ...]
+) -> str:
+    """Add min(x · [x > start], largest) − slope · max(start − x, 0)."""
+
+    def named(last: str, more: bool) -> str:
+        return f"{name}/{last}" if more else name
+
+    result = to.add(named("above", largest is not None or bool(slope)), ThresholdedRelu(start), sources)
+    if largest is not None:
+        result = to.add(named("at_most", bool(slope)), Minimum(), (result,), {"constant": np.asarray([largest])})
     if slope:
-        return LeakyRelu(slope)
-    return Relu() if largest is None else Relu6()
+        below = to.add(f"{name}/below", Subtract(constant_first=True), sources, {"constant": np.asarray([start])})
+        below = to.add(f"{name}/negative", Relu(), (below,))
+        below = to.add(f"{name}/slope", Multiply(), (below,), {"constant": np.asarray([slope])})
+        result = to.add(name, Subtract(), (result, below))
+    return result
 
 
-def elu(alpha: float = 1.0) -> Operation:
-    """Return the operation of Keras' elu."""
-    if float(alpha) != 1.0:
-        raise UntranslatableError("alpha must be 1")
-    return Elu()
+def elu(alpha: float = 1.0) -> Activation:
+    """Return Keras' elu."""
+    return of(Elu(float(alpha)))
 
 
-def softmax(axis: Any = -1) -> Operation:
-    """Return the operation of a softmax over an axis."""
+def softmax(axis: Any = -1) -> Activation:
+    """Return a softmax over an axis."""
     if axis not in (-1, None):  # TensorFlow's None is the last axis
         raise UntranslatableError("must be over the last axis")
-    return Softmax()
+    return of(Softmax())
 
 
-MAKE: dict[str, Callable[..., Operation]] = {
-    "linear": Identity,
+def swish() -> Activation:
+    """Return x · sigmoid(x): two operations, as the int8 kernels have it."""
+    return Activation(
+        SWISH,
+        lambda to, name, sources: to.add(name, Multiply(), (*sources, to.add(f"{name}/sigmoid", Sigmoid(), sources))),
+    )
+
+
+def _always(operation: Operation) -> Callable[[], Activation]:
+    return lambda: of(operation)
+
+
+MAKE: dict[str, Callable[..., Activation]] = {
+    LINEAR: _always(Identity()),
     "relu": relu,
-    "relu6": Relu6,
-    "leaky_relu": lambda alpha=0.2: LeakyRelu(float(alpha)),
+    "relu6": _always(Relu6()),
+    "leaky_relu": lambda alpha=0.2: of(LeakyRelu(float(alpha))),
     "softmax": softmax,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
+    "sigmoid": _always(Sigmoid()),
+    "hard_sigmoid": _always(HardSigmoid(0.2, 0.5)),
+    "tanh": _always(Tanh()),
     "elu": elu,
-    "gelu": lambda approximate=False: Gelu(bool(approximate)),
+    "selu": _always(Selu()),
+    "exponential": _always(Exp()),
+    "softplus": _always(Softplus()),
+    "softsign": _always(Softsign()),
+    "mish": _always(Mish()),
+    "gelu": lambda approximate=False: of(Gelu(bool(approximate))),
+    SWISH: swish,
 }
-"""By name; the functions take the keywords and defaults of Keras' function of that name."""
+"""By name; the functions take the keywords and defaults of Keras 2's function of that name."""
 
-NAMES = {*MAKE, SWISH, "silu"}
+NAMES = {*MAKE, "silu"}
 """Names of activations in a model's description in a file; Keras' own functions have these names there."""
 
 
@@ -94,22 +165,18 @@ def activation_of(function: Any) -> Activation:
         plain, keywords = function.func, dict(function.keywords)
     name = _known().get(id(plain))
     if name is None:
-        known = ", ".join(sorted((*MAKE, SWISH)))
+        known = ", ".join(sorted(MAKE))
         raise UntranslatableError(
             f"activation {called(function)} is not one of the known ones of Keras and TensorFlow: {known}"
         )
     keywords.pop("name", None)
-    if name == SWISH:
-        if keywords:
-            raise UntranslatableError(f"activation {name} with {_keywords(keywords)}; it is known without keywords")
-        return Activation(SWISH, None)
     try:
-        operation = MAKE[name](**keywords)
+        made = MAKE[name](**keywords)
     except (TypeError, ValueError) as error:
         raise UntranslatableError(f"activation {name} with {_keywords(keywords)} is not known") from error
     except UntranslatableError as error:
         raise UntranslatableError(f"activation {name} with {_keywords(keywords)}: {error}") from error
-    return Activation(name, operation)
+    return Activation(name, made.build)
 
 
 def _keywords(keywords: Mapping[str, Any]) -> str:
@@ -123,7 +190,7 @@ def _known() -> dict[int, str]:
     from tf_keras import activations, backend
 
     functions: dict[str, tuple[Any, ...]] = {
-        "linear": (activations.linear, tf.identity),
+        LINEAR: (activations.linear, tf.identity),
         "relu": (activations.relu, tf.nn.relu, backend.relu),
         "relu6": (tf.nn.relu6,),
         "leaky_relu": (tf.nn.leaky_relu,),
@@ -131,15 +198,22 @@ def _known() -> dict[int, str]:
         "sigmoid": (activations.sigmoid, tf.nn.sigmoid, backend.sigmoid),
         "tanh": (activations.tanh, tf.nn.tanh, backend.tanh),
         "elu": (activations.elu, tf.nn.elu, backend.elu),
+        "hard_sigmoid": (activations.hard_sigmoid, backend.hard_sigmoid),
+        "selu": (activations.selu, tf.nn.selu),
+        "exponential": (activations.exponential, tf.exp),
+        "softplus": (activations.softplus, tf.math.softplus, backend.softplus),
+        "softsign": (activations.softsign, tf.nn.softsign, backend.softsign),
+        "mish": (activations.mish,),
         "gelu": (activations.gelu, tf.nn.gelu),
         SWISH: (activations.swish, tf.nn.swish),
     }
     return {id(function): name for name, known in functions.items() for function in known}
 
 
-ACTIVATION_LAYERS: dict[str, Callable[[Any], Operation]] = {
+ACTIVATION_LAYERS: dict[str, Callable[[Any], Activation]] = {
     "ReLU": lambda layer: relu(layer.negative_slope, layer.max_value, layer.threshold),
-    "LeakyReLU": lambda layer: LeakyRelu(float(layer.alpha)),
+    "ThresholdedReLU": lambda layer: relu(threshold=layer.theta),
+    "LeakyReLU": lambda layer: of(LeakyRelu(float(layer.alpha))),
     "ELU": lambda layer: elu(layer.alpha),
     "Softmax": lambda layer: softmax(layer.axis),
 }
@@ -149,9 +223,7 @@ ACTIVATION_LAYERS: dict[str, Callable[[Any], Operation]] = {
 def activated(to: Translation, name: str, layer: Any) -> str:
     """Add the activation inside a layer, whose node is `name`; return the node that computes the layer's output."""
     activation = given(layer.activation)
-    if isinstance(activation.operation, Identity):
-        return name
-    return _add_activation(to, f"{name}/{activation.name}", activation, (name,))
+    return name if activation.name == LINEAR else activation.build(to, f"{name}/{activation.name}", (name,))
 
 
 def given(function: Any) -> Activation:
@@ -160,26 +232,28 @@ def given(function: Any) -> Activation:
     if kind == "Activation":
         return given(function.activation)
     if kind in ACTIVATION_LAYERS:
-        operation = ACTIVATION_LAYERS[kind](function)
-        return Activation(_snake(type(operation).__name__), operation)
+        return ACTIVATION_LAYERS[kind](function)
     return activation_of(function)
-
-
-def _add_activation(to: Translation, name: str, activation: Activation, sources: tuple[str, ...]) -> str:
-    if activation.operation is not None:
-        return to.add(name, activation.operation, sources)
-    return to.add(name, Multiply(), (*sources, to.add(f"{name}/sigmoid", Sigmoid(), sources)))
 
 
 def _snake(name: str) -> str:
     return re.sub("(?<!^)([A-Z])", r"_\1", name).lower()
 
 
-def _layer(make: Callable[[Any], Operation]) -> Translate:
-    return lambda to, name, layer, sources: to.add(name, make(layer), sources)
+def _activation(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
+    return given(layer.activation).build(to, name, sources)
+
+
+def _layer(make: Callable[[Any], Activation]) -> Translate:
+    return lambda to, name, layer, sources: make(layer).build(to, name, sources)
+
+
+def _prelu(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
+    return to.add(name, PRelu(), sources, weights_of(layer))
 
 
 TRANSLATIONS: dict[str, Translate] = {
     **{kind: _layer(make) for kind, make in ACTIVATION_LAYERS.items()},
-    "Activation": lambda to, name, layer, sources: _add_activation(to, name, given(layer.activation), sources),
+    "PReLU": _prelu,
+    "Activation": _activation,
 }

@@ -14,6 +14,7 @@ from qatflow.graph.operations import (
     Operation,
     Pad,
     Permute,
+    PictureDropout,
     Reshape,
     UpSample,
 )
@@ -27,9 +28,12 @@ def _one(make: Callable[[Any], Operation]) -> Translate:
 
 
 def _dropout(layer: Any) -> Operation:
-    if getattr(layer, "noise_shape", None) is not None:
-        raise UntranslatableError("noise_shape; only dropout of single values is known")
-    return Dropout(float(layer.rate))
+    shape = getattr(layer, "noise_shape", None)
+    if shape is None:
+        return Dropout(float(layer.rate))
+    if shape[0] is not None or any(size != 1 for size in shape[1:]) or len(shape) != len(layer.input_shape):
+        raise UntranslatableError("noise_shape; known is dropout of single values, and of whole pictures")
+    return PictureDropout(float(layer.rate))
 
 
 def _up_sample(layer: Any) -> Operation:

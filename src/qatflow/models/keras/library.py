@@ -4,6 +4,9 @@ import functools
 import importlib
 from typing import Any
 
+OPERATORS = ("TFOpLambda", "SlicingOpLambda")
+"""Classes of the layers that tf_keras makes of functions that are called outside of layers."""
+
 
 class UntranslatableError(Exception):
     """Why a layer cannot be translated."""
@@ -21,8 +24,9 @@ OWN_CLASSES = {
     "LayerScale": "tf_keras.src.applications.convnext",
     "StochasticDepth": "tf_keras.src.applications.convnext",
     "CustomScaleLayer": "tf_keras.src.applications.inception_resnet_v2",
+    **dict.fromkeys(OPERATORS, "tf_keras.src.layers.core.tf_op_layer"),
 }
-"""Modules of the classes that tf_keras.applications uses, and tf_keras.layers does not have."""
+"""Modules of the classes that tf_keras and its applications use, and tf_keras.layers does not have."""
 
 
 def own_class(kind: str) -> type | None:
@@ -36,7 +40,9 @@ def own_class(kind: str) -> type | None:
 def own_kind(layer: Any) -> str | None:
     """Return the name of a layer's class if it is exactly one of tf_keras' own, with its own `call`; else None."""
     kind = type(layer).__name__
-    return kind if type(layer) is own_class(kind) and "call" not in vars(layer) else None
+    # tf_keras gives each operator layer a call of its own
+    own = type(layer) is own_class(kind) and (kind in OPERATORS or "call" not in vars(layer))
+    return kind if own else None
 
 
 def is_plain_model(model: Any) -> bool:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from qatflow.graph.operations import Add, Concat, Multiply, Operation
+import numpy as np
+
+from qatflow.graph.operations import Add, Concat, Maximum, Minimum, Multiply, Operation, Subtract
 from qatflow.models.keras.library import UntranslatableError
 from qatflow.models.keras.translation import Translate, Translation
 
@@ -18,6 +20,11 @@ def _of_two(operation: Operation) -> Translate:
     return chain
 
 
+def _average(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
+    total = _of_two(Add())(to, f"{name}/sum", layer, sources)
+    return to.add(name, Multiply(), (total,), {"constant": np.asarray([1 / len(sources)])})
+
+
 def _concat(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
     axis = layer.axis - to.rank - 1 if layer.axis > 0 else layer.axis
     if not -to.rank <= axis < 0:
@@ -28,5 +35,9 @@ def _concat(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) ->
 TRANSLATIONS: dict[str, Translate] = {
     "Add": _of_two(Add()),
     "Multiply": _of_two(Multiply()),
+    "Subtract": _of_two(Subtract()),
+    "Maximum": _of_two(Maximum()),
+    "Minimum": _of_two(Minimum()),
+    "Average": _average,
     "Concatenate": _concat,
 }

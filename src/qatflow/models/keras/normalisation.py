@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.graph.operations import Add, DepthwiseConv2D, GroupNorm, Identity, LayerNorm, Operation, UnitNorm
+from qatflow.graph.operations import Add, DepthwiseConv2D, GroupNorm, LayerNorm, Operation, PictureDropout, UnitNorm
 from qatflow.models.keras.library import UntranslatableError, weights_of
 from qatflow.models.keras.translation import Translate, Translation
 
@@ -57,6 +57,8 @@ TRANSLATIONS: dict[str, Translate] = {
     "GroupNormalization": _group_norm,
     "UnitNormalization": _unit_norm,
     "LayerScale": _layer_scale,
-    "StochasticDepth": lambda to, name, layer, sources: to.add(name, Identity(), sources),
+    "StochasticDepth": lambda to, name, layer, sources: to.add(
+        name, PictureDropout(float(layer.drop_path_rate)), sources
+    ),
     "CustomScaleLayer": _scaled_sum,
 }

@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from qatflow.models.keras import activations, attention, geometry, kernels, merging, normalisation, preprocessing
+from qatflow.models.keras import (
+    activations,
+    attention,
+    geometry,
+    kernels,
+    merging,
+    normalisation,
+    operators,
+    preprocessing,
+)
 from qatflow.models.keras.library import own_kind
 from qatflow.models.keras.translation import Translate
 
@@ -14,11 +23,11 @@ TRANSLATIONS: dict[str, Translate] = {
     **merging.TRANSLATIONS,
     **normalisation.TRANSLATIONS,
     **attention.TRANSLATIONS,
+    **operators.TRANSLATIONS,
 }
 
 HINTS = {
     "Lambda": "its code cannot be translated",
-    "TFOpLambda": "an operation outside a layer; use a layer of the known kinds",
 }
 """What to do about a kind of layer that cannot be translated."""
 

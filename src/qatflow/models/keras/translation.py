@@ -10,7 +10,7 @@ from qatflow.graph.graph import Graph, Node
 from qatflow.graph.names import free_name
 from qatflow.graph.operations import Operation
 from qatflow.graph.shapes import shapes
-from qatflow.models.keras.library import UntranslatableError, called, in_order, is_plain_model, own_kind
+from qatflow.models.keras.library import OPERATORS, UntranslatableError, called, in_order, is_plain_model, own_kind
 
 NESTED = ("Functional", "Model", "Sequential")
 ALIASES = {"image", "fc_0.tmp_2"}
@@ -70,6 +70,7 @@ class Translation:
         tensors: name of the node that computes a Keras tensor, by the tensor's id.
         problems: layers that cannot be translated.
         parts: the models, the outer one first.
+        use: the call of the current layer, a node of Keras.
     """
 
     table: Mapping[str, Translate]
@@ -83,8 +84,8 @@ class Translation:
     parts: list[Part] = field(default_factory=list)
     _seen: set[int] = field(default_factory=set)
     _taken: set[str] = field(default_factory=set)
+    use: Any = None
     _layer_name: str = ""
-    _use: Any = None
 
     def add(
         self, name: str, operation: Operation, sources: tuple[str, ...], weights: Mapping[str, np.ndarray] | None = None
@@ -101,15 +102,15 @@ class Translation:
     @property
     def rank(self) -> int:
         """Number of axes of the current layer's output, without the batch."""
-        return len(self._use.output_shapes) - 1
+        return len(self.use.output_shapes) - 1
 
     def output_shape(self) -> tuple[int, ...]:
         """Return the shape of the current layer's output, without the batch."""
-        shape = tuple(self._use.output_shapes)[1:]
+        shape = tuple(self.use.output_shapes)[1:]
         if None in shape and not self.problems:  # in an inner model for pictures of any size
-            (source,) = (self.tensors[id(tensor)] for tensor in self._use.keras_inputs)
+            (source,) = (self.tensors[id(tensor)] for tensor in self.use.keras_inputs)
             known = shapes(Graph(tuple(self.nodes), (), self.weights))[source]
-            shape = tuple(self._use.layer.compute_output_shape((None, *known)))[1:]
+            shape = tuple(self.use.layer.compute_output_shape((None, *known)))[1:]
         return tuple(0 if size is None else int(size) for size in shape)
 
     def arguments(self, names: Sequence[str]) -> dict[str, Any]:
@@ -118,14 +119,14 @@ class Translation:
         Args:
             names: of the arguments of the layer's `call`, in order.
         """
-        given = dict(zip(names, self._use.call_args, strict=False)) | self._use.call_kwargs
+        given = dict(zip(names, self.use.call_args, strict=False)) | self.use.call_kwargs
         return {name: self.tensors.get(id(value), value) for name, value in given.items() if value is not None}
 
     def input_shape(self) -> tuple[int, ...]:
         """Return the shape of the current layer's first input, without the batch."""
-        source = self.tensors.get(id(self._use.keras_inputs[0]))
+        source = self.tensors.get(id(self.use.keras_inputs[0]))
         if source is None:  # it could not be translated, which is a problem of its own
-            return tuple(size or 0 for size in self._use.input_shapes[1:])
+            return tuple(size or 0 for size in self.use.input_shapes[1:])
         return shapes(Graph(tuple(self.nodes), (), self.weights))[source]
 
     def model(self, model: Any, reads: Any | None) -> None:
@@ -155,7 +156,8 @@ class Translation:
         layer = keras_node.layer
         again = id(layer) in self._seen
         self._seen.add(id(layer))
-        _check_call(keras_node)
+        if own_kind(layer) not in OPERATORS:
+            _check_call(keras_node)
         if is_plain_model(layer):
             if len(sources) != 1 or len(layer.outputs) != 1:
                 raise UntranslatableError("a model used as a layer must have one input and one output")
@@ -165,7 +167,7 @@ class Translation:
         if kind is None or kind not in self.table:
             raise UntranslatableError(self._unknown(layer))
         _check_layer(layer, kind, keras_node)
-        self._use, self._layer_name = keras_node, self._name(layer.name, inside, again)
+        self.use, self._layer_name = keras_node, self._name(layer.name, inside, again)
         return self.table[kind](self, self._layer_name, layer, sources)
 
     def _name(self, name: str, inside: str | None, again: bool) -> str:
