@@ -168,7 +168,14 @@ def gates(work: Path, manifest: Manifest, cores: int) -> dict[tuple[float, int],
         count = own.splits["validation"].count
         arguments = [
             *("--float", f"{work}/float/model.tflite", "--int8", f"{work}/ptq/model.tflite"),
-            *("--data", str(own.folder), "--cores", str(used), "--output", f"{work}/gate_{share}_{used}.json"),
+            *(
+                "--data",
+                str(own.folder / "manifest.json"),
+                "--cores",
+                str(used),
+                "--output",
+                f"{work}/gate_{share}_{used}.json",
+            ),
         ]
         stages[share, used] = Stage(f"gate of {count:,} by {used}", "gate", arguments, count, "")
     return stages

@@ -11,6 +11,7 @@ from qatflow.base.sums import check, read_checked
 from qatflow.device.results.report import read_report
 from qatflow.evaluate.layers import read_layers
 from qatflow.report import table
+from qatflow.report.classes import worst_classes
 from qatflow.report.page import page
 from qatflow.report.pictures import confusion_picture, learning_curves, ranges_picture
 from qatflow.report.pruning import sensitivity_pictures
@@ -65,12 +66,13 @@ def main(argv: Sequence[str]) -> None:
         **({"Ranges of the layers": arguments.output / "ranges.svg"} if layers else {}),
         "Confusion": arguments.output / "confusion.svg",
     }
+    classes = worst_classes(arguments.evaluation, arguments.shipped)
     with tempfile.TemporaryDirectory() as folder:  # only the page has them: most experiments have none
         pictures |= sensitivity_pictures(summary.pruning, Path(folder))
         if summary.search is not None:
             search_picture(summary.search, Path(folder, "search.svg"))
             pictures["Candidates of the search"] = Path(folder, "search.svg")
-        write_text(arguments.output / "report.html", page(summary, devices, layers, pictures))
+        write_text(arguments.output / "report.html", page(summary, devices, layers, pictures, classes))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KEPT_BYTES = 2**25  # the most that glibc accepts for the second
 AHEAD = 4
 """Tasks a process that are given out before the first result is taken: results that wait take memory."""
 
@@ -73,6 +75,7 @@ def in_order(
         UserError: a process was killed. An error of the job is raised here, and the other tasks are cancelled.
     """
     if processes <= 1:
+        keep_freed_memory()
         yield from map(begin(), tasks)
         return
     with forked(processes, _keep, (begin,), killed) as pool:
@@ -85,10 +88,23 @@ def in_order(
             yield waiting.popleft().result()
 
 
+def keep_freed_memory() -> None:
+    """Let this process keep freed memory for the next array, where the C library can.
+
+    By default glibc gives arrays of a picture back to the kernel and gets them again, cleared, for the next picture:
+    resizing one at 224 takes 1.2 ms in place of 0.4.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
 def _begin(parent: int, initialise: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # otherwise a killed run would leave processes behind
     if os.getppid() != parent:
         os._exit(1)
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

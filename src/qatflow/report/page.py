@@ -7,6 +7,7 @@ from qatflow.device.results.report import DeviceReport
 from qatflow.device.results.words import against_host
 from qatflow.evaluate.layers import InspectedLayer
 from qatflow.report import on_device
+from qatflow.report.classes import ClassFigures
 from qatflow.report.html import inline, render
 from qatflow.report.pruning import whole
 from qatflow.report.search import searched_network
@@ -21,7 +22,11 @@ TEMPLATE = "report_page.html"
 
 
 def page(
-    summary: Summary, devices: Sequence[DeviceReport], layers: Sequence[InspectedLayer], pictures: Mapping[str, Path]
+    summary: Summary,
+    devices: Sequence[DeviceReport],
+    layers: Sequence[InspectedLayer],
+    pictures: Mapping[str, Path],
+    classes: Sequence[ClassFigures] = (),
 ) -> str:
     """Return the page.
 
@@ -30,6 +35,7 @@ def page(
         devices: report.json of each device run, in the order of the summary; none if the gate is closed.
         layers: the layers from `inspect`, noisiest first; the first ten are shown.
         pictures: SVG files by title; they are embedded.
+        classes: those that the model knows worst; none where the picture of the confusion names them.
     """
     return render(
         TEMPLATE,
@@ -53,6 +59,7 @@ def page(
         network=list(searched_network(summary.search, summary.on_device)) if summary.search else [],
         pruned=whole(summary.pruning),
         layers=layers[:WORST],
+        classes=classes,
         pictures={title: inline(path) for title, path in pictures.items()},
     )
 

@@ -12,8 +12,11 @@ from qatflow.base.files import whole_file
 from qatflow.base.metrics import confusion_matrix
 from qatflow.base.sums import read_sealed
 from qatflow.evaluate.layers import InspectedLayer
+from qatflow.report.classes import NAMED
 
 mpl.rcParams["svg.hashsalt"] = "qatflow"
+CELLS = 100
+"""A side of the picture of the confusion has at most so many."""
 
 
 def learning_curves(histories: dict[str, Path], output: Path) -> None:
@@ -43,16 +46,23 @@ def learning_curves(histories: dict[str, Path], output: Path) -> None:
 
 
 def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
-    """Draw the confusion matrix of a model in evaluation.json as SVG; numbers are counts of pictures."""
+    """Draw the confusion matrix of a model in evaluation.json as SVG; numbers are counts of pictures.
+
+    Of more than 100 classes, neighbouring ones share a cell, so that the picture stays small and can be read.
+    """
     content = read_sealed(evaluation)
     labels = content["labels"]
-    counts = confusion_matrix(content["models"][model]["confusion"], len(labels))
+    together = -(-len(labels) // CELLS)
+    counts = _in_groups(confusion_matrix(content["models"][model]["confusion"], len(labels)), together)
     size = max(4.0, min(0.55 * len(labels), 14.0))
     figure = Figure(figsize=(size + 1.5, size), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="label", title=model)
-    if len(labels) <= 30:
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    edge = len(counts) * together - 0.5
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, extent=(-0.5, edge, edge, -0.5))
+    each = f", {together} classes a cell" if together > 1 else ""
+    axes.set(xlabel=f"predicted{each}", ylabel=f"label{each}", title=model)
+    if len(labels) <= NAMED:
         axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right")
         axes.set_yticks(range(len(labels)), labels)
         for (row, column), count in np.ndenumerate(counts):
@@ -62,6 +72,13 @@ def confusion_picture(evaluation: Path, model: str, output: Path) -> None:
                     column, row, str(count), ha="center", va="center", fontsize=7, color="white" if dark else "black"
                 )
     save(figure, output)
+
+
+def _in_groups(counts: np.ndarray, together: int) -> np.ndarray:
+    """Return the sums over squares of so many labels and predictions; the last ones may have fewer."""
+    begins = np.arange(0, len(counts), together)
+    groups: np.ndarray = np.add.reduceat(np.add.reduceat(counts, begins, axis=0), begins, axis=1)
+    return groups
 
 
 def ranges_picture(layers: Sequence[InspectedLayer], output: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from typing import Any, TypeVar
 
-from qatflow.base.processes import forked
+from qatflow.base.processes import forked, keep_freed_memory
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
@@ -34,6 +34,7 @@ def run_all(tasks: Sequence[TaskT], job: Job[TaskT, ResultT], cores: int, show: 
         UserError: a process was killed. An error of the job is raised here, and the other tasks are cancelled.
     """
     if min(cores, len(tasks)) <= 1:
+        keep_freed_memory()
         counted = _Count(show)
         return [job(task, counted.add) for task in tasks]
     done = multiprocessing.get_context("fork").Value("q", 0)
