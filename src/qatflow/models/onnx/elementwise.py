@@ -5,19 +5,34 @@ from dataclasses import replace
 
 import numpy as np
 
+from qatflow.graph.graph import WeightScale
 from qatflow.graph.operations import (
     Add,
     DepthwiseConv2D,
     Elu,
+    Exp,
     Gelu,
+    HardSigmoid,
+    HardSwish,
+    Input,
     LeakyRelu,
+    Maximum,
+    Minimum,
+    Mish,
     Multiply,
     Operation,
+    PRelu,
     Relu,
     Relu6,
+    Rescale,
+    Selu,
     Sigmoid,
     Softmax,
+    Softplus,
+    Softsign,
+    Subtract,
     Tanh,
+    ThresholdedRelu,
 )
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.kernels import add_bias
@@ -42,29 +57,34 @@ def _one(make: Callable[[OnnxNode], Operation]) -> Translate:
     return translate
 
 
-def _elu(node: OnnxNode) -> Operation:
-    if float(node.attributes.get("alpha", 1.0)) != 1.0:
-        raise UntranslatableError("alpha must be 1")
-    return Elu()
+def _number(node: OnnxNode, key: str, default: float) -> float:
+    return float(node.attributes.get(key, default))
 
 
-def _gelu(node: OnnxNode) -> Operation:
-    return Gelu(node.attributes.get("approximate", "none") == "tanh")
+def _selu(node: OnnxNode) -> Operation:
+    given = _number(node, "alpha", 1.67326319217681884765625), _number(node, "gamma", 1.05070102214813232421875)
+    if not np.allclose(given, (1.6732632, 1.0507010), rtol=1e-6):
+        raise UntranslatableError(f"has alpha and gamma {given}; only those of its definition are known")
+    return Selu()
 
 
 def _clip(to: Translation, node: OnnxNode) -> Value:
+    """Add max(x, low) and min(x, high), or the activation that they are."""
     value = to.value(node.inputs[0])
     low, high = (_bound(to, node, place, what) for place, what in ((1, "minimum"), (2, "maximum")))
-    match (low, high):
-        case (None, None):
-            return value
-        case (0.0, None):
-            operation: Operation = Relu()
-        case (0.0, 6.0):
-            operation = Relu6()
-        case _:
-            raise UntranslatableError(f"clips to {low} … {high}; only to 0 … 6, or at 0")
-    return replace(value, node=to.add(node.name, operation, (value.node,)))
+    if (low, high) == (0.0, 6.0):
+        return replace(value, node=to.add(node.name, Relu6(), (value.node,)))
+    name = value.node
+    if low is not None:
+        lower = node.name if high is None else f"{node.name}/at_least"
+        name = (
+            to.add(lower, Relu(), (name,))
+            if low == 0
+            else to.add(lower, Maximum(), (name,), {"constant": np.full((1,) * len(value.axes), low)})
+        )
+    if high is not None:
+        name = to.add(node.name, Minimum(), (name,), {"constant": np.full((1,) * len(value.axes), high)})
+    return replace(value, node=name)
 
 
 def _bound(to: Translation, node: OnnxNode, place: int, what: str) -> float | None:
@@ -86,41 +106,107 @@ def _softmax(to: Translation, node: OnnxNode) -> Value:
     return replace(value, node=to.add(node.name, Softmax(), (value.node,)))
 
 
+def _p_relu(to: Translation, node: OnnxNode) -> Value:
+    value = to.value(node.inputs[0])
+    slope = to.constant(node, 1, "slope")
+    assert slope is not None
+    alpha = as_operand(value, slope)
+    if not _per_channel(alpha):
+        raise UntranslatableError("has other slopes than one, or one per channel")
+    channels = value.sizes[-1]
+    alpha = np.broadcast_to(alpha, (*alpha.shape[:-1], channels))
+    return replace(value, node=to.add(node.name, PRelu(), (value.node,), {"alpha": alpha}))
+
+
 def _add(to: Translation, node: OnnxNode) -> Value:
     operand = _operand(to, node)
     if operand is None:
         return _of_two(to, node, Add())
-    return _plus(to, node, *operand)
+    value, place = operand
+    ours = as_operand(value, _real(to, node, place))
+    before = to.node(value.node)
+    if (
+        before.kernel is not None
+        and before.weight("bias") not in to.weights
+        and before.name not in to.activation_scales
+        and to.alone(node.inputs[1 - place])
+        and _per_channel(ours)
+    ):
+        add_bias(to, before.name, ours)
+        del to.values[node.inputs[1 - place]]  # the layer's sum without the bias is nowhere in the graph
+        return value
+    return _with_constant(to, node, value, place, Add(), ours)
 
 
 def _subtract(to: Translation, node: OnnxNode) -> Value:
-    constant = to.real(node.inputs[1])
-    if constant is None:
-        raise UntranslatableError("subtracts a tensor; only constants are known")
-    return _plus(to, node, to.value(node.inputs[0]), -constant)
+    operand = _operand(to, node)
+    if operand is None:
+        return _of_two(to, node, Subtract())
+    value, place = operand
+    ours = as_operand(value, _real(to, node, place))
+    if place == 0:
+        return _with_constant(to, node, value, place, Subtract(constant_first=True), ours)
+    if _of_pictures(to, value):
+        return _rescaled(to, node, value, np.ones(1), -ours)
+    return _with_constant(to, node, value, place, Subtract(), ours)
 
 
 def _multiply(to: Translation, node: OnnxNode) -> Value:
     operand = _operand(to, node)
     if operand is None:
         return _of_two(to, node, Multiply())
-    return _times(to, node, *operand)
+    value, place = operand
+    return _times(to, node, value, place, as_operand(value, _real(to, node, place)))
 
 
 def _divide(to: Translation, node: OnnxNode) -> Value:
-    constant = to.real(node.inputs[1])
-    if constant is None or np.any(constant == 0):
+    divisor = to.real(node.inputs[1])
+    if divisor is None or np.any(divisor == 0):
         raise UntranslatableError("divides by a tensor, or by zero; only other constants are known")
-    return _times(to, node, to.value(node.inputs[0]), 1 / constant.astype(np.float64))
+    value = to.value(node.inputs[0])
+    return _times(to, node, value, None, as_operand(value, 1 / divisor.astype(np.float64)))
 
 
-def _operand(to: Translation, node: OnnxNode) -> tuple[Value, np.ndarray] | None:
-    """Return the tensor and the constant that are combined, in whichever order; None if both are tensors."""
-    constants = [to.real(name) for name in node.inputs]
-    for place, constant in enumerate(constants):
-        if constant is not None:
-            return to.value(node.inputs[1 - place]), constant
+def _negative(to: Translation, node: OnnxNode) -> Value:
+    value = to.value(node.inputs[0])
+    return _times(to, node, value, None, as_operand(value, np.full((), -1.0)))
+
+
+def _power(to: Translation, node: OnnxNode) -> Value:
+    exponent = to.constant(node, 1, "exponent")
+    if exponent is None or np.any(exponent != 2):
+        raise UntranslatableError("raises to another power than 2")
+    value = to.value(node.inputs[0])
+    return replace(value, node=to.add(node.name, Multiply(), (value.node, value.node)))
+
+
+def _picked(operation: Operation) -> Translate:
+    """Return the translation of the larger or smaller of two values."""
+
+    def translate(to: Translation, node: OnnxNode) -> Value:
+        if len(node.inputs) != 2:
+            raise UntranslatableError(f"picks from {len(node.inputs)} tensors; only from two")
+        operand = _operand(to, node)
+        if operand is None:
+            return _of_two(to, node, operation)
+        value, place = operand
+        return _with_constant(to, node, value, place, operation, as_operand(value, _real(to, node, place)))
+
+    return translate
+
+
+def _operand(to: Translation, node: OnnxNode) -> tuple[Value, int] | None:
+    """Return the tensor that is combined with a constant, and the constant's place; None if both are tensors."""
+    for place, name in enumerate(node.inputs):
+        if to.real(name) is not None:
+            return to.value(node.inputs[1 - place]), place
     return None
+
+
+def _real(to: Translation, node: OnnxNode, place: int) -> np.ndarray:
+    values = to.real(node.inputs[place])
+    assert values is not None
+    return values
 
 
 def _of_two(to: Translation, node: OnnxNode, operation: Operation) -> Value:
@@ -129,38 +215,56 @@ def _of_two(to: Translation, node: OnnxNode, operation: Operation) -> Value:
     return replace(first, node=name, shape=to.model.shapes[node.outputs[0]])
 
 
-def _plus(to: Translation, node: OnnxNode, value: Value, constant: np.ndarray) -> Value:
-    """Add a constant: as the bias of the layer before, if nothing else reads that, or by a layer of its own."""
-    ours = as_operand(value, constant)
+def _times(to: Translation, node: OnnxNode, value: Value, place: int | None, factor: np.ndarray) -> Value:
+    """Add a product: a layer of its own where each channel has another factor, which training then goes on with."""
+    if _of_pictures(to, value) and _per_channel(factor):
+        return _rescaled(to, node, value, factor, np.zeros(1))
+    if value.axes == PICTURE and factor.size > 1 and _per_channel(factor) and not _quantised(to, node, place):
+        kernel = {"depthwise_kernel": factor.reshape(1, 1, -1, 1)}
+        return replace(value, node=to.add(node.name, DepthwiseConv2D((1, 1), "valid"), (value.node,), kernel))
+    return _with_constant(to, node, value, place, Multiply(), factor)
+
+
+def _with_constant(
+    to: Translation, node: OnnxNode, value: Value, place: int | None, operation: Operation, ours: np.ndarray
+) -> Value:
+    """Add an operation of a tensor and a constant; one that the model stores as integers keeps these.
+
+    Args:
+        to: the translation.
+        node: the ONNX node.
+        value: the tensor.
+        place: of the constant among the node's inputs; None: it is computed from one.
+        operation: the graph's operation.
+        ours: the constant's real values, in our layout.
+    """
+    name = to.add(node.name, operation, (value.node,), {"constant": ours})
+    if place is not None and _quantised(to, node, place):
+        stored = to.quantised[node.inputs[place]]
+        shift = 128 if stored.values.dtype == np.uint8 else 0
+        if stored.scale.size == 1 and np.all(stored.zero_point == shift):
+            integers = as_operand(value, stored.values.astype(np.float64) - shift)
+            to.weights[f"{name}/constant"] = integers.astype(np.int8)
+            to.weight_scales[f"{name}/constant"] = WeightScale(8, stored.scale.astype(np.float32))
+    return replace(value, node=name)
+
+
+def _quantised(to: Translation, node: OnnxNode, place: int | None) -> bool:
+    return place is not None and node.inputs[place] in to.quantised
+
+
+def _of_pictures(to: Translation, value: Value) -> bool:
+    """Return whether a tensor is the pictures, rescaled at most."""
     before = to.node(value.node)
-    source = next(name for name in node.inputs if to.real(name) is None)
-    if (
-        before.kernel is not None
-        and before.weight("bias") not in to.weights
-        and before.name not in to.activation_scales
-        and to.alone(source)
-        and _per_channel(ours)
-    ):
-        add_bias(to, before.name, ours)
-        del to.values[source]  # the layer's sum without the bias is nowhere in the graph
-        return value
-    return _scaled(to, node, value, np.ones(1), ours)
+    while isinstance(before.operation, Rescale):
+        before = to.node(before.inputs[0])
+    return isinstance(before.operation, Input) and before.name not in to.activation_scales and value.axes == PICTURE
 
 
-def _times(to: Translation, node: OnnxNode, value: Value, constant: np.ndarray) -> Value:
-    return _scaled(to, node, value, as_operand(value, constant), np.zeros(1))
-
-
-def _scaled(to: Translation, node: OnnxNode, value: Value, factor: np.ndarray, offset: np.ndarray) -> Value:
-    """Add x · factor + offset, per channel, as a 1 × 1 depthwise convolution."""
-    if value.axes != PICTURE or not (_per_channel(factor) and _per_channel(offset)):
-        raise UntranslatableError("combines a tensor with a constant; known for pictures, with one value per channel")
+def _rescaled(to: Translation, node: OnnxNode, value: Value, factor: np.ndarray, offset: np.ndarray) -> Value:
     channels = value.sizes[-1]
-    weights = {
-        "depthwise_kernel": np.broadcast_to(factor.ravel(), channels).reshape(1, 1, channels, 1),
-        "bias": np.broadcast_to(offset.ravel(), channels),
-    }
-    return replace(value, node=to.add(node.name, DepthwiseConv2D((1, 1), "valid"), (value.node,), weights))
+    weights = {"factor": np.broadcast_to(factor.ravel(), channels), "offset": np.broadcast_to(offset.ravel(), channels)}
+    return replace(value, node=to.add(node.name, Rescale(), (value.node,), weights))
 
 
 def _per_channel(values: np.ndarray) -> bool:
@@ -170,14 +274,27 @@ def _per_channel(values: np.ndarray) -> bool:
 TRANSLATIONS: dict[str, Translate] = {
     "Relu": _one(lambda node: Relu()),
     "Sigmoid": _one(lambda node: Sigmoid()),
+    "HardSigmoid": _one(lambda node: HardSigmoid(_number(node, "alpha", 0.2), _number(node, "beta", 0.5))),
+    "HardSwish": _one(lambda node: HardSwish()),
     "Tanh": _one(lambda node: Tanh()),
-    "LeakyRelu": _one(lambda node: LeakyRelu(float(node.attributes.get("alpha", 0.01)))),
-    "Elu": _one(_elu),
-    "Gelu": _one(_gelu),
+    "LeakyRelu": _one(lambda node: LeakyRelu(_number(node, "alpha", 0.01))),
+    "PRelu": _p_relu,
+    "Elu": _one(lambda node: Elu(_number(node, "alpha", 1.0))),
+    "Selu": _one(_selu),
+    "Exp": _one(lambda node: Exp()),
+    "Softplus": _one(lambda node: Softplus()),
+    "Softsign": _one(lambda node: Softsign()),
+    "Mish": _one(lambda node: Mish()),
+    "ThresholdedRelu": _one(lambda node: ThresholdedRelu(_number(node, "alpha", 1.0))),
+    "Gelu": _one(lambda node: Gelu(node.attributes.get("approximate", "none") == "tanh")),
     "Clip": _clip,
     "Softmax": _softmax,
     "Add": _add,
     "Sub": _subtract,
     "Mul": _multiply,
     "Div": _divide,
+    "Neg": _negative,
+    "Pow": _power,
+    "Max": _picked(Maximum()),
+    "Min": _picked(Minimum()),
 }

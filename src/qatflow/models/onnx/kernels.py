@@ -7,7 +7,17 @@ import numpy as np
 
 from qatflow.graph.graph import WeightScale
 from qatflow.graph.kinds import Shape, reach, same_padding
-from qatflow.graph.operations import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Operation, Pad, Padding
+from qatflow.graph.operations import (
+    BatchNorm,
+    Conv2D,
+    Conv2DTranspose,
+    Crop,
+    Dense,
+    DepthwiseConv2D,
+    Operation,
+    Pad,
+    Padding,
+)  # fmt: skip
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.translation import StoredKernel, Translate, Translation, UntranslatableError, Value
 
@@ -88,11 +98,38 @@ def _conv(to: Translation, node: OnnxNode) -> Value:
         operation = DepthwiseConv2D(strides, padding, dilations)
         array = kernel.values.reshape(groups, out // groups, height, width).transpose(2, 3, 0, 1)
     else:
-        raise UntranslatableError(f"has {groups} groups for {channels} channels; only 1 or one per channel is known")
+        operation = Conv2D(strides, padding, dilations, groups=groups)
+        array = kernel.values.transpose(2, 3, 1, 0)
     sizes = to.model.shapes[node.outputs[0]]
     name = with_kernel(to, node.name, operation, source, replace(kernel, values=array))
     give_bias(to, name, node, 2)
     return Value(name, sizes, value.axes)
+
+
+def _conv_transpose(to: Translation, node: OnnxNode) -> Value:
+    value = to.picture(node.inputs[0])
+    kernel = stored_kernel(to, node, 1, 1)
+    strides = pair(node, "strides")
+    if kernel.values.ndim != 4 or node.attributes.get("group", 1) != 1 or pair(node, "dilations") != (1, 1):
+        raise UntranslatableError("only transposed convolutions of pictures without groups and dilations are known")
+    shape = to.model.shapes[node.outputs[0]]
+    name = with_kernel(
+        to, node.name, Conv2DTranspose(strides, "valid"), value.node,
+        replace(kernel, values=kernel.values.transpose(2, 3, 0, 1)),
+    )  # fmt: skip
+    give_bias(to, name, node, 2)
+    whole = [
+        (size - 1) * stride + window
+        for size, stride, window in zip(value.sizes[:2], strides, kernel.values.shape[2:], strict=True)
+    ]
+    # `valid` has all that any pixel reaches; ONNX' pads cut it off
+    before = pads_of(node, value.sizes, kernel.values.shape[2:], strides)[:2]
+    after = [full - first - size for full, first, size in zip(whole, before, shape[2:], strict=True)]
+    if min(*before, *after) < 0 or node.attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        raise UntranslatableError("its output is larger than what any pixel reaches, or auto_pad is set")
+    if any((*before, *after)):
+        name = to.add(f"{node.name}/crop", Crop((before[0], after[0]), (before[1], after[1])), (name,))
+    return Value(name, shape, value.axes)
 
 
 def _gemm(to: Translation, node: OnnxNode) -> Value:
@@ -224,6 +261,7 @@ def _batch_norm(to: Translation, node: OnnxNode) -> Value:
 
 TRANSLATIONS: dict[str, Translate] = {
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
     "MatMul": _mat_mul,
     "BatchNormalization": _batch_norm,

@@ -87,6 +87,8 @@ def _float_reason(graph: Graph, node: Node) -> str:
         return f"its input {missing[0]} is not quantised"
     if node.kernel is not None and node.kernel not in graph.weight_scales:
         return "its kernel is not quantised"
+    if node.operand in graph.weights and node.operand not in graph.weight_scales:
+        return "its constant is not quantised with one scale and zero point 0"
     fixed = FIXED_GRID.get(type(operation))
     if fixed is not None and (scale.scale, scale.zero_point) != fixed:
         return f"its int8 kernel writes in steps of {fixed[0]:g}, and the model has another scale"

@@ -4,9 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from qatflow.graph.operations import Concat, Pad, UpSample
+from qatflow.graph.operations import Concat, Crop, Pad, Resize, UpSample
 from qatflow.models.onnx.folded import OnnxNode
-from qatflow.models.onnx.translation import Translate, Translation, UntranslatableError, Value, aligned, reshaped
+from qatflow.models.onnx.translation import (
+    PICTURE,
+    Translate,
+    Translation,
+    UntranslatableError,
+    Value,
+    aligned,
+    reshaped,
+)  # fmt: skip
 
 
 def constant_integers(to: Translation, node: OnnxNode, place: int, what: str) -> list[int] | None:
@@ -63,9 +71,9 @@ def _concat(to: Translation, node: OnnxNode) -> Value:
     if first != values[0] or any(value.axes != first.axes for value in values):
         raise UntranslatableError("joins tensors whose axes lie in different orders here: a transpose would be needed")
     axis = first.our_axis(int(node.attributes["axis"]))
-    if axis != len(first.axes) - 1 or first.order is not None:
-        raise UntranslatableError(f"joins along axis {node.attributes['axis']}; only along the channels")
-    name = to.add(node.name, Concat(), tuple(value.node for value in values))
+    if first.order is not None:
+        raise UntranslatableError("joins flattened pictures")
+    name = to.add(node.name, Concat(axis - len(first.axes)), tuple(value.node for value in values))
     return Value(name, to.model.shapes[node.outputs[0]], first.axes)
 
 
@@ -83,12 +91,37 @@ def _pad(to: Translation, node: OnnxNode) -> Value:
     if any(any(amounts.get(axis, (0, 0))) for axis in (0, 1)):
         raise UntranslatableError("pads the batch or the channels; only rows and columns are known")
     rows, columns = amounts.get(2, (0, 0)), amounts.get(3, (0, 0))
-    if min(*rows, *columns) < 0:
-        raise UntranslatableError("cuts rows or columns off; only zeros can be added")
-    if not any((*rows, *columns)):
+    source = value.node
+    cut = [(max(-before, 0), max(-after, 0)) for before, after in (rows, columns)]
+    if any(map(any, cut)):
+        source = to.add(f"{node.name}/crop", Crop(cut[0], cut[1]), (source,))
+    added = [(max(before, 0), max(after, 0)) for before, after in (rows, columns)]
+    if any(map(any, added)):
+        source = to.add(node.name, Pad(added[0], added[1]), (source,))
+    return replace(value, node=source, shape=to.model.shapes[node.outputs[0]])
+
+
+def _slice(to: Translation, node: OnnxNode) -> Value:
+    value = to.any_value(node.inputs[0])
+    shape = to.model.shapes.get(node.outputs[0])
+    starts = constant_integers(to, node, 1, "starts")
+    axes = constant_integers(to, node, 3, "axes")
+    steps = constant_integers(to, node, 4, "steps")
+    if shape is None or starts is None or any(step != 1 for step in steps or ()):
+        raise UntranslatableError("is computed, or leaves out pixels in between")
+    if shape == value.shape:
         return value
-    name = to.add(node.name, Pad(rows, columns), (value.node,))
-    return replace(value, node=name, shape=to.model.shapes[node.outputs[0]])
+    places = range(len(starts)) if axes is None else [axis % len(value.shape) for axis in axes]
+    cut = {}
+    for axis, start in zip(places, starts, strict=True):
+        size = value.shape[axis]
+        first = min(max(start + size if start < 0 else start, 0), size)
+        cut[axis] = (first, size - first - shape[axis])
+    if len(shape) != 4 or any(any(sides) for axis, sides in cut.items() if axis not in (2, 3)):
+        raise UntranslatableError("leaves out channels, or values of no picture; only rows and columns are known")
+    value = to.laid_out(value, PICTURE)
+    name = to.add(node.name, Crop(cut.get(2, (0, 0)), cut.get(3, (0, 0))), (value.node,))
+    return replace(value, node=name, shape=shape)
 
 
 def _resize(to: Translation, node: OnnxNode) -> Value:
@@ -97,7 +130,7 @@ def _resize(to: Translation, node: OnnxNode) -> Value:
     attributes = node.attributes
     mode, centres = attributes.get("mode", "nearest"), attributes.get("coordinate_transformation_mode", "half_pixel")
     factors = [new // old for new, old in zip(shape[2:], value.shape[2:], strict=True)]
-    whole = shape[:2] == value.shape[:2] and all(
+    whole = all(
         old * factor == new and factor for old, factor, new in zip(value.shape[2:], factors, shape[2:], strict=True)
     )
     # with a whole factor these pick the same pixels: i // factor, or the nearest centre, which is never a tie
@@ -109,14 +142,15 @@ def _resize(to: Translation, node: OnnxNode) -> Value:
         )
     )
     linear = mode == "linear" and centres in ("half_pixel", "pytorch_half_pixel") and min(shape[2:]) > 1
-    if not whole or not (nearest or linear) or attributes.get("antialias", 0):
+    if shape[:2] != value.shape[:2] or not (linear or (nearest and whole)) or attributes.get("antialias", 0):
         raise UntranslatableError(
-            f"makes {list(shape[2:])} of {list(value.shape[2:])} pixels ({mode}, {centres}); known: whole factors, "
-            "nearest or linear between pixel centres (align_corners=False)"
+            f"makes {list(shape[2:])} of {list(value.shape[2:])} pixels ({mode}, {centres}); known: linear "
+            "between pixel centres (align_corners=False), and the nearest pixel for whole factors"
         )
-    if factors == [1, 1]:
+    if shape == value.shape:
         return value
-    name = to.add(node.name, UpSample((factors[0], factors[1]), linear), (value.node,))
+    operation = UpSample((factors[0], factors[1]), linear) if whole else Resize(shape[2], shape[3], linear)
+    name = to.add(node.name, operation, (value.node,))
     return replace(value, node=name, shape=shape)
 
 
@@ -128,5 +162,6 @@ TRANSLATIONS: dict[str, Translate] = {
     "Cast": _cast,
     "Concat": _concat,
     "Pad": _pad,
+    "Slice": _slice,
     "Resize": _resize,
 }

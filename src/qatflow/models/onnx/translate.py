@@ -9,7 +9,8 @@ from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
-from qatflow.models.onnx import elementwise, kernels, pooling, quantised
+from qatflow.models.hard_swish import recognised
+from qatflow.models.onnx import elementwise, kernels, normalisation, patterns, pooling, quantised
 from qatflow.models.onnx import shapes as moving
 from qatflow.models.onnx.file import read
 from qatflow.models.onnx.folded import Folded, OnnxNode, folded
@@ -30,6 +31,7 @@ TRANSLATIONS: dict[str, Translate] = {
     **elementwise.TRANSLATIONS,
     **moving.TRANSLATIONS,
     **pooling.TRANSLATIONS,
+    **normalisation.TRANSLATIONS,
     **quantised.TRANSLATIONS,
 }
 """All known operators, from the tables of their families."""
@@ -104,6 +106,8 @@ def float_onnx(path: Path, momentum: float | None = None) -> TranslatedOnnx:
 
 
 def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
+    ranks = {name: len(shape) for name, shape in model.shapes.items()}
+    model = replace(model, nodes=patterns.recognised(model.nodes, model.constants, model.output, ranks))
     readers: dict[str, list[OnnxNode | None]] = defaultdict(list)
     for node in model.nodes:
         for name in node.inputs:
@@ -128,6 +132,8 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
         tuple(to.nodes), (output.node,), to.weights, to.weight_scales, to.activation_scales, {}, frozenset(to.in_float)
     )
     graph = graph.with_nodes(_leading_to(graph))
+    if not graph.activation_scales:  # a quantised model rounds between its parts
+        graph = recognised(graph)
     norms = carried(graph)
     graph = replace(
         graph,
@@ -136,7 +142,9 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
         weights=norms.weights,
         aliases={"image": graph.nodes[0].name, "fc_0.tmp_2": norms.outputs[0]},
     )
-    return TranslatedOnnx(graph, model, to.values, to.biases)
+    names = {node.name for node in graph.nodes}
+    values = {name: value for name, value in to.values.items() if value.node in names}
+    return TranslatedOnnx(graph, model, values, to.biases)
 
 
 def _translate(to: Translation, node: OnnxNode) -> None:
