@@ -61,6 +61,12 @@ def _number(node: OnnxNode, key: str, default: float) -> float:
     return float(node.attributes.get(key, default))
 
 
+def _hard_sigmoid(node: OnnxNode) -> Operation:
+    slope = _number(node, "alpha", 0.2)
+    sixth = np.float32(slope) == np.float32(1 / 6)  # MobileNetV3's, as near as the file has it
+    return HardSigmoid(1 / 6 if sixth else slope, _number(node, "beta", 0.5))
+
+
 def _selu(node: OnnxNode) -> Operation:
     given = _number(node, "alpha", 1.67326319217681884765625), _number(node, "gamma", 1.05070102214813232421875)
     if not np.allclose(given, (1.6732632, 1.0507010), rtol=1e-6):
@@ -274,7 +280,7 @@ def _per_channel(values: np.ndarray) -> bool:
 TRANSLATIONS: dict[str, Translate] = {
     "Relu": _one(lambda node: Relu()),
     "Sigmoid": _one(lambda node: Sigmoid()),
-    "HardSigmoid": _one(lambda node: HardSigmoid(_number(node, "alpha", 0.2), _number(node, "beta", 0.5))),
+    "HardSigmoid": _one(_hard_sigmoid),
     "HardSwish": _one(lambda node: HardSwish()),
     "Tanh": _one(lambda node: Tanh()),
     "LeakyRelu": _one(lambda node: LeakyRelu(_number(node, "alpha", 0.01))),
