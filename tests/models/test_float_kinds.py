@@ -11,7 +11,7 @@ from helpers.transformer import transformer
 from qatflow.base.picture_size import square
 from qatflow.data.preprocess import Preprocessing
 from qatflow.graph.float_layers import float_layers
-from qatflow.graph.operations import Attention, Dense, GroupNorm, LayerNorm
+from qatflow.graph.operations import Attention, Dense, GroupNorm, LayerNorm, PictureDropout
 from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
 
@@ -39,7 +39,7 @@ def mixer(own: int = 3) -> Any:
     x = CustomScaleLayer(0.3)([x, y]) if own == 3 else layers.Add()([x, y])
     tokens = layers.Reshape((16, 8))(x)
     y = layers.LayerNormalization(center=False)(tokens)
-    attended = layers.MultiHeadAttention(3, 4, value_dim=2)(y, y)
+    attended = layers.MultiHeadAttention(3, 4, value_dim=2, dropout=0.1)(y, y)
     few = layers.Reshape((4, 8))(layers.Conv2D(8, 2, 2)(x))
     attended = layers.Add()([attended, layers.MultiHeadAttention(2, 4, use_bias=False)(y, value=few, key=few)])
     attended = layers.Add()([attended, layers.Attention()([y, few])])
@@ -83,7 +83,8 @@ def test_every_layer_computes_what_keras_computes():
     assert found.graph.node("group_normalization_1").operation == GroupNorm(8, 1e-3)
     products = [node for node in found.graph.nodes if isinstance(node.operation, Dense)]
     assert len(products) == 2 + 4 + 4 + 3 + 1
-    assert found.notes == ("dropout of attention and stochastic depth are not used here: stochastic_depth",)
+    assert found.graph.node("stochastic_depth").operation == PictureDropout(0.1)
+    assert found.notes == ("dropout within attention is not used here: multi_head_attention",)
 
 
 @pytest.mark.parametrize(("form", "own"), [("h5", 0), ("keras", 2)])

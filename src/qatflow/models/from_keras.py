@@ -128,7 +128,7 @@ def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
         yield f"spatial dropout becomes plain dropout here, of single values: {_listed(spatial)}"
     inner = [use.layer.name for use in uses if _drops_inside(use.layer)]
     if inner:
-        yield f"dropout of attention and stochastic depth are not used here: {_listed(inner)}"
+        yield f"dropout within attention is not used here: {_listed(inner)}"
 
 
 def _is_regularized(layer: Any) -> bool:
@@ -137,9 +137,8 @@ def _is_regularized(layer: Any) -> bool:
 
 
 def _drops_inside(layer: Any) -> bool:
-    rates = ("_dropout", "dropout", "drop_path_rate")
-    kinds = ("Attention", "MultiHeadAttention", "StochasticDepth")
-    return known_kind(layer) in kinds and any(getattr(layer, rate, 0) for rate in rates)
+    rates = ("_dropout", "dropout")
+    return known_kind(layer) in ("Attention", "MultiHeadAttention") and any(getattr(layer, rate, 0) for rate in rates)
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:
