@@ -258,7 +258,7 @@ def test_uint8_weights_and_activations_are_shifted_by_128(tmp_path):
     ("change", "words"),
     [
         (lambda q: setattr(q, "zero", np.int8(3)), "quantised asymmetrically (zero point 3)"),
-        (lambda q: setattr(q, "kernel", np.where(q.kernel == q.kernel.min(), -128, q.kernel).astype(np.int8)), "−128"),
+        (lambda q: q.kernel.__setitem__((1, slice(2), 0, 0), -128), "−128 more than once in an output channel"),
         (lambda q: q.__dict__.update(scale=np.full(3, 0.01, np.float32), axis=1), "each of axis 1"),
         (lambda q: setattr(q, "activations", (np.float32(0.05), np.int16(0))), "makes int16"),
         (lambda q: setattr(q, "scale", np.float32(0)), "above 0"),
@@ -271,6 +271,50 @@ def test_what_no_kernel_can_hold_is_refused_by_name(change, words, tmp_path):
     with pytest.raises(UserError) as error:
         graph_of(q.model(), tmp_path)
     assert words in str(error.value) and ("Conv" in str(error.value) or "Linear" in str(error.value))
+
+
+def test_the_integer_of_128_below_zero_stays_where_no_kernel_can_overflow(tmp_path):
+    q = Qdq()
+    q.kernel[:, 0, 0, 0] = -128
+    model = q.model()
+    converted = convert(graph_of(model, tmp_path).graph)
+    (kernel,) = (o.inputs[1] for o in operators(converted.content) if o.name == "CONV_2D")
+    assert np.array_equal(kernel.data, q.kernel.transpose(0, 2, 3, 1))
+    written, expected = Model(converted.content).outputs(noise(3)), session_outputs(model, noise(3))[0]
+    assert np.abs(written - expected).max() <= 1.01 * 0.05
+
+
+def test_where_it_could_overflow_the_layer_runs_in_float_and_is_listed(tmp_path):
+    q = Qdq()
+    q.kernel[1, :2, 0, 0] = -128
+    first = q.pair(q.conv(q.pair("input")))
+    q.kernel = np.random.default_rng(6).integers(-127, 128, (4, 4, 3, 3)).astype(np.int8)
+    model = q.b.model(q.b.node("Flatten", [q.b.mean(q.pair(q.conv(first)))]))
+    graph = graph_of(model, tmp_path)
+    assert any("(Conv2D): its kernel has the integer −128 more than once" in line for line in graph.in_float)
+    assert len(graph.graph.weight_scales) == 1
+    written, expected = Model(convert(graph.graph).content).outputs(noise(3)), session_outputs(model, noise(3))[0]
+    assert np.abs(written - expected).max() <= 1.01 * 0.05
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_batch_norm_and_its_inverse_behind_an_integer_kernel_are_folded_into_scale_and_bias(sign, tmp_path):
+    """PyTorch divides by batch-norm's factor behind the convolution, and applies batch-norm to that."""
+    q = Qdq()
+    x = q.conv(q.pair("input"))
+    factor = np.random.default_rng(2).uniform(0.5, 2, (1, 4, 1, 1)).astype(np.float32)
+    x = q.b.node("Div", [x, q.b.array(sign * factor)])
+    parts = [factor.ravel(), np.full(4, 0.3), np.linspace(-1, 1, 4), np.full(4, 1 - 1e-5)]
+    x = q.b.node("BatchNormalization", [x, *(q.b.array(part.astype(np.float32)) for part in parts)], epsilon=1e-5)
+    model = q.b.model(q.b.node("Flatten", [q.b.mean(q.pair(q.b.node("Relu", [x])))]))
+    graph = graph_of(model, tmp_path)
+    (name,) = graph.graph.weight_scales
+    assert np.array_equal(graph.graph.weights[name], sign * q.kernel.transpose(2, 3, 1, 0))
+    assert np.allclose(graph.graph.weight_scales[name].scale, 0.01, rtol=1e-6)
+    assert all("GlobalAveragePool" in line for line in graph.in_float)  # which has no scale behind it
+    pictures = noise(3)
+    written, expected = Model(convert(graph.graph).content).outputs(pictures), session_outputs(model, pictures)[0]
+    assert np.abs(written - expected).max() <= 1.01 * 0.05
 
 
 def both(q: Qdq, x: str) -> str:

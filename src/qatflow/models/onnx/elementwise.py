@@ -35,7 +35,7 @@ from qatflow.graph.operations import (
     ThresholdedRelu,
 )
 from qatflow.models.onnx.folded import OnnxNode
-from qatflow.models.onnx.kernels import add_bias
+from qatflow.models.onnx.kernels import add_bias, folded_into_kernel
 from qatflow.models.onnx.translation import (
     PICTURE,
     Translate,
@@ -223,6 +223,9 @@ def _of_two(to: Translation, node: OnnxNode, operation: Operation) -> Value:
 
 def _times(to: Translation, node: OnnxNode, value: Value, place: int | None, factor: np.ndarray) -> Value:
     """Add a product: a layer of its own where each channel has another factor, which training then goes on with."""
+    source = next(name for name in node.inputs if name in to.values)
+    if _per_channel(factor) and folded_into_kernel(to, source, factor, np.zeros(1)):
+        return value
     if _of_pictures(to, value) and _per_channel(factor):
         return _rescaled(to, node, value, factor, np.zeros(1))
     if value.axes == PICTURE and factor.size > 1 and _per_channel(factor) and not _quantised(to, node, place):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qatflow.graph.graph import WeightScale
+from qatflow.graph.graph import WeightScale, along_channels
 from qatflow.graph.kinds import Shape, reach, same_padding
 from qatflow.graph.operations import (
     BatchNorm,
@@ -21,8 +21,11 @@ from qatflow.graph.operations import (
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.translation import StoredKernel, Translate, Translation, UntranslatableError, Value
 
-LEAST_INTEGER = -127
-"""The device's kernels add two products of 8 bits in 16, which −128 · −128 twice would overflow."""
+LEAST_INTEGER = -128
+"""Some of the device's kernels add two products of 8 bits in 16, which −128 · −128 twice would overflow.
+
+So an output channel may have it once. PyTorch's observers make one where a channel's largest weight is below 0.
+"""
 
 
 def padded(
@@ -170,6 +173,8 @@ def with_kernel(to: Translation, name: str, operation: Operation, source: str, k
     to.weights[role] = np.ascontiguousarray(kernel.values)
     if kernel.scale is not None:
         to.weight_scales[role] = WeightScale(8, kernel.scale)
+    if kernel.reason:
+        to.float_reasons[name] = kernel.reason
     return name
 
 
@@ -205,12 +210,14 @@ def stored_kernel(to: Translation, node: OnnxNode, place: int, axis: int) -> Sto
             f"its kernel has a scale for each of axis {known.axis}; the device's kernels have one per output channel"
         )
     integers = (known.values.astype(np.int16) - shift).astype(np.int8)
-    if integers.min(initial=0) < LEAST_INTEGER:
-        raise UntranslatableError(
-            "its kernel has the integer −128, and the device's kernels take −127 to 127: quantise the weights in that "
-            "range"
+    others = tuple(other for other in range(integers.ndim) if other != axis)
+    if np.sum(integers == LEAST_INTEGER, axis=others).max(initial=0) > 1:
+        reason = (
+            "its kernel has the integer −128 more than once in an output channel, which overflows in some of the "
+            "device's kernels; quantise the weights in −127 to 127"
         )
-    return StoredKernel(integers, known.scale.astype(np.float32))
+        return StoredKernel(known.real().astype(np.float32), None, reason)
+    return StoredKernel(integers, known.scale)
 
 
 def give_bias(to: Translation, name: str, node: OnnxNode, place: int, factor: float = 1.0) -> None:
@@ -239,6 +246,37 @@ def add_bias(to: Translation, name: str, values: np.ndarray) -> None:
     to.weights[node.weight("bias")] = whole.astype(np.float64 if node.kernel in to.weight_scales else np.float32)
 
 
+def folded_into_kernel(to: Translation, name: str, factor: np.ndarray, offset: np.ndarray) -> bool:
+    """Fold x · factor + offset into the integer kernel that computes an ONNX tensor; return whether that was possible.
+
+    The integers stay, but for their sign where a factor is negative; the scale is multiplied, and the bias follows.
+    Training for int8 elsewhere divides by batch-norm's factor, and applies batch-norm behind the convolution.
+
+    Args:
+        to: the translation.
+        name: of the ONNX tensor.
+        factor: real values, one per output channel or one for all.
+        offset: the same.
+    """
+    node = to.node(to.values[name].node)
+    kernel = node.kernel
+    if kernel is None or kernel not in to.weight_scales or node.name in to.activation_scales or not to.alone(name):
+        return False
+    assert node.layout is not None
+    integers, known = to.weights[kernel], to.weight_scales[kernel]
+    channels = node.layout.channels(integers.shape)
+    factor = np.broadcast_to(factor.ravel().astype(np.float64), channels)
+    if np.any(factor == 0) or (np.any(factor < 0) and np.any(integers == LEAST_INTEGER)):
+        return False  # the other sign of −128 is no int8
+    bias = to.weights.get(node.weight("bias"), np.zeros(channels)).astype(np.float64)
+    to.weights[node.weight("bias")] = bias * factor + offset.ravel()
+    to.weights[kernel] = integers * along_channels(np.sign(factor).astype(np.int8), integers)
+    to.weight_scales[kernel] = WeightScale(known.bits, known.scale * np.abs(factor))
+    to.biases.pop(node.weight("bias"), None)
+    del to.values[name]
+    return True
+
+
 def _batch_norm(to: Translation, node: OnnxNode) -> Value:
     if node.attributes.get("training_mode", 0):
         raise UntranslatableError("is in training mode: export the model in evaluation mode (model.eval())")
@@ -253,9 +291,12 @@ def _batch_norm(to: Translation, node: OnnxNode) -> Value:
         values = to.constant(node, place, role)
         assert values is not None
         weights[role] = values if value.order is None else values[value.order]
-    operation = BatchNorm(
-        float(node.attributes.get("epsilon", 1e-5)), float(to.momentum or node.attributes.get("momentum", 0.9))
-    )
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    gamma, beta, mean, variance = (np.asarray(weights[role], np.float64) for role in roles)
+    factor = gamma / np.sqrt(variance + epsilon)
+    if folded_into_kernel(to, node.inputs[0], factor, beta - mean * factor):
+        return value
+    operation = BatchNorm(epsilon, float(to.momentum or node.attributes.get("momentum", 0.9)))
     return replace(value, node=to.add(node.name, operation, (value.node,), weights))
 
 

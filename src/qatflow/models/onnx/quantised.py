@@ -7,7 +7,14 @@ import numpy as np
 from qatflow.graph.graph import ActivationScale
 from qatflow.graph.operations import PASS_THROUGH
 from qatflow.models.onnx.folded import OnnxNode
-from qatflow.models.onnx.translation import Integers, Translate, Translation, UntranslatableError, Value
+from qatflow.models.onnx.translation import (
+    ConstantReadError,
+    Integers,
+    Translate,
+    Translation,
+    UntranslatableError,
+    Value,
+)
 
 TYPES = (np.dtype(np.int8), np.dtype(np.uint8))
 SHIFT = 128
@@ -16,10 +23,10 @@ SHIFT = 128
 
 def _quantise(to: Translation, node: OnnxNode) -> Value:
     scale, zero = _grid(to, node)
-    constant = to.model.constants.get(node.inputs[0])
+    constant = to.real(node.inputs[0])
     if constant is not None:
         axis = _axis(node, scale, constant.ndim)
-        to.quantised[node.outputs[0]] = _rounded(constant, scale, zero, axis)
+        to.quantised[node.outputs[0]] = _rounded(constant.astype(np.float32), scale, zero, axis)
         raise ConstantReadError
     value = to.value(node.inputs[0])
     if scale.size != 1:
@@ -93,10 +100,6 @@ def _dequantise(to: Translation, node: OnnxNode) -> Value:
     if scale.size != 1 or _scale_of(to, value.node) != grid:
         raise UntranslatableError("has another scale than the QuantizeLinear before it")
     return replace(value, integers=False)
-
-
-class ConstantReadError(Exception):
-    """A node makes a constant, which has been noted, and no tensor."""
 
 
 def _grid(to: Translation, node: OnnxNode) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,16 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import CLIPPING, FIXED_GRID, FLOAT_ONLY, FUSED, PASS_THROUGH, BatchNorm, Input
+from qatflow.graph.operations import (
+    CLIPPING,
+    FIXED_GRID,
+    FLOAT_ONLY,
+    FUSED,
+    PASS_THROUGH,
+    BatchNorm,
+    Input,
+    rounding,
+)
 from qatflow.models.onnx.translate import TranslatedOnnx, translated
 
 SAME_STEP = 1e-5
@@ -45,16 +54,17 @@ def quantised_onnx(path: Path) -> QuantisedOnnx:
     """
     origin = translated(path)
     graph = origin.graph
-    if not graph.weight_scales:
+    if not graph.weight_scales and not origin.float_reasons:
         hint = "its weights are float" if graph.activation_scales else "it is a float model"
         raise UserError(
             f"{path} is not quantised: {hint}. quantized_model takes a model with QuantizeLinear and DequantizeLinear "
             "around its layers (QDQ), with int8 weights; a float model is named in model.file"
         )
+    graph = _with_moved_scales(graph)
     said = []
     in_float = set(graph.in_float)
     for node in graph.nodes:
-        reason = _float_reason(graph, node)
+        reason = origin.float_reasons.get(node.name) or _float_reason(graph, node)
         if reason:
             said.append(f"{node.name} ({type(node.operation).__name__}): {reason}")
             if node.kernel is None:
@@ -68,6 +78,26 @@ def quantised_onnx(path: Path) -> QuantisedOnnx:
     return QuantisedOnnx(graph, origin, tuple(said), biases)
 
 
+def _with_moved_scales(graph: Graph) -> Graph:
+    """Return the graph in which an operation that moves values has its scale from the tensor that it reads.
+
+    Rounding before or behind it is the same, so a scale that only it has goes to that tensor, if nothing else reads it.
+    """
+    scales, in_float = dict(graph.activation_scales), set(graph.in_float)
+    for node in reversed(graph.nodes):
+        operation = node.operation
+        if node.name not in in_float or not isinstance(operation, PASS_THROUGH) or rounding(operation) is not None:
+            continue
+        (source,) = node.inputs
+        alone = graph.consumers(source) == [node] and source not in graph.outputs
+        if alone and replace(graph, activation_scales=scales).activation_scale(source) is None:
+            scales[source] = scales.pop(node.name)
+            in_float.discard(node.name)
+            if isinstance(graph.node(source).operation, PASS_THROUGH):
+                in_float.add(source)  # and further on to what that reads
+    return replace(graph, activation_scales=scales, in_float=frozenset(in_float))
+
+
 def _float_reason(graph: Graph, node: Node) -> str:
     """Return why a node runs in float; an empty text if it runs in int8, or is none of the layers that compute."""
     operation = node.operation
@@ -76,6 +106,8 @@ def _float_reason(graph: Graph, node: Node) -> str:
     if isinstance(operation, FLOAT_ONLY):
         return "it has no int8 kernel"
     if node.name in graph.in_float:
+        if graph.activation_scale(node.inputs[0]) is None:
+            return f"its input {node.inputs[0]} is not quantised"
         return "its output has another scale than its input, which its int8 kernel passes on"
     if _is_fused(graph, node):
         return ""

@@ -8,6 +8,7 @@ from qatflow.graph.operations import Concat, Crop, Pad, Resize, UpSample
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.translation import (
     PICTURE,
+    ConstantReadError,
     Translate,
     Translation,
     UntranslatableError,
@@ -31,6 +32,12 @@ def _reshape(to: Translation, node: OnnxNode) -> Value:
 
 
 def _transpose(to: Translation, node: OnnxNode) -> Value:
+    stored = to.quantised.get(node.inputs[0])
+    if stored is not None:  # the kernel of a dense layer
+        order = node.attributes.get("perm", range(stored.values.ndim)[::-1])
+        axis = None if stored.axis is None else list(order).index(stored.axis)
+        to.quantised[node.outputs[0]] = replace(stored, values=stored.values.transpose(order), axis=axis)
+        raise ConstantReadError
     value = to.any_value(node.inputs[0])
     rank = len(value.shape)
     order = [int(axis) for axis in node.attributes.get("perm", range(rank)[::-1])]
@@ -43,6 +50,9 @@ def _transpose(to: Translation, node: OnnxNode) -> Value:
 
 
 def _same(to: Translation, node: OnnxNode) -> Value:
+    if node.inputs[0] in to.quantised:  # exporters store equal arrays once
+        to.quantised[node.outputs[0]] = to.quantised[node.inputs[0]]
+        raise ConstantReadError
     return to.any_value(node.inputs[0])
 
 

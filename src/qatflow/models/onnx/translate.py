@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from qatflow.base.errors import UserError
-from qatflow.graph.graph import Graph, Node
+from qatflow.graph.graph import Graph, Node, WeightScale
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
 from qatflow.models.hard_swish import recognised
@@ -14,9 +16,9 @@ from qatflow.models.onnx import elementwise, kernels, normalisation, patterns, p
 from qatflow.models.onnx import shapes as moving
 from qatflow.models.onnx.file import read
 from qatflow.models.onnx.folded import Folded, OnnxNode, folded
-from qatflow.models.onnx.quantised import ConstantReadError
 from qatflow.models.onnx.translation import (
     PICTURE,
+    ConstantReadError,
     Integers,
     Translate,
     Translation,
@@ -57,12 +59,14 @@ class TranslatedOnnx:
         model: the folded model.
         values: the tensors of the model that the graph computes, by their names there.
         biases: the integers of biases that the model stores quantised, by the weight's name.
+        float_reasons: why nodes with integers in the file run in float, by name.
     """
 
     graph: Graph
     model: Folded
     values: Mapping[str, Value]
     biases: Mapping[str, Integers]
+    float_reasons: Mapping[str, str]
 
     @property
     def is_quantised(self) -> bool:
@@ -128,9 +132,8 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
     if output is None:
         raise UserError("its result is a constant")
     _check_shapes(to)
-    graph = Graph(
-        tuple(to.nodes), (output.node,), to.weights, to.weight_scales, to.activation_scales, {}, frozenset(to.in_float)
-    )
+    scales = {name: WeightScale(scale.bits, scale.scale.astype(np.float32)) for name, scale in to.weight_scales.items()}
+    graph = Graph(tuple(to.nodes), (output.node,), to.weights, scales, to.activation_scales, {}, frozenset(to.in_float))
     graph = graph.with_nodes(_leading_to(graph))
     if not graph.activation_scales:  # a quantised model rounds between its parts
         graph = recognised(graph)
@@ -144,7 +147,7 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
     )
     names = {node.name for node in graph.nodes}
     values = {name: value for name, value in to.values.items() if value.node in names}
-    return TranslatedOnnx(graph, model, values, to.biases)
+    return TranslatedOnnx(graph, model, values, to.biases, to.float_reasons)
 
 
 def _translate(to: Translation, node: OnnxNode) -> None:

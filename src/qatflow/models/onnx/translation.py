@@ -29,6 +29,10 @@ class UnknownValueError(UntranslatableError):
     """A node reads a tensor that was not translated, which is a problem already."""
 
 
+class ConstantReadError(Exception):
+    """A node makes a constant, which has been noted, and no tensor."""
+
+
 @dataclass(frozen=True)
 class Value:
     """A tensor of the ONNX model as a tensor of the graph.
@@ -93,10 +97,12 @@ class StoredKernel:
     Attributes:
         values: float32, or int8 of zero point 0.
         scale: of the integers, float32 [1] or one per output channel; None for float32.
+        reason: why integers of the file are float32 here; empty for all others.
     """
 
     values: np.ndarray
     scale: np.ndarray | None
+    reason: str = ""
 
 
 Translate = Callable[["Translation", OnnxNode], Value]
@@ -115,6 +121,7 @@ class Translation:
         quantised: constants that the model stores as integers, by the names of their real values and of the integers.
         problems: nodes that cannot be translated, and why.
         biases: the integers of biases that the model stores quantised, by the weight's name.
+        float_reasons: why nodes with integers in the file run in float, by name.
     """
 
     model: Folded
@@ -129,6 +136,7 @@ class Translation:
     quantised: dict[str, Integers] = field(default_factory=dict)
     problems: list[tuple[OnnxNode, str]] = field(default_factory=list)
     biases: dict[str, Integers] = field(default_factory=dict)
+    float_reasons: dict[str, str] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=lambda: set(ALIASES))
 
     def add(
