@@ -229,6 +229,7 @@ def test_missing_pictures_and_lists_end_with_status_9(host_bundle: Path, tmp_pat
         ("[]", "'{' is missing"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0], "std": [1]', "'}' is missing"),
         ('{"size": 32, "resize": "pad", "channels": 3, "mean": [0]}', "the keys must be"),
+        ('{"size": 16, "resize": "none", "channels": 3, "mean": [0], "std": [1]}', "is for arrays, not for pictures"),
         ('{"size": 32, "resize": "fit", "channels": 3, "mean": [0], "std": [1]}', "'resize' is not"),
         ('{"size": 32, "resize": "crop", "channels": 3, "mean": [0], "std": [1]}', "'resize_short' is missing"),
         (

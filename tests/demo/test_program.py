@@ -211,7 +211,7 @@ def test_profile_tells_the_time_of_each_operator(program: Path, tmp_path: Path) 
         (["--model_dir=x", "--warmup=-1"], "got '-1'"),
         (["--model_dir=x", "--topk=0"], "--topk needs a whole number from 1 to 1000, got '0'"),
         (["--model_dir=x", "--profile=yes"], "unknown flag '--profile=yes'"),
-        (["--model_dir=x", "--input=a", "--images=b"], "--input and --images cannot be used together"),
+        (["--model_dir=x", "--input=a", "--images=b"], "only one of --input, --images and --arrays can be used"),
     ],
 )
 def test_wrong_flags_end_with_status_2(program: Path, flags: list[str], message: str) -> None:

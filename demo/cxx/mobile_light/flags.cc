@@ -11,10 +11,12 @@ Runs the classifier DIR/model.tflite with LiteRT on the CPU and prints every hun
 input (with n < 1000 outputs: every (n/10)th).
 
   --model_dir DIR   folder that the optimise stage wrote: model.tflite; labels.txt for --topk;
-                    preprocessing.json for pictures
+                    preprocessing.json for pictures and arrays
   --input FILE      a picture (PNG, JPEG, PPM, PGM), or tensors of the model's input type and shape,
                     little-endian, one after the other; the default is one tensor of ones
   --images LIST     a text file with one picture path per line, relative to the list's folder
+  --arrays FILE     float32 arrays, little-endian, one after the other, for a model of inputs that are no
+                    pictures: [height, width, channels] each, normalised as preprocessing.json says
   --output FILE     write all outputs, one after the other, in the model's output type
   --topk K          print the K best classes of each input, 1 to 1000 (with --images: 1)
   --threads N       threads of the runtime, 1 to 64 (1)
@@ -34,7 +36,7 @@ exit status:
    2 wrong flag                                    8 the model has another version of the format, or an
    3 no model in DIR                                 operator that this LiteRT does not support
    4 the model is damaged or unsupported           9 an input is missing or cannot be read
-   5 an input does not have the model's size      10 a picture is damaged or of an unsupported kind
+   5 an input does not have the model's size      10 a picture or array is damaged or unsupported
    6 a run failed                                 11 labels or preprocessing in DIR are missing or wrong
 )";
 
@@ -58,6 +60,7 @@ Flags ParseFlags(int argc, const char* const* argv) {
       {"--model_dir", &flags.model_dir},
       {"--input", &flags.input},
       {"--images", &flags.images},
+      {"--arrays", &flags.arrays},
       {"--output", &flags.output},
       {"--json", &flags.json},
   };
@@ -103,7 +106,9 @@ Flags ParseFlags(int argc, const char* const* argv) {
     }
   }
   if (flags.model_dir.empty()) throw FlagError("--model_dir is missing");
-  if (!flags.input.empty() && !flags.images.empty()) throw FlagError("--input and --images cannot be used together");
+  if (!flags.input.empty() + !flags.images.empty() + !flags.arrays.empty() > 1) {
+    throw FlagError("only one of --input, --images and --arrays can be used");
+  }
   if (!flags.images.empty() && flags.topk == 0) flags.topk = 1;
   return flags;
 }

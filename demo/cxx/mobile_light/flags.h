@@ -11,6 +11,7 @@ struct Flags {
   std::string model_dir;
   std::string input;   // tensors, or a picture; empty: one tensor of ones
   std::string images;  // a list of pictures; empty: none
+  std::string arrays;  // arrays of float32 values; empty: none
   std::string output;  // empty: not written
   std::string json;    // empty: not written
   int topk = 0;

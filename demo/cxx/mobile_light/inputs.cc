@@ -38,15 +38,18 @@ bool BeginsAsPicture(const std::string& path) {
 Inputs::Inputs(const Flags& flags, const TensorInfo& info) : info_(info), tensor_(info.bytes()) {
   if (!flags.images.empty()) {
     pictures_ = ReadList(flags.images);
+  } else if (!flags.arrays.empty()) {
+    array_.resize(info.elements());
+    OpenTensors(flags.arrays, array_.size() * sizeof(float), "float32");
   } else if (BeginsAsPicture(flags.input)) {
     pictures_ = {flags.input};
   } else if (!flags.input.empty()) {
-    OpenTensors(flags.input);
+    OpenTensors(flags.input, info.bytes(), info.type_name());
   }
   if (!pictures_.empty()) {
     count_ = pictures_.size();
-    ReadPreprocessingOf(flags.model_dir);
   }
+  if (!pictures_.empty() || !array_.empty()) ReadPreprocessingOf(flags.model_dir);
   Load();
 }
 
@@ -62,15 +65,15 @@ bool Inputs::Next() {
   return true;
 }
 
-void Inputs::OpenTensors(const std::string& path) {
+void Inputs::OpenTensors(const std::string& path, std::size_t bytes_of_one, const std::string& what) {
   path_ = path;
   const long long size = FileSize(path);
-  const auto bytes = static_cast<long long>(info_.bytes());
+  const auto bytes = static_cast<long long>(bytes_of_one);
   if (size < 0) throw Failure(kUnreadableInput, "no input file '" + path + "'");
   if (size == 0 || size % bytes != 0) {
     throw Failure(kWrongInputSize, "input '" + path + "' holds " + std::to_string(size) +
                                        " bytes, which is not a multiple of one input tensor (" + std::to_string(bytes) +
-                                       " bytes of " + info_.type_name() + "), and it is not a picture");
+                                       " bytes of " + what + ")" + (array_.empty() ? ", and it is not a picture" : ""));
   }
   count_ = static_cast<std::size_t>(size / bytes);
   stream_.open(path, std::ios::binary);
@@ -83,6 +86,12 @@ void Inputs::ReadPreprocessingOf(const std::string& model_dir) {
     preprocessing_ = ReadPreprocessing(std::string(text.begin(), text.end()));
   } catch (const PreprocessingError& error) {
     throw Failure(kUnusableModelFolder, "'" + path + "' cannot be used: " + error.what());
+  }
+  const bool for_arrays = preprocessing_.resize == Preprocessing::Resize::kNone;
+  if (for_arrays != pictures_.empty()) {
+    throw Failure(kUnusableModelFolder, "'" + path + "' is for " +
+                                            (for_arrays ? "arrays, not for pictures: give them as --arrays"
+                                                        : "pictures, not for arrays: give them as --images"));
   }
   const std::vector<std::int32_t> made = {1, preprocessing_.height, preprocessing_.width, preprocessing_.channels};
   if (info_.shape != made) {
@@ -101,8 +110,20 @@ void Inputs::Load() {
     const std::vector<float> ones(info_.elements(), 1.0F);
     return info_.FromReal(ones.data(), ones.size(), tensor_.data());
   }
+  if (!array_.empty()) return LoadArray();
   stream_.read(reinterpret_cast<char*>(tensor_.data()), static_cast<std::streamsize>(tensor_.size()));
   if (!stream_) throw Failure(kUnreadableInput, "cannot read input '" + path_ + "'");
+}
+
+void Inputs::LoadArray() {
+  stream_.read(reinterpret_cast<char*>(array_.data()), static_cast<std::streamsize>(array_.size() * sizeof(float)));
+  if (!stream_) throw Failure(kUnreadableInput, "cannot read arrays '" + path_ + "'");
+  try {
+    PreprocessArray(preprocessing_, &array_);
+  } catch (const ArrayError& error) {
+    throw Failure(kDamagedPicture, "array '" + name() + "': " + error.what());
+  }
+  info_.FromReal(array_.data(), array_.size(), tensor_.data());
 }
 
 void Inputs::LoadPicture(const std::string& path, const Bytes& content) {

@@ -1,4 +1,4 @@
-// The input tensors from --input or --images, one after the other.
+// The input tensors from --input, --images or --arrays, one after the other.
 #ifndef QATFLOW_INPUTS_H_
 #define QATFLOW_INPUTS_H_
 
@@ -28,9 +28,10 @@ class Inputs {
   bool Next();
 
  private:
-  void OpenTensors(const std::string& path);
+  void OpenTensors(const std::string& path, std::size_t bytes, const std::string& what);
   void ReadPreprocessingOf(const std::string& model_dir);
   void Load();
+  void LoadArray();
   void LoadPicture(const std::string& path, const Bytes& content);
 
   const TensorInfo& info_;
@@ -39,6 +40,7 @@ class Inputs {
   std::ifstream stream_;
   Preprocessing preprocessing_;
   Bytes tensor_;
+  std::vector<float> array_;  // of --arrays; empty otherwise
   std::size_t count_ = 1;
   std::size_t current_ = 0;
 };

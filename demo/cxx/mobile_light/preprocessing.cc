@@ -11,7 +11,8 @@
 namespace qatflow {
 namespace {
 
-constexpr int kLargestSize = 4096;
+constexpr int kLargestSize = 1000000;  // an axis of the input
+constexpr int kLargestShort = 4096;
 
 using Values = std::map<std::string, JsonValue>;
 
@@ -21,16 +22,16 @@ const JsonValue& Find(const Values& values, const char* key) {
   return found->second;
 }
 
-bool IsWholeNumber(double value) { return value >= 1 && value <= kLargestSize && value == std::floor(value); }
+bool IsWholeNumber(double value, int largest) { return value >= 1 && value <= largest && value == std::floor(value); }
 
-[[noreturn]] void NoWholeNumber(const char* key, const char* or_else) {
-  throw PreprocessingError(std::string("'") + key + "' is not a whole number from 1 to " +
-                           std::to_string(kLargestSize) + or_else);
+[[noreturn]] void NoWholeNumber(const char* key, int largest, const char* or_else) {
+  throw PreprocessingError(std::string("'") + key + "' is not a whole number from 1 to " + std::to_string(largest) +
+                           or_else);
 }
 
-int WholeNumber(const Values& values, const char* key) {
+int WholeNumber(const Values& values, const char* key, int largest) {
   const JsonValue& value = Find(values, key);
-  if (value.is_text || value.is_list || !IsWholeNumber(value.numbers[0])) NoWholeNumber(key, "");
+  if (value.is_text || value.is_list || !IsWholeNumber(value.numbers[0], largest)) NoWholeNumber(key, largest, "");
   return static_cast<int>(value.numbers[0]);
 }
 
@@ -38,9 +39,9 @@ int WholeNumber(const Values& values, const char* key) {
 void ReadSize(const Values& values, Preprocessing* result) {
   const JsonValue& value = Find(values, "size");
   const std::size_t wanted = value.is_list ? 2 : 1;
-  if (value.is_text || value.numbers.size() != wanted || !IsWholeNumber(value.numbers.front()) ||
-      !IsWholeNumber(value.numbers.back())) {
-    NoWholeNumber("size", ", nor a list of height and width");
+  if (value.is_text || value.numbers.size() != wanted || !IsWholeNumber(value.numbers.front(), kLargestSize) ||
+      !IsWholeNumber(value.numbers.back(), kLargestSize)) {
+    NoWholeNumber("size", kLargestSize, ", nor a list of height and width");
   }
   result->height = static_cast<int>(value.numbers.front());
   result->width = static_cast<int>(value.numbers.back());
@@ -145,6 +146,7 @@ std::vector<float> Resize(const Preprocessing& preprocessing, const Picture& pic
       return Resample(picture, Interpolate(picture.height, height, 0, height),
                       Interpolate(picture.width, width, 0, width));
     case Preprocessing::Resize::kCrop:
+    case Preprocessing::Resize::kNone:
       break;
   }
   // The scale that just covers the input and its margin in both directions, as a fraction.
@@ -161,7 +163,7 @@ void ReadResize(const Values& values, Preprocessing* result) {
   const bool short_side = values.count("resize_short") != 0;
   if (resize == "crop") {
     result->resize = Preprocessing::Resize::kCrop;
-    result->resize_short = WholeNumber(values, "resize_short");
+    result->resize_short = WholeNumber(values, "resize_short", kLargestShort);
     if (result->resize_short < std::min(result->height, result->width)) {
       throw PreprocessingError("'resize_short' is less than the shorter side of 'size'");
     }
@@ -170,8 +172,10 @@ void ReadResize(const Values& values, Preprocessing* result) {
   if (short_side) throw PreprocessingError("'resize_short' is only for the resize \"crop\"");
   if (resize == "stretch") {
     result->resize = Preprocessing::Resize::kStretch;
+  } else if (resize == "none") {
+    result->resize = Preprocessing::Resize::kNone;
   } else if (resize != "pad") {
-    throw PreprocessingError("'resize' is not \"pad\", \"stretch\" or \"crop\"");
+    throw PreprocessingError("'resize' is not \"pad\", \"stretch\", \"crop\" or \"none\"");
   }
 }
 
@@ -184,6 +188,13 @@ bool ReadOrder(const Values& values, int channels) {
   return order == "bgr";
 }
 
+void Normalise(const Preprocessing& preprocessing, std::vector<float>* values) {
+  const std::size_t channels = preprocessing.mean.size();
+  for (std::size_t i = 0; i < values->size(); ++i) {
+    (*values)[i] = ((*values)[i] - preprocessing.mean[i % channels]) * preprocessing.scale[i % channels];
+  }
+}
+
 }  // namespace
 
 Preprocessing ReadPreprocessing(const std::string& json) {
@@ -194,9 +205,12 @@ Preprocessing ReadPreprocessing(const std::string& json) {
     }
     Preprocessing result;
     ReadSize(values, &result);
-    result.channels = WholeNumber(values, "channels");
-    if (result.channels != 1 && result.channels != 3) throw PreprocessingError("'channels' is not 1 or 3");
+    result.channels = WholeNumber(values, "channels", kLargestSize);
     ReadResize(values, &result);
+    const bool grey_or_rgb = result.channels == 1 || result.channels == 3;
+    if (!grey_or_rgb && result.resize != Preprocessing::Resize::kNone) {
+      throw PreprocessingError("'channels' is not 1 or 3");
+    }
     result.bgr = ReadOrder(values, result.channels);
     result.mean = PerChannel(values, "mean", result.channels);
     result.scale = PerChannel(values, "std", result.channels);
@@ -215,11 +229,14 @@ std::vector<float> Preprocess(const Preprocessing& preprocessing, const Picture&
   if (preprocessing.bgr) {
     for (std::size_t i = 0; i < values.size(); i += 3) std::swap(values[i], values[i + 2]);
   }
-  const std::size_t channels = preprocessing.mean.size();
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = (values[i] - preprocessing.mean[i % channels]) * preprocessing.scale[i % channels];
-  }
+  Normalise(preprocessing, &values);
   return values;
+}
+
+void PreprocessArray(const Preprocessing& preprocessing, std::vector<float>* values) {
+  const bool finite = std::all_of(values->begin(), values->end(), [](float value) { return std::isfinite(value); });
+  if (!finite) throw ArrayError("a value is NaN or infinite");
+  Normalise(preprocessing, values);
 }
 
 }  // namespace qatflow

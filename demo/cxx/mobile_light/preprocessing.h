@@ -20,19 +20,26 @@ struct Preprocessing {
     kPad,      // centred on black
     kStretch,  // both sides are resized to the input's (bilinear)
     kCrop,     // resized until it covers the input with a margin (bilinear), then the middle is cut out
+    kNone,     // for arrays, which are no pictures: their values are only normalised
   };
   int height = 0;  // of the input, in pixels
   int width = 0;
   Resize resize = Resize::kPad;
   int resize_short = 0;  // of kCrop: shorter side of the input with its margin, in pixels
-  int channels = 0;      // 1 or 3
+  int channels = 0;      // 1 or 3; of arrays any number
   bool bgr = false;      // order of the channels, also in mean and scale
-  std::vector<float> mean;   // one per channel, in units of 0 to 255
+  std::vector<float> mean;   // one per channel, in units of 0 to 255, or of the arrays
   std::vector<float> scale;  // one per channel: 1 / std
 };
 
 // preprocessing.json is incomplete or wrong.
 class PreprocessingError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// An array has a value that is NaN or infinite.
+class ArrayError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
@@ -48,6 +55,9 @@ Preprocessing ReadPreprocessing(const std::string& json);
 
 // Returns float32 [height, width, channels] of the input. Throws PictureSizeError.
 std::vector<float> Preprocess(const Preprocessing& preprocessing, const Picture& picture);
+
+// Normalises the values of an array, [height, width, channels] of the input. Throws ArrayError.
+void PreprocessArray(const Preprocessing& preprocessing, std::vector<float>* values);
 
 }  // namespace qatflow
 

@@ -79,7 +79,7 @@ def extract(archive: Path, folder: Path, *, max_bytes: int | None = None, max_fi
                     file.write(block)
 
 
-def extract_once(archive: Path, folder: Path) -> None:
+def extract_once(archive: Path, folder: Path, max_bytes: int | None = None) -> None:
     """Unpack like `extract`, unless `folder` still holds what an earlier call unpacked from the same bytes.
 
     `<folder>.json` beside it records what was unpacked. If anything is missing, new or changed since then, everything
@@ -90,7 +90,7 @@ def extract_once(archive: Path, folder: Path) -> None:
     if mark.is_file() and mark.read_text(encoding="utf-8") == _mark(digest, folder):
         return
     mark.unlink(missing_ok=True)
-    extract(archive, folder)
+    extract(archive, folder, max_bytes=max_bytes)
     write_text(mark, _mark(digest, folder))
 
 

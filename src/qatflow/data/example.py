@@ -11,24 +11,34 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ENCODED, LABEL, KEY = "image/encoded", "image/class/label", "image/key"
+VALUES = "array/float32"
+"""In place of `ENCODED`: the values of an array, little-endian, for inputs that are no pictures."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The contents of one record of a shard: the picture's file, its label (index into labels.txt) and its key."""
+    """The contents of one record of a shard.
+
+    Attributes:
+        content: the picture's file, or the values of an array.
+        label: index into labels.txt.
+        key: of the picture.
+        feature: name of the feature that holds the content.
+    """
 
     content: bytes
     label: int
     key: str
+    feature: str = ENCODED
 
 
 def serialise(record: Record) -> bytes:
     """Return the record as a serialised tf.train.Example; the same record gives the same bytes."""
     example = _Example()
     feature = example.features.feature
-    feature[ENCODED].bytes_list.value.append(record.content)
+    feature[record.feature].bytes_list.value.append(record.content)
     feature[LABEL].int64_list.value.append(record.label)
     feature[KEY].bytes_list.value.append(record.key.encode())
     return example.SerializeToString(deterministic=True)
@@ -37,10 +47,12 @@ def serialise(record: Record) -> bytes:
 def parse(data: bytes) -> Record:
     """Return the record that `serialise` wrote."""
     feature = features(data)
+    holder = ENCODED if ENCODED in feature else VALUES
     return Record(
-        content=feature[ENCODED].bytes_list.value[0],
+        content=feature[holder].bytes_list.value[0],
         label=feature[LABEL].int64_list.value[0],
         key=feature[KEY].bytes_list.value[0].decode(),
+        feature=holder,
     )
 
 

@@ -10,6 +10,7 @@ from qatflow.data import augment, example, jpeg, tfrecord
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode, size_of
 from qatflow.data.preprocess import Preprocessing, in_order, placed, resize
+from qatflow.data.stored import opened
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,7 +46,7 @@ class InShards:
         import tensorflow as tf
 
         places = tf.data.Dataset.from_tensor_slices((positions,) if parts is None else (positions, *parts))
-        by_numpy = self._spec.resize == "pad"
+        by_numpy = self._spec.resize in ("pad", "none")
         if not by_numpy:
             places = places.batch(READ).map(self._read, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
@@ -144,7 +145,7 @@ class InShards:
 
     def _numpy_resized(self, position: int) -> tuple[np.ndarray, np.int64]:
         record = self._record(position)
-        picture = resize(self._spec, decode(record.content, self._spec.channels))
+        picture = resize(self._spec, opened(self._spec, record.content))
         return np.ascontiguousarray(picture), np.int64(record.label)
 
     def _numpy_part(self, position: int, crop: np.ndarray | None = None, flip: bool = False) -> np.ndarray:

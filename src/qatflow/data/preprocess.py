@@ -13,13 +13,13 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.base.picture_size import PictureSize
 
-Resize = Literal["pad", "stretch", "crop"]
+Resize = Literal["pad", "stretch", "crop", "none"]
 Order = Literal["rgb", "bgr"]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a decoded picture (uint8, height × width × channels) becomes the network's input.
+    """How a decoded picture (uint8, height × width × channels) or an array becomes the network's input.
 
     Attributes:
         size: of the input, in pixels.
@@ -27,9 +27,10 @@ class Preprocessing:
             below or right); `stretch` resizes both sides to `size`, bilinear with half-pixel centres, no antialiasing;
             `crop` resizes in the same way, keeping the proportions, and cuts the input out of the middle (an odd row
             or column is cut off below or right). `stretch` and `crop` accept any shape.
-        channels: 1 (grey) or 3 (RGB): what decoding returns.
-        mean: subtracted from each channel, in units of 0…255; one value per channel, or one for all.
-        std: divides each channel, in units of 0…255; one value per channel, or one for all. The result is
+            `none` is for arrays (float32, of this size), whose values are only normalised.
+        channels: 1 (grey) or 3 (RGB): what decoding returns; of arrays any number.
+        mean: subtracted from each channel, in units of 0…255 or of the arrays; one value per channel, or one for all.
+        std: divides each channel, in the same units; one value per channel, or one for all. The result is
             (pixel − mean) · (1 / std), each step in float32.
         resize_short: in pixels, at least the shorter side of `size`; None: 256 for 224, and in proportion. Only for
             `crop`. A picture is resized to the smallest that covers a rectangle with this shorter side and the
@@ -42,20 +43,22 @@ class Preprocessing:
 
     size: PictureSize
     resize: Resize
-    channels: Literal[1, 3]
+    channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize_short: int | None = None
     order: Order = "rgb"
 
     def __post_init__(self) -> None:
-        if self.resize not in get_args(Resize) or self.channels not in (1, 3):
+        if self.resize not in get_args(Resize) or not (self.channels in (1, 3) or self.resize == "none"):
             raise UserError(
-                f"preprocessing: resize {self.resize!r}, channels {self.channels}: resize must be `pad`, `stretch` or "
-                "`crop`, channels 1 or 3"
+                f"preprocessing: resize {self.resize!r}, channels {self.channels}: resize must be `pad`, `stretch`, "
+                "`crop` or `none`, channels 1 or 3 (with `none` any number)"
             )
-        if self.order not in get_args(Order) or (self.order == "bgr" and self.channels == 1):
-            raise UserError(f"preprocessing.order: {self.order!r}: must be `rgb`, or `bgr` with 3 channels")
+        if type(self.channels) is not int or self.channels < 1:
+            raise UserError(f"preprocessing.channels: {self.channels!r}: must be a whole number from 1 on")
+        if self.order not in get_args(Order) or (self.order == "bgr" and (self.channels != 3 or self.resize == "none")):
+            raise UserError(f"preprocessing.order: {self.order!r}: must be `rgb`, or `bgr` with 3 channels of pictures")
         if self.resize == "crop" and self.resize_short is None:
             object.__setattr__(self, "resize_short", default_short_side(self.size.shorter))
         if self.resize_short is not None and (self.resize != "crop" or self.resize_short < self.size.shorter):
@@ -117,7 +120,7 @@ def apply(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
 
     Args:
         spec: what to do.
-        picture: uint8 [height, width, channels] with `spec.channels` channels.
+        picture: uint8 [height, width, channels] with `spec.channels` channels, or a float32 array of the input's shape.
 
     Returns:
         float32 [height, width, channels] of the input.
@@ -142,8 +145,12 @@ def normalise(spec: Preprocessing, pixels: np.ndarray) -> np.ndarray:
 def resize(spec: Preprocessing, picture: np.ndarray) -> np.ndarray:
     """Return the picture at [height, width, channels] of the input, channels in order, not normalised.
 
-    uint8 for `pad`, float32 for `stretch` and `crop`.
+    uint8 for `pad`, float32 for the others.
     """
+    if spec.resize == "none":
+        if picture.dtype != np.float32 or picture.shape != spec.shape:
+            raise ValueError(f"expected float32 {spec.shape}, got {picture.dtype} {picture.shape}")
+        return picture
     if picture.ndim != 3 or picture.dtype != np.uint8 or picture.shape[2] != spec.channels:
         raise ValueError(f"expected uint8 [h, w, {spec.channels}], got {picture.dtype} {picture.shape}")
     if spec.resize == "pad":

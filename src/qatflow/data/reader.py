@@ -13,8 +13,8 @@ from qatflow.base.files import read_json, sha256
 from qatflow.base.sums import compare
 from qatflow.data import example, tfrecord
 from qatflow.data.manifest import AGAIN, FILE, Manifest, Shard, read_manifest
-from qatflow.data.picture import decode
 from qatflow.data.preprocess import Preprocessing, apply
+from qatflow.data.stored import opened
 
 
 def open_manifest(path: Path) -> Manifest:
@@ -48,7 +48,7 @@ def _checked(manifest: Manifest, shard: Shard) -> Path:
 def pictures(manifest: Manifest, split: str, limit: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
     """Yield each picture decoded, uint8 [height, width, channels], with its label; at most `limit` of them."""
     for record in records(manifest, split, limit):
-        yield decode(record.content, manifest.preprocessing.channels), record.label
+        yield opened(manifest.preprocessing, record.content), record.label
 
 
 def tensors(
@@ -151,7 +151,7 @@ def inputs(these: Iterable[Place], spec: Preprocessing) -> tuple[np.ndarray, np.
                 f"{place.shard}: the record at byte {place.offset} is {record.key}, but the calibration list says "
                 f"{place.key}: {AGAIN}"
             )
-        pictures[i], labels[i] = apply(spec, decode(record.content, spec.channels)), record.label
+        pictures[i], labels[i] = apply(spec, opened(spec, record.content)), record.label
     return pictures, labels
 
 

@@ -99,7 +99,7 @@ def diagnosis(logits: Callable[[np.ndarray], np.ndarray], data: Manifest, expect
     own = (pixels - normal[0]) / normal[1]
     now = top1(own)
     tried: dict[str, float] = {}
-    if spec.channels == 3:
+    if spec.channels == 3 and spec.resize != "none":
         tried["the order blue, green, red of the channels"] = top1((pixels[..., ::-1] - normal[0]) / normal[1])
         for name, common in COMMON.items():
             pictures = (pixels - np.asarray(common.mean, np.float32)) / np.asarray(common.std, np.float32)

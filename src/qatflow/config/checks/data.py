@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qatflow.base.archive import is_archive
 from qatflow.base.picture_size import PictureSize, square
+from qatflow.config.checks.arrays import ARRAYS, array_counts, check_arrays, check_pictures
 from qatflow.config.checks.files import file_problem, folder_problem, overlap
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
@@ -20,6 +21,7 @@ NEEDED = {
     "folder": "the folder with one folder per class",
     "imagenet": "the folder with ILSVRC2012_img_train/",
     "lists": "the folder with train_list.txt",
+    ARRAYS: "the folder of .npy files, or the .npz file",
     "csv": "the CSV file with the columns path and label",
 }
 HOLDS = {"imagenet": TRAIN, "lists": LISTS[0]}
@@ -48,12 +50,14 @@ def check_data(config: Config) -> Iterator[Problem]:
         yield from _digits(config)
     elif config.data.source == "idx":
         yield from _idx(config)
+    elif config.data.source == ARRAYS:
+        yield from _arrays(config)
 
 
 def _preprocessing(config: Config) -> Iterator[Problem]:
     preprocessing = config.data.preprocessing
     section = "data.preprocessing"
-    for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
+    for name, values in zip(("mean", "std"), preprocessing.normalisation, strict=True):
         if len(values) not in (1, preprocessing.channels):
             yield problem(
                 f"must have one value for all channels or one per channel, and {section}.channels is "
@@ -61,8 +65,7 @@ def _preprocessing(config: Config) -> Iterator[Problem]:
                 f"{section}.{name}",
                 f"{section}.channels",
             )
-    if preprocessing.order == "bgr" and preprocessing.channels == 1:
-        yield problem("'bgr' is for 3 channels", f"{section}.order", f"{section}.channels")
+    yield from check_arrays(config) if config.data.source == ARRAYS else check_pictures(preprocessing)
     short = preprocessing.resize_short
     if short is not None and preprocessing.resize != "crop":
         yield problem(
@@ -123,7 +126,7 @@ def _path(config: Config) -> Iterator[Problem]:
 
 def _unreadable(source: str, path: str) -> str:
     """Return why the source cannot be read from `path`, or an empty text."""
-    if source == "csv":
+    if source == "csv" or (source == ARRAYS and path.endswith(".npz")):
         return file_problem(path)
     if source == "folder" and not file_problem(path) and is_archive(Path(path)):
         return ""
@@ -176,6 +179,21 @@ def _idx(config: Config) -> Iterator[Problem]:
             "data.preprocessing.resize",
             *keys,
         )
+
+
+def _arrays(config: Config) -> Iterator[Problem]:
+    counts = array_counts(config.data)
+    if counts is None:
+        return
+    own = [key for key in ("validation", "test") if key not in counts]
+    left = counts["train"] - sum(getattr(config.data, key) for key in own)
+    keys = (*(f"data.{key}" for key in own), "data.path")
+    if left < 1:
+        yield problem(f"takes all {counts['train']:,} training inputs; leave some for training", *keys)
+    else:
+        yield from _calibration(config, left, *keys)
+    if "validation" not in counts:
+        yield from _device(config)
 
 
 def _counts(path: str | None) -> IdxCounts | None:

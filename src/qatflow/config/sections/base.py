@@ -24,10 +24,10 @@ TfdsName = Annotated[str, Field(pattern=r"^tfds:[A-Za-z0-9_./:*-]+$")]
 Function = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 
 
-Mean = Annotated[float, Field(ge=-bounds.PIXELS, le=bounds.PIXELS)]
+Mean = Annotated[float, Field(ge=-bounds.LARGEST_VALUE, le=bounds.LARGEST_VALUE)]
 
 
-Deviation = Annotated[float, Field(ge=bounds.LEAST_STD, le=bounds.LARGEST_STD)]
+Deviation = Annotated[float, Field(ge=1 / bounds.LARGEST_VALUE, le=bounds.LARGEST_VALUE)]
 
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]

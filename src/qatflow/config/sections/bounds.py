@@ -30,6 +30,10 @@ LEAST_WIDTH = 1 / 32
 """Width multiplier that leaves 1 of the 32 channels of a MobileNet's first layer."""
 LEAST_SIDE, LARGEST_SIDE = 8, 1024
 """Height or width of the network's input, in pixels."""
+LARGEST_AXIS = 65_536
+"""Values along an axis of an array: 4 seconds of sound at 16 kHz."""
+LARGEST_VALUE = 1e9
+"""Mean or standard deviation of the values of arrays, in any unit; the least std is its inverse."""
 PIXELS = 1_000.0
 """Largest mean of pixels, which are from 0 to 255."""
 LEAST_STD, LARGEST_STD = 0.01, 100_000.0

@@ -8,7 +8,7 @@ from qatflow.base.picture_size import PictureSize
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Deviation, Mean, Name, Section, Text, TfdsName
 
-Side = Annotated[int, Field(ge=bounds.LEAST_SIDE, le=bounds.LARGEST_SIDE)]
+Side = Annotated[int, Field(ge=1, le=bounds.LARGEST_AXIS)]
 
 
 class PreprocessingSection(Section):
@@ -17,13 +17,13 @@ class PreprocessingSection(Section):
     size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] = Field(
         32,
         description="Height and width of the network's input, in pixels, as a list: [96, 128] is wider than high. One "
-        "number means a square.",
+        "number means a square. For pictures from 8 to 1024; with source arrays the size of the inputs.",
     )
-    resize: Literal["pad", "stretch", "crop"] = Field(
+    resize: Literal["pad", "stretch", "crop", "none"] = Field(
         "pad",
         description="How a picture is brought to `size`. pad: it is centred on black; stretch: both sides are "
         "resized to `size` (bilinear); crop: it is resized in proportion (bilinear), for a square until its short side "
-        "is `resize_short`, and the middle is cut out.",
+        "is `resize_short`, and the middle is cut out; none: for source arrays, whose inputs keep their size.",
     )
     resize_short: int | None = Field(
         None,
@@ -33,22 +33,31 @@ class PreprocessingSection(Section):
         "size 224, and in the same proportion for other sizes. If `size` is no square, the picture covers a rectangle "
         "with this short side and the proportions of `size`.",
     )
-    channels: Literal[1, 3] = Field(
-        1, description="1 for grey, 3 for RGB. Pictures are converted when they are decoded."
+    channels: int = Field(
+        1,
+        ge=1,
+        le=bounds.CHANNELS,
+        description="1 for grey, 3 for RGB; pictures are converted when they are decoded. For arrays any number.",
     )
     order: Literal["rgb", "bgr"] = Field(
         "rgb", description="Order of the channels. bgr is for weights that came from Caffe, like Keras' ResNet50."
     )
-    mean: list[Mean] = Field(
-        [127.5],
+    mean: list[Mean] | None = Field(
+        None,
         description="Mean that is subtracted from each channel, in the order of the channels, for pixels from 0 to "
-        "255. One value is used for all channels.",
+        "255 or in the unit of the arrays. One value is used for all channels. null: 127.5, and 0 for arrays.",
     )
-    std: list[Deviation] = Field(
-        [127.5],
-        description="Standard deviation that each channel is then divided by, in the order of the channels, for "
-        "pixels from 0 to 255. One value is used for all channels.",
+    std: list[Deviation] | None = Field(
+        None,
+        description="Standard deviation that each channel is then divided by, in the order of the channels, in the "
+        "same unit. One value is used for all channels. null: 127.5, and 1 for arrays.",
     )
+
+    @property
+    def normalisation(self) -> tuple[list[float], list[float]]:
+        """Mean and std, with their defaults."""
+        mean, std = (0.0, 1.0) if self.resize == "none" else (127.5, 127.5)
+        return self.mean or [mean], self.std or [std]
 
     @property
     def picture_size(self) -> PictureSize:
@@ -65,19 +74,21 @@ class DataSection(Section):
     """The pictures, and how they are split."""
 
     name: Name = Field("fashion_mnist", description="Name of the folder in data/ for the prepared pictures.")
-    source: Literal["idx", "folder", "imagenet", "lists", "csv", "digits"] | TfdsName = Field(
+    source: Literal["idx", "folder", "imagenet", "lists", "csv", "digits", "arrays"] | TfdsName = Field(
         "idx",
         description="Where the pictures come from. idx: four idx files as of MNIST (Fashion-MNIST); folder: one "
         "folder per class, with or without train/, val/ and test/ above them; imagenet: ILSVRC2012_img_train/ and "
         "ILSVRC2012_img_val/ with the development kit; lists: train_list.txt and val_list.txt with a path and a label "
         "per line; csv: a file with the columns path, label and optionally split; digits: the 1,797 handwritten "
-        "digits in scikit-learn; tfds:NAME: a data set of TensorFlow Datasets, which must be installed.",
+        "digits in scikit-learn; arrays: .npy or .npz files of inputs that are no pictures; tfds:NAME: a data set of "
+        "TensorFlow Datasets, which must be installed.",
     )
     path: Text | None = Field(
         None,
-        description="Folder of the source. For folder it may also be a tar or zip archive, for csv it is the file, "
-        "and for tfds the data_dir if it is not the usual one. For idx, null is Debian's Fashion-MNIST folder if it "
-        "is installed; otherwise the four files are downloaded and checked by SHA-256. digits needs no path.",
+        description="Folder of the source. For folder it may also be a tar or zip archive, for arrays a .npz file; "
+        "for csv it is the file, and for tfds the data_dir if it is not the usual one. For idx, null is "
+        "Debian's Fashion-MNIST folder if it is installed; otherwise the four files are downloaded and checked by "
+        "SHA-256. digits needs no path.",
     )
     validation: int = Field(
         5000,

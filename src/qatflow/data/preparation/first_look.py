@@ -7,6 +7,7 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.data.picture import RejectedError
 from qatflow.data.preprocess import Preprocessing, misfit
+from qatflow.data.sources.array_files import shape_problem
 from qatflow.data.sources.source import PictureSource
 
 LOOKED_AT = 32
@@ -36,14 +37,26 @@ def look(source: PictureSource, train: np.ndarray, limits: Limits) -> None:
         limits: for the pictures.
 
     Raises:
-        UserError: most of the pictures looked at do not fit into the input.
+        UserError: most of the pictures looked at do not fit into the input; or arrays have another shape.
     """
     count = len(source.labels)
     names = ", ".join(source.labels[:NAMED]) + (", …" if count > NAMED else "")
     print(f"{count} classes: {names}; {len(source.pictures)} pictures", flush=True)
     for warning in [*source.warnings, *_without_pictures(source, train)]:
         print(f"warning: {warning}", flush=True)
+    _check_kind(source, limits.preprocessing)
     _check_sizes(source, limits)
+
+
+def _check_kind(source: PictureSource, spec: Preprocessing) -> None:
+    if source.array_shape is None and spec.resize == "none":
+        raise UserError("data.preprocessing.resize `none` is for arrays: set it to `pad`, `stretch` or `crop`")
+    if source.array_shape is None:
+        return
+    if spec.resize != "none":
+        raise UserError(f"data.preprocessing.resize `{spec.resize}` is for pictures: set it to `none` for arrays")
+    if problem := shape_problem(source.array_shape, spec.size, spec.channels):
+        raise UserError(f"data.preprocessing: {problem}")
 
 
 def _without_pictures(source: PictureSource, train: np.ndarray) -> list[str]:

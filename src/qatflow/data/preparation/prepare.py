@@ -17,7 +17,7 @@ from qatflow.base.errors import UserError
 from qatflow.base.files import replace_folder, sha256, write_json, write_text
 from qatflow.base.work_folder import work_folder
 from qatflow.config.sections.base import resolved
-from qatflow.config.sections.data import DataSection
+from qatflow.config.sections.data import DataSection, PreprocessingSection
 from qatflow.data.manifest import FILE as MANIFEST
 from qatflow.data.manifest import File, Manifest, SplitFiles
 from qatflow.data.preparation.first_look import look
@@ -83,7 +83,7 @@ class Settings:
             shards=section.shards,
             max_rejected=section.max_rejected,
             seed=seed,
-            preprocessing=Preprocessing.from_json(resolved(section.preprocessing)),
+            preprocessing=preprocessing(section.preprocessing),
             test_from=section.test_from,
             convert=section.convert,
         )
@@ -94,6 +94,12 @@ class Settings:
             "path": None if self.path is None else str(self.path),
             "preprocessing": self.preprocessing.to_json(),
         }
+
+
+def preprocessing(section: PreprocessingSection) -> Preprocessing:
+    """Return what the configuration's section says, with the defaults of mean and std."""
+    mean, std = section.normalisation
+    return Preprocessing.from_json({**resolved(section), "mean": mean, "std": std})
 
 
 def prepare(settings: Settings, output: Path, cores: int = 1) -> Manifest:

@@ -140,6 +140,7 @@ class ShardMaker:
         return total.hexdigest()
 
     def _write(self, task: ShardTask, path: Path, count: Callable[[int], None]) -> WrittenShard:
+        feature = example.ENCODED if self.source.array_shape is None else example.VALUES
         kept: list[int] = []
         digests = bytearray()
         rejected: list[Rejected] = []
@@ -152,7 +153,7 @@ class ShardMaker:
                 except RejectedError as error:
                     rejected.append(Rejected(picture.key, str(error)))
                 else:
-                    record = example.Record(encoded.content, picture.label, picture.key)
+                    record = example.Record(encoded.content, picture.label, picture.key, feature)
                     tfrecord.write(file, example.serialise(record))
                     kept.append(place)
                     digests += encoded.digest() if task.found_later else b""

@@ -22,6 +22,7 @@ class DigitsSource:
     labels: tuple[str, ...] = tuple("0123456789")
     licence = "CC-BY-4.0 (UCI, Optical Recognition of Handwritten Digits; E. Alpaydin, C. Kaynak, 1998)"
     inputs: tuple[Path, ...] = ()
+    array_shape: tuple[int, ...] | None = None
     rejected: Sequence[Rejected] = ()
     warnings: Sequence[str] = ()
 

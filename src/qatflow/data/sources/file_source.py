@@ -20,6 +20,7 @@ class FileSource:
     """
 
     licence = "not stated"
+    array_shape: tuple[int, ...] | None = None
     labels: tuple[str, ...] = ()
 
     def __init__(self, root: Path, origin: str, inputs: tuple[Path, ...] = ()) -> None:

@@ -56,6 +56,7 @@ class IdxSource:
         UserError: a file is missing, truncated, or not what its name says.
     """
 
+    array_shape: tuple[int, ...] | None = None
     rejected: Sequence[Rejected] = ()
     warnings: Sequence[str] = ()
 

@@ -112,11 +112,11 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
                 first.setdefault(entry.label, entry.where)
     _check_single(first)
     numbered = all(label.isdecimal() for label in first)
-    named = _named(names, unique=not numbered)
+    named = read_names(names, unique=not numbered)
     if len(first) < 2:
         raise UserError(f"data.path: the list of training pictures has {len(first)} classes: at least two are needed")
     if named is None and numbered:
-        named = _all_numbers(first, names)
+        named = all_numbers(first, names)
     source.labels = named or tuple(sorted(first))
     twice = Counter(source.labels)  # a name that two classes share finds neither
     numbers = {name: number for number, name in enumerate(source.labels) if twice[name] == 1}
@@ -224,7 +224,7 @@ def _key(entry: Entry) -> str:
     return f"{entry.where}: {key_of(entry.path)}"
 
 
-def _named(names: Path, unique: bool) -> tuple[str, ...] | None:
+def read_names(names: Path, unique: bool) -> tuple[str, ...] | None:
     """Return the class names, one per line; None if there is no such file.
 
     Labels that are numbers find their class by its line, so two classes may then share a name: the usual list of
@@ -254,7 +254,16 @@ def _named(names: Path, unique: bool) -> tuple[str, ...] | None:
     return tuple(lines)
 
 
-def _all_numbers(first: dict[str, str], names: Path) -> tuple[str, ...]:
+def all_numbers(first: dict[str, str], names: Path) -> tuple[str, ...]:
+    """Return the names of classes that are numbers, in order.
+
+    Args:
+        first: where each label of training occurs first, by label.
+        names: file that could name the classes.
+
+    Raises:
+        UserError: a number below the largest has no training picture.
+    """
     used = {int(label): where for label, where in first.items()}
     largest = max(used)
     if len(used) != largest + 1:

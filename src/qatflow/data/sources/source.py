@@ -9,7 +9,7 @@ from qatflow.data.sources.listing import Listing, Rejected
 
 
 class PictureSource(Protocol):
-    """Pictures with labels: listed at once, read one by one."""
+    """Pictures with labels, or other inputs in their place: listed at once, read one by one."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -30,6 +30,10 @@ class PictureSource(Protocol):
     @property
     def pictures(self) -> Listing:
         """All pictures, in a stable order."""
+
+    @property
+    def array_shape(self) -> tuple[int, ...] | None:
+        """Shape of each input, if the inputs are no pictures but arrays of float32 values; None for pictures."""
 
     @property
     def rejected(self) -> Sequence[Rejected]:

@@ -16,6 +16,16 @@ NUMBERS = "ILSVRC2012_validation_ground_truth.txt"  # one ILSVRC2012_ID per line
 WORDNET_IDS = "imagenet_2012_validation_synset_labels.txt"  # the same as WordNet ids, from TensorFlow's scripts
 META, MAP = "meta.mat", "map_clsloc.txt"  # WordNet id of each ILSVRC2012_ID, in the kits of 2012 and since 2014
 
+# of the source `arrays`: split, and the names of its arrays of inputs and labels (x and y as in Keras' data sets)
+ARRAYS: tuple[tuple[Split, str, str], ...] = (
+    ("train", "inputs", "labels"), ("train", "train_inputs", "train_labels"), ("train", "x_train", "y_train"),
+    ("validation", "val_inputs", "val_labels"), ("validation", "x_val", "y_val"),
+    ("test", "test_inputs", "test_labels"), ("test", "x_test", "y_test"),
+)  # fmt: skip
+UNLABELED_ARRAY = "inputs"
+UNLABELED = -1
+"""The label of what has none."""
+
 TFDS = "tfds:"
 TFDS_MISSING = "needs TensorFlow Datasets, which is not installed: `.venv/bin/pip install tensorflow-datasets`"
 
@@ -38,6 +48,9 @@ def named_files(source: str, path: str | None) -> list[str]:
     possible: list[Path] = []
     if source in ("folder", "csv"):
         possible = [root] if source == "folder" else [root, root.parent / NAMES]
+    elif source == "arrays":
+        files = [root / f"{name}.npy" for _, *names in ARRAYS for name in names]
+        possible = [root] if root.suffix == ".npz" else [*files, root / NAMES]
     elif source == "lists":
         possible = [root / name for name in (*LISTS, NAMES)]
     elif source == "imagenet":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from qatflow.base.errors import UserError
+from qatflow.data.sources.arrays import open_arrays
 from qatflow.data.sources.digits import DigitsSource
 from qatflow.data.sources.folder import open_folder
 from qatflow.data.sources.idx import open_idx
@@ -18,6 +19,7 @@ from qatflow.data.sources.tfds import open_tfds
 
 # name in data.source → opener, called with data.path (or None) and a folder for downloads
 SOURCES: Mapping[str, Callable[[Path | None, Path], PictureSource]] = {
+    "arrays": open_arrays,
     "csv": open_csv,
     "digits": lambda path, downloads: DigitsSource(),
     "folder": open_folder,

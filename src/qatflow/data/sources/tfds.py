@@ -33,6 +33,8 @@ class TfdsSource:
         UserError: a file is damaged, or a record has no picture or label.
     """
 
+    array_shape: tuple[int, ...] | None = None
+
     def __init__(self, about: dict[str, Any], name: str) -> None:
         self.labels = tuple(about["labels"])
         self.origin = f"TensorFlow Datasets, {about['name']}"
