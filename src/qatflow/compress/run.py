@@ -61,6 +61,8 @@ def compress(
             configuration asks for; or a step does not fit into memory.
     """
     graph, manifest = load(pretrained), read_manifest(data)
+    if recipe.distils_unlabeled:
+        manifest = manifest.with_unlabeled()
     teacher_graph = None if teacher is None else load(teacher)
     init_model = None if recipe.compressor.init_model is None else Path(recipe.compressor.init_model)
     if init_model is not None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from qatflow.data.preprocess import Preprocessing
 
 FORMAT = 1
 FILE = "manifest.json"
+UNLABELED = "unlabeled"
+"""The split of pictures without labels."""
 AGAIN = "prepare the data again with `snakemake --cores all data --forcerun prepare_data`"
 
 
@@ -39,7 +41,7 @@ class SplitFiles:
 
     Attributes:
         count: pictures.
-        class_counts: pictures of each class, by label.
+        class_counts: pictures of each class, by label; empty for pictures without labels.
         shards: files, in order.
     """
 
@@ -60,7 +62,7 @@ class Manifest:
         licence: its terms, as far as known.
         labels: name of each class, by label.
         preprocessing: what is done to a picture before the network sees it.
-        splits: `train`, `validation` and `test`.
+        splits: `train`, `validation` and `test`; `unlabeled` too if there are pictures without labels.
         labels_file: labels.txt, one name per line.
         calibration_file: calibration.json, the frozen list of calibration pictures.
         rejected_file: rejected.csv, key and reason of each rejected picture.
@@ -92,6 +94,18 @@ class Manifest:
     def shard_paths(self, split: str) -> list[Path]:
         """Return the TFRecord files of a split, in order."""
         return [self.folder / shard.file for shard in self.splits[split].shards]
+
+    def with_unlabeled(self) -> "Manifest":
+        """Return the manifest with the pictures without labels behind the training pictures, in one split.
+
+        Raises:
+            UserError: there are none.
+        """
+        if UNLABELED not in self.splits:
+            raise UserError(f"data/{self.dataset} has no pictures without labels: set data.unlabeled.path")
+        train, more = self.splits["train"], self.splits[UNLABELED]
+        together = SplitFiles(train.count + more.count, train.class_counts, (*train.shards, *more.shards))
+        return replace(self, splits={**self.splits, "train": together})
 
     def content_digest(self) -> str:
         """Return the SHA-256 over pictures, labels, calibration list and preprocessing; the folder plays no part."""

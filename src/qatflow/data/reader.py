@@ -104,18 +104,20 @@ def calibration_places(manifest: Manifest, limit: int | None = None) -> list[Pla
     The classes take turns, so the first `limit` pictures are balanced too.
 
     Raises:
-        UserError: the list names pictures that training does not have, or a shard that holds one has changed.
+        UserError: the list names pictures that its split does not have, or a shard that holds one has changed.
     """
     path = manifest.folder / manifest.calibration_file.file
     try:
-        listed = [(picture["position"], picture["key"]) for picture in read_json(path)["pictures"][:limit]]
+        content = read_json(path)
+        split = content["split"]
+        listed = [(picture["position"], picture["key"]) for picture in content["pictures"][:limit]]
+        shards = manifest.splits[split].shards
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error!r}): {AGAIN}") from error
-    shards = manifest.splits["train"].shards
     ends = np.cumsum([shard.count for shard in shards])
     beyond = sum(not 0 <= position < ends[-1] for position, _ in listed)
     if beyond:
-        raise UserError(f"{path} names {beyond} pictures that training does not have: {AGAIN}")
+        raise UserError(f"{path} names {beyond} pictures that the split {split} does not have: {AGAIN}")
     numbers = np.searchsorted(ends, [position for position, _ in listed], side="right")
     begins = {number: tfrecord.offsets(_checked(manifest, shards[number])) for number in np.unique(numbers).tolist()}
     return [

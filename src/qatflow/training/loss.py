@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
     Attributes:
         pictures: float32 [n, height, width, channels], as the network gets them.
-        labels: int64 [n].
+        labels: int64 [n]; −1 for a picture without a label.
         positions: int64 [n], of each picture in the training split.
     """
 
@@ -62,14 +62,14 @@ class CrossEntropy:
 
 
 def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "softmax") -> Any:
-    """Return the cross entropy of each picture, float32 [n].
+    """Return the cross entropy of each picture, float32 [n]; 0, and without a gradient, for those without a label.
 
     For sigmoids it is −Σ (t · log σ(z) + (1 − t) · log(1 − σ(z))) over the classes, with t = 1 for the label's class.
     It is the sum (Keras' BinaryCrossentropy is the mean), so that the gradient of a logit is σ(z) − t, like p − t for a
     softmax, and learning rates keep their meaning.
 
     Args:
-        labels: int64 [n].
+        labels: int64 [n]; −1 for a picture without a label.
         logits: float32 [n, classes].
         smoothing: share of the target spread over all classes.
         kind: what the logits lead to.
@@ -77,22 +77,24 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "
     classes = logits.shape[-1]
     target = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
     if kind == "sigmoid":
-        return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target, logits), axis=-1)
-    return tf.nn.softmax_cross_entropy_with_logits(target, logits)
+        each = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target, logits), axis=-1)
+    else:
+        each = tf.nn.softmax_cross_entropy_with_logits(target, logits)
+    return tf.where(labels < 0, tf.zeros_like(each), each)
 
 
 def sums(labels: Any, logits: Any, kind: HeadKind = "softmax") -> Any:
-    """Return loss, top-1 hits, top-5 hits and number of pictures of a batch, float64 [4].
+    """Return loss, top-1 hits, top-5 hits and number of the labelled pictures of a batch, float64 [4].
 
     Args:
-        labels: int64 [n].
+        labels: int64 [n]; −1 for a picture without a label.
         logits: float32 [n, classes]; sigmoid and softmax keep their order.
         kind: what they lead to.
     """
     loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0, kind))
     top1 = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, -1), tf.cast(labels, tf.int64)), tf.float32))
     top5 = tf.reduce_sum(tf.cast(tf.math.in_top_k(tf.cast(labels, tf.int32), logits, 5), tf.float32))
-    count = tf.cast(tf.shape(logits)[0], tf.float32)
+    count = tf.reduce_sum(tf.cast(labels >= 0, tf.float32))
     return tf.cast(tf.stack([loss, top1, top5, count]), tf.float64)
 
 

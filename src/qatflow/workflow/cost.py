@@ -161,10 +161,11 @@ def float_training(config: Config, counts: dict[str, int]) -> Cost:
 
 
 def int8_training(config: Config, counts: dict[str, int], epochs: int) -> Cost:
-    """Return what train_int8 takes with that many epochs."""
+    """Return what train_int8 takes with that many epochs; pictures without labels count as if it shows them."""
+    shown = {**counts, "train": counts["train"] + counts.get("unlabeled", 0)}
     return training(
         config,
-        counts,
+        shown,
         epochs=epochs,
         batch_size=_batch(config.compress.batch_size, counts),
         picture_mb=INT8_MB,

@@ -156,7 +156,8 @@ class Plan:
     def data_files(self, wildcards: Wildcards) -> list[str]:
         """Return an archive of pictures, or the lists of them: of a tree nothing is an input, it may have a million."""
         data = self.config_of(wildcards).data
-        return named_files(data.source, data.path)
+        unlabeled = "arrays" if data.source == "arrays" else "folder"
+        return [*named_files(data.source, data.path), *named_files(unlabeled, data.unlabeled.path)]
 
     def pretrained_file(self, file: str) -> InputFunction:
         """Return an input function for a file of a job's float model."""

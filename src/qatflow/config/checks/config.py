@@ -8,6 +8,7 @@ from qatflow.config.checks.model import check_model
 from qatflow.config.checks.pretrained import check_pretrained
 from qatflow.config.checks.quantized_model import check_quantized_model
 from qatflow.config.checks.search import check_light_nas
+from qatflow.config.checks.unlabeled import check_distilled
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.config import Config
 from qatflow.config.yaml.problems import Problem, problem
@@ -41,6 +42,7 @@ def check_config(config: Config) -> Iterator[Problem]:
 def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
     """Yield the problems of the configuration together with its compress YAML."""
     yield from check_light_nas(config, compress)
+    yield from check_distilled(config, compress)
     every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):

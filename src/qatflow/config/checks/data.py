@@ -11,6 +11,7 @@ from qatflow.base.archive import is_archive
 from qatflow.base.picture_size import PictureSize, square
 from qatflow.config.checks.arrays import ARRAYS, array_counts, check_arrays, check_pictures
 from qatflow.config.checks.files import file_problem, folder_problem, overlap
+from qatflow.config.checks.unlabeled import check_unlabeled
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
 from qatflow.config.yaml.problems import Problem, problem
@@ -46,6 +47,7 @@ def check_data(config: Config) -> Iterator[Problem]:
     """Yield the problems of the pictures, their split and their preprocessing."""
     yield from _preprocessing(config)
     yield from _path(config)
+    yield from check_unlabeled(config.data)
     if config.data.source == "digits":
         yield from _digits(config)
     elif config.data.source == "idx":
@@ -203,6 +205,8 @@ def _counts(path: str | None) -> IdxCounts | None:
 
 
 def _calibration(config: Config, left: int, *keys: str) -> Iterator[Problem]:
+    if config.data.unlabeled.path is not None and config.data.unlabeled.calibration:
+        return
     if config.data.calibration > left:
         yield problem(
             f"must be at most {left:,}, the number of training pictures that are left", "data.calibration", *keys

@@ -85,3 +85,8 @@ class DistillationStrategySection(Section):
         description="First epoch without the distillers' losses. It is exclusive, as in PaddleSlim; the end_epoch of "
         "a QuantizationStrategy is inclusive.",
     )
+    unlabeled: bool = Field(
+        False,
+        description="Whether training shows the pictures of data.unlabeled too, whose loss is that of the distillers "
+        "alone. The strategy must then act in all epochs.",
+    )

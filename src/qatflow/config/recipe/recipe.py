@@ -173,6 +173,21 @@ class CompressConfig(Section):
             if isinstance(strategy, QuantizationStrategySection)
         }
 
+    def unlabeled_distillations(self) -> dict[str, DistillationStrategySection]:
+        """Return the strategies that distil from pictures without labels, by name, if the compressor uses them."""
+        return {
+            name: strategy
+            for name, strategy in self.strategies.items()
+            if isinstance(strategy, DistillationStrategySection)
+            and strategy.unlabeled
+            and name in self.compressor.strategies
+        }
+
+    @property
+    def distils_unlabeled(self) -> bool:
+        """Whether training shows pictures without labels."""
+        return bool(self.unlabeled_distillations())
+
     def thins(self) -> bool:
         """Return whether layers may have other shapes than in the float model."""
         prunes = any(isinstance(strategy, PruneStrategySection) for strategy in self.strategies.values())

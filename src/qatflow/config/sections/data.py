@@ -70,6 +70,20 @@ class PreprocessingSection(Section):
         return self.picture_size.height, self.picture_size.width, self.channels
 
 
+class UnlabeledSection(Section):
+    """Pictures without labels beside the labelled ones, for calibration and distillation."""
+
+    path: Text | None = Field(
+        None,
+        description="Folder of pictures without labels, at any depth, or a tar or zip archive of them; with source "
+        "arrays, a folder with inputs.npy or a .npz file with `inputs`. null: there are none.",
+    )
+    calibration: bool = Field(
+        True,
+        description="Whether the calibration pictures are taken from them instead of from the training pictures.",
+    )
+
+
 class DataSection(Section):
     """The pictures, and how they are split."""
 
@@ -112,8 +126,10 @@ class DataSection(Section):
         200,
         ge=1,
         le=bounds.PICTURES,
-        description="Number of training pictures whose activations set the initial quantisation ranges.",
+        description="Number of training pictures, or of pictures without labels, whose activations set the initial "
+        "quantisation ranges.",
     )
+    unlabeled: UnlabeledSection = Field(default_factory=UnlabeledSection)
     shards: int = Field(
         4,
         ge=1,

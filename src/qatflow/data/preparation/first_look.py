@@ -48,6 +48,17 @@ def look(source: PictureSource, train: np.ndarray, limits: Limits) -> None:
     _check_sizes(source, limits)
 
 
+def look_at_unlabeled(source: PictureSource, limits: Limits) -> None:
+    """Print how many pictures without labels there are; stop as `look` does.
+
+    Raises:
+        UserError: most of the pictures looked at do not fit into the input; or arrays have another shape.
+    """
+    print(f"{len(source.pictures)} pictures without labels", flush=True)
+    _check_kind(source, limits.preprocessing)
+    _check_sizes(source, limits)
+
+
 def _check_kind(source: PictureSource, spec: Preprocessing) -> None:
     if source.array_shape is None and spec.resize == "none":
         raise UserError("data.preprocessing.resize `none` is for arrays: set it to `pad`, `stretch` or `crop`")

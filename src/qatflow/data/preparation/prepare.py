@@ -19,17 +19,19 @@ from qatflow.base.work_folder import work_folder
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.data import DataSection, PreprocessingSection
 from qatflow.data.manifest import FILE as MANIFEST
-from qatflow.data.manifest import File, Manifest, SplitFiles
-from qatflow.data.preparation.first_look import look
+from qatflow.data.manifest import UNLABELED, File, Manifest, SplitFiles
+from qatflow.data.preparation.first_look import look, look_at_unlabeled
 from qatflow.data.preparation.progress import ProgressDisplay
 from qatflow.data.preparation.rejections import check_left, check_share, kept_list, table
 from qatflow.data.preparation.shards import EarlierSplits, ShardMaker, ShardTask, WrittenShard
 from qatflow.data.preparation.split import balanced, split
 from qatflow.data.preparation.workers import run_all
 from qatflow.data.preprocess import Preprocessing
+from qatflow.data.sources.listing import Rejected
 from qatflow.data.sources.source import PictureSource
 from qatflow.data.sources.source_files import SPLITS, Split
 from qatflow.data.sources.table import open_source
+from qatflow.data.sources.unlabeled import open_unlabeled
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Settings:
         seed: of the splits and of the order.
         preprocessing: kept in the manifest; only the size of pictures to be padded is checked here.
         test_from: split from which test pictures are set aside: `train`, or `validation` if the source has one.
+        unlabeled: folder, archive or arrays of inputs without labels; None: there are none.
+        calibrate_unlabeled: whether the calibration pictures are taken from them.
         convert: whether pictures whose original bytes cannot be kept (see `picture.stored`) are converted to PNG, or
             rejected.
     """
@@ -64,6 +68,13 @@ class Settings:
     preprocessing: Preprocessing
     test_from: Split = "train"
     convert: bool = True
+    unlabeled: Path | None = None
+    calibrate_unlabeled: bool = True
+
+    @property
+    def calibration_split(self) -> str:
+        """The split that the calibration pictures are taken from."""
+        return UNLABELED if self.unlabeled is not None and self.calibrate_unlabeled else "train"
 
     @staticmethod
     def of(section: DataSection, seed: int) -> "Settings":
@@ -86,12 +97,15 @@ class Settings:
             preprocessing=preprocessing(section.preprocessing),
             test_from=section.test_from,
             convert=section.convert,
+            unlabeled=None if section.unlabeled.path is None else Path(section.unlabeled.path),
+            calibrate_unlabeled=section.unlabeled.calibration,
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the plain JSON form."""
         return asdict(self) | {
             "path": None if self.path is None else str(self.path),
+            "unlabeled": None if self.unlabeled is None else str(self.unlabeled),
             "preprocessing": self.preprocessing.to_json(),
         }
 
@@ -130,12 +144,17 @@ def prepare(settings: Settings, output: Path, cores: int = 1) -> Manifest:
         empty = ", ".join(name for name in SPLITS if not len(parts[name]))
         raise UserError(f"data: no picture for {empty}: ask for at least 1")
     look(source, parts["train"], settings)
+    unlabeled = None
+    if settings.unlabeled is not None:
+        downloads = output.parent / ".download" / f"{output.name}.unlabeled"
+        unlabeled = open_unlabeled(settings.unlabeled, source.array_shape is not None, downloads)
+        look_at_unlabeled(unlabeled, settings)
     state = _state_folder(output)
-    with work_folder(state, _shape(settings, source), "preparing data") as work:
+    with work_folder(state, _shape(settings, source, unlabeled), "preparing data") as work:
         folder = work / "data"
         folder.mkdir(exist_ok=True)
-        written = _write_splits(source, settings, parts, folder, cores)
-        manifest = _finish(source, settings, parts, written, folder, output)
+        written = _write_splits(source, unlabeled, settings, parts, folder, cores)
+        manifest = _finish(source, unlabeled, settings, parts, written, folder, output)
         replace_folder(folder, output)
         shutil.rmtree(state)
     with contextlib.suppress(OSError):  # another data set is being prepared
@@ -150,15 +169,16 @@ def _state_folder(output: Path) -> Path:
     return target.parent / ".prepare" / target.name
 
 
-def _shape(settings: Settings, source: PictureSource) -> dict[str, Any]:
+def _shape(settings: Settings, source: PictureSource, unlabeled: PictureSource | None) -> dict[str, Any]:
     """Return everything that determines the shards; what is only checked or chosen afterwards does not count."""
-    later = {"path", "max_rejected", "calibration", "preprocessing"}
+    later = {"path", "unlabeled", "max_rejected", "calibration", "calibrate_unlabeled", "preprocessing"}
     spec = settings.preprocessing
-    inputs = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.inputs]
+    inputs = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _inputs(source, unlabeled)]
     return {
         "settings": {key: value for key, value in settings.to_json().items() if key not in later},
         "largest": spec.size.to_json() if spec.resize == "pad" else None,
         "pictures": source.pictures.digest(),
+        "unlabeled": None if unlabeled is None else unlabeled.pictures.digest(),
         "inputs": inputs,
         "origin": source.origin,
         "code": code_digest("qatflow.data.preparation.prepare"),
@@ -166,49 +186,72 @@ def _shape(settings: Settings, source: PictureSource) -> dict[str, Any]:
     }
 
 
+def _inputs(source: PictureSource, unlabeled: PictureSource | None) -> tuple[Path, ...]:
+    return (*source.inputs, *(() if unlabeled is None else unlabeled.inputs))
+
+
 def _write_splits(
-    source: PictureSource, settings: Settings, parts: Mapping[Split, np.ndarray], folder: Path, cores: int
-) -> dict[Split, list[WrittenShard]]:
-    """Write test first and training last, so that a picture in both is removed from training."""
-    written: dict[Split, list[WrittenShard]] = {}
-    progress = ProgressDisplay(sum(map(len, parts.values())), "pictures")
-    for name in reversed(SPLITS):
-        earlier = [(other, shard) for other, shards in written.items() for shard in shards]
+    source: PictureSource,
+    unlabeled: PictureSource | None,
+    settings: Settings,
+    parts: Mapping[Split, np.ndarray],
+    folder: Path,
+    cores: int,
+) -> dict[str, list[WrittenShard]]:
+    """Write test first and training last, so that a picture in both is removed from training.
+
+    Pictures without labels come between: one that is also in test or validation is left out, one in training stays.
+    """
+    written: dict[str, list[WrittenShard]] = {}
+    places: dict[str, tuple[PictureSource, np.ndarray]] = {name: (source, parts[name]) for name in SPLITS}
+    if unlabeled is not None:
+        order = np.random.default_rng([settings.seed, len(SPLITS) + 1]).permutation(len(unlabeled.pictures))
+        places = {"train": places.pop("train"), UNLABELED: (unlabeled, order), **places}
+    progress = ProgressDisplay(sum(len(picked) for _, picked in places.values()), "pictures")
+    for name, (of, picked_all) in reversed(places.items()):
+        earlier = [(other, shard) for other, shards in written.items() if other != UNLABELED for shard in shards]
         elsewhere = EarlierSplits(earlier, lambda place: source.pictures[place].key)
-        maker = ShardMaker(source, settings.preprocessing, settings.convert, elsewhere, folder, folder.parent)
-        share = len(parts[name]) / len(parts["train"])
-        number = max(1, min(round(settings.shards * share), len(parts[name])))
+        maker = ShardMaker(of, settings.preprocessing, settings.convert, elsewhere, folder, folder.parent)
+        share = len(picked_all) / len(parts["train"])
+        number = max(1, min(round(settings.shards * share), len(picked_all)))
         tasks = [
-            ShardTask(f"{name}-{i:05d}-of-{number:05d}.tfrecord", picked, name != "train")
-            for i, picked in enumerate(np.array_split(parts[name], number))
+            ShardTask(f"{name}-{i:05d}-of-{number:05d}.tfrecord", picked, name in ("validation", "test"))
+            for i, picked in enumerate(np.array_split(picked_all, number))
         ]
         written[name] = run_all(tasks, maker.make, cores, progress.show)
         progress.go_on()
     progress.close()
-    return {name: written[name] for name in SPLITS}
+    return {name: written[name] for name in (*SPLITS, UNLABELED) if name in written}
 
 
 def _finish(
     source: PictureSource,
+    unlabeled: PictureSource | None,
     settings: Settings,
     parts: Mapping[Split, np.ndarray],
-    written: Mapping[Split, Sequence[WrittenShard]],
+    written: Mapping[str, Sequence[WrittenShard]],
     folder: Path,
     output: Path,
 ) -> Manifest:
     """Check the rejected pictures and write all files except the shards; `output` is the folder's final place."""
     labels = source.pictures.labels
-    splits: dict[str, SplitFiles] = {
-        name: _summary(shards, labels, len(source.labels)) for name, shards in written.items()
-    }
-    rejected = [*source.rejected, *(r for shards in written.values() for w in shards for r in w.rejected)]
+    labelled = {name: shards for name, shards in written.items() if name != UNLABELED}
+    splits = {name: _summary(shards, labels, len(source.labels)) for name, shards in labelled.items()}
+    rejected = [*source.rejected, *(r for shards in labelled.values() for w in shards for r in w.rejected)]
     check_share(rejected, len(source.pictures) + len(source.rejected), settings.max_rejected, output)
+    if unlabeled is not None:
+        shards = written[UNLABELED]
+        left_out = [Rejected(f"{UNLABELED}/{r.key}", r.reason) for w in shards for r in w.rejected]
+        check_share(left_out, len(unlabeled.pictures), settings.max_rejected, output)
+        rejected += left_out
+        splits[UNLABELED] = SplitFiles(sum(len(w.kept) for w in shards), (), tuple(w.shard for w in shards))
     train = set(np.unique(labels[parts["train"]]).tolist())
     wanted = [name if label in train else "" for label, name in enumerate(source.labels)]
-    check_left({name: part.class_counts for name, part in splits.items()}, wanted, rejected, output)
+    check_left({name: splits[name].class_counts for name in labelled}, wanted, rejected, output)
     write_text(folder / "rejected.csv", table(rejected))
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in source.labels))
-    _write_calibration(folder / "calibration.json", source, written["train"], settings)
+    listed = source if settings.calibration_split == "train" or unlabeled is None else unlabeled
+    _write_calibration(folder / "calibration.json", listed, written[settings.calibration_split], settings)
     manifest = Manifest(
         folder=folder,
         dataset=settings.name,
@@ -223,7 +266,7 @@ def _finish(
         rejected_file=_file(folder / "rejected.csv"),
         rejected=len(rejected),
         converted=sum(w.converted for shards in written.values() for w in shards),
-        provenance=provenance.record(source.inputs, settings.to_json(), settings.seed),
+        provenance=provenance.record(_inputs(source, unlabeled), settings.to_json(), settings.seed),
     )
     manifest.write()
     ours = {MANIFEST, "rejected.csv", "labels.txt", "calibration.json"}
@@ -235,12 +278,12 @@ def _finish(
 
 
 def _write_calibration(path: Path, source: PictureSource, train: Sequence[WrittenShard], settings: Settings) -> None:
-    """Write the calibration list: position in the training split (in shard order), key and label of each picture."""
+    """Write the calibration list: position in its split (in shard order), key and label of each picture."""
     kept = np.concatenate([written.kept for written in train])
-    chosen = balanced(source.pictures.labels[kept], settings.calibration, settings.seed)
+    chosen = balanced(source.pictures.labels[kept], settings.calibration, settings.seed, settings.calibration_split)
     listed = [(int(position), source.pictures[int(kept[position])]) for position in chosen]
     pictures = [{"position": position, "key": picture.key, "label": picture.label} for position, picture in listed]
-    write_json(path, {"split": "train", "seed": settings.seed, "pictures": pictures})
+    write_json(path, {"split": settings.calibration_split, "seed": settings.seed, "pictures": pictures})
 
 
 def _summary(written: Sequence[WrittenShard], labels: np.ndarray, classes: int) -> SplitFiles:

@@ -76,7 +76,7 @@ def stratified(
     return chosen
 
 
-def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def balanced(labels: np.ndarray, count: int, seed: int, giver: str = "train") -> np.ndarray:
     """Choose the calibration pictures: positions int64 [count] in `labels`, taking the classes in turn.
 
     Each prefix is balanced over the classes, as long as they have pictures left.
@@ -85,9 +85,8 @@ def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
         UserError: there are fewer pictures than asked for.
     """
     if count > len(labels):
-        raise UserError(
-            f"data.calibration: {count} pictures are asked for, but training has only {len(labels)}: lower it"
-        )
+        whose = "training has" if giver == "train" else "data.unlabeled.path holds"
+        raise UserError(f"data.calibration: {count} pictures are asked for, but {whose} only {len(labels)}: lower it")
     shuffled = np.random.default_rng([seed, _CALIBRATION]).permutation(len(labels))
     by_label = np.argsort(labels[shuffled], kind="stable")
     sorted_labels = labels[shuffled][by_label]
