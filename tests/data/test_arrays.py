@@ -87,7 +87,7 @@ def test_each_split_has_its_arrays_in_a_folder_or_a_npz_file(tmp_path: Path, kin
         "val_labels": labels(6)[:, None],
         "test_inputs": test,
         "test_labels": labels(6).astype(np.uint8),
-        "notes": np.zeros(3),
+        "notes": np.array([None]),
     }
     path = tmp_path / "all.npz"
     if kind == "folder":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qatflow.base.errors import UserError
+from qatflow.config.checks.files import file_problem, folder_problem
 from qatflow.config.sections import bounds
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.data import DataSection, PreprocessingSection
@@ -63,7 +64,7 @@ def check_arrays(config: Config) -> Iterator[Problem]:
     for key, value in uses.items():
         if value != "none":
             yield problem(f"'{value}' changes pictures: set it to 'none' for arrays", key, "data.source")
-    if data.path is None or not Path(data.path).exists():
+    if data.path is None or (folder_problem(data.path) and file_problem(data.path)):
         return
     # imported here, because few configurations have arrays
     from qatflow.data.sources.array_files import headers, parts, shape_problem

@@ -39,6 +39,9 @@ def check_unlabeled(data: DataSection) -> Iterator[Problem]:
 
 
 def _arrays(data: DataSection, path: str) -> Iterator[Problem]:
+    if not is_folder(path) and not path.endswith(".npz"):
+        yield problem(f"{path} is neither a folder with inputs.npy nor a .npz file", KEY, "data.source")
+        return
     # imported here, because few configurations have arrays
     from qatflow.data.sources.array_files import headers, shape_problem, unlabeled_part
 

@@ -57,7 +57,7 @@ class PreprocessingSection(Section):
     def normalisation(self) -> tuple[list[float], list[float]]:
         """Mean and std, with their defaults."""
         mean, std = (0.0, 1.0) if self.resize == "none" else (127.5, 127.5)
-        return self.mean or [mean], self.std or [std]
+        return [mean] if self.mean is None else self.mean, [std] if self.std is None else self.std
 
     @property
     def picture_size(self) -> PictureSize:

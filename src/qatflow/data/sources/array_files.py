@@ -17,6 +17,7 @@ from qatflow.base.picture_size import PictureSize
 from qatflow.data.sources.source_files import ARRAYS, UNLABELED_ARRAY, Split
 
 ENDING = ".npy"
+READ = {name for _, *names in ARRAYS for name in names}
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -58,21 +59,21 @@ class Part:
 
 
 def headers(path: Path) -> dict[str, Header]:
-    """Return the header of each .npy file in a folder or a .npz file, by its name without the ending.
+    """Return the header of each .npy file of a name in `ARRAYS`, in a folder or a .npz file, by that name.
 
     Raises:
         UserError: the folder or a file cannot be read, or holds Python objects.
     """
     try:
+        known = [name for name in _names(path) if name in READ]
         if path.is_dir():
-            return {file.stem: _header_of(file) for file in sorted(path.glob(f"*{ENDING}")) if file.is_file()}
+            return {name: _header_of(path / f"{name}{ENDING}") for name in known}
+        found = {}
         with zipfile.ZipFile(path) as archive:
-            found = {}
-            for name in archive.namelist():
-                if name.endswith(ENDING):
-                    with archive.open(name) as file:
-                        found[name.removesuffix(ENDING)] = _header(file, f"{path}: {name}")
-            return found
+            for name in known:
+                with archive.open(f"{name}{ENDING}") as file:
+                    found[name] = _header(file, f"{path}: {name}{ENDING}")
+        return found
     except (OSError, zipfile.BadZipFile, RuntimeError) as error:
         raise UserError(f"{path} cannot be read as a folder of .npy files or as a .npz file: {error}") from error
 
@@ -131,10 +132,17 @@ def unlabeled_part(known: Mapping[str, Header], where: Path) -> Part:
     return Part("train", UNLABELED_ARRAY, None, header.shape[1:], header.shape[0])
 
 
-def unread(known: Mapping[str, Header]) -> list[str]:
-    """Return the names of arrays that play no part."""
-    read = {name for _, *names in ARRAYS for name in names}
-    return [name for name in known if name not in read]
+def unread(path: Path) -> list[str]:
+    """Return the names of arrays in a folder or a .npz file that play no part."""
+    return [name for name in _names(path) if name not in READ]
+
+
+def _names(path: Path) -> list[str]:
+    """Return the names of the arrays in a folder or a .npz file, without the ending."""
+    if path.is_dir():
+        return sorted(file.stem for file in path.glob(f"[!.]*{ENDING}") if file.is_file())
+    with zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(ENDING) for name in archive.namelist() if name.endswith(ENDING)]
 
 
 def shape_problem(shape: tuple[int, ...], size: PictureSize, channels: int) -> str:

@@ -120,7 +120,7 @@ def open_arrays(path: Path | None, downloads: Path) -> ArraySource:
     every = parts(known, path)
     source = ArraySource(_folder(path, downloads), every, f"arrays of {path.name}", _inputs(path, every))
     source.warnings += [
-        f"{name}{ENDING} is not read: its name is none of those in docs/data.md" for name in unread(known)
+        f"{name}{ENDING} is not read: its name is none of those in docs/data.md" for name in unread(path)
     ]
     return source
 
