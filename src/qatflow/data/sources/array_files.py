@@ -3,7 +3,6 @@
 A .npz file counts as a folder of its .npy files. The format is numpy.lib.format's; nothing in it is ever unpickled.
 """
 
-import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,16 +26,6 @@ class Header:
 
     shape: tuple[int, ...]
     dtype: np.dtype
-
-    @property
-    def bytes(self) -> int:
-        """Size of its values."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def text(self) -> str:
-        """Type and shape, for messages."""
-        return f"{self.dtype} {list(self.shape)}"
 
 
 @dataclass(frozen=True)
