@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from helpers.small_data import prepared_digits
+from helpers.small_data import DIGITS, prepared_digits
 from helpers.small_networks import network
 from qatflow.base.errors import UserError
 from qatflow.data.augment import Augmentation
+from qatflow.data.preparation.prepare import prepare
 
 pytestmark = pytest.mark.tensorflow
 
@@ -251,3 +253,26 @@ def test_a_mobilenet_follows_features_and_flows_of_a_resnet50_to_int8(digits, tm
     )
     assert near < 0.7 * far and flow_near < 0.7 * flow_far
     assert len(device_kernels(taught, digits, tmp_path)) == 28
+
+
+def test_pictures_without_labels_are_shown_too_and_have_the_teachers_loss_alone(tmp_path, capsys, monkeypatch):
+    from qatflow.compress.strategies import teacher
+
+    noise = np.random.default_rng(2).integers(0, 256, (140, 24, 24), np.uint8)
+    (tmp_path / "more").mkdir()
+    for number, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(tmp_path / "more" / f"{number}.png")
+    settings = replace(DIGITS, validation=1200, unlabeled=tmp_path / "more")
+    data = prepare(settings, tmp_path / "data").with_unlabeled()
+    kept = run(data, tmp_path / "kept", end=1, epochs=1, augmentation="none")
+    assert kept.steps_per_epoch == 3  # of 128, for 237 pictures with labels and 140 without
+    assert "computed once, since pictures are shown unchanged" in capsys.readouterr().out
+    monkeypatch.setattr(teacher, "KEPT", 0)
+    anew = run(data, tmp_path / "anew", end=1, epochs=1, augmentation="none")
+    for name, values in kept.model.weights().items():  # outputs kept by position are those of the same picture
+        np.testing.assert_allclose(anew.model.weights()[name], values, atol=1e-3)
+    # one of 384 places is filled by each picture, and seven by some again: only the labelled ones are counted
+    order = np.random.default_rng([3, 0, 0]).permutation(377)
+    labelled = int((np.resize(order, 384) < 237).sum())
+    hits = kept.history[0].train_top1 * labelled
+    assert 230 <= labelled < 250 and hits == pytest.approx(round(hits), abs=1e-3)
