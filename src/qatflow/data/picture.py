@@ -34,23 +34,23 @@ class Encoded:
     """A picture as it is stored.
 
     Attributes:
-        content: a JPEG or PNG file with 8 bits a channel, grey or RGB, upright.
+        content: a JPEG or PNG file with 8 bits a channel, grey or RGB, upright; or the values of an array.
         height: in pixels.
         width: in pixels.
-        image: its pixels.
+        image: its pixels; None for an array.
         converted: whether the content had to be converted, and is not the source's original bytes.
     """
 
     content: bytes
     height: int
     width: int
-    image: Image.Image
+    image: Image.Image | None
     converted: bool = False
 
     def check(self) -> int:
         """Return the CRC-32C of size and pixels: the same picture in another file has the same, few others have."""
         crc = 0
-        for part in _parts(self.image):
+        for part in self._parts():
             crc = google_crc32c.extend(crc, part)
         return crc
 
@@ -60,9 +60,12 @@ class Encoded:
         SHA-256 takes seven times as long as the check.
         """
         total = hashlib.sha256()
-        for part in _parts(self.image):
+        for part in self._parts():
             total.update(part)
         return self.check().to_bytes(CHECK_BYTES) + total.digest()[: DIGEST_BYTES - CHECK_BYTES]
+
+    def _parts(self) -> Iterator[bytes]:
+        return iter((self.content,)) if self.image is None else _parts(self.image)
 
 
 Part = Callable[[PictureSize], tuple[int, int, int, int]]
