@@ -159,12 +159,12 @@ def _files(source: WeightsSource, model: ModelSection) -> list[Path]:
 
 
 def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], history: list[EpochFigures]) -> None:
-    from qatflow.data.pipeline import evaluation_batches
+    from qatflow.data.pipeline import NONE, evaluation_batches
     from qatflow.training.keras_model import training_model
     from qatflow.training.loss import evaluator
 
     evaluate = evaluator(training_model(graph, seed=0, step=0))
-    _, top1, top5 = evaluate(evaluation_batches(data, "validation"))
+    _, top1, top5 = evaluate(evaluation_batches(data, "validation", in_memory=NONE))
     print(f"validation top-1 {top1:.4f}, top-5 {top5:.4f}", flush=True)
     with whole_folder(output) as folder:
         write(graph, folder)
