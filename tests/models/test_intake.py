@@ -408,11 +408,34 @@ def test_what_only_matters_in_training_is_said():
     x = layers.SpatialDropout2D(0.1, name="drop")(x)
     x = layers.Dense(3, kernel_regularizer="l2", name="held")(layers.Flatten()(x))
     notes = translated(tf_keras.Model(pictures, x)).notes
-    assert notes == (
-        "frozen in the model, and trained here like all others: frozen, norm",
-        "regularizers and constraints are not used here: held; see the training's weight_decay",
-        "spatial dropout becomes plain dropout here, of single values: drop",
-    )
+    assert notes == ("regularizers and constraints are not used here: held; see the training's weight_decay",)
+
+
+def test_what_the_model_s_own_training_would_leave_is_marked_as_keras_decides_it():
+    """A frozen model keeps the weights of all its layers; batch-norm goes by its own flag, and by its call."""
+    import tf_keras
+    from tf_keras import layers
+
+    from qatflow.graph.operations import Identity, SpatialDropout
+    from qatflow.models.from_keras import graph_of
+
+    inner = layers.Input(SHAPE)
+    x = layers.BatchNormalization(name="inside")(layers.Conv2D(4, 1, name="conv")(inner))
+    base = tf_keras.Model(inner, layers.Dropout(0.2, name="never")(x), name="base")
+    base.trainable = False
+    base.get_layer("inside").trainable = True  # its weights stay all the same, since the model around it is frozen
+    thawed = layers.Input(SHAPE)
+    called = tf_keras.Model(thawed, layers.BatchNormalization(name="thawed")(layers.Conv2D(4, 1)(thawed)))
+    pictures = layers.Input(SHAPE)
+    x = layers.Concatenate()([base(pictures), called(layers.Rescaling(0.5, name="half")(pictures), training=False)])
+    x = layers.SpatialDropout2D(0.3, name="drop")(layers.Conv2D(4, 1, name="moves")(x))
+    x = layers.BatchNormalization(name="still", trainable=False)(layers.Conv2D(4, 1, name="plain")(x))
+    x = layers.Dropout(0.5, name="off")(x, training=False)
+    graph = graph_of(tf_keras.Model(pictures, layers.Dense(3, name="head")(layers.Flatten()(x))))
+    assert graph.frozen == {"conv", "inside", "half", "still"}
+    assert graph.moving_statistics == {"thawed", "still"}
+    assert graph.node("drop").operation == SpatialDropout(pytest.approx(0.3))
+    assert isinstance(graph.node("off").operation, Identity)
 
 
 def origins() -> dict[str, Callable[[], Any]]:

@@ -113,12 +113,12 @@ def test_every_layer_that_cannot_be_translated_is_listed_from_the_file_alone(inc
     from qatflow.models.saved.weights_file import description
 
     pictures = layers.Input((32, 32, 1))
-    x = layers.Conv2DTranspose(4, 3, name="up")(pictures)
+    x = layers.LocallyConnected2D(2, 3, name="first")(pictures)
     x = layers.GlobalAveragePooling2D()(layers.LocallyConnected2D(2, 1, name="local")(x))
     for form in ("model.h5", "model.keras"):
         Model(pictures, layers.Dense(10)(x)).save(tmp_path / form)
         found = unknown_layers(description(tmp_path / form))
-        assert found == ["up (Conv2DTranspose)", "local (LocallyConnected2D)"]
+        assert found == ["first (LocallyConnected2D)", "local (LocallyConnected2D)"]
 
 
 @pytest.mark.tensorflow
@@ -146,39 +146,40 @@ def test_a_description_that_names_functions_makes_none_of_them(inception, digits
     assert not mark.exists()
 
 
-def test_a_keras_3_file_is_told_how_to_convert(tmp_path):
-    import zipfile
-
-    from qatflow.models.saved.weights_file import description
-
-    with zipfile.ZipFile(tmp_path / "k3.keras", "w") as archive:
-        archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')
-        archive.writestr("config.json", '{"module": "keras.src.models.functional", "class_name": "Functional"}')
-        archive.writestr("model.weights.h5", b"")
-    message = r"k3\.keras is a model of Keras 3\.15\.1, but Keras 2.*save_weights\('x\.weights\.h5'\)"
-    with pytest.raises(UserError, match=message):
-        description(tmp_path / "k3.keras")
-
-
 @pytest.mark.tensorflow
-def test_weights_that_keras_3_wrote_are_taken_as_the_message_says(start, tmp_path):
-    """The way out that the message for a Keras 3 file names."""
-    import subprocess
+def test_what_a_function_puts_in_the_library_s_place_is_not_taken_for_it(start, own, digits, monkeypatch):
+    """Under the library's name in its module, or registered by that name."""
+    import tensorflow as tf
+    import tf_keras
 
-    code = (
-        "import keras, numpy as np; keras.utils.set_random_seed(1); "
-        "m = keras.applications.MobileNet((32, 32, 1), alpha=0.25, weights=None, classes=10); "
-        f"m.save_weights({str(tmp_path / 'k3.weights.h5')!r}); "
-        f"np.save({str(tmp_path / 'y.npy')!r}, m(np.ones((1, 32, 32, 1), 'f')))"
+    monkeypatch.setattr(tf_keras.layers, "Conv2D", tf_keras.layers.Conv2D)  # put back after the test
+    monkeypatch.setattr(tf.nn, "relu", tf.nn.relu)
+    (own / "own.py").write_text("""\
+import tensorflow as tf
+import tf_keras
+from tf_keras import layers
+
+class Conv2D(layers.Conv2D):
+    def call(self, inputs):
+        return -super().call(inputs)
+
+def relu(x):
+    return tf.abs(x)
+
+def build(input_shape, classes):
+    layers.Conv2D = Conv2D
+    tf.nn.relu = relu
+    x = pictures = layers.Input(input_shape)
+    with tf_keras.utils.custom_object_scope({"relu": relu}):
+        x = layers.Activation("relu", name="registered")(layers.Conv2D(2, 3, name="replaced")(x))
+    x = layers.Flatten()(layers.Activation(tf.nn.relu, name="put")(x))
+    return tf_keras.Model(pictures, layers.Dense(classes)(x))
+""")
+    message = (
+        r"replaced \(Conv2D: own\.Conv2D is not.*registered \(Activation: activation own\.relu.*put \(Activation: act"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    from qatflow.models.architectures import mobilenet_v1
-    from qatflow.pretrained.keras_weights import load_weights
-
-    model = mobilenet_v1((32, 32, 1), 10, 0.25, 0.0)
-    load_weights(model, tmp_path / "k3.weights.h5", "MobileNetV1")
-    found = model(np.ones((1, 32, 32, 1), np.float32), training=False).numpy()
-    np.testing.assert_allclose(found, np.load(tmp_path / "y.npy"), rtol=0, atol=1e-6)
+    with pytest.raises(UserError, match=message):
+        float_graph(ModelSection(function="own:build"), digits)
 
 
 def test_the_files_of_a_function_are_its_module_and_what_that_imports_from_its_place(own):

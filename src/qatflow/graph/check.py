@@ -8,7 +8,7 @@ import numpy as np
 from qatflow.graph.described import DamagedError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import kind_of
-from qatflow.graph.operations import FIXED_GRID, PASS_THROUGH, Between, Input
+from qatflow.graph.operations import FIXED_GRID, PASS_THROUGH, BatchNorm, Between, Input
 
 Bits = Annotated[int, Between(2, 16)]
 
@@ -90,6 +90,19 @@ def check_quantised(
 def _has_own_scale(node: Node) -> bool:
     operand = kind_of(node.operation).operand
     return operand is not None and operand.own_scale
+
+
+def check_untrained(nodes: Sequence[Node], frozen: Sequence[str], moving_statistics: Sequence[str]) -> None:
+    """Check that what training leaves as it is exists, and has something to leave."""
+    by_name = {node.name: node for node in nodes}
+    for entry, names in (("frozen", frozen), ("moving_statistics", moving_statistics)):
+        if len(set(names)) != len(names):
+            raise DamagedError(f"a name is listed twice in {entry}")
+        for name in names:
+            if name not in by_name:
+                raise DamagedError(f"{entry} has '{name}', but no node has that name")
+            if entry == "moving_statistics" and not isinstance(by_name[name].operation, BatchNorm):
+                raise DamagedError(f"{entry} has '{name}', which has none")
 
 
 def check_stored(names: Mapping[str, bool], arrays: Mapping[str, np.ndarray], weight_bits: Mapping[str, int]) -> None:

@@ -94,6 +94,8 @@ class Graph:
         weight_scales: scale of each quantised kernel, by the weight's name.
         activation_scales: scale of each quantised tensor, by the node's name.
         in_float: names of the nodes that run in float, even if their tensors have scales.
+        frozen: names of the nodes whose weights training leaves as they are.
+        moving_statistics: names of the batch-norms that use their moving statistics in training too, and keep them.
         aliases: other names of nodes, such as PaddleSlim's `image` and `fc_0.tmp_2`.
     """
 
@@ -104,6 +106,8 @@ class Graph:
     activation_scales: Mapping[str, ActivationScale] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     in_float: frozenset[str] = frozenset()
+    frozen: frozenset[str] = frozenset()
+    moving_statistics: frozenset[str] = frozenset()
 
     def node(self, name: str) -> Node:
         """Return the node with that name, or else with that alias.
@@ -161,7 +165,14 @@ class Graph:
             activation_scales={key: value for key, value in self.activation_scales.items() if key in names},
             aliases={key: value for key, value in self.aliases.items() if value in names},
             in_float=self.in_float & names,
+            frozen=self.frozen & names,
+            moving_statistics=self.moving_statistics & names,
         )
+
+
+def all_trained(graph: Graph) -> Graph:
+    """Return the graph in which training changes every weight."""
+    return replace(graph, frozen=frozenset(), moving_statistics=frozenset())
 
 
 def along_channels(scale: np.ndarray, kernel: np.ndarray) -> np.ndarray:

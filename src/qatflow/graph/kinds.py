@@ -58,6 +58,7 @@ from qatflow.graph.operations import (
     Softmax,
     Softplus,
     Softsign,
+    SpatialDropout,
     Subtract,
     Tanh,
     ThresholdedRelu,
@@ -372,6 +373,7 @@ KINDS: dict[type, Kind] = {
     Reshape: Kind((1, 1), "reshaped", _reshaped),
     Dropout: EACH,
     PictureDropout: EACH,
+    SpatialDropout: EACH,
     Identity: EACH,
     Softmax: Kind((1, 1), "mixed", _same),
 }  # fmt: skip

@@ -369,6 +369,11 @@ class PictureDropout(Dropout):
 
 
 @dataclass(frozen=True)
+class SpatialDropout(Dropout):
+    """Dropout of all values of a channel of a picture at once (Tompson et al. 2015, arXiv:1411.4280)."""
+
+
+@dataclass(frozen=True)
 class Identity:
     """Does nothing."""
 
@@ -424,6 +429,7 @@ Operation = (
     | Reshape
     | Dropout
     | PictureDropout
+    | SpatialDropout
     | Identity
     | Softmax
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from qatflow.graph.channels import NEVER, Channels
 from qatflow.graph.edit import only_consumer
-from qatflow.graph.graph import Graph, Node
+from qatflow.graph.graph import Graph, Node, all_trained
 from qatflow.graph.kinds import CONSTANTS, VECTORS, kind_of, with_channels
 from qatflow.graph.operations import DepthwiseConv2D, Pad, Pair
 from qatflow.graph.shapes import shapes
@@ -116,7 +116,7 @@ def resized(graph: Graph, channels: Channels, sizes: Sizes, seed: int) -> Graph:
             weights[node.operand or ""] = _operand(node, operand, numbers[node.name])
         operation = with_channels(node.operation, numbers[node.name])
         nodes.append(replace(node, operation=pads.get(node.name, operation)))
-    changed = replace(graph, nodes=tuple(nodes), weights=weights)
+    changed = all_trained(replace(graph, nodes=tuple(nodes), weights=weights))  # since all weights are new
     shapes(changed)  # raises if it does not fit together
     return changed
 

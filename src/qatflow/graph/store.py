@@ -18,7 +18,7 @@ from safetensors.numpy import save as serialize
 from qatflow.base.errors import UserError
 from qatflow.base.files import whole_file, whole_folder, write_json
 from qatflow.base.sums import read_checked
-from qatflow.graph.check import Bits, check_names, check_quantised, check_scales, check_stored
+from qatflow.graph.check import Bits, check_names, check_quantised, check_scales, check_stored, check_untrained
 from qatflow.graph.described import DamagedError, read_as
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kinds import DoesNotFitError, kind_of
@@ -124,6 +124,7 @@ def _damaged(path: Path, problem: BaseException) -> UserError:
 
 def to_json(graph: Graph) -> dict[str, Any]:
     """Return the graph without its arrays, as plain JSON."""
+    kept = {"frozen": graph.frozen, "moving_statistics": graph.moving_statistics}
     return {
         "format": FORMAT,
         "nodes": [
@@ -139,6 +140,7 @@ def to_json(graph: Graph) -> dict[str, Any]:
             | ({} if scale.scale is not None else {"dynamic": True})
             for name, scale in graph.activation_scales.items()
         },
+        **{entry: sorted(names) for entry, names in kept.items() if names},
     }
 
 
@@ -178,6 +180,8 @@ class _Description:
     in_float: tuple[str, ...]
     weight_bits: Mapping[str, Bits]
     activations: Mapping[str, _Activation]
+    frozen: tuple[str, ...] = ()
+    moving_statistics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,7 @@ def _described(text: bytes, model: Path) -> tuple[_Description, tuple[Node, ...]
     nodes = tuple(_node(entry, f"nodes[{place}]") for place, entry in enumerate(described.nodes))
     check_names(nodes, described.outputs, described.aliases)
     check_quantised(nodes, described.weight_bits, described.activations, described.in_float)
+    check_untrained(nodes, described.frozen, described.moving_statistics)
     return described, nodes
 
 
@@ -248,5 +253,13 @@ def _graph(described: _Description, nodes: tuple[Node, ...], arrays: dict[str, n
         for name, values in arrays.items()
     }
     return Graph(
-        nodes, described.outputs, weights, scales, activations, described.aliases, frozenset(described.in_float)
+        nodes,
+        described.outputs,
+        weights,
+        scales,
+        activations,
+        described.aliases,
+        frozenset(described.in_float),
+        frozenset(described.frozen),
+        frozenset(described.moving_statistics),
     )

@@ -1,5 +1,6 @@
 """Translates a functional or sequential Keras classifier into a graph."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,11 +26,13 @@ class Translated:
         graph: the graph.
         parts: the whole Keras model, then the models used as layers.
         notes: settings of the model that only matter in training, and are not used here; one sentence each.
+        untrained: names of the layers whose weights or statistics the model's own training would leave as they are.
     """
 
     graph: Graph
     parts: tuple[Part, ...]
     notes: tuple[str, ...]
+    untrained: tuple[str, ...] = ()
 
 
 def graph_of(model: Any, momentum: float | None = None) -> Graph:
@@ -42,7 +45,8 @@ def translated(model: Any, momentum: float | None = None) -> Translated:
 
     The input and the output get PaddleSlim's names, `image` and `fc_0.tmp_2`, as aliases. An activation inside a layer
     becomes a node of its own, `<layer>/<activation>`. A model used as a layer is replaced by its layers. Layers and
-    functions are known by identity, not by name.
+    functions are known by identity, not by name. What the model's own training would not change is marked
+    (`Graph.frozen`, `Graph.moving_statistics`).
 
     Nodes have the names of their layers. If a layer of an inner model has the name of an outer or earlier layer, the
     inner model's name is put in front. If a node that is not a layer has a layer's name, a number is added.
@@ -68,12 +72,11 @@ def translated(model: Any, momentum: float | None = None) -> Translated:
             f"{', '.join(sorted(TRANSLATIONS))}"
         )
     output = to.tensors[id(model.outputs[0])]
-    graph = Graph(tuple(to.nodes), (output,), to.weights)
-    graph = recognised(carried(graph))
-    graph = Graph(
-        graph.nodes, graph.outputs, graph.weights, aliases={"image": to.nodes[0].name, "fc_0.tmp_2": graph.outputs[0]}
-    )
-    return Translated(graph, tuple(_remaining(to.parts, graph)), tuple(_only_in_training(to.parts)))
+    frozen, fixed = frozenset(to.frozen), frozenset(to.moving_statistics)
+    graph = recognised(carried(Graph(tuple(to.nodes), (output,), to.weights, frozen=frozen, moving_statistics=fixed)))
+    graph = replace(graph, aliases={"image": to.nodes[0].name, "fc_0.tmp_2": graph.outputs[0]})
+    notes = tuple(_only_in_training(to.parts))
+    return Translated(graph, tuple(_remaining(to.parts, graph)), notes, tuple(to.untrained))
 
 
 def _remaining(parts: Sequence[Part], graph: Graph) -> Iterator[Part]:
@@ -106,29 +109,19 @@ def check_visible(model: Any) -> None:
 def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
     """Yield a sentence for each setting of the layers that their own training would use, but ours does not."""
     uses = [use for part in parts for use in in_order(part.model)]
-    frozen = [
-        use.layer.name
-        for use in uses
-        if use.layer.weights and not (use.layer.trainable and use.call_kwargs.get("training") is None)
-    ]
-    if frozen:
-        yield f"frozen in the model, and trained here like all others: {_listed(frozen)}"
     regularized = [use.layer.name for use in uses if _is_regularized(use.layer)]
     if regularized:
-        yield f"regularizers and constraints are not used here: {_listed(regularized)}; see the training's weight_decay"
-    shared = [use.layer.name for use in uses if use.layer.weights]
-    shared = [name for name in dict.fromkeys(shared) if shared.count(name) > 1]
+        yield f"regularizers and constraints are not used here: {listed(regularized)}; see the training's weight_decay"
+    times = Counter(id(use.layer) for use in uses)  # layers in different models may have the same name
+    shared = [use.layer.name for use in uses if use.layer.weights and times[id(use.layer)] > 1]
     if shared:
-        yield f"used more than once; each use is trained here with its own copy of the weights: {_listed(shared)}"
+        yield f"used more than once; each use is trained here with its own copy of the weights: {listed(shared)}"
     augmenting = [use.layer.name for use in uses if known_kind(use.layer) in AUGMENTING]
     if augmenting:
-        yield f"augmentation and noise inside the model do nothing here: {_listed(augmenting)}; see data.augmentation"
-    spatial = [use.layer.name for use in uses if known_kind(use.layer) == "SpatialDropout2D"]
-    if spatial:
-        yield f"spatial dropout becomes plain dropout here, of single values: {_listed(spatial)}"
+        yield f"augmentation and noise inside the model do nothing here: {listed(augmenting)}; see data.augmentation"
     inner = [use.layer.name for use in uses if _drops_inside(use.layer)]
     if inner:
-        yield f"dropout within attention is not used here: {_listed(inner)}"
+        yield f"dropout within attention is not used here: {listed(inner)}"
 
 
 def _is_regularized(layer: Any) -> bool:
@@ -141,6 +134,7 @@ def _drops_inside(layer: Any) -> bool:
     return known_kind(layer) in ("Attention", "MultiHeadAttention") and any(getattr(layer, rate, 0) for rate in rates)
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names without repetitions for a message: the first of them, and how many more there are."""
     names = list(dict.fromkeys(names))
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

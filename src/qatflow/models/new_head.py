@@ -62,7 +62,7 @@ def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
     if head.weight("bias") in weights:
         prior = -np.log(classes - 1) if last.kind == "sigmoid" and not single else 0.0
         weights[head.weight("bias")] = np.full(classes, prior, np.float32)
-    changed = replace(graph, weights=weights)
+    changed = replace(graph, weights=weights, frozen=graph.frozen - {head.name})
     softmax = last.activation if single else None
     return _wider(changed, behind, classes, softmax), head.name
 

@@ -11,6 +11,7 @@ from qatflow.models.keras.operators import unknown_function
 from qatflow.models.keras.table import HINTS, TRANSLATIONS
 from qatflow.models.keras.translation import NESTED
 from qatflow.models.saved.h5_file import reason
+from qatflow.models.saved.keras_3 import PROBLEM
 
 DEFAULTS = ("_initializer", "_regularizer", "_constraint")
 """Suffixes of settings that only matter for new weights: left out, since their descriptions can name any function."""
@@ -92,7 +93,7 @@ def _kinds(description: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]
     kind, config = description["class_name"], description["config"]
     if not isinstance(kind, str) or not isinstance(config, dict):
         raise ValueError("a layer has no class_name or no config")
-    if kind not in NESTED:
+    if kind not in NESTED or PROBLEM in description:
         yield str(config.get("name")), kind, _why_unknown(description)
         return
     layers = config["layers"]
@@ -104,6 +105,8 @@ def _kinds(description: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]
 
 def _why_unknown(entry: dict[str, Any]) -> str | None:
     kind, registered = entry["class_name"], entry.get("registered_name")
+    if PROBLEM in entry:
+        return str(entry[PROBLEM])
     if kind not in TRANSLATIONS:
         return HINTS.get(kind, "")
     if kind in OPERATORS:

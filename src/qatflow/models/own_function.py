@@ -60,6 +60,9 @@ def build(function: str, shape: tuple[int, int, int], classes: int) -> Any:
     import tf_keras
 
     source_files(function)  # raises with a clear message if there is no such function
+    from qatflow.models.keras.activations import activation_of
+
+    activation_of(tf_keras.activations.relu)  # which functions are Keras' own is noted before the user's code runs
     module, _, name = function.partition(":")
     sys.path[:0] = [str(place) for place in _places()]
     try:

@@ -4,6 +4,8 @@ Where batch-norm follows a sum, a concatenation, a pool or a layer with several 
 be folded into the operation before it. Folded into the inserted identity, it runs in int8 as a depthwise convolution.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from qatflow.graph.edit import only_consumer
@@ -21,6 +23,7 @@ def carried(graph: Graph) -> Graph:
     weights = dict(graph.weights)
     renamed: dict[str, str] = {}
     taken = set(known)
+    frozen = set(graph.frozen)
 
     def added(name: str, operation: Operation, sources: tuple[str, ...]) -> str:
         nodes.append(Node(free_name(name, taken), operation, sources))
@@ -37,10 +40,13 @@ def carried(graph: Graph) -> Graph:
             sources = (added(f"{node.name}/picture", Reshape((1, 1, channels)), sources),)
         identity = added(f"{node.name}/identity", DepthwiseConv2D((1, 1), "valid"), sources)
         weights[f"{identity}/depthwise_kernel"] = np.ones((1, 1, channels, 1), np.float32)
+        if node.name in graph.frozen:
+            frozen.add(identity)
         nodes.append(Node(node.name, node.operation, (identity,)))
         if flat:
             renamed[node.name] = added(f"{node.name}/flat", Reshape((channels,)), (node.name,))
-    return Graph(tuple(nodes), tuple(renamed.get(name, name) for name in graph.outputs), weights)
+    outputs = tuple(renamed.get(name, name) for name in graph.outputs)
+    return replace(graph, nodes=tuple(nodes), outputs=outputs, weights=weights, frozen=frozenset(frozen))
 
 
 def _foldable(graph: Graph, source: Node) -> bool:

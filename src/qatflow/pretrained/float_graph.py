@@ -15,11 +15,11 @@ from qatflow.config.sections.model import ModelSection
 from qatflow.data.manifest import Manifest
 from qatflow.data.reader import tensors
 from qatflow.graph.float_layers import check_float_layers, check_names
-from qatflow.graph.graph import Graph
+from qatflow.graph.graph import Graph, all_trained
 from qatflow.graph.head import Head, classifier_head
 from qatflow.graph.operations import Input
 from qatflow.models.architectures import ARCHITECTURES
-from qatflow.models.from_keras import translated
+from qatflow.models.from_keras import listed, translated
 from qatflow.models.new_head import classes_of, in_pairs, with_classes
 from qatflow.models.onnx.file import is_onnx
 from qatflow.models.onnx.translate import float_onnx
@@ -83,13 +83,14 @@ def float_graph(
         pictures = data.splits["train"].count
         momentum = batch_norm_momentum(pictures, batch_size or default_batch(pictures))
     origin = _origin(model, weights, own_weights, data, momentum)
-    graph = origin.graph
+    graph = all_trained(origin.graph) if model.frozen_layers == "train" else origin.graph
     _check_pictures(graph, data)
     head, _ = classifier_head(graph)
     in_float = check_float_layers(graph, model.keep_in_float)
     check_names(graph, model.kept_by_name)
     classes = classes_of(graph)
-    warnings = (*origin.said, *filter(None, [in_float]), *check_weights(graph), *(origin.notes if fine_tune else ()))
+    said = (*origin.said, *filter(None, [in_float]), *_frozen_message(origin.untrained, model))
+    warnings = (*said, *check_weights(graph), *(origin.notes if fine_tune else ()))
     origin.check(tensors(data, "validation", PICTURES)[0], seed)
     binary = classes == 1 and head.kind != "softmax"
     if binary and data.classes == 2:
@@ -110,6 +111,16 @@ def float_graph(
         "trained"
     )
     return FloatGraph(changed, (message, *_end_message(classifier_head(changed)[0]), *warnings), new_layer)
+
+
+def _frozen_message(untrained: tuple[str, ...], model: ModelSection) -> tuple[str, ...]:
+    """Return what training does with the layers that the Keras model freezes."""
+    if not untrained:
+        return ()
+    names = listed(untrained)
+    if model.frozen_layers == "train":
+        return (f"frozen in the model, and trained here like all others (model.frozen_layers: train): {names}",)
+    return (f"frozen in the model, and so in all training: {names}; model.frozen_layers: train trains them",)
 
 
 def _end_message(head: Head) -> tuple[str, ...]:
@@ -156,12 +167,14 @@ class _Origin:
         check: raises if the graph computes other values than the model, for prepared pictures and a seed.
         notes: what its own training would use, and ours does not; one sentence each.
         said: what the user should know in any case.
+        untrained: names of the layers that its own training would leave as they are.
     """
 
     graph: Graph
     check: Callable[[np.ndarray, int], None]
     notes: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
+    untrained: tuple[str, ...] = ()
 
 
 def _origin(model: ModelSection, weights: Path | None, own_weights: bool, data: Manifest, momentum: float) -> _Origin:
@@ -169,7 +182,12 @@ def _origin(model: ModelSection, weights: Path | None, own_weights: bool, data: 
         return _onnx_origin(model.file, data, momentum)
     keras = _keras_model(model, weights, own_weights, data)
     origin = translated(keras, momentum)
-    return _Origin(origin.graph, lambda pictures, seed: check_same(keras, origin, pictures, seed), origin.notes)
+    return _Origin(
+        origin.graph,
+        lambda pictures, seed: check_same(keras, origin, pictures, seed),
+        origin.notes,
+        untrained=origin.untrained,
+    )
 
 
 def _onnx_origin(path: str, data: Manifest, momentum: float) -> _Origin:

@@ -1,12 +1,12 @@
 """Puts weights from a file into a Keras model."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.models.saved.h5_file import LayerKind, Saved
+from qatflow.models.saved.h5_file import LayerKind, Saved, SavedLayer
+from qatflow.models.saved.keras_3 import snake
 from qatflow.models.saved.weights_file import open_weights
 from qatflow.pretrained.fit import Expected, LayerWeights, NotFiniteError, fit
 
@@ -51,13 +51,13 @@ def load_classifier(build: Callable[[int], Any], classes: int, path: Path, about
 
 
 def _assign(model: Any, saved: Saved, path: Path, about: str) -> None:
-    own = _with_weights(model) if saved.whole else _leaves(model)
+    own = _with_weights(model) if saved.whole else [layer for _, layer in _leaves(model)]
     expected = [
         Expected(layer.name, tuple(_role(v) for v in _saved(layer)), tuple(tuple(v.shape) for v in _saved(layer)))
         for layer in own
     ]
     try:
-        weights = fit(expected, saved.layers)
+        weights = fit(expected, _in_order(model, saved))
     except NotFiniteError as error:
         raise UserError(f"{path}: {error}") from error
     except UserError as error:
@@ -84,11 +84,23 @@ def _saved(layer: Any) -> list[Any]:
     return [*layer.trainable_weights, *layer.non_trainable_weights]
 
 
-def _leaves(model: Any) -> list[Any]:
-    """Return the layers with weights; a nested model is replaced by its layers."""
-    return [
-        leaf for layer in _with_weights(model) for leaf in (_leaves(layer) if hasattr(layer, "layers") else [layer])
-    ]
+def _in_order(model: Any, saved: Saved) -> list[SavedLayer]:
+    """Return the saved layers in the model's order, where the file has their names; else as they are.
+
+    Layers of the same shape side by side have no order of their own: two versions of Keras may count them differently.
+    """
+    by_name = {layer.names: layer for layer in saved.layers}
+    wanted = [names for names, _ in _leaves(model)]
+    return [by_name[names] for names in wanted] if set(by_name) == set(wanted) else saved.layers
+
+
+def _leaves(model: Any, within: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """Return the layers with weights, by their names; a model used as a layer is replaced by its layers."""
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for layer in _with_weights(model):
+        names = (*within, layer.name)
+        found += _leaves(layer, names) if hasattr(layer, "layers") else [(names, layer)]
+    return found
 
 
 def _kinds(model: Any) -> tuple[LayerKind, ...]:
@@ -96,15 +108,8 @@ def _kinds(model: Any) -> tuple[LayerKind, ...]:
 
 
 def _kind(layer: Any) -> LayerKind:
-    name = _snake(type(layer).__name__)
+    name = snake(type(layer).__name__)
     return (name, _kinds(layer)) if hasattr(layer, "layers") else name
-
-
-def _snake(name: str) -> str:
-    """Return the name of a class as Keras writes it in the name of a layer (tf_keras' to_snake_case)."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _role(variable: Any) -> str:

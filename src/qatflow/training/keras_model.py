@@ -52,6 +52,7 @@ from qatflow.graph.operations import (
     Softmax,
     Softplus,
     Softsign,
+    SpatialDropout,
     Subtract,
     Tanh,
     ThresholdedRelu,
@@ -113,15 +114,28 @@ class TrainingModel:
         """Return a Keras model of the same layers: pictures to a list of the logits and the outputs of some nodes."""
         return tf_keras.Model(self.keras.inputs, [*self.keras.outputs, *(self.tensors[name] for name in names)])
 
+    def trained(self) -> list[Any]:
+        """Return the variables that training changes, in Keras' order: all but those of frozen nodes."""
+        kept = {id(v) for name, v in self.variables.items() if name.rpartition("/")[0] in self.graph.frozen}
+        return [variable for variable in self.keras.trainable_variables if id(variable) not in kept]
+
     def weights(self) -> dict[str, Any]:
         """Return the current weights as float32 arrays, by the graph's names for them."""
         return {name: variable.numpy() for name, variable in self.variables.items()}
 
 
+TOGETHER: dict[type[Dropout], Callable[[Sequence[int]], Sequence[int]]] = {
+    Dropout: lambda shape: shape,
+    SpatialDropout: lambda shape: [*(1 for _ in shape[1:]), shape[-1]],
+    PictureDropout: lambda shape: [1 for _ in shape],
+}
+"""Shape of what dropout draws for a picture, by the shape of the picture: an axis of length 1 is dropped as a whole."""
+
+
 class StepDropout(layers.Layer):
     """Dropout whose zeros depend only on the seed, the node and the step, so that a resumed run draws the same."""
 
-    def __init__(self, rate: float, seed: tuple[int, int], step: Any, name: str, whole: bool = False):
+    def __init__(self, rate: float, seed: tuple[int, int], step: Any, name: str, kind: type[Dropout] = Dropout):
         """Set up the layer.
 
         Args:
@@ -129,11 +143,11 @@ class StepDropout(layers.Layer):
             seed: the run's seed and the place of the node in the graph.
             step: variable (int64) that counts training steps.
             name: the layer's name.
-            whole: whether all values of a picture are zeroed or kept together.
+            kind: which values are zeroed or kept together; see `TOGETHER`.
         """
         super().__init__(name=name)
         self.rate = rate
-        self.whole = whole
+        self.kind = kind
         self.seed = seed
         self._step = lambda: step  # hidden from Keras: the optimizer owns the variable, not this layer
 
@@ -145,10 +159,17 @@ class StepDropout(layers.Layer):
         seed = tf.stack([tf.constant(first * 1000 + second, tf.int64), tf.cast(self._step(), tf.int64)])
         replica, replicas = part()
         count = tf.shape(inputs)[0]
-        each = [1] * (len(inputs.shape) - 1) if self.whole else inputs.shape[1:]
-        ones = tf.ones([count * replicas, *each], inputs.dtype)
+        ones = tf.ones([count * replicas, *TOGETHER[self.kind](inputs.shape[1:])], inputs.dtype)
         mask = tf.nn.experimental.stateless_dropout(ones, self.rate, seed=seed)
         return inputs * mask[replica * count : (replica + 1) * count]
+
+
+class MovingStatisticsNorm(layers.BatchNormalization):
+    """Batch-norm that uses its moving statistics in training too and keeps them, while gamma and beta are trained."""
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """Return what batch-norm computes in inference."""
+        return super().call(inputs, training=False, mask=mask)
 
 
 def training_model(
@@ -194,10 +215,10 @@ def _built(
             tensor = tensors[node.inputs[0]]
         else:
             if isinstance(operation, Dropout):
-                whole = isinstance(operation, PictureDropout)
-                layer = StepDropout(operation.rate, (seed, place), step, names[node.name], whole)
+                layer = StepDropout(operation.rate, (seed, place), step, names[node.name], type(operation))
             elif isinstance(operation, BatchNorm):
-                layer = _batch_norm(operation, names[node.name], freeze_batch_norm, replicas > 1)
+                fixed = freeze_batch_norm or node.name in graph.moving_statistics
+                layer = _batch_norm(operation, names[node.name], freeze_batch_norm, fixed, replicas > 1)
             else:
                 layer = LAYERS[type(operation)](node, graph, names[node.name])
             sources = [tensors[name] for name in node.inputs]
@@ -247,11 +268,12 @@ def _dense(node: Node, graph: Graph, name: str) -> Any:
     return layers.Dense(units, use_bias=node.weight("bias") in graph.weights, name=name)
 
 
-def _batch_norm(o: BatchNorm, name: str, frozen: bool, synchronized: bool) -> Any:
+def _batch_norm(o: BatchNorm, name: str, frozen: bool, fixed: bool, synchronized: bool) -> Any:
     # on a GPU the fused operation has no deterministic gradient where the moving statistics are used
-    fused = False if frozen or synchronized else None
+    fused = False if fixed or synchronized else None
     dtype = SINGLE if synchronized else None  # Keras would add the replicas' sums up in bfloat16
-    return layers.BatchNormalization(
+    make = MovingStatisticsNorm if fixed and not frozen else layers.BatchNormalization
+    return make(
         momentum=o.momentum, epsilon=o.epsilon, name=name, trainable=not frozen, fused=fused,
         synchronized=synchronized, dtype=dtype,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from qatflow.base.errors import UserError
 from qatflow.config.sections.base import Precision
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import HeadKind
@@ -20,6 +21,11 @@ from qatflow.training.loss import Batch, CrossEntropy, Loss, sums
 from qatflow.training.precision import with_scaled_loss
 from qatflow.training.replicas import Replicas
 from qatflow.training.settings import TrainingSettings
+
+ALL_FROZEN = (
+    "all layers of the network are frozen (trainable=False), so there is nothing to train: set model.frozen_layers to "
+    "train, or quantise without training (method: ptq)"
+)
 
 
 class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):
@@ -109,7 +115,9 @@ class TrainingStep:
                 precision=precision,
                 replicas=self._replicas.count,
             )
-            self._trained = self.model.keras.trainable_variables
+            self._trained = self.model.trained()
+            if not self._trained:
+                raise UserError(ALL_FROZEN)
             self._optimizer.build(self._trained)
             self.sums = self._replicas.sum_variable([4])
         kernels = {id(v) for name, v in self.model.variables.items() if name.endswith("kernel")}

@@ -25,8 +25,9 @@ class ModelSection(Section):
     )
     file: Text | None = Field(
         None,
-        description="Your own model: a .h5 or .keras file or a SavedModel folder, saved whole by tf-keras, or an .onnx "
-        "file (docs/onnx.md). Only its description and its arrays are read; no code in it runs.",
+        description="Your own model, saved whole: a .h5 or .keras file of Keras 2 (tf-keras) or Keras 3, a SavedModel "
+        "folder of tf-keras, or an .onnx file (docs/onnx.md). Only its description and its arrays are read; no code in "
+        "it runs. Functions, and in a .h5 file or SavedModel also classes, are known by name, as by Keras itself.",
     )
     function: Function | None = Field(
         None,
@@ -54,6 +55,12 @@ class ModelSection(Section):
         lt=1,
         description="Decay of batch-norm's moving statistics per step. Keras' 0.99 is too slow for short trainings. "
         "null: 0.9, or 0.7 if an epoch has fewer than 16 steps.",
+    )
+    frozen_layers: Literal["keep", "train"] = Field(
+        "keep",
+        description="What training does with the layers that your own model freezes. keep: weights of layers with "
+        "trainable=False stay as they are, also in training for int8, and batch-norm that is frozen or called with "
+        "training=False uses its moving statistics. train: all layers are trained.",
     )
     keep_in_float: Literal["auto"] | list[Text] = Field(
         [],

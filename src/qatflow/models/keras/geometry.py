@@ -9,6 +9,7 @@ from qatflow.graph.operations import (
     Dropout,
     GlobalAveragePool,
     GlobalMaxPool,
+    Identity,
     Input,
     MaxPool,
     Operation,
@@ -16,6 +17,7 @@ from qatflow.graph.operations import (
     Permute,
     PictureDropout,
     Reshape,
+    SpatialDropout,
     UpSample,
 )
 from qatflow.models.keras.library import UntranslatableError, pair
@@ -27,13 +29,16 @@ def _one(make: Callable[[Any], Operation]) -> Translate:
     return lambda to, name, layer, sources: to.add(name, make(layer), sources)
 
 
-def _dropout(layer: Any) -> Operation:
-    shape = getattr(layer, "noise_shape", None)
-    if shape is None:
-        return Dropout(float(layer.rate))
-    if shape[0] is not None or any(size != 1 for size in shape[1:]) or len(shape) != len(layer.input_shape):
-        raise UntranslatableError("noise_shape; known is dropout of single values, and of whole pictures")
-    return PictureDropout(float(layer.rate))
+def _dropout(kind: type[Dropout]) -> Translate:
+    def dropout(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
+        shape, drops = getattr(layer, "noise_shape", None), kind
+        if shape is not None:
+            if shape[0] is not None or any(size != 1 for size in shape[1:]) or len(shape) != len(layer.input_shape):
+                raise UntranslatableError("noise_shape; known is dropout of single values, and of whole pictures")
+            drops = PictureDropout
+        return to.add(name, Identity() if to.in_inference else drops(float(layer.rate)), sources)
+
+    return dropout
 
 
 def _up_sample(layer: Any) -> Operation:
@@ -99,6 +104,6 @@ TRANSLATIONS: dict[str, Translate] = {
     "GlobalMaxPooling2D": _one(lambda layer: GlobalMaxPool(bool(layer.keepdims))),
     "Reshape": _reshape,
     "Flatten": _reshape,
-    "Dropout": _one(_dropout),
-    "SpatialDropout2D": _one(_dropout),
+    "Dropout": _dropout(Dropout),
+    "SpatialDropout2D": _dropout(SpatialDropout),
 }

@@ -34,7 +34,9 @@ def own_class(kind: str) -> type | None:
     from tf_keras import layers
 
     module = importlib.import_module(OWN_CLASSES[kind]) if kind in OWN_CLASSES else layers
-    return getattr(module, kind, None)
+    own = getattr(module, kind, None)
+    # a user's code may have put a class of its own there
+    return own if isinstance(own, type) and own.__module__.startswith("tf_keras.") else None
 
 
 def own_kind(layer: Any) -> str | None:

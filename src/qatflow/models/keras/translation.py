@@ -8,7 +8,7 @@ import numpy as np
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.names import free_name
-from qatflow.graph.operations import Operation
+from qatflow.graph.operations import BatchNorm, Operation
 from qatflow.graph.shapes import shapes
 from qatflow.models.keras.library import OPERATORS, UntranslatableError, called, in_order, is_plain_model, own_kind
 
@@ -71,6 +71,10 @@ class Translation:
         problems: layers that cannot be translated.
         parts: the models, the outer one first.
         use: the call of the current layer, a node of Keras.
+        frozen: nodes whose weights the model's own training would not change (`trainable=False`).
+        moving_statistics: batch-norms that would use their moving statistics in it (that, or `training=False`).
+        untrained: names of the layers of both.
+        in_inference: whether the current layer is called as in inference (`training=False`).
     """
 
     table: Mapping[str, Translate]
@@ -82,6 +86,11 @@ class Translation:
     tensors: dict[int, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+    frozen: set[str] = field(default_factory=set)
+    moving_statistics: set[str] = field(default_factory=set)
+    untrained: list[str] = field(default_factory=list)
+    in_inference: bool = False
+    _trainable: bool = True
     _seen: set[int] = field(default_factory=set)
     _taken: set[str] = field(default_factory=set)
     use: Any = None
@@ -135,11 +144,15 @@ class Translation:
 
         part = Part(model, reads, [])
         self.parts.append(part)
+        around = self._trainable, self.in_inference
+        self._trainable &= bool(model.trainable)
         if reads is not None:
             self.tensors[id(model.inputs[0])] = self.tensors.get(id(reads), "")
         for keras_node in in_order(model):
             if reads is None or not isinstance(keras_node.layer, InputLayer):
+                self.in_inference = around[1] or keras_node.call_kwargs.get("training") is False
                 self._layer(keras_node, part)
+        self._trainable, self.in_inference = around
 
     def _layer(self, keras_node: Any, part: Part) -> None:
         layer, kind = keras_node.layer, type(keras_node.layer).__name__
@@ -168,7 +181,24 @@ class Translation:
             raise UntranslatableError(self._unknown(layer))
         _check_layer(layer, kind, keras_node)
         self.use, self._layer_name = keras_node, self._name(layer.name, inside, again)
-        return self.table[kind](self, self._layer_name, layer, sources)
+        first = len(self.nodes)
+        node = self.table[kind](self, self._layer_name, layer, sources)
+        self._note_untrained(layer, self.nodes[first:])
+        return node
+
+    def _note_untrained(self, layer: Any, nodes: list[Node]) -> None:
+        """Mark what the model's own training would leave as it is, as Keras decides it."""
+        owners = {key.rpartition("/")[0] for key in self.weights}
+        weighted = [node for node in nodes if node.name in owners]
+        frozen = not (layer.trainable and self._trainable)
+        # batch-norm in a frozen model still follows its own flag
+        fixed = [n.name for n in weighted if isinstance(n.operation, BatchNorm)]
+        fixed = fixed if self.in_inference or not layer.trainable else []
+        self.moving_statistics.update(fixed)
+        if not layer.trainable_weights or frozen:  # constants, as of Rescaling, are not trained either
+            self.frozen.update(node.name for node in weighted)
+        if layer.weights and (frozen or fixed):
+            self.untrained.append(layer.name)
 
     def _name(self, name: str, inside: str | None, again: bool) -> str:
         if inside is None:

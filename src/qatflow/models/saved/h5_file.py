@@ -1,8 +1,8 @@
 """Reads the weights in an HDF5 file that Keras wrote, without Keras.
 
-Two layouts are known: that of tf-keras' `save_weights("x.h5")` and `save("x.h5")`, which names the layers in order, and
-that of `save_weights("x.weights.h5")`, which counts them by kind. Only arrays of numbers are read. The description of a
-whole model in the file (with Lambda layers, which are code) is ignored, so nothing in it can run.
+Two layouts are known: that of `save("x.h5")` and tf-keras' `save_weights("x.h5")`, which names the layers in order, and
+that of `save_weights("x.weights.h5")` and of .keras files, which counts them by kind. Only arrays of numbers are read.
+The description of a whole model in the file (with Lambda layers, which are code) is ignored, so nothing in it can run.
 """
 
 import contextlib
@@ -15,10 +15,11 @@ from typing import Any, BinaryIO
 import h5py
 
 from qatflow.base.errors import UserError
+from qatflow.models.saved.keras_3 import Leaf
 
 ACCEPTED = (
-    "accepted are an HDF5 file as tf-keras' model.save_weights('x.h5') or model.save('x.h5') writes it, a .keras file "
-    "and a SavedModel folder of tf-keras; models in other forms can carry code and are not opened"
+    "accepted are an HDF5 file as Keras' model.save_weights('x.weights.h5') or model.save('x.h5') writes it, a .keras "
+    "file, and a SavedModel folder of tf-keras; models in other forms can carry code and are not opened"
 )
 DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
 """What reading a damaged file raises: each was seen from h5py. RuntimeError includes RecursionError."""
@@ -31,10 +32,12 @@ class SavedLayer:
     Attributes:
         name: of the layer, in the file.
         weights: float arrays in Keras' order, or HDF5 data sets that become arrays while the file is open.
+        names: of the models that it is in, then its own, where the file says so; else empty.
     """
 
     name: str
     weights: tuple[Any, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ LayerKind = str | tuple[str, tuple["LayerKind", ...]]
 
 
 @contextlib.contextmanager
-def open_h5(path: Path, kinds: Sequence[LayerKind], content: BinaryIO | None = None) -> Iterator[Saved]:
+def open_h5(
+    path: Path, kinds: Sequence[LayerKind], content: BinaryIO | None = None, described: Sequence[Leaf] | None = None
+) -> Iterator[Saved]:
     """Open a file and yield its layers.
 
     Args:
@@ -81,6 +86,7 @@ def open_h5(path: Path, kinds: Sequence[LayerKind], content: BinaryIO | None = N
         kinds: kind of each of the model's layers with weights, in order; determines the order if the file counts by
             kind. Further layers in the file come last.
         content: the HDF5 file if it is a part of `path`.
+        described: the layers of a whole model of Keras 3, whose weights are found by them instead.
 
     Raises:
         UserError: the file is damaged, or holds anything but numbers of its own.
@@ -89,7 +95,11 @@ def open_h5(path: Path, kinds: Sequence[LayerKind], content: BinaryIO | None = N
         try:
             file = stack.enter_context(h5py.File(content or path, "r"))
             whole = _root(file) is not None
-            layers = _in_order(file) if whole else _by_kind(file, kinds)
+            if described is not None:
+                layers = _by_path(file, described) if whole else _by_group(file, described)
+                whole = False
+            else:
+                layers = _in_order(file) if whole else _by_kind(file, kinds)
         except _LinkError as error:
             raise UserError(f"{path}: {error}") from error
         except DAMAGE as error:
@@ -138,6 +148,35 @@ def _in_order(file: h5py.File) -> list[SavedLayer]:
     return [layer for layer in layers if layer.weights]
 
 
+def _by_path(file: h5py.File, described: Sequence[Leaf]) -> list[SavedLayer]:
+    """Return the layers of a .h5 file of Keras 3, where each weight has its path, `…/<layer>/<role>`."""
+    root = _root(file)
+    assert root is not None
+    weights: dict[tuple[str, ...], list[Any]] = {}
+    for outer in _names(root, "layer_names"):
+        group = _child(root, outer, outer)
+        within: dict[str, list[tuple[str, ...]]] = {}
+        for leaf in described:
+            if leaf.names[0] == outer:
+                within.setdefault(leaf.names[-1], []).append(leaf.names)
+        for weight in _names(group, "weight_names"):
+            layers = next((within[part] for part in reversed(weight.split("/")) if part in within), [])
+            if len(layers) != 1:
+                raise ValueError(f"weight {weight} belongs to {len(layers)} layers of {outer}")
+            weights.setdefault(layers[0], []).append(_child(group, weight, outer))
+    return [SavedLayer("/".join(names), tuple(values), names) for names, values in weights.items()]
+
+
+def _by_group(file: h5py.File, described: Sequence[Leaf]) -> list[SavedLayer]:
+    """Return the layers of a .keras file of Keras 3, where each layer has its group."""
+    found: list[SavedLayer] = []
+    for leaf in described:
+        if leaf.group in file:
+            sublayers = SUBLAYERS.get(leaf.kind, ())
+            found += _variables("/".join(leaf.names), _child(file, leaf.group, leaf.group), sublayers, leaf.names)
+    return found
+
+
 def _names(group: h5py.Group, attribute: str) -> list[str]:
     """Return a list of names; Keras splits a list of more than 64 kB into numbered pieces."""
     pieces = [attribute] if attribute in group.attrs else []
@@ -147,7 +186,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
-def _by_kind(group: h5py.Group, kinds: Sequence[LayerKind]) -> list[SavedLayer]:
+def _by_kind(group: h5py.Group, kinds: Sequence[LayerKind], within: tuple[str, ...] = ()) -> list[SavedLayer]:
     layers = _child(group, "layers") if "layers" in group else {}
     names = sorted(layers, key=lambda name: [int(n) if n.isdigit() else n for n in re.split(r"(\d+)", name)])
     left = {name: _child(layers, name, name) for name in names}
@@ -158,16 +197,26 @@ def _by_kind(group: h5py.Group, kinds: Sequence[LayerKind]) -> list[SavedLayer]:
         count = counts[name] = counts.get(name, -1) + 1
         saved = left.pop(f"{name}_{count}" if count else name, None)
         if saved is not None:
-            in_order += _variables(name, saved, SUBLAYERS.get(name, ())) if inner is None else _by_kind(saved, inner)
+            own, parts = (*within, _own_name(saved)), SUBLAYERS.get(name, ())
+            in_order += _variables(name, saved, parts, own) if inner is None else _by_kind(saved, inner, own)
     return [*in_order, *(layer for name, saved in left.items() for layer in _variables(name, saved))]
 
 
-def _variables(name: str, group: h5py.Group, sublayers: Sequence[str] = ()) -> list[SavedLayer]:
+def _variables(
+    name: str, group: h5py.Group, sublayers: Sequence[str] = (), names: tuple[str, ...] = ()
+) -> list[SavedLayer]:
     weights: tuple[Any, ...] = ()
-    for part in (group, *(_child(group, sublayer, name) for sublayer in sublayers)):
+    # Keras 3 has them without the underscore
+    inner = [sublayer if sublayer in group else sublayer.lstrip("_") for sublayer in sublayers]
+    for part in (group, *(_child(group, sublayer, name) for sublayer in inner)):
         variables = _child(part, "vars", name) if "vars" in part else {}
         weights += tuple(_child(variables, str(i), name) for i in range(len(variables)))
-    return [SavedLayer(name, weights)] if weights else []
+    return [SavedLayer(name, weights, names if all(names) else ())] if weights else []
+
+
+def _own_name(group: h5py.Group) -> str:
+    """Return a layer's name, which newer versions of Keras 3 note beside its variables; else an empty text."""
+    return str(_child(group, "vars").attrs.get("name", "")) if "vars" in group else ""
 
 
 def _check(path: Path, file: h5py.File, layer: SavedLayer) -> None:

@@ -11,6 +11,7 @@ import h5py
 from qatflow.base.errors import UserError
 from qatflow.models.saved import keras_archive, saved_model
 from qatflow.models.saved.h5_file import ACCEPTED, DAMAGE, LayerKind, Saved, damaged, open_h5
+from qatflow.models.saved.keras_3 import Leaf, is_keras_3, leaves
 
 Form = Literal["HDF5", "archive", "SavedModel"]
 
@@ -50,15 +51,15 @@ def open_weights(path: Path, kinds: Sequence[LayerKind]) -> AbstractContextManag
     """
     kind = form(path)
     if kind == "HDF5":
-        return open_h5(path, kinds)
+        return open_h5(path, kinds, described=_leaves(path))
     return keras_archive.open_archive(path, kinds) if kind == "archive" else saved_model.open_saved_model(path)
 
 
 def description(path: Path) -> dict[str, Any]:
-    """Return the description of a whole model, as JSON values: class_name and config.
+    """Return the description of a whole model, as JSON values: class_name and config, as tf-keras writes them.
 
     Raises:
-        UserError: the file has no description, or is damaged, or is of Keras 3.
+        UserError: the file has no description, or is damaged, or is of an unknown version of Keras.
     """
     kind = form(path)
     if kind == "SavedModel":
@@ -66,14 +67,28 @@ def description(path: Path) -> dict[str, Any]:
     if kind == "archive":
         return keras_archive.description(path)
     try:
-        with h5py.File(path, "r") as file:
-            text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
+        text, version = _described(path)
         if text is None:
             raise UserError(
                 f"{path} holds only weights, and no description of the model: write it with model.save, or name the "
                 "network in model.architecture or model.function and the file in pretrained.path"
             )
-        keras_archive.refuse_keras_3(path, version.decode() if isinstance(version, bytes) else str(version))
-        return keras_archive.read_description(text)
+        return keras_archive.translated(keras_archive.read_description(text), version)
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def _described(path: Path) -> tuple[Any, str]:
+    """Return the description in an HDF5 file, None if it has none, and the version of Keras that wrote it."""
+    with h5py.File(path, "r") as file:
+        version = file.attrs.get("keras_version", "")
+        return file.attrs.get("model_config"), version.decode() if isinstance(version, bytes) else str(version)
+
+
+def _leaves(path: Path) -> list[Leaf] | None:
+    """Return the layers that a whole model of Keras 3 in an HDF5 file describes; None for another file."""
+    try:
+        text, version = _described(path)
+        return list(leaves(keras_archive.read_description(text))) if text is not None and is_keras_3(version) else None
     except DAMAGE as error:
         raise damaged(path, error) from error
