@@ -136,6 +136,7 @@ def cases() -> dict[str, Case]:
         "GlobalMaxPool": Case("GlobalMaxPool", lambda k, x: k.GlobalMaxPooling2D()(x)),
         "Reshape": Case("Reshape", lambda k, x: k.Reshape((6, 28))(x)),
         "Dropout": Case("Dropout", lambda k, x: k.Dropout(0.5)(x)),
+        "PictureDropout": Case("PictureDropout", lambda k, x: k.Dropout(0.5, noise_shape=(None, 1, 1, 1))(x)),
         "SpatialDropout": Case("SpatialDropout", lambda k, x: k.SpatialDropout2D(0.5)(x)),
         "Identity": Case("Identity", lambda k, x: k.Activation("linear")(x)),
         # not the last: the training model leaves a last one out, since its loss takes logits

@@ -148,6 +148,20 @@ def twice() -> Any:
     return Model(pictures, top(layers.LeakyReLU()(top(x))))
 
 
+def operations() -> Any:
+    """Operators and functions outside of layers, each with a branch."""
+    from keras import Model, layers, ops
+
+    pictures = layers.Input(SHAPE, name="pictures")
+    x, y = layers.Conv2D(4, 1)(pictures), layers.Conv2D(4, 1, activation="sigmoid")(pictures)
+    branches = [
+        x + y, x * y, x - y, ops.maximum(x, y), ops.minimum(x, y), x * 0.5, 2.0 + x, x - 1.5, x / 4.0, -x,
+        ops.divide(x, 3.0), ops.relu(x), ops.relu6(x), ops.sigmoid(x), ops.tanh(x), ops.silu(x),
+        ops.concatenate([x, y], axis=-1), ops.mean(x, axis=(1, 2)), ops.max(x, axis=[1, 2], keepdims=True),
+    ]  # fmt: skip
+    return Model(pictures, _classes(branches))
+
+
 def sequential() -> Any:
     """A sequential model that learned its input when it was called."""
     from keras import Sequential, layers
@@ -167,7 +181,7 @@ def _classes(branches: list[Tensor]) -> Tensor:
 
 MODELS: dict[str, Callable[[], Any]] = {
     "everything": everything, "not_in_h5": not_in_h5, "nested": nested, "sequential": sequential,
-    "twice": twice,
+    "twice": twice, "operations": operations,
 }  # fmt: skip
 
 

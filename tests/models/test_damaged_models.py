@@ -80,9 +80,9 @@ def test_a_link_to_another_file_is_refused_and_not_followed(tmp_path: Path):
     [
         ({"class_name": "__lambda__", "config": {"value": ["4wEAAAAAAAAA\n", None, None]}}, "that is written as code"),
         ({"value": ["4wEAAAAAAAAA\n", None, None]}, "that is written as code"),
-        ({"class_name": "function", "config": "mish", "registered_name": "mish"}, "mish"),
+        ({"class_name": "function", "config": "log_softmax", "registered_name": "log_softmax"}, "log_softmax"),
         ({"class_name": "PReLU", "config": {}}, "PReLU"),
-        ("mish", "mish"),
+        ("log_softmax", "log_softmax"),
     ],
 )
 def test_an_activation_that_is_not_known_is_named_in_one_line(activation: Any, shown: str):

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qatflow.models.saved import keras_3_operations
+from qatflow.models.saved.keras_3_operations import ProblemError
+
 PROBLEM = "problem"
 """Entry of a layer's description that says why the layer cannot be translated."""
 LAYERS = "keras.layers"
@@ -49,10 +52,6 @@ OTHER_LAYERS = {
     "RandomCrop": "in Keras 3 it passes whole pictures on outside of training; leave it out, and set data.augmentation"
 }
 """Layers that compute something else in Keras 2, and what to do."""
-
-
-class _ProblemError(Exception):
-    """Why a layer cannot be translated."""
 
 
 @dataclass(frozen=True)
@@ -180,20 +179,22 @@ class _Model:
         try:
             module = layer.get("module", LAYERS) if ">" not in kind else None
             if _is_operation(layer):
-                raise _ProblemError("an operation outside of a layer; use a layer of the known kinds")
+                settings = keras_3_operations.config(layer) | {"name": name}
+                calls = [keras_3_operations.call(layer, call, self._read) for call in layer["inbound_nodes"]]
+                return {"class_name": "TFOpLambda", "config": settings, "name": name, "inbound_nodes": calls}
             if _is_model(layer):
                 result = _Model().entry(layer)
             elif kind in APPLICATIONS and layer.get("module") == APPLICATIONS[kind]:
                 result |= {"module": module, "config": _settings(kind, config)}
             elif module != LAYERS or layer.get("registered_name") not in (None, kind):
                 own = layer.get("registered_name") or kind
-                raise _ProblemError(f"{own} is not Keras' own class, and what it computes cannot be seen")
+                raise ProblemError(f"{own} is not Keras' own class, and what it computes cannot be seen")
             else:
                 result["config"] = _settings(kind, config) | _shapes(kind, layer)
             result["name"] = name
             if "inbound_nodes" in layer:
                 result["inbound_nodes"] = [self._call(kind, call) for call in layer["inbound_nodes"]]
-        except _ProblemError as problem:
+        except ProblemError as problem:
             result[PROBLEM] = str(problem)
         return result
 
@@ -213,13 +214,16 @@ class _Model:
             ((*read, others),) = self._call("", {"args": positional, "kwargs": keywords})
             return [[*read, {**others, **tensors}]]
         if keywords.get("training") is True:
-            raise _ProblemError("is called with training=True, so it does not compute what inference would")
+            raise ProblemError("is called with training=True, so it does not compute what inference would")
         more = [*(f"{len(positional)} arguments" for _ in positional[1:2]), *sorted(set(keywords) - {"training"})]
         if more:
-            raise _ProblemError(f"is called with {', '.join(more)}; only a call with its input alone is known")
+            raise ProblemError(f"is called with {', '.join(more)}; only a call with its input alone is known")
         first = positional[0]
         reads = [_history(tensor) for tensor in (first if isinstance(first, list) else [first])]
         return [[*self._tensor(tensor), dict(keywords)] for tensor in reads]
+
+    def _read(self, value: Any) -> list[Any]:
+        return self._tensor(_history(value))
 
     def _tensor(self, tensor: list[Any]) -> list[Any]:
         """Return a tensor with Keras 2's number of the call that makes it."""
@@ -233,7 +237,7 @@ class _Model:
 
 def _history(value: Any) -> list[Any]:
     if not isinstance(value, dict) or value.get("class_name") != "__keras_tensor__":
-        raise _ProblemError("reads something other than the tensors of layers")
+        raise ProblemError("reads something other than the tensors of layers")
     name, call, which = value["config"]["keras_history"]
     return [str(name), int(call), int(which)]
 
@@ -263,9 +267,9 @@ def _settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a layer's settings in Keras 2's names."""
     _check_type(config)
     if kind in OTHER_LAYERS:
-        raise _ProblemError(OTHER_LAYERS[kind])
+        raise ProblemError(OTHER_LAYERS[kind])
     if config.get("lora_rank"):
-        raise _ProblemError(
+        raise ProblemError(
             f"has LoRA weights (lora_rank {config['lora_rank']}); build the model without enable_lora, load these "
             "weights there, and save it"
         )
@@ -281,11 +285,11 @@ def _settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if key == "data_format" and kind.startswith(PREPROCESSING):
             if value != "channels_last":
-                raise _ProblemError("channels come first; they must come last")
+                raise ProblemError("channels come first; they must come last")
             continue
         if key in ONLY_IN_3:
             if value != ONLY_IN_3[key]:
-                raise _ProblemError(f"{key}={value!r} is not known")
+                raise ProblemError(f"{key}={value!r} is not known")
         elif key == "activation":
             settings[key] = _activation(value)
         elif key != "dtype":
@@ -299,9 +303,9 @@ def _check_type(config: Mapping[str, Any]) -> None:
     policy = dtype.get("class_name") if isinstance(dtype, dict) else "DTypePolicy"
     if policy != "DTypePolicy" or config.get("quantization_config") is not None:
         mode = dtype.get("config", {}).get("mode", policy) if isinstance(dtype, dict) else policy
-        raise _ProblemError(f"is quantised by Keras ({mode}); give the float model that it was made from")
+        raise ProblemError(f"is quantised by Keras ({mode}); give the float model that it was made from")
     if _type(dtype) not in (None, "float32"):
-        raise _ProblemError(
+        raise ProblemError(
             f"computes in {_type(dtype)}; build the model with keras.config.set_dtype_policy('float32'), load these "
             "weights there, and save it"
         )
@@ -315,14 +319,14 @@ def _activation(value: Any) -> Any:
     """Return the activation inside a layer: a name, a layer, or None."""
     if isinstance(value, str) or value is None:
         if value in OTHER_MEANING:
-            raise _ProblemError(f"activation {value} of Keras 3 is not known")
+            raise ProblemError(f"activation {value} of Keras 3 is not known")
         return value
     kind = value.get("class_name")
     if kind in (None, "__lambda__"):
-        raise _ProblemError("activation that is written as code (a lambda)")
+        raise ProblemError("activation that is written as code (a lambda)")
     if kind == "function" or value.get("module", LAYERS) != LAYERS or value.get("registered_name") not in (None, kind):
         own = value.get("config") if kind == "function" else kind
-        raise _ProblemError(f"activation {own} is not Keras' own, and what it computes cannot be seen")
+        raise ProblemError(f"activation {own} is not Keras' own, and what it computes cannot be seen")
     return {"class_name": kind, "config": _settings(kind, value["config"])}
 
 
