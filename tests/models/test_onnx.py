@@ -1,6 +1,7 @@
 """Float ONNX models in the patterns of exporters: the graph and its .tflite compute what onnxruntime computes."""
 
 import io
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from onnx import TensorProto, helper
 
 from helpers.numpy_network import execute
 from helpers.onnx_models import OnnxModel, session_outputs
+from helpers.places import ROOT
+from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
+from qatflow.config.load import load_config
+from qatflow.config.sections.model import ModelSection
 from qatflow.graph.operations import (
     Conv2D,
     Dense,
@@ -420,3 +425,57 @@ def test_the_graph_that_is_trained_is_compared_with_the_model_before(tmp_path):
     wrong = replace(origin.graph, weights={**origin.graph.weights, name: origin.graph.weights[name] * 1.01})
     with pytest.raises(UserError, match=r"net.onnx: .*Conv.*other values here than by ONNX' definition"):
         check_same_onnx(replace(origin, graph=wrong), "net.onnx", noise(origin))
+
+
+@pytest.fixture
+def problems(tmp_path, monkeypatch):
+    """The problems of a configuration, in a folder with the project's own; empty when it is accepted."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+
+    def problems(text: str) -> str:
+        Path("my.yaml").write_text(text, encoding="utf-8")
+        try:
+            load_config([Path("config/config.yaml"), Path("my.yaml")])
+        except UserError as error:
+            return str(error)
+        return ""
+
+    return problems
+
+
+def test_the_configuration_takes_an_onnx_file_and_says_what_is_wrong_with_one(problems):
+    b = OnnxModel(size=32)
+    onnx.save(b.model(b.classifier(b.conv("input", 4, 3))), "net.onnx")
+    b = OnnxModel(size=32)
+    onnx.save(b.model(b.node("Relu", [b.classifier(b.node("Sin", ["input"]))])), "odd.onnx")
+    data = "data: {name: d, preprocessing: {channels: 3, size: 32}}\n"
+    model = data + "model: {file: net.onnx}\npretrained: {name: n, source: model}\n"
+    assert problems(model) == ""
+    assert "model.file: odd.onnx: these operators cannot be translated" in problems(model.replace("net.", "odd."))
+    assert "model.file: net.onnx takes pictures of 32×32×3" in problems(model.replace("size: 32", "size: 64"))
+    text = problems(model.replace("source: model", "source: file, path: net.onnx"))
+    assert "is 'file', and an ONNX file brings its own weights" in text
+    assert "quantized_model.file: net.onnx is not quantised" in problems(data + "quantized_model: {file: net.onnx}\n")
+
+
+@pytest.mark.tensorflow
+def test_a_float_onnx_model_is_the_float_graph_of_the_run(tmp_path):
+    from qatflow.pretrained.float_graph import float_graph
+
+    digits = prepared_digits(tmp_path / "data")
+    b = OnnxModel(channels=1, size=32)
+    x = b.node("Relu", [b.norm(b.conv("input", 4, 5, stride=4, bias=False))])
+    onnx.save(b.model(b.classifier(x, 10)), tmp_path / "net.onnx")
+    section = ModelSection(file=str(tmp_path / "net.onnx"), batch_norm_momentum=0.8)
+    made_here = float_graph(section, None, True, digits, fine_tune=False, seed=0)
+    text = " ".join(made_here.messages)
+    assert "mean [127.5] and std [127.5]" in text and "[123.675, 116.28, 103.53]" in text and "logits" in text
+    pictures = noise(float_onnx(tmp_path / "net.onnx"))
+    written = Model(convert(made_here.graph).content).outputs(pictures)
+    expected = session_outputs(onnx.load(tmp_path / "net.onnx"), pictures)[0]
+    assert np.abs(written - expected).max() <= 1e-4 * np.abs(expected).max()
+    onnx.save(b.model(b.classifier(x, 7)), tmp_path / "net.onnx")
+    assert float_graph(section, None, True, digits, fine_tune=True, seed=0).new_head is not None
+    with pytest.raises(UserError, match=r"the weights have 7 classes.*fine_tune"):
+        float_graph(section, None, True, digits, fine_tune=False, seed=0)
