@@ -179,6 +179,14 @@ def _classes(branches: list[Tensor]) -> Tensor:
     return layers.Add()([layers.Dense(3)(branch) for branch in flat])
 
 
+def sides(models: Any, names: tuple[str, str] = ("left", "right")) -> Any:
+    """Two layers of one shape side by side, in this order, made with Keras 3 or tf-keras."""
+    pictures = models.layers.Input(SHAPE)
+    pool = {"left": models.layers.GlobalAveragePooling2D(), "right": models.layers.GlobalMaxPooling2D()}
+    pooled = [pool[name](models.layers.Conv2D(3, 3, name=name)(pictures)) for name in names]
+    return models.Model(pictures, models.layers.Add()(pooled))
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "everything": everything, "not_in_h5": not_in_h5, "nested": nested, "sequential": sequential,
     "twice": twice, "operations": operations,
@@ -263,6 +271,9 @@ def main(folder: Path) -> None:
             model.save(folder / f"{name}.h5")
     for name, model, form in refused():
         model.save(folder / f"{name}.{form}")
+    pair = sides(keras)
+    pair.save_weights(folder / "sides.weights.h5")
+    np.save(folder / "sides.npy", np.asarray(pair(pictures, training=False)))
     network = keras.applications.MobileNet((32, 32, 1), alpha=0.25, weights=None, classes=10)
     network.save_weights(folder / "mobilenet.weights.h5")
     np.save(folder / "mobilenet.npy", np.asarray(network(np.ones((1, 32, 32, 1), "f"), training=False)))

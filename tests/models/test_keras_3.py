@@ -147,6 +147,19 @@ def test_weights_alone_are_put_into_the_same_network_of_tf_keras(saved: Path):
     np.testing.assert_allclose(outputs, np.load(saved / "mobilenet.npy"), rtol=0, atol=1e-6)
 
 
+@pytest.mark.tensorflow
+def test_layers_of_one_shape_get_their_weights_by_name(saved: Path):
+    """The same layers in another order: by the order alone, each would get the weights of the other."""
+    import tf_keras
+
+    from qatflow.pretrained.keras_weights import load_weights
+
+    model = written.sides(tf_keras, ("right", "left"))
+    load_weights(model, saved / "sides.weights.h5", "the model")
+    outputs = model(np.load(saved / "pictures.npy"), training=False).numpy()
+    np.testing.assert_allclose(outputs, np.load(saved / "sides.npy"), rtol=0, atol=1e-5)
+
+
 def archive(path: Path, config: Any, weights: bytes, version: str = "3.15.1") -> Path:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("metadata.json", json.dumps({"keras_version": version}))
