@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 from tf_keras import layers
 
+from qatflow.evaluate.fake_quant_model import FixedScales
 from qatflow.graph.graph import ActivationScale, Graph, Node
-from qatflow.graph.names import layer_names, tensor_layer
+from qatflow.graph.names import tensor_layer
 from qatflow.tflite.lower import Converted
 from qatflow.tflite.tensors import Tensors
 from qatflow.training.keras_model import training_model
@@ -39,25 +40,19 @@ class LiteRtIntegers(layers.Layer):
         return tf.constant((found - zero_point) * np.float32(scale))
 
 
-class LiteRtInputs:
-    """Hooks that put `LiteRtIntegers` behind each quantised tensor that the .tflite has."""
+class LiteRtInputs(FixedScales):
+    """Training's quantisers, with `LiteRtIntegers` in place of those whose tensors the .tflite has under a name."""
 
     def __init__(self, graph: Graph, integers: Mapping[str, np.ndarray], names: Mapping[str, str]):
-        self.graph, self.compared = graph, dict[str, LiteRtIntegers]()
-        self._integers, self._names, self._layers = integers, names, layer_names(graph)
-
-    def begin(self, graph: Graph) -> None:
-        """Do nothing."""
-
-    def layer(self, node: Node, layer: Any) -> Any:
-        """Return the layer as it is: its weights are on their grid already."""
-        return layer
+        super().__init__(graph)
+        self.compared: dict[str, LiteRtIntegers] = {}
+        self._integers, self._compared_names = integers, names
 
     def after(self, node: Node) -> Any | None:
-        """Compare a tensor that is quantised."""
-        if node.name not in self._names:
-            return None
-        scale, name = self.graph.activation_scales[node.name], tensor_layer(self._layers[node.name])
+        """Compare a tensor that is quantised, or round it as training does."""
+        if node.name not in self._compared_names:
+            return super().after(node)
+        scale, name = self.graph.activation_scales[node.name], tensor_layer(self._names[node.name])
         self.compared[node.name] = LiteRtIntegers(node.name, scale, self._integers, name)
         return self.compared[node.name]
 

@@ -43,8 +43,8 @@ class DeviceSection(Section):
         le=bounds.DIFFERENCE,
         description="Largest allowed difference between an output on the device and on the host, in quantisation "
         "steps for integer outputs. 0: everything computed in integers must be equal bit by bit, and a float softmax "
-        "behind it within 1e-6. null: 16 steps for a uint8 model, whose kernels round differently on ARM and x86; 4 "
-        "for a model with layers in float before others in int8; 0 for all others.",
+        "behind it within 1e-6. null: 16 steps for a uint8 model, whose kernels round differently on ARM and x86, "
+        "and for a model with layers in float before others in int8; 0 for all others.",
     )
     threads: list[Annotated[int, Field(ge=1, le=64)]] = Field(
         [1, 2, 4],
