@@ -277,6 +277,27 @@ def test_batch_norm_takes_the_configuration_s_momentum(tmp_path):
     assert {node.operation.momentum for node in graph.nodes if hasattr(node.operation, "momentum")} == {0.7}
 
 
+def test_a_bias_behind_a_layer_with_other_readers_is_not_moved_into_it(tmp_path):
+    b = OnnxModel(size=6)
+    x = b.conv("input", 4, 3, bias=False)
+    y = b.node("Add", [b.node("Identity", [x]), b.floats(1, 4, 1, 1)])
+    b.result = b.classifier(b.node("Mul", [y, x]))
+    model, origin = made(b, tmp_path)
+    pictures = noise(origin)
+    written = Model(convert(origin.graph).content).outputs(pictures)
+    result = session_outputs(model, pictures)[0]
+    assert np.abs(written - result).max() <= 1e-4 * np.abs(result).max()
+
+
+def test_a_size_that_is_no_whole_multiple_of_the_scale_is_refused(tmp_path):
+    b = OnnxModel(size=5)
+    about: dict[str, Any] = {"coordinate_transformation_mode": "half_pixel", "mode": "linear"}
+    x = b.node("Resize", ["input", "", b.array(np.asarray([1, 1, 1.5, 1.5], np.float32))], **about)
+    b.result = b.classifier(x)
+    with pytest.raises(UserError, match="no whole number of pixels"):
+        made(b, tmp_path)
+
+
 def test_everything_that_cannot_be_translated_is_named_at_once(tmp_path):
     b = OnnxModel(size=8)
     x = b.conv("input", 6, 3, pad=1)

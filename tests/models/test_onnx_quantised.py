@@ -321,11 +321,15 @@ def both(q: Qdq, x: str) -> str:
     return q.b.node("Add", [q.pair(x), x])
 
 
+def under_another_name(q: Qdq, x: str) -> str:
+    return q.b.node("Add", [q.pair(q.b.node("Identity", [x])), x])
+
+
 def two_scales(q: Qdq, x: str) -> str:
     return q.b.node("Add", [q.pair(x), q.pair(x, np.float32(0.07))])
 
 
-@pytest.mark.parametrize("behind", [both, two_scales])
+@pytest.mark.parametrize("behind", [both, under_another_name, two_scales])
 def test_a_tensor_that_is_not_rounded_for_all_its_readers_is_refused(behind, tmp_path):
     with pytest.raises(UserError, match="read without rounding, or with another scale"):
         graph_of(Qdq().model(behind), tmp_path)

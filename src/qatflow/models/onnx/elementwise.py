@@ -135,11 +135,11 @@ def _add(to: Translation, node: OnnxNode) -> Value:
         before.kernel is not None
         and before.weight("bias") not in to.weights
         and before.name not in to.activation_scales
-        and to.alone(node.inputs[1 - place])
+        and to.alone(before.name)
         and _per_channel(ours)
     ):
         add_bias(to, before.name, ours)
-        del to.values[node.inputs[1 - place]]  # the layer's sum without the bias is nowhere in the graph
+        to.forget(before.name)  # the layer's sum without the bias is nowhere in the graph
         return value
     return _with_constant(to, node, value, place, Add(), ours)
 

@@ -260,7 +260,7 @@ def folded_into_kernel(to: Translation, name: str, factor: np.ndarray, offset: n
     """
     node = to.node(to.values[name].node)
     kernel = node.kernel
-    if kernel is None or kernel not in to.weight_scales or node.name in to.activation_scales or not to.alone(name):
+    if kernel is None or kernel not in to.weight_scales or node.name in to.activation_scales or not to.alone(node.name):
         return False
     assert node.layout is not None
     integers, known = to.weights[kernel], to.weight_scales[kernel]
@@ -273,7 +273,7 @@ def folded_into_kernel(to: Translation, name: str, factor: np.ndarray, offset: n
     to.weights[kernel] = integers * along_channels(np.sign(factor).astype(np.int8), integers)
     to.weight_scales[kernel] = WeightScale(known.bits, known.scale * np.abs(factor))
     to.biases.pop(node.weight("bias"), None)
-    del to.values[name]
+    to.forget(node.name)
     return True
 
 

@@ -35,8 +35,7 @@ def _quantise(to: Translation, node: OnnxNode) -> Value:
         raise UntranslatableError(f"makes {zero.dtype}; the device's kernels take int8 (and uint8, shifted)")
     shift = SHIFT if zero.dtype == np.uint8 else 0
     grid = ActivationScale(8, float(scale[0]), int(zero[0]) - shift)
-    others = [reader for reader in to.readers[node.inputs[0]] if reader is not node]
-    if any(reader is None or not _makes(to, reader, grid) for reader in others):
+    if not all(reader is node or _makes(to, reader, grid, value.node) for reader in _readers(to, value.node)):
         raise UntranslatableError(
             f"rounds {node.inputs[0]}, which is also read without rounding, or with another scale: quantise it once, "
             "for all its readers"
@@ -45,9 +44,18 @@ def _quantise(to: Translation, node: OnnxNode) -> Value:
     return replace(value, integers=True)
 
 
-def _makes(to: Translation, node: OnnxNode, grid: ActivationScale) -> bool:
-    if node.kind != "QuantizeLinear":
+def _readers(to: Translation, name: str) -> list[OnnxNode | None]:
+    """Return the nodes that read a tensor of the graph before it is rounded, under any of its ONNX names."""
+    tensors = [tensor for tensor in to.named(name) if not to.values[tensor].integers]
+    return [reader for tensor in tensors if to.values[tensor].rounded != name for reader in to.readers[tensor]]
+
+
+def _makes(to: Translation, node: OnnxNode | None, grid: ActivationScale, name: str) -> bool:
+    """Return whether a node rounds to that grid, or only renames the axes of the graph's tensor `name`."""
+    if node is None:
         return False
+    if node.kind != "QuantizeLinear":
+        return node.outputs[0] in to.named(name)
     scale, zero = _grid(to, node)
     shift = SHIFT if zero.dtype == np.uint8 else 0
     return scale.size == 1 and (float(scale[0]), int(zero[0]) - shift) == (grid.scale, grid.zero_point)
@@ -99,7 +107,7 @@ def _dequantise(to: Translation, node: OnnxNode) -> Value:
     grid = ActivationScale(8, float(scale[0]), int(zero[0]) - shift)
     if scale.size != 1 or _scale_of(to, value.node) != grid:
         raise UntranslatableError("has another scale than the QuantizeLinear before it")
-    return replace(value, integers=False)
+    return replace(value, integers=False, rounded=value.node)
 
 
 def _grid(to: Translation, node: OnnxNode) -> tuple[np.ndarray, np.ndarray]:

@@ -140,6 +140,9 @@ def _resize(to: Translation, node: OnnxNode) -> Value:
     attributes = node.attributes
     mode, centres = attributes.get("mode", "nearest"), attributes.get("coordinate_transformation_mode", "half_pixel")
     factors = [new // old for new, old in zip(shape[2:], value.shape[2:], strict=True)]
+    scales = to.constant(node, 2, "scales")
+    if scales is not None and scales.size and np.any(scales * np.asarray(value.shape) != np.asarray(shape)):
+        raise UntranslatableError(f"has the scales {scales.tolist()}, which give no whole number of pixels")
     whole = all(
         old * factor == new and factor for old, factor, new in zip(value.shape[2:], factors, shape[2:], strict=True)
     )

@@ -130,7 +130,7 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
         )
     output = to.values.get(model.output)
     if output is None:
-        raise UserError("its result is a constant")
+        raise UserError("its result is a constant, or another output of an operator than the first")
     _check_shapes(to)
     scales = {name: WeightScale(scale.bits, scale.scale.astype(np.float32)) for name, scale in to.weight_scales.items()}
     graph = Graph(tuple(to.nodes), (output.node,), to.weights, scales, to.activation_scales, {}, frozenset(to.in_float))

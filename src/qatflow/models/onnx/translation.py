@@ -44,6 +44,7 @@ class Value:
         order: for a vector, the place in ONNX of each of our values; None: the same. It differs behind a flattened
             picture, and the next layer's weights are put in that order.
         integers: whether it has been quantised and not yet been dequantised.
+        rounded: the node whose tensor was quantised and dequantised for this value; another one than `node` behind it.
     """
 
     node: str
@@ -51,6 +52,7 @@ class Value:
     axes: tuple[int, ...]
     order: np.ndarray | None = None
     integers: bool = False
+    rounded: str = ""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -197,8 +199,17 @@ class Translation:
         return values
 
     def alone(self, name: str) -> bool:
-        """Return whether an ONNX tensor has exactly one reader."""
-        return len(self.readers.get(name, [])) == 1
+        """Return whether one node alone reads what a node of the graph computes, under any of its ONNX names."""
+        return all(len(self.readers.get(other, [])) == 1 for other in self.named(name))
+
+    def forget(self, name: str) -> None:
+        """Leave out the values of a node of the graph that has been changed to compute something behind them."""
+        for other in self.named(name):
+            del self.values[other]
+
+    def named(self, name: str) -> list[str]:
+        """Return the ONNX tensors that a node of the graph computes, several where axes are only renamed."""
+        return [tensor for tensor, value in self.values.items() if value.node == name]
 
     def laid_out(self, value: Value, axes: tuple[int, ...], name: str | None = None) -> Value:
         """Return the value with our axes in that order; only axes of length 1 can move.
