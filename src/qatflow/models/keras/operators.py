@@ -349,6 +349,8 @@ def _operator(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) 
         raise UntranslatableError(
             unknown_function(symbol) or f"tf.{symbol} is a function of that name, not TensorFlow's"
         )
+    if not all(sources):  # one could not be translated, which is a problem of its own
+        return to.add(name, Identity(), sources[:1])
     use = to.use
     batch = use.keras_inputs[0].shape[0]
     call = Call(to, name, batch, tuple(getattr(use.outputs, "shape", ())))
@@ -379,7 +381,8 @@ def _argument(to: Translation, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_argument(to, item) for item in value]
     if id(value) in to.tensors:
-        return Source(to.tensors[id(value)], tuple(value.shape[1:]))
+        node, shape = to.tensors[id(value)], tuple(value.shape[1:])
+        return Source(node, to.shape_of(node) if None in shape and node else shape)
     return value.numpy() if hasattr(value, "numpy") else value
 
 

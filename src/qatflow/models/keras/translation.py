@@ -136,7 +136,11 @@ class Translation:
         source = self.tensors.get(id(self.use.keras_inputs[0]))
         if source is None:  # it could not be translated, which is a problem of its own
             return tuple(size or 0 for size in self.use.input_shapes[1:])
-        return shapes(Graph(tuple(self.nodes), (), self.weights))[source]
+        return self.shape_of(source)
+
+    def shape_of(self, node: str) -> tuple[int, ...]:
+        """Return the shape of a node's tensor, without the batch."""
+        return shapes(Graph(tuple(self.nodes), (), self.weights))[node]
 
     def model(self, model: Any, reads: Any | None) -> None:
         """Add the layers of a model; `reads` is its input tensor if it is used as a layer."""
