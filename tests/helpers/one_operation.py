@@ -34,6 +34,7 @@ from qatflow.graph.operations import (
     PictureDropout,
     Reshape,
     Resize,
+    SpatialDropout,
     ThresholdedRelu,
     UpSample,
 )
@@ -66,6 +67,7 @@ EXAMPLES: dict[str, Operation] = {
     "Reshape": Reshape((24, 4)),
     "Dropout": Dropout(0.1),
     "PictureDropout": PictureDropout(0.1),
+    "SpatialDropout": SpatialDropout(0.1),
 }
 """Operations that need arguments; all others have none."""
 
