@@ -105,6 +105,27 @@ def test_a_model_in_a_model_is_taken_apart(start, digits, tmp_path, form):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_with_its_own_preprocessing_and_a_layer_used_twice_comes_from_a_file(start, digits, tmp_path, form):
+    import tf_keras
+    from tf_keras import layers
+
+    tf_keras.backend.clear_session()
+    some = np.random.default_rng(0).normal(2, 3, (4, 32, 32, 1)).astype(np.float32)
+    normalised, twice = layers.Normalization(), layers.Conv2D(6, 3, 2, "same", groups=3)
+    normalised.adapt(some)
+    pictures = layers.Input((32, 32, 1))
+    x = layers.RandomZoom(0.2)(layers.RandomFlip("horizontal")(pictures))
+    x = layers.GaussianNoise(0.1)(layers.Conv2D(6, 3, 2, "same", activation="relu")(normalised(x)))
+    x = layers.Conv2DTranspose(5, (3, 2), 2)(twice(twice(x)))
+    model = tf_keras.Model(pictures, layers.Dense(10, "softmax")(layers.Flatten()(x)))
+    expected = model(some, training=False).numpy()
+    model.save(tmp_path / form)
+    graph = float_graph(ModelSection(file=str(tmp_path / form)), digits).graph
+    np.testing.assert_allclose(outputs(graph, some), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.tensorflow
 def test_every_layer_that_cannot_be_translated_is_listed_from_the_file_alone(inception, tmp_path):
     """Without TensorFlow: the configuration is refused before any job."""
     from tf_keras import Model, layers
