@@ -8,6 +8,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from helpers.numpy_network import execute
+from qatflow.device.run.cut import cut_at, cut_points
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import (
@@ -27,6 +28,9 @@ from qatflow.graph.operations import (
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.lower import convert
+from qatflow.tflite.read import operators
+from qatflow.tflite.run import Model
+from qatflow.tflite.single_operator import single_operators
 
 PICTURE = (9, 7, 6)
 ALL_KERNELS = (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES, OpResolverType.BUILTIN_REF)
@@ -113,3 +117,14 @@ def test_the_int8_kernel_computes_what_training_rounds(name: str, activations: s
         # a kernel's bias is rounded to int32, and weights of other factors than 2 to 2^-11; nothing else is inexact
         inexact = type(operations[0]) in KERNELS or name == "bilinear, any size"
         assert np.abs(differ).max() <= inexact and (differ != 0).mean() <= 0.01, (run, differ)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_operator_runs_alone_and_where_the_model_is_cut(name: str):
+    """As a search measures it, and as a run looks for the layer in which host and device part."""
+    content = convert(quantised(chain(CASES[name][0]), GRIDS[0])).content
+    wanted = {one.outputs[0].name: one.outputs[0].shape for one in operators(content)}
+    alone = {one.output: Model(one.model()) for one in single_operators(content)}
+    assert {output: model.output.shape for output, model in alone.items()} == wanted
+    for place in cut_points(content):
+        assert Model(cut_at(content, place.tensor)).output.shape == wanted[place.name]
