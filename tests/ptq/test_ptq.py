@@ -1,6 +1,7 @@
 """Quantisation after training: an int8 model that answers like the float one, in the folder that goes to the device."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from helpers.numpy_network import execute
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from qatflow.data.reader import calibration, tensors
+from qatflow.graph.graph import Node
+from qatflow.graph.operations import Rescale
 from qatflow.ptq.quantise import quantise
 from qatflow.ptq.run import quantise_after_training
 from qatflow.tflite.lower import convert
@@ -25,6 +28,22 @@ def test_every_layer_is_int8_and_the_softmax_stays_in_float():
         ("QUANTIZE", "INT8"), ("CONV_2D", "INT8"), ("DEPTHWISE_CONV_2D", "INT8"), ("CONV_2D", "INT8"),
         ("ADD", "INT8"), ("MEAN", "INT8"), ("FULLY_CONNECTED", "INT8"), ("DEQUANTIZE", "FLOAT32"),
         ("SOFTMAX", "FLOAT32"),
+    ]  # fmt: skip
+
+
+def test_pictures_are_rescaled_in_float_before_they_are_quantised():
+    graph, channels = small_graph(), pictures(1).shape[-1]
+    first, *behind = graph.nodes
+    own = {node: tuple("rescaled" if name == first.name else name for name in node.inputs) for node in behind}
+    nodes = (first, Node("rescaled", Rescale(), (first.name,)), *(replace(node, inputs=own[node]) for node in behind))
+    constants = {
+        "rescaled/factor": np.full(channels, 0.5, np.float32),
+        "rescaled/offset": np.ones(channels, np.float32),
+    }
+    rescaled = replace(graph, nodes=nodes, weights={**graph.weights, **constants})
+    found = operators(quantise(convert(rescaled).content, pictures(8)))
+    assert [(o.name, o.outputs[0].dtype) for o in found[:4]] == [
+        ("MUL", "FLOAT32"), ("ADD", "FLOAT32"), ("QUANTIZE", "INT8"), ("CONV_2D", "INT8"),
     ]  # fmt: skip
 
 

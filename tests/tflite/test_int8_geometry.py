@@ -83,11 +83,13 @@ GRIDS = ("moving_average_abs_max", "moving_average_min_max")
 CASES: dict[str, tuple[list[Any], tuple[OpResolverType, ...]]] = {
     "groups": ([Conv2D((1, 1), "same", groups=2)], ALL_KERNELS),
     "groups, strides": ([Conv2D((2, 2), "valid", groups=3), Relu()], ALL_KERNELS),
+    "groups, dilations": ([Conv2D((1, 1), "same", (2, 3), groups=2)], ALL_KERNELS),
     "groups of one channel": ([Conv2D((1, 2), "same", groups=6)], ALL_KERNELS),
     "depthwise, multiplier": ([DepthwiseConv2D((2, 2), "same")], ALL_KERNELS),
     "transposed, same": ([Conv2DTranspose((2, 2), "same"), Relu6()], ALL_KERNELS),
     "transposed, valid": ([Conv2DTranspose((1, 2), "valid")], ALL_KERNELS),
     "transposed, apart": ([Conv2DTranspose((4, 3), "same"), Relu()], ALL_KERNELS),
+    "transposed, valid and apart": ([Conv2DTranspose((4, 3), "valid")], ALL_KERNELS),
     "crop": ([Crop((2, 1), (0, 3))], ALL_KERNELS),
     "permute": ([Permute((2, 0, 1))], ALL_KERNELS),
     "average, valid": ([AveragePool((2, 2), (1, 2), "valid")], ALL_KERNELS),

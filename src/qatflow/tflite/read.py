@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
 """Operators with a kernel, which is their second input and comes before a bias; and which input is the tensor."""
 FLOAT_ONLY_METADATA = "qatflow float only"
-"""Name of the blob with the layers that have no int8 form, one a line."""
+"""Name of the blob with the layers that stay in float, one a line: those without an int8 form, and `Rescale`."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def probabilities_end(content: bytes) -> list[str]:
 
 
 def float_only(content: bytes) -> list[str]:
-    """Return the names of the layers that have no int8 form, as `lower` wrote them; tensors `<name>/…` are theirs."""
+    """Return the names of the layers that stay in float, as `lower` wrote them; tensors `<name>/…` are theirs."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     blobs = [model.buffers[e.buffer].data for e in model.metadata or [] if e.name == FLOAT_ONLY_METADATA.encode()]
     return [name for blob in blobs for name in bytes(blob).decode().split("\n")]
