@@ -22,6 +22,7 @@ from qatflow.graph.operations import (
     Permute,
     Relu,
     Relu6,
+    Rescale,
     Resize,
     UpSample,
 )
@@ -43,6 +44,9 @@ def chain(operations: list[Any]) -> Graph:
     nodes, weights = [Node("input", Input(PICTURE))], {}
     for name, operation in [("first", Conv2D((1, 1), "same")), *((str(n), o) for n, o in enumerate(operations))]:
         nodes.append(Node(name, operation, (nodes[-1].name,)))
+        if isinstance(operation, Rescale):  # of every sign, and none
+            weights[f"{name}/factor"] = np.array([0.5, -2, 1, 0, 3e-3, -1], np.float32)
+            weights[f"{name}/offset"] = np.array([1, 0, -3, 2, 0.1, -0.2], np.float32)
         if type(operation) in KERNELS:
             role, shape = KERNELS[type(operation)](getattr(operation, "groups", 1))
             channels = shape[-1] if role == "kernel" else shape[-2] * shape[-1]
@@ -86,6 +90,7 @@ CASES: dict[str, tuple[list[Any], tuple[OpResolverType, ...]]] = {
     "groups, dilations": ([Conv2D((1, 1), "same", (2, 3), groups=2)], ALL_KERNELS),
     "groups of one channel": ([Conv2D((1, 2), "same", groups=6)], ALL_KERNELS),
     "depthwise, multiplier": ([DepthwiseConv2D((2, 2), "same")], ALL_KERNELS),
+    "rescale": ([Rescale()], ALL_KERNELS),
     "transposed, same": ([Conv2DTranspose((2, 2), "same"), Relu6()], ALL_KERNELS),
     "transposed, valid": ([Conv2DTranspose((1, 2), "valid")], ALL_KERNELS),
     "transposed, apart": ([Conv2DTranspose((4, 3), "same"), Relu()], ALL_KERNELS),
@@ -117,7 +122,7 @@ def test_the_int8_kernel_computes_what_training_rounds(name: str, activations: s
         assert np.ptp(expected) > 50 * grid.scale
         differ = np.rint((litert(convert(graph).content, run) - expected) / grid.scale)
         # a kernel's bias is rounded to int32, and weights of other factors than 2 to 2^-11; nothing else is inexact
-        inexact = type(operations[0]) in KERNELS or name == "bilinear, any size"
+        inexact = isinstance(operations[0], (Rescale, *KERNELS)) or name == "bilinear, any size"
         assert np.abs(differ).max() <= inexact and (differ != 0).mean() <= 0.01, (run, differ)
 
 

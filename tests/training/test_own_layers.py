@@ -20,7 +20,8 @@ def pictures() -> np.ndarray:
 def chain(*operations: Operation, flat: int) -> Graph:
     """Operations behind one another, flattened to `flat` values; the last layer is what a loss would read."""
     random = np.random.default_rng(0)
-    nodes, weights = [Node("input", Input(SHAPE))], {}
+    nodes = [Node("input", Input(SHAPE))]
+    weights: dict[str, np.ndarray] = {}
     for place, operation in enumerate((*operations, Reshape((flat,)))):
         nodes.append(Node(f"layer{place}", operation, (nodes[-1].name,)))
         shapes: dict[str, tuple[int, ...]] = {}

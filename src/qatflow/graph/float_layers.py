@@ -6,7 +6,7 @@ from typing import Literal
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
-from qatflow.graph.operations import FLOAT_ONLY
+from qatflow.graph.operations import FLOAT_ONLY, PASS_THROUGH, Input, Rescale
 
 
 def float_layers(graph: Graph) -> dict[str, str]:
@@ -17,6 +17,15 @@ def float_layers(graph: Graph) -> dict[str, str]:
         for node in graph.nodes
         if isinstance(node.operation, FLOAT_ONLY) and node.name != last
     }
+
+
+def rescaled_pictures(graph: Graph) -> frozenset[str]:
+    """Return the names of the `Rescale` nodes that read the pictures themselves, moved, resized or rescaled at most."""
+    pictures: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node.operation, (Input, Rescale, *PASS_THROUGH)) and pictures.issuperset(node.inputs):
+            pictures.add(node.name)
+    return frozenset(name for name in pictures if isinstance(graph.node(name).operation, Rescale))
 
 
 def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str]) -> str:

@@ -30,6 +30,7 @@ from qatflow.graph.operations import (
     PRelu,
     Relu,
     Relu6,
+    Rescale,
     Subtract,
 )
 from qatflow.graph.passes import run_all
@@ -106,6 +107,8 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
             return least_scale([*inputs, *_scale(operand)])
         case PRelu():
             return least_scale(inputs, max([1.0, *_scale(operand)]))
+        case Rescale():
+            return least_scale(inputs, float(np.abs(graph.weights[node.weight("factor")]).max()) / 127)
         case LeakyRelu():
             return least_scale(inputs, max(1.0, abs(operation.alpha)))
         case GlobalAveragePool():

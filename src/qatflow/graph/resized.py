@@ -17,7 +17,7 @@ from qatflow.graph.kinds import CONSTANTS, VECTORS, kind_of, with_channels
 from qatflow.graph.operations import DepthwiseConv2D, Pad, Pair
 from qatflow.graph.shapes import shapes
 
-ONES = ("gamma", "moving_variance", "factor")
+ONES = ("gamma", "moving_variance")
 """Roles of the vectors that start as ones; the others start as zeros."""
 
 
@@ -109,8 +109,10 @@ def resized(graph: Graph, channels: Channels, sizes: Sizes, seed: int) -> Graph:
             name = node.weight(role)
             if name in graph.weights:
                 fresh = (np.ones if role in ONES else np.zeros)(numbers[node.name], np.float32)
-                keeps = (_scales(graph, node) or role in CONSTANTS) and fresh.shape == graph.weights[name].shape
+                keeps = _scales(graph, node) and fresh.shape == graph.weights[name].shape
                 weights[name] = graph.weights[name] if keeps else fresh
+                if role in CONSTANTS:  # for more channels they are repeated
+                    weights[name] = np.resize(graph.weights[name], numbers[node.name])
         operand = graph.weights.get(node.operand or "")
         if operand is not None:
             weights[node.operand or ""] = _operand(node, operand, numbers[node.name])

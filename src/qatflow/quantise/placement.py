@@ -9,6 +9,7 @@ from collections.abc import Collection, Set
 from dataclasses import dataclass
 
 from qatflow.config.recipe.recipe import QuantizationStrategySection
+from qatflow.graph.float_layers import rescaled_pictures
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
 from qatflow.graph.kinds import QUANTISED_KERNEL, kind_of
@@ -28,7 +29,6 @@ from qatflow.graph.operations import (
     Input,
     Relu,
     Relu6,
-    Rescale,
 )
 
 OPERATION_TYPES: dict[str, tuple[type, ...]] = {
@@ -93,7 +93,7 @@ def quantised_operands(graph: Graph, kernels: Collection[str], skip: Collection[
         kernels: names of the nodes whose kernels are quantised.
         skip: layers whose name contains one of these texts stay in float.
     """
-    runs = _Runs(graph, frozenset(kernels), tuple(skip), head_of(graph).activation)
+    runs = _Runs(graph, frozenset(kernels), tuple(skip), head_of(graph).activation, rescaled_pictures(graph))
     return {
         node.name: node.operand
         for node in graph.nodes
@@ -115,7 +115,7 @@ def quantised_tensors(graph: Graph, kernels: Collection[str], skip: Collection[s
         kernels: names of the nodes whose kernels are quantised.
         skip: layers whose name contains one of these texts stay in float, with a kernel or without.
     """
-    runs = _Runs(graph, frozenset(kernels), tuple(skip), head_of(graph).activation)
+    runs = _Runs(graph, frozenset(kernels), tuple(skip), head_of(graph).activation, rescaled_pictures(graph))
     return {node.name for node in graph.nodes if runs.ends_a_group(node) and (runs.int8(node) or runs.feeds_int8(node))}
 
 
@@ -145,13 +145,14 @@ def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:
         graph: the float graph.
         skip: texts in the names of layers that stay in float. Operations that only move values follow their neighbours.
     """
-    last = head_of(graph).activation
+    last, rescaled = head_of(graph).activation, rescaled_pictures(graph)
     return frozenset(
         node.name
         for node in graph.nodes
         if not isinstance(node.operation, (Input, *PASS_THROUGH))
         and (
-            isinstance(node.operation, (*FLOAT_ONLY, Rescale))
+            isinstance(node.operation, FLOAT_ONLY)
+            or node.name in rescaled
             or node.name == last
             or (node.kernel is None and _named(node.name, skip))
         )
@@ -177,12 +178,14 @@ class _Runs:
         kernels: names of the nodes whose kernels are quantised.
         skip: texts in the names of what stays in float.
         last: name of the final softmax or sigmoids, which stay in float; None where there are none.
+        rescaled: names of the nodes that rescale the pictures, in float.
     """
 
     graph: Graph
     kernels: frozenset[str]
     skip: tuple[str, ...]
     last: str | None
+    rescaled: frozenset[str]
 
     def ends_a_group(self, node: Node) -> bool:
         """Return whether the device has the node's tensor, which is not folded or fused into what follows."""
@@ -208,7 +211,7 @@ class _Runs:
             first = self.graph.node(first.inputs[0])
         if first.name == self.last or _named(first.name, self.skip):
             return False
-        if isinstance(first.operation, (*FLOAT_ONLY, Rescale)):
+        if isinstance(first.operation, FLOAT_ONLY) or first.name in self.rescaled:
             return False
         return first.name in self.kernels or type(first.operation) not in (*QUANTISED_KERNEL, Input)
 

@@ -7,9 +7,8 @@ between. Inputs and outputs are float32. Softmax stays in float, so that small p
 from dataclasses import dataclass
 
 from qatflow.base.errors import UserError
-from qatflow.graph.float_layers import float_layers
+from qatflow.graph.float_layers import float_layers, rescaled_pictures
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import Rescale
 from qatflow.graph.passes import run_all
 from qatflow.tflite.lowering import Lowering
 from qatflow.tflite.operators import LOWER
@@ -62,8 +61,8 @@ def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = No
     lowering = Lowering(graph)
     for node in graph.nodes:
         LOWER[type(node.operation)](lowering, node)
-    rescaled = [node.name for node in graph.nodes if isinstance(node.operation, Rescale)]
-    in_float = "\n".join([*float_layers(graph), *rescaled]).encode()  # for those who quantise the file by other means
+    # for those who quantise the file by other means
+    in_float = "\n".join([*float_layers(graph), *sorted(rescaled_pictures(graph))]).encode()
     return lowering.pack(description, {**({FLOAT_ONLY_METADATA: in_float} if in_float else {}), **(metadata or {})})
 
 

@@ -223,15 +223,47 @@ class Lowering:
             return
         if source not in self._grids or node.name not in self._grids:
             raise UserError(f"{node.name}: its weights are int8 but its input or output has no scale")
-        scale = self._fitting(node, kernel, axis, bias, known.scale)
-        step = scale.astype(np.float64) * self._grids[source].scale
-        weights = [
-            self.constant(name, kernel, scale, axis),
-            self.constant(node.weight("bias"), np.rint(bias / step).astype(np.int32), step.astype(np.float32)),
-        ]
+        weights = self._int8_weights(node, name, kernel, axis, known.scale, bias)
         read = inputs(self.as_int8(source), weights)
         output = self.new_int8(node.name, self._grids[node.name])
         self.builder.operator(operator, read, [output], options, int8_version)
+
+    def weighted_in_int8(
+        self,
+        node: Node,
+        operator: str,
+        name: str,
+        kernel: np.ndarray,
+        axis: int,
+        scale: np.ndarray,
+        bias: np.ndarray,
+        options: Any,
+    ) -> None:
+        """Add a convolution with integers that are not those of a kernel of the graph.
+
+        Args:
+            node: the node, whose input and output have grids.
+            operator: builtin name.
+            name: of the kernel in the file.
+            kernel: int8, in TensorFlow Lite's layout.
+            axis: of the kernel's output channels.
+            scale: float32 [channels], of the kernel.
+            bias: float32 [channels].
+            options: of the operator.
+        """
+        weights = self._int8_weights(node, name, kernel, axis, scale, bias)
+        inputs = [self.as_int8(node.inputs[0]), *weights]
+        self.builder.operator(operator, inputs, [self.new_int8(node.name, self._grids[node.name])], options, 3)
+
+    def _int8_weights(
+        self, node: Node, name: str, kernel: np.ndarray, axis: int, scale: np.ndarray, bias: np.ndarray
+    ) -> list[int]:
+        fitting = self._fitting(node, kernel, axis, bias, scale)
+        step = fitting.astype(np.float64) * self._grids[node.inputs[0]].scale
+        return [
+            self.constant(name, kernel, fitting, axis),
+            self.constant(node.weight("bias"), np.rint(bias / step).astype(np.int32), step.astype(np.float32)),
+        ]
 
     def _fitting(self, node: Node, kernel: np.ndarray, axis: int, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """Return the scale, raised to what the kernels can run in channels whose weights are all zero.

@@ -90,7 +90,10 @@ def _conv_transpose(lowering: Lowering, node: Node) -> None:
 
 
 def _rescale(lowering: Lowering, node: Node) -> None:
-    """Multiply, then add, so that both round as float32 does: one fused operation would round otherwise on ARM."""
+    if lowering.int8_grid(node) is not None:
+        _rescale_in_int8(lowering, node)
+        return
+    # multiply, then add, so that both round as float32 does: one fused operation would round otherwise on ARM
     factor, offset = (
         lowering.constant(node.weight(role), lowering.graph.weights[node.weight(role)]) for role in ("factor", "offset")
     )
@@ -98,6 +101,15 @@ def _rescale(lowering: Lowering, node: Node) -> None:
     product = builder.tensor(f"{node.name}/product", lowering.shape(node.name), np.float32)
     builder.operator("MUL", [lowering.as_float(node.inputs[0]), factor], [product], schema.MulOptionsT())
     builder.operator("ADD", [product, offset], [lowering.new_float(node.name)], schema.AddOptionsT())
+
+
+def _rescale_in_int8(lowering: Lowering, node: Node) -> None:
+    factor, offset = (lowering.graph.weights[node.weight(role)] for role in ("factor", "offset"))
+    kernel = (127 * np.sign(factor)).astype(np.int8).reshape(1, 1, 1, -1)
+    scale = np.where(factor == 0, 1, np.abs(factor) / 127).astype(np.float32)
+    options = _slide(schema.DepthwiseConv2DOptionsT(), DepthwiseConv2D((1, 1), "valid"))
+    options.depthMultiplier = 1
+    lowering.weighted_in_int8(node, "DEPTHWISE_CONV_2D", node.weight("factor"), kernel, 3, scale, offset, options)
 
 
 def _slide(options: Any, operation: Conv2D | DepthwiseConv2D) -> Any:

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
 """Operators with a kernel, which is their second input and comes before a bias; and which input is the tensor."""
 FLOAT_ONLY_METADATA = "qatflow float only"
-"""Name of the blob with the layers that stay in float, one a line: those without an int8 form, and `Rescale`."""
+"""Name of the blob with the layers that stay in float, one a line: what has no int8 form, or rescales pictures."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from qatflow.graph.operations import PASS_THROUGH, Crop, DepthwiseConv2D, Identity, Input, Rescale, Resize
+from qatflow.graph.operations import Crop, Identity, Rescale, Resize
 from qatflow.models.keras.library import UntranslatableError
 from qatflow.models.keras.translation import Translate, Translation
 
@@ -37,30 +37,12 @@ def _normalization(to: Translation, name: str, layer: Any, sources: tuple[str, .
 
 
 def _rescaled(to: Translation, name: str, sources: tuple[str, ...], factor: Any, offset: Any) -> str:
-    """Add x · factor + offset: of the pictures in float; of anything else as a 1 × 1 depthwise convolution in int8."""
-    channels = to.output_shape()[-1]
-    vectors = []
-    for value in (factor, offset):
-        if np.size(value) not in (1, np.shape(value)[-1] if np.ndim(value) else 1) or np.size(value) not in (
-            1,
-            channels,
-        ):
+    channels, vectors = to.output_shape()[-1], {}
+    for role, value in (("factor", factor), ("offset", offset)):
+        if np.size(value) != 1 and (np.size(value) != channels or np.shape(value)[-1] != channels):
             raise UntranslatableError(f"has numbers of the shape {np.shape(value)}; known: one, or one a channel")
-        vectors.append(np.broadcast_to(np.asarray(value, np.float32).reshape(-1), channels))
-    if _is_picture(to, sources[0]):
-        return to.add(name, Rescale(), sources, {"factor": vectors[0], "offset": vectors[1]})
-    weights = {"depthwise_kernel": vectors[0].reshape(1, 1, channels, 1), "bias": vectors[1]}
-    return to.add(name, DepthwiseConv2D((1, 1), "valid"), sources, weights)
-
-
-def _is_picture(to: Translation, name: str) -> bool:
-    """Return whether a node gives the pictures themselves: moved, resized or rescaled, but not computed with."""
-    node = next((node for node in to.nodes if node.name == name), None)
-    if node is None:  # it could not be translated, which is a problem of its own
-        return False
-    if isinstance(node.operation, (Rescale, *PASS_THROUGH)):
-        return _is_picture(to, node.inputs[0])
-    return isinstance(node.operation, Input)
+        vectors[role] = np.broadcast_to(np.asarray(value, np.float32).reshape(-1), channels)
+    return to.add(name, Rescale(), sources, vectors)
 
 
 def _resizing(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
