@@ -15,10 +15,19 @@ set_up
 [[ -n "$fast" ]] || install_slurm
 export PATH="$PWD/.venv/bin:$PATH"
 
-failed=()
+# Linters and types, beside the tests: mypy takes one core for most of a minute. They leave their output and 0 or 1.
+checked="$(mktemp)"
+log="$(mktemp)"
+slurm="$(mktemp)"
+trap 'rm -f "$checked" "$log" "$slurm"' EXIT
 check() {
-    say "== $*"
-    "$@" >&2 || failed+=("$*")
+    local failed=() command
+    for command in "ruff check ." "ruff format --check ." "mypy" "snakefmt --check Snakefile workflow"; do
+        echo "== $command"
+        $command || failed+=("$command")
+    done
+    ((${#failed[@]} == 0)) || printf 'error: failed: %s\n' "${failed[@]}"
+    return "${#failed[@]}"
 }
 
 # The closing lines of several pytest runs, added up into one; the time is that of the longest, since they run at once.
@@ -39,12 +48,10 @@ closing_line() {
     }' "$1"
 }
 
+checks=
 if (($# == 0)); then
-    check ruff check .
-    check ruff format --check .
-    check mypy
-    check snakefmt --check Snakefile workflow
-    ((${#failed[@]} == 0)) || printf 'error: failed: %s\n' "${failed[@]}" >&2
+    check >"$checked" 2>&1 &
+    checks=$!
 fi
 # Two at once: most tests use one core. A file's tests stay together, since they share what is costly to make.
 at_once=(--numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25)
@@ -55,15 +62,17 @@ if [[ -n "$fast" ]]; then
 elif (($# > 0)); then
     pytest "$@" || status=$?
 else
-    log="$(mktemp)"
-    slurm="$(mktemp)"
-    trap 'rm -f "$log" "$slurm"' EXIT
     # beside the others: the jobs on Slurm wait more than they compute. Nothing but these tests sees this Slurm.
-    pytest -m slurm --durations 25 >"$slurm" 2>&1 &
+    mapfile -t files < <(grep -rl "mark\.slurm" tests)  # collecting all tests takes seconds
+    pytest -m slurm --durations 25 "${files[@]}" >"$slurm" 2>&1 &
+    on_slurm=$!
     pytest -m "not slurm" "${at_once[@]}" 2>&1 | tee "$log" || status=$?
-    wait $! || status=$?
+    wait "$on_slurm" || status=$?
     tee -a "$log" <"$slurm"
-    closing_line "$log"
 fi
-((${#failed[@]} == 0)) || exit 1
+if [[ -n "$checks" ]]; then
+    wait "$checks" || status=1
+    cat "$checked" >&2
+fi
+[[ ! -s "$log" ]] || closing_line "$log"
 exit "$status"

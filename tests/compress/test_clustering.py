@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.compression import STEPS, KilledError, compressed, device_kernels, killed_at
+from helpers.compression import STEPS, compressed, device_kernels, killed_in_turn
 from helpers.graphs import pictures, small_graph, with_weight
 from helpers.numpy_network import execute
 from helpers.small_data import prepared_digits
@@ -154,15 +154,12 @@ def test_weights_stay_in_their_clusters_from_end_epoch_on(digits, tmp_path, monk
     assert not np.array_equal(seen[-1], seen[2 * STEPS]), "the values are trained on"
 
 
-@pytest.mark.parametrize("place", [(0, 6), (1, 1), (2, 5)])
-def test_a_killed_run_goes_on_to_the_same_bytes(digits, clustered, tmp_path, capsys, monkeypatch, place):
+def test_a_run_killed_at_three_places_goes_on_to_the_same_bytes(digits, clustered, tmp_path, capsys):
     expected, expected_history, _ = clustered
-    killed_at(monkeypatch, *place)
-    with pytest.raises(KilledError):
-        compressed(digits, tmp_path / "work", BOTH, 3, negative_gammas())
-    monkeypatch.undo()
-    graph, history = compressed(digits, tmp_path / "work", BOTH, 3, negative_gammas())
-    assert "resumed at" in capsys.readouterr().out
+    graph, history = killed_in_turn(
+        lambda: compressed(digits, tmp_path / "work", BOTH, 3, negative_gammas()), (0, 6), (1, 1), (2, 5)
+    )
+    assert capsys.readouterr().out.count("resumed at") == 3
     assert history == expected_history and graph.activation_scales == expected.activation_scales
     for name, values in expected.weights.items():
         np.testing.assert_array_equal(graph.weights[name], values, err_msg=name)

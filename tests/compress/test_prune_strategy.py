@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,49 +174,53 @@ def test_two_runs_give_the_same_bytes(digits, learnt, uniform, tmp_path):
     same(compressed(digits, learnt, tmp_path, UNIFORM), uniform)
 
 
-@pytest.mark.parametrize(
-    "kill",
-    [
-        pytest.param(lambda patch: kill_at_step(patch, 0, 7), id="before pruning"),
-        # the end of epoch 0, before pruning, after it
-        pytest.param(lambda patch: kill_at_evaluation(patch, 3), id="pruned, nothing of it kept"),
-        pytest.param(lambda patch: kill_at_step(patch, 1, 2), id="pruned, no checkpoint since"),
-        pytest.param(lambda patch: kill_at_step(patch, 1, 6), id="pruned, with a checkpoint"),
-        pytest.param(lambda patch: kill_at_step(patch, 3, 6), id="quantised"),
-    ],
-)
-def test_a_killed_run_goes_on_to_the_same_bytes(digits, learnt, uniform, tmp_path, kill):
-    with pytest.MonkeyPatch.context() as patch:
-        kill(patch)
-        with pytest.raises(KilledError):
-            compressed(digits, learnt, tmp_path, UNIFORM)
-    same(compressed(digits, learnt, tmp_path, UNIFORM), uniform)
+def killed_one_after_another(digits, graph, folder, prune: dict, kills, capsys) -> tuple[Any, list[list[str]]]:
+    """Kill the run at each point in turn, begin it again, and return its end and each process's lines of sensitivity.
+
+    A test of the pruning's own points: what goes on behind each kill is the run that came through those before.
+    """
+    measured = []
+    capsys.readouterr()
+    for kill in kills:
+        with pytest.MonkeyPatch.context() as patch:
+            kill(patch)
+            with pytest.raises(KilledError):
+                compressed(digits, graph, folder, prune)
+        measured.append(capsys.readouterr().out.splitlines())
+    end = compressed(digits, graph, folder, prune)
+    measured.append(capsys.readouterr().out.splitlines())
+    return end, [[line for line in lines if line.startswith("sensitivity of")] for lines in measured]
 
 
-@pytest.mark.parametrize(
-    "kill",
-    [
-        pytest.param(lambda patch: kill_at_evaluation(patch, 5), id="in the first sweep"),
-        pytest.param(lambda patch: kill_at_step(patch, 1, 6), id="between the steps"),
-        pytest.param(lambda patch: kill_at_evaluation(patch, 18), id="in the second sweep"),
-        pytest.param(lambda patch: kill_at_step(patch, 2, 6), id="after both"),
-    ],
-)
-def test_a_killed_sensitive_pruning_goes_on_to_the_same_bytes(digits, learnt, sensitive, tmp_path, kill, capsys):
-    with pytest.MonkeyPatch.context() as patch:
-        kill(patch)
-        with pytest.raises(KilledError):
-            compressed(digits, learnt, tmp_path, SENSITIVE)
-    killed = capsys.readouterr().out
-    same(compressed(digits, learnt, tmp_path, SENSITIVE), sensitive)
-    again = capsys.readouterr().out
-    measured = [[line for line in text.splitlines() if line.startswith("sensitivity of")] for text in (killed, again)]
-    assert measured[0]
-    told = len(measured[0]) + len(measured[1])
+def test_a_run_killed_at_five_points_goes_on_to_the_same_bytes(digits, learnt, uniform, tmp_path, capsys):
+    kills = (
+        lambda patch: kill_at_step(patch, 0, 7),  # before pruning
+        # pruned, nothing of it kept: the evaluations are at the end of epoch 0, before pruning, after it
+        lambda patch: kill_at_evaluation(patch, 3),
+        lambda patch: kill_at_step(patch, 1, 2),  # pruned, no checkpoint since
+        lambda patch: kill_at_step(patch, 1, 6),  # pruned, with a checkpoint
+        lambda patch: kill_at_step(patch, 3, 6),  # quantised
+    )
+    same(killed_one_after_another(digits, learnt, tmp_path, UNIFORM, kills, capsys)[0], uniform)
+
+
+def test_a_sensitive_pruning_killed_at_four_points_goes_on_to_the_same_bytes(
+    digits, learnt, sensitive, tmp_path, capsys
+):
+    kills = (
+        lambda patch: kill_at_evaluation(patch, 5),  # in the first sweep
+        lambda patch: kill_at_step(patch, 1, 6),  # between the steps
+        lambda patch: kill_at_evaluation(patch, 5),  # in the second sweep
+        lambda patch: kill_at_step(patch, 2, 6),  # after both
+    )
+    end, measured = killed_one_after_another(digits, learnt, tmp_path, SENSITIVE, kills, capsys)
+    same(end, sensitive)
     files = [json.loads(content) for name, content in sensitive[2].items() if name.startswith("sensitivities")]
-    points = sum(len(group["loss"]) for file in files for group in file["groups"].values())
-    assert len(files) == 2
-    assert told == points, "each was measured once, in one of the two runs"
+    first, second = (sum(len(group["loss"]) for group in file["groups"].values()) for file in files)
+    counts = [len(lines) for lines in measured]
+    assert counts[0] > 0 and counts[2] > 0, "both sweeps were killed half-way"
+    assert counts == [counts[0], first - counts[0], counts[2], second - counts[2], 0], "each was measured once"
+    assert counts[1] > 0 and counts[3] > 0
 
 
 def test_sensitivities_are_of_the_pictures_asked_for_and_are_kept_for_another_run(digits, learnt, tmp_path, capsys):

@@ -5,9 +5,10 @@ import gzip
 import numpy as np
 import pytest
 
-from helpers.compression import STEPS, KilledError, compressed, device_kernels, killed_at
+from helpers.compression import STEPS, compressed, device_kernels, killed_in_turn
+from helpers.few_layers import narrow_mobilenet
 from helpers.small_data import prepared_digits
-from helpers.small_networks import network
+from helpers.small_networks import with_statistics
 from qatflow.base.errors import UserError
 
 pytestmark = pytest.mark.tensorflow
@@ -103,9 +104,8 @@ def test_the_devices_model_has_these_zeros_and_is_smaller_when_compressed(digits
 @pytest.mark.parametrize("start", [0, 1])
 def test_two_of_any_four_input_channels_are_zero_on_the_device(digits, tmp_path, start):
     strategy = {"class": "SparsityStrategy", "m_by_n": [2, 4], "start_epoch": start, "end_epoch": start}
-    graph, _ = compressed(
-        digits, tmp_path / "work", {"sparse": strategy, "int8": {**INT8, "start_epoch": 1}}, 2, network("MobileNetV1")
-    )
+    whole = with_statistics(lambda: narrow_mobilenet((32, 32, 1), 10))
+    graph, _ = compressed(digits, tmp_path / "work", {"sparse": strategy, "int8": {**INT8, "start_epoch": 1}}, 2, whole)
     for name, kernel in device_kernels(graph, digits, tmp_path).items():
         if name.endswith("depthwise_kernel"):
             continue  # not by default, as in tfmot
@@ -115,16 +115,13 @@ def test_two_of_any_four_input_channels_are_zero_on_the_device(digits, tmp_path,
     assert (graph.weights["conv_dw_3/depthwise_kernel"] == 0).mean() < 0.2
 
 
-@pytest.mark.parametrize("place", [(0, 6), (1, 1), (1, 9), (2, 5)])
-def test_a_killed_run_goes_on_to_the_same_bytes(digits, sparse, tmp_path, capsys, monkeypatch, place):
+def test_a_run_killed_at_four_places_goes_on_to_the_same_bytes(digits, sparse, tmp_path, capsys):
     expected, expected_history, _ = sparse
-    killed_at(monkeypatch, *place)
     strategies = {"sparse": SPARSE, "int8": INT8}
-    with pytest.raises(KilledError):
-        compressed(digits, tmp_path / "work", strategies, 3)
-    monkeypatch.undo()
-    graph, history = compressed(digits, tmp_path / "work", strategies, 3)
-    assert "resumed at" in capsys.readouterr().out
+    graph, history = killed_in_turn(
+        lambda: compressed(digits, tmp_path / "work", strategies, 3), (0, 6), (1, 1), (1, 9), (2, 5)
+    )
+    assert capsys.readouterr().out.count("resumed at") == 4
     assert history == expected_history and graph.activation_scales == expected.activation_scales
     for name, values in expected.weights.items():
         np.testing.assert_array_equal(graph.weights[name], values, err_msg=name)

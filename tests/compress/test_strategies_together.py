@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.compression import KilledError, compressed, device_kernels, killed_at
+from helpers.compression import compressed, device_kernels, killed_in_turn
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from qatflow.base.errors import UserError
@@ -53,14 +53,9 @@ def test_concatenations_get_thinner_and_sparse_under_a_teacher_and_the_device_ha
     assert [figures.phase for figures in history] == ["float", "float", "int8"]
 
 
-@pytest.mark.parametrize("place", [(0, 6), (1, 9), (2, 5)])
-def test_a_killed_run_goes_on_to_the_same_bytes(digits, together, tmp_path, monkeypatch, place):
+def test_a_run_killed_at_three_places_goes_on_to_the_same_bytes(digits, together, tmp_path):
     expected, expected_history, _ = together
-    with monkeypatch.context() as patch:
-        killed_at(patch, *place)
-        with pytest.raises(KilledError):
-            all_of_them(digits, tmp_path / "work")
-    graph, history = all_of_them(digits, tmp_path / "work")
+    graph, history = killed_in_turn(lambda: all_of_them(digits, tmp_path / "work"), (0, 6), (1, 9), (2, 5))
     assert history == expected_history
     for name, values in expected.weights.items():
         np.testing.assert_array_equal(graph.weights[name], values, err_msg=name)

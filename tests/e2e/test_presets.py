@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -14,9 +13,11 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from helpers.places import HELPERS, ROOT
+from helpers.places import ROOT
+from helpers.small_run import SETTINGS as SMALL
+from helpers.small_run import copied
 from helpers.trained_integers import assert_kept
-from helpers.workflow_helpers import SMALL, Project, copy_project
+from helpers.workflow_helpers import Project
 from qatflow.export.mobile import load_any
 from qatflow.graph.counts import total
 from qatflow.graph.store import load
@@ -55,8 +56,8 @@ UNMEASURED = {"count_instructions": False, "threads": [1], "warmup": 0, "repeats
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = copy_project(tmp_path_factory.mktemp("presets"))
-    shutil.copy(HELPERS / "few_layers.py", project.folder)
+    """Behind the data, the float model and the demo of the small run."""
+    project = copied(tmp_path_factory.mktemp("presets"), without=("results",))
     listed: dict[str, Any] = {
         name: {"compress.config": f"config/compress/{name}.yaml", "compress.overrides": short}
         for name, short in PRESETS.items()
@@ -64,8 +65,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     listed["light_nas"] |= {"compress.learning_rate": 0.05}  # as high as that of float training: its weights are new
     # the small network forgets much in so few epochs: that each ships is asked for here, not how good it is
     sections = {
-        "model": {"function": "few_layers:narrow_mobilenet", "alpha": None},
-        "pretrained": {"train": {"epochs": 8}},
         "compress": {"learning_rate": 0.02},
         "accuracy": {"max_drop": 60, "worse_than_ptq": "allow"},
         "device": UNMEASURED,

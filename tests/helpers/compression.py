@@ -1,6 +1,6 @@
 """The Compressor on the small ResNet and the digits, with strategies as a compress YAML has them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from qatflow.data.manifest import Manifest
 from qatflow.graph.graph import Graph
 from qatflow.training.history import EpochFigures
 
+Run = tuple[Graph, list[EpochFigures]]
+"""What a training ends with: the quantised graph and the history."""
 STEPS = 10  # an epoch: 1,257 pictures in batches of 128
 
 
@@ -29,7 +31,7 @@ def compressed(
     distillers: Mapping[str, dict] | None = None,
     searched: Mapping[str, float] | None = None,
     **section: Any,
-) -> tuple[Graph, list[EpochFigures]]:
+) -> Run:
     """Train with the strategies, in this order, the last for int8; return the quantised graph and the history.
 
     Those that prune name the pruner `p`, those that search the controller `c`, which has found `searched`; those that
@@ -61,7 +63,17 @@ def compressed(
     return made.graph, made.history
 
 
-def killed_at(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
+def killed_in_turn(run: Callable[[], Run], *places: tuple[int, int]) -> Run:
+    """Run, killed behind the step of each (epoch, step) in turn, without saving; return what comes through at last."""
+    for place in places:
+        with pytest.MonkeyPatch.context() as patch:
+            _killed_at(patch, *place)
+            with pytest.raises(KilledError):
+                run()
+    return run()
+
+
+def _killed_at(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
     """Let trainings end behind this step, without saving."""
     from qatflow.compress.strategies.quantization import QuantizationStrategy
 

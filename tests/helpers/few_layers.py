@@ -8,12 +8,15 @@ def build(input_shape: tuple[int, int, int], classes: int) -> Any:
     return _separable(input_shape, classes, 8, ((16, 1),))
 
 
-def narrow_mobilenet(input_shape: tuple[int, int, int], classes: int) -> Any:
+def narrow_mobilenet(input_shape: tuple[int, int, int], classes: int, dropout: float = 0.0) -> Any:
     """Return a MobileNetV1 of four separable convolutions in place of thirteen, by the names of Keras'."""
-    return _separable(input_shape, classes, 16, ((32, 1), (64, 2), (128, 2), (256, 1)))
+    return _separable(input_shape, classes, 16, ((32, 1), (64, 2), (128, 2), (256, 1)), dropout)
 
 
-def _separable(input_shape: tuple[int, int, int], classes: int, first: int, blocks: tuple[tuple[int, int], ...]) -> Any:
+def _separable(
+    input_shape: tuple[int, int, int], classes: int, first: int, blocks: tuple[tuple[int, int], ...],
+    dropout: float = 0.0,
+) -> Any:  # fmt: skip
     import tf_keras
     from tf_keras import layers
 
@@ -28,4 +31,6 @@ def _separable(input_shape: tuple[int, int, int], classes: int, first: int, bloc
         x = normed(layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=name), x)
         x = normed(layers.Conv2D(channels, 1, use_bias=False, name=f"conv_pw_{place}"), x)
     x = layers.GlobalAveragePooling2D()(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
     return tf_keras.Model(pictures, layers.Dense(classes, activation="softmax", name="predictions")(x))

@@ -18,7 +18,7 @@ from helpers.places import ROOT
 SYSTEM = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "adb", "cmake", "make", "g++")
 DEBIAN = ("g++-aarch64-linux-gnu", "qemu-user-static", "adb", "cmake", "make", "g++")
 COMMON = (
-    *("bash", "env", "dirname", "sha256sum", "flock", "mkdir", "rm", "mv", "cp", "cat", "head", "tail"),
+    *("bash", "env", "dirname", "sha256sum", "flock", "mkdir", "mktemp", "rm", "mv", "cp", "cat", "head", "tail"),
     *("grep", "sleep", "ln", "touch", "chmod"),
 )
 

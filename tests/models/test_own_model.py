@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.few_layers import narrow_mobilenet
 from helpers.small_data import prepared_digits
 from helpers.small_networks import NETWORKS
 from qatflow.base.errors import UserError
@@ -92,7 +93,8 @@ def test_a_model_in_a_model_is_taken_apart(start, digits, tmp_path, form):
     from tf_keras import layers
 
     tf_keras.backend.clear_session()
-    base = tf_keras.applications.MobileNetV2((32, 32, 1), alpha=0.35, weights=None, include_top=False, pooling="avg")
+    whole = narrow_mobilenet((32, 32, 1), 10)
+    base = tf_keras.Model(whole.inputs, whole.layers[-2].output)
     base.trainable = False
     top = tf_keras.Sequential([layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dense(10, "softmax")])
     pictures = layers.Input((32, 32, 1))

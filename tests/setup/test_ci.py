@@ -62,7 +62,7 @@ def test_the_fast_tests_are_those_without_a_marker_and_more_arguments_are_pytest
         (arguments,) = (tmp_path / "calls").read_text().splitlines()
         assert arguments.startswith(f"-m not ({' or '.join(declared)}) ")
         assert arguments.endswith(" ".join(["--durations 25", *more]))
-        assert ("== mypy" in answer.stdout) == linted
+        assert ("== mypy" in answer.stderr) == linted
         (tmp_path / "calls").unlink()
 
 
