@@ -129,7 +129,7 @@ def test_a_list_that_does_not_fit_the_shards_is_refused(data: Manifest, tmp_path
     def other(pictures: list) -> None:
         pictures[3]["key"] = "another"
 
-    with pytest.raises(UserError, match=r"calibration\.json names 2 pictures that training does not have"):
+    with pytest.raises(UserError, match=r"calibration\.json names 2 pictures that the split train does not have"):
         calibration(relisted(data, tmp_path / "beyond", beyond))
     with pytest.raises(UserError, match=r"train-0000.*the record at byte \d+ is .*calibration list says another"):
         calibration(relisted(data, tmp_path / "other", other))
