@@ -246,6 +246,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("data: {preprocessing: {size: 7}}", "size: must be from 8 to 1,024 in height and width for pictures"),
         ("data: {preprocessing: {size: [96, 1025]}}", "size: must be from 8 to 1,024 in height and width for pictures"),
         ("data: {preprocessing: {size: [96]}}", "size: must be a whole number from 1 to 65,536 or a list of 2"),
+        ("data: {preprocessing: {size: [40, 50, 3]}}", "; got a list of 3 numbers; give one number or [height, width]"),
         ("data: {preprocessing: {size: [96, 20]}}", "data.preprocessing.size: must be at least 28, the size of the"),
         ("data: {preprocessing: {size: [32, 31]}}", "data.preprocessing.size: must be at least 32 in height and width"),
         ("data: {preprocessing: {channels: true}}", "channels: must be a whole number from 1 to 1,000,000; got true"),

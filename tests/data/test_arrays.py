@@ -132,9 +132,18 @@ def test_types_that_float32_holds_exactly_are_taken(tmp_path: Path, dtype: str):
             r"inputs has the shape \[60\], and must be \[inputs, …\]",
         ),
         ({"inputs": spectrograms(0), "labels": labels(0)}, "with at least one input"),
+        ({"inputs": np.float32(3), "labels": labels()}, r"inputs has the shape \[\], and must be \[inputs, …\]"),
+        ({"inputs": np.float32(3), "labels": np.int64(0)}, r"inputs has the shape \[\], and must be"),
+        ({"inputs": np.zeros(0, "f4"), "labels": np.zeros(0, int)}, r"inputs has the shape \[0\], and must be"),
+        ({"inputs": spectrograms(), "labels": np.int64(3)}, r"labels has the shape \[\], and must have one label for"),
+        ({"inputs": spectrograms(), "labels": np.zeros((60, 0), int)}, r"labels has the shape \[60, 0\], and must"),
         ({"inputs": spectrograms(), "labels": labels(59)}, r"labels has the shape \[59\], and must have one label for"),
         ({"inputs": spectrograms(), "labels": np.eye(60)}, "labels is float64, and must be whole numbers or texts"),
-        ({"inputs": spectrograms(), "labels": np.zeros(60, int)}, "the training inputs have 1 classes"),
+        ({"inputs": spectrograms(), "labels": np.zeros(60, int)}, "the training inputs have 1 class: at"),
+        (
+            {"inputs": spectrograms(), "labels": -(labels() % 2)},
+            r"have 1 class: at least two are needed; labels\[1\] is -1, and numbers of classes start at 0",
+        ),
         ({"inputs": spectrograms(), "labels": labels() * 2}, r"labels\[2\]: the label 4, but no training picture"),
         (
             {"inputs": spectrograms(), "labels": labels(), "x_train": spectrograms(), "y_train": labels()},
@@ -205,6 +214,15 @@ def test_values_that_are_not_finite_and_labels_of_no_class_are_rejected_and_list
     assert manifest.rejected == 5 and sum(split.count for split in manifest.splits.values()) == 55
     with pytest.raises(UserError, match="5 of 60 pictures cannot be used"):
         prepare(settings(tmp_path / "a", max_rejected=0.05), tmp_path / "data" / "sounds")
+
+
+def test_an_input_of_two_splits_is_rejected_as_an_array(tmp_path: Path):
+    values = spectrograms()
+    values[41] = values[3]
+    arrays = {"inputs": values[:40], "labels": labels(40), "test_inputs": values[40:], "test_labels": labels(20)}
+    manifest = prepare(settings(save(tmp_path / "a", **arrays)), tmp_path / "data" / "sounds")
+    (line,) = (manifest.folder / "rejected.csv").read_text().splitlines()[1:]
+    assert ",the same array is among those of test: test_inputs[1]" in line
 
 
 def test_records_hold_the_bits_of_the_file_and_tensors_are_only_normalised(sounds: Manifest):

@@ -77,6 +77,18 @@ def test_one_class_that_is_called_like_a_split_is_warned_of(tmp_path: Path):
     assert source.warnings == ["the folder test/ counts as a class: move the classes into train/ if it is a split"]
 
 
+def test_classes_that_differ_in_capitals_and_blanks_alone_are_warned_of(tmp_path: Path, capsys):
+    names = ("Cat", "cat", "cat ", "dog", "hot dog", "hotdog", "straße")
+    prepare(settings(class_folders(tmp_path / "photos", classes=names)), tmp_path / "out")
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "capitals" in line]
+    assert warnings == [
+        "warning: the classes 'Cat', 'cat', 'cat ' differ in capitals and blanks alone: give them one name if they are "
+        "one class",
+        "warning: the classes 'hot dog', 'hotdog' differ in capitals and blanks alone: give them one name if they are "
+        "one class",
+    ]
+
+
 def test_a_train_folder_without_folders_says_so(tmp_path: Path):
     save(tmp_path / "photos" / "train" / "a.jpg", noise(1, 20, 30, 3))
     assert problems(tmp_path / "photos") == [

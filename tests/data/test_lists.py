@@ -80,7 +80,7 @@ def test_every_line_that_cannot_be_used_is_listed_with_its_place(tmp_path: Path)
     assert reasons(source) == {
         "train_list.txt:3": form,
         "train_list.txt:4": form,
-        "train_list.txt:5": form,
+        "train_list.txt:5": "the label -1 is below 0",
         "train_list.txt:6": form,
         "val_list.txt:1: a.png": "its label 2 is out of range: there are 2 classes, from 0",
         "val_list.txt:2: b.png": "its label 99999999999999999999 is out of range: there are 2 classes, from 0",
@@ -170,7 +170,10 @@ def test_lists_that_are_missing_or_hold_one_class_are_told(tmp_path: Path):
     with pytest.raises(UserError, match=r"holds no train_list\.txt"):
         opened("lists", tmp_path)
     write_lists(tmp_path, train="a.png 0\nb.png 0\n")
-    with pytest.raises(UserError, match="has 1 classes: at least two"):
+    with pytest.raises(UserError, match=r"has 1 class: at least two are needed$"):
+        opened("lists", tmp_path)
+    write_lists(tmp_path, train="a.png 0\nb.png -1\nc.png -1\n")
+    with pytest.raises(UserError, match=r"1 class: at least two are needed; train_list\.txt:2: the label -1 is below"):
         opened("lists", tmp_path)
 
 

@@ -120,7 +120,7 @@ def _type_problems(model: type[BaseModel], error: ValidationError, seen: set[Key
             keys, message = schema_at(model, location)[0], detail["msg"].removeprefix("Value error, ")
         else:
             keys, schema = schema_at(model, location)  # a location may end in the name of a type of a union
-            message = f"must be {allowed(schema)}; got {kind(detail['input'])}{_hint(schema, detail['input'])}"
+            message = f"must be {allowed(schema)}; got {_shown(detail['input'])}{_hint(schema, detail['input'])}"
         if keys not in seen:
             seen.add(keys)
             yield Problem((keys,), message)
@@ -139,16 +139,23 @@ def _unknown(model: type[BaseModel], keys: Keys) -> str:
     return f"unknown key; allowed here: {', '.join(properties)}{hint}"
 
 
+def _shown(value: Any) -> str:
+    if not isinstance(value, list):
+        return kind(value)
+    what = "number" if value and all(type(item) in (int, float) for item in value) else "value"
+    return f"a list of {len(value)} {what}{'' if len(value) == 1 else 's'}" if value else "an empty list"
+
+
 def _hint(schema: dict[str, Any], value: Any) -> str:
     if isinstance(value, bool | int | float) and any("pattern" in choice for choice in schema.get("anyOf", [schema])):
         return "; in a file, write it in quotes"
+    otherwise = f"; {schema[OTHERWISE]}" if OTHERWISE in schema else ""
     if not isinstance(value, str):
-        return ""
+        return otherwise if isinstance(value, list) else ""
     if schema.get("type") == "boolean" and value.lower() in YAML_1_1_BOOLEANS:
         return f"; did you mean '{YAML_1_1_BOOLEANS[value.lower()]}'?"
     schemas = schema.get("anyOf", [schema])
     choices = [choice for inner in schemas for choice in (*inner.get("enum", []), inner.get("const"))]
-    otherwise = f"; {schema[OTHERWISE]}" if OTHERWISE in schema else ""
     return nearest(value, [choice for choice in choices if isinstance(choice, str)]) or otherwise
 
 

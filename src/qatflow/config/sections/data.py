@@ -18,6 +18,7 @@ class PreprocessingSection(Section):
         32,
         description="Height and width of the network's input, in pixels, as a list: [96, 128] is wider than high. One "
         "number means a square. For pictures from 8 to 1024; with source arrays the size of the inputs.",
+        json_schema_extra={"x-otherwise": "give one number or [height, width]"},
     )
     resize: Literal["pad", "stretch", "crop", "none"] = Field(
         "pad",

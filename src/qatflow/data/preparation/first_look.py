@@ -1,5 +1,7 @@
 """A first look at a source, before all pictures are read: prints the classes, and stops early if reading must fail."""
 
+import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -42,7 +44,7 @@ def look(source: PictureSource, train: np.ndarray, limits: Limits) -> None:
     count = len(source.labels)
     names = ", ".join(source.labels[:NAMED]) + (", …" if count > NAMED else "")
     print(f"{count} classes: {names}; {len(source.pictures)} pictures", flush=True)
-    for warning in [*source.warnings, *_without_pictures(source, train)]:
+    for warning in [*source.warnings, *_alike(source.labels), *_without_pictures(source, train)]:
         print(f"warning: {warning}", flush=True)
     _check_kind(source, limits.preprocessing)
     _check_sizes(source, limits)
@@ -68,6 +70,17 @@ def _check_kind(source: PictureSource, spec: Preprocessing) -> None:
         raise UserError(f"data.preprocessing.resize `{spec.resize}` is for pictures: set it to `none` for arrays")
     if problem := shape_problem(source.array_shape, spec.size, spec.channels):
         raise UserError(f"data.preprocessing: {problem}")
+
+
+def _alike(labels: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each group of classes whose names differ in capitals and blanks alone."""
+    groups: dict[str, dict[str, None]] = {}  # a list of names may give two classes the same one
+    for label in labels:
+        groups.setdefault("".join(unicodedata.normalize("NFC", label).casefold().split()), {})[label] = None
+    for names in groups.values():
+        if len(names) > 1:
+            listed = ", ".join(map(repr, names))
+            yield f"the classes {listed} differ in capitals and blanks alone: give them one name if they are one class"
 
 
 def _without_pictures(source: PictureSource, train: np.ndarray) -> list[str]:

@@ -174,7 +174,8 @@ class ShardMaker:
         if (reason := misfit(self.preprocessing, encoded.height, encoded.width)) is not None:
             raise RejectedError(reason)
         if (other := self.elsewhere.find(encoded)) is not None:
-            raise RejectedError(f"the same picture is among those of {other}")
+            what = "picture" if self.source.array_shape is None else "array"
+            raise RejectedError(f"the same {what} is among those of {other}")
         return encoded
 
 

@@ -170,10 +170,11 @@ def _input_problems(name: str, header: Header) -> Iterator[str] | list[str]:
 def _label_problems(name: str, header: Header, inputs: Header) -> list[str]:
     if header.dtype.kind not in "iubU":
         return [f"{name} is {header.dtype}, and must be whole numbers or texts"]
-    if header.shape not in ((inputs.shape[0],), (inputs.shape[0], 1)):
-        return [
-            f"{name} has the shape {list(header.shape)}, and must have one label for each of {inputs.shape[0]} inputs"
-        ]
+    if not inputs.shape:  # which is a problem already: there is no number of inputs
+        return []
+    count = inputs.shape[0]
+    if header.shape not in ((count,), (count, 1)):
+        return [f"{name} has the shape {list(header.shape)}, and must have one label for each of {count} inputs"]
     return []
 
 

@@ -12,7 +12,7 @@ from qatflow.base.errors import UserError
 from qatflow.data.picture import Encoded, RejectedError
 from qatflow.data.sources.array_files import ENDING, Part, headers, parts, unlabeled_part, unread
 from qatflow.data.sources.listing import Listing, Rejected
-from qatflow.data.sources.lists import all_numbers, read_names
+from qatflow.data.sources.lists import all_numbers, read_names, too_few
 from qatflow.data.sources.source_files import NAMES, UNLABELED
 from qatflow.data.stored import VALUE
 
@@ -66,18 +66,19 @@ class ArraySource:
 
     def _add_labelled(self, every: Sequence[Part], labels: Sequence[np.ndarray], names: Path) -> None:
         first: dict[str, str] = {}
+        below: list[str] = []  # where labels below 0 are
         for part, values in zip(every, labels, strict=True):
             if part.split == "train":
                 different, places = np.unique(values, return_index=True)
-                first |= {
-                    str(label): f"{part.labels}[{place}]"
-                    for label, place in zip(different.tolist(), places.tolist(), strict=True)
-                    if not str(label).startswith("-") or values.dtype.kind == "U"
-                }
+                for label, place in zip(different.tolist(), places.tolist(), strict=True):
+                    if values.dtype.kind != "U" and label < 0:
+                        below.append(f"{part.labels}[{place}] is {label}, and numbers of classes start at 0")
+                    else:
+                        first[str(label)] = f"{part.labels}[{place}]"
         numbered = all(label.isdecimal() for label in first)
         named = read_names(names, unique=not numbered)
         if len(first) < 2:
-            raise UserError(f"data.path: the training inputs have {len(first)} classes: at least two are needed")
+            raise UserError(f"data.path: the training inputs have {too_few(first, below)}")
         if named is None and numbered:
             named = all_numbers(first, names)
         self.labels = named or tuple(sorted(first))

@@ -9,7 +9,7 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ SEVERAL = re.compile(r"\s*[,;|]\s*")
 """What tables of several labels a picture put between them."""
 SEVERAL_NUMBERS = re.compile(rb"\d+([,;|]\d+)+")
 ONE_CLASS = "a picture has one class here: several at once (multi-label) are not supported"
+NEGATIVE = re.compile(rb"-\d+")
 DIGEST = 16
 
 
@@ -104,9 +105,12 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
         UserError: there are fewer than two classes, the numbers have gaps, or a label consists of several others.
     """
     first: dict[str, str] = {}
+    wrong: list[str] = []  # the first line that is no entry
     labels_of = _LabelsOf()
     for entry in entries():
-        if isinstance(entry, Entry):
+        if isinstance(entry, Rejected):
+            wrong = wrong or [f"{entry.key}: {entry.reason}"]
+        else:
             labels_of.add(entry)
             if entry.split == "train":
                 first.setdefault(entry.label, entry.where)
@@ -114,7 +118,7 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
     numbered = all(label.isdecimal() for label in first)
     named = read_names(names, unique=not numbered)
     if len(first) < 2:
-        raise UserError(f"data.path: the list of training pictures has {len(first)} classes: at least two are needed")
+        raise UserError(f"data.path: the list of training pictures has {too_few(first, wrong)}")
     if named is None and numbered:
         named = all_numbers(first, names)
     source.labels = named or tuple(sorted(first))
@@ -145,6 +149,12 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
             source.pictures.add(path, number, entry.split)
     if backslashes:
         source.warnings.append(f"{backslashes} paths are written with \\ as on Windows; \\ is read as /")
+
+
+def too_few(classes: Collection[str], wrong: Sequence[str]) -> str:
+    """Return what to say of fewer than two classes, with the first of the labels that make no class."""
+    count = f"{len(classes)} class{'' if len(classes) == 1 else 'es'}"
+    return f"{count}: at least two are needed{''.join(f'; {reason}' for reason in wrong[:1])}"
 
 
 class _LabelsOf:
@@ -286,7 +296,9 @@ def _text_entries(path: Path) -> Iterator[Entry | Rejected]:
                 elif len(parts) == 2 and parts[1].isdigit():
                     yield Entry(where, parts[0], str(int(parts[1])), SPLIT_OF_LIST[path.name])
                 elif parts:
-                    yield Rejected(where, "no line of the form `path label` with a whole number from 0 as label")
+                    form = "no line of the form `path label` with a whole number from 0 as label"
+                    below = len(parts) == 2 and NEGATIVE.fullmatch(parts[1])
+                    yield Rejected(where, f"the label {parts[1].decode()} is below 0" if below else form)
     except OSError as error:
         raise UserError(f"data.path: {path} cannot be read: {error.strerror}") from error
 
