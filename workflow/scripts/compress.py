@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
         output=arguments.output,
         seed=arguments.seed,
         threads=arguments.threads,
-        keep_in_float=arguments.model.kept_by_name,
+        keep_in_float=arguments.model.keep_in_float,
         hardware=arguments.hardware,
         teacher=arguments.teacher,
         search=arguments.search,

@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
         pretrained=arguments.pretrained,
         seed=arguments.seed,
         latency=arguments.latency,
-        keep_in_float=arguments.model.kept_by_name,
+        keep_in_float=arguments.model.keep_in_float,
     )
     how = Evaluation(
         data=arguments.data,

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
         recipe_of(arguments),
         pretrained=arguments.pretrained,
         seed=arguments.seed,
-        keep_in_float=arguments.model.kept_by_name,
+        keep_in_float=arguments.model.keep_in_float,
     )
     settings, operators = LatencySettings.of(arguments.device), operators_of(begun)
     write_table(arguments.output, measure(settings, operators, library=arguments.library, state=arguments.work))

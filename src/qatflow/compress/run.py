@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from qatflow.base import provenance
 from qatflow.base.code_digest import code_digest
@@ -14,6 +15,7 @@ from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.compress import RECIPE_KEYS, CompressSection
 from qatflow.config.sections.hardware import HardwareSection
+from qatflow.config.sections.model import kept_by_name
 from qatflow.data.manifest import read_manifest
 from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
@@ -34,7 +36,7 @@ def compress(
     output: Path,
     seed: int,
     threads: int,
-    keep_in_float: Sequence[str] = (),
+    keep_in_float: Literal["auto"] | Sequence[str] = (),
     hardware: HardwareSection | None = None,
     teacher: Path | None = None,
     search: Path | None = None,
@@ -50,7 +52,7 @@ def compress(
         output: folder to write: model, weights, history.csv, manifest.json (with the record of each pruning).
         seed: of everything random.
         threads: threads of TensorFlow.
-        keep_in_float: layers whose name contains one of these texts stay in float.
+        keep_in_float: layers whose name contains one of these texts stay in float; `auto`: those without an int8 form.
         hardware: what TensorFlow computes on; None: the CPU.
         teacher: folder with the float graph that distillation follows; None: the one to compress.
         search: best.json of the YAML's search; None where the YAML has no search.
@@ -71,8 +73,9 @@ def compress(
     if network is not None:
         teacher_graph, graph = teacher_graph or graph, load(network)
     ratios = None if search is None or network is not None else searched_ratios(search)
-    compressor = Compressor(graph, manifest, section, recipe, seed, tuple(keep_in_float), teacher_graph, ratios)
-    check_float_layers(graph, compressor.skip)
+    by_name = kept_by_name(keep_in_float)
+    compressor = Compressor(graph, manifest, section, recipe, seed, by_name, teacher_graph, ratios)
+    check_float_layers(graph, keep_in_float, compressor.strategy.skip_pattern)
     compressor.check_saved_nodes()
     compressor.try_lowering()
     shape = {

@@ -28,13 +28,14 @@ def rescaled_pictures(graph: Graph) -> frozenset[str]:
     return frozenset(name for name in pictures if isinstance(graph.node(name).operation, Rescale))
 
 
-def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str]) -> str:
+def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str], skip: Sequence[str] = ()) -> str:
     """Return a sentence that lists the layers without an int8 form, or raise if they are not to run in float.
 
     Args:
         graph: the graph.
         keep: model.keep_in_float: a layer whose name contains one of these texts stays in float; `auto`: all layers
             that have no int8 form.
+        skip: the compress YAML's skip_pattern: texts of the same meaning.
 
     Returns:
         The sentence; empty if all layers have an int8 form.
@@ -43,7 +44,8 @@ def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str]) -> s
         UserError: such layers are not named; lists all of them with their kinds.
     """
     every = float_layers(graph)
-    unnamed = {name: kind for name, kind in every.items() if keep != "auto" and not any(text in name for text in keep)}
+    texts = ("",) if keep == "auto" else (*keep, *skip)
+    unnamed = {name: kind for name, kind in every.items() if not any(text in name for text in texts)}
     if unnamed:
         raise UserError(
             f"these layers cannot be quantised: {_listed(unnamed)}. Set model.keep_in_float to auto, or name them "

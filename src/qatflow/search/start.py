@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.sections.model import kept_by_name
+from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load
 from qatflow.search.space import SearchSetup
 from qatflow.training.init_model import initial_graph
@@ -14,7 +17,7 @@ def setup(
     pretrained: Path,
     seed: int,
     latency: Path | None = None,
-    keep_in_float: Sequence[str] = (),
+    keep_in_float: Literal["auto"] | Sequence[str] = (),
 ) -> SearchSetup:
     """Return what the search space is made from.
 
@@ -23,16 +26,17 @@ def setup(
         pretrained: folder with the float graph; the recipe's init_model takes its place.
         seed: of the experiment.
         latency: latency table, where the search needs one.
-        keep_in_float: layers whose name contains one of these texts stay in float.
+        keep_in_float: layers whose name contains one of these texts stay in float; `auto`: those without an int8 form.
 
     Raises:
-        UserError: a folder holds no graph.
+        UserError: a folder holds no graph, or layers can neither be quantised nor are kept in float.
     """
     graph = load(pretrained)
     folders = [pretrained]
     if recipe.compressor.init_model is not None:
         folders.append(Path(recipe.compressor.init_model))
         graph = initial_graph(folders[-1], graph)
+    check_float_layers(graph, keep_in_float, recipe.quantization.skip_pattern)
     files = [folder / name for folder in folders for name in ("model", "weights")]
     read = (*files, *([] if latency is None else [latency]))
-    return SearchSetup(recipe, graph, seed, latency, read, tuple(keep_in_float))
+    return SearchSetup(recipe, graph, seed, latency, read, kept_by_name(keep_in_float))

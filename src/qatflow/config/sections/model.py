@@ -1,5 +1,6 @@
 """The sections of the network: a float model, or a model that is already quantised."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -9,6 +10,15 @@ from qatflow.config.sections.base import Function, Section, Sha256, Text
 
 ONE_WIDTH = ("ResNet50", "EfficientNetB0")
 """Architectures without a width multiplier."""
+
+
+def kept_by_name(keep: Literal["auto"] | Sequence[str]) -> tuple[str, ...]:
+    """Return the texts in the names of layers that stay in float, though they may have an int8 form; none for `auto`.
+
+    Args:
+        keep: `ModelSection.keep_in_float`.
+    """
+    return () if keep == "auto" else tuple(keep)
 
 
 class ModelSection(Section):
@@ -79,7 +89,7 @@ class ModelSection(Section):
     @property
     def kept_by_name(self) -> tuple[str, ...]:
         """Texts in the names of layers that stay in float, though they may have an int8 form; none for `auto`."""
-        return () if self.keep_in_float == "auto" else tuple(self.keep_in_float)
+        return kept_by_name(self.keep_in_float)
 
     @property
     def width(self) -> float:
