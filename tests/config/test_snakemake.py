@@ -89,10 +89,10 @@ NO_DOTS = "Snakemake takes no key with dots"
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("seed", "'seed' is no key=value; write seed=…"),
-        ("=1", "'' in '=1' is no key; write key=value"),
-        ("{}", "'{}' is no key=value."),
-        ("repport", "'repport' is no key=value; did you mean 'report'? If it is a target, put it before --config"),
+        ("seed", "'seed' is not key=value; write seed=…"),
+        ("=1", "'' in '=1' is not a key; write key=value"),
+        ("{}", "'{}' is not key=value."),
+        ("repport", "'repport' is not key=value; did you mean 'report'? If it is a target, put it before --config"),
         ("data.shards=2", f"data.shards: {NO_DOTS}. Write --config data='{{shards: 2}}'"),
         ("model.alpha=.25", f"model.alpha: {NO_DOTS}. Write --config model='{{alpha: 0.25}}'"),
         (
@@ -102,7 +102,7 @@ NO_DOTS = "Snakemake takes no key with dots"
         ("data.preprocessing.size=64", f"{NO_DOTS}. Write --config data='{{preprocessing: {{size: 64}}}}'"),
         ("teacher.model.alpha=1", f"{NO_DOTS}. Write --config teacher='{{model: {{alpha: 1}}}}'"),
         ("compress.overrides.epoch=3", f"{NO_DOTS}. Write --config compress='{{overrides: {{epoch: 3}}}}'"),
-        ("a=1", "'a' in 'a=1' is no key; write key=value"),
+        ("a=1", "'a' in 'a=1' is not a key; write key=value"),
     ],
 )
 def test_what_snakemake_itself_cannot_read_of_the_command_line_is_told_before_it(option, value, told):
@@ -135,7 +135,7 @@ FIRST = "is a target, and what stands behind"
         (["--configfile", "good.yaml", "run_dem"], "there is no file 'run_dem'; did you mean 'run_demo'? Put a target"),
         (
             ["--configfile", "good.yaml", "seed=2"],
-            "there is no file 'seed=2'; write values behind --config: --config s",
+            "there is no file 'seed=2'; write values after --config: --config s",
         ),
         (["--config", "seed=2", "--config", "method=ptq"], "--config is given twice, and Snakemake takes the last one"),
         (
@@ -190,8 +190,11 @@ def test_an_unknown_target_ends_in_one_message_with_the_nearest(target, told):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("seed=2", "'seed=2' is no target; give values behind --config: snakemake --config seed=2"),
-        ("my.yaml", "'my.yaml' is no target; give a configuration behind --configfile: snakemake --configfile my.yaml"),
+        ("seed=2", "'seed=2' is not a target; give values after --config: snakemake --config seed=2"),
+        (
+            "my.yaml",
+            "'my.yaml' is not a target; give a configuration after --configfile: snakemake --configfile my.yaml",
+        ),
         (
             "results/comparison/x",
             "there is no target 'results/comparison/x', and no rule makes such a file\nTargets: a",
@@ -266,7 +269,7 @@ def test_all_problems_of_all_files_are_named_before_snakemake(option, tmp_path, 
         (["--configfile", "huge.yaml", "pipe"], "pipe: cannot be read: it is a device or a pipe; give a file"),
         (
             ["--config", "seed"],
-            "error: --config: 'seed' is no key=value; write seed=",
+            "error: --config: 'seed' is not key=value; write seed=",
         ),
     ],
 )

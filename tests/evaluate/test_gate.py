@@ -102,7 +102,7 @@ def test_a_closed_gate_tells_the_figures_and_ends_what_needs_it_open(digits, mod
     assert found["passed"] is False and found["against_float"]["points"] == pytest.approx(points)
     told = closed(tmp_path)
     assert low > 1 and found["verdicts"] == {"max_drop": "above", "worse_than_ptq": None}
-    assert "surely more than accuracy.max_drop 1: train longer" in told
+    assert "significantly more than accuracy.max_drop 1: train longer" in told
     assert f"int8 loses {points:.2f} points" in told
     assert f"{100 * right.mean():.2f} % to {100 * less.mean():.2f} % on 180 validation pictures" in told
     assert f"{low:.2f} to {high:.2f}" in told
@@ -158,7 +158,7 @@ def test_equal_predictions_on_few_pictures_are_no_proof(digits, models, tmp_path
         "undecided whether more than accuracy.max_drop 1: about 14 more validation pictures would decide"
     )
     found = run(digits, models, tmp_path, "good", max_drop=0.0)
-    assert found["said"][0].endswith("no number of pictures would decide, so near is the loss to the limit")
+    assert found["said"][0].endswith("the loss is so close to the limit that no number of pictures would decide")
 
 
 def test_a_trained_model_worse_than_quantisation_after_training_does_not_go_to_the_device(digits, models, tmp_path):

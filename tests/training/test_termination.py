@@ -99,7 +99,7 @@ def test_a_step_that_does_not_end_is_given_up(by, status):
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == status
     assert "awake" not in printed, "the step is not waited for"
-    assert "the state of the last checkpoint stands: the same command goes on from epoch 2, step 7" in printed
+    assert "the state of the last checkpoint stands: the same command continues from epoch 2, step 7" in printed
     assert position_in(printed) == "epoch 2, step 7"
 
 

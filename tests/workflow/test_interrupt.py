@@ -44,12 +44,15 @@ def interrupted(project: Project, program: str, **where: str) -> tuple[int, str]
 def test_after_ctrl_c_the_last_line_says_from_where_the_same_command_goes_on(project):
     status, printed = interrupted(project, "prepare_data", before="/data/digits$")
     assert status != 0
-    assert printed.splitlines()[-1] == "interrupted: the same command goes on, with prepare_data (digits)"
+    assert printed.splitlines()[-1] == "interrupted: run the same command again to continue with prepare_data (digits)"
     assert "Traceback" not in printed
 
     status, printed = interrupted(project, "pretrained", after="checkpoint-00001-0000004")
     assert status != 0
-    said = r"interrupted: the same command goes on, from epoch 1, step (\d+) of make_pretrained \(MobileNetV1_digits\)"
+    said = (
+        r"interrupted: run the same command again to continue from epoch 1, step (\d+) of make_pretrained "
+        r"\(MobileNetV1_digits\)"
+    )
     found = re.fullmatch(said, printed.splitlines()[-1])
     assert found and int(found[1]) >= 4, printed
     log = (project.folder / LOG).read_text()
@@ -67,12 +70,12 @@ def test_the_line_names_each_training_that_was_running_and_what_else_was(tmp_pat
     (tmp_path / "a").write_text("epoch 0, step 50/400: loss 1\ninterrupted at epoch 0, step 57; the state is saved\n")
     (tmp_path / "b").write_text(
         "resumed at epoch 4, step 0 of 9\ninterrupted within a long step; the state of the last checkpoint stands: the "
-        "same command goes on from epoch 4, step 3\n"
+        "same command continues from epoch 4, step 3\n"
     )
     (tmp_path / "c").write_text("no GPU found: computing on the CPU\n")
     stopped = {"a": tmp_path / "a", "b": tmp_path / "b", "c": tmp_path / "c", "d": tmp_path / "none", "e": None}
     assert goes_on(stopped) == (
-        "interrupted: the same command goes on, from epoch 0, step 57 of a, from epoch 4, step 3 of b, with c, with d, "
-        "with e"
+        "interrupted: run the same command again to continue from epoch 0, step 57 of a, from epoch 4, step 3 of b, "
+        "with c, with d, with e"
     )
-    assert goes_on({}) == "interrupted: the same command goes on behind the last finished stage"
+    assert goes_on({}) == "interrupted: run the same command again to continue after the last finished stage"

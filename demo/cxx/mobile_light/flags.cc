@@ -15,7 +15,7 @@ input (with n < 1000 outputs: every (n/10)th).
   --input FILE      a picture (PNG, JPEG, PPM, PGM), or tensors of the model's input type and shape,
                     little-endian, one after the other; the default is one tensor of ones
   --images LIST     a text file with one picture path per line, relative to the list's folder
-  --arrays FILE     float32 arrays, little-endian, one after the other, for a model of inputs that are no
+  --arrays FILE     float32 arrays, little-endian, one after the other, for a model whose inputs are not
                     pictures: [height, width, channels] each, normalised as preprocessing.json says
   --output FILE     write all outputs, one after the other, in the model's output type
   --topk K          print the K best classes of each input, 1 to 1000 (with --images: 1)

@@ -49,8 +49,8 @@ def crop_box(draws: np.ndarray, picture: PictureSize, target: PictureSize) -> tu
     """Return top, left, height and width (pixels) of a random part of a picture of that size.
 
     As in `random_crop` of PaddleSlim's ImageNet reader (demo/imagenet_reader.py): width over height is drawn uniformly
-    from `RATIO` and the area from `AREA`; the area is limited to the largest box that fits. For a
-    target that is no square, the ratio is multiplied by the target's own, so the distortion is the same as for squares.
+    from `RATIO` and the area from `AREA`; the area is limited to the largest box that fits. If the
+    target is not square, the ratio is multiplied by the target's own, so the distortion is the same as for squares.
 
     Args:
         draws: float64 [4] in 0…1: ratio, area, top, left.

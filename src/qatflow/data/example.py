@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ENCODED, LABEL, KEY = "image/encoded", "image/class/label", "image/key"
 VALUES = "array/float32"
-"""In place of `ENCODED`: the values of an array, little-endian, for inputs that are no pictures."""
+"""In place of `ENCODED`: the values of an array, little-endian, for inputs that are not pictures."""
 
 _Field = descriptor_pb2.FieldDescriptorProto
 

@@ -79,7 +79,7 @@ def judge(loss: str, drop: Drop, limit: Limit, section: AccuracySection) -> Judg
     if result == "within":
         return Judged(result, loss, None)
     if result == "above":
-        line = f"{loss}, surely {limit.above}"
+        line = f"{loss}, significantly {limit.above}"
         if limit.let is None:
             return Judged(result, line, f"{line}: {limit.remedy}")
         return Judged(result, f"warning: {line}, {limit.let}", None)
@@ -93,7 +93,7 @@ def judge(loss: str, drop: Drop, limit: Limit, section: AccuracySection) -> Judg
 
 def _in_words(more: int | None) -> str:
     if more is None:
-        return "no number of pictures would decide, so near is the loss to the limit"
+        return "the loss is so close to the limit that no number of pictures would decide"
     return f"about {more:,} more validation pictures would decide"
 
 

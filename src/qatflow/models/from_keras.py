@@ -118,7 +118,7 @@ def _only_in_training(parts: Sequence[Part]) -> Iterator[str]:
         yield f"used more than once; each use is trained here with its own copy of the weights: {listed(shared)}"
     augmenting = [use.layer.name for use in uses if known_kind(use.layer) in AUGMENTING]
     if augmenting:
-        yield f"augmentation and noise inside the model do nothing here: {listed(augmenting)}; see data.augmentation"
+        yield f"augmentation and noise inside the model are ignored: {listed(augmenting)}; see compress.augmentation"
     inner = [use.layer.name for use in uses if _drops_inside(use.layer)]
     if inner:
         yield f"dropout within attention is not used here: {listed(inner)}"

@@ -174,7 +174,7 @@ class Trainer:
             raise out_of_memory(self._try_gradients, self.settings, self.replicas.count) from error
         except TerminatedError as ended:
             print(
-                f"{ended.word} at {self._position()}; the state is saved: the same command goes on from there",
+                f"{ended.word} at {self._position()}; the state is saved: the same command continues from there",
                 flush=True,
             )
             sys.exit(ended.status)

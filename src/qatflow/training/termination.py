@@ -86,4 +86,4 @@ class Termination:
         os._exit(ended.status)
 
     def _from(self) -> str:
-        return f": the same command goes on from {self.saved}" if self.saved else ""
+        return f": the same command continues from {self.saved}" if self.saved else ""

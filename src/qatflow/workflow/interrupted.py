@@ -1,4 +1,4 @@
-"""What a run says last after Ctrl-C: that the same command goes on, and from where."""
+"""What a run says last after Ctrl-C: that the same command continues, and from where."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,9 @@ def goes_on(stopped: Mapping[str, Path | None]) -> str:
         stopped: the jobs that ran when the interrupt came, by name, with their logs; None: it has none.
     """
     if not stopped:
-        return "interrupted: the same command goes on behind the last finished stage"
-    return f"interrupted: the same command goes on, {', '.join(_where(name, log) for name, log in stopped.items())}"
+        return "interrupted: run the same command again to continue after the last finished stage"
+    where = ", ".join(_where(name, log) for name, log in stopped.items())
+    return f"interrupted: run the same command again to continue {where}"
 
 
 def _where(name: str, log: Path | None) -> str:

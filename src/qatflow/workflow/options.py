@@ -51,7 +51,7 @@ def _files(argv: Sequence[str], files: Sequence[str], names: Collection[str]) ->
         elif not Path(file).exists() and not Path(file).suffix and (hint := nearest(file, names)):
             yield f"--configfile: there is no file '{file}'{hint} Put a target before --configfile"
         elif "=" in file and not Path(file).exists():
-            yield f"--configfile: there is no file '{file}'; write values behind --config: --config {shlex.quote(file)}"
+            yield f"--configfile: there is no file '{file}'; write values after --config: --config {shlex.quote(file)}"
 
 
 def _entries(argv: Sequence[str], entries: Sequence[str], names: Collection[str]) -> Iterator[str]:
@@ -69,12 +69,12 @@ def _entries(argv: Sequence[str], entries: Sequence[str], names: Collection[str]
                 if entry in first
                 else f"{nearest(entry, [*names, *first]) or '.'} If it is a target,"
             )
-            yield f"--config: '{entry}' is no key=value{hint} put it before --config"
+            yield f"--config: '{entry}' is not key=value{hint} put it before --config"
         elif "." in key:
             yield _with_dots(key, value, ways)
         elif not _KEY.fullmatch(key):
             hint = nearest(key, first)
-            yield f"--config: '{key}' in '{entry}' is no key; write key=value{hint}"
+            yield f"--config: '{key}' in '{entry}' is not a key; write key=value{hint}"
 
 
 def _swallowed(option: str, argv: Sequence[str], target: str) -> str:

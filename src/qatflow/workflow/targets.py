@@ -43,9 +43,9 @@ def unknown_target(target: str, targets: Collection[str], experiments: Collectio
         experiments: the names of the experiments.
     """
     if re.fullmatch(r"[\w.-]+=.*", target, re.DOTALL):
-        return f"'{target}' is no target; give values behind --config: snakemake --config {target}"
+        return f"'{target}' is not a target; give values after --config: snakemake --config {target}"
     if target.endswith((".yaml", ".yml")):
-        return f"'{target}' is no target; give a configuration behind --configfile: snakemake --configfile {target}"
+        return f"'{target}' is not a target; give a configuration after --configfile: snakemake --configfile {target}"
     hint = nearest(target, targets)
     parts = Path(target).parts
     if len(parts) > 1 and parts[0] == "results" and parts[1] not in (*experiments, "comparison"):

@@ -37,8 +37,7 @@ def check_model(config: Config) -> Iterator[Problem]:
     least = LEAST_SIDES.get(model.network or "", 1)
     if config.data.preprocessing.picture_size.shorter < least:
         yield problem(
-            f"must be at least {least} in height and width for {model.network}, which leaves nothing of smaller "
-            "pictures",
+            f"must be at least {least} in height and width: {model.network} reduces smaller pictures to nothing",
             "data.preprocessing.size",
             "model.architecture",
         )

@@ -23,14 +23,14 @@ class AccuracySection(Section):
         ge=0,
         le=100,
         description="Largest allowed loss of top-1 accuracy against float, in percentage points on the validation "
-        "pictures. The accuracy gate stops the model before the device if the loss is certainly larger: if the lower "
-        "end of its 95 % confidence interval is above max_drop. With method auto, the same rule decides whether to "
-        "train. null: no limit.",
+        "pictures. The accuracy gate stops the model before the device if the loss is significantly larger: if the "
+        "lower end of its 95 % confidence interval is above max_drop. With method auto, the same rule decides whether "
+        "to train. null: no limit.",
     )
     worse_than_ptq: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="What happens if the trained model is certainly worse than the one quantised after training, by "
-        "the rule of max_drop with a limit of 0. refuse: it does not go to the device; allow: it does.",
+        description="What happens if the trained model is significantly worse than the one quantised after training, "
+        "by the rule of max_drop with a limit of 0. refuse: it does not go to the device; allow: it does.",
     )
     undecided: Literal["pass", "refuse"] = Field(
         "pass",

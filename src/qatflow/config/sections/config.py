@@ -37,8 +37,8 @@ class Config(Section):
     method: Literal["ptq", "qat", "auto"] = Field(
         "qat",
         description="How the int8 model for the device is made. qat: quantisation-aware training, as set in section "
-        "compress; ptq: quantisation after training, with ai-edge-quantizer; auto: ptq, and qat only if ptq certainly "
-        "loses more than accuracy.max_drop on the validation pictures.",
+        "compress; ptq: quantisation after training, with ai-edge-quantizer; auto: ptq, and qat only if ptq "
+        "loses significantly more than accuracy.max_drop on the validation pictures.",
     )
     data: DataSection = Field(default_factory=DataSection)
     model: ModelSection = Field(default_factory=ModelSection)

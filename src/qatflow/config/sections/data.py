@@ -31,7 +31,7 @@ class PreprocessingSection(Section):
         ge=bounds.LEAST_SIDE,
         le=4096,
         description="With resize crop: the short side in pixels, at least the shorter side of `size`. null: 256 for "
-        "size 224, and in the same proportion for other sizes. If `size` is no square, the picture covers a rectangle "
+        "size 224, and in the same proportion for other sizes. If `size` is not square, the picture covers a rectangle "
         "with this short side and the proportions of `size`.",
     )
     channels: int = Field(
@@ -95,7 +95,7 @@ class DataSection(Section):
         "folder per class, with or without train/, val/ and test/ above them; imagenet: ILSVRC2012_img_train/ and "
         "ILSVRC2012_img_val/ with the development kit; lists: train_list.txt and val_list.txt with a path and a label "
         "per line; csv: a file with the columns path, label and optionally split; digits: the 1,797 handwritten "
-        "digits in scikit-learn; arrays: .npy or .npz files of inputs that are no pictures; tfds:NAME: a data set of "
+        "digits in scikit-learn; arrays: .npy or .npz files of inputs that are not pictures; tfds:NAME: a data set of "
         "TensorFlow Datasets, which must be installed.",
     )
     path: Text | None = Field(

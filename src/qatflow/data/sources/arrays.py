@@ -1,4 +1,4 @@
-"""`arrays`: inputs that are no pictures, in .npy or .npz files, with one label each. Their values are kept exactly."""
+"""`arrays`: inputs that are not pictures, in .npy or .npz files, with one label each. Their values are kept exactly."""
 
 import zipfile
 from bisect import bisect_right

@@ -33,7 +33,7 @@ class PictureSource(Protocol):
 
     @property
     def array_shape(self) -> tuple[int, ...] | None:
-        """Shape of each input, if the inputs are no pictures but arrays of float32 values; None for pictures."""
+        """Shape of each input, if the inputs are not pictures but arrays of float32 values; None for pictures."""
 
     @property
     def rejected(self) -> Sequence[Rejected]:

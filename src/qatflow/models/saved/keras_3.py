@@ -49,7 +49,7 @@ ARGUMENTS = {"MultiHeadAttention": ("query", "value", "key")}
 OTHER_MEANING = ("hard_sigmoid",)
 """Activations that compute something else in Keras 2 under the same name."""
 OTHER_LAYERS = {
-    "RandomCrop": "in Keras 3 it passes whole pictures on outside of training; leave it out, and set data.augmentation"
+    "RandomCrop": "in Keras 3 it passes whole pictures on outside of training; leave it out, set compress.augmentation"
 }
 """Layers that compute something else in Keras 2, and what to do."""
 
