@@ -27,7 +27,7 @@ BELOW: dict[str, set[str]] = {
     "models/onnx": {"base", "graph", "models"},
     # the checks of the settings look at pictures and models, but start no stage
     "config/checks": {
-        "base", "config/recipe", "config/sections", "config/yaml", "data/sources", "models", "models/onnx",
+        "base", "config/recipe", "config/sections", "config/yaml", "data/sources", "graph", "models", "models/onnx",
         "models/saved",
     },
     "config": {"base", "config/checks", "config/recipe", "config/sections", "config/yaml"},

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from qatflow.base.errors import UserError
+from qatflow.models.described_fit import described_classes, described_float_layers, ends_problem, picture_shape
 from qatflow.models.own_file import DEFAULTS, check_description, model_of
 from qatflow.models.saved.weights_file import description, open_weights
 
@@ -34,7 +35,9 @@ def archive(path: Path, *parts: tuple[str, str | bytes]) -> Path:
 
 def described(path: Path) -> dict[str, Any]:
     found = description(path)
-    check_description(found, str(path))
+    clean = check_description(found, str(path))
+    for judged in (ends_problem, picture_shape, described_classes, lambda plain: described_float_layers(plain, ["x"])):
+        judged(clean)  # says nothing of a description that is damaged in another way
     return found
 
 

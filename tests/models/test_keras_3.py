@@ -132,7 +132,7 @@ def test_a_model_with_two_inputs_is_refused(saved: Path):
     from qatflow.models.from_keras import translated
     from qatflow.models.own_file import model_of
 
-    with pytest.raises(UserError, match="has 2 inputs and 1 outputs"):
+    with pytest.raises(UserError, match="the model has 2 inputs and 1 output; a classifier has one of each"):
         translated(model_of(described(saved / "two_inputs.keras"), "two"))
 
 

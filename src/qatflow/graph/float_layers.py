@@ -47,11 +47,16 @@ def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str], skip
     texts = ("",) if keep == "auto" else (*keep, *skip)
     unnamed = {name: kind for name, kind in every.items() if not any(text in name for text in texts)}
     if unnamed:
-        raise UserError(
-            f"these layers cannot be quantised: {_listed(unnamed)}. Set model.keep_in_float to auto, or name them "
-            "there, to run them in float on the device, or replace them"
-        )
+        raise UserError(not_quantised(unnamed))
     return f"these layers have no int8 form and run in float, also on the device: {_listed(every)}" if every else ""
+
+
+def not_quantised(layers: Mapping[str, str]) -> str:
+    """Return what to do about layers without an int8 form: the kind of each operation, by node name."""
+    return (
+        f"these layers cannot be quantised: {_listed(layers)}. Set model.keep_in_float to auto, or name them there, to "
+        "run them in float on the device, or replace them"
+    )
 
 
 def _listed(layers: Mapping[str, str]) -> str:

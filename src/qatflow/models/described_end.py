@@ -27,12 +27,7 @@ def end_problem(description: dict[str, Any]) -> str:
 def _end(description: Any) -> tuple[str, str] | None:
     """Return name and activation of the last layer that has one; layers that change no values are looked through."""
     try:
-        config = description["config"]
-        if description["class_name"] == "Sequential":
-            behind = list(reversed(config["layers"]))
-        else:
-            behind = _chain({layer["config"]["name"]: layer for layer in config["layers"]}, config["output_layers"])
-        for layer in behind:
+        for layer in backwards(description):
             kind, own = layer["class_name"], layer["config"]
             if kind in ("Functional", "Model", "Sequential"):
                 return _end(layer)
@@ -46,6 +41,18 @@ def _end(description: Any) -> tuple[str, str] | None:
     except (KeyError, TypeError, IndexError, AttributeError):
         pass
     return None
+
+
+def backwards(description: Any) -> list[Any]:
+    """Return the last layer of a model with one output, its input layer, and so on, as long as each has a single input.
+
+    Raises:
+        LookupError, TypeError: the description is damaged, or has named outputs.
+    """
+    config = description["config"]
+    if description["class_name"] == "Sequential":
+        return list(reversed(config["layers"]))
+    return _chain({layer["config"]["name"]: layer for layer in config["layers"]}, config["output_layers"])
 
 
 def _chain(layers: dict[str, Any], outputs: Any) -> list[Any]:

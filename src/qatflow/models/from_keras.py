@@ -59,11 +59,8 @@ def translated(model: Any, momentum: float | None = None) -> Translated:
         UserError: layers cannot be translated; lists all of them, with kinds and reasons.
     """
     check_visible(model)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise UserError(
-            f"model {model.name} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; a classifier has one "
-            "each"
-        )
+    if problem := one_of_each(len(model.inputs), len(model.outputs)):
+        raise UserError(problem)
     to = Translation(TRANSLATIONS, HINTS, momentum, layers={node.layer.name for node in in_order(model)})
     to.model(model, None)
     if to.problems:
@@ -84,6 +81,14 @@ def _remaining(parts: Sequence[Part], graph: Graph) -> Iterator[Part]:
     names = {node.name for node in graph.nodes}
     for part in parts:
         yield replace(part, outputs=[output for output in part.outputs if output.node in names])
+
+
+def one_of_each(inputs: int, outputs: int) -> str:
+    """Return why a model with so many inputs and outputs is no classifier, or an empty text."""
+    if inputs == outputs == 1:
+        return ""
+    counts = [f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((inputs, "input"), (outputs, "output"))]
+    return f"the model has {' and '.join(counts)}; a classifier has one of each"
 
 
 def check_visible(model: Any) -> None:

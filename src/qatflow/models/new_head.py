@@ -26,6 +26,14 @@ def classes_of(graph: Graph) -> int:
     return int(shape[0])
 
 
+def other_classes(classes: int, data: str, wanted: int) -> str:
+    """Return what to do about weights for other classes than those of the data of a name."""
+    return (
+        f"the weights have {classes} classes, data/{data} has {wanted}: a new last layer has to be trained: set "
+        "pretrained.fine_tune to true, with pretrained.train.epochs and a low learning_rate"
+    )
+
+
 def with_classes(graph: Graph, classes: int, seed: int) -> tuple[Graph, str]:
     """Return the graph with a new last layer for that many classes, and that layer's name; everything else stays.
 

@@ -25,17 +25,17 @@ MODEL_KEYS = ("name", "trainable", "layers", "input_layers", "output_layers")
 ENTRY_KEYS = ("name", "inbound_nodes")
 
 
-def check_description(description: Any, where: str) -> None:
-    """Raise if a description cannot become a model, as far as that can be seen without TensorFlow.
+def check_description(description: Any, where: str) -> dict[str, Any]:
+    """Return a description with only plain values, as far as it can be checked without TensorFlow.
 
     Args:
         description: class_name and config, as tf-keras writes them.
         where: the file, for messages.
 
     Raises:
-        UserError: see `model_of`.
+        UserError: it cannot become a model, see `model_of`.
     """
-    _checked(description, where)
+    return _checked(description, where)
 
 
 def unknown_layers(description: dict[str, Any]) -> list[str]:

@@ -19,8 +19,9 @@ from qatflow.graph.graph import Graph, all_trained
 from qatflow.graph.head import Head, classifier_head
 from qatflow.graph.operations import Input
 from qatflow.models.architectures import ARCHITECTURES
+from qatflow.models.described_fit import other_pictures
 from qatflow.models.from_keras import listed, translated
-from qatflow.models.new_head import classes_of, in_pairs, with_classes
+from qatflow.models.new_head import classes_of, in_pairs, other_classes, with_classes
 from qatflow.models.onnx.file import is_onnx
 from qatflow.models.onnx.translate import float_onnx
 from qatflow.models.own_file import model_of
@@ -100,10 +101,7 @@ def float_graph(
     if binary and not (fine_tune and (own_weights or weights is not None)):
         raise UserError(_one_value(head, data))
     if not fine_tune:
-        raise UserError(
-            f"the weights have {classes} classes, data/{data.dataset} has {data.classes}: a new last layer has to be "
-            "trained: set pretrained.fine_tune to true, with pretrained.train.epochs and a low learning_rate"
-        )
+        raise UserError(other_classes(classes, data.dataset, data.classes))
     changed, new_layer = with_classes(graph, data.classes, seed)
     old_classes = "two classes (one value)" if binary else f"{classes} classes"
     message = (
@@ -223,8 +221,5 @@ def _keras_model(model: ModelSection, weights: Path | None, own_weights: bool, d
 
 def _check_pictures(graph: Graph, data: Manifest) -> None:
     (operation,) = (node.operation for node in graph.nodes if isinstance(node.operation, Input))
-    if operation.shape != data.preprocessing.shape:
-        raise UserError(
-            f"the model takes pictures of {'×'.join(map(str, operation.shape))}, and those of data/{data.dataset} are "
-            f"{'×'.join(map(str, data.preprocessing.shape))}: set data.preprocessing.size and channels"
-        )
+    if problem := other_pictures(operation.shape, data.dataset, data.preprocessing.shape):
+        raise UserError(problem)

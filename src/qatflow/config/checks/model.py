@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from qatflow.base.errors import UserError
 from qatflow.config.checks.files import is_folder, saved_problem
+from qatflow.config.checks.known_counts import known_classes
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.model import ONE_WIDTH
 from qatflow.config.yaml.problems import Problem, problem
+from qatflow.graph.float_layers import not_quantised
 from qatflow.models.architectures import LEAST_SIDES
 from qatflow.models.onnx.file import is_onnx
 from qatflow.models.own_function import source_files
@@ -62,18 +65,46 @@ def _model_file(config: Config, path: str) -> Iterator[Problem]:
         yield from _onnx_file(config, path)
     elif not is_folder(path):  # reading a SavedModel's description needs TensorFlow: its job does that
         # imported here, because few configurations name a model of their own
-        from qatflow.models.described_end import end_problem
         from qatflow.models.own_file import check_description
         from qatflow.models.saved.weights_file import description
 
         try:
-            described = description(Path(path))
-            check_description(described, path)
+            described = check_description(description(Path(path)), path)
         except UserError as error:
             yield problem(str(error), "model.file")
         else:
-            if end := end_problem(described):
-                yield problem(end, "model.file")
+            yield from _described(config, described)
+
+
+def _described(config: Config, described: dict[str, Any]) -> Iterator[Problem]:
+    """Yield why a Keras model does not fit the configuration, as far as its description shows it."""
+    from qatflow.models import described_fit
+    from qatflow.models.described_end import end_problem
+
+    if several := described_fit.ends_problem(described):
+        yield problem(several, "model.file")
+        return
+    if end := end_problem(described):
+        yield problem(end, "model.file")
+    data, shape = config.data, described_fit.picture_shape(described)
+    if shape is not None and (other := described_fit.other_pictures(shape, data.name, data.preprocessing.shape)):
+        yield problem(other, "model.file", "data.preprocessing.size", "data.preprocessing.channels")
+    keep = config.model.keep_in_float
+    if keep != "auto" and (layers := described_fit.described_float_layers(described, keep)):
+        yield problem(not_quantised(layers), "model.file", "model.keep_in_float")
+    yield from _classes(config, described_fit.described_classes(described))
+
+
+def _classes(config: Config, classes: int | None) -> Iterator[Problem]:
+    """Yield that a model in a file has other classes than the data, where both are known and it keeps its weights."""
+    if classes is None or config.pretrained.source == "train" or config.pretrained.fine_tune:
+        return
+    from qatflow.models.new_head import other_classes
+
+    wanted = known_classes(config.data)
+    # one value is a binary classifier, or a case that the job explains
+    if wanted is not None and classes not in (1, wanted):
+        yield problem(other_classes(classes, config.data.name, wanted), "model.file", "data.path")
 
 
 def _onnx_file(config: Config, path: str) -> Iterator[Problem]:

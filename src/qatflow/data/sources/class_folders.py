@@ -47,6 +47,17 @@ def files(folder: Path) -> Iterator[Path]:
                 yield Path(here) / name
 
 
+def holds_files(folder: Path) -> bool:
+    """Return whether `files` yields any, without listing a large folder as a whole.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        own = any(not is_clutter(entry.name) and not entry.is_dir() for entry in entries)
+    return own or any(files(folder))
+
+
 def has_splits(root: Path) -> bool:
     """Return whether the classes are in `train/`, and perhaps `val/` and `test/`, rather than in the root itself."""
     return (root / "train").is_dir() and bool(folders(root / "train"))
