@@ -1,4 +1,4 @@
-"""Ctrl-C, as a terminal sends it to all processes of a run: it says that the same command goes on, and from where."""
+"""Ctrl-C, as a terminal sends it to all processes of a run: it says that the same command continues, and from where."""
 
 import json
 import re

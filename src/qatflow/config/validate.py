@@ -156,7 +156,7 @@ def _hint(schema: dict[str, Any], value: Any) -> str:
         return f"; did you mean '{YAML_1_1_BOOLEANS[value.lower()]}'?"
     schemas = schema.get("anyOf", [schema])
     choices = [choice for inner in schemas for choice in (*inner.get("enum", []), inner.get("const"))]
-    return nearest(value, [choice for choice in choices if isinstance(choice, str)]) or otherwise
+    return otherwise + nearest(value, [choice for choice in choices if isinstance(choice, str)])
 
 
 def _all_keys(schema: dict[str, Any], above: Keys) -> Iterator[Keys]:
