@@ -98,7 +98,9 @@ def session_outputs(model: onnx.ModelProto, pictures: np.ndarray, tensors: Seque
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(changed.SerializeToString(), options, providers=["CPUExecutionProvider"])
     first = changed.graph.output[0].name
-    inputs = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+    sizes = [size.dim_value for size in changed.graph.input[0].type.tensor_type.shape.dim[1:]]
+    last = tuple(sizes) == pictures.shape[1:]  # the model itself has channels last
+    inputs = pictures if last else np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
     runs = [session.run([first, *tensors], {changed.graph.input[0].name: picture[None]}) for picture in inputs]
     return [np.concatenate(values) for values in zip(*runs, strict=True)]
 

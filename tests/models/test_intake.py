@@ -636,11 +636,13 @@ def test_names_do_not_collide(name: str):
     fake_quant_model(reached).keras(some(), training=False)
 
 
-def test_a_model_whose_layers_cannot_be_seen_is_one_message():
+def test_a_model_whose_layers_cannot_be_seen_is_one_message(tmp_path):
     import tf_keras
     from tf_keras import layers
 
     from qatflow.models.from_keras import graph_of
+    from qatflow.models.own_file import check_description
+    from qatflow.models.saved.weights_file import description
 
     class Own(tf_keras.Model):
         def __init__(self) -> None:
@@ -651,6 +653,10 @@ def test_a_model_whose_layers_cannot_be_seen_is_one_message():
             return self.head(layers.Flatten()(inputs))
 
     model = Own()
+    model(np.zeros((1, *SHAPE), np.float32))
+    model.save(tmp_path / "own.keras")
+    with pytest.raises(UserError, match=r"own\.keras: the model \(.*Own\) is a subclass of Model.*save `tf_keras\.Mod"):
+        check_description(description(tmp_path / "own.keras"), str(tmp_path / "own.keras"))
     with pytest.raises(UserError, match=r"model mine \(.*Own\) is a subclass of Model.*model\.call\(pictures\)"):
         graph_of(model)
     pictures = layers.Input(SHAPE)  # what the message says works

@@ -33,6 +33,7 @@ from qatflow.graph.operations import (
 from qatflow.graph.shapes import shapes
 from qatflow.models.onnx.check import float_problem
 from qatflow.models.onnx.file import external_files
+from qatflow.models.onnx.reference import Reference
 from qatflow.models.onnx.translate import TranslatedOnnx, float_onnx
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
@@ -125,6 +126,20 @@ def channels_last(opset: int) -> OnnxModel:
     return b
 
 
+def input_channels_last(opset: int, channels: int = 3) -> OnnxModel:
+    """As tf2onnx writes it: channels last, rescaled, less a mean of rows, and a Transpose before the first layer."""
+    b = OnnxModel(channels, opset=opset)
+    b.input = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 7, 9, channels])
+    x = b.node("Sub", [b.node("Mul", ["input", b.array(np.float32(0.5))]), b.floats(channels)])
+    x = b.node("Sub", [x, b.floats(7, 1, 1)])
+    if channels == 1:
+        x = b.node("Reshape", [x, b.array(np.asarray([-1, 1, 7, 9]))])
+    else:
+        x = b.node("Transpose", [x], perm=[0, 3, 1, 2])
+    b.result = b.classifier(b.node("Relu", [b.conv(x, 5, 3, pad=1, stride=2)]))
+    return b
+
+
 def mobilenet_v3(opset: int) -> OnnxModel:
     """Hard-swish as an operator, as x · HardSigmoid(x) and written out; gates; groups; a slope per channel."""
     b = OnnxModel(size=9, opset=opset)
@@ -198,6 +213,7 @@ CASES = [
         (vgg, (11, 13)),
         (inception, (13, 18)),
         (channels_last, (17,)),
+        (input_channels_last, (13,)),
         (mobilenet_v3, (13, 17)),
         (convnext, (13, 17, 20)),
         (geometry, (13,)),
@@ -314,6 +330,21 @@ def test_everything_that_cannot_be_translated_is_named_at_once(tmp_path):
     text = str(error.value)
     for part in ("−∞", "ReLU", "(Sin)", "Known: Add"):
         assert part in text
+
+
+def test_an_input_with_its_channels_last_is_read_in_that_order_or_told_how_to_export(tmp_path):
+    for channels in (1, 3):
+        model, origin = made(input_channels_last(13, channels), tmp_path)
+        pictures = noise(origin)
+        assert pictures.shape == (2, 7, 9, channels)
+        (expected,) = session_outputs(model, pictures)
+        assert np.abs(execute(origin.graph, pictures)[origin.graph.outputs[0]] - expected).max() < 1e-5
+        reference = Reference(origin).values(pictures[0])
+        assert np.abs(reference[origin.model.output] - expected[0]).max() < 1e-5
+    b = input_channels_last(13)
+    b.result = b.node("Add", [b.result, b.node("ReduceMean", ["input"], axes=[1, 2, 3], keepdims=0)])
+    with pytest.raises(UserError, match=r"seems to have its channels last: .* --inputs-as-nchw input"):
+        made(b, tmp_path)
 
 
 def test_names_of_repeated_operators_are_counted(tmp_path):

@@ -16,6 +16,11 @@ from qatflow.models.standalone_batch_norm import carried
 
 REGULARIZED = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "alpha", "activity")
 """What a Keras layer can have a regularizer or a constraint for."""
+SUBCLASS = (
+    "is a subclass of Model, and what it computes cannot be seen: with `pictures = tf_keras.layers.Input(input_shape)`,"
+    " {} `tf_keras.Model(pictures, model.call(pictures))`"
+)
+"""What to say of a subclassed model, with what to do with the other."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,7 @@ def check_visible(model: Any) -> None:
     if getattr(model, "inputs", None) is None or not hasattr(model, "_nodes_by_depth"):
         if type(model).__name__ == "Sequential":
             raise UserError(f"model {model.name} has no input yet: start it with tf_keras.layers.Input(input_shape)")
-        raise UserError(
-            f"model {model.name} ({called(model)}) is a subclass of Model, and what it computes cannot be seen: with "
-            "`pictures = tf_keras.layers.Input(input_shape)`, return `tf_keras.Model(pictures, model.call(pictures))`"
-        )
+        raise UserError(f"model {model.name} ({called(model)}) {SUBCLASS.format('return')}")
     if not is_plain_model(model):
         raise UserError(
             f"model {model.name} ({called(model)}) has its own call method, which cannot be translated: return "

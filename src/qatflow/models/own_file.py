@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qatflow.base.errors import UserError
-from qatflow.models.from_keras import check_visible
+from qatflow.models.from_keras import SUBCLASS, check_visible
 from qatflow.models.keras.activations import ACTIVATION_LAYERS, NAMES
 from qatflow.models.keras.library import OPERATORS, OWN_CLASSES, own_class
 from qatflow.models.keras.operators import unknown_function
@@ -71,6 +71,9 @@ def model_of(description: dict[str, Any], where: str) -> Any:
 def _checked(description: Any, where: str) -> dict[str, Any]:
     """Return the description with only plain values."""
     try:
+        if _is_subclass(description):
+            own = description.get("registered_name") or description["class_name"]
+            raise UserError(f"the model ({own}) {SUBCLASS.format('save')}")
         unknown = unknown_layers(description)
         if unknown:
             raise UserError(
@@ -82,6 +85,14 @@ def _checked(description: Any, where: str) -> dict[str, Any]:
         raise UserError(f"{where}: {error}") from error
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise UserError(_damaged(where, error)) from error
+
+
+def _is_subclass(description: dict[str, Any]) -> bool:
+    """Return whether the whole model is of a class of the user's own, whose layers are not in its description."""
+    kind, config = description["class_name"], description["config"]
+    if PROBLEM in description or not isinstance(config, dict) or "layers" in config or kind in TRANSLATIONS:
+        return False
+    return kind not in NESTED or description.get("module", LIBRARY[0]) is None
 
 
 def _damaged(where: str, error: Exception) -> str:

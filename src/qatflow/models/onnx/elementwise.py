@@ -152,7 +152,7 @@ def _subtract(to: Translation, node: OnnxNode) -> Value:
     ours = as_operand(value, _real(to, node, place))
     if place == 0:
         return _with_constant(to, node, value, place, Subtract(constant_first=True), ours)
-    if _of_pictures(to, value):
+    if _of_pictures(to, value) and _per_channel(ours):
         return _rescaled(to, node, value, np.ones(1), -ours)
     return _with_constant(to, node, value, place, Subtract(), ours)
 
@@ -267,7 +267,8 @@ def _of_pictures(to: Translation, value: Value) -> bool:
     before = to.node(value.node)
     while isinstance(before.operation, Rescale):
         before = to.node(before.inputs[0])
-    return isinstance(before.operation, Input) and before.name not in to.activation_scales and value.axes == PICTURE
+    in_order = value.axes == to.values[to.model.input].axes
+    return in_order and isinstance(before.operation, Input) and before.name not in to.activation_scales
 
 
 def _rescaled(to: Translation, node: OnnxNode, value: Value, factor: np.ndarray, offset: np.ndarray) -> Value:

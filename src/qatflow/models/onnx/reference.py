@@ -28,7 +28,9 @@ class Reference:
 
     def values(self, picture: np.ndarray) -> dict[str, np.ndarray]:
         """Return the tensors for a picture, float32 [height, width, channels], without the batch, by ONNX name."""
-        inputs = {self._origin.model.input: np.ascontiguousarray(picture.transpose(2, 0, 1))[None]}
+        name = self._origin.model.input
+        order = np.argsort(self._origin.values[name].axes)  # our axis of each ONNX axis
+        inputs = {name: np.ascontiguousarray(picture.transpose(order))[None]}
         with np.errstate(all="ignore"):  # it computes both sides of np.where
             computed: Any = self._evaluator.run(None, inputs, intermediate=True)
         return {name: self._ours(name, np.asarray(computed[name])) for name in self.nodes}

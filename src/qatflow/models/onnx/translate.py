@@ -17,6 +17,7 @@ from qatflow.models.onnx import shapes as moving
 from qatflow.models.onnx.file import read
 from qatflow.models.onnx.folded import Folded, OnnxNode, folded
 from qatflow.models.onnx.translation import (
+    CHANNELS_LAST,
     PICTURE,
     ConstantReadError,
     Integers,
@@ -48,6 +49,11 @@ HINTS = {
     "Loop": "repeats while it runs; export the model so that it does not",
 }
 """What to do about an operator that cannot be translated."""
+
+
+KEEP_LAYOUT = frozenset(("Add", "Cast", "Clip", "DequantizeLinear", "Div", "Identity", "Mul", "QuantizeLinear", "Sub"))
+"""Operators that may stand between an input and the Transpose that moves its channels."""
+TO_CHANNELS_FIRST = (0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -119,14 +125,15 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
     readers[model.output].append(None)
     to = Translation(model, momentum, readers)
     shape = model.shapes[model.input]
-    name = to.add(model.input, Input(tuple(shape[axis] for axis in PICTURE)), ())
-    to.values[model.input] = Value(name, shape, PICTURE)
+    layout = _layout(model, readers)
+    name = to.add(model.input, Input(tuple(shape[axis] for axis in layout)), ())
+    to.values[model.input] = Value(name, shape, layout)
     for node in model.nodes:
         _translate(to, node)
     if to.problems:
         raise UserError(
             f"these operators cannot be translated: {'; '.join(_by_reason(to.problems))}. Known: "
-            f"{', '.join(sorted(TRANSLATIONS))}"
+            f"{', '.join(sorted(TRANSLATIONS))}{_to_export_otherwise(model)}"
         )
     output = to.values.get(model.output)
     if output is None:
@@ -148,6 +155,42 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
     names = {node.name for node in graph.nodes}
     values = {name: value for name, value in to.values.items() if value.node in names}
     return TranslatedOnnx(graph, model, values, to.biases, to.float_reasons)
+
+
+def _layout(model: Folded, readers: Mapping[str, Sequence[OnnxNode | None]]) -> tuple[int, ...]:
+    """Return the ONNX axes of the pictures' height, width and channels.
+
+    The channels are last where all that reads the pictures makes channels first of them, and they are first otherwise.
+    With one channel that can be a Reshape.
+    """
+    shape = model.shapes[model.input]
+    first = tuple(shape[axis] for axis in TO_CHANNELS_FIRST)
+    waiting = [model.input]
+    while waiting:
+        name = waiting.pop()
+        for node in readers[name]:
+            if node is None:
+                return PICTURE
+            made = model.shapes.get(node.outputs[0])
+            others = [other for other in node.inputs if other not in (name, "")]
+            moves = tuple(node.attributes.get("perm", ())) == TO_CHANNELS_FIRST
+            moves |= node.kind == "Reshape" and shape[-1] == 1 and made == first
+            if node.kind in KEEP_LAYOUT and made == shape and all(other in model.constants for other in others):
+                waiting.append(node.outputs[0])
+            elif not moves:
+                return PICTURE
+    return CHANNELS_LAST
+
+
+def _to_export_otherwise(model: Folded) -> str:
+    """Return what to do where the input looks as if it had its channels last; or an empty text."""
+    _, first, _, last = model.shapes[model.input]
+    if last not in (1, 3) or first in (1, 3):
+        return ""
+    return (
+        f". The input {model.input} seems to have its channels last: export the model with channels first (tf2onnx: "
+        f"--inputs-as-nchw {model.input})"
+    )
 
 
 def _translate(to: Translation, node: OnnxNode) -> None:

@@ -19,6 +19,8 @@ ALIASES = {"image", "fc_0.tmp_2"}
 """PaddleSlim's names for a graph's input and output, which no other node may have."""
 PICTURE = (2, 3, 1)
 """The ONNX axes of our height, width and channels."""
+CHANNELS_LAST = (1, 2, 3)
+"""The same for an input with its channels last, as tf2onnx writes it."""
 
 
 class UntranslatableError(Exception):
