@@ -151,7 +151,7 @@ def test_values_that_are_no_numbers_are_refused_by_the_model_s_name(data: Manife
     graph = network(0)
     graph.weights["logits/kernel"][0, 0] = np.nan
     (tmp_path / "nan.tflite").write_bytes(convert(graph).content)
-    with pytest.raises(UserError, match=r"nan\.tflite computes values that are no finite numbers"):
+    with pytest.raises(UserError, match=r"nan\.tflite computes values that are not finite"):
         rank({"float": tmp_path / "nan.tflite"}, PreparedPictures.of(data, "validation", processes=processes))
 
 

@@ -114,7 +114,7 @@ def test_what_is_known_is_not_measured(found: Candidates, tmp_path: Path):
     counted, known = Counted(), Sensitivity((0.5,), (0.25,))
     measured = measure(found, 0.3, counted, tmp_path / "s.json", ABOUT, {"c/kernel": known})
     assert counted.count == 1 + 3 and measured["c/kernel"] == known and list(measured) == ["a/kernel", "c/kernel"]
-    with pytest.raises(UserError, match=r"'b/kernel' is no group .*; these are a/kernel, c/kernel"):
+    with pytest.raises(UserError, match=r"'b/kernel' is not a group .*; these are a/kernel, c/kernel"):
         measure(found, 0.3, counted, tmp_path / "s.json", ABOUT, {"b/kernel": known})
 
 

@@ -61,5 +61,5 @@ def rank(models: Mapping[str, Path], pictures: PreparedPictures) -> Ranked:
 def _ranking(model: Model, inputs: np.ndarray, classes: int) -> np.ndarray:
     outputs = model.probabilities(inputs, classes)
     if not np.isfinite(outputs).all():
-        raise UserError(f"{model.name} computes values that are no finite numbers: look at its weights")
+        raise UserError(f"{model.name} computes values that are not finite: look at its weights")
     return ranking(outputs)

@@ -64,7 +64,7 @@ def measure(
     for name in known:
         if name not in candidates.order:
             raise UserError(
-                f"sensitivities: '{name}' is no group of layers that is pruned; these are {', '.join(candidates.order)}"
+                f"sensitivities: '{name}' is not a group of pruned layers; these are {', '.join(candidates.order)}"
             )
     order = {name: units.tolist() for name, units in candidates.order.items()}
     saved = _SavedSweep(file, digest({"about": about, "graph": graph_digest(candidates.graph), "order": order}))

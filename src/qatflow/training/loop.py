@@ -294,7 +294,7 @@ class Trainer:
         causes = "; ".join(filter(None, (strategy.diagnose(self) for strategy in self.strategies)))
         raise UserError(
             f"epoch {self.epoch}, step {self.step}: the loss is {loss}{'; ' + causes if causes else ''}: "
-            "lower the learning rate; training goes on from the last checkpoint, or afresh with other settings"
+            "lower the learning rate; training continues from the last checkpoint, or starts over with other settings"
         )
 
     def _log(self, loss: float, steps_per_second: float) -> None:

@@ -36,7 +36,7 @@ class LightNASStrategy(Strategy):
     def on_compression_begin(self, trainer: TrainingRun) -> None:
         """Print which network is trained."""
         if trainer.epoch == trainer.step == 0:
-            print("LightNASStrategy: training goes on with the best network of the search", flush=True)
+            print("LightNASStrategy: training continues with the best network of the search", flush=True)
 
 
 @dataclass(frozen=True)
