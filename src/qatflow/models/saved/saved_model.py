@@ -17,7 +17,10 @@ MARK = "saved_model.pb"
 METADATA = "keras_metadata.pb"
 LAYER = re.compile(r"layer_with_weights-(\d+)")
 OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
-ORDER = ("gamma", "beta", "moving_mean", "moving_variance", "depthwise_kernel", "pointwise_kernel", "kernel", "bias")
+ORDER = (
+    "gamma", "beta", "moving_mean", "moving_variance", "depthwise_kernel", "pointwise_kernel", "kernel", "bias",
+    "alpha", "adapt_mean", "adapt_variance", "count",
+)  # fmt: skip
 """Keras' order of a layer's weights, the same for all kinds."""
 
 
@@ -57,7 +60,7 @@ def open_saved_model(folder: Path) -> Iterator[Saved]:
         layers = [
             SavedLayer(name, tuple(reader.get_tensor(key) for key in keys))
             for name, keys in _layers(objects, 0, "")
-            if all(reader.get_variable_to_dtype_map()[key].is_floating for key in keys)
+            if all(_is_number(reader, key) for key in keys)
         ]
     except (tf.errors.OpError, ValueError, RuntimeError, DecodeError, LookupError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
@@ -65,6 +68,11 @@ def open_saved_model(folder: Path) -> Iterator[Saved]:
     if not layers:
         raise UserError(f"{folder} holds no weights of Keras layers: {ACCEPTED}")
     yield Saved(layers, whole=False)
+
+
+def _is_number(reader: Any, key: str) -> bool:
+    """Return whether a weight is of floats, or Normalization's count of what it has seen."""
+    return reader.get_variable_to_dtype_map()[key].is_floating or "/count/" in key
 
 
 def _layers(objects: Any, number: int, name: str) -> Iterator[tuple[str, list[str]]]:
