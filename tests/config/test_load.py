@@ -403,7 +403,7 @@ def idx_files(folder: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "data: {source: folder, path: pictures}",
+        "data: {source: folder, path: pictures, validation: 2, test: 1, calibration: 1}",
         "data: {source: folder, path: pictures.zip}",
         "data: {path: small, validation: 5, calibration: 5, preprocessing: {size: 40}}\ndevice: {pictures: 3}",
         "data: {path: small, validation: 5, calibration: 5, preprocessing: {resize: stretch}}\ndevice: {pictures: 3}",
@@ -423,7 +423,7 @@ def idx_files(folder: Path) -> None:
 def test_what_exists_and_fits_together_is_accepted(problems, text):
     Path("a.h5").write_bytes(b"weights")
     Path("litert-2.aar").write_bytes(b"looked into where it is needed")
-    class_folders(Path("pictures"), per_class=1)
+    class_folders(Path("pictures"), per_class=2)
     with zipfile.ZipFile("pictures.zip", "w") as archive:
         archive.writestr("cats/1.png", "")
     idx_files(Path("small"))

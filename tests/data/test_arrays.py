@@ -181,7 +181,7 @@ def test_objects_are_never_unpickled_and_damaged_files_are_named(tmp_path: Path,
     np.save(folder / "inputs.npy", spectrograms())
     whole = (folder / "inputs.npy").read_bytes()
     for content, message in (
-        (whole[:-4], "cut off"),
+        (whole[:-4], r"inputs\.npy is cut off: it has 117,724 of 117,728 bytes"),
         (b"\x93NUMPY", "is not a .npy file"),
         (b"", "is not a .npy file"),
     ):
@@ -355,9 +355,12 @@ def test_the_configuration_is_checked_before_any_job(folder: Path, tmp_path: Pat
     config = Config.model_validate({"data": {"preprocessing": {"resize": "none"}}}).data.preprocessing
     assert config.normalisation == ([0.0], [1.0])
     wrong = save(tmp_path / "wrong", inputs=spectrograms().astype("f8"), labels=labels())
+    short = save(tmp_path / "short", inputs=spectrograms(), labels=labels())
+    os.truncate(short / "inputs.npy", 500)
     for data, more, message in (
         ({}, {}, "data.path: is missing: source 'arrays' needs the folder of .npy files, or the .npz file"),
         ({"path": str(tmp_path / "a.npz")}, {}, f"data.path: the file {tmp_path}/a.npz does not exist"),
+        ({"path": str(short)}, {}, f"data.path: {short}/inputs.npy is cut off: it has "),
         ({"path": str(wrong)}, {}, f"data.path: {wrong}: inputs is float64, and float32 cannot hold"),
         ({"path": path, "preprocessing": {"size": 32}}, {}, "data.preprocessing.size: the inputs have the shape [49,"),
         ({"path": path, "preprocessing": {"resize": "crop"}}, {}, "data.preprocessing.resize: 'crop' is for pictures"),

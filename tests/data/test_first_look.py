@@ -24,7 +24,8 @@ def settings(path: Path, preprocessing: Preprocessing = CROP, **changes: float) 
 
 
 def problems(path: Path, **preprocessing: object) -> list[str]:
-    data = {"source": "folder", "path": str(path), "preprocessing": {"resize": "crop", **preprocessing}}
+    split = {"validation": 2, "test": 1, "calibration": 1}
+    data = {"source": "folder", "path": str(path), **split, "preprocessing": {"resize": "crop", **preprocessing}}
     return [found.message for found in check_config(Config.model_validate({"data": data}))]
 
 

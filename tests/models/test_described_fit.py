@@ -75,6 +75,21 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_pictures_that_are_set_aside_are_counted_in_class_folders_alone(pictures: Path):
+    def said(validation: int, test: int, **keys: Any) -> str:
+        split = {"validation": validation, "test": test, "calibration": 1, **keys}
+        try:
+            load_config([], {"data": {"source": "folder", "path": str(pictures), **split}, "device": {"pictures": 1}})
+        except UserError as error:
+            return str(error)
+        return ""
+
+    assert said(14, 15) == ""
+    assert "data.validation (15) and data.test (15) take all 30 files of the class folders in" in said(15, 15)
+    assert said(29, 5, test_from="validation") == ""
+    assert "data.validation (3,000) takes all 30 files" in said(3000, 5, test_from="validation")
+
+
 def problems(model: Any, pictures: Path, folder: Path, keep: Any = (), **pretrained: Any) -> str:
     """Return what the configuration says about a model for grey 8×8 pictures of three classes."""
     model.save(folder / "model.keras")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from helpers.numpy_network import execute
 from helpers.onnx_models import OnnxModel, session_outputs
@@ -31,7 +31,7 @@ from qatflow.graph.operations import (
     Reshape,
 )
 from qatflow.graph.shapes import shapes
-from qatflow.models.onnx.check import float_problem
+from qatflow.models.onnx.check import Fit, float_fit
 from qatflow.models.onnx.file import external_files
 from qatflow.models.onnx.reference import Reference
 from qatflow.models.onnx.translate import TranslatedOnnx, float_onnx
@@ -459,10 +459,29 @@ def test_arrays_beside_the_model_are_read_and_must_be_there(tmp_path):
 def test_the_configuration_s_check_says_the_size_of_the_pictures(tmp_path):
     onnx.save(changed(lambda model: None), tmp_path / "net.onnx")
     path = str(tmp_path / "net.onnx")
-    assert float_problem(path, (16, 16, 3)) == ""
-    assert "16×16×3" in float_problem(path, (32, 32, 3)) and "data.preprocessing.size" in float_problem(
-        path, (32, 32, 3)
-    )
+    assert float_fit(path, (16, 16, 3)).problem == ""
+    said = float_fit(path, (32, 32, 3)).problem
+    assert "16×16×3" in said and "data.preprocessing.size" in said
+
+
+def test_the_configuration_s_check_says_what_the_graph_would_say_in_its_job(tmp_path):
+    """Weights that are not finite, layers without an int8 form, names of no layer, and the number of classes."""
+    b = OnnxModel(size=16, opset=20)
+    b.result = b.classifier(b.node("Gelu", [b.conv("input", 6, 3)]), 4)
+    onnx.save(b.model(b.result), tmp_path / "net.onnx")
+    path, size = str(tmp_path / "net.onnx"), (16, 16, 3)
+    (gelu,) = (node.name for node in float_onnx(tmp_path / "net.onnx").graph.nodes if type(node.operation) is Gelu)
+    assert f"cannot be quantised: {gelu} (Gelu)" in float_fit(path, size).problem
+    assert "no layer's name contains 'nosuch'" in float_fit(path, size, [gelu, "nosuch"]).problem
+    for keep in ("auto", [gelu]):
+        assert float_fit(path, size, keep) == Fit("", 4)
+    model = onnx.load(path)
+    kernel = next(array for array in model.graph.initializer if len(array.dims) == 4)
+    values = numpy_helper.to_array(kernel).copy()
+    values.flat[1] = np.nan
+    kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
+    onnx.save(model, path)
+    assert "NaN or infinite: " in (said := float_fit(path, size, "auto").problem) and "(1 of " in said
 
 
 @pytest.mark.tensorflow
@@ -498,12 +517,14 @@ def problems(tmp_path, monkeypatch):
 
 def test_the_configuration_takes_an_onnx_file_and_says_what_is_wrong_with_one(problems):
     b = OnnxModel(size=32)
-    onnx.save(b.model(b.classifier(b.conv("input", 4, 3))), "net.onnx")
+    onnx.save(b.model(b.classifier(b.conv("input", 4, 3), 10)), "net.onnx")
     b = OnnxModel(size=32)
     onnx.save(b.model(b.node("Relu", [b.classifier(b.node("Sin", ["input"]))])), "odd.onnx")
     data = "data: {name: d, preprocessing: {channels: 3, size: 32}}\n"
     model = data + "model: {file: net.onnx}\npretrained: {name: n, source: model}\n"
     assert problems(model) == ""
+    onnx.save(b.model(b.classifier(b.conv("input", 4, 3), 7)), "seven.onnx")
+    assert "the weights have 7 classes, data/d has 10: a new last layer" in problems(model.replace("net.", "seven."))
     assert "model.file: odd.onnx: these operators cannot be translated" in problems(model.replace("net.", "odd."))
     assert "model.file: net.onnx takes pictures of 32×32×3" in problems(model.replace("size: 32", "size: 64"))
     text = problems(model.replace("source: model", "source: file, path: net.onnx"))

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from qatflow.base.errors import UserError
+from qatflow.graph.finite import check_finite, first_of
 from qatflow.graph.graph import Graph
 from qatflow.graph.kinds import QUANTISED_KERNEL
 
 LARGE = 1e6
-SHOWN = 5
 KERNELS = (*dict.fromkeys(QUANTISED_KERNEL.values()),)
 
 
@@ -19,13 +18,7 @@ def check_weights(graph: Graph) -> tuple[str, ...]:
     Raises:
         UserError: weights are NaN or infinite; all are listed, with the number of such values.
     """
-    bad = {name: int(np.sum(~np.isfinite(values))) for name, values in graph.weights.items()}
-    listed = [f"{name} ({count} of {graph.weights[name].size} values)" for name, count in bad.items() if count]
-    if listed:
-        raise UserError(
-            f"the weights have values that are NaN or infinite: {_listed(listed)}. Take the weights from before their "
-            "training failed, or replace the layers"
-        )
+    check_finite(graph)
     return tuple(_odd(graph.weights))
 
 
@@ -42,8 +35,4 @@ def _odd(weights: Mapping[str, np.ndarray]) -> Iterator[str]:
     for kind, holds in kinds.items():
         names = [name for name, values in weights.items() if holds(name.rsplit("/", 1)[-1], values)]
         if names:
-            yield f"warning: {kind}: {_listed(names)}"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+            yield f"warning: {kind}: {first_of(names)}"

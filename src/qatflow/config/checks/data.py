@@ -11,6 +11,7 @@ from qatflow.base.archive import is_archive
 from qatflow.base.picture_size import PictureSize, square
 from qatflow.config.checks.arrays import ARRAYS, array_counts, check_arrays, check_pictures
 from qatflow.config.checks.files import file_problem, folder_problem, overlap
+from qatflow.config.checks.known_counts import at_most
 from qatflow.config.checks.unlabeled import check_unlabeled
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
@@ -54,6 +55,8 @@ def check_data(config: Config) -> Iterator[Problem]:
         yield from _idx(config)
     elif config.data.source == ARRAYS:
         yield from _arrays(config)
+    elif config.data.source == "folder":
+        yield from _folder(config)
 
 
 def _preprocessing(config: Config) -> Iterator[Problem]:
@@ -180,6 +183,22 @@ def _idx(config: Config) -> Iterator[Problem]:
             "data.preprocessing.size",
             "data.preprocessing.resize",
             *keys,
+        )
+
+
+def _folder(config: Config) -> Iterator[Problem]:
+    """Yield that too many pictures of a tree without splits are to be set aside; a job counts those of a tree with."""
+    data = config.data
+    keys = ("validation",) if data.test_from == "validation" else ("validation", "test")
+    aside = sum(getattr(data, key) for key in keys)
+    count = at_most(data, enough=aside + 1)
+    if count is not None and count <= aside:
+        numbers = " and ".join(f"data.{key} ({getattr(data, key):,})" for key in keys)
+        verb = "takes" if len(keys) == 1 else "take"
+        yield problem(
+            f"{numbers} {verb} all {count:,} files of the class folders in {data.path}; leave some for training",
+            *(f"data.{key}" for key in keys),
+            "data.path",
         )
 
 

@@ -43,9 +43,10 @@ def at_most(data: DataSection, enough: int) -> int | None:
 
 def _class_folders(data: DataSection) -> Path | None:
     """Return the folder of a source `folder`; None for another source, an archive, or a folder with a problem."""
-    if data.source != "folder" or data.path is None or not Path(data.path).is_dir():
+    if data.source != "folder" or data.path is None:
         return None
+    root = Path(data.path)
     try:
-        return None if problem(Path(data.path)) else Path(data.path)
+        return root if root.is_dir() and not problem(root) else None
     except OSError:
         return None

@@ -108,7 +108,7 @@ def _classes(config: Config, classes: int | None) -> Iterator[Problem]:
 
 
 def _onnx_file(config: Config, path: str) -> Iterator[Problem]:
-    from qatflow.models.onnx.check import float_problem
+    from qatflow.models.onnx.check import float_fit
 
     source = config.pretrained.source
     if source not in ("model", "train"):
@@ -118,5 +118,7 @@ def _onnx_file(config: Config, path: str) -> Iterator[Problem]:
             "model.file",
         )
     shape = config.data.preprocessing.shape
-    if reason := float_problem(path, shape):
-        yield problem(reason, "model.file")
+    fit = float_fit(path, shape, config.model.keep_in_float)
+    if fit.problem:
+        yield problem(fit.problem, "model.file")
+    yield from _classes(config, fit.classes)

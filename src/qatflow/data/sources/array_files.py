@@ -3,6 +3,7 @@
 A .npz file counts as a folder of its .npy files. The format is numpy.lib.format's; nothing in it is ever unpickled.
 """
 
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def headers(path: Path) -> dict[str, Header]:
     """Return the header of each .npy file of a name in `ARRAYS`, in a folder or a .npz file, by that name.
 
     Raises:
-        UserError: the folder or a file cannot be read, or holds Python objects.
+        UserError: the folder or a file cannot be read, is cut off, or holds Python objects.
     """
     try:
         known = [name for name in _names(path) if name in READ]
@@ -61,7 +62,8 @@ def headers(path: Path) -> dict[str, Header]:
         with zipfile.ZipFile(path) as archive:
             for name in known:
                 with archive.open(f"{name}{ENDING}") as file:
-                    found[name] = _header(file, f"{path}: {name}{ENDING}")
+                    size = archive.getinfo(f"{name}{ENDING}").file_size
+                    found[name] = _header(file, f"{path}: {name}{ENDING}", size)
         return found
     except (OSError, zipfile.BadZipFile, RuntimeError) as error:
         raise UserError(f"{path} cannot be read as a folder of .npy files or as a .npz file: {error}") from error
@@ -180,10 +182,10 @@ def _label_problems(name: str, header: Header, inputs: Header) -> list[str]:
 
 def _header_of(path: Path) -> Header:
     with path.open("rb") as file:
-        return _header(file, str(path))
+        return _header(file, str(path), path.stat().st_size)
 
 
-def _header(file: IO[bytes], where: str) -> Header:
+def _header(file: IO[bytes], where: str, size: int) -> Header:
     try:
         shape, _, dtype = READERS[np.lib.format.read_magic(file)](file)
     except (ValueError, KeyError, EOFError) as error:
@@ -192,4 +194,7 @@ def _header(file: IO[bytes], where: str) -> Header:
         ) from error
     if dtype.hasobject:
         raise UserError(f"{where} holds Python objects, which are never unpickled: save it as an array of one type")
+    whole = file.tell() + math.prod(shape) * dtype.itemsize
+    if size < whole:
+        raise UserError(f"{where} is cut off: it has {size:,} of {whole:,} bytes; copy or save it again")
     return Header(shape, dtype)
