@@ -293,6 +293,54 @@ def test_what_snakemake_meets_before_the_snakefile_ends_in_one_message(arguments
     assert "Traceback" not in answer.stderr
 
 
+PROGRAM = str(Path(sys.executable).parent / "snakemake")
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+def test_the_checkout_of_a_snakefile_elsewhere_checks_with_its_own_library(snakefile, tmp_path):
+    checkout, here = tmp_path / "checkout", tmp_path / "here"
+    (checkout / "src/qatflow/workflow").mkdir(parents=True)
+    here.mkdir()
+    for folder in ("", "workflow"):
+        (checkout / "src/qatflow" / folder / "__init__.py").write_text("")
+    (checkout / "src/qatflow/workflow/precheck.py").write_text("import sys\nprint(__file__, sys.argv[1:])\nsys.exit(3)")
+    (checkout / "workflow").mkdir()
+    (checkout / snakefile).write_text("")
+    for option in (["-s", f"../checkout/{snakefile}"], [f"--snakefile={checkout / snakefile}"]):
+        arguments = ["-n", *option, "--config", "seed=1"]
+        answer = subprocess.run([PROGRAM, *arguments], cwd=here, capture_output=True, text=True)
+        assert answer.returncode == 3, answer.stderr
+        assert answer.stdout == f"{checkout / 'src/qatflow/workflow/precheck.py'} {arguments}\n"
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--configfile", "nosuch.yaml"], "nosuch.yaml: cannot be read: No such file"),
+        (["--configfile", "tab.yaml", "--config", "seed=2"], "tab.yaml:2: experiment.data: a tab character"),
+        (["--config", "model.alpha=0.25"], "Write --config model='{alpha: 0.25}'"),
+    ],
+)
+def test_what_snakemake_meets_before_a_snakefile_elsewhere_ends_in_one_message(arguments, told, tmp_path):
+    (tmp_path / "tab.yaml").write_text("experiment: a\n\tdata: x\n")
+    command = [PROGRAM, "-n", "-s", str(ROOT / "Snakefile"), *arguments]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("error: ") and told in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_of_a_snakefile_elsewhere_the_project_s_own_alone_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.yaml").write_text("")
+    for own in ("Snakefile", "workflow/Snakefile"):
+        with pytest.raises(UserError, match=r"empty\.yaml:1: no keys: the file is empty"):
+            precheck.main(["-s", str(ROOT / own), "--configfile", "empty.yaml"])
+    Path("Snakefile").write_text("")
+    precheck.main(["-s", "Snakefile", "--configfile", "empty.yaml"])
+
+
 @pytest.mark.workflow
 def test_the_program_snakemake_is_snakemake():
     program = str(Path(sys.executable).parent / "snakemake")

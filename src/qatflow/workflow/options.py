@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from qatflow.base.errors import UserError
-from qatflow.base.places import PROJECT
+from qatflow.base.places import PROJECT, from_here
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.pretrained import TeacherSection
@@ -17,6 +17,17 @@ from qatflow.workflow.targets import rule_names
 CONFIGFILE, CONFIG = ("--configfile", "--configfiles"), ("--config", "-C")
 _ANY_KEY = ("experiments.", "compress.overrides.")
 _KEY = re.compile(r"[a-zA-Z_][\w-]*\w")  # what Snakemake takes
+
+
+def default_files(root: Path, with_own: bool = True) -> list[Path]:
+    """Return the configurations that are read first: the project's default, then that of the working folder.
+
+    Args:
+        root: the folder of the project.
+        with_own: whether the working folder's own is read, where that is another one.
+    """
+    first, own = from_here(root / "config/config.yaml"), Path("config/config.yaml")
+    return list(dict.fromkeys([first, own] if with_own and own.is_file() else [first]))
 
 
 def check_options(argv: Sequence[str], files: Sequence[str], entries: Sequence[str]) -> None:

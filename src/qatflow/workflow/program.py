@@ -1,8 +1,10 @@
 """The program `snakemake` of .venv: what Snakemake reads before the Snakefile is checked, then Snakemake starts."""
 
+import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 CHECK = "qatflow.workflow.precheck"
@@ -11,12 +13,41 @@ CHECK = "qatflow.workflow.precheck"
 def main() -> None:
     """Check, then become Snakemake; where something is wrong, end with status 1 and the list of problems.
 
-    Neither runs in this process: both read the library of the folder that they are started in, not the one of .venv.
+    Neither runs in this process: both read the library of the checkout whose Snakefile it is, not the one of .venv.
     """
     argv = sys.argv[1:]
+    options = _options(argv)
     reads = any(argument.startswith(("--config", "-C")) for argument in argv)
-    if reads and Path("src/qatflow/workflow/precheck.py").is_file():
-        check = subprocess.run([sys.executable, "-m", CHECK, *argv], env=os.environ | {"PYTHONPATH": "src"})
+    checkout = _checkout(options.snakefile)
+    if checkout is not None and (reads or not _takes_state(Path(options.directory))):
+        places = os.pathsep.join(filter(None, [str(checkout / "src"), os.environ.get("PYTHONPATH")]))
+        check = subprocess.run([sys.executable, "-m", CHECK, *argv], env=os.environ | {"PYTHONPATH": places})
         if check.returncode:
             sys.exit(check.returncode)
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *argv])
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    """Return Snakemake's `snakefile` (None without one) and `directory`; Snakemake itself says what is wrong there."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--snakefile", "-s")
+    parser.add_argument("--directory", "-d", default=".")
+    try:
+        return parser.parse_known_args(argv)[0]
+    except argparse.ArgumentError:
+        return argparse.Namespace(snakefile=None, directory=".")
+
+
+def _checkout(snakefile: str | None) -> Path | None:
+    """Return the checkout of a Snakefile, or of the working folder; None where it is none of this project's."""
+    files = [Path("Snakefile")] if snakefile is None else [Path(snakefile), Path(os.path.realpath(snakefile))]
+    folders = [file.parent.parent if file.parent.name == "workflow" else file.parent for file in files]
+    library = Path("src", *CHECK.split(".")).with_suffix(".py")
+    return next((folder.absolute() for folder in folders if (folder / library).is_file()), None)
+
+
+def _takes_state(folder: Path) -> bool:
+    """Return whether Snakemake can make its folder `.snakemake`, which it does ahead of the Snakefile."""
+    state = folder / ".snakemake"
+    here = state if os.path.lexists(state) else folder
+    return not os.path.lexists(here) or (here.is_dir() and os.access(here, os.W_OK | os.X_OK))

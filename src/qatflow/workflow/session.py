@@ -18,6 +18,8 @@ from qatflow.base.places import PROJECT, from_here
 from qatflow.config.load import OF_MODULE, Experiment, load_experiments
 from qatflow.config.results_owner import Origin, check_owner, record_owner
 from qatflow.workflow.interrupted import goes_on
+from qatflow.workflow.options import default_files
+from qatflow.workflow.output_folders import check_folders, check_writable
 from qatflow.workflow.plan import Plan
 from qatflow.workflow.planned import check_planned, record_planned
 from qatflow.workflow.targets import asked_for, is_made, unknown_target
@@ -73,10 +75,7 @@ class Session:
     @property
     def default_files(self) -> list[Path]:
         """The files that are read first: the project's default, and the working folder's own where that is another."""
-        first = from_here(self.root / "config/config.yaml")
-        own = Path("config/config.yaml")
-        read_own = not self.is_configured_by_module and own.is_file()
-        return list(dict.fromkeys([first, own] if read_own else [first]))
+        return default_files(self.root, with_own=not self.is_configured_by_module)
 
     @property
     def origin(self) -> Origin:
@@ -89,6 +88,7 @@ class Session:
         try:
             self._check_use_as_module()
             experiments = self._experiments()
+            check_folders([experiment.config for experiment in experiments.values()])
             for experiment in experiments.values():
                 check_owner(experiment, self.origin, self.default_files)
             if not self.workflow.is_main_process:
@@ -185,9 +185,14 @@ class Run:
         """Do what comes before the first job.
 
         Raises:
-            SystemExit: another run works in the folder, or a tool is missing.
+            SystemExit: a folder cannot be written to, another run works in this one, or a tool is missing.
         """
         self.session.schedule_at_events_alone()
+        jobs = list(self.session.workflow.dag.needrun_jobs())
+        try:
+            check_writable(Path(file) for job in jobs for file in (*(job.output or ()), *job.log))
+        except UserError as error:
+            sys.exit(f"error: {error}")
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
@@ -195,7 +200,7 @@ class Run:
         for experiment in self.plan.experiments.values():
             record_owner(experiment.config, self.session.origin)
         record_planned(self.plan.experiments)
-        self.check_tools(self.session.workflow.dag.needrun_jobs())
+        self.check_tools(jobs)
         self._prepare_for_interrupt()
 
     def end(self) -> None:
