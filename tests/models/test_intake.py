@@ -12,6 +12,7 @@ from helpers import few_layers
 from helpers.small_networks import NETWORKS
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
+from qatflow.models.architecture_names import NODE_NAMES, unnumbered
 
 pytestmark = pytest.mark.tensorflow
 
@@ -473,7 +474,9 @@ def test_every_architecture_computes_what_keras_does(name: str):
         if type(layer).__name__ == "BatchNormalization":
             layer.moving_mean.assign(random.normal(0, 0.2, layer.moving_mean.shape))
             layer.moving_variance.assign(random.uniform(0.5, 1.5, layer.moving_variance.shape))
-    taken_in(model)
+    graph = taken_in(model)
+    if name in NODE_NAMES:  # what a configuration is checked with
+        assert sorted({unnumbered(node.name) for node in graph.nodes}) == NODE_NAMES[name].split()
 
 
 @pytest.mark.parametrize("inside", [False, True])

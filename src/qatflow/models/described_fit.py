@@ -3,12 +3,12 @@
 Only what is certain is judged. The rest is checked by the model's graph, in the job that makes it.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from qatflow.graph.operations import FLOAT_ONLY, Softmax
+from qatflow.models.architecture_names import unnumbered
 from qatflow.models.described_end import LOOKED_THROUGH, backwards
 from qatflow.models.from_keras import one_of_each
 from qatflow.models.keras.activations import ACTIVATION_LAYERS, LINEAR, MAKE, Activation
@@ -25,7 +25,6 @@ NORMS = {
 """Layers that always become an operation without an int8 form, and that operation."""
 VECTORS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D", "Flatten")
 SAME_RANK = ("Dense", "Dropout", "BatchNormalization", "Activation", "ReLU", "LeakyReLU", "PReLU")
-NUMBERED = re.compile(r"[\d_]")  # what a layer's name can get when it is used again
 
 
 def ends_problem(described: dict[str, Any]) -> str:
@@ -89,10 +88,10 @@ def described_float_layers(described: dict[str, Any], keep: Sequence[str]) -> di
         described: see above.
         keep: model.keep_in_float, a list.
     """
-    texts = [NUMBERED.sub("", text) for text in keep]
+    texts = [unnumbered(text) for text in keep]
     found: dict[str, str] = {}
     for path, node, kind in _in_float(described, ""):
-        if not any(text in NUMBERED.sub("", f"{path}{node}") for text in texts):
+        if not any(text in unnumbered(f"{path}{node}") for text in texts):
             found[f"{path}{node}" if node in found else node] = kind
     return found
 
