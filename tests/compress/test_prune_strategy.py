@@ -146,7 +146,7 @@ def test_half_of_the_multiply_adds_are_gone_and_the_integers_are_exact(which, le
     assert [figures.phase for figures in history] == ["float", "float", "float", "int8"]
     assert history[-1].validation_top1 > 0.7
     content = convert(trained).content
-    assert assert_kept(content, trained, tensors(trained, "integer")) == (6, 0, 1)
+    assert assert_kept(content, trained, tensors(trained, "integer")) == (6, 0, 1, 0)
     assert len(content) < 0.8 * len(convert(_quantised_whole(learnt)).content)
 
 

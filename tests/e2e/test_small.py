@@ -621,7 +621,8 @@ def test_what_a_gate_keeps_from_the_device_or_crashed_keeps_no_comparison_from_t
     project = Project(tmp_path / "copy")
     ready = "file: results/digits_quant/digits_quant_ptq/model.tflite, expected_top1: 99.9, top1_tolerance"
     experiments = f"experiments:\n  digits_quant:\n  low: {{quantized_model: {{{ready}: 0}}}}\n"
-    (project.folder / "many.yaml").write_text(experiments + "  broken: {compress.learning_rate: 1.0e+20}\n")
+    broken = "  broken: {compress.learning_rate: 100.0, compress.weight_decay: 1.0}\n"
+    (project.folder / "many.yaml").write_text(experiments + broken)
     comparison = project.folder / "results/comparison/comparison.csv"
 
     def compared() -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from helpers.small_data import prepared_digits
 from helpers.two_classes import dark_and_light, one_value
 from qatflow.base.errors import UserError
 from qatflow.base.gates import require_open
+from qatflow.base.metrics import confusion_matrix
 from qatflow.base.sums import read_sealed
 from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.data.reader import calibration, tensors
@@ -230,7 +231,7 @@ def test_one_value_becomes_one_for_each_of_two_classes(greys, tmp_path, capsys, 
     evaluate({"ready": adopted}, None, manifest, tmp_path / "evaluation.json", 1, 1)
     measured = read_sealed(tmp_path / "evaluation.json")["models"]["ready"]
     counts = [[int(((labels == i) & (predicted == j)).sum()) for j in (0, 1)] for i in (0, 1)]
-    assert measured["top1"] == right and measured["confusion"] == counts
+    assert measured["top1"] == right and confusion_matrix(measured["confusion"], 2).tolist() == counts
     seen, known = tensors(greys, "validation")
     two = Model(adopted).outputs(seen)
     line = gate(None, adopted, None, manifest, AccuracySection(), tmp_path / "gate.json", Published(60, 5)).lines[0]

@@ -80,7 +80,7 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "
         each = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target, logits), axis=-1)
     else:
         each = tf.nn.softmax_cross_entropy_with_logits(target, logits)
-    return tf.where(labels < 0, tf.zeros_like(each), each)
+    return tf.where(tf.less(labels, 0), tf.zeros_like(each), each)
 
 
 def sums(labels: Any, logits: Any, kind: HeadKind = "softmax") -> Any:
