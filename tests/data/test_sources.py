@@ -220,11 +220,11 @@ def test_a_bad_archive_is_told_and_so_is_a_file_that_is_none(tmp_path: Path):
 
 def test_the_configuration_takes_an_archive_for_a_folder_and_nothing_else(tmp_path: Path):
     def problems(source: str, path: Path) -> list[str]:
-        config = Config.model_validate({"data": {"source": source, "path": str(path)}})
-        return [problem.message for problem in check_config(config)]
+        data = {"source": source, "path": str(path), "validation": 2, "test": 2}
+        return [problem.message for problem in check_config(Config.model_validate({"data": data}))]
 
-    for name in ("cat", "dog"):
-        save(tmp_path / "photos" / name / "1.png")
+    for name in ("cat/1", "cat/2", "cat/3", "dog/1", "dog/2", "dog/3"):
+        save(tmp_path / "photos" / f"{name}.png")
     archive = pack(tmp_path / "photos", tmp_path / "photos.tar.gz")
     assert problems("folder", archive) == problems("folder", tmp_path / "photos") == []
     assert len(problems("idx", archive)) == 1
