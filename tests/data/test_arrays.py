@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.killed_renaming import KILLED
 from helpers.places import ROOT
 from helpers.section_options import option
 from qatflow.base.errors import UserError
@@ -307,26 +308,12 @@ def test_large_arrays_are_not_read_into_memory(tmp_path: Path):
 
 
 def test_a_preparation_killed_in_between_goes_on_to_the_same_bytes(folder: Path, sounds: Manifest, tmp_path: Path):
-    killed = """
-import os, signal, sys
-left = 4
-def hook(event, arguments):
-    global left
-    if event == "os.rename":
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
-sys.argv.pop(0)
-import runpy
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
     names = ("name", "source", "path", "preprocessing", "validation", "test", "calibration", "shards", "max_rejected")
     section = {name: value for name, value in settings(folder).to_json().items() if name in names}
     program = ROOT / "workflow" / "scripts" / "prepare_data.py"
     call: list[str | Path] = [program, *option("data", **section), "--seed", "1", "--output", tmp_path / "sounds"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    first = subprocess.run([sys.executable, "-c", killed, *call], env=environment, check=False)
+    first = subprocess.run([sys.executable, "-c", KILLED, "4", *call], env=environment, check=False)
     assert first.returncode == -signal.SIGKILL and not (tmp_path / "sounds").exists()
     kept = {path.name: path.stat().st_ino for path in (tmp_path / ".prepare").rglob("[!.]*.tfrecord")}
     assert subprocess.run([sys.executable, *call], env=environment, check=False).returncode == 0

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.killed_renaming import KILLED
 from helpers.pictures import class_folders, noise, save, write
 from helpers.places import ROOT
 from helpers.section_options import option
@@ -27,21 +28,6 @@ from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records
 
 SPEC = Preprocessing(square(32), "stretch", 3, (127.5,), (127.5,))
-# Ends the process, and with it its own, in the middle of the n-th renaming: outputs are renamed to their place.
-KILLED = """
-import os, signal, sys
-left = int(sys.argv.pop(1))
-def hook(event, arguments):
-    global left
-    if event == "os.rename":
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
-sys.argv.pop(0)
-import runpy
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 def settings(path: Path, **changes) -> Settings:

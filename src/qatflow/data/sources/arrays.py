@@ -12,7 +12,7 @@ from qatflow.base.errors import UserError
 from qatflow.data.picture import Encoded, RejectedError
 from qatflow.data.sources.array_files import ENDING, Part, headers, parts, unlabeled_part, unread
 from qatflow.data.sources.listing import Listing, Rejected
-from qatflow.data.sources.lists import all_numbers, read_names, too_few
+from qatflow.data.sources.lists import class_names
 from qatflow.data.sources.source_files import NAMES, UNLABELED
 from qatflow.data.stored import VALUE
 
@@ -76,11 +76,7 @@ class ArraySource:
                     else:
                         first[str(label)] = f"{part.labels}[{place}]"
         numbered = all(label.isdecimal() for label in first)
-        named = read_names(names, unique=not numbered)
-        if len(first) < 2:
-            raise UserError(f"data.path: the training inputs have {too_few(first, below)}")
-        if named is None and numbered:
-            named = all_numbers(first, names)
+        named = class_names(first, names, "the training inputs have", below)
         self.labels = named or tuple(sorted(first))
         why = f"{names.name} does not name it" if names.exists() else "no training input has it"
         for part, values in zip(every, labels, strict=True):

@@ -9,7 +9,7 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,11 +116,7 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
                 first.setdefault(entry.label, entry.where)
     _check_single(first)
     numbered = all(label.isdecimal() for label in first)
-    named = read_names(names, unique=not numbered)
-    if len(first) < 2:
-        raise UserError(f"data.path: the list of training pictures has {too_few(first, wrong)}")
-    if named is None and numbered:
-        named = all_numbers(first, names)
+    named = class_names(first, names, "the list of training pictures has", wrong)
     source.labels = named or tuple(sorted(first))
     twice = Counter(source.labels)  # a name that two classes share finds neither
     numbers = {name: number for number, name in enumerate(source.labels) if twice[name] == 1}
@@ -151,10 +147,26 @@ def add_entries(source: FileSource, entries: Callable[[], Iterator[Entry | Rejec
         source.warnings.append(f"{backslashes} paths are written with \\ as on Windows; \\ is read as /")
 
 
-def too_few(classes: Collection[str], wrong: Sequence[str]) -> str:
-    """Return what to say of fewer than two classes, with the first of the labels that make no class."""
-    count = f"{len(classes)} class{'' if len(classes) == 1 else 'es'}"
-    return f"{count}: at least two are needed{''.join(f'; {reason}' for reason in wrong[:1])}"
+def class_names(first: dict[str, str], names: Path, subject: str, wrong: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the names of the classes; None: their labels are names.
+
+    Args:
+        first: where each label of training occurs first, by label.
+        names: file that could name the classes.
+        subject: how a message about fewer than two classes begins, up to their number.
+        wrong: what is said of labels that make no class.
+
+    Raises:
+        UserError: there are fewer than two classes, the file cannot be used, or a number has no training input.
+    """
+    numbered = all(label.isdecimal() for label in first)
+    named = _read_names(names, unique=not numbered)
+    if len(first) < 2:
+        count = f"{len(first)} class{'' if len(first) == 1 else 'es'}"
+        raise UserError(
+            f"data.path: {subject} {count}: at least two are needed{''.join(f'; {one}' for one in wrong[:1])}"
+        )
+    return _all_numbers(first, names) if named is None and numbered else named
 
 
 class _LabelsOf:
@@ -234,7 +246,7 @@ def _key(entry: Entry) -> str:
     return f"{entry.where}: {key_of(entry.path)}"
 
 
-def read_names(names: Path, unique: bool) -> tuple[str, ...] | None:
+def _read_names(names: Path, unique: bool) -> tuple[str, ...] | None:
     """Return the class names, one per line; None if there is no such file.
 
     Labels that are numbers find their class by its line, so two classes may then share a name: the usual list of
@@ -264,7 +276,7 @@ def read_names(names: Path, unique: bool) -> tuple[str, ...] | None:
     return tuple(lines)
 
 
-def all_numbers(first: dict[str, str], names: Path) -> tuple[str, ...]:
+def _all_numbers(first: dict[str, str], names: Path) -> tuple[str, ...]:
     """Return the names of classes that are numbers, in order.
 
     Args:
