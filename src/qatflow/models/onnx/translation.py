@@ -157,10 +157,6 @@ class Translation:
         """Return a node of the graph."""
         return next(node for node in reversed(self.nodes) if node.name == name)
 
-    def replace_node(self, name: str, operation: Operation) -> None:
-        """Give a node another operation."""
-        self.nodes = [replace(node, operation=operation) if node.name == name else node for node in self.nodes]
-
     def any_value(self, name: str) -> Value:
         """Return a translated tensor, which may be integers: for operations that only move values."""
         if name in self.model.constants or name in self.quantised:
