@@ -1,6 +1,7 @@
 """The rooms of the library: which room may import which. docs/architecture.md has the picture."""
 
 import ast
+from collections.abc import Container, Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -94,13 +95,18 @@ def modules() -> dict[str, Path]:
 
 def direct_imports(path: Path, known: dict[str, Path]) -> set[str]:
     """Return the modules of the library that a file imports, also within functions and for type checkers alone."""
+    return imported(ast.walk(ast.parse(path.read_text("utf-8"))), known)
+
+
+def imported(nodes: Iterable[ast.AST], known: Container[str]) -> set[str]:
+    """Return the known modules that the import statements among the nodes name."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names} & known.keys()
+            found |= {alias.name for alias in node.names if alias.name in known}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names} & known.keys()
-            found |= inner or {node.module} & known.keys()
+            inner = {name for alias in node.names if (name := f"{node.module}.{alias.name}") in known}
+            found |= inner or ({node.module} if node.module in known else set())
     return found
 
 
@@ -163,3 +169,27 @@ def test_no_stage_imports_a_later_one(imports: dict[str, set[str]], stage: str):
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_imports_no_stage_but_the_data(imports: dict[str, set[str]], library: str):
     assert packages(imports, library) & set(STAGES) <= {"data"}
+
+
+def test_planning_needs_no_package_of_the_rules(imports: dict[str, set[str]]):
+    """Snakemake's own environment has none of them where the rules have environments of their own (`--sdm conda`)."""
+    known, reached, waiting = modules(), set(), [name for name in imports if name.startswith("qatflow.workflow.")]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += at_import(known[name], known)
+    packages = {
+        package: name
+        for name in sorted(reached)
+        for package in at_import(known[name], {"numpy": ROOT, "tensorflow": ROOT, "PIL": ROOT, "safetensors": ROOT})
+    }
+    assert len(reached) > 80
+    assert not packages
+
+
+def at_import(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return what a file imports when it is imported itself: not within functions, and not for type checkers."""
+    tree = ast.parse(path.read_text("utf-8"))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return imported(top, known)

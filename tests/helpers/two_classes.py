@@ -14,8 +14,9 @@ from qatflow.data.manifest import Manifest
 from qatflow.data.preparation.prepare import prepare
 from qatflow.data.preprocess import Preprocessing
 from qatflow.device.run.cut import cut_at
+from qatflow.graph.families import FIXED_GRID
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
-from qatflow.graph.operations import FIXED_GRID, Conv2D, GlobalAveragePool, Input, Operation, Relu, Sigmoid
+from qatflow.graph.operations import Conv2D, GlobalAveragePool, Input, Operation, Relu, Sigmoid
 from qatflow.tflite.lower import convert
 
 SIDE = 8

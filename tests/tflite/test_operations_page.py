@@ -7,7 +7,8 @@ import pytest
 
 from helpers.one_operation import THREE, around, example
 from helpers.places import ROOT
-from qatflow.graph.operations import FLOAT_ONLY, OPERATIONS
+from qatflow.graph.families import FLOAT_ONLY
+from qatflow.graph.operations import OPERATIONS
 from qatflow.models.keras import activations, operators
 from qatflow.models.keras.table import TRANSLATIONS
 from qatflow.models.onnx.translate import TRANSLATIONS as ONNX

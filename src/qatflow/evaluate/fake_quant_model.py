@@ -8,9 +8,9 @@ from tf_keras import layers
 
 from qatflow.compress.quantizers.fake_quant import activation_grid, fake_quant
 from qatflow.compress.quantizers.grid_rounding import GridRounding
+from qatflow.graph.families import rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.names import layer_names, tensor_layer
-from qatflow.graph.operations import rounding
 from qatflow.training.keras_model import TrainingModel, training_model
 
 

@@ -6,9 +6,10 @@ from typing import Annotated, Protocol
 import numpy as np
 
 from qatflow.graph.described import DamagedError
+from qatflow.graph.families import FIXED_GRID, PASS_THROUGH
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import kind_of
-from qatflow.graph.operations import FIXED_GRID, PASS_THROUGH, BatchNorm, Between, Input
+from qatflow.graph.operations import BatchNorm, Between, Input
 
 Bits = Annotated[int, Between(2, 16)]
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from qatflow.base.errors import UserError
 from qatflow.graph.edit import only_consumer
+from qatflow.graph.families import FUSED
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import FUSED, Input
+from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
 
 

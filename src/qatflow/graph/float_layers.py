@@ -1,12 +1,13 @@
 """Layers that have no int8 form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from qatflow.base.errors import UserError
+from qatflow.graph.families import FLOAT_ONLY, PASS_THROUGH, listed, not_quantised
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
-from qatflow.graph.operations import FLOAT_ONLY, PASS_THROUGH, Input, Rescale
+from qatflow.graph.operations import Input, Rescale
 
 
 def float_layers(graph: Graph) -> dict[str, str]:
@@ -48,19 +49,7 @@ def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str], skip
     unnamed = {name: kind for name, kind in every.items() if not any(text in name for text in texts)}
     if unnamed:
         raise UserError(not_quantised(unnamed))
-    return f"these layers have no int8 form and run in float, also on the device: {_listed(every)}" if every else ""
-
-
-def not_quantised(layers: Mapping[str, str]) -> str:
-    """Return what to do about layers without an int8 form: the kind of each operation, by node name."""
-    return (
-        f"these layers cannot be quantised: {_listed(layers)}. Set model.keep_in_float to auto, or name them there, to "
-        "run them in float on the device, or replace them"
-    )
-
-
-def _listed(layers: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} ({kind})" for name, kind in layers.items())
+    return f"these layers have no int8 form and run in float, also on the device: {listed(every)}" if every else ""
 
 
 def check_names(graph: Graph, keep: Sequence[str]) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.graph.families import PASS_THROUGH
 from qatflow.graph.kinds import KINDS, Kernel
-from qatflow.graph.operations import PASS_THROUGH, Conv2D, Operation
+from qatflow.graph.operations import Conv2D, Operation
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ from math import prod
 
 import numpy as np
 
+from qatflow.graph.families import FIXED_GRID, PASS_THROUGH
 from qatflow.graph.graph import Graph, Node, WeightScale
 from qatflow.graph.kinds import Shape
 from qatflow.graph.operations import (
-    FIXED_GRID,
-    PASS_THROUGH,
     Add,
     Concat,
     GlobalAveragePool,

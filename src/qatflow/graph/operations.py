@@ -5,10 +5,8 @@ conv [height, width, in / groups, out], depthwise [height, width, in, multiplier
 conv is [height, width, in, out] like any other, where Keras' is [height, width, out, in].
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,8 @@ class Between:
 
 LARGEST = 2**31 - 1
 """TensorFlow Lite stores sizes as int32."""
-FLOAT_MAX = float(np.finfo(np.float32).max)
+FLOAT_MAX = (2 - 2.0**-23) * 2.0**127
+"""The largest float32. Without NumPy, which the environment that plans the jobs need not have."""
 
 Positive = Annotated[int, Between(1, LARGEST)]
 Pixels = Annotated[int, Between(1, 2**16)]
@@ -436,51 +435,3 @@ Operation = (
 )
 
 OPERATIONS: dict[str, type] = {cls.__name__: cls for cls in get_args(Operation)}
-
-# Their kernels can clip what they write, so an activation can be fused into them.
-CLIPPING: tuple[type, ...] = tuple(
-    kind for kind in OPERATIONS.values() if any(field.name == "activation" for field in fields(kind))
-)
-
-# The device computes these together with the layer before them.
-FUSED = (BatchNorm, Relu, Relu6)
-
-# These do nothing once training is over: their neighbours are fused as if they were not there.
-REMOVED = (Dropout, Identity)
-
-# The output has the scale of the input: values are moved, picked or averaged, and none leaves the range.
-PASS_THROUGH = (
-    Pad, Crop, Reshape, Permute, Dropout, Identity, MaxPool, AveragePool, GlobalMaxPool, UpSample, Resize,
-)  # fmt: skip
-
-Rounding = Literal["up", "away"]
-"""Which integer a tie becomes: the larger one, or the one farther from the integer 0."""
-
-
-def rounding(operation: Operation) -> Rounding | None:
-    """Return how the int8 kernel of an operation in `PASS_THROUGH` rounds; None if it writes no value of its own.
-
-    Means lie between the integers of the input's grid. TensorFlow Lite's pool rounds ties away from 0, XNNPACK's
-    bilinear resizing rounds them up. XNNPACK's weights are rounded to 2^-11, which is exact for factors of 2.
-    """
-    if isinstance(operation, AveragePool):
-        return "away"
-    return "up" if isinstance(operation, UpSample | Resize) and operation.bilinear else None
-
-
-# These run in float, whatever is quantised around them. A final softmax is in float so that small probabilities
-# survive; exponentials, roots and jumps elsewhere have no int8 form that training could simulate.
-FLOAT_ONLY = (
-    Elu, Selu, Exp, Softplus, Softsign, Mish, Gelu, ThresholdedRelu, Softmax,
-    LayerNorm, GroupNorm, UnitNorm, Attention,
-)  # fmt: skip
-
-# The int8 kernels of these copy or pick values as they are, so their inputs need the scale of their output.
-ONE_GRID = (Concat, Maximum, Minimum)
-
-# Scale and zero point in which the int8 kernels of an operation always write.
-FIXED_GRID: dict[type, tuple[float, int]] = {
-    Sigmoid: (1 / 256, -128),
-    Tanh: (1 / 128, 0),
-    HardSigmoid: (float(np.float32(1 / 255)), -128),
-}

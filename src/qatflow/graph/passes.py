@@ -9,19 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from qatflow.graph.edit import absorb, only_consumer
+from qatflow.graph.families import CLIPPING, REMOVED
 from qatflow.graph.graph import Graph, Node, WeightScale, along_channels
 from qatflow.graph.kinds import Shape, reach, same_padding
-from qatflow.graph.operations import (
-    CLIPPING,
-    REMOVED,
-    BatchNorm,
-    Conv2D,
-    DepthwiseConv2D,
-    FusedActivation,
-    Pad,
-    Relu,
-    Relu6,
-)
+from qatflow.graph.operations import BatchNorm, Conv2D, DepthwiseConv2D, FusedActivation, Pad, Relu, Relu6
 from qatflow.graph.shapes import shapes
 
 Pass = Callable[[Graph], tuple[Graph, list[str]]]

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from qatflow.graph.operations import FLOAT_ONLY, Softmax
+from qatflow.graph.families import FLOAT_ONLY
+from qatflow.graph.operations import Softmax
 from qatflow.models.architecture_names import unnumbered
 from qatflow.models.described_end import LOOKED_THROUGH, backwards
 from qatflow.models.from_keras import one_of_each

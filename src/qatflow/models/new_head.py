@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.graph.families import PASS_THROUGH
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import LOOKED_THROUGH, head_of
 from qatflow.graph.kinds import with_channels
-from qatflow.graph.operations import PASS_THROUGH, Conv2D, Dense, Softmax
+from qatflow.graph.operations import Conv2D, Dense, Softmax
 from qatflow.graph.resized import glorot_uniform
 from qatflow.graph.shapes import shapes
 

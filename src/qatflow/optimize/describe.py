@@ -2,8 +2,9 @@
 
 from collections import Counter
 
+from qatflow.graph.families import REMOVED
 from qatflow.graph.graph import Graph
-from qatflow.graph.operations import OPERATIONS, REMOVED, BatchNorm
+from qatflow.graph.operations import OPERATIONS, BatchNorm
 from qatflow.tflite.operators import LOWER
 
 FOLDED = (BatchNorm, *REMOVED)  # folded away before anything runs on the device

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from qatflow.graph.families import FIXED_GRID
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
 from qatflow.graph.kernel_bounds import held
-from qatflow.graph.operations import FIXED_GRID, Dense
+from qatflow.graph.operations import Dense
 from qatflow.graph.silent_channels import silence
 from qatflow.quantise.placement import (
     SMALLEST,

@@ -9,27 +9,12 @@ from collections.abc import Collection, Set
 from dataclasses import dataclass
 
 from qatflow.config.recipe.recipe import QuantizationStrategySection
+from qatflow.graph.families import CLIPPING, FIXED_GRID, FLOAT_ONLY, FUSED, ONE_GRID, PASS_THROUGH, REMOVED
 from qatflow.graph.float_layers import rescaled_pictures
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
 from qatflow.graph.kinds import QUANTISED_KERNEL, kind_of
-from qatflow.graph.operations import (
-    CLIPPING,
-    FIXED_GRID,
-    FLOAT_ONLY,
-    FUSED,
-    ONE_GRID,
-    PASS_THROUGH,
-    REMOVED,
-    BatchNorm,
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
-    DepthwiseConv2D,
-    Input,
-    Relu,
-    Relu6,
-)
+from qatflow.graph.operations import BatchNorm, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Relu, Relu6
 
 OPERATION_TYPES: dict[str, tuple[type, ...]] = {
     "conv2d": (Conv2D, Conv2DTranspose), "depthwise_conv2d": (DepthwiseConv2D,), "mul": (Dense,),

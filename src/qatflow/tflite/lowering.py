@@ -7,9 +7,10 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.base.errors import UserError
+from qatflow.graph.families import FLOAT_ONLY, PASS_THROUGH
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import Shape
-from qatflow.graph.operations import FLOAT_ONLY, PASS_THROUGH, Input
+from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
 from qatflow.graph.silent_channels import least_scale
 from qatflow.tflite.builder import ModelBuilder

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 from tf_keras import layers
 
-from qatflow.graph.operations import Rounding
+from qatflow.graph.families import Rounding
 
 NEAR = 2.0**-10
 """Float32 misses a tie by less, and no mean of up to 500 integers is as near to one without being one."""

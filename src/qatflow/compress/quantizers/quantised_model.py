@@ -16,11 +16,12 @@ from qatflow.compress.quantizers.fixed_grid import FixedGrid
 from qatflow.compress.quantizers.grid_rounding import Grid, GridRounding
 from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
 from qatflow.compress.quantizers.weights import AbsMaxWeight
+from qatflow.graph.families import FIXED_GRID, PASS_THROUGH, Rounding, rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.kernels import matching_kernels
 from qatflow.graph.names import layer_names, tensor_layer
-from qatflow.graph.operations import FIXED_GRID, PASS_THROUGH, Dense, Rounding, rounding
+from qatflow.graph.operations import Dense
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.quantise.placement import (

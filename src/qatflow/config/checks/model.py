@@ -10,7 +10,7 @@ from qatflow.config.checks.known_counts import known_classes
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.model import ONE_WIDTH
 from qatflow.config.yaml.problems import Problem, problem
-from qatflow.graph.float_layers import not_quantised
+from qatflow.graph.families import not_quantised
 from qatflow.models.architecture_names import names_no_layer
 from qatflow.models.architectures import LEAST_SIDES
 from qatflow.models.onnx.file import is_onnx

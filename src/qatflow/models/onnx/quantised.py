@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from qatflow.graph.families import PASS_THROUGH
 from qatflow.graph.graph import ActivationScale
-from qatflow.graph.operations import PASS_THROUGH
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.translation import (
     ConstantReadError,

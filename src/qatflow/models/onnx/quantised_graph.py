@@ -6,17 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.graph.families import CLIPPING, FIXED_GRID, FLOAT_ONLY, FUSED, PASS_THROUGH, rounding
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import (
-    CLIPPING,
-    FIXED_GRID,
-    FLOAT_ONLY,
-    FUSED,
-    PASS_THROUGH,
-    BatchNorm,
-    Input,
-    rounding,
-)
+from qatflow.graph.operations import BatchNorm, Input
 from qatflow.models.onnx.translate import TranslatedOnnx, translated
 
 SAME_STEP = 1e-5
