@@ -1,6 +1,7 @@
 """Order of the tests, which of them may load TensorFlow, and shared fixtures."""
 
 import contextlib
+import gc
 import signal
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             of_file[item.path] = max(rank(item), of_file.get(item.path, 0))
         items.sort(key=lambda item: ORDER_OF_SEVERAL.index(ORDER[of_file[item.path]]))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the modules and tests, which all stay: it would look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 LOADED = pytest.StashKey[bool]()

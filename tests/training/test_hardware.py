@@ -57,14 +57,17 @@ def test_without_a_gpu_one_line_says_so_and_everything_runs(manifest, tmp_path, 
     assert (tmp_path / "made" / "weights").exists()
 
 
-def test_training_for_int8_does_not_load_keras_3_which_can_still_be_imported():
+def test_training_for_int8_loads_no_package_that_it_never_uses_and_all_can_still_be_imported():
     program = (
         "from qatflow.training.runtime import import_quantisation, start\n"
-        "start(seed=0, threads=1)\nimport_quantisation()\nimport qatflow.compress.compressor, sys\n"
-        "assert 'tensorflow_model_optimization' in sys.modules and 'keras' not in sys.modules\n"
+        "start(seed=0, threads=1)\nimport_quantisation()\nimport gc, qatflow.compress.compressor, sys\n"
+        "assert 'tensorflow_model_optimization' in sys.modules and gc.isenabled()\n"
+        "assert not {'keras', 'pandas', 'scipy'} & sys.modules.keys()\n"
+        "import pandas, scipy.optimize\nassert 'pandas' in sys.modules\n"
         "import keras\nassert keras.__version__.startswith('3.')"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_of_standard_error_only_the_lines_of_a_missing_driver_are_left_out():

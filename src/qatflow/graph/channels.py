@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import Shape, kind_of
@@ -209,6 +207,10 @@ class _Trace:
     def _joined(self, ties: list[np.ndarray]) -> np.ndarray:
         """Return a label for each channel; channels that ties connect, directly or indirectly, have the same one."""
         first, second = np.concatenate([np.empty((2, 0), int), *ties], axis=1)
+        # here, since importing it takes a quarter of a second, and most jobs prune nothing
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         links = coo_array((np.ones(first.size, bool), (first, second)), shape=(self.count, self.count))
         return connected_components(links, directed=False)[1]
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
@@ -141,6 +140,9 @@ def step_ratio(target_ratio: float, num_steps: int) -> float:
 
 def curve(sensitivity: Sensitivity) -> tuple[np.ndarray, np.ndarray]:
     """Return the corners of the fitted curve: ratios, rising, and the losses at them, rising; both begin with 0."""
+    # here, since importing it takes a third of a second, and most jobs prune nothing
+    from scipy.optimize import isotonic_regression
+
     ratios = np.asarray([0.0, *sensitivity.ratios])
     fitted = isotonic_regression(np.asarray(sensitivity.losses, float)).x if sensitivity.losses else np.empty(0)
     return ratios, np.concatenate([[0.0], np.maximum(fitted, 0)]) + LEAST_SLOPE * ratios
