@@ -149,10 +149,10 @@ install_packages() { # $1: the Python that is to make .venv, or nothing
     fi
 }
 
-install_slurm() { # for the tests on it, which root alone can run; without it they are skipped, by name
+install_for_tests() { # Slurm: root alone can run its tests, else they are skipped, by name. ccache: the demo in seconds
     local wanted
     local -a packages=() as_root=()
-    for wanted in munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client; do
+    for wanted in munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client ccache:ccache; do
         command -v "${wanted%%:*}" >/dev/null || packages+=("${wanted#*:}")
     done
     if ((${#packages[@]} == 0)) || [[ -n "${QATFLOW_NO_APT:-}" ]] || ((EUID != 0)) || ! command -v apt-get >/dev/null; then
@@ -160,7 +160,8 @@ install_slurm() { # for the tests on it, which root alone can run; without it th
     fi
     say "set-up: installing the system packages ${packages[*]}"
     known_to_apt "${packages[@]}" || apt_get update || true
-    apt_get install "${packages[@]}" || say "set-up: apt cannot install ${packages[*]}; the tests on Slurm are skipped"
+    apt_get install "${packages[@]}" ||
+        say "set-up: apt cannot install ${packages[*]}; without Slurm its tests are skipped"
 }
 
 known_to_apt() {

@@ -12,7 +12,7 @@ if [[ "${1:-}" == --fast ]]; then
     shift
 fi
 set_up
-[[ -n "$fast" ]] || install_slurm
+[[ -n "$fast" ]] || install_for_tests
 export PATH="$PWD/.venv/bin:$PATH"
 
 # Linters and types, beside the tests: mypy takes one core for most of a minute. They leave their output and 0 or 1.

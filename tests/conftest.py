@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -66,10 +67,17 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         pytest.fail("this test loads TensorFlow: give it the marker `tensorflow`")
 
 
+CCACHE = Path("/usr/lib/ccache")
+"""Debian's links that put ccache in front of each compiler."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Say where `shared.once` makes what many tests need."""
+    """Say where `shared.once` makes what many tests need. The demo's sources are compiled once a session, too."""
     shared.FOLDER = shared.session_folder(tmp_path_factory)
+    if CCACHE.is_dir():
+        cache = {"CCACHE_DIR": str(shared.FOLDER / "ccache"), "CCACHE_BASEDIR": "/", "CCACHE_NOHASHDIR": "1"}
+        os.environ |= {**cache, "PATH": f"{CCACHE}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def test_the_fast_tests_are_those_without_a_marker_and_more_arguments_are_pytest
 def stand_ins(folder: Path, choose: str, status: int = 0) -> None:
     """Put test.sh into a folder, with stand-ins for the linters and for pytest, which prints `line`."""
     shutil.copy(ROOT / "test.sh", folder / "test.sh")
-    (folder / "setup.sh").write_text('set_up() { :; }\ninstall_slurm() { :; }\nsay() { echo "$*"; }\n')
+    (folder / "setup.sh").write_text('set_up() { :; }\ninstall_for_tests() { :; }\nsay() { echo "$*"; }\n')
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("ruff", "mypy", "snakefmt"):
