@@ -53,8 +53,9 @@ if (($# == 0)); then
     check >"$checked" 2>&1 &
     checks=$!
 fi
-# Two at once: most tests use one core. A file's tests stay together, since they share what is costly to make.
-at_once=(--numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25)
+# One more than the cores, since most tests use one core and wait now and then. A file's tests stay together: they share
+# what is costly to make.
+at_once=(--numprocesses "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder --durations 25)
 markers="tensorflow or workflow or device or e2e or conda or slurm or imagenet"
 status=0
 if [[ -n "$fast" ]]; then
