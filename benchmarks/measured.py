@@ -20,14 +20,17 @@ class Measured:
     Attributes:
         seconds: from start to end.
         processor: seconds of processor time of all its processes, which other load on the machine hardly changes.
-        largest: peak memory in bytes of all its processes together; shared memory is counted once.
+        largest: peak memory in bytes of all its processes together; memory that they share is counted once.
         parent: the first process's part of it.
+        unhindered: seconds without those in which a process was ready and another program had the processor: what the
+            first process ran, and the life of the process that lived longest of the others, less its waiting.
     """
 
     seconds: float
     processor: float
     largest: int = 0
     parent: int = 0
+    unhindered: float = 0.0
 
 
 def run_measured(program: Path, arguments: Sequence[str]) -> Measured:
@@ -35,14 +38,47 @@ def run_measured(program: Path, arguments: Sequence[str]) -> Measured:
     start, before = time.monotonic(), processor_time()
     process = subprocess.Popen([sys.executable, program, *arguments], stdout=subprocess.DEVNULL)
     largest = parent = 0
+    lives: dict[int, _Life | None] = {}
     while process.poll() is None:
-        sizes = [_bytes(member) for member in _family(process.pid)]
-        if sum(sizes) > largest:
-            largest, parent = sum(sizes), sizes[0]
+        family = _family(process.pid)
+        sizes = [_bytes(member) for member in family]
+        together = max(sum(pss for pss, _ in sizes), *(rss for _, rss in sizes), 0)
+        if together > largest:
+            largest, parent = together, sizes[0][0]
+        for member in family:
+            lives[member.pid] = _life(member, lives.get(member.pid))
         time.sleep(EVERY)
     if process.returncode:
         raise RuntimeError(f"{program} ended with status {process.returncode}")
-    return Measured(time.monotonic() - start, processor_time() - before, largest, parent)
+    first = lives.pop(process.pid, None)
+    others = max((life.unhindered for life in lives.values() if life), default=0.0)
+    unhindered = others + (first.ran if first else 0.0)
+    return Measured(time.monotonic() - start, processor_time() - before, largest, parent, unhindered)
+
+
+@dataclass(frozen=True)
+class _Life:
+    """Of a process, in seconds: when it was first and last seen, and what it ran on a processor and waited for one."""
+
+    first: float
+    last: float
+    ran: float
+    waited: float
+
+    @property
+    def unhindered(self) -> float:
+        return self.last - self.first - self.waited
+
+
+def _life(process: psutil.Process, before: _Life | None) -> _Life | None:
+    """Return the life of a process up to now (`schedstat` of its threads); if it has ended, what was last known."""
+    now = time.monotonic()
+    try:
+        stats = [path.read_text().split() for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat")]
+    except OSError:
+        return before
+    ran, waited = (sum(int(stat[column]) for stat in stats) / 1e9 for column in (0, 1))
+    return _Life(before.first if before else now, now, ran, waited) if stats else before
 
 
 def processor_time() -> float:
@@ -59,8 +95,10 @@ def _family(process: int) -> list[psutil.Process]:
         return []
 
 
-def _bytes(process: psutil.Process) -> int:
+def _bytes(process: psutil.Process) -> tuple[int, int]:
+    """Return PSS and RSS; the first leaves out what other programs share, such as TensorFlow's code."""
     try:
-        return int(process.memory_full_info().pss)
+        memory = process.memory_full_info()
+        return int(memory.pss), int(memory.rss)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return 0
+        return 0, 0

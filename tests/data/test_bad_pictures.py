@@ -20,9 +20,10 @@ from helpers.section_options import option
 from qatflow.base.errors import UserError
 from qatflow.base.picture_size import square
 from qatflow.data.example import Record
-from qatflow.data.manifest import Manifest
-from qatflow.data.picture import RejectedError, decode, stored
+from qatflow.data.manifest import Manifest, Shard
+from qatflow.data.picture import RejectedError, decode, encode, stored
 from qatflow.data.preparation.prepare import Settings, prepare
+from qatflow.data.preparation.shards import EarlierSplits, WrittenShard
 from qatflow.data.preprocess import Preprocessing
 from qatflow.data.reader import open_manifest, records, tensors
 from qatflow.data.sources.folder import FolderSource
@@ -367,3 +368,15 @@ def test_a_disk_that_fills_up_is_one_message_and_leaves_whole_shards_alone(tmp_p
     finished = {name.removesuffix(".json") for name in map(os.path.basename, left) if name.endswith(".tfrecord.json")}
     assert {name for name in map(os.path.basename, left) if name.endswith(".tfrecord")} == finished != set()
     assert not (disk / "photos").exists()
+
+
+def test_pictures_that_differ_above_or_below_the_middle_alone_are_not_the_same():
+    pixels = noise(1, 256, 64, 3)  # 49 kB
+    others = [pixels.copy(), pixels.copy()]
+    others[0][0, 0, 0] ^= 1
+    others[1][-1, -1, -1] ^= 1
+    one, *rest = (encode(each) for each in (pixels, *others))
+    assert {picture.check() for picture in rest} == {one.check()}
+    shard = WrittenShard(Shard("test", "", 0, 1), np.array([0]), np.array([one.digest()]), (), 0)
+    earlier = EarlierSplits([("test", shard)], lambda place: f"picture {place}")
+    assert [earlier.find(picture) for picture in (one, *rest)] == ["test: picture 0", None, None]
