@@ -8,9 +8,10 @@ well). A trained network is far from that, at about 0.001: output steps of 1/255
 inputs can make carry no information. Only a tensor whose values are all (nearly) zero would get there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,8 @@ from qatflow.graph.silent_channels import BIAS_LIMIT
 
 LARGEST_MULTIPLIER = 255.0
 """XNNPACK accepts multipliers below 256; the margin is for the rounding of the scales to float32."""
+HARD_SWISH_FACTOR = LARGEST_MULTIPLIER / 63
+"""HARD_SWISH is refused from a multiplier of 128 on, and from 64 on it rounds negative values differently on ARM."""
 KERNEL_BITS = 8
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
 """XNNPACK accepts no denormal numbers."""
@@ -78,8 +81,19 @@ def held(graph: Graph) -> tuple[Graph, dict[str, tuple[float, float]]]:
         for name, own in graph.activation_scales.items()
         if own.scale is not None and scales.get(id(own), own.scale) > own.scale
     }
-    changed = {name: replace(graph.activation_scales[name], scale=scale) for name, (_, scale) in raised.items()}
-    return replace(graph, activation_scales={**graph.activation_scales, **changed}), raised
+    return with_scales(graph, scales), raised
+
+
+def with_scales(graph: Graph, scales: Mapping[Any, float]) -> Graph:
+    """Return the graph with other scales of tensors, which share an object afterwards if they did before.
+
+    Args:
+        graph: quantised.
+        scales: by the `id` of the `ActivationScale`; those that are missing stay.
+    """
+    every = {id(own): own for own in graph.activation_scales.values()}
+    new = {key: replace(own, scale=scales.get(key, own.scale)) for key, own in every.items()}
+    return replace(graph, activation_scales={name: new[id(own)] for name, own in graph.activation_scales.items()})
 
 
 def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, Shape]) -> float | None:
@@ -112,7 +126,9 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
             return least_scale(inputs, max(1.0, abs(operation.alpha)))
         case GlobalAveragePool():
             return least_scale(inputs, 1 / prod(known[node.inputs[0]][:2]))
-        case Concat() | HardSwish() | Maximum() | Minimum() | Relu() | Relu6():
+        case HardSwish():
+            return least_scale(inputs, HARD_SWISH_FACTOR)
+        case Concat() | Maximum() | Minimum() | Relu() | Relu6():
             return least_scale(inputs)
         case _:
             return None

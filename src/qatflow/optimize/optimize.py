@@ -16,6 +16,7 @@ from qatflow.graph.store import load_files
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.tflite.check import check_model
 from qatflow.tflite.lower import Converted, convert
+from qatflow.tflite.rounding import rounding_differently, warning
 from qatflow.tflite.verify import verify
 
 
@@ -37,6 +38,9 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
     converted = convert(graph)
     operators = verify(converted.graph, converted.content)
     check_model(converted.content, converted.graph)
+    different = rounding_differently(operators)
+    if different:
+        print(warning(different))
     inputs = [model_file, param_file, *([data] if data is not None else [])]
     about = {
         "fused": converted.done,
@@ -51,6 +55,7 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
         "bytes_after": len(converted.content),
         "parameter_bytes": _parameter_bytes(converted.graph),
         "tensors": quantised_tensors(operators),
+        "rounding_differently": different,
         "provenance": provenance.record(inputs, {}),
     }
     write_folder(output, converted.content, manifest, about)

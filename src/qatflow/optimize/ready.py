@@ -19,6 +19,7 @@ from qatflow.tflite.check import check_model
 from qatflow.tflite.fixed_batch import COMPARED, check_same, with_fixed_batch
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
+from qatflow.tflite.rounding import rounding_differently, warning
 from qatflow.tflite.run import Model
 from qatflow.tflite.verify import verify
 
@@ -56,6 +57,9 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
         print(f"{model} has an open batch: fixed it at 1, with equal outputs for {COMPARED} random pictures")
     _check_data(content, model, manifest)
     after = operators(content)
+    different = rounding_differently(after)
+    if different:
+        print(warning(different))
     about: dict[str, Any] = {
         "source": str(model),
         "drop_background": drop_background,
@@ -65,6 +69,7 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
         "bytes_before": sum(path.stat().st_size for path in inputs),
         "bytes_after": len(content),
         "tensors": quantised_tensors(after),
+        "rounding_differently": different,
         "provenance": provenance.record([*inputs, data], {"drop_background": drop_background}),
     }
     write_folder(output, content, manifest, about)

@@ -13,6 +13,7 @@ import numpy as np
 from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.read import float_only, inputs, operators, probabilities_end
+from qatflow.tflite.same_rounding import with_same_rounding
 
 CalibrationRanges = dict[str, dict[str, np.ndarray]]
 STEPS = 255
@@ -56,7 +57,8 @@ def quantise_with(ranges: CalibrationRanges, float_model: bytes, keep_in_float: 
 
     The recipe is ai-edge-quantizer's `static_wi8_ai8` (Jacob et al. 2018, arXiv:1712.05877), with input, output,
     softmax, sigmoids at the end and layers without an int8 form left in float32. Tensors keep their names. A tensor
-    that is zero for all pictures gets a scale that kernels can write, and a warning.
+    that is zero for all pictures gets a scale that kernels can write, and a warning. Scales at which ARM and x86 would
+    round differently are replaced by the nearest at which they do not.
 
     Args:
         ranges: of the tensors, by `begin_calibration`.
@@ -76,7 +78,7 @@ def quantise_with(ranges: CalibrationRanges, float_model: bytes, keep_in_float: 
             content = bytes(tool.quantize(ranges).quantized_model)
     for tensor in sorted(raised):
         print(f"warning: {tensor} is (nearly) zero for all pictures: its scale is the smallest that int8 kernels take")
-    return content
+    return with_same_rounding(content)
 
 
 def _tool(float_model: bytes, keep_in_float: Sequence[str]) -> Any:

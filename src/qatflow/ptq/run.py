@@ -15,6 +15,7 @@ from qatflow.optimize.folder import operator_counts, quantised_tensors, write_fo
 from qatflow.ptq.quantise import CalibrationRanges, begin_calibration, quantise_with, wider
 from qatflow.tflite.check import check_model
 from qatflow.tflite.read import operators
+from qatflow.tflite.rounding import rounding_differently, warning
 
 
 def quantise_after_training(
@@ -44,6 +45,9 @@ def quantise_after_training(
     content = quantise_with(functools.reduce(wider, pictures.each(begin)), before, keep_in_float)
     check_model(content, picture=calibration(manifest, 1)[0])
     after = operators(content)
+    different = rounding_differently(after)
+    if different:
+        print(warning(different))
     about = {
         "calibration_pictures": pictures.count,
         "operators_before": operator_counts(operators(before)),
@@ -51,6 +55,7 @@ def quantise_after_training(
         "bytes_before": len(before),
         "bytes_after": len(content),
         "tensors": quantised_tensors(after),
+        "rounding_differently": different,
         "provenance": provenance.record(
             [float_model, data], {"recipe": "static_wi8_ai8", "keep_in_float": list(keep_in_float)}
         ),

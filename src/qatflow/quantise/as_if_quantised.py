@@ -9,6 +9,7 @@ from qatflow.graph.families import FIXED_GRID
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.operations import Dense
+from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.quantise.placement import (
     SMALLEST,
@@ -67,7 +68,7 @@ def as_if_quantised(
         activation_scales={**activations, **shared},
         in_float=nodes_in_float(graph, settings.skip_pattern),
     )
-    return silence(held(quantised)[0])[0]
+    return silence(settled(held(quantised)[0]))[0]
 
 
 def _grid(low: float, high: float, symmetric: bool) -> tuple[float, int]:

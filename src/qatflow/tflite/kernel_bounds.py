@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from qatflow.graph.kernel_bounds import LEAST_SCALE, least_scale
+from qatflow.graph.kernel_bounds import HARD_SWISH_FACTOR, LEAST_SCALE, least_scale
 from qatflow.tflite.read import Operator, Tensor
 
 SUMS = ("ADD", "SUB", "CONCATENATION", "MAXIMUM", "MINIMUM", "QUANTIZE", "RELU", "RELU6", "LEAKY_RELU")
@@ -46,4 +46,6 @@ def _least(operator: Operator, inputs: list[float]) -> float:
         source = operator.inputs[0]
         assert source is not None
         return least_scale(inputs, float(np.prod(operator.outputs[0].shape) / np.prod(source.shape)))
+    if operator.name == "HARD_SWISH":
+        return least_scale(inputs, HARD_SWISH_FACTOR)
     return least_scale(inputs) if operator.name in SUMS else LEAST_SCALE

@@ -22,6 +22,7 @@ from qatflow.graph.kernel_bounds import held
 from qatflow.graph.kernels import matching_kernels
 from qatflow.graph.names import layer_names, tensor_layer
 from qatflow.graph.operations import Dense
+from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.quantise.placement import (
@@ -179,9 +180,10 @@ class Quantisers:
         """Return the graph with the current integers and scales, and its silent channels by node.
 
         Kernels of channels that are negligible beside their bias become zero, and scales that are negligible beside
-        those of a tensor's inputs are raised, since no int8 runtime could represent them.
+        those of a tensor's inputs are raised, since no int8 runtime could represent them. Scales at which ARM and x86
+        would round differently are replaced by the nearest at which they do not.
         """
-        return silence(held(self._current_graph(model))[0])
+        return silence(settled(held(self._current_graph(model))[0]))
 
     def hold(self, model: TrainingModel) -> dict[str, tuple[float, float]]:
         """From the next trace on, quantise with no smaller scales than the device's kernels can represent.
