@@ -8,6 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
+from helpers.many_kernels import many_kernels
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.demo import Demo
@@ -150,3 +151,11 @@ def test_hard_swish_is_in_16_bit_arithmetic_that_rounds_otherwise_on_arm(run) ->
     np.testing.assert_array_equal(there, hard_swish(*SWISH, arm=True))
     assert (here != there).any()
     check_settled(run, content, INTEGERS)
+
+
+def test_all_other_kernels_agree_in_ties_too(run) -> None:
+    content, values = many_kernels()
+    assert not rounding_differently(operators(content))
+    here, there = run(content, values)
+    np.testing.assert_array_equal(here, there)
+    assert len(np.unique(here)) > 200
