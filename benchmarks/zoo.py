@@ -67,7 +67,8 @@ TEXT = (
     "Each network at the smallest pictures that it takes, ten classes, random weights: Keras' kernels, random gammas "
     "and betas, batch-norm's statistics of 32 random pictures, with which the training step is taken as well.",
     "",
-    "* float − Keras: greatest difference of a probability of the float .tflite from Keras' own predict",
+    "* float − Keras: greatest difference of the float .tflite's probabilities from Keras' own predict; of logits, as "
+    "a share of the largest",
     "* loss: of a training step with fake quantisation, whose gradients are finite",
     "* in int8: convolutions, depthwise convolutions and dense layers in int8, of all; their integers are training's",
     "* in float: layers that have no int8 form (`keep_in_float: auto`)",

@@ -18,7 +18,8 @@ class Row:
         size: height and width of its pictures.
         parameters: of the float graph.
         multiply_adds: for one picture.
-        float_difference: greatest difference of the float .tflite's probabilities from those of Keras.
+        float_difference: greatest difference of the float .tflite's outputs from those of Keras, divided by the largest
+            output if that is above 1: RegNet's are logits.
         loss: of a training step with fake quantisation; its gradients were finite.
         int8_layers: convolutions, depthwise convolutions and dense layers that run in int8, whose integers are those
             of the training step's end.
