@@ -96,6 +96,7 @@ def test_training_can_be_given_both(both: Manifest, plain: Manifest):
     assert np.array_equal(inputs[: len(expected)], expected) and np.array_equal(labels[: len(known)], known)
     assert np.array_equal(inputs[len(expected) :], tensors(both, "unlabeled")[0]) and set(labels[len(known) :]) == {-1}
     assert together.splits["train"].count == both.splits["train"].count + 21
+    assert together.splits["train"].unlabeled and not both.splits["train"].unlabeled
     assert np.array_equal(calibration(together), calibration(both))
     with pytest.raises(UserError, match=r"has no pictures without labels: set data\.unlabeled\.path"):
         plain.with_unlabeled()
@@ -183,7 +184,7 @@ def test_what_has_no_label_has_no_cross_entropy_and_is_not_counted(kind: Any):
     known = labels >= 0
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = cross_entropy(tf.constant(labels), logits, 0.1, kind)
+        loss = cross_entropy(tf.constant(labels), logits, 0.1, kind, unlabeled=True)
     gradient = tape.gradient(loss, logits).numpy()
     assert (loss.numpy()[~known] == 0).all() and (gradient[~known] == 0).all()
     values = logits.numpy().astype(np.float64)
@@ -191,5 +192,10 @@ def test_what_has_no_label_has_no_cross_entropy_and_is_not_counted(kind: Any):
     share = np.exp(values) / np.exp(values).sum(1, keepdims=True) if kind == "softmax" else 1 / (1 + np.exp(-values))
     np.testing.assert_allclose(gradient[known], (share - target)[known], atol=1e-6)
     only = sums(tf.constant(labels[known]), tf.constant(logits.numpy()[known]), kind).numpy()
-    np.testing.assert_allclose(sums(tf.constant(labels), logits, kind).numpy(), only, rtol=1e-6)
+    every = sums(tf.constant(labels), logits, kind, unlabeled=True).numpy()
+    np.testing.assert_allclose(every, only, rtol=1e-6)
     assert only[3] == 4
+    # nothing of it is in the step of a training whose pictures all have labels
+    step = tf.function(lambda labels, logits: (cross_entropy(labels, logits, 0.1, kind), sums(labels, logits, kind)))
+    traced = step.get_concrete_function(tf.TensorSpec([6], tf.int64), tf.TensorSpec([6, 7]))
+    assert "Less" not in {operation.type for operation in traced.graph.get_operations()}

@@ -22,6 +22,7 @@ from qatflow.graph.operations import (
     Multiply,
     Operation,
     Relu,
+    Relu6,
     Softmax,
 )
 from qatflow.graph.silent_channels import silence
@@ -32,6 +33,7 @@ from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
+from qatflow.tflite.tensors import Tensors
 from qatflow.trial.float_ranges import float_ranges
 
 DEAD = -50.0
@@ -148,3 +150,50 @@ def test_quantised_after_training_a_network_that_is_alive_has_the_tools_own_byte
     content = convert(network("conv", "add", 0.5)).content
     assert too_small(operators(quantise(content, images()))) == {}
     assert "warning" not in capsys.readouterr().out
+
+
+def near_zero() -> Graph:
+    """A network that ends in a ReLU6 by itself, behind others within operators; no value is above 10⁻⁶."""
+    whole = network("conv", "concat", 0.0)
+    last = [node.name for node in whole.nodes].index("leaky")
+    kept = [node for node in whole.nodes[: last + 1] if node.name != "behind"]
+    relu6 = {"first_relu", "beside_relu", "leaky"}
+    nodes = [replace(node, operation=Relu6()) if node.name in relu6 else node for node in kept]
+    graph = whole.with_nodes(nodes, outputs=("leaky",))
+    return replace(graph, weights={**graph.weights, "first/kernel": graph.weights["first/kernel"] * np.float32(1e-8)})
+
+
+def test_a_relu6_of_values_near_zero_is_clipped_at_an_integer_that_fits_int32():
+    graph = near_zero()
+    quantised = calibrated(graph, settings())
+    expected = execute(quantised, images(), fake_quant=True)["leaky"]
+    step = quantised.activation_scales["leaky"].scale
+    assert expected.any() and expected.max() < 1e-6 and 6 / step < 2**31
+    content = convert(quantised).content
+    own = Tensors(content)
+    for picture, wanted, found in zip(images(), expected, Model(content).outputs(images()), strict=True):
+        own.run(picture)
+        for values in (found, own.value("leaky") * step):
+            assert np.abs(values.ravel() - wanted.ravel()).max() <= 1.01 * step
+
+    # the bound is real: with the scales of the ranges alone, kernels refuse or clip everything to −128
+    scales = {name: float(np.abs(values).max() / 127) for name, values in execute(graph, images()).items()}
+    narrow = replace(
+        quantised,
+        activation_scales={name: replace(s, scale=scales[name]) for name, s in quantised.activation_scales.items()},
+    )
+    assert set(held(narrow)[1]) >= {"first_relu", "beside_relu", "leaky"}
+    assert set(too_small(operators(convert(narrow).content))) >= {"first", "leaky"}
+    with pytest.raises(RuntimeError, match="no_integer_overflow_from_quantization"):
+        Tensors(convert(narrow).content)
+
+
+def test_quantised_after_training_values_near_zero_load_in_all_kernels(capsys):
+    content = convert(near_zero()).content
+    quantised = quantise(content, images())
+    assert "warning: first is (nearly) zero for all pictures" in capsys.readouterr().out
+    assert too_small(operators(quantised)) == {}
+    expected, found = (Model(one).outputs(images()) for one in (content, quantised))
+    Tensors(quantised).run(images(1)[0])
+    (last,) = (operator for operator in operators(quantised) if operator.name == "CONCATENATION")
+    assert np.abs(found - expected).max() <= 2.01 * last.outputs[0].scale[0]

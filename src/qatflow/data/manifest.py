@@ -49,6 +49,11 @@ class SplitFiles:
     class_counts: tuple[int, ...]
     shards: tuple[Shard, ...]
 
+    @property
+    def unlabeled(self) -> bool:
+        """Whether some of the pictures have no label."""
+        return sum(self.class_counts) < self.count
+
 
 @dataclass(frozen=True)
 class Manifest:

@@ -6,6 +6,9 @@ to start a convolution, depthwise convolution or dense layer, an addition satura
 TensorFlow Lite's own addition ends the process (tried with ai-edge-litert's interpreter; XNNPACK's source says 256 as
 well). A trained network is far from that, at about 0.001: output steps of 1/255 of the smallest difference that the
 inputs can make carry no information. Only a tensor whose values are all (nearly) zero would get there.
+
+A ReLU6 is clipped at the integer of 6, which must fit int32: LiteRT's own kernels refuse a smaller scale (XNNPACK's do
+not), as happens to untrained networks, whose values become smaller from layer to layer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,9 +47,12 @@ HARD_SWISH_FACTOR = LARGEST_MULTIPLIER / 63
 KERNEL_BITS = 8
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
 """XNNPACK accepts no denormal numbers."""
+LARGEST_CLIP = 2.0**30
+"""Steps up to a fused activation's bound: within int32, with a zero point added too."""
+SIX = 6.0
 
 
-def least_scale(inputs: Sequence[float], factor: float = 1.0, *, multiplied: bool = False) -> float:
+def least_scale(inputs: Sequence[float], factor: float = 1.0, *, multiplied: bool = False, clip: float = 0.0) -> float:
     """Return the smallest scale of a kernel's output.
 
     Args:
@@ -54,9 +60,10 @@ def least_scale(inputs: Sequence[float], factor: float = 1.0, *, multiplied: boo
         factor: what one input step is multiplied by: the largest scale of the weights, the slope of a leaky ReLU, 1/n
             for a mean over n values.
         multiplied: whether the inputs are multiplied with each other; otherwise each is converted by itself.
+        clip: real value at which the kernel clips its output; 0 if it does not, or at 0 alone.
     """
     step = prod(inputs) if multiplied else max(inputs)
-    return max(step * factor / LARGEST_MULTIPLIER, LEAST_SCALE)
+    return max(step * factor / LARGEST_MULTIPLIER, clip / LARGEST_CLIP, LEAST_SCALE)
 
 
 def held(graph: Graph) -> tuple[Graph, dict[str, tuple[float, float]]]:
@@ -106,18 +113,19 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
     operand = graph.weight_scales.get(node.operand or "")
     if len(inputs) != len(sources) or type(operation) in FIXED_GRID:
         return None
+    clip = SIX if isinstance(operation, Relu6) or getattr(operation, "activation", None) == "relu6" else 0.0
     if node.kernel is not None:
         kernel = graph.weight_scales.get(node.kernel)
         if kernel is None:
             return None
         # a kernel of zeros is written with a scale that its bias fits
         bias = np.abs(graph.weights.get(node.weight("bias"), np.zeros(1))).max() / (inputs[0] * BIAS_LIMIT)
-        return least_scale(inputs, max(float(kernel.scale.max()), float(bias)))
+        return least_scale(inputs, max(float(kernel.scale.max()), float(bias)), clip=clip)
     match operation:
         case Multiply():
             return least_scale([*inputs, *_scale(operand)], multiplied=True)
         case Add() | Subtract():
-            return least_scale([*inputs, *_scale(operand)])
+            return least_scale([*inputs, *_scale(operand)], clip=clip)
         case PRelu():
             return least_scale(inputs, max([1.0, *_scale(operand)]))
         case Rescale():
@@ -129,7 +137,7 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
         case HardSwish():
             return least_scale(inputs, HARD_SWISH_FACTOR)
         case Concat() | Maximum() | Minimum() | Relu() | Relu6():
-            return least_scale(inputs)
+            return least_scale(inputs, clip=clip)
         case _:
             return None
 

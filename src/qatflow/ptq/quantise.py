@@ -122,6 +122,12 @@ def _least_scales(content: bytes, raised: Collection[str]) -> dict[str, float]:
         clipped = np.isin(bias.data, (np.iinfo(np.int32).min, np.iinfo(np.int32).max)).any()
         # a tensor that only passes values on has the scale of the raised tensor
         least |= {name: FURTHER * scale for name, scale in now.items() if clipped and scale == source.scale[0]}
+    for operator in every:  # an input of a concatenation has the scale of its output, which is then what must be raised
+        output = operator.outputs[0]
+        shared = [t for t in operator.inputs if t is not None and t.name in least and t.scale.size == 1]
+        most = max((least[t.name] for t in shared if output.scale.size and t.scale[0] == output.scale[0]), default=0.0)
+        if most > least.get(output.name, 0.0):
+            least[output.name] = most
     return least
 
 

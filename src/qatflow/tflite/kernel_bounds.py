@@ -4,13 +4,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from qatflow.graph.kernel_bounds import HARD_SWISH_FACTOR, LEAST_SCALE, least_scale
+from qatflow.graph.kernel_bounds import HARD_SWISH_FACTOR, LEAST_SCALE, SIX, least_scale
 from qatflow.tflite.read import Operator, Tensor
 
-SUMS = ("ADD", "SUB", "CONCATENATION", "MAXIMUM", "MINIMUM", "QUANTIZE", "RELU", "RELU6", "LEAKY_RELU")
+SUMS = ("ADD", "SUB", "CONCATENATION", "MAXIMUM", "MINIMUM", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU")
 """Operators that convert each input to the scale of the output."""
 COMBINING = ("ADD", "SUB", "MUL")
 INTEGERS = ("INT8", "UINT8")
+CLIPS = {"RELU6": SIX, "RELU_N1_TO_1": 1.0}
+"""Where an activation clips from above, as an operator of its own or at the end of another."""
 
 
 def too_small(operators: Iterable[Operator]) -> dict[str, float]:
@@ -37,15 +39,17 @@ def too_small(operators: Iterable[Operator]) -> dict[str, float]:
 def _least(operator: Operator, inputs: list[float]) -> float:
     if not inputs:
         return LEAST_SCALE
+    clip = CLIPS.get(operator.name, CLIPS.get(operator.activation, 0.0))
     kernel = operator.kernel
     if kernel is not None:
-        return least_scale(inputs[:1], float(kernel.scale.max())) if kernel.scale.size else LEAST_SCALE
+        return least_scale(inputs[:1], float(kernel.scale.max()), clip=clip) if kernel.scale.size else LEAST_SCALE
     if operator.name == "MUL":
-        return least_scale(inputs, multiplied=True)
+        return least_scale(inputs, multiplied=True, clip=clip)
     if operator.name == "MEAN":
         source = operator.inputs[0]
         assert source is not None
         return least_scale(inputs, float(np.prod(operator.outputs[0].shape) / np.prod(source.shape)))
     if operator.name == "HARD_SWISH":
         return least_scale(inputs, HARD_SWISH_FACTOR)
-    return least_scale(inputs) if operator.name in SUMS else LEAST_SCALE
+    # pools convert nothing, and clip
+    return least_scale(inputs if operator.name in SUMS else [0.0], clip=clip)

@@ -38,12 +38,21 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator: its builtin name, its version, and its tensors."""
+    """An operator.
+
+    Attributes:
+        name: the builtin name.
+        version: of the operator.
+        inputs: its tensors; None for an optional one that is left out.
+        outputs: its tensors.
+        activation: the activation at its end: NONE, RELU, RELU6, …
+    """
 
     name: str
     version: int
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
+    activation: str = "NONE"
 
     @property
     def source(self) -> Tensor | None:
@@ -74,6 +83,7 @@ def operators(content: bytes) -> list[Operator]:
             code.version,
             tuple(tensors[i] if i >= 0 else None for i in operator.inputs),
             tuple(tensors[i] for i in operator.outputs),
+            ACTIVATION_NAMES[getattr(operator.builtinOptions, "fusedActivationFunction", 0)],
         )
         for code, operator in zip(codes, subgraph.operators, strict=True)
     ]
@@ -119,6 +129,7 @@ def _names(enum: type) -> Mapping[int, str]:
 
 
 OPERATOR_NAMES = _names(schema.BuiltinOperator)
+ACTIVATION_NAMES = _names(schema.ActivationFunctionType)
 TYPE_NAMES = _names(schema.TensorType)
 NUMPY_TYPES = {"FLOAT32": np.float32, "INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8, "INT64": np.int64}
 

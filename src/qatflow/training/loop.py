@@ -94,7 +94,10 @@ class Trainer:
         )
         self._validation = evaluation_batches(data, "validation")
         self.steps_per_epoch = self._pictures.steps
-        self._training_step = TrainingStep(settings, self.steps_per_epoch, kind, self.replicas, hooks)
+        unlabeled = data.splits["train"].unlabeled
+        self._training_step = TrainingStep(
+            settings, self.steps_per_epoch, kind, self.replicas, hooks, unlabeled=unlabeled
+        )
         progress, values = checkpoint.newest(folder)
         self.epoch, self.step, self.history = progress.epoch, progress.step, list(progress.history)
         for place, notes in (progress.notes or {}).items():

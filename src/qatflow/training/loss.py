@@ -50,18 +50,22 @@ class CrossEntropy:
     Attributes:
         smoothing: share of the target spread over all classes.
         kind: what the logits lead to.
+        unlabeled: whether some pictures have no label.
     """
 
     smoothing: float
     kind: HeadKind = "softmax"
+    unlabeled: bool = False
     looks_at: tuple[str, ...] = ()
 
     def __call__(self, batch: Batch, logits: Any, outputs: Mapping[str, Any]) -> Any:
         """Return the cross entropy of each picture, float32 [n]."""
-        return cross_entropy(batch.labels, logits, self.smoothing, self.kind)
+        return cross_entropy(batch.labels, logits, self.smoothing, self.kind, unlabeled=self.unlabeled)
 
 
-def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "softmax") -> Any:
+def cross_entropy(
+    labels: Any, logits: Any, smoothing: float, kind: HeadKind = "softmax", *, unlabeled: bool = False
+) -> Any:
     """Return the cross entropy of each picture, float32 [n]; 0, and without a gradient, for those without a label.
 
     For sigmoids it is −Σ (t · log σ(z) + (1 − t) · log(1 − σ(z))) over the classes, with t = 1 for the label's class.
@@ -73,6 +77,7 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "
         logits: float32 [n, classes].
         smoothing: share of the target spread over all classes.
         kind: what the logits lead to.
+        unlabeled: whether some pictures have no label; without this, none may be −1.
     """
     classes = logits.shape[-1]
     target = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
@@ -80,21 +85,22 @@ def cross_entropy(labels: Any, logits: Any, smoothing: float, kind: HeadKind = "
         each = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(target, logits), axis=-1)
     else:
         each = tf.nn.softmax_cross_entropy_with_logits(target, logits)
-    return tf.where(tf.less(labels, 0), tf.zeros_like(each), each)
+    return tf.where(tf.less(labels, 0), tf.zeros_like(each), each) if unlabeled else each
 
 
-def sums(labels: Any, logits: Any, kind: HeadKind = "softmax") -> Any:
+def sums(labels: Any, logits: Any, kind: HeadKind = "softmax", *, unlabeled: bool = False) -> Any:
     """Return loss, top-1 hits, top-5 hits and number of the labelled pictures of a batch, float64 [4].
 
     Args:
         labels: int64 [n]; −1 for a picture without a label.
         logits: float32 [n, classes]; sigmoid and softmax keep their order.
         kind: what they lead to.
+        unlabeled: whether some pictures have no label; without this, none may be −1.
     """
-    loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0, kind))
+    loss = tf.reduce_sum(cross_entropy(labels, logits, 0.0, kind, unlabeled=unlabeled))
     top1 = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(logits, -1), tf.cast(labels, tf.int64)), tf.float32))
     top5 = tf.reduce_sum(tf.cast(tf.math.in_top_k(tf.cast(labels, tf.int32), logits, 5), tf.float32))
-    count = tf.reduce_sum(tf.cast(labels >= 0, tf.float32))
+    count = tf.reduce_sum(tf.cast(labels >= 0, tf.float32)) if unlabeled else tf.cast(tf.size(labels), tf.float32)
     return tf.cast(tf.stack([loss, top1, top5, count]), tf.float64)
 
 

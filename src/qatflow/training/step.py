@@ -72,7 +72,14 @@ class TrainingStep:
     """
 
     def __init__(
-        self, settings: TrainingSettings, steps_per_epoch: int, kind: HeadKind, replicas: Replicas, hooks: Hooks | None
+        self,
+        settings: TrainingSettings,
+        steps_per_epoch: int,
+        kind: HeadKind,
+        replicas: Replicas,
+        hooks: Hooks | None,
+        *,
+        unlabeled: bool = False,
     ):
         """Set up the step; `build` and `trace` come next.
 
@@ -82,10 +89,12 @@ class TrainingStep:
             kind: what the model's logits lead to.
             replicas: devices to train on.
             hooks: what the strategies put into the model.
+            unlabeled: whether some pictures have no label.
         """
-        self.loss: Loss = CrossEntropy(settings.label_smoothing, kind)
+        self.loss: Loss = CrossEntropy(settings.label_smoothing, kind, unlabeled)
         self._settings = settings
         self._kind = kind
+        self._unlabeled = unlabeled
         self._replicas = replicas
         self._hooks = hooks
         self._schedule = WarmupCosine(
@@ -175,7 +184,7 @@ class TrainingStep:
     def _one_step(self, pictures: Any, labels: Any, positions: Any) -> Any:
         gradients, loss, logits = self._gradients(Batch(pictures, labels, positions))
         self._optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
-        self.sums.assign_add(sums(labels, logits, self._kind))
+        self.sums.assign_add(sums(labels, logits, self._kind, unlabeled=self._unlabeled))
         return loss
 
     def _gradients(self, batch: Batch) -> tuple[list[Any], Any, Any]:
