@@ -100,6 +100,26 @@ def test_channels_that_become_rows_stay_and_those_that_stay_channels_can_go():
     assert found.fixed["wide/kernel"] == "'turned' makes them rows or columns"
 
 
+def test_channels_that_are_taken_by_their_places_stay():
+    """A part of them, and then another shape of each."""
+    operations: dict[str, tuple[Operation, tuple[str, ...]]] = {
+        "wide": (POINT, ("input",)),
+        "first": (Crop((0, 0), (0, 0), (0, 2)), ("wide",)),
+        "last": (Crop((0, 1), (1, 0), (1, 0)), ("wide",)),
+        "free": (POINT, ("first",)),
+        "head": (POINT, ("free",)),
+        "other": (POINT, ("last",)),
+    }
+    kernels = {"wide": (4, 5), "free": (3, 6), "head": (6, 2), "other": (4, 2)}
+    weights = {f"{name}/kernel": np.ones((1, 1, *shape), np.float32) for name, shape in kernels.items()}
+    nodes = (Node("input", Input((6, 5, 4))), *(Node(name, *about) for name, about in operations.items()))
+    graph = Graph(nodes, ("head", "other"), weights)
+    assert shapes(graph)["first"] == (6, 5, 3) and shapes(graph)["last"] == (5, 4, 4)
+    found = channels(graph)
+    assert [group.name for group in found.groups] == ["free/kernel"]
+    assert found.fixed["wide/kernel"] == "'first' takes 3 of them, by their places"
+
+
 @pytest.mark.parametrize(
     ("operation", "kernel", "message"),
     [

@@ -88,6 +88,7 @@ def cases() -> dict[str, Case]:
         ),
         "Rescale": Case("Rescale", lambda k, x: k.Rescaling([0.1, 1, 2, 3], [1, 0, 3, -4])(k.Rescaling(2.0, -1)(x))),
         "Crop": Case("Crop", lambda k, x: k.Cropping2D(((1, 2), (0, 3)))(x)),
+        "Crop of channels": Case("Crop", lambda k, x: x[:, :, 1:, 1:3]),
         "Permute": Case("Permute", lambda k, x: k.Permute((2, 3, 1))(x)),
         "Resize": Case("Resize", lambda k, x: k.Resizing(11, 4, "nearest")(x)),
         "Resize bilinear": Case("Resize", lambda k, x: k.Resizing(4, 14)(x)),

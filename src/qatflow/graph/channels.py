@@ -17,7 +17,7 @@ import numpy as np
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import Shape, kind_of
-from qatflow.graph.operations import Permute
+from qatflow.graph.operations import Crop, Permute
 from qatflow.graph.shapes import shapes
 
 NEVER = -1
@@ -119,6 +119,8 @@ class _Trace:
             case "joined":
                 along_channels = node.operation.axis == -1  # type: ignore[union-attr]
                 return np.concatenate(sources) if along_channels else self._combined(node, number, sources)
+            case "part":
+                return self._part(node, number, sources[0])
             case "together":
                 return self._combined(node, number, sources)
             case "reshaped":
@@ -149,6 +151,13 @@ class _Trace:
         for source in full[1:]:
             self.tie(full[0], source)
         return full[0]
+
+    def _part(self, node: Node, number: int, source: np.ndarray) -> np.ndarray:
+        assert isinstance(node.operation, Crop)
+        if len(source) != number:  # with fewer channels, the same numbers would cut elsewhere
+            self.fix(source, f"'{node.name}' takes {number} of them, by their places")
+        first = node.operation.channels[0]
+        return source[first : first + number]
 
     def _permuted(self, node: Node, number: int, source: np.ndarray) -> np.ndarray:
         assert isinstance(node.operation, Permute)

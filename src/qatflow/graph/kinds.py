@@ -69,15 +69,15 @@ from qatflow.graph.operations import (
 Shape = tuple[int, ...]
 
 ChannelRule = Literal[
-    "pictures", "new", "multiplied", "each", "together", "joined", "reshaped", "permuted", "mixed"
+    "pictures", "new", "multiplied", "each", "together", "joined", "part", "reshaped", "permuted", "mixed"
 ]  # fmt: skip
 """Where the channels of an output tensor come from.
 
 `pictures`: the input pictures; `new`: a kernel makes new ones; `multiplied`: each input channel makes several;
 `each`: channel c comes from input channel c; `together`: channel c comes from channel c of every input, where a single
-channel is broadcast; `joined`: the inputs behind one another, by their channels or by another axis; `reshaped`: the
-same values in another shape; `permuted`: the axes in another order; `mixed`: every channel comes from all channels, and
-there are as many as in the last input.
+channel is broadcast; `joined`: the inputs behind one another, by their channels or by another axis; `part`: some of the
+input channels, all behind one another; `reshaped`: the same values in another shape; `permuted`: the axes in another
+order; `mixed`: every channel comes from all channels, and there are as many as in the last input.
 """
 
 
@@ -170,10 +170,11 @@ class Kind:
 
 def kind_of(operation: Operation) -> Kind:
     """Return the description of an operation."""
-    try:
-        return KINDS[type(operation)]
-    except KeyError:
-        raise TypeError(f"{type(operation).__name__} has no description: add it to KINDS") from None
+    # operations that no finished graph has describe themselves
+    kind = KINDS.get(type(operation)) or getattr(operation, "KIND", None)
+    if kind is None:
+        raise TypeError(f"{type(operation).__name__} has no description: add it to KINDS")
+    return kind
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:
@@ -247,7 +248,7 @@ def _spread(o: Conv2DTranspose, sources: Sequence[Shape], kernel: Shape) -> Shap
 
 def _cropped(o: Crop, sources: Sequence[Shape], kernel: Shape) -> Shape:
     height, width, channels = _picture(sources)
-    return height - sum(o.rows), width - sum(o.columns), channels
+    return height - sum(o.rows), width - sum(o.columns), channels - sum(o.channels)
 
 
 def _resized(o: Resize, sources: Sequence[Shape], kernel: Shape) -> Shape:
@@ -362,7 +363,7 @@ KINDS: dict[type, Kind] = {
     Minimum: PICKED,
     Concat: Kind((2, None), "joined", _joined),
     Pad: Kind((1, 1), "each", _padded),
-    Crop: Kind((1, 1), "each", _cropped),
+    Crop: Kind((1, 1), "part", _cropped),
     Permute: Kind((1, 1), "permuted", _permuted),
     UpSample: Kind((1, 1), "each", _enlarged),
     Resize: Kind((1, 1), "each", _resized),

@@ -296,10 +296,11 @@ class Resize:
 
 @dataclass(frozen=True)
 class Crop:
-    """Leaves out rows above and below, and columns left and right."""
+    """Leaves out rows above and below, columns left and right, and the first and the last channels."""
 
     rows: tuple[Zeros, Zeros]
     columns: tuple[Zeros, Zeros]
+    channels: tuple[Zeros, Zeros] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -311,10 +312,15 @@ class Permute:
 
 @dataclass(frozen=True)
 class Pad:
-    """Zeros around each picture: rows above and below, columns left and right."""
+    """Zeros around each picture: rows above and below, columns left and right.
+
+    With `lowest` they are not zeros but below all values, so that a MaxPool behind it never picks them: the lowest
+    float32, or the lowest integer of the tensor's grid.
+    """
 
     rows: tuple[Zeros, Zeros]
     columns: tuple[Zeros, Zeros]
+    lowest: bool = False
 
 
 @dataclass(frozen=True)

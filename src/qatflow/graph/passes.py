@@ -58,7 +58,7 @@ def fold_padding(graph: Graph) -> tuple[Graph, list[str]]:
 def _is_same(pad: Node, conv: Node, graph: Graph, source: Shape) -> bool:
     zeros, operation = pad.operation, conv.operation
     assert isinstance(zeros, Pad)
-    if not isinstance(operation, Conv2D | DepthwiseConv2D) or operation.padding != "valid":
+    if zeros.lowest or not isinstance(operation, Conv2D | DepthwiseConv2D) or operation.padding != "valid":
         return False
     assert conv.kernel is not None
     window = graph.weights[conv.kernel].shape[:2]

@@ -187,7 +187,7 @@ def _fixed_window(graph: Graph, node: Node, shape: tuple[int, ...]) -> str:
         return f"it is {shape[0]} × {shape[1]}, and an odd square is what can change"
     before = graph.node(node.inputs[0])
     if node.operation.padding == "valid" and not (
-        isinstance(before.operation, Pad) and only_consumer(graph, before) is not None
+        isinstance(before.operation, Pad) and not before.operation.lowest and only_consumer(graph, before) is not None
     ):
         return "no zeros are put around the pictures before it"
     return ""

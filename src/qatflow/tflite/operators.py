@@ -8,6 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.graph.graph import Node
 from qatflow.graph.operations import (
+    FLOAT_MAX,
     Add,
     AveragePool,
     Concat,
@@ -197,7 +198,7 @@ def _up_sample(lowering: Lowering, node: Node) -> None:
 def _crop(lowering: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, Crop)
-    begin = np.asarray([0, operation.rows[0], operation.columns[0], 0], np.int32)
+    begin = np.asarray([0, operation.rows[0], operation.columns[0], operation.channels[0]], np.int32)
     size = np.asarray(lowering.shape(node.name), np.int32)
     extra = (lowering.constant(f"{node.name}/begin", begin), lowering.constant(f"{node.name}/size", size))
     lowering.simple(node, "SLICE", schema.SliceOptionsT(), extra, int8_version=2)
@@ -214,8 +215,15 @@ def _pad(lowering: Lowering, node: Node) -> None:
     operation = node.operation
     assert isinstance(operation, Pad)
     amounts = np.asarray([(0, 0), operation.rows, operation.columns, (0, 0)], np.int32)
-    extra = (lowering.constant(f"{node.name}/paddings", amounts),)
-    lowering.simple(node, "PAD", schema.PadOptionsT(), extra, int8_version=2)
+    paddings = lowering.constant(f"{node.name}/paddings", amounts)
+    if not operation.lowest:
+        lowering.simple(node, "PAD", schema.PadOptionsT(), (paddings,), int8_version=2)
+        return
+    grid = lowering.int8_grid(node)
+    lowest = np.asarray([-FLOAT_MAX], np.float32) if grid is None else np.asarray([-128], np.int8)
+    scale, zero = (None, 0) if grid is None else (np.asarray([grid.scale], np.float32), grid.zero_point)
+    value = lowering.constant(f"{node.name}/lowest", lowest, scale, zero_point=zero)
+    lowering.simple(node, "PADV2", schema.PadV2OptionsT(), (paddings, value), int8_version=2)
 
 
 def _pool(operator: str) -> Callable[[Lowering, Node], None]:

@@ -60,7 +60,7 @@ from qatflow.graph.operations import (
 )
 from qatflow.training.float_operations import FLOAT_LAYERS
 from qatflow.training.operand import with_operand
-from qatflow.training.own_layers import Rescaled, TransposedConv2D, resized
+from qatflow.training.own_layers import Rescaled, TransposedConv2D, cropped, padded_with_lowest, resized
 from qatflow.training.precision import SINGLE, computing_in
 from qatflow.training.replicas import part
 
@@ -310,6 +310,12 @@ def _up_sampling(o: UpSample, name: str) -> Any:
     return layers.Activation(lambda pictures: nearest(pictures, o.factors), name=name)
 
 
+def _padding(o: Pad, name: str) -> Any:
+    if not o.lowest:
+        return layers.ZeroPadding2D((o.rows, o.columns), name=name)
+    return layers.Activation(lambda pictures: padded_with_lowest(pictures, o), name=name)
+
+
 def _from_constant(x: Any, constant: Any) -> Any:
     return tf.subtract(constant, x)
 
@@ -348,9 +354,9 @@ LAYERS: dict[type, Callable[[Node, Graph, str], Any]] = {
     Gelu: _plain(lambda o, name: layers.Activation(_gelu(o.approximate), name=name)),
     UpSample: _plain(_up_sampling),
     Resize: _plain(lambda o, name: layers.Activation(lambda pictures: resized(pictures, o), name=name)),
-    Crop: _plain(lambda o, name: layers.Cropping2D((o.rows, o.columns), name=name)),
+    Crop: _plain(lambda o, name: layers.Activation(lambda pictures: cropped(pictures, o), name=name)),
     Permute: _plain(lambda o, name: layers.Permute([axis + 1 for axis in o.axes], name=name)),
-    Pad: _plain(lambda o, name: layers.ZeroPadding2D((o.rows, o.columns), name=name)),
+    Pad: _plain(_padding),
     AveragePool: _plain(lambda o, name: layers.AveragePooling2D(o.window, o.strides, o.padding, name=name)),
     MaxPool: _plain(lambda o, name: layers.MaxPooling2D(o.window, o.strides, o.padding, name=name)),
     GlobalAveragePool: _plain(lambda o, name: layers.GlobalAveragePooling2D(keepdims=o.keepdims, name=name)),

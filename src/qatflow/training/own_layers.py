@@ -7,7 +7,7 @@ import tensorflow as tf
 from tf_keras import layers
 
 from qatflow.graph.kinds import Shape, kind_of
-from qatflow.graph.operations import Conv2DTranspose, Resize
+from qatflow.graph.operations import Conv2DTranspose, Crop, Pad, Resize
 
 
 class TransposedConv2D(layers.Layer):
@@ -55,6 +55,18 @@ class Rescaled(layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Return the values in another scale, in the inputs' shape."""
         return inputs * self.factor + self.offset
+
+
+def cropped(pictures: Any, o: Crop) -> Any:
+    """Return part of [n, height, width, channels]."""
+    (top, bottom), (left, right), (first, last) = o.rows, o.columns, o.channels
+    height, width, channels = pictures.shape[1:]
+    return pictures[:, top : height - bottom, left : width - right, first : channels - last]
+
+
+def padded_with_lowest(pictures: Any, o: Pad) -> Any:
+    """Return [n, height, width, channels] with the lowest number of its type around each picture."""
+    return tf.pad(pictures, [(0, 0), o.rows, o.columns, (0, 0)], constant_values=pictures.dtype.min)
 
 
 def resized(pictures: Any, o: Resize) -> Any:

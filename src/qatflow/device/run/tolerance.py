@@ -20,7 +20,7 @@ UINT8_RANGE = 256
 MIXED_STEPS = 16
 EXACT = (
     "ADD", "SUB", "MUL", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "PAD", "CONCATENATION", "MAX_POOL_2D", "REDUCE_MAX",
-    "RELU", "RELU6", "RESIZE_NEAREST_NEIGHBOR",
+    "RELU", "RELU6", "RESIZE_NEAREST_NEIGHBOR", "PADV2", "SLICE",
 )  # fmt: skip
 """Operators whose float values are the same bits everywhere, if their inputs are: they move, or round once."""
 

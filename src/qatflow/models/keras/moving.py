@@ -84,15 +84,19 @@ def _resized(
 
 
 def _part(call: Call, tensor: Source, slice_spec: Any, *others: Any) -> str:
-    """Add x[:, top:bottom, left:right, :]."""
-    spec = [part for part in slice_spec if isinstance(part, dict) and part.get("step") in (None, 1)]
-    if len(spec) != len(slice_spec) or others or len(tensor.shape) != 3 or None in tensor.shape:
-        raise UntranslatableError("a part of a tensor; known are rows and columns of pictures, x[:, 1:-1, 1:-1]")
-    spec += [WHOLE] * (4 - len(spec))
-    if any((spec[axis]["start"], spec[axis]["stop"]) != (None, None) for axis in (0, 3)):
-        raise UntranslatableError("a part of the pictures or of the channels; known are rows and columns")
+    """Add x[:, top:bottom, left:right, first:last]."""
+    given = list(slice_spec)
+    if Ellipsis in given:
+        place = given.index(Ellipsis)
+        given[place : place + 1] = [WHOLE] * (5 - len(given))
+    spec = [part for part in given if isinstance(part, dict) and part.get("step") in (None, 1)]
+    if len(spec) != len(given) or others or len(tensor.shape) != 3 or None in tensor.shape:
+        raise UntranslatableError("a part of a tensor; known are those of pictures, without steps: x[:, 1:-1, 1:-1]")
+    batch, *spec = [*spec, *[WHOLE] * (4 - len(spec))]
+    if (batch["start"], batch["stop"]) != (None, None):
+        raise UntranslatableError("some of the pictures; known are rows, columns and channels")
     amounts = []
-    for part, size in zip(spec[1:3], tensor.shape, strict=False):
+    for part, size in zip(spec, tensor.shape, strict=True):
         start, stop, _ = slice(part["start"], part["stop"]).indices(int(size or 0))
         if start >= stop:
             raise UntranslatableError("an empty part")
