@@ -4,19 +4,24 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from helpers.device_fixtures import arm_bundle, arm_runtime, require  # noqa: F401
 from helpers.elementwise import classifier
+from helpers.onnx_models import shufflenet
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from qatflow.data.reader import calibration, tensors
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.run import RunSettings, run_demo
 from qatflow.graph.graph import Graph
+from qatflow.models.onnx.translate import float_onnx
 from qatflow.optimize.folder import write_folder
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
+
+MODELS = ("trained", "quantised after training", "attention", "geometry", "elementwise", "shuffled")
 
 pytestmark = [pytest.mark.device, pytest.mark.tensorflow]
 
@@ -27,7 +32,7 @@ def digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def models(digits) -> dict[str, bytes]:
+def models(digits, tmp_path_factory) -> dict[str, bytes]:
     """The network with branches, by our training (calibrated alone) and quantised after training; and the one with sums
     and products of other shapes and ranks."""
     from qatflow.training.runtime import start
@@ -55,7 +60,15 @@ def models(digits) -> dict[str, bytes]:
         "attention": trained(network("attention")),
         "geometry": trained(network("geometry")),
         "elementwise": trained(classifier((32, 32, 1))),
+        "shuffled": trained(shuffled(tmp_path_factory.mktemp("onnx"))),
     }
+
+
+def shuffled(folder: Path) -> Graph:
+    """The graph of an ONNX model with shuffled and split channels, and a maximum padded with the lowest values."""
+    model = shufflenet(17, channels=1, size=32, classes=10)
+    onnx.save(model.model(model.result), folder / "net.onnx")
+    return float_onnx(folder / "net.onnx").graph
 
 
 def test_of_a_concatenation_only_what_others_read_too_is_requantised(models):
@@ -70,7 +83,7 @@ def test_of_a_concatenation_only_what_others_read_too_is_requantised(models):
     assert [made[source.name] for source in second.inputs] == ["QUANTIZE", "MEAN"]
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry", "elementwise"])
+@pytest.mark.parametrize("name", MODELS)
 def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -88,7 +101,7 @@ def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     assert np.abs(Model(models[name]).outputs(pictures) - np.stack(expected)).max() < 0.02
 
 
-@pytest.mark.parametrize("name", ["trained", "quantised after training", "attention", "geometry", "elementwise"])
+@pytest.mark.parametrize("name", MODELS)
 def test_the_emulator_gives_equal_integers(models, digits, name, arm_bundle, tmp_path: Path):  # noqa: F811
     require("qemu-aarch64-static")
     write_folder(tmp_path / "model", models[name], digits, {})

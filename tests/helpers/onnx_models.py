@@ -57,6 +57,25 @@ class OnnxModel:
         arrays.append(self.array(self.random.uniform(0.3, 2, n).astype(np.float32)))
         return self.node("BatchNormalization", [source, *arrays], epsilon=1e-5, momentum=0.9)
 
+    def split(self, source: str, sizes: Sequence[int]) -> list[str]:
+        """Split the channels; return the names of the parts."""
+        name = self.node("Split", [source], sizes[0], axis=1, split=list(sizes))
+        outputs = [name, *(f"{name}_{place}" for place in range(1, len(sizes)))]
+        self.nodes[-1].output.extend(outputs[1:])
+        self.channels |= dict(zip(outputs, sizes, strict=True))
+        return outputs
+
+    def shuffle(self, source: str, groups: int) -> str:
+        """Shuffle the channels as ShuffleNet does: [n, groups, c / groups, h, w], transposed, and back."""
+        n = self.channels[source]
+        shape = self.node("Shape", [source])
+        size = self.node("Slice", [shape, *(self.array(np.asarray([part])) for part in (2, 4))])
+        inner = self.node("Concat", [self.array(np.asarray([-1, groups, n // groups])), size], axis=0)
+        apart = self.node("Reshape", [source, inner])
+        turned = self.node("Transpose", [apart], perm=[0, 2, 1, 3, 4])
+        whole = self.node("Concat", [self.array(np.asarray([-1, n])), size], axis=0)
+        return self.node("Reshape", [turned, whole], n)
+
     def relu6(self, source: str) -> str:
         return self.node("Clip", [source, self.array(np.float32(0)), self.array(np.float32(6))])
 
@@ -81,6 +100,23 @@ class OnnxModel:
         result = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", "classes"])
         graph = helper.make_graph(self.nodes, "main_graph", [self.input], [result], self.arrays)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+
+
+def shufflenet(opset: int, channels: int = 3, size: int = 9, classes: int = 5) -> OnnxModel:
+    """Channels split in two, by Split or by Slice; joined, shuffled in groups; a padded maximum of negative values."""
+    b = OnnxModel(channels, size, opset=opset)
+    x = b.node("MaxPool", [b.conv("input", 8, 3)], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 0, 1, 2])
+    for part, groups in ((4, 2), (2, 4)):
+        if opset < 13:
+            first, second = b.split(x, [part, 8 - part])
+        else:
+            sides = [[b.array(np.asarray([end])) for end in ends] for ends in ((0, part, 1), (part, 2**31, 1))]
+            first, second = (b.node("Slice", [x, *side]) for side in sides)
+        b.channels |= {first: part, second: 8 - part}
+        y = b.node("Relu", [b.conv(b.conv(second, 8 - part, 3, pad=1, group=8 - part), 8 - part)])
+        x = b.shuffle(b.node("Concat", [first, y], 8, axis=1), groups)
+    b.result = b.classifier(x, classes)
+    return b
 
 
 def session_outputs(model: onnx.ModelProto, pictures: np.ndarray, tensors: Sequence[str] = ()) -> list[np.ndarray]:

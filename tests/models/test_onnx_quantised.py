@@ -14,7 +14,7 @@ from onnxruntime.quantization import QuantType
 
 from helpers import numpy_network
 from helpers.numpy_network import execute
-from helpers.onnx_models import OnnxModel, quantised, session_outputs
+from helpers.onnx_models import OnnxModel, quantised, session_outputs, shufflenet
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
@@ -101,6 +101,24 @@ def integers(model: onnx.ModelProto, name: str) -> tuple[np.ndarray, np.ndarray]
         shape = [-1 if place == axis else 1 for place in range(real.ndim)] if scale.size > 1 else [1] * real.ndim
         values = np.clip(np.rint(real / scale.reshape(shape)), -128, 127).astype(np.int8)
     return values, scale
+
+
+def test_parts_and_shuffles_of_channels_and_a_padded_maximum_only_move_integers(tmp_path):
+    builder = shufflenet(17, size=SIZE)
+    model = quantised(builder.model(builder.result), noise(), tmp_path)
+    made = quantised_onnx(tmp_path / "qdq.onnx")
+    assert made.in_float == ()
+    content = convert(made.graph).content
+    found = [operator for operator in operators(content) if operator.name in ("PADV2", "SLICE", "TRANSPOSE", "RESHAPE")]
+    assert len(found) >= 1 + 4 + 2 + 4
+    for operator in found:
+        source, output = operator.inputs[0], operator.outputs[0]
+        assert source.dtype == output.dtype == "INT8"
+        assert (source.scale, source.zero_point) == (output.scale, output.zero_point)
+    step = made.graph.activation_scale(made.graph.outputs[0])
+    assert step is not None and step.scale is not None
+    difference = Model(content).outputs(noise()) - session_outputs(model, noise())[0]
+    assert np.abs(difference).max() <= 1.001 * step.scale
 
 
 def test_each_kernel_and_bias_has_the_integers_and_scales_of_the_file(case):

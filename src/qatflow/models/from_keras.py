@@ -7,11 +7,12 @@ from typing import Any
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
-from qatflow.models.hard_swish import recognised
+from qatflow.graph.written_out import left_over
 from qatflow.models.keras.library import called, in_order, is_plain_model
 from qatflow.models.keras.preprocessing import AUGMENTING
 from qatflow.models.keras.table import HINTS, TRANSLATIONS, known_kind
 from qatflow.models.keras.translation import Part, Translation
+from qatflow.models.patterns import recognised
 from qatflow.models.standalone_batch_norm import carried
 
 REGULARIZED = ("kernel", "depthwise", "pointwise", "bias", "gamma", "beta", "alpha", "activity")
@@ -68,17 +69,23 @@ def translated(model: Any, momentum: float | None = None) -> Translated:
         raise UserError(problem)
     to = Translation(TRANSLATIONS, HINTS, momentum, layers={node.layer.name for node in in_order(model)})
     to.model(model, None)
-    if to.problems:
-        raise UserError(
-            f"model {model.name}: these layers cannot be translated: {'; '.join(to.problems)}. Known kinds: "
-            f"{', '.join(sorted(TRANSLATIONS))}"
-        )
+    _check_translated(model, to.problems)
     output = to.tensors[id(model.outputs[0])]
     frozen, fixed = frozenset(to.frozen), frozenset(to.moving_statistics)
     graph = recognised(carried(Graph(tuple(to.nodes), (output,), to.weights, frozen=frozen, moving_statistics=fixed)))
+    layers = {output.node: output.layer for part in to.parts for output in part.outputs}
+    _check_translated(model, [f"{layers.get(node.name, node.name)[:-1]}: {why})" for node, why in left_over(graph)])
     graph = replace(graph, aliases={"image": to.nodes[0].name, "fc_0.tmp_2": graph.outputs[0]})
     notes = tuple(_only_in_training(to.parts))
     return Translated(graph, tuple(_remaining(to.parts, graph)), notes, tuple(to.untrained))
+
+
+def _check_translated(model: Any, problems: Sequence[str]) -> None:
+    if problems:
+        raise UserError(
+            f"model {model.name}: these layers cannot be translated: {'; '.join(problems)}. Known kinds: "
+            f"{', '.join(sorted(TRANSLATIONS))}"
+        )
 
 
 def _remaining(parts: Sequence[Part], graph: Graph) -> Iterator[Part]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qatflow.graph.operations import Add, Identity, Maximum, Minimum, Multiply, Operation, Relu, Relu6, Subtract
+from qatflow.graph.written_out import Erf
 from qatflow.models.keras.calls import Call, Source, channels_last
 from qatflow.models.keras.library import UntranslatableError
 
@@ -72,6 +73,10 @@ def _absolute(call: Call, x: Source, name: Any = None) -> str:
     return call.result(Maximum(), x, call.step("negative", Multiply(), x, weights={"constant": [-1.0]}))
 
 
+def _error_function(call: Call, x: Source, name: Any = None) -> str:
+    return call.result(Erf(), x)
+
+
 def _square(call: Call, x: Source, name: Any = None) -> str:
     return call.result(Multiply(), x, x)
 
@@ -119,6 +124,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "math.divide": _divide,
     "math.negative": _negative,
     "math.abs": _absolute,
+    "math.erf": _error_function,
     "math.square": _square,
     "math.pow": _power,
     "math.add_n": _sum,

@@ -109,7 +109,7 @@ def folded(model: "onnx.ModelProto") -> Folded:
         known = _shapes(inferred)
         if not _fold(model, constants, known, opset):
             break
-    nodes = _needed([_node(node) for node in graph.node], graph.output[0].name)
+    nodes = needed([_node(node) for node in graph.node], graph.output[0].name)
     return Folded(opset, input_name, graph.output[0].name, nodes, constants, known, model)
 
 
@@ -241,7 +241,7 @@ def _attributes(node: "onnx.NodeProto") -> dict[str, Any]:
     }
 
 
-def _needed(nodes: list[OnnxNode], output: str) -> tuple[OnnxNode, ...]:
+def needed(nodes: list[OnnxNode], output: str) -> tuple[OnnxNode, ...]:
     """Return the nodes that lead to the output; a file may hold others."""
     wanted, kept = {output}, []
     for node in reversed(nodes):

@@ -19,6 +19,7 @@ from qatflow.graph.operations import (
     Sigmoid,
     Softmax,
 )
+from qatflow.graph.written_out import MeanOfLast
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.kernels import padded, pads_of, pair
 from qatflow.models.onnx.shapes import constant_integers
@@ -58,10 +59,10 @@ def _pool(kind: type[MaxPool] | type[AveragePool]) -> Translate:
                 source = to.add(f"{node.name}/pad", Pad((pads[0], pads[2]), (pads[1], pads[3])), (value.node,))
                 return Value(to.add(node.name, kind(window, strides, "valid"), (source,)), shape, PICTURE)
         if any(pads) and kind is MaxPool and not is_same and not never_negative(to, value.node):
-            raise UntranslatableError(
-                f"has the padding {pads}, which counts as −∞ here, and the device pads with zeros: it is exact only "
-                "behind a ReLU, or where it is TensorFlow's `same` padding"
-            )
+            _check_windows(pads, value.sizes, window, strides, shape[2:])
+            around = Pad((pads[0], pads[2]), (pads[1], pads[3]), lowest=True)
+            value = replace(value, node=to.add(f"{node.name}/pad", around, (value.node,)))
+            pads = [0, 0, 0, 0]
         source, padding = padded(to, node.name, value, pads, window, strides)
         return replace(
             value, node=to.add(node.name, kind(window, strides, padding), (source,)), shape=shape, axes=PICTURE
@@ -79,6 +80,16 @@ def _with_last_window(
         covered = (out[axis] - 1) * strides[axis] + window[axis]
         result[axis + 2] = max(pads[axis + 2], covered - sizes[axis] - pads[axis])
     return result
+
+
+def _check_windows(
+    pads: Sequence[int], sizes: Sequence[int], window: Sequence[int], strides: Sequence[int], out: Sequence[int]
+) -> None:
+    """Raise if a window covers nothing but padding: the largest of no pixels is no number."""
+    for axis in (0, 1):
+        last = (out[axis] - 1) * strides[axis] - pads[axis]  # where the last window begins
+        if pads[axis] >= window[axis] or last >= sizes[axis]:
+            raise UntranslatableError(f"has windows with nothing but padding {list(pads)} in them")
 
 
 def never_negative(to: Translation, name: str) -> bool:
@@ -102,12 +113,34 @@ def _global(kind: type[GlobalAveragePool] | type[GlobalMaxPool]) -> Translate:
     return translate
 
 
+def _over_rows(
+    to: Translation, node: OnnxNode, value: Value, kind: type[GlobalAveragePool] | type[GlobalMaxPool]
+) -> Value:
+    """Add a pool over the rows of a matrix, which is a picture one pixel wide."""
+    keeps = bool(node.attributes.get("keepdims", 1))
+    rows, channels = value.sizes
+    picture = to.add(f"{node.name}/picture", Reshape((rows, 1, channels)), (value.node,))
+    shape = to.model.shapes[node.outputs[0]]
+    if not keeps:
+        return Value(to.add(node.name, kind(keepdims=False), (picture,)), shape, (1,))
+    pixel = to.add(f"{node.name}/pixel", kind(keepdims=True), (picture,))
+    return replace(value, node=to.add(node.name, Reshape((1, channels)), (pixel,)), shape=shape)
+
+
 def _reduce(kind: type[GlobalAveragePool] | type[GlobalMaxPool]) -> Translate:
     def translate(to: Translation, node: OnnxNode) -> Value:
-        value = to.picture(node.inputs[0])
+        value = to.value(node.inputs[0])
         axes = node.attributes.get("axes")  # an input since version 18
         if axes is None:
             axes = constant_integers(to, node, 1, "axes")
+        rank = len(value.shape)
+        last = axes is not None and [axis % rank for axis in axes] == [value.axes[-1]] and value.order is None
+        if last and kind is GlobalAveragePool and node.attributes.get("keepdims", 1):
+            shape = tuple(1 if axis == value.axes[-1] else size for axis, size in enumerate(value.shape))
+            return replace(value, node=to.add(node.name, MeanOfLast(), (value.node,)), shape=shape)
+        if rank == 3 and axes is not None and [axis % 3 for axis in axes] == [value.axes[0]]:
+            return _over_rows(to, node, value, kind)
+        value = to.picture(node.inputs[0])
         if axes is None or sorted(axis % 4 for axis in axes) != [2, 3]:
             raise UntranslatableError(f"is over the axes {axes}; only over height and width, 2 and 3")
         pooled = replace(

@@ -1,13 +1,13 @@
 """ONNX' operators that move values: reshapes, transposes, padding, enlargement and concatenation."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from qatflow.graph.operations import Concat, Crop, Pad, Resize, UpSample
+from qatflow.graph.operations import Concat, Crop, Pad, Reshape, Resize, UpSample
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.translation import (
-    PICTURE,
     ConstantReadError,
     Translate,
     Translation,
@@ -127,11 +127,51 @@ def _slice(to: Translation, node: OnnxNode) -> Value:
         size = value.shape[axis]
         first = min(max(start + size if start < 0 else start, 0), size)
         cut[axis] = (first, size - first - shape[axis])
-    if len(shape) != 4 or any(any(sides) for axis, sides in cut.items() if axis not in (2, 3)):
-        raise UntranslatableError("leaves out channels, or values of no picture; only rows and columns are known")
-    value = to.laid_out(value, PICTURE)
-    name = to.add(node.name, Crop(cut.get(2, (0, 0)), cut.get(3, (0, 0))), (value.node,))
-    return replace(value, node=name, shape=shape)
+    return _part(to, node.name, value, cut, shape)
+
+
+def _part(
+    to: Translation, name: str, value: Value, cut: Mapping[int, tuple[int, int]], shape: tuple[int, ...]
+) -> Value:
+    """Return part of a value.
+
+    Args:
+        to: the translation.
+        name: of the node that cuts it out.
+        value: the value.
+        cut: how many are left out before and behind, by ONNX axis.
+        shape: of the part.
+    """
+    if any(cut.get(0, (0, 0))) or len(shape) != len(value.shape) or not 2 <= len(shape) <= 4 or value.order is not None:
+        raise UntranslatableError("leaves out pictures, or values of a flattened picture, or has more than 4 axes")
+    part = replace(value, shape=shape)
+    amounts = [cut.get(axis, (0, 0)) for axis in value.axes]
+    amounts = [(0, 0)] * (3 - len(amounts)) + amounts
+    source = value.node
+    if len(value.axes) < 3:  # a vector or a matrix is a picture of one row
+        source = to.add(f"{name}/picture", Reshape((1,) * (3 - len(value.axes)) + value.sizes), (source,))
+        source = to.add(f"{name}/part", Crop(*amounts), (source,))
+        return replace(part, node=to.add(name, Reshape(part.sizes), (source,)))
+    return replace(part, node=to.add(name, Crop(*amounts), (source,)))
+
+
+def _split(to: Translation, node: OnnxNode) -> Value:
+    value = to.any_value(node.inputs[0])
+    axis = int(node.attributes.get("axis", 0)) % len(value.shape)
+    shapes = [to.model.shapes.get(name) for name in node.outputs]
+    if any(shape is None for shape in shapes):
+        raise UntranslatableError("its parts have no fixed sizes")
+    parts, first = [], 0
+    for place, (name, shape) in enumerate(zip(node.outputs, shapes, strict=True)):
+        assert shape is not None
+        cut = (first, value.shape[axis] - first - shape[axis])
+        first += shape[axis]
+        if any(cut) and (place == 0 or to.readers.get(name)):
+            parts.append(_part(to, f"{node.name}/{place}", value, {axis: cut}, shape))
+        else:
+            parts.append(value)
+    to.values |= {name: part for name, part in zip(node.outputs, parts, strict=True) if to.readers.get(name)}
+    return parts[0]
 
 
 def _resize(to: Translation, node: OnnxNode) -> Value:
@@ -176,5 +216,6 @@ TRANSLATIONS: dict[str, Translate] = {
     "Concat": _concat,
     "Pad": _pad,
     "Slice": _slice,
+    "Split": _split,
     "Resize": _resize,
 }

@@ -11,8 +11,8 @@ from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node, WeightScale
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
-from qatflow.models.hard_swish import recognised
-from qatflow.models.onnx import elementwise, kernels, normalisation, patterns, pooling, quantised
+from qatflow.graph.written_out import left_over
+from qatflow.models.onnx import attention, elementwise, kernels, normalisation, pooling, quantised
 from qatflow.models.onnx import shapes as moving
 from qatflow.models.onnx.file import read
 from qatflow.models.onnx.folded import Folded, OnnxNode, folded
@@ -27,6 +27,7 @@ from qatflow.models.onnx.translation import (
     UntranslatableError,
     Value,
 )
+from qatflow.models.patterns import recognised
 from qatflow.models.standalone_batch_norm import carried
 
 TRANSLATIONS: dict[str, Translate] = {
@@ -116,8 +117,7 @@ def float_onnx(path: Path, momentum: float | None = None) -> TranslatedOnnx:
 
 
 def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
-    ranks = {name: len(shape) for name, shape in model.shapes.items()}
-    model = replace(model, nodes=patterns.recognised(model.nodes, model.constants, model.output, ranks))
+    model = attention.recognised(model)
     readers: dict[str, list[OnnxNode | None]] = defaultdict(list)
     for node in model.nodes:
         for name in node.inputs:
@@ -130,20 +130,23 @@ def _translated(model: Folded, momentum: float | None) -> TranslatedOnnx:
     to.values[model.input] = Value(name, shape, layout)
     for node in model.nodes:
         _translate(to, node)
+    output = to.values.get(model.output)
+    scales = {name: WeightScale(scale.bits, scale.scale.astype(np.float32)) for name, scale in to.weight_scales.items()}
+    ends = () if output is None else (output.node,)
+    graph = Graph(tuple(to.nodes), ends, to.weights, scales, to.activation_scales, {}, frozenset(to.in_float))
+    _check_shapes(to)
+    graph = recognised(graph.with_nodes(_leading_to(graph)) if ends else graph)
+    made_by = {
+        value.node: node for node in reversed(model.nodes) if (value := to.values.get(node.outputs[0])) is not None
+    }
+    to.problems += [(made_by[node.name], why) for node, why in left_over(graph)]
     if to.problems:
         raise UserError(
             f"these operators cannot be translated: {'; '.join(_by_reason(to.problems))}. Known: "
             f"{', '.join(sorted(TRANSLATIONS))}{_to_export_otherwise(model)}"
         )
-    output = to.values.get(model.output)
     if output is None:
         raise UserError("its result is a constant, or another output of an operator than the first")
-    _check_shapes(to)
-    scales = {name: WeightScale(scale.bits, scale.scale.astype(np.float32)) for name, scale in to.weight_scales.items()}
-    graph = Graph(tuple(to.nodes), (output.node,), to.weights, scales, to.activation_scales, {}, frozenset(to.in_float))
-    graph = graph.with_nodes(_leading_to(graph))
-    if not graph.activation_scales:  # a quantised model rounds between its parts
-        graph = recognised(graph)
     norms = carried(graph)
     graph = replace(
         graph,
@@ -194,7 +197,7 @@ def _to_export_otherwise(model: Folded) -> str:
 
 
 def _translate(to: Translation, node: OnnxNode) -> None:
-    translate = TRANSLATIONS.get(node.kind)
+    translate = TRANSLATIONS.get(node.kind) or attention.TRANSLATIONS.get(node.kind)
     if translate is None:
         hint = HINTS.get(node.kind, "")
         to.problems.append((node, hint))

@@ -12,7 +12,7 @@ import numpy as np
 
 from qatflow.graph.graph import ActivationScale, Node, WeightScale
 from qatflow.graph.names import free_name
-from qatflow.graph.operations import Operation, Reshape
+from qatflow.graph.operations import Operation, Permute, Reshape
 from qatflow.models.onnx.folded import Folded, OnnxNode
 
 ALIASES = {"image", "fc_0.tmp_2"}
@@ -21,6 +21,10 @@ PICTURE = (2, 3, 1)
 """The ONNX axes of our height, width and channels."""
 CHANNELS_LAST = (1, 2, 3)
 """The same for an input with its channels last, as tf2onnx writes it."""
+
+
+MOST_AXES = 5
+"""Of a transpose, without the batch: the device's kernels take one more."""
 
 
 class UntranslatableError(Exception):
@@ -251,11 +255,7 @@ def reshaped(to: Translation, name: str, value: Value, shape: tuple[int, ...]) -
     if longer != sorted(longer):
         if len(shape) != 2 or order is not None:
             same = _moved(value, shape)
-            if same is None:
-                raise UntranslatableError(
-                    f"makes {list(shape)} of the picture {list(value.shape)}: a transpose would be needed"
-                )
-            return _with_sizes(to, name, value, same)
+            return _with_sizes(to, name, value, same) if same is not None else _regrouped(to, name, value, shape)
         places = np.arange(prod(shape)).reshape(value.shape[1:])
         order = places.transpose([axis - 1 for axis in value.axes]).ravel()
     natural = tuple(range(1, len(shape)))
@@ -274,6 +274,47 @@ def _moved(value: Value, shape: tuple[int, ...]) -> Value | None:
     place = dict(zip(old, new, strict=True))
     longer = [place[axis] for axis in value.axes if axis in place]
     return replace(value, shape=shape, axes=(*(axis for axis in range(1, len(shape)) if axis not in longer), *longer))
+
+
+def _regrouped(to: Translation, name: str, value: Value, shape: tuple[int, ...]) -> Value:
+    """Return the value in a shape that splits axes, and joins others.
+
+    The parts of a split axis lie behind one another here as in ONNX. Axes that are joined must come in ONNX' order; if
+    they do not, a transpose puts them so: that is a channel shuffle (Zhang et al. 2018, arXiv:1707.01083, §3.1).
+    """
+    if value.order is not None:
+        raise UntranslatableError(f"makes {list(shape)} of a flattened picture: a transpose would be needed")
+    blocks = _blocks(value.shape, shape)
+    place = {axis: i for i, axis in enumerate(value.axes)}
+    blocks.sort(key=lambda block: min(place[axis] for axis in block[0]))
+    ones = [i for i, axis in enumerate(value.axes) if value.shape[axis] == 1]
+    order = [*ones, *(place[axis] for old, _ in blocks for axis in old)]
+    source = value.node
+    if [i for i in order if i not in ones] != sorted(i for i in order if i not in ones):
+        if len(order) > MOST_AXES:
+            raise UntranslatableError(f"makes {list(shape)} of {list(value.shape)}: a transpose of {len(order)} axes")
+        source = to.add(f"{name}/order", Permute(tuple(order)), (source,))
+    longer = [axis for _, new in blocks for axis in new]
+    short = [axis for axis in range(1, len(shape)) if axis not in longer]
+    axes = PICTURE if len(shape) == 4 and _longer(shape, PICTURE) == longer else (*short, *longer)
+    changed = replace(value, shape=shape, axes=axes)
+    return replace(changed, node=to.add(name, Reshape(changed.sizes), (source,)))
+
+
+def _blocks(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """Return which axes of a shape become which of another one, as few at a time as can be; axes of length 1 are left
+    out, as is the batch."""
+    olds, news = ([axis for axis in range(1, len(shape)) if shape[axis] > 1] for shape in (old, new))
+    blocks: list[tuple[list[int], list[int]]] = []
+    while olds:
+        before, after = [olds.pop(0)], [news.pop(0)]
+        while (size := prod(old[axis] for axis in before)) != (made := prod(new[axis] for axis in after)):
+            if size < made:
+                before.append(olds.pop(0))
+            else:
+                after.append(news.pop(0))
+        blocks.append((before, after))
+    return blocks
 
 
 def _with_sizes(to: Translation, name: str, value: Value, changed: Value) -> Value:
