@@ -22,8 +22,8 @@ BELOW: dict[str, set[str]] = {
     "data/sources": {"base", "data"},
     "data/preparation": {"base", "config/sections", "data", "data/sources"},
     "graph": {"base"},
-    "models/saved": {"base"},
     "models/keras": {"base", "graph"},
+    "models/saved": {"base", "models/keras"},
     "models": {"base", "graph", "models/keras", "models/saved"},
     "models/onnx": {"base", "graph", "models"},
     # the checks of the settings look at pictures and models, but start no stage

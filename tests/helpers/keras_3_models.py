@@ -70,6 +70,7 @@ LAYERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "GlobalAveragePooling1D": lambda k, x: k.GlobalAveragePooling1D()(k.Reshape((64, 4))(x)),
     "GlobalMaxPooling1D": lambda k, x: k.GlobalMaxPooling1D(keepdims=True)(k.Reshape((64, 4))(x)),
     "Resizing": lambda k, x: k.Resizing(12, 10)(x),
+    "RandomCrop": lambda k, x: k.RandomCrop(5, 6)(k.Resizing(5, 6)(x)),
     "CenterCrop": lambda k, x: k.CenterCrop(5, 4)(x),
     "Normalization": lambda k, x: _adapted(k.Normalization())(x),
     "RandomFlip": lambda k, x: k.RandomFlip()(x),
@@ -95,7 +96,7 @@ keras.layers, of which a .h5 file does not say whose they are."""
 
 ACTIVATIONS = (
     "linear", "relu", "relu6", "leaky_relu", "softmax", "sigmoid", "tanh", "elu", "gelu", "silu", "swish",
-    "exponential", "mish", "selu", "softplus", "softsign",
+    "exponential", "mish", "selu", "softplus", "softsign", "hard_sigmoid", "hard_silu", "hard_swish",
 )  # fmt: skip
 
 
@@ -154,10 +155,21 @@ def operations() -> Any:
 
     pictures = layers.Input(SHAPE, name="pictures")
     x, y = layers.Conv2D(4, 1)(pictures), layers.Conv2D(4, 1, activation="sigmoid")(pictures)
+    four = np.asarray([0.5, -1.0, 2.0, 0.25], np.float32)
     branches = [
         x + y, x * y, x - y, ops.maximum(x, y), ops.minimum(x, y), x * 0.5, 2.0 + x, x - 1.5, x / 4.0, -x,
         ops.divide(x, 3.0), ops.relu(x), ops.relu6(x), ops.sigmoid(x), ops.tanh(x), ops.silu(x),
         ops.concatenate([x, y], axis=-1), ops.mean(x, axis=(1, 2)), ops.max(x, axis=[1, 2], keepdims=True),
+        ops.amax(x, (1, 2)), 3.0 - x, ops.subtract(four, x), x + four, ops.subtract(x, four), abs(x), x**2,
+        ops.square(y), ops.clip(x, -1, 0.5), ops.clip(x, 0.0, 6.0), ops.reshape(x, (-1, 4, 16, 4)),
+        ops.squeeze(ops.expand_dims(x, 1), axis=1), ops.transpose(x, (0, 2, 1, 3)), ops.swapaxes(x, 1, -2),
+        ops.moveaxis(x, [1, 2], [2, 1]), ops.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0))),
+        ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=0.0), x[:, 1:-1, 2:], x[:, :, 1:6, :], x[..., :3],
+        ops.image.resize(x, (5, 6)), ops.image.resize(x, (16, 16), interpolation="nearest"), ops.max_pool(x, 2),
+        ops.average_pool(x, (3, 2), 1, "same"), ops.cast(x, "float32"), ops.leaky_relu(x, 0.1), ops.elu(x),
+        ops.selu(x), ops.gelu(x), ops.gelu(x, approximate=False), ops.softmax(x), ops.exp(y), ops.softplus(x),
+        ops.softsign(x), ops.hard_sigmoid(x), ops.hard_silu(x), ops.power(y, 2), ops.true_divide(x, four),
+        0.5 * x * (1.0 + ops.erf(x / np.sqrt(2.0))),
     ]  # fmt: skip
     return Model(pictures, _classes(branches))
 
@@ -191,6 +203,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     "everything": everything, "not_in_h5": not_in_h5, "nested": nested, "sequential": sequential,
     "twice": twice, "operations": operations,
 }  # fmt: skip
+
+
+APPLICATIONS = ("MobileNetV3Small", "MobileNetV3Large")
 
 
 def refused() -> Iterator[tuple[str, Any, str]]:
@@ -228,7 +243,18 @@ def refused() -> Iterator[tuple[str, Any, str]]:
         yield "lambda", of(layers.Lambda(lambda x: -x, name="mine")), form
         yield "lambda_activation", of(layers.Activation(lambda x: -x, name="mine")), form
     yield "crop", of(layers.RandomCrop(4, 4, name="mine")), "keras"
-    yield "hard", of(layers.Activation("hard_sigmoid", name="mine")), "keras"
+    x = layers.Input((4, 4, 3))
+    for name, call in {
+        "divided": 1 / x,
+        "over_channels": ops.mean(x, axis=-1),
+        "of_the_batch": ops.transpose(x, (1, 0, 2, 3)),
+        "reflected": ops.pad(x, 1, mode="reflect"),
+        "cubic": ops.image.resize(x, (5, 5), interpolation="bicubic"),
+        "integers": ops.cast(x, "int32"),
+        "cubed": x**3,
+        "every_other": x[:, ::2],
+    }.items():
+        yield name, Model(x, call), "keras"
     yield "own_class", of(Conv2D(3, 1, name="mine")), "keras"
     own = Own(name="mine")
     own(np.zeros((1, 4), "f"))
@@ -247,6 +273,21 @@ def refused() -> Iterator[tuple[str, Any, str]]:
     del masked
     yield "operation", Model(p := layers.Input((4,)), ops.cumsum(p, axis=-1)), "keras"
     yield "operation", Model(p, ops.cumsum(p, axis=-1)), "h5"
+
+
+def _of_applications(keras: Any, random: np.random.Generator, folder: Path) -> None:
+    """Write MobileNetV3 as Keras 3's own applications have it."""
+    pictures = random.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    np.save(folder / "pictures_of_32.npy", pictures)
+    for name in APPLICATIONS:
+        model = getattr(keras.applications, name)((32, 32, 3), alpha=0.75, weights=None, classes=7)
+        for variable in model.variables:
+            if variable.path.endswith(("moving_variance", "gamma")):
+                variable.assign(random.uniform(0.7, 1.4, variable.shape))
+            elif variable.path.endswith(("moving_mean", "beta")):
+                variable.assign(random.normal(0, 0.3, variable.shape))
+        np.save(folder / f"{name}.npy", np.asarray(model(pictures, training=False)))
+        model.save(folder / f"{name}.keras")
 
 
 def main(folder: Path) -> None:
@@ -269,6 +310,7 @@ def main(folder: Path) -> None:
         model.save(folder / f"{name}.keras")
         if name != "not_in_h5":
             model.save(folder / f"{name}.h5")
+    _of_applications(keras, random, folder)
     for name, model, form in refused():
         model.save(folder / f"{name}.{form}")
     pair = sides(keras)

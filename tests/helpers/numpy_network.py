@@ -162,8 +162,8 @@ def _compute(graph: Graph, node: Node, x: np.ndarray, tensors: dict[str, np.ndar
         case Reshape():
             return x.reshape(len(x), *operation.shape)
         case Pad():
-            value = -np.inf if operation.lowest else 0
-            return np.pad(x, [(0, 0), operation.rows, operation.columns, (0, 0)], constant_values=value)
+            around = -np.inf if operation.lowest else 0
+            return np.pad(x, [(0, 0), operation.rows, operation.columns, (0, 0)], constant_values=around)
         case Crop(rows=(above, below), columns=(left, right), channels=(first, last)):
             return x[:, above : x.shape[1] - below, left : x.shape[2] - right, first : x.shape[3] - last]
         case Permute():

@@ -116,6 +116,16 @@ def classifier(end: int = 3, shape: tuple[int, int, int] = (8, 8, 1), **conv: An
     return tf_keras.Model(given, layers.Dense(end, "sigmoid" if end == 1 else "softmax")(x))
 
 
+def with_functions(pictures: Any) -> Any:
+    """A classifier with a function outside of layers that is known, but not with these arguments."""
+    import tensorflow as tf
+    import tf_keras
+    from tf_keras import layers
+
+    x = tf.reduce_mean(tf.nn.relu6(layers.Conv2D(4, 3)(pictures) * 0.5), -1, keepdims=True)
+    return tf_keras.Model(pictures, layers.Dense(3)(layers.Flatten()(x)))
+
+
 def test_what_does_not_fit_is_refused_by_the_configuration(pictures: Path, tmp_path: Path):
     import tf_keras
     from tf_keras import layers
@@ -131,6 +141,10 @@ def test_what_does_not_fit_is_refused_by_the_configuration(pictures: Path, tmp_p
         named: "the model has 1 input and 2 outputs",
         classifier(shape=(8, 10, 3)): "takes pictures of 8×10×3, and those of data/p are 8×8×1: set data.preprocessing",
         classifier(5): "the weights have 5 classes, data/p has 3: a new last layer has to be trained",
+        tf_keras.Sequential([layers.Conv2D(3, 3, input_shape=(8, 8, 1)), layers.MaxPooling2D()]): (
+            "the model's output has 3 axes for a picture, and a classifier has one value per class: end the model in"
+        ),
+        with_functions(one): "tf.math.reduce_mean: over the axes -1 of a tensor of rank 4; height and width are known",
         classifier(activation="gelu", name="wave"): r"cannot be quantised: wave/gelu (Gelu). Set model.keep_in_float",
     }.items():
         assert said in (found := problems(model, pictures, tmp_path)) and "has 1 problem" in found

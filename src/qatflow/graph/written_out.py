@@ -5,10 +5,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast, get_args
 
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import Kind, Shape, broadcast
+from qatflow.graph.operations import Operation
 
 
 def _same(o: Any, sources: Sequence[Shape], kernel: Shape) -> Shape:
@@ -47,11 +48,17 @@ class MeanOfLast:
     WITHIN: ClassVar[str] = "is over the channels: only over height and width, or within a layer-norm"
 
 
-WRITTEN_OUT = (Erf, SquareRoot, Quotient, MeanOfLast)
+WrittenOut = Erf | SquareRoot | Quotient | MeanOfLast
+WRITTEN_OUT: tuple[type, ...] = get_args(WrittenOut)
+
+
+def as_operation(part: WrittenOut) -> Operation:
+    """Return a part for a node of the graph, which has it until the graph is whole."""
+    return cast(Operation, part)
 
 
 def left_over(graph: Graph) -> Iterator[tuple[Node, str]]:
     """Yield each node that no pattern has taken, and why it cannot be translated."""
     for node in graph.nodes:
         if isinstance(node.operation, WRITTEN_OUT):
-            yield node, node.operation.WITHIN
+            yield node, str(getattr(node.operation, "WITHIN"))  # noqa: B009

@@ -12,9 +12,11 @@ from qatflow.graph.operations import Softmax
 from qatflow.models.architecture_names import unnumbered
 from qatflow.models.described_end import LOOKED_THROUGH, backwards
 from qatflow.models.from_keras import one_of_each
-from qatflow.models.keras.activations import ACTIVATION_LAYERS, LINEAR, MAKE, Activation
+from qatflow.models.keras.activations import ACTIVATION_LAYERS, ALL, LINEAR, Activation
+from qatflow.models.keras.described_ranks import output_rank
 from qatflow.models.keras.library import UntranslatableError
 from qatflow.models.keras.translation import NESTED, Translation
+from qatflow.models.new_head import no_vector
 
 NORMS = {
     "LayerNormalization": "LayerNorm",
@@ -37,6 +39,12 @@ def ends_problem(described: dict[str, Any]) -> str:
     config = described["config"]
     inputs, outputs = _count(config.get("input_layers")), _count(config.get("output_layers"))
     return one_of_each(inputs, outputs) if inputs and outputs else ""
+
+
+def output_problem(described: dict[str, Any]) -> str:
+    """Return that a model puts out a feature map or another tensor that is no vector, or an empty text."""
+    rank = output_rank(described)
+    return "" if rank in (None, 2) else no_vector(rank - 1)
 
 
 def picture_shape(described: dict[str, Any]) -> tuple[int, ...] | None:
@@ -127,8 +135,8 @@ def _activation(name: str, kind: str, config: dict[str, Any]) -> Iterator[tuple[
 def _known(given: Any) -> Activation:
     if isinstance(given, dict):
         return ACTIVATION_LAYERS[given["class_name"]](SimpleNamespace(**given["config"]))
-    activation = MAKE[LINEAR if given is None else given]()
-    return Activation(LINEAR if given is None else given, activation.build)
+    name = LINEAR if given is None else given
+    return Activation(name.rpartition(".")[2], ALL[name]().build)
 
 
 def _count(entries: Any) -> int | None:

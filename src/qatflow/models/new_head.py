@@ -23,8 +23,16 @@ def classes_of(graph: Graph) -> int:
     """
     shape = shapes(graph)[graph.outputs[0]]
     if len(shape) != 1:
-        raise UserError(f"the model's output has shape {shape} for a picture; a classifier has one value per class")
+        raise UserError(no_vector(len(shape)))
     return int(shape[0])
+
+
+def no_vector(axes: int) -> str:
+    """Return that a model's output, which has so many axes for a picture, is none of a classifier."""
+    return (
+        f"the model's output has {axes} axes for a picture, and a classifier has one value per class: end the model in "
+        "a pool over height and width and a dense layer, or in Flatten"
+    )
 
 
 def other_classes(classes: int, data: str, wanted: int) -> str:

@@ -1,11 +1,14 @@
 """Makes a Keras model from its description, using nothing but layers of known kinds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from qatflow.base.errors import UserError
 from qatflow.models.from_keras import SUBCLASS, check_visible
-from qatflow.models.keras.activations import ACTIVATION_LAYERS, NAMES
+from qatflow.models.keras.activations import ACTIVATION_LAYERS, MAKE, NAMES, of_keras_3
+from qatflow.models.keras.described_calls import called_problem, reads
+from qatflow.models.keras.described_ranks import ranks
 from qatflow.models.keras.library import OPERATORS, OWN_CLASSES, own_class
 from qatflow.models.keras.operators import unknown_function
 from qatflow.models.keras.table import HINTS, TRANSLATIONS
@@ -15,14 +18,14 @@ from qatflow.models.saved.keras_3 import PROBLEM
 
 DEFAULTS = ("_initializer", "_regularizer", "_constraint")
 """Suffixes of settings that only matter for new weights: left out, since their descriptions can name any function."""
-CONSTANT = "_CONSTANT_VALUE"
-"""Stands for the name of a layer where the first argument of a function is a constant."""
 LIBRARY = ("keras", "tf_keras")
 """Packages whose layers are known; a .keras file names the package of each layer."""
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 """Types in which layers may have computed; here they compute in float32."""
 MODEL_KEYS = ("name", "trainable", "layers", "input_layers", "output_layers")
 ENTRY_KEYS = ("name", "inbound_nodes")
+Ranks = Mapping[str, int]
+NO_RANKS: Ranks = MappingProxyType({})
 
 
 def check_description(description: Any, where: str) -> dict[str, Any]:
@@ -58,7 +61,8 @@ def model_of(description: dict[str, Any], where: str) -> Any:
 
     try:
         kind = getattr(tf_keras, "Sequential" if clean["class_name"] == "Sequential" else "Model")
-        with tf_keras.utils.custom_object_scope({name: own_class(name) for name in OWN_CLASSES}):
+        own = {name: own_class(name) for name in OWN_CLASSES}
+        with tf_keras.utils.custom_object_scope({**own, **of_keras_3()}):
             model = kind.from_config(clean["config"])
         check_visible(model)
         return model
@@ -99,29 +103,31 @@ def _damaged(where: str, error: Exception) -> str:
     return f"{where} is damaged: its description makes no model ({reason(error)[:300]}): save it again"
 
 
-def _kinds(description: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
+def _kinds(description: dict[str, Any], known: Ranks = NO_RANKS) -> Iterator[tuple[str, str, str | None]]:
     """Yield name and kind of each layer, and why it is not known; None if it is known."""
     kind, config = description["class_name"], description["config"]
     if not isinstance(kind, str) or not isinstance(config, dict):
         raise ValueError("a layer has no class_name or no config")
     if kind not in NESTED or PROBLEM in description:
-        yield str(config.get("name")), kind, _why_unknown(description)
+        yield str(config.get("name")), kind, _why_unknown(description, known)
         return
     layers = config["layers"]
     if not isinstance(layers, list) or not layers:
         raise ValueError(f"model {config.get('name')} has no layers")
+    known = ranks(_with_lists(description))
     for layer in layers:
-        yield from _kinds(layer)
+        yield from _kinds(layer, known)
 
 
-def _why_unknown(entry: dict[str, Any]) -> str | None:
+def _why_unknown(entry: dict[str, Any], known: Ranks = NO_RANKS) -> str | None:
+    """Return why a layer is not known; None if it is. `known` has the number of axes of what other layers put out."""
     kind, registered = entry["class_name"], entry.get("registered_name")
     if PROBLEM in entry:
         return str(entry[PROBLEM])
     if kind not in TRANSLATIONS:
         return HINTS.get(kind, "")
     if kind in OPERATORS:
-        return unknown_function(entry["config"].get("function"))
+        return unknown_function(entry["config"].get("function")) or called_problem(_with_lists(entry), known) or None
     if kind in OWN_CLASSES and "module" not in entry:
         return "the file does not say whether it is tf_keras' own class: save a .keras file, or set model.function"
     module = entry.get("module", LIBRARY[0])
@@ -154,35 +160,19 @@ def _check_calls(layers: list[dict[str, Any]]) -> None:
     """
     computed = {(layer["config"].get("name"), 0) for layer in layers if layer["class_name"] == "InputLayer"}
     waiting = {
-        (layer["config"].get("name"), number + _first_call(layer)): [tensor for read in _reads(call) for tensor in read]
+        (layer["config"].get("name"), number + _first_call(layer)): [tensor for read in reads(call) for tensor in read]
         for layer in layers
         if layer["class_name"] != "InputLayer"
         for number, call in enumerate(layer.get("inbound_nodes") or [])
     }
-    while ready := [call for call, reads in waiting.items() if computed.issuperset(reads)]:
+    while ready := [call for call, tensors in waiting.items() if computed.issuperset(tensors)]:
         computed.update(ready)
         for call in ready:
             del waiting[call]
     if waiting:
-        (name, _), reads = next(iter(waiting.items()))
-        raise ValueError(f"layer {name} reads {reads[0][0] if reads else 'nothing'}, which no earlier layer computes")
-
-
-def _reads(call: list[Any]) -> Iterator[list[tuple[str, int]]]:
-    """Yield the tensors of each entry of a call; the call of a function with one tensor is not a list of entries."""
-    for name, which, _, *more in [call] if call and isinstance(call[0], str) else call:
-        first = [] if name == CONSTANT else [(str(name), int(which))]
-        yield [*first, *_tensors(more)]
-
-
-def _tensors(keywords: list[Any]) -> list[tuple[str, int]]:
-    """Return the tensors among the keywords of a call; each is a list of a name and two numbers, as are the others."""
-    values = [value for given in keywords for value in given.values()]
-    return [(value[0], int(value[1])) for value in values if _is_tensor(value)]
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
+        (name, _), tensors = next(iter(waiting.items()))
+        read = tensors[0][0] if tensors else "nothing"
+        raise ValueError(f"layer {name} reads {read}, which no earlier layer computes")
 
 
 def _check_inputs(entries: list[Any]) -> None:
@@ -243,7 +233,7 @@ def _activation(config: dict[str, Any], value: Any) -> Any:
     if not isinstance(name, str) or name not in NAMES:
         raise UserError(
             f"layer {config.get('name')}: activation {_shown(value, name)} cannot be translated; known: "
-            f"{', '.join(sorted(NAMES))} and the layers {', '.join(sorted(ACTIVATION_LAYERS))}"
+            f"{', '.join(sorted({*MAKE, 'silu'}))} and the layers {', '.join(sorted(ACTIVATION_LAYERS))}"
         )
     return name
 

@@ -129,7 +129,7 @@ def _gelus(graph: Graph, node: Node) -> Iterator[Match]:
         if not _has_constant(graph, plus, Add, 1.0, 1e-6) or only_consumer(graph, plus) is None:
             continue
         erf = graph.node(plus.inputs[0])
-        scaled = graph.node(erf.inputs[0]) if type(erf.operation) is Erf else plus
+        scaled = graph.node(erf.inputs[0]) if _is(erf, Erf) else plus
         if _has_constant(graph, scaled, Multiply, 0.5**0.5, 1e-6) and scaled.inputs == (x,):
             parts = [scaled, erf, plus, *products]
             if all(only_consumer(graph, part) is not None for part in parts):
@@ -157,10 +157,10 @@ def _factors(graph: Graph, node: Node) -> tuple[list[str], float, list[Node]]:
 def _layer_norms(graph: Graph, node: Node) -> Iterator[Match]:
     """(x − mean) / √(mean of squares + ε) · γ + β over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
     for quotient, gamma, beta, last in _affine(graph, node):
-        if type(quotient.operation) is not Quotient:
+        if not _is(quotient, Quotient):
             continue
         centred, root = (graph.node(name) for name in quotient.inputs)
-        if type(centred.operation) is not Subtract or type(root.operation) is not SquareRoot:
+        if type(centred.operation) is not Subtract or not _is(root, SquareRoot):
             continue
         added = graph.node(root.inputs[0])
         epsilon = graph.weights.get(added.operand or "")
@@ -168,7 +168,7 @@ def _layer_norms(graph: Graph, node: Node) -> Iterator[Match]:
             continue
         variance, mean = graph.node(added.inputs[0]), graph.node(centred.inputs[1])
         x = centred.inputs[0]
-        if {type(variance.operation), type(mean.operation)} != {MeanOfLast} or mean.inputs != (x,):
+        if not (_is(variance, MeanOfLast) and _is(mean, MeanOfLast)) or mean.inputs != (x,):
             continue
         square = graph.node(variance.inputs[0])
         if type(square.operation) is not Multiply or square.inputs != (centred.name, centred.name):
@@ -193,6 +193,10 @@ def _affine(graph: Graph, node: Node) -> Iterator[tuple[Node, np.ndarray, np.nda
         kernel, bias = graph.weights[node.kernel or ""], graph.weights.get(node.weight("bias"))
         if kernel.size == kernel.shape[2] and bias is not None:
             yield graph.node(node.inputs[0]), kernel, bias, []
+
+
+def _is(node: Node, part: type) -> bool:
+    return type(node.operation) is part
 
 
 def _orders(node: Node) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ def _described(config: Config, described: dict[str, Any]) -> Iterator[Problem]:
     if several := described_fit.ends_problem(described):
         yield problem(several, "model.file")
         return
-    if end := end_problem(described):
+    if end := end_problem(described) or described_fit.output_problem(described):
         yield problem(end, "model.file")
     data, shape = config.data, described_fit.picture_shape(described)
     if shape is not None and (other := described_fit.other_pictures(shape, data.name, data.preprocessing.shape)):

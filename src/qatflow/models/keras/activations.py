@@ -13,6 +13,7 @@ from qatflow.graph.operations import (
     Exp,
     Gelu,
     HardSigmoid,
+    HardSwish,
     Identity,
     LeakyRelu,
     Minimum,
@@ -35,6 +36,9 @@ from qatflow.models.keras.library import UntranslatableError, called, own_kind, 
 from qatflow.models.keras.translation import Translate, Translation
 
 LINEAR, SWISH = "linear", "swish"
+HARD_SIGMOID_3, HARD_SWISH_3 = "keras.hard_sigmoid", "keras.hard_silu"
+"""relu6(x + 3) / 6, and x times it: what Keras 3 calls so. tf-keras' hard_sigmoid is another function, and it has no
+hard_silu. No function of Python can have such a name, so no file of tf-keras means one by it."""
 
 Build = Callable[[Translation, str, tuple[str, ...]], str]
 """Adds the nodes of an activation: the graph under construction, the last node's name, the tensor that it reads."""
@@ -146,8 +150,30 @@ MAKE: dict[str, Callable[..., Activation]] = {
 }
 """By name; the functions take the keywords and defaults of Keras 2's function of that name."""
 
-NAMES = {*MAKE, "silu"}
+ALL: dict[str, Callable[..., Activation]] = {
+    **MAKE,
+    HARD_SIGMOID_3: _always(HardSigmoid(1 / 6, 0.5)),
+    HARD_SWISH_3: _always(HardSwish()),
+}
+"""These and those of Keras 3 alone."""
+
+NAMES = {*ALL, "silu"}
 """Names of activations in a model's description in a file; Keras' own functions have these names there."""
+
+
+def of_keras_3() -> dict[str, Any]:
+    """Return the functions of Keras 3 that tf-keras does not have, by the names that they have here."""
+    return {HARD_SIGMOID_3: _hard_sigmoid_3, HARD_SWISH_3: _hard_swish_3}
+
+
+def _hard_sigmoid_3(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.nn.relu6(x + 3.0) / 6.0
+
+
+def _hard_swish_3(x: Any) -> Any:
+    return x * _hard_sigmoid_3(x)
 
 
 def activation_of(function: Any) -> Activation:
@@ -169,14 +195,23 @@ def activation_of(function: Any) -> Activation:
         raise UntranslatableError(
             f"activation {called(function)} is not one of the known ones of Keras and TensorFlow: {known}"
         )
-    keywords.pop("name", None)
+    return made(name, keywords)
+
+
+def made(name: str, keywords: Mapping[str, Any]) -> Activation:
+    """Return the known activation of a name with keywords of its function.
+
+    Raises:
+        UntranslatableError: the keywords are not known.
+    """
+    given = {key: value for key, value in keywords.items() if key != "name"}
     try:
-        made = MAKE[name](**keywords)
+        activation = ALL[name](**given)
     except (TypeError, ValueError) as error:
-        raise UntranslatableError(f"activation {name} with {_keywords(keywords)} is not known") from error
+        raise UntranslatableError(f"activation {name} with {_keywords(given)} is not known") from error
     except UntranslatableError as error:
-        raise UntranslatableError(f"activation {name} with {_keywords(keywords)}: {error}") from error
-    return Activation(name, made.build)
+        raise UntranslatableError(f"activation {name} with {_keywords(given)}: {error}") from error
+    return Activation(name.rpartition(".")[2], activation.build)
 
 
 def _keywords(keywords: Mapping[str, Any]) -> str:
@@ -207,6 +242,7 @@ def _known() -> dict[int, str]:
         "gelu": (activations.gelu, tf.nn.gelu),
         SWISH: (activations.swish, tf.nn.swish),
     }
+    functions |= {name: (function,) for name, function in of_keras_3().items()}
     return {id(function): name for name, known in functions.items() for function in known}
 
 

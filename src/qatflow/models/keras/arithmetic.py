@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qatflow.graph.operations import Add, Identity, Maximum, Minimum, Multiply, Operation, Relu, Relu6, Subtract
-from qatflow.graph.written_out import Erf
+from qatflow.graph.written_out import Erf, as_operation
 from qatflow.models.keras.calls import Call, Source, channels_last
 from qatflow.models.keras.library import UntranslatableError
 
@@ -74,7 +74,7 @@ def _absolute(call: Call, x: Source, name: Any = None) -> str:
 
 
 def _error_function(call: Call, x: Source, name: Any = None) -> str:
-    return call.result(Erf(), x)
+    return call.result(as_operation(Erf()), x)
 
 
 def _square(call: Call, x: Source, name: Any = None) -> str:

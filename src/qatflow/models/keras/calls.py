@@ -9,6 +9,40 @@ from qatflow.models.keras.library import UntranslatableError
 from qatflow.models.keras.translation import Translation
 
 
+class UnseenError(Exception):
+    """Something is asked that a model's description alone does not say."""
+
+
+class Undescribed(tuple[int | None, ...]):
+    """A shape, without the batch, that is not known, but perhaps its length is; who asks for more gets an UnseenError.
+
+    Attributes:
+        rank: its length; None: not known.
+    """
+
+    rank: int | None
+
+    def __new__(cls, rank: int | None = None) -> "Undescribed":
+        """Return it."""
+        made = super().__new__(cls)
+        made.rank = rank
+        return made
+
+    def __len__(self) -> int:
+        """Return its length, if that is known."""
+        if self.rank is None:
+            raise UnseenError
+        return self.rank
+
+    def _unseen(self, *_: Any) -> Any:
+        raise UnseenError
+
+    __iter__ = __getitem__ = __contains__ = __bool__ = __eq__ = __hash__ = _unseen
+
+
+UNKNOWN = Undescribed()
+
+
 @dataclass(frozen=True)
 class Source:
     """A tensor that is an argument of a function: the node that computes it, and its shape without the batch."""

@@ -89,14 +89,14 @@ def _part(call: Call, tensor: Source, slice_spec: Any, *others: Any) -> str:
     if Ellipsis in given:
         place = given.index(Ellipsis)
         given[place : place + 1] = [WHOLE] * (5 - len(given))
-    spec = [part for part in given if isinstance(part, dict) and part.get("step") in (None, 1)]
+    spec = [part for part in given if isinstance(part, dict) and set(part) == set(WHOLE) and part["step"] in (None, 1)]
     if len(spec) != len(given) or others or len(tensor.shape) != 3 or None in tensor.shape:
         raise UntranslatableError("a part of a tensor; known are those of pictures, without steps: x[:, 1:-1, 1:-1]")
-    batch, *spec = [*spec, *[WHOLE] * (4 - len(spec))]
-    if (batch["start"], batch["stop"]) != (None, None):
+    spec += [WHOLE] * (4 - len(spec))
+    if (spec[0]["start"], spec[0]["stop"]) != (None, None):
         raise UntranslatableError("some of the pictures; known are rows, columns and channels")
     amounts = []
-    for part, size in zip(spec, tensor.shape, strict=True):
+    for part, size in zip(spec[1:], tensor.shape, strict=True):
         start, stop, _ = slice(part["start"], part["stop"]).indices(int(size or 0))
         if start >= stop:
             raise UntranslatableError("an empty part")

@@ -5,30 +5,50 @@ name for it; that it is TensorFlow's own is checked.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qatflow.graph.operations import Identity
 from qatflow.models.keras import arithmetic, moving
-from qatflow.models.keras.activations import activation_of
-from qatflow.models.keras.calls import Call, Source
+from qatflow.models.keras.activations import LINEAR, SWISH, Activation, activation_of, made
+from qatflow.models.keras.calls import UNKNOWN, Call, Source, UnseenError
 from qatflow.models.keras.library import UntranslatableError
 from qatflow.models.keras.translation import Translate, Translation
 
 FUNCTIONS: dict[str, Callable[..., str]] = {**arithmetic.FUNCTIONS, **moving.FUNCTIONS}
 """By TensorFlow's name of the function, without `tf.`."""
 
-ACTIVATIONS = (
-    "identity", "nn.relu", "nn.relu6", "nn.leaky_relu", "nn.elu", "nn.selu", "nn.silu", "nn.gelu", "nn.softmax",
-    "nn.softsign", "math.sigmoid", "math.tanh", "math.exp", "math.softplus",
-)  # fmt: skip
-"""Functions of one tensor that `activations.activation_of` knows."""
+ACTIVATIONS = {
+    "identity": LINEAR, "nn.relu": "relu", "nn.relu6": "relu6", "nn.leaky_relu": "leaky_relu", "nn.elu": "elu",
+    "nn.selu": "selu", "nn.silu": SWISH, "nn.gelu": "gelu", "nn.softmax": "softmax", "nn.softsign": "softsign",
+    "math.sigmoid": "sigmoid", "math.tanh": "tanh", "math.exp": "exponential", "math.softplus": "softplus",
+}  # fmt: skip
+"""Functions of one tensor, with the names of the activations that they are."""
 
 
 def unknown_function(symbol: Any) -> str | None:
     """Return why a function of TensorFlow's, by its name, cannot be translated; None if it can."""
     known = symbol in (*FUNCTIONS, *ACTIVATIONS)
     return None if known else f"tf.{symbol}: a function that is not known; use a layer of the known kinds"
+
+
+def call_problem(symbol: str, first: Any, keywords: Mapping[str, Any]) -> str:
+    """Return why a described call of a known function cannot be translated, or an empty text; no TensorFlow is needed.
+
+    Args:
+        symbol: TensorFlow's name of the function.
+        first: its first argument: a Source (with the shape UNKNOWN where the description does not say it), a list of
+            them, or a constant.
+        keywords: the others.
+    """
+    call = Call(Translation({}, {}), "call", None, UNKNOWN)
+    try:
+        _translated(call, symbol, functools.partial(made, ACTIVATIONS.get(symbol, "")), [first], keywords)
+    except UntranslatableError as error:
+        return str(error)
+    except UnseenError:
+        pass  # the translation will say what is wrong
+    return ""
 
 
 def _operator(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
@@ -45,22 +65,33 @@ def _operator(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) 
     call = Call(to, name, batch, tuple(getattr(use.outputs, "shape", ())))
     arguments = [_argument(to, value) for value in use.call_args]
     keywords = {key: _argument(to, value) for key, value in use.call_kwargs.items()}
+    return _translated(call, symbol, lambda given: _activation_of(function, given), arguments, keywords)
+
+
+def _translated(
+    call: Call,
+    symbol: str,
+    activation: Callable[[dict[str, Any]], Activation],
+    arguments: Sequence[Any],
+    keywords: Mapping[str, Any],
+) -> str:
+    """Add the nodes of a call; `activation` returns the activation that the function is with keywords."""
     try:
-        if symbol in ACTIVATIONS:
-            return _activation(call, function, *arguments, **keywords)
-        return FUNCTIONS[symbol](call, *arguments, **keywords)
+        if symbol not in ACTIVATIONS:
+            return FUNCTIONS[symbol](call, *arguments, **keywords)
+        source, *others = arguments
+        if others:
+            raise UntranslatableError("name its arguments, such as alpha=0.1")
+        given = {key: value for key, value in keywords.items() if value is not None}
+        return activation(given).build(call.to, call.name, (source.node,))
     except UntranslatableError as error:
         raise UntranslatableError(f"tf.{symbol}: {error}") from error
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UntranslatableError(f"tf.{symbol} is called with arguments that are not known") from error
 
 
-def _activation(call: Call, function: Any, source: Source, *arguments: Any, **keywords: Any) -> str:
-    if arguments:
-        raise UntranslatableError("name its arguments, such as alpha=0.1")
-    given = {key: value for key, value in keywords.items() if value is not None}
-    activation = activation_of(functools.partial(function, **given) if given else function)
-    return activation.build(call.to, call.name, (source.node,))
+def _activation_of(function: Any, given: dict[str, Any]) -> Activation:
+    return activation_of(functools.partial(function, **given) if given else function)
 
 
 def _argument(to: Translation, value: Any) -> Any:

@@ -63,10 +63,20 @@ def _center_crop(to: Translation, name: str, layer: Any, sources: tuple[str, ...
 
 
 def _random_crop(to: Translation, name: str, layer: Any, sources: tuple[str, ...]) -> str:
-    height, width = to.input_shape()[:2]
-    if height * layer.width != width * layer.height:
-        raise UntranslatableError("crops in inference, too, where the sides have another ratio; use Resizing")
-    return to.add(name, Resize(int(layer.height), int(layer.width), bilinear=True), sources)
+    """Add what it does outside of training: the largest part with the wanted ratio, resized (Keras' smart_resize)."""
+    shape, wanted = to.input_shape()[:2], (int(layer.height), int(layer.width))
+    if shape == wanted:
+        return to.add(name, Identity(), sources)
+    kept = [
+        min(shape[axis], int(np.float32(shape[1 - axis] * wanted[axis]) / np.float32(wanted[1 - axis])))
+        for axis in (0, 1)
+    ]
+    if min(kept) < 1:
+        raise UntranslatableError("leaves no pixel of its pictures")
+    cut = [((size - part) // 2, size - part - (size - part) // 2) for size, part in zip(shape, kept, strict=True)]
+    if any(map(any, cut)):
+        sources = (to.add(f"{name}/crop" if tuple(kept) != wanted else name, Crop(cut[0], cut[1]), sources),)
+    return sources[0] if tuple(kept) == wanted else to.add(name, Resize(*wanted, bilinear=True), sources)
 
 
 TRANSLATIONS: dict[str, Translate] = {

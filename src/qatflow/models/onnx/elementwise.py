@@ -34,7 +34,7 @@ from qatflow.graph.operations import (
     Tanh,
     ThresholdedRelu,
 )
-from qatflow.graph.written_out import Erf, Quotient, SquareRoot
+from qatflow.graph.written_out import Erf, Quotient, SquareRoot, as_operation
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.kernels import add_bias, folded_into_kernel
 from qatflow.models.onnx.translation import (
@@ -48,7 +48,7 @@ from qatflow.models.onnx.translation import (
 )
 
 
-def _one(make: Callable[[OnnxNode], Operation | Erf | SquareRoot]) -> Translate:
+def _one(make: Callable[[OnnxNode], Operation]) -> Translate:
     """Return the translation of an operator that changes each value by itself."""
 
     def translate(to: Translation, node: OnnxNode) -> Value:
@@ -169,7 +169,7 @@ def _multiply(to: Translation, node: OnnxNode) -> Value:
 def _divide(to: Translation, node: OnnxNode) -> Value:
     divisor = to.real(node.inputs[1])
     if divisor is None and to.real(node.inputs[0]) is None:
-        return _of_two(to, node, Quotient())
+        return _of_two(to, node, as_operation(Quotient()))
     if divisor is None or np.any(divisor == 0):
         raise UntranslatableError("divides by a tensor, or by zero; only other constants are known")
     value = to.value(node.inputs[0])
@@ -295,8 +295,8 @@ TRANSLATIONS: dict[str, Translate] = {
     "Elu": _one(lambda node: Elu(_number(node, "alpha", 1.0))),
     "Selu": _one(_selu),
     "Exp": _one(lambda node: Exp()),
-    "Erf": _one(lambda node: Erf()),
-    "Sqrt": _one(lambda node: SquareRoot()),
+    "Erf": _one(lambda node: as_operation(Erf())),
+    "Sqrt": _one(lambda node: as_operation(SquareRoot())),
     "Softplus": _one(lambda node: Softplus()),
     "Softsign": _one(lambda node: Softsign()),
     "Mish": _one(lambda node: Mish()),

@@ -19,7 +19,7 @@ from qatflow.graph.operations import (
     Sigmoid,
     Softmax,
 )
-from qatflow.graph.written_out import MeanOfLast
+from qatflow.graph.written_out import MeanOfLast, as_operation
 from qatflow.models.onnx.folded import OnnxNode
 from qatflow.models.onnx.kernels import padded, pads_of, pair
 from qatflow.models.onnx.shapes import constant_integers
@@ -137,7 +137,7 @@ def _reduce(kind: type[GlobalAveragePool] | type[GlobalMaxPool]) -> Translate:
         last = axes is not None and [axis % rank for axis in axes] == [value.axes[-1]] and value.order is None
         if last and kind is GlobalAveragePool and node.attributes.get("keepdims", 1):
             shape = tuple(1 if axis == value.axes[-1] else size for axis, size in enumerate(value.shape))
-            return replace(value, node=to.add(node.name, MeanOfLast(), (value.node,)), shape=shape)
+            return replace(value, node=to.add(node.name, as_operation(MeanOfLast()), (value.node,)), shape=shape)
         if rank == 3 and axes is not None and [axis % 3 for axis in axes] == [value.axes[0]]:
             return _over_rows(to, node, value, kind)
         value = to.picture(node.inputs[0])

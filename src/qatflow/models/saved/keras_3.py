@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from qatflow.models.keras.activations import HARD_SIGMOID_3, HARD_SWISH_3
 from qatflow.models.saved import keras_3_operations
 from qatflow.models.saved.keras_3_operations import ProblemError
 
@@ -46,12 +47,8 @@ WITH_TRAINING = ("BatchNormalization", *MODELS)
 augmentation), and replaces it by that of the model's own call."""
 ARGUMENTS = {"MultiHeadAttention": ("query", "value", "key")}
 """Layers that are called with several tensors, and the names of these arguments."""
-OTHER_MEANING = ("hard_sigmoid",)
-"""Activations that compute something else in Keras 2 under the same name."""
-OTHER_LAYERS = {
-    "RandomCrop": "in Keras 3 it passes whole pictures on outside of training; leave it out, set compress.augmentation"
-}
-"""Layers that compute something else in Keras 2, and what to do."""
+OTHER_MEANING = {"hard_sigmoid": HARD_SIGMOID_3, "hard_silu": HARD_SWISH_3, "hard_swish": HARD_SWISH_3}
+"""Activations that compute something else in Keras 2 under the same name, or that it does not have."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +126,9 @@ def _is_model(entry: Mapping[str, Any]) -> bool:
 def _is_operation(entry: Mapping[str, Any]) -> bool:
     if "module" in entry:
         return str(entry["module"]).startswith(OPERATIONS)
-    # a .h5 file does not say it, but layers alone have a type and can be frozen
-    config = entry["config"]
-    return not config.get("dtype") and "trainable" not in config and entry["class_name"] not in MODELS
+    # a .h5 file does not say it, but layers alone can be frozen or, but for casts, have a type
+    config, kind = entry["config"], entry["class_name"]
+    return "trainable" not in config and kind not in MODELS and (kind == "Cast" or not config.get("dtype"))
 
 
 @dataclass
@@ -179,9 +176,7 @@ class _Model:
         try:
             module = layer.get("module", LAYERS) if ">" not in kind else None
             if _is_operation(layer):
-                settings = keras_3_operations.config(layer) | {"name": name}
-                calls = [keras_3_operations.call(layer, call, self._read) for call in layer["inbound_nodes"]]
-                return {"class_name": "TFOpLambda", "config": settings, "name": name, "inbound_nodes": calls}
+                return keras_3_operations.entry(layer, self._read)
             if _is_model(layer):
                 result = _Model().entry(layer)
             elif kind in APPLICATIONS and layer.get("module") == APPLICATIONS[kind]:
@@ -190,6 +185,7 @@ class _Model:
                 own = layer.get("registered_name") or kind
                 raise ProblemError(f"{own} is not Keras' own class, and what it computes cannot be seen")
             else:
+                _check_crop(kind, layer)
                 result["config"] = _settings(kind, config) | _shapes(kind, layer)
             result["name"] = name
             if "inbound_nodes" in layer:
@@ -263,11 +259,26 @@ def _shapes(kind: str, layer: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{name}_shape": tensor["config"]["shape"] for name, tensor in tensors.items()}
 
 
+def _check_crop(kind: str, layer: Mapping[str, Any]) -> None:
+    """Raise for a RandomCrop that does something outside of training: what it does depends on the version of Keras.
+
+    Up to 3.5 it crops and resizes, then it crops without resizing, and newer ones pass the whole pictures on.
+    """
+    if kind != "RandomCrop":
+        return
+    calls, built = layer.get("inbound_nodes"), layer.get("build_config") or {}
+    shape = calls[0]["args"][0]["config"]["shape"] if calls else built.get("input_shape")
+    size = [layer["config"]["height"], layer["config"]["width"]]
+    if shape is None or list(shape[1:3]) != size:
+        raise ProblemError(
+            "outside of training it crops, resizes or does nothing, depending on the version of Keras 3: leave it out, "
+            f"or make it {size[0]}×{size[1]} behind a Resizing of that size; set compress.augmentation"
+        )
+
+
 def _settings(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a layer's settings in Keras 2's names."""
     _check_type(config)
-    if kind in OTHER_LAYERS:
-        raise ProblemError(OTHER_LAYERS[kind])
     if config.get("lora_rank"):
         raise ProblemError(
             f"has LoRA weights (lora_rank {config['lora_rank']}); build the model without enable_lora, load these "
@@ -318,9 +329,7 @@ def _type(dtype: Any) -> Any:
 def _activation(value: Any) -> Any:
     """Return the activation inside a layer: a name, a layer, or None."""
     if isinstance(value, str) or value is None:
-        if value in OTHER_MEANING:
-            raise ProblemError(f"activation {value} of Keras 3 is not known")
-        return value
+        return OTHER_MEANING.get(value, value) if value is not None else None
     kind = value.get("class_name")
     if kind in (None, "__lambda__"):
         raise ProblemError("activation that is written as code (a lambda)")
