@@ -23,9 +23,8 @@ def calibrated(
     """
     quantisers = Quantisers(graph, settings)
     model = training_model(graph, seed=0, step=0, freeze_batch_norm=True, hooks=quantisers)
-    quantisers.phase.mode = "calibrate"
-    for batch in batches:
-        model.keras(batch, training=False)
+    listed = list(batches)
+    quantisers.calibrate(model, lambda: listed)
     quantisers.phase.mode = "quantise"
     return quantisers, model
 

@@ -59,7 +59,7 @@ BELOW: dict[str, set[str]] = {
     },
     "export": {"base", "config/recipe", "graph", "tflite"},
     "optimize": {"base", "data", "graph", "models/onnx", "tflite"},
-    "ptq": {"base", "config/sections", "data", "inference", "optimize", "tflite"},
+    "ptq": {"base", "config/recipe", "config/sections", "data", "inference", "optimize", "quantise", "tflite"},
     "device": {"base"},
     "device/build": {"base", "device"},
     "device/adb": {"base", "device", "device/build"},
@@ -70,7 +70,10 @@ BELOW: dict[str, set[str]] = {
         "graph", "tflite",
     },
     # the trained network with its fake quantisation is evaluated as training ran it
-    "evaluate": {"base", "compress/quantizers", "config/sections", "data", "graph", "inference", "tflite", "training"},
+    "evaluate": {
+        "base", "compress/quantizers", "config/sections", "data", "graph", "inference", "quantise", "tflite",
+        "training",
+    },
     "report": {"base", "device/results", "evaluate", "graph", "pruning", "search"},
     # plans the jobs of all stages, and runs none
     "workflow": {

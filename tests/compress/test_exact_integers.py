@@ -125,6 +125,33 @@ def test_the_three_folders_load_and_agree(trained):
             np.testing.assert_array_equal(other.weights[name], values)
 
 
+def test_each_grid_is_that_of_the_formula_from_the_values_that_litert_computes(trained):
+    from qatflow.export.mobile import load_any
+    from qatflow.graph.families import FIXED_GRID
+    from qatflow.quantise.placement import quantised_kernels, quantised_tensors, shared_scales
+    from qatflow.trial.float_ranges import float_ranges
+
+    folder, _, _, (name, _, kind) = trained
+    graph, float_graph = load_any(folder / "output" / "int8"), network(name)
+    tensors = quantised_tensors(float_graph, quantised_kernels(float_graph))
+    shared = shared_scales(float_graph, tensors)
+    whole = 0
+    for tensor, (low, high) in float_ranges(float_graph, tensors, images()).items():
+        found = graph.activation_scales.get(tensor)
+        if found is None or tensor in shared or type(float_graph.node(tensor).operation) in FIXED_GRID:
+            continue
+        if kind == "moving_average_min_max":
+            low, high = min(low, 0.0), max(high, 0.0)
+            scale, zero_point = (high - low) / 255, round(-255 * low / (high - low)) - 128
+        elif low >= 0:
+            scale, zero_point = high / 255, -128
+        else:
+            scale, zero_point = max(-low, high) / 127, 0
+        assert (found.scale, found.zero_point) == (pytest.approx(scale, rel=1e-3), zero_point), tensor
+        whole += found.zero_point == -128
+    assert whole >= 3
+
+
 def test_the_exported_graph_computes_what_training_saw(trained):
     from qatflow.evaluate.fake_quant_model import fake_quant_model
     from qatflow.export.mobile import load_any

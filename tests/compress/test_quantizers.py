@@ -156,7 +156,8 @@ def test_abs_max_is_the_range_of_each_batch_and_leaves_no_scale(tf):
             step = np.abs(batch).max() / 127
             found = quantizer(tf.constant(batch), training, {})
             np.testing.assert_allclose(found, rounded(batch, step, -128, 127) * step, rtol=0, atol=step * 1e-3)
-    assert quantizer.grid({}) is None
+    assert quantizer.grid({}) == (None, 0)
+    assert AbsMax(8, Phase("quantise"), "from_zero").grid({}) == (None, -128)
 
 
 @pytest.mark.parametrize("shift", [0.0, 3.0, -1.0], ids=["both signs", "never negative", "mostly negative"])
@@ -183,3 +184,62 @@ def test_moving_average_min_max_fits_both_ends_and_keeps_zero_exact(tf, shift: f
     assert float(quantizer(tf.zeros([1]), False, variables)[0]) == 0.0
     if shift > 0:
         assert zero_point < -120, "what is hardly ever negative uses nearly all 256 steps"
+
+
+@pytest.mark.parametrize("name", ["moving_average_abs_max", "range_abs_max", "abs_max"])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_what_cannot_be_negative_uses_every_integer_with_the_same_statistic(tf, name: str, bits: int):
+    from qatflow.compress.quantizers.fake_quant import Phase
+    from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
+
+    whole, half = (ACTIVATION_QUANTIZERS[name](bits, Phase("quantise"), fit) for fit in ("from_zero", "around_zero"))
+    states = [quantizer.build(None, "x", owner()) for quantizer in (whole, half)]
+    state = accum = 0.0
+    largest: list[float] = []
+    for batch in batches(12):
+        batch = np.abs(batch)
+        largest.append(float(batch.max()))
+        state, accum = 0.9 * state + 1, 0.9 * accum + largest[-1]
+        end = {"moving_average_abs_max": accum / state, "range_abs_max": max(largest), "abs_max": largest[-1]}[name]
+        step = end / (2**bits - 1)
+        found = whole(tf.constant(batch), True, states[0]).numpy()
+        np.testing.assert_allclose(found, np.clip(np.rint(batch / step), 0, 2**bits - 1) * step, atol=step * 1e-3)
+        half(tf.constant(batch), True, states[1])
+    if name != "abs_max":
+        (scale, zero_point), (other, none) = whole.grid(states[0]), half.grid(states[1])
+        assert (scale, zero_point, none) == (pytest.approx(step, rel=1e-5), -(2 ** (bits - 1)), 0)
+        assert scale / other == pytest.approx((2 ** (bits - 1) - 1) / (2**bits - 1), rel=1e-6), "one statistic"
+
+
+@pytest.mark.parametrize("name", ["moving_average_abs_max", "range_abs_max", "moving_average_min_max"])
+def test_a_calibrated_range_is_a_share_of_the_statistic(tf, name: str):
+    from qatflow.compress.quantizers.calibrated import Calibrated
+    from qatflow.compress.quantizers.fake_quant import Phase
+    from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
+    from qatflow.quantise.calibration import Histogram, calibrated_range
+
+    phase = Phase("calibrate")
+    inner = ACTIVATION_QUANTIZERS[name](8, phase)
+    quantizer = Calibrated(inner, "percentile")
+    state = quantizer.build(None, "x", owner())
+    shown = [np.random.default_rng(seed).standard_t(3, (40, 50)).astype(np.float32) for seed in range(4)]
+    for mode in ("calibrate", "count"):
+        phase.mode = mode
+        for batch in shown:
+            np.testing.assert_array_equal(quantizer(tf.constant(batch), False, state), batch)
+        if mode == "calibrate":
+            assert [float(end) for end in quantizer.known(None, state)] == [float(e) for e in inner.known(None, state)]
+            quantizer.begin_counting()
+    quantizer.settle(state)
+    values = np.stack(shown)
+    counted = Histogram.empty(float(np.abs(values).max())).plus(values)
+    wanted = calibrated_range("percentile", counted, (float(values.min()), float(values.max())), 8, quantizer.fit)
+    if name != "moving_average_min_max":
+        wanted = (-max(-wanted[0], wanted[1]), max(-wanted[0], wanted[1]))
+    np.testing.assert_allclose([float(end) for end in quantizer.known(None, state)], wanted, rtol=1e-6)
+    shares = state["share"].numpy()
+    assert (shares < 1).any()
+    phase.mode = "quantise"
+    quantizer(tf.constant(3 * shown[0]), True, state)
+    np.testing.assert_allclose(quantizer.known(None, state), shares * inner.known(None, state), rtol=1e-6)
+    assert state["share"].numpy().tolist() == shares.tolist(), "training moves the statistic alone"

@@ -222,6 +222,8 @@ def test_what_was_accepted_before_and_is_nonsense_is_refused(tmp_path: Path):
         r"it, activations, 'input', zero_point is nan", activations={first: {"bits": 8, "zero_point": float("nan")}}
     )
     refused("the zero point of 'input' is 128", activations={first: {"bits": 8, "zero_point": 128}})
+    dynamic = {"bits": 8, "zero_point": 3, "dynamic": True}
+    refused("the zero point of 'input' is 3; without a scale it is 0 or -128", activations={first: dynamic})
     refused("activations has 'pad', which takes its scale", activations={"pad": {"bits": 8, "zero_point": 0}})
     refused("it has an unknown entry 'more'", more=1)
     refused("it, weight_bits, 'conv/kernel' is 1, but must be a number from 2 to 16", weight_bits={"conv/kernel": 1})

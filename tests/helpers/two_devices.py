@@ -102,7 +102,7 @@ def train(manifest: Path, run: Run) -> None:
     clustering = ClusteringStrategySection.model_validate({"class": "ClusteringStrategy"})
     quantisers = Quantisers(
         graph,
-        QuantSettings(8, 8, weights, run.activations),
+        QuantSettings(8, 8, weights, run.activations, calibration_method="mse"),
         clusters=Clusters(clustering) if run.sparse else None,
     )
     strategy = QuantizationStrategy(section, quantisers)

@@ -91,6 +91,13 @@ def test_quantisation_after_training_gives_equal_bytes(data: Manifest, models: d
     assert json.loads((tmp_path / "ptq/optimization.json").read_text())["calibration_pictures"] == 60
 
 
+def test_nor_do_the_processes_change_what_a_calibration_method_finds(data: Manifest, models: dict[str, Path], tmp_path):
+    for cores in (1, 3):
+        quantise_after_training(models["float"], data.folder / FILE, tmp_path / str(cores), cores=cores, method="mse")
+    one, three = ((tmp_path / str(cores) / "model.tflite").read_bytes() for cores in (1, 3))
+    assert one == three != models["int8"].read_bytes()
+
+
 def test_the_evaluation_differs_in_its_times_alone(data: Manifest, models: dict[str, Path], tmp_path: Path):
     found = []
     for cores in (1, 3):

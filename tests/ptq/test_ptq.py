@@ -16,6 +16,7 @@ from qatflow.graph.graph import Node
 from qatflow.graph.operations import Rescale
 from qatflow.ptq.quantise import quantise
 from qatflow.ptq.run import quantise_after_training
+from qatflow.quantise.calibration import Histogram, calibrated_range
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
@@ -66,6 +67,25 @@ def test_the_weights_are_rounded_per_channel_and_the_ranges_are_those_of_the_cal
         (tensor,) = (o.outputs[0] for o in found if o.outputs[0].name == name)
         least, greatest = min(tensors[node].min(), 0), max(tensors[node].max(), 0)
         np.testing.assert_allclose(tensor.scale, (greatest - least) / 255, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("method", ["percentile", "mse", "entropy"])
+def test_a_calibration_method_narrows_the_range_of_each_tensor(method: str):
+    float_model, images = convert(small_graph()).content, pictures(120)
+    images[0, 0, 0, 0] = 8.0  # an outlier
+    values = execute(small_graph(), images)
+    found = operators(quantise(float_model, images, method=method))
+    by_name = {"input": found[0].outputs[0]} | {o.outputs[0].name: o.outputs[0] for o in found}
+    for name, node in (("input", "input"), ("left", "left_bn"), ("sum", "sum_relu"), ("logits", "logits")):
+        tensor = by_name[name]
+        real = values[node].astype(np.float32)
+        ends = (min(float(real.min()), 0.0), max(float(real.max()), 0.0))
+        counted = Histogram.empty(max(-ends[0], ends[1])).plus(real)
+        low, high = calibrated_range(method, counted, ends, 8, "both_ends")
+        # a value near an edge may count in the next bin, and change the threshold by one candidate
+        np.testing.assert_allclose(tensor.scale, (high - low) / 255, rtol=0.02, err_msg=name)
+        if node == "input":
+            assert float(tensor.scale[0]) < 0.995 * (ends[1] - ends[0]) / 255
 
 
 def test_the_same_pictures_give_the_same_bytes():

@@ -69,7 +69,8 @@ def trained(digits, folder: Path, kill_at: tuple[int, int] | None = None):
     section = QuantizationStrategySection.model_validate(
         {"class": "QuantizationStrategy", "start_epoch": 1, "end_epoch": EPOCHS - 1}
     )
-    quantisers = Quantisers(graph, QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max"))
+    types = ("channel_wise_abs_max", "moving_average_abs_max")
+    quantisers = Quantisers(graph, QuantSettings(8, 8, *types, calibration_method="percentile"))
     strategy = QuantizationStrategy(section, quantisers)
     folder.mkdir(exist_ok=True)
     trainer = Trainer(graph, digits, settings, folder, strategies=[strategy, Kill()], hooks=quantisers)

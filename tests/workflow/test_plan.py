@@ -45,7 +45,7 @@ def test_shared_models_are_in_one_folder_for_each_choice_of_layers_in_float(two)
     assert plain == "pretrain/MobileNetV1_digits_ptq/model.tflite"
     assert kept.startswith("pretrain/MobileNetV1_digits_ptq_float_")
     suffix = Path(kept).parent.name.removeprefix("MobileNetV1_digits_ptq")
-    assert {name: config.model.keep_in_float for name, config in two.kept_in_float.items()} == {
+    assert {name: shared.config.model.keep_in_float for name, shared in two.ptq_models.items()} == {
         "": [],
         suffix: ["conv1"],
     }

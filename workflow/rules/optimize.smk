@@ -77,8 +77,8 @@ rule take_float_model:
         "python {input.script:q} --model {params.model} --output {params.folder} > {log} 2>&1"
 
 
-# The baseline of every report, and what ships where it is good enough. Once for all experiments with these weights and
-# layers in float.
+# The baseline of every report, and what ships where it is good enough. Once for all experiments with these weights,
+# layers in float and way of calibration.
 rule quantise_after_training:
     input:
         **program("ptq"),
@@ -95,7 +95,7 @@ rule quantise_after_training:
     log:
         "logs/quantise_after_training/{pretrained}{kept}.log",
     wildcard_constraints:
-        kept="(_float_[0-9a-f]+)?",
+        kept=plan.ptq_suffix,
     conda:
         "../../envs/light.yaml"
     threads: 4
@@ -104,11 +104,15 @@ rule quantise_after_training:
     params:
         folder=subpath(output[0], parent=True),
         keep_in_float=lambda wildcards: job_options.kept_in_float(
-            plan.kept_in_float[wildcards.kept]
+            plan.ptq_models[wildcards.kept].config
         ),
+        method=lambda wildcards: plan.ptq_models[
+            wildcards.kept
+        ].compress.quantization.calibration_method,
     shell:
         "python {input.script:q} --float {input.model} --data {input.data}"
-        " --cores {threads} --output {params.folder} --model {params.keep_in_float:q} > {log} 2>&1"
+        " --cores {threads} --output {params.folder} --model {params.keep_in_float:q}"
+        " --calibration-method {params.method} > {log} 2>&1"
 
 
 use rule take_float_model as take_ptq_model with:

@@ -11,6 +11,7 @@ from qatflow.compress.quantizers.grid_rounding import GridRounding
 from qatflow.graph.families import rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.names import layer_names, tensor_layer
+from qatflow.quantise.grids import Fit
 from qatflow.training.keras_model import TrainingModel, training_model
 
 
@@ -26,7 +27,8 @@ class FixedFakeQuant(layers.Layer):
         bits = self._scale.bits
         if self._scale.scale is None:
             largest = tf.reduce_max(tf.abs(inputs))
-            scale, zero_point = activation_grid(-largest, largest, bits, symmetric=True)
+            fit: Fit = "from_zero" if self._scale.zero_point else "around_zero"
+            scale, zero_point = activation_grid(-largest, largest, bits, fit)
         else:
             scale, zero_point = tf.constant(self._scale.scale, tf.float32), float(self._scale.zero_point)
         return fake_quant(inputs, scale, zero_point, bits)

@@ -27,6 +27,11 @@ class Quantised(Protocol):
         """The integer that stands for 0."""
         ...
 
+    @property
+    def dynamic(self) -> bool:
+        """Whether its scale is computed for each input."""
+        ...
+
 
 def check_names(nodes: Sequence[Node], outputs: Sequence[str], aliases: Mapping[str, str]) -> None:
     """Check that names are unique, that outputs and aliases name nodes, and that inputs name earlier nodes."""
@@ -78,6 +83,8 @@ def check_quantised(
         end = 2 ** (about.bits - 1)
         if not -end <= about.zero_point < end:
             raise DamagedError(f"the zero point of '{name}' is {about.zero_point}, too large for {about.bits} bits")
+        if about.dynamic and about.zero_point not in (0, -end):
+            raise DamagedError(f"the zero point of '{name}' is {about.zero_point}; without a scale it is 0 or {-end}")
     if len(set(in_float)) != len(in_float):
         raise DamagedError("a name is listed twice in in_float")
     for name in in_float:

@@ -74,8 +74,10 @@ class ActivationScale:
 
     Attributes:
         bits: width of the integers, −2^(bits−1) … 2^(bits−1)−1.
-        scale: step between two integers, a float32 value; None: computed for each input as max|x| / (2^(bits−1)−1).
-        zero_point: the integer that stands for 0; 0 for symmetric quantisation.
+        scale: step between two integers, a float32 value; None: computed for each input as max|x| / (2^(bits−1)−1), or
+            as max|x| / (2^bits−1) with the zero point −2^(bits−1).
+        zero_point: the integer that stands for 0; 0 for symmetric quantisation, −2^(bits−1) for a tensor without
+            negative values that uses every integer.
     """
 
     bits: int

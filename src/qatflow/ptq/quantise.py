@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from qatflow.config.recipe.calibration import CalibrationMethod
+from qatflow.quantise.calibration import Histogram, calibrated_range
 from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.read import float_only, inputs, operators, probabilities_end
 from qatflow.tflite.same_rounding import with_same_rounding
+from qatflow.tflite.tensors import Tensors
 
 CalibrationRanges = dict[str, dict[str, np.ndarray]]
+Histograms = dict[str, Histogram]
+"""Of tensors, by name."""
+BITS = 8
 STEPS = 255
 MARGIN = 1.01
 TOOLS_LEAST = 1e-9  # the tool replaces any smaller range by this
@@ -24,12 +30,20 @@ FURTHER = 256.0  # factor on the scale in a round in which a bias still does not
 LEFT_IN_FLOAT = ("INPUT", "OUTPUT", "SOFTMAX")  # as in our own models, like sigmoids at the end: small values survive
 
 
-def quantise(float_model: bytes, pictures: np.ndarray, keep_in_float: Sequence[str] = ()) -> bytes:
+def quantise(
+    float_model: bytes,
+    pictures: np.ndarray,
+    keep_in_float: Sequence[str] = (),
+    method: CalibrationMethod = "max",
+) -> bytes:
     """Return the int8 .tflite of a float one, with the ranges of some pictures, float32 [n, height, width, channels].
 
-    `quantise_with` describes it.
+    `quantise_with` describes it; `method` is how the ranges are found.
     """
-    return quantise_with(begin_calibration(float_model, keep_in_float)(pictures), float_model, keep_in_float)
+    ranges = begin_calibration(float_model, keep_in_float)(pictures)
+    if method != "max":
+        ranges = narrowed(ranges, begin_counting(float_model, ranges)(pictures), method)
+    return quantise_with(ranges, float_model, keep_in_float)
 
 
 def begin_calibration(
@@ -50,6 +64,47 @@ def begin_calibration(
             )
 
     return ranges
+
+
+def begin_counting(float_model: bytes, ranges: CalibrationRanges) -> Callable[[np.ndarray], Histograms]:
+    """Return a function from pictures, float32 [n, height, width, channels], to the histograms of the tensors.
+
+    Args:
+        float_model: bytes of the float .tflite.
+        ranges: of its tensors over all calibration pictures.
+    """
+    model = Tensors(float_model)
+    largest = {name: max(-float(ends["min"].min()), float(ends["max"].max())) for name, ends in ranges.items()}
+    computed = {tensor.name for tensor in inputs(float_model)}
+    computed |= {output.name for operator in operators(float_model) for output in operator.outputs}
+    counted = {name: end for name, end in largest.items() if name in computed and np.isfinite(end)}
+
+    def histograms(pictures: np.ndarray) -> Histograms:
+        found = {name: Histogram.empty(end) for name, end in counted.items()}
+        for picture in pictures:
+            model.run(picture)
+            found = {name: histogram.plus(model.value(name)) for name, histogram in found.items()}
+        return found
+
+    return histograms
+
+
+def joined(first: Histograms, second: Histograms) -> Histograms:
+    """Return the histograms of the values of both."""
+    return {name: histogram.joined(second[name]) for name, histogram in first.items()}
+
+
+def narrowed(ranges: CalibrationRanges, histograms: Histograms, method: CalibrationMethod) -> CalibrationRanges:
+    """Return the part of each range that gets integers, as `calibration_method` finds it for asymmetric grids."""
+    parts = dict(ranges)
+    for name, histogram in histograms.items():
+        ends = ranges[name]
+        low, high = min(float(ends["min"].min()), 0.0), max(float(ends["max"].max()), 0.0)
+        part = calibrated_range(method, histogram, (low, high), BITS, "both_ends")
+        parts[name] = {
+            **ends, "min": np.full_like(ends["min"], part[0]), "max": np.full_like(ends["max"], part[1]),
+        }  # fmt: skip
+    return parts
 
 
 def quantise_with(ranges: CalibrationRanges, float_model: bytes, keep_in_float: Sequence[str] = ()) -> bytes:

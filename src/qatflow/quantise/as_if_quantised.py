@@ -8,12 +8,14 @@ import numpy as np
 from qatflow.graph.families import FIXED_GRID
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
 from qatflow.graph.kernel_bounds import held
+from qatflow.graph.never_negative import never_negative
 from qatflow.graph.operations import Dense
 from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
+from qatflow.quantise.grids import SMALLEST, grid
 from qatflow.quantise.placement import (
-    SMALLEST,
     QuantSettings,
+    fits,
     nodes_in_float,
     quantised_kernels,
     quantised_operands,
@@ -54,12 +56,11 @@ def as_if_quantised(
         scale = np.atleast_1d(np.maximum(np.abs(weights[operand]).max(), SMALLEST) / 127).astype(np.float32)
         weights[operand] = np.rint(weights[operand] / scale).astype(np.int8)
         scales[operand] = WeightScale(8, scale)
-    symmetric = settings.activation_quantize_type != "moving_average_min_max"
     activations = {}
-    for name in sorted(tensors):
-        low, high = (-RANGE, RANGE) if ranges is None else ranges[name]
-        grid = FIXED_GRID.get(type(graph.node(name).operation)) or _grid(low, high, symmetric)
-        activations[name] = ActivationScale(8, *grid)
+    for name, fit in sorted(fits(settings, tensors, never_negative(graph)).items()):
+        ends = (-RANGE, RANGE) if ranges is None else ranges[name]
+        chosen = FIXED_GRID.get(type(graph.node(name).operation)) or grid(*ends, 8, fit)
+        activations[name] = ActivationScale(8, *chosen)
     shared = {name: activations[concat] for name, concat in shared_scales(graph, tensors).items()}
     quantised = replace(
         graph,
@@ -69,12 +70,3 @@ def as_if_quantised(
         in_float=nodes_in_float(graph, settings.skip_pattern),
     )
     return silence(settled(held(quantised)[0]))[0]
-
-
-def _grid(low: float, high: float, symmetric: bool) -> tuple[float, int]:
-    """Return scale and zero point of a range: the formulas of `quantizers/fake_quant.py`, without TensorFlow."""
-    if symmetric:
-        return float(np.float32(max(-low, high, SMALLEST) / 127)), 0
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = float(np.float32(max(high - low, SMALLEST) / 255))
-    return scale, round(-low / scale) - 128

@@ -5,9 +5,10 @@ what the device fuses into that operation (batch-norm, then ReLU or ReLU6). Padd
 conv, depthwise conv and dense layers; the sums, means and logits between them would then run in float on the device.
 """
 
-from collections.abc import Collection, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 
+from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.config.recipe.recipe import QuantizationStrategySection
 from qatflow.graph.families import CLIPPING, FIXED_GRID, FLOAT_ONLY, FUSED, ONE_GRID, PASS_THROUGH, REMOVED
 from qatflow.graph.float_layers import rescaled_pictures
@@ -15,12 +16,11 @@ from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
 from qatflow.graph.kinds import QUANTISED_KERNEL, kind_of
 from qatflow.graph.operations import BatchNorm, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Relu, Relu6
+from qatflow.quantise.grids import WIDEST_FROM_ZERO, Fit
 
 OPERATION_TYPES: dict[str, tuple[type, ...]] = {
     "conv2d": (Conv2D, Conv2DTranspose), "depthwise_conv2d": (DepthwiseConv2D,), "mul": (Dense,),
 }  # fmt: skip
-SMALLEST = 1e-8
-"""Lower bound of the range that a scale is computed from: a tensor of zeros needs a grid, too."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class QuantSettings:
     activation_quantize_type: str
     quantizable_op_type: tuple[str, ...] = tuple(OPERATION_TYPES)
     skip_pattern: tuple[str, ...] = ()
+    full_range: bool = True
+    calibration_method: CalibrationMethod = "max"
 
     @staticmethod
     def default() -> "QuantSettings":
@@ -49,6 +51,8 @@ class QuantSettings:
             strategy.activation_quantize_type,
             tuple(strategy.quantizable_op_type),
             tuple(strategy.skip_pattern),
+            strategy.full_range,
+            strategy.calibration_method,
         )
 
 
@@ -121,6 +125,20 @@ def shared_scales(graph: Graph, tensors: Set[str]) -> dict[str, str]:
         if {node.name, consumers[0].name if alone else ""} <= tensors and isinstance(consumers[0].operation, ONE_GRID):
             links[node.name] = consumers[0].name
     return {name: _last(links, name) for name in links}
+
+
+def fits(settings: QuantSettings, tensors: Collection[str], never_negative: Collection[str]) -> Mapping[str, Fit]:
+    """Return how the integers fit the range of each tensor, by its node's name.
+
+    Args:
+        settings: how the graph is quantised.
+        tensors: names of the nodes whose tensors are quantised.
+        never_negative: names of the nodes whose tensors have no value below 0.
+    """
+    if settings.activation_quantize_type == "moving_average_min_max":
+        return dict.fromkeys(tensors, "both_ends")
+    full = settings.full_range and settings.activation_bits <= WIDEST_FROM_ZERO
+    return {name: "from_zero" if full and name in never_negative else "around_zero" for name in tensors}
 
 
 def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:

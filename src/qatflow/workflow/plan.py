@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 
 from qatflow.base.errors import UserError
 from qatflow.config.load import Experiment
-from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import devices
@@ -59,7 +59,8 @@ class Plan:
         devices: by experiment and name.
         demos: by target and toolchain, a device that the demo is built for.
         downloads: the files that are downloaded, by the name that they are kept under.
-        kept_in_float: a configuration with each choice of layers in float, by what `shared_ptq_model` ends in with it.
+        ptq_models: an experiment with each choice of layers in float and calibration method, by what
+            `shared_ptq_model` ends in with it.
     """
 
     experiments: Mapping[str, Experiment]
@@ -70,7 +71,7 @@ class Plan:
     devices: Mapping[str, Mapping[str, DeviceSection]]
     demos: Mapping[tuple[str, str], DeviceSection]
     downloads: Mapping[str, NamedFile]
-    kept_in_float: Mapping[str, Config]
+    ptq_models: Mapping[str, Experiment]
 
     @classmethod
     def of(cls, experiments: Mapping[str, Experiment]) -> "Plan":
@@ -108,7 +109,7 @@ class Plan:
                 for device in its_devices.values()
             },
             downloads=_downloads([*weights.values(), *quantized.values()]),
-            kept_in_float={_float_suffix(config): config for config in configs},
+            ptq_models={_ptq_suffix(experiment): experiment for experiment in experiments.values()},
         )
 
     def wildcard_constraints(self) -> dict[str, str]:
@@ -186,10 +187,15 @@ class Plan:
         return [f"{folder}/{file}" for file in DEPLOYED]
 
     def shared_ptq_model(self, wildcards: Wildcards) -> list[str]:
-        """Return the files of the model quantised after training that all with these weights and layers share."""
-        config = self.config_of(wildcards)
-        folder = f"pretrain/{config.pretrained.name}_ptq{_float_suffix(config)}"
+        """Return the files of the model quantised after training that all of these weights, layers and method share."""
+        experiment = self.experiments[wildcards["experiment"]]
+        folder = f"pretrain/{experiment.config.pretrained.name}_ptq{_ptq_suffix(experiment)}"
         return [f"{folder}/{file}" for file in DEPLOYED]
+
+    @property
+    def ptq_suffix(self) -> str:
+        """The regular expression of what the folder of such a model ends in."""
+        return f"({_any_of(self.ptq_models)})"
 
     def teacher_files(self, wildcards: Wildcards) -> list[str]:
         """Return the files of the network that distillation follows, where there is one beside the float model."""
@@ -285,11 +291,13 @@ def _downloads(files: Sequence[NamedFile | None]) -> dict[str, NamedFile]:
     return by_name
 
 
-def _float_suffix(config: Config) -> str:
-    """Return what tells a choice of layers in float from others in a folder's name: nothing where there are none."""
-    names = list(config.model.kept_by_name)  # what has no int8 form is in float anyway
+def _ptq_suffix(experiment: Experiment) -> str:
+    """Return what tells layers in float and a calibration method from others in a folder's name; nothing by default."""
+    names = list(experiment.config.model.kept_by_name)  # what has no int8 form is in float anyway
     digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
-    return f"_float_{digest[:12]}" if names else ""
+    method = experiment.compress.quantization.calibration_method
+    usual = QuantizationStrategySection.model_fields["calibration_method"].default
+    return (f"_float_{digest[:12]}" if names else "") + ("" if method == usual else f"_{method}")
 
 
 def _saved_files(path: Path) -> list[str]:

@@ -1,9 +1,10 @@
 """Fake quantisation: values rounded to the grid of the integers, gradients passed straight through.
 
-The grid is symmetric with zero point 0, as in PaddleSlim's fake_quantize operations: scale = max|x| / (2^(bits−1) − 1).
-A weight uses the integers −127 … 127 (8 bits); an activation −128 … 127, since the device's int8 kernels saturate
-there. TensorFlow's fused operations round half up after shifting by the lower end, and their gradient is 1 inside the
-range and 0 outside.
+The grid of weights is symmetric with zero point 0, as in PaddleSlim's fake_quantize operations:
+scale = max|x| / (2^(bits−1) − 1). That of activations is the same unless they cannot be negative
+(`quantise/grids.py`). A weight uses the integers −127 … 127 (8 bits); an activation −128 … 127, since the device's int8
+kernels saturate there. TensorFlow's fused operations round half up after shifting by the lower end, and their gradient
+is 1 inside the range and 0 outside.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from qatflow.quantise.placement import SMALLEST
+from qatflow.quantise.grids import SMALLEST, Fit
 
 
 @dataclass
@@ -20,10 +21,11 @@ class Phase:
 
     Attributes:
         mode: `float`: pass everything through; `calibrate`: pass everything through and gather activation ranges;
-            `quantise`: fake-quantise weights and activations.
+            `count`: pass everything through, and count the values within these ranges where the calibration method
+            needs that; `quantise`: fake-quantise weights and activations.
     """
 
-    mode: Literal["float", "calibrate", "quantise"] = "float"
+    mode: Literal["float", "calibrate", "count", "quantise"] = "float"
 
 
 def weight_scale(kernel: Any, bits: int, channels: int | None) -> Any:
@@ -78,20 +80,21 @@ def largest_magnitude(x: Any) -> Any:
     return tf.maximum(tf.reduce_max(x), -tf.reduce_min(x))
 
 
-def activation_grid(low: Any, high: Any, bits: int, symmetric: bool, least: float = 0.0) -> tuple[Any, Any]:
+def activation_grid(low: Any, high: Any, bits: int, fit: Fit, least: float = 0.0) -> tuple[Any, Any]:
     """Return the grid for activations of a range: scale (float32 scalar) and zero point (float32, integer value).
 
     Args:
         low: least value, a float32 scalar.
         high: greatest value.
         bits: width of the integers.
-        symmetric: zero point 0 and scale max|x| / (2^(bits−1) − 1). Else the range is widened to hold 0, scale is
-            (high − low) / (2^bits − 1), and the zero point is the integer nearest to where 0 falls, so that 0 is exact
-            (Jacob et al. 2018, arXiv:1712.05877, §3).
+        fit: how the integers fit the range; `quantise.grids.Fit` has the formulas.
         least: scale that the device's kernels need at least (`graph/kernel_bounds.py`); the zero point stays.
     """
-    if symmetric:
+    if fit == "around_zero":
         scale, zero_point = tf.maximum(tf.maximum(-low, high), SMALLEST) / largest(bits), tf.zeros([])
+    elif fit == "from_zero":
+        scale = tf.maximum(tf.maximum(-low, high), SMALLEST) / (2.0**bits - 1.0)
+        zero_point = tf.constant(-largest(bits) - 1.0)
     else:
         low, high = tf.minimum(low, 0.0), tf.maximum(high, 0.0)
         scale = tf.maximum(high - low, SMALLEST) / (2.0**bits - 1.0)

@@ -11,10 +11,8 @@ from qatflow.compress.quantizers.fake_quant import Phase
 class FixedGrid(ActivationQuantizer):
     """Quantises 8-bit values on a scale and zero point that are known beforehand; there is no state."""
 
-    symmetric = False
-
     def __init__(self, scale: float, zero_point: int, phase: Phase):
-        super().__init__(8, phase)
+        super().__init__(8, phase, "both_ends")
         self.scale = scale
         self.zero_point = zero_point
 

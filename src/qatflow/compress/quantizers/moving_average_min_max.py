@@ -5,14 +5,17 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer, state_variable
+from qatflow.compress.quantizers.fake_quant import Phase
 from qatflow.compress.quantizers.moving_average_abs_max import RATE
+from qatflow.quantise.grids import Fit
 from qatflow.training.replicas import greatest
 
 
 class MovingAverageMinMax(ActivationQuantizer):
     """The average of `moving_average_abs_max`, taken of both ends; what is never negative gets all 256 steps."""
 
-    symmetric = False
+    def __init__(self, bits: int, phase: Phase, fit: Fit = "both_ends"):
+        super().__init__(bits, phase, fit)
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Make the three variables."""

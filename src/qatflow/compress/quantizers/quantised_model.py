@@ -1,8 +1,8 @@
 """Puts quantisers into a training model, and reads integers and scales out of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,7 @@ from tensorflow_model_optimization.quantization.keras import QuantizeConfig, Qua
 from tf_keras import layers
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer
+from qatflow.compress.quantizers.calibrated import Calibrated
 from qatflow.compress.quantizers.clustered import ClusteredWeight, Clusters
 from qatflow.compress.quantizers.fake_quant import Phase
 from qatflow.compress.quantizers.fixed_grid import FixedGrid
@@ -21,12 +22,14 @@ from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.kernels import matching_kernels
 from qatflow.graph.names import layer_names, tensor_layer
+from qatflow.graph.never_negative import never_negative
 from qatflow.graph.operations import Dense
 from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.quantise.placement import (
     QuantSettings,
+    fits,
     nodes_in_float,
     quantised_kernels,
     quantised_operands,
@@ -124,6 +127,7 @@ class Quantisers:
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
         self._operands = quantised_operands(self.graph, self._weights, settings.skip_pattern)
         self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
+        self._fits = fits(settings, self._quantised_tensors, never_negative(graph))
         pattern = self.clusters.section.clustered_params if self.clusters is not None else None
         self._clustered = matching_kernels(graph, pattern, "clustered_params") if pattern is not None else []
         self._shared = shared_scales(self.graph, self._quantised_tensors)
@@ -175,6 +179,30 @@ class Quantisers:
             return quantizer.grid_now(wrapper._output_quantizer_vars)
 
         return GridRounding(ties, grid, tensor_layer(self._names[node.name]))
+
+    def calibrate(self, model: TrainingModel, pictures: Callable[[], Iterable[Any]]) -> None:
+        """Set the first ranges of the activations; the phase is `calibrate` or `count` afterwards.
+
+        Args:
+            model: that these quantisers are in.
+            pictures: returns the calibration pictures in batches, each float32 [n, height, width, channels]; called
+                twice unless `calibration_method` is `max`.
+        """
+        self._show(model, "calibrate", pictures)
+        counting = [(q, wrapper) for q, wrapper in self._tensors.values() if isinstance(q, Calibrated)]
+        if counting:
+            for quantizer, _ in counting:
+                quantizer.begin_counting()
+            self._show(model, "count", pictures)
+            for quantizer, wrapper in counting:
+                quantizer.settle(wrapper._output_quantizer_vars)
+
+    def _show(
+        self, model: TrainingModel, mode: Literal["calibrate", "count"], pictures: Callable[[], Iterable[Any]]
+    ) -> None:
+        self.phase.mode = mode
+        for batch in pictures():
+            model.keras(batch, training=False)
 
     def quantised_graph(self, model: TrainingModel) -> tuple[Graph, dict[str, list[int]]]:
         """Return the graph with the current integers and scales, and its silent channels by node.
@@ -262,11 +290,12 @@ class Quantisers:
         if fixed is not None and self.settings.activation_bits == 8:
             return FixedGrid(*fixed, self.phase)
         make: Callable[..., ActivationQuantizer] = ACTIVATION_QUANTIZERS[self.settings.activation_quantize_type]
-        return make(self.settings.activation_bits, self.phase)
+        quantizer = make(self.settings.activation_bits, self.phase, self._fits[node.name])
+        method = self.settings.calibration_method
+        return quantizer if method == "max" or quantizer.dynamic else Calibrated(quantizer, method)
 
     def _activation_scale(self, quantizer: ActivationQuantizer, state: dict[str, Any]) -> ActivationScale:
-        scale, zero_point = quantizer.grid(state) or (None, 0)
-        return ActivationScale(self.settings.activation_bits, scale, zero_point)
+        return ActivationScale(self.settings.activation_bits, *quantizer.grid(state))
 
     def _channels(self, node: Node) -> int | None:
         # PaddleSlim keeps one scale per tensor for dense layers, whatever the weights' type

@@ -134,10 +134,8 @@ class QuantizationStrategy(Strategy):
 
     def _calibrate(self, trainer: TrainingRun) -> None:
         listed = calibration_places(trainer.data)
-        self.quantisers.phase.mode = "calibrate"
-        for batch in batches(listed, trainer.settings.batch_size):
-            pictures, _ = inputs(batch, trainer.data.preprocessing)
-            trainer.model.keras(pictures, training=False)
+        size, spec = trainer.settings.batch_size, trainer.data.preprocessing
+        self.quantisers.calibrate(trainer.model, lambda: (inputs(batch, spec)[0] for batch in batches(listed, size)))
         print(f"epoch {trainer.epoch}: activation ranges calibrated on {len(listed)} pictures", flush=True)
 
     def _hold(self, trainer: TrainingRun) -> bool:

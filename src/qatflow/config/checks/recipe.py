@@ -49,6 +49,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     for name, strategy in config.quantizations().items():
         yield from _epochs(config, name, strategy)
         yield from _layers(name, strategy)
+        yield from _ranges(name, strategy)
         yield from _exported(name, strategy)
     yield from check_folders(config, reserved)
 
@@ -141,6 +142,23 @@ def _layers(name: str, strategy: QuantizationStrategySection) -> Iterator[Proble
             ((*section, "weight_quantize_type"), (*section, "quantizable_op_type")),
             "'channel_wise_abs_max' has no effect with quantizable_op_type ['mul'] alone: a dense layer has one scale "
             "per tensor, so no layer would have one per channel; use 'abs_max', or add 'conv2d' or 'depthwise_conv2d'",
+        )
+
+
+def _ranges(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+    section: Keys = ("strategies", name)
+    kind: Keys = (*section, "activation_quantize_type")
+    if strategy.activation_quantize_type == "moving_average_min_max" and not strategy.full_range:
+        yield Problem(
+            ((*section, "full_range"), kind),
+            "false has no effect with 'moving_average_min_max', which uses all integers of every range; leave it out, "
+            "or use 'moving_average_abs_max'",
+        )
+    if strategy.activation_quantize_type == "abs_max" and strategy.calibration_method != "max":
+        yield Problem(
+            ((*section, "calibration_method"), kind),
+            f"'{strategy.calibration_method}' has no effect with 'abs_max', which finds a range for each picture and "
+            "calibrates none; use 'max', or another activation_quantize_type",
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.config.recipe.distillation import DistillationStrategySection, DistillerSection
 from qatflow.config.recipe.pruning import (
     PruneStrategySection,
@@ -62,6 +63,19 @@ class QuantizationStrategySection(Section):
         description="How the scale of an activation is computed in training. abs_max: from each input alone; this can "
         "be trained and exported to float/, but runs on no device. moving_average_min_max: asymmetric, with a zero "
         "point; not in PaddleSlim.",
+    )
+    full_range: bool = Field(
+        True,
+        description="Tensors that cannot be negative, such as those behind ReLU, use all integers from the lowest: "
+        "scale max|x| / 255 and zero point −128 at 8 bits, up to which this holds. false: PaddleSlim's grid, with "
+        "scale max|x| / 127 and zero point 0, which leaves half of the integers unused.",
+    )
+    calibration_method: CalibrationMethod = Field(
+        "max",
+        description="How the range of an activation is found from the calibration pictures, as the start of training "
+        "and for quantisation after training. max: all values, in training by the statistic of "
+        "activation_quantize_type; percentile: 99.99 % of them; mse: what gives the least squared error; entropy: what "
+        "loses the least information (TensorRT's scheme).",
     )
     quantizable_op_type: list[Literal["conv2d", "depthwise_conv2d", "mul"]] = Field(
         ["conv2d", "depthwise_conv2d", "mul"],
