@@ -149,7 +149,7 @@ def test_each_grid_is_that_of_the_formula_from_the_values_that_litert_computes(t
             scale, zero_point = max(-low, high) / 127, 0
         assert (found.scale, found.zero_point) == (pytest.approx(scale, rel=1e-3), zero_point), tensor
         whole += found.zero_point == -128
-    assert whole >= 3
+    assert whole >= 2
 
 
 def test_the_exported_graph_computes_what_training_saw(trained):

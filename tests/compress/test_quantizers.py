@@ -222,7 +222,7 @@ def test_a_calibrated_range_is_a_share_of_the_statistic(tf, name: str):
     inner = ACTIVATION_QUANTIZERS[name](8, phase)
     quantizer = Calibrated(inner, "percentile")
     state = quantizer.build(None, "x", owner())
-    shown = [np.random.default_rng(seed).standard_t(3, (40, 50)).astype(np.float32) for seed in range(4)]
+    shown = [np.random.default_rng(seed).standard_t(3, (40, 500)).astype(np.float32) for seed in range(4)]
     for mode in ("calibrate", "count"):
         phase.mode = mode
         for batch in shown:
@@ -238,7 +238,7 @@ def test_a_calibrated_range_is_a_share_of_the_statistic(tf, name: str):
         wanted = (-max(-wanted[0], wanted[1]), max(-wanted[0], wanted[1]))
     np.testing.assert_allclose([float(end) for end in quantizer.known(None, state)], wanted, rtol=1e-6)
     shares = state["share"].numpy()
-    assert (shares < 1).any()
+    assert (shares < 1).all() if name == "range_abs_max" else (shares != 1).all()
     phase.mode = "quantise"
     quantizer(tf.constant(3 * shown[0]), True, state)
     np.testing.assert_allclose(quantizer.known(None, state), shares * inner.known(None, state), rtol=1e-6)

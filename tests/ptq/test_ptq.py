@@ -11,6 +11,7 @@ from helpers.graphs import pictures, small_graph
 from helpers.numpy_network import execute
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
+from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.data.reader import calibration, tensors
 from qatflow.graph.graph import Node
 from qatflow.graph.operations import Rescale
@@ -70,7 +71,7 @@ def test_the_weights_are_rounded_per_channel_and_the_ranges_are_those_of_the_cal
 
 
 @pytest.mark.parametrize("method", ["percentile", "mse", "entropy"])
-def test_a_calibration_method_narrows_the_range_of_each_tensor(method: str):
+def test_a_calibration_method_narrows_the_range_of_each_tensor(method: CalibrationMethod):
     float_model, images = convert(small_graph()).content, pictures(120)
     images[0, 0, 0, 0] = 8.0  # an outlier
     values = execute(small_graph(), images)

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.quantise import calibration
 from qatflow.quantise.calibration import BINS, Histogram, calibrated_range
-from qatflow.quantise.grids import grid
+from qatflow.quantise.grids import Fit, grid
 from qatflow.quantise.placement import QuantSettings, fits
 
-VALUES = {
+VALUES: dict[Fit, np.ndarray] = {
     "from_zero": np.maximum(np.random.default_rng(0).standard_t(3, 40_000), 0).astype(np.float32),
     "around_zero": np.random.default_rng(1).standard_t(3, 40_000).astype(np.float32),
     "both_ends": (np.random.default_rng(2).gamma(0.7, 2.0, 40_000) - 0.3).astype(np.float32),
@@ -22,12 +23,12 @@ def counted(values: np.ndarray) -> Histogram:
     return Histogram.empty(float(np.abs(values).max())).plus(values)
 
 
-def range_of(method: str, fit: str, bits: int = 8) -> tuple[float, float]:
+def range_of(method: CalibrationMethod, fit: Fit, bits: int = 8) -> tuple[float, float]:
     values = VALUES[fit]
     return calibrated_range(method, counted(values), (float(values.min()), float(values.max())), bits, fit)
 
 
-def rounded(values: np.ndarray, low: float, high: float, bits: int, fit: str) -> np.ndarray:
+def rounded(values: np.ndarray, low: float, high: float, bits: int, fit: Fit) -> np.ndarray:
     """The values on the grid of a range, by the definitions."""
     if fit == "around_zero":
         end = 2 ** (bits - 1)
@@ -41,7 +42,7 @@ def rounded(values: np.ndarray, low: float, high: float, bits: int, fit: str) ->
 
 @pytest.mark.parametrize("fit", VALUES)
 @pytest.mark.parametrize("bits", [4, 8])
-def test_grids_are_those_of_the_formulas(fit: str, bits: int):
+def test_grids_are_those_of_the_formulas(fit: Fit, bits: int):
     values = VALUES[fit]
     low, high = float(values.min()), float(values.max())
     scale, zero_point = grid(low, high, bits, fit)
@@ -62,7 +63,7 @@ def test_which_grid_a_tensor_has():
 
 
 @pytest.mark.parametrize("fit", VALUES)
-def test_percentile_keeps_the_share_that_it_says(fit: str):
+def test_percentile_keeps_the_share_that_it_says(fit: Fit):
     magnitudes = np.abs(VALUES[fit].astype(np.float64))
     edges = magnitudes.max() * np.arange(1, BINS + 1) / BINS
     expected = next(edge for edge in edges if (magnitudes <= edge).sum() >= math.ceil(0.9999 * magnitudes.size))
@@ -73,7 +74,7 @@ def test_percentile_keeps_the_share_that_it_says(fit: str):
 
 @pytest.mark.parametrize("fit", VALUES)
 @pytest.mark.parametrize("bits", [4, 8])
-def test_mse_is_the_least_error_of_the_values_themselves(fit: str, bits: int):
+def test_mse_is_the_least_error_of_the_values_themselves(fit: Fit, bits: int):
     values = VALUES[fit].astype(np.float64)
     largest, errors = np.abs(values).max(), {}
     for i in range(1, 129):
@@ -103,7 +104,7 @@ def divergence(counts: np.ndarray, number: int, levels: int) -> float:
 
 
 @pytest.mark.parametrize(("fit", "bits", "levels"), [("around_zero", 4, 8), ("from_zero", 4, 16)])
-def test_entropy_is_tensorrts_scheme(fit: str, bits: int, levels: int, monkeypatch):
+def test_entropy_is_tensorrts_scheme(fit: Fit, bits: int, levels: int, monkeypatch):
     monkeypatch.setattr(calibration, "BINS", 128)
     values = VALUES[fit][:5000]
     counts, edges = np.histogram(np.abs(values[values != 0]), bins=128, range=(0, float(np.abs(values).max())))
@@ -129,7 +130,7 @@ def test_the_histogram_depends_on_the_values_alone(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["max", "percentile", "mse", "entropy"])
-def test_a_tensor_of_zeros_and_tiny_values_keep_their_range(method: str):
+def test_a_tensor_of_zeros_and_tiny_values_keep_their_range(method: CalibrationMethod):
     zeros = np.zeros(100, np.float32)
     assert calibrated_range(method, counted(zeros), (0.0, 0.0), 8, "from_zero") == (0.0, 0.0)
     tiny = np.full(100, 1e-44, np.float32)

@@ -51,6 +51,16 @@ def test_shared_models_are_in_one_folder_for_each_choice_of_layers_in_float(two)
     }
 
 
+def test_another_calibration_method_has_a_ptq_model_of_its_own(monkeypatch):
+    own = {"compress.overrides": {"calibration_method": "entropy"}}
+    plan = plan_of(monkeypatch, experiments={"a": None, "b": own})
+    assert plan.shared_ptq_model(A)[0] == "pretrain/MobileNetV1_digits_ptq/model.tflite"
+    assert plan.shared_ptq_model(B)[0] == "pretrain/MobileNetV1_digits_ptq_entropy/model.tflite"
+    method = plan.ptq_models["_entropy"].compress.quantization.calibration_method
+    assert method == "entropy" and plan.shared_float_model(A) == plan.shared_float_model(B)
+    assert all(re.fullmatch(plan.ptq_suffix, suffix) for suffix in ("", "_entropy"))
+
+
 def test_each_experiment_has_its_devices_and_a_demo_is_built_once_for_each_target(two):
     assert {name: list(devices) for name, devices in two.devices.items()} == {"a": ["emulator"], "b": ["board"]}
     assert list(two.demos) == [("android.armv8", "gcc"), ("linux.armv8", "gcc")]
