@@ -32,6 +32,8 @@ from qatflow.training.runtime import start
 
 METHODS = get_args(CalibrationMethod)
 TYPES = (8, 8, "channel_wise_abs_max", "moving_average_abs_max")
+TRAINED: tuple[CalibrationMethod, ...] = ("max", "mse")
+"""Methods from which training starts."""
 CALIBRATION = 200
 FLOAT, PADDLE = "float", "PaddleSlim's grid (full_range: false), max"
 EPOCHS = (3, 1)
@@ -70,7 +72,7 @@ class Network:
             f"calibrated, {PADDLE}": partial(self._calibrated, paddle),
             **{f"calibrated, {method}": partial(self._calibrated, settings) for method, settings in own.items()},
             f"trained, {PADDLE}": partial(self.trained, paddle),
-            **{f"trained, {method}": partial(self.trained, settings) for method, settings in own.items()},
+            **{f"trained, {method}": partial(self.trained, own[method]) for method in TRAINED},
         }
 
     def _calibrated(self, settings: QuantSettings) -> bytes:
