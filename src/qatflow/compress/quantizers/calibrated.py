@@ -65,12 +65,12 @@ class Calibrated(ActivationQuantizer):
 
     def settle(self, state: dict[str, Any]) -> None:
         """Set the shares from what was counted; ranges that are zero, or no numbers, stay whole."""
-        assert self._histogram is not None
-        if not np.isfinite(self._histogram.largest):
+        histogram, self._histogram = self._histogram, None
+        assert histogram is not None
+        if not np.isfinite(histogram.largest):
             return
-        found = calibrated_range(self.method, self._histogram, self._ends, self.bits, self.fit)
+        found = calibrated_range(self.method, histogram, self._ends, self.bits, self.fit)
         if self.fit != "both_ends":
             found = -max(-found[0], found[1]), max(-found[0], found[1])
         whole = [float(end) for end in self.inner.known(None, state)]
         state["share"].assign([part / end if part and end else 1.0 for part, end in zip(found, whole, strict=True)])
-        self._histogram = None
