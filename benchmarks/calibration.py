@@ -11,6 +11,7 @@ Each finished row's predictions are kept in WORK, so an interrupted run continue
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -193,9 +194,11 @@ def main() -> None:
     for title, (folder, load) in networks.items():
         work = arguments.work / folder
         work.mkdir(parents=True, exist_ok=True)
-        network = load(work)
+        with contextlib.redirect_stdout(sys.stderr):  # what a training prints
+            network = load(work)
+            found = predictions(network, work)
         print(f"\n## {title}\n")
-        print("\n".join(table(predictions(network, work), network.labels)), flush=True)
+        print("\n".join(table(found, network.labels)), flush=True)
 
 
 if __name__ == "__main__":
