@@ -85,7 +85,7 @@ def _resized(
 
 def _part(call: Call, tensor: Source, slice_spec: Any, *others: Any) -> str:
     """Add x[:, top:bottom, left:right, first:last]."""
-    given = list(slice_spec)
+    given = list(slice_spec) if isinstance(slice_spec, list | tuple) else [slice_spec]
     if Ellipsis in given:
         place = given.index(Ellipsis)
         given[place : place + 1] = [WHOLE] * (5 - len(given))
