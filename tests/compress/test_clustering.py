@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.compression import STEPS, compressed, device_kernels, killed_in_turn
+from helpers.compression import STEPS, assert_as_before, compressed, device_kernels, killed_in_turn
 from helpers.graphs import pictures, small_graph, with_weight
 from helpers.numpy_network import execute
 from helpers.small_data import prepared_digits
@@ -28,8 +28,12 @@ def digits(tmp_path_factory):
     return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
 
 
+FROZEN = "conv2d_3"
+
+
 def negative_gammas():
-    graph = network("small ResNet")
+    """The small ResNet with a frozen layer, and every other gamma below zero."""
+    graph = replace(network("small ResNet"), frozen=frozenset({FROZEN}))
     sign = np.float32([1, -1])
     return replace(
         graph,
@@ -98,6 +102,9 @@ def test_gradients_go_to_the_weights_and_to_the_clusters(digits, how):
 def test_no_kernel_has_more_integers_than_clusters_on_the_device_either(digits, clustered, tmp_path, capsys):
     graph, history, work = clustered
     kernels = device_kernels(graph, digits, work)
+    frozen = kernels.pop(f"{FROZEN}/kernel")
+    assert np.unique(frozen).size > 100, "a frozen layer stays as it is"
+    assert_as_before(graph, f"{FROZEN}/kernel", negative_gammas().weights[f"{FROZEN}/kernel"], equal_ranges=True)
     for name, integers in kernels.items():
         assert 5 < np.unique(graph.weights[name]).size <= 8, name
         assert np.unique(integers).size <= 8, f"{name}: gammas below zero double the values"

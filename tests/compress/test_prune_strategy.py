@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.compression import assert_as_before
 from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from helpers.trained_integers import assert_kept
@@ -86,9 +87,17 @@ def compressed(digits, graph, folder, prune: dict, **changes):
     return made.graph, made.history, files
 
 
+FROZEN = "conv2d"
+
+
 @pytest.fixture(scope="module")
-def uniform(digits, learnt, tmp_path_factory):
-    return compressed(digits, learnt, tmp_path_factory.mktemp("uniform"), UNIFORM)
+def partly_frozen(learnt):
+    return replace(learnt, frozen=frozenset({FROZEN}))
+
+
+@pytest.fixture(scope="module")
+def uniform(digits, partly_frozen, tmp_path_factory):
+    return compressed(digits, partly_frozen, tmp_path_factory.mktemp("uniform"), UNIFORM)
 
 
 @pytest.fixture(scope="module")
@@ -170,8 +179,19 @@ def same(one, other) -> None:
     assert [name for name in files if files[name] != expected[name]] == []
 
 
-def test_two_runs_give_the_same_bytes(digits, learnt, uniform, tmp_path):
-    same(compressed(digits, learnt, tmp_path, UNIFORM), uniform)
+def test_two_runs_give_the_same_bytes(digits, partly_frozen, uniform, tmp_path):
+    same(compressed(digits, partly_frozen, tmp_path, UNIFORM), uniform)
+
+
+def test_a_frozen_layer_stays_as_it_is(uniform, learnt):
+    trained, _, _ = uniform
+    kernel, bias = f"{FROZEN}/kernel", f"{FROZEN}/bias"
+    assert trained.weights[kernel].shape == learnt.weights[kernel].shape
+    assert_as_before(trained, kernel, learnt.weights[kernel], equal_ranges=False)
+    np.testing.assert_array_equal(trained.weights[bias], learnt.weights[bias])
+    (record,) = json.loads(uniform[2]["pruning"])
+    fixed = {layer["layer"]: layer["fixed"] for layer in record["layers"] if layer["fixed"]}
+    assert fixed[FROZEN] == fixed["conv2d_2"] == f"'{FROZEN}' is frozen"
 
 
 def killed_one_after_another(digits, graph, folder, prune: dict, kills, capsys) -> tuple[Any, list[list[str]]]:
@@ -192,7 +212,7 @@ def killed_one_after_another(digits, graph, folder, prune: dict, kills, capsys) 
     return end, [[line for line in lines if line.startswith("sensitivity of")] for lines in measured]
 
 
-def test_a_run_killed_at_five_points_goes_on_to_the_same_bytes(digits, learnt, uniform, tmp_path, capsys):
+def test_a_run_killed_at_five_points_goes_on_to_the_same_bytes(digits, partly_frozen, uniform, tmp_path, capsys):
     kills = (
         lambda patch: kill_at_step(patch, 0, 7),  # before pruning
         # pruned, nothing of it kept: the evaluations are at the end of epoch 0, before pruning, after it
@@ -201,7 +221,7 @@ def test_a_run_killed_at_five_points_goes_on_to_the_same_bytes(digits, learnt, u
         lambda patch: kill_at_step(patch, 1, 6),  # pruned, with a checkpoint
         lambda patch: kill_at_step(patch, 3, 6),  # quantised
     )
-    same(killed_one_after_another(digits, learnt, tmp_path, UNIFORM, kills, capsys)[0], uniform)
+    same(killed_one_after_another(digits, partly_frozen, tmp_path, UNIFORM, kills, capsys)[0], uniform)
 
 
 def test_a_sensitive_pruning_killed_at_four_points_goes_on_to_the_same_bytes(
@@ -271,6 +291,11 @@ def test_momentum_stays_where_shapes_do_and_begins_at_zero_where_not(digits, lea
     assert all(np.isfinite(array).all() for array in values.values())
 
 
-def test_more_than_there_is_cannot_go(digits, learnt, tmp_path):
-    with pytest.raises(UserError, match=r"^target_ratio: 50 % of the multiply-adds cannot go"):
-        compressed(digits, learnt, tmp_path, {**UNIFORM, "start_epoch": 0, "pruned_params": "conv2d_3/"})
+@pytest.mark.parametrize("strategy", [UNIFORM, SENSITIVE])
+def test_more_than_there_is_cannot_go_which_is_known_before_training(digits, learnt, tmp_path, capsys, strategy):
+    with pytest.raises(UserError, match=r"^target_ratio: \d\d\S* % of the multiply-adds cannot go"):
+        compressed(digits, learnt, tmp_path, {**strategy, "target_ratio": 0.9, "pruned_params": "conv2d_3/"})
+    with pytest.raises(UserError, match=r"^pruned_params: nothing of 'conv2d_2/' can be pruned.*'conv2d' is frozen; "):
+        frozen = replace(learnt, frozen=frozenset({FROZEN}))
+        compressed(digits, frozen, tmp_path, {**strategy, "pruned_params": "conv2d_2/"})
+    assert "epoch 0" not in capsys.readouterr().out

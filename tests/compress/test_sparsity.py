@@ -1,14 +1,15 @@
 """Sparse kernels: the zeros that were asked for, against NumPy, up to the integers of the device's model."""
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from helpers.compression import STEPS, compressed, device_kernels, killed_in_turn
+from helpers.compression import STEPS, assert_as_before, compressed, device_kernels, killed_in_turn
 from helpers.few_layers import narrow_mobilenet
 from helpers.small_data import prepared_digits
-from helpers.small_networks import with_statistics
+from helpers.small_networks import network, with_statistics
 from qatflow.base.errors import UserError
 
 pytestmark = pytest.mark.tensorflow
@@ -25,10 +26,17 @@ def digits(tmp_path_factory):
     return prepared_digits(tmp_path_factory.mktemp("digits") / "data")
 
 
+FROZEN = "conv2d_3"
+
+
+def partly_frozen():
+    return replace(network("small ResNet"), frozen=frozenset({FROZEN}))
+
+
 @pytest.fixture(scope="module")
 def sparse(digits, tmp_path_factory):
     work = tmp_path_factory.mktemp("sparse")
-    return *compressed(digits, work / "work", {"sparse": SPARSE, "int8": INT8}, 3), work
+    return *compressed(digits, work / "work", {"sparse": SPARSE, "int8": INT8}, 3, partly_frozen()), work
 
 
 def watched(monkeypatch):
@@ -91,6 +99,9 @@ def test_the_devices_model_has_these_zeros_and_is_smaller_when_compressed(digits
     graph, history, work = sparse
     kernels = device_kernels(graph, digits, work)
     assert set(kernels) == set(graph.weight_scales)
+    frozen = kernels.pop(f"{FROZEN}/kernel")
+    assert (frozen == 0).mean() < 0.1, "a frozen layer stays as it is"
+    assert_as_before(graph, f"{FROZEN}/kernel", network("small ResNet").weights[f"{FROZEN}/kernel"], equal_ranges=True)
     for name, integers in kernels.items():
         # a weight below half a step is zero as well
         assert zeros(integers.size, 0.8) <= (integers == 0).sum() < integers.size, name
@@ -119,7 +130,7 @@ def test_a_run_killed_at_four_places_goes_on_to_the_same_bytes(digits, sparse, t
     expected, expected_history, _ = sparse
     strategies = {"sparse": SPARSE, "int8": INT8}
     graph, history = killed_in_turn(
-        lambda: compressed(digits, tmp_path / "work", strategies, 3), (0, 6), (1, 1), (1, 9), (2, 5)
+        lambda: compressed(digits, tmp_path / "work", strategies, 3, partly_frozen()), (0, 6), (1, 1), (1, 9), (2, 5)
     )
     assert capsys.readouterr().out.count("resumed at") == 4
     assert history == expected_history and graph.activation_scales == expected.activation_scales

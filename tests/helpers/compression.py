@@ -63,6 +63,16 @@ def compressed(
     return made.graph, made.history
 
 
+def assert_as_before(trained: Graph, kernel: str, before: np.ndarray, *, equal_ranges: bool) -> None:
+    """Check that the integers of a kernel with one scale are those of its values before training.
+
+    With `equal_ranges` its channels were brought to one range, which is then that of the integers.
+    """
+    (scale,) = trained.weight_scales[kernel].scale
+    factors = 127 * scale / np.abs(before).max(axis=(0, 1, 2)) if equal_ranges else 1.0
+    assert np.abs(trained.real_weight(kernel) - before * factors).max() <= 0.501 * scale
+
+
 def killed_in_turn(run: Callable[[], Run], *places: tuple[int, int]) -> Run:
     """Run, killed behind the step of each (epoch, step) in turn, without saving; return what comes through at last."""
     for place in places:

@@ -9,7 +9,7 @@ behind a line of its own.
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Run:
         frozen: whether batch-norm is kept as it is.
         activations: activation_quantize_type.
         precision: of the float epoch.
-        sparse: whether half of the weights go, and the others are clustered, before the epoch that is quantised.
+        sparse: whether half of the weights go, and the others are clustered, before the epoch that is quantised; but
+            for those of a layer that is frozen.
         until: step, counted over the epochs, after which it saves its state and ends; 0: the last.
     """
 
@@ -95,6 +96,8 @@ def train(manifest: Path, run: Run) -> None:
         label_smoothing=0.1, augmentation="shift", freeze_batch_norm=run.frozen, seed=3, precision=run.precision,
     )  # fmt: skip
     graph = with_statistics(tiny_residual)
+    if run.sparse:
+        graph = replace(graph, frozen=frozenset({"conv2d_1"}))
     section = QuantizationStrategySection.model_validate(
         {"class": "QuantizationStrategy", "start_epoch": START, "end_epoch": EPOCHS - 1}
     )
@@ -126,6 +129,7 @@ def train(manifest: Path, run: Run) -> None:
         "losses": [[figures.train_loss, figures.validation_loss] for figures in history],
         "seen": seen,
         "zeros": {name: int((trained.weights[name] == 0).sum()) for name in trained.weight_scales},
+        "frozen": {node: trained.real_weight(f"{node}/kernel").tolist() for node in graph.frozen},
         "values": {name: len(set(trained.weights[name].flat)) for name in trained.weight_scales},
     }
     (work / "found.json").write_text(json.dumps(found))

@@ -188,3 +188,8 @@ def test_each_operator_alone_computes_what_it_does_in_the_whole():
     assert len(operators) == 8
     np.testing.assert_array_equal(tensor, Model(content).outputs(picture))
     assert np.ptp(tensor) > 0
+
+
+def test_new_weights_for_frozen_layers_are_refused_with_their_names():
+    with pytest.raises(UserError, match=r"new weights, .* frozen layers \(left\): with model\.frozen_layers: train"):
+        space(graph=replace(small_graph(), frozen=frozenset({"left"})), target_flops=0)

@@ -24,7 +24,8 @@ def test_integers_become_the_real_values_they_stand_for(tmp_path):
     )
     for form in ("integer", "float"):
         save(quantised, tmp_path / form, form)
-        found = initial_graph(tmp_path / form, graph)
+        found = initial_graph(tmp_path / form, replace(graph, frozen=frozenset({"b"})))
+        assert found.frozen == {"b"}, "as in the float model"
         assert (found.nodes, found.weight_scales, found.activation_scales) == (graph.nodes, {}, {})
         np.testing.assert_array_equal(found.weights["b/kernel"], integers.astype(np.float32) * scale)
         assert found.weights["b/kernel"].dtype == np.float32

@@ -112,6 +112,7 @@ def test_masks_and_clusters_are_the_same_on_every_device(trained):
     assert_same(two, one, 1e-4)
     for key in ("zeros", "values"):
         assert two[key] == one[key]
+    assert two["frozen"] == one["frozen"] and two["values"].pop("conv2d_1/kernel") > 16, "a frozen layer stays"
     assert max(two["values"].values()) <= 16
 
 

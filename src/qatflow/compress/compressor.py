@@ -13,7 +13,7 @@ from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
-from qatflow.graph.kernels import matching_kernels
+from qatflow.graph.kernels import trained_kernels
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.training.from_config import PlannedTraining, int8_training
 from qatflow.training.history import EpochFigures
@@ -179,7 +179,7 @@ class Compressor:
         """Return the float graph as quantisation, or the clustering before it, should start from it."""
         strategy, clustering = self.strategy, self.config.clustering
         if clustering is not None:
-            kernels = matching_kernels(graph, clustering.clustered_params, "clustered_params")
+            kernels = trained_kernels(graph, clustering.clustered_params, "clustered_params")
             graph = with_positive_gammas(graph, kernels)
         if not self.section.equalize_channels or strategy.weight_quantize_type != "abs_max":
             return graph

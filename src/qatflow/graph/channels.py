@@ -64,7 +64,9 @@ class Channels:
 def channels(graph: Graph) -> Channels:
     """Return which channels can be removed, and which others must be removed with each.
 
-    The channels of the input pictures and of the graph's outputs stay, and so do all channels tied to them.
+    The channels of the input pictures and of the graph's outputs stay, as do those that the kernel of a frozen layer
+    makes or reads, and all channels tied to any of them. A frozen layer without a kernel (batch-norm, for example) has
+    a value per channel: it loses those of the channels that go, and keeps the others.
     """
     trace = _Trace(graph, shapes(graph))
     for node in graph.nodes:
@@ -100,6 +102,9 @@ class _Trace:
     def add(self, node: Node) -> None:
         sources = [self.of_tensor[name] for name in node.inputs]
         self.of_tensor[node.name] = self._output_channels(node, sources)
+        if node.kernel is not None and node.name in self.graph.frozen:
+            self.fix(self.of_tensor[node.name], f"'{node.name}' is frozen")
+            self.fix(sources[0], f"'{node.name}', which reads them, is frozen")
 
     def _output_channels(self, node: Node, sources: list[np.ndarray]) -> np.ndarray:
         number = self.known[node.name][-1]

@@ -5,6 +5,13 @@ from collections.abc import Sequence
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
+from qatflow.graph.kinds import CONSTANTS
+from qatflow.graph.names import listed
+from qatflow.graph.operations import BatchNorm
+
+UNTRAINED = (*CONSTANTS, "constant")
+"""Roles of weights that no training changes; their nodes count as frozen too."""
+UNFREEZE = "with model.frozen_layers: train they are like all others"
 
 
 def matching_kernels(graph: Graph, pattern: str, key: str) -> list[str]:
@@ -19,6 +26,43 @@ def matching_kernels(graph: Graph, pattern: str, key: str) -> list[str]:
         UserError: it matches none.
     """
     return matching([node.kernel for node in graph.nodes if node.kernel is not None], pattern, key)
+
+
+def trained_kernels(graph: Graph, pattern: str, key: str, without: str = "") -> list[str]:
+    """Return what `matching_kernels` does, without the kernels of frozen layers.
+
+    Args:
+        graph: in float.
+        pattern: the expression.
+        key: of the compress YAML that gives it, for the error.
+        without: what those of frozen layers do not become, to print them: `pruned`, …
+
+    Raises:
+        UserError: the expression matches no kernel, or those of frozen layers alone.
+    """
+    matches = matching_kernels(graph, pattern, key)
+    frozen = [kernel for kernel in matches if kernel in frozen_kernels(graph)]
+    if len(frozen) == len(matches):
+        raise UserError(
+            f"{key}: '{pattern}' matches kernels of frozen layers alone, which stay as they are "
+            f"({listed(frozen)}): {UNFREEZE}"
+        )
+    if frozen and without:
+        print(f"frozen, and so not {without}: {listed(frozen)}; {UNFREEZE}", flush=True)
+    return [kernel for kernel in matches if kernel not in frozen]
+
+
+def frozen_kernels(graph: Graph) -> set[str]:
+    """Return the names of the kernels that training leaves as they are."""
+    return {node.kernel for node in graph.nodes if node.kernel is not None and node.name in graph.frozen}
+
+
+def frozen_layers(graph: Graph) -> list[str]:
+    """Return the names of the nodes that other weights than constants are frozen in."""
+    owners = {name.rpartition("/")[0] for name in graph.weights if name.rpartition("/")[2] not in UNTRAINED}
+    frozen = [node for node in graph.nodes if node.name in graph.frozen & owners]
+    # batch-norm without gamma and beta has them as constants, and new statistics in each batch
+    return [n.name for n in frozen if not isinstance(n.operation, BatchNorm) or n.name in graph.moving_statistics]
 
 
 def matching(kernels: Sequence[str], pattern: str, key: str) -> list[str]:

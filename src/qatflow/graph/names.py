@@ -1,6 +1,6 @@
 """Names without collisions, for nodes of a graph and for the layers of the Keras model that is trained."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from qatflow.graph.graph import Graph
 
@@ -16,6 +16,12 @@ def free_name(name: str, taken: Container[str]) -> str:
     while f"{name}_{number}" in taken:
         number += 1
     return f"{name}_{number}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names without repetitions for a message: the first of them, and how many more there are."""
+    names = list(dict.fromkeys(names))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def layer_names(graph: Graph) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
+from qatflow.graph.names import listed
 from qatflow.graph.written_out import left_over
 from qatflow.models.keras.library import called, in_order, is_plain_model
 from qatflow.models.keras.preprocessing import AUGMENTING
@@ -146,9 +147,3 @@ def _is_regularized(layer: Any) -> bool:
 def _drops_inside(layer: Any) -> bool:
     rates = ("_dropout", "dropout")
     return known_kind(layer) in ("Attention", "MultiHeadAttention") and any(getattr(layer, rate, 0) for rate in rates)
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Return names without repetitions for a message: the first of them, and how many more there are."""
-    names = list(dict.fromkeys(names))
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

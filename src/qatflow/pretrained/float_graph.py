@@ -17,10 +17,11 @@ from qatflow.data.reader import tensors
 from qatflow.graph.float_layers import check_float_layers, check_names
 from qatflow.graph.graph import Graph, all_trained
 from qatflow.graph.head import Head, classifier_head
+from qatflow.graph.names import listed
 from qatflow.graph.operations import Input
 from qatflow.models.architectures import ARCHITECTURES
 from qatflow.models.described_fit import other_pictures
-from qatflow.models.from_keras import listed, translated
+from qatflow.models.from_keras import translated
 from qatflow.models.new_head import classes_of, in_pairs, other_classes, with_classes
 from qatflow.models.onnx.file import is_onnx
 from qatflow.models.onnx.translate import float_onnx

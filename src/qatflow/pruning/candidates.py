@@ -1,15 +1,16 @@
 """The channels that a strategy may remove, the least important first."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.graph.channels import ChannelGroup, Channels, channels
-from qatflow.graph.graph import Graph
-from qatflow.graph.kernels import matching
+from qatflow.graph.graph import Graph, all_trained
+from qatflow.graph.kernels import UNFREEZE, frozen_kernels, matching
+from qatflow.graph.names import listed
 from qatflow.graph.thin import Keep, as_if_thin, thin
 from qatflow.pruning.importance import CRITERIA, Criterion, importance
 
@@ -28,12 +29,21 @@ class Candidates:
             important come first; those that always stay come last.
         stay: how many units always stay, by group: the most important one of each layer, which would have no channels
             otherwise.
+        frozen: kernels that are to be pruned, and whose channels stay because the kernel of a frozen layer makes or
+            reads them.
     """
 
     graph: Graph
     channels: Channels
     order: Mapping[str, np.ndarray]
     stay: Mapping[str, int]
+    frozen: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        """Return which kernels are not pruned because of frozen layers; an empty text if there are none."""
+        if not self.frozen:
+            return ""
+        return f"frozen layers have the channels of {listed(self.frozen)}, which are not pruned; {UNFREEZE}"
 
     @property
     def groups(self) -> list[ChannelGroup]:
@@ -83,7 +93,10 @@ def candidates(graph: Graph, pruned_params: str, criterions: Mapping[str, str]) 
     groups = [group for group in known.groups if set(wanted) & set(group.unit_of) and group.size > 1]
     if not groups:
         why = "; ".join(f"{kernel}: {known.fixed.get(kernel, 'it has one channel')}" for kernel in wanted)
-        raise UserError(f"pruned_params: nothing of '{pruned_params}' can be pruned, the channels must stay: {why}")
+        hint = f"; {UNFREEZE}" if _only_frozen(graph, known, wanted) else ""
+        raise UserError(
+            f"pruned_params: nothing of '{pruned_params}' can be pruned, the channels must stay: {why}{hint}"
+        )
 
     def criterion(kernel: str) -> Criterion:
         return CRITERIA[criterions.get(kernel, criterions.get(ANY, "l1_norm"))]
@@ -94,7 +107,15 @@ def candidates(graph: Graph, pruned_params: str, criterions: Mapping[str, str]) 
         best = _best_of_each_layer(group, ranked)
         order[group.name] = np.concatenate([ranked[~np.isin(ranked, best)], ranked[np.isin(ranked, best)]])
         stay[group.name] = len(best)
-    return Candidates(graph, known, order, stay)
+    return Candidates(graph, known, order, stay, _only_frozen(graph, known, wanted))
+
+
+def _only_frozen(graph: Graph, known: Channels, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the kernels among `wanted` whose channels could go if no layer were frozen."""
+    if not frozen_kernels(graph):
+        return ()
+    otherwise = channels(all_trained(graph)).fixed
+    return tuple(kernel for kernel in wanted if kernel in known.fixed and kernel not in otherwise)
 
 
 def _best_of_each_layer(group: ChannelGroup, ranked: np.ndarray) -> np.ndarray:

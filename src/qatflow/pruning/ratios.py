@@ -86,13 +86,8 @@ def nearest_ratios(
         by_group = ratios(number)
         return Ratios(by_group, target.removed(candidates.graph, candidates.thin(by_group)))
 
+    check_reachable(candidates, target, ratios(most))
     best = at(most)
-    if best.reached < target.ratio:
-        unit = "multiply-adds" if target.of == "flops" else "parameters"
-        raise UserError(
-            f"target_ratio: {100 * target.ratio:g} % of the {unit} cannot go, the layers that pruned_params names hold "
-            f"{100 * best.reached:.1f} %: give a smaller target_ratio, or let pruned_params name more layers"
-        )
     low, high = 0.0, most
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -104,6 +99,27 @@ def nearest_ratios(
         else:
             low = middle
     return best
+
+
+def check_reachable(candidates: Candidates, target: PruningTarget, most: Mapping[str, float]) -> None:
+    """Raise if not even the largest ratios remove so much.
+
+    Args:
+        candidates: what may go.
+        target: how much is to go.
+        most: largest ratio of each group.
+
+    Raises:
+        UserError: they remove less than the target.
+    """
+    reached = target.removed(candidates.graph, candidates.thin(most))
+    if reached < target.ratio:
+        unit = "multiply-adds" if target.of == "flops" else "parameters"
+        kept = f" ({candidates.message()})" if candidates.frozen else ""
+        raise UserError(
+            f"target_ratio: {100 * target.ratio:g} % of the {unit} cannot go, the layers that pruned_params names hold "
+            f"{100 * reached:.1f} %{kept}: give a smaller target_ratio, or let pruned_params name more layers"
+        )
 
 
 def uniform_ratios(candidates: Candidates, target: PruningTarget) -> Ratios:

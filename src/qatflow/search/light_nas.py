@@ -10,7 +10,8 @@ from qatflow.config.recipe.search import LightNASStrategySection
 from qatflow.graph.channels import channels
 from qatflow.graph.counts import total
 from qatflow.graph.graph import Graph
-from qatflow.graph.kernels import matching
+from qatflow.graph.kernels import UNFREEZE, frozen_layers, matching
+from qatflow.graph.names import listed
 from qatflow.graph.operations import DepthwiseConv2D
 from qatflow.graph.resized import Sizes, fixed_channels, fixed_windows, resized
 from qatflow.quantise.as_if_quantised import as_if_quantised
@@ -37,9 +38,14 @@ class LightNASSpace:
             section: the YAML's settings.
 
         Raises:
-            UserError: nothing that searched_params names can be searched, init_tokens does not fit it, a window is too
-                small, or no network keeps the limits.
+            UserError: layers are frozen, nothing that searched_params names can be searched, init_tokens does not fit
+                it, a window is too small, or no network keeps the limits.
         """
+        if frozen := frozen_layers(setup.graph):
+            raise UserError(
+                "LightNASStrategy gives all layers new weights, and so cannot keep those of frozen layers "
+                f"({listed(frozen)}): {UNFREEZE}"
+            )
         self.section = section
         self._setup, self._channels = setup, channels(setup.graph)
         self.groups, self.windows = self._searched()

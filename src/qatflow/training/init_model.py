@@ -1,5 +1,6 @@
 """compressor.init_model: the graph that training starts from, in place of the float weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from qatflow.base.errors import UserError
@@ -11,6 +12,8 @@ from qatflow.graph.store import load
 
 def initial_graph(folder: Path, pretrained: Graph) -> Graph:
     """Return the graph in a folder, in float: integers of a quantised graph become the real values they stand for.
+
+    The layers that are frozen are those of the float model.
 
     Args:
         folder: with `model` and `weights`, as `trained/` has them.
@@ -27,7 +30,9 @@ def initial_graph(folder: Path, pretrained: Graph) -> Graph:
             f"{_text(float_inputs)} to {_text(float_outputs)}: name a network that was made from the same model, for "
             "the same data"
         )
-    return graph.in_real_values()
+    names = {node.name for node in graph.nodes}
+    frozen, fixed = pretrained.frozen & names, pretrained.moving_statistics & names
+    return replace(graph.in_real_values(), frozen=frozen, moving_statistics=fixed)
 
 
 def _ends(graph: Graph) -> tuple[list[Shape], list[Shape]]:

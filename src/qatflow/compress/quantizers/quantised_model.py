@@ -20,7 +20,7 @@ from qatflow.compress.quantizers.weights import AbsMaxWeight
 from qatflow.graph.families import FIXED_GRID, PASS_THROUGH, Rounding, rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
-from qatflow.graph.kernels import matching_kernels
+from qatflow.graph.kernels import trained_kernels
 from qatflow.graph.names import layer_names, tensor_layer
 from qatflow.graph.never_negative import never_negative
 from qatflow.graph.operations import Dense
@@ -129,7 +129,7 @@ class Quantisers:
         self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
         self._fits = fits(settings, self._quantised_tensors, never_negative(graph))
         pattern = self.clusters.section.clustered_params if self.clusters is not None else None
-        self._clustered = matching_kernels(graph, pattern, "clustered_params") if pattern is not None else []
+        self._clustered = trained_kernels(graph, pattern, "clustered_params") if pattern is not None else []
         self._shared = shared_scales(self.graph, self._quantised_tensors)
 
     def layer(self, node: Node, layer: Any) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qatflow.compress.quantizers.clustered import Clusters
 from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.graph.graph import Graph
-from qatflow.graph.kernels import matching_kernels
+from qatflow.graph.kernels import trained_kernels
 from qatflow.training.strategy import Strategy, TrainingRun
 
 CLUSTERED = "clustered"
@@ -24,14 +24,14 @@ class ClusteringStrategy(Strategy):
             prepared: changes the float graph before clusters are found; None: nothing.
 
         Raises:
-            UserError: no kernel matches the pattern.
+            UserError: no kernel of a layer that is trained matches the pattern.
         """
         assert quantisers.clusters is not None
         self.clusters: Clusters = quantisers.clusters
         self.section = self.clusters.section
         self._quantisers = quantisers
         self._prepared = prepared
-        matching_kernels(graph, self.section.clustered_params, "clustered_params")
+        trained_kernels(graph, self.section.clustered_params, "clustered_params", without="clustered")
 
     def on_compression_begin(self, trainer: TrainingRun) -> None:
         """Cluster at once where the restored state is past the first clustered step."""

@@ -17,9 +17,16 @@ from qatflow.graph.counts import Count, total
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
 from qatflow.pruning.candidates import Candidates, candidates
-from qatflow.pruning.ratios import PruningTarget, Ratios, sensitive_ratios, step_ratio, uniform_ratios
+from qatflow.pruning.ratios import (
+    PruningTarget,
+    Ratios,
+    check_reachable,
+    sensitive_ratios,
+    step_ratio,
+    uniform_ratios,
+)
 from qatflow.pruning.record import pruning_record
-from qatflow.pruning.sensitivity import Sensitivity, measure
+from qatflow.pruning.sensitivity import Sensitivity, measure, swept_ratios
 from qatflow.training.strategy import Strategy, TrainingRun
 
 METRICS = {"acc_top1": 1, "acc_top5": 2}
@@ -48,6 +55,25 @@ class PruneStrategy(Strategy):
         self.section = section
         self.pruner = pruner
         self.done: list[dict[str, Any]] = []
+
+    def check(self, graph: Graph, *, alone: bool) -> None:
+        """Raise before training what pruning would raise after some epochs, and print what frozen layers keep.
+
+        Args:
+            graph: float graph that training begins with.
+            alone: whether no other strategy prunes it before this one.
+
+        Raises:
+            UserError: nothing that pruned_params names can be pruned, or not as much as target_ratio.
+        """
+        prunable = candidates(graph, self.section.pruned_params, self.pruner.criterions)
+        if prunable.frozen:
+            print(prunable.message(), flush=True)
+        if alone:
+            self.check_target(prunable)
+
+    def check_target(self, prunable: Candidates) -> None:
+        """Raise if the groups do not hold what is to go; a search has found ratios that do."""
 
     @abstractmethod
     def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
@@ -120,6 +146,10 @@ class UniformPruneStrategy(PruneStrategy):
         super().__init__(section, pruner)
         self.target = PruningTarget(section.target_ratio, section.target)
 
+    def check_target(self, prunable: Candidates) -> None:
+        """Raise if not even all channels but one of each layer are enough."""
+        check_reachable(prunable, self.target, {group.name: 1.0 for group in prunable.groups})
+
     def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
         """Return the same share for all groups."""
         return uniform_ratios(prunable, self.target)
@@ -152,6 +182,12 @@ class SensitivePruneStrategy(PruneStrategy):
         if not self.done:
             return trainer.epoch == self.settings.start_epoch
         return self._settled(trainer) or trainer.epoch + left > self.settings.end_epoch
+
+    def check_target(self, prunable: Candidates) -> None:
+        """Raise if not even the largest ratios whose cost is measured, or known, are enough for the first step."""
+        measured, known = swept_ratios(self.settings.delta_rate)[-1], self._known()
+        most = {name: known[name].ratios[-1] if name in known else measured for name in prunable.order}
+        check_reachable(prunable, self._target(prunable), most)
 
     def ratios(self, trainer: TrainingRun, prunable: Candidates) -> Ratios:
         """Return the shares at which all groups cost the same."""

@@ -10,7 +10,7 @@ from tensorflow_model_optimization.sparsity.keras import ConstantSparsity, Polyn
 
 from qatflow.config.recipe.sparsity import SparsityStrategySection
 from qatflow.graph.graph import Graph
-from qatflow.graph.kernels import matching_kernels
+from qatflow.graph.kernels import trained_kernels
 from qatflow.training.strategy import Strategy, TrainingRun
 
 UPDATES = 10
@@ -32,16 +32,16 @@ class SparsityStrategy(Strategy):
             graph: float graph that training begins with.
 
         Raises:
-            UserError: no kernel matches the pattern.
+            UserError: no kernel of a layer that is trained matches the pattern.
         """
         self.section = section
         self._masks: dict[str, Any] = {}
-        matching_kernels(graph, section.pruned_params, "pruned_params")
+        trained_kernels(graph, section.pruned_params, "pruned_params", without="made sparse")
 
     def built(self, trainer: TrainingRun) -> Sequence[Any]:
         """Make the masks of the model's kernels, with the values that they had for the model before."""
         before, variables = self._masks, trainer.model.variables
-        names = matching_kernels(trainer.model.graph, self.section.pruned_params, "pruned_params")
+        names = trained_kernels(trainer.model.graph, self.section.pruned_params, "pruned_params")
         self._masks = {name: tf.Variable(tf.ones(variables[name].shape), trainable=False) for name in names}
         for name, mask in self._masks.items():
             if name in before and before[name].shape == mask.shape:

@@ -9,7 +9,12 @@ from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.compress.strategies.clustering import ClusteringStrategy
 from qatflow.compress.strategies.distillation import DistillationStrategy, check_thinner
 from qatflow.compress.strategies.distillers import DISTILLERS
-from qatflow.compress.strategies.prune import AutoPruneStrategy, SensitivePruneStrategy, UniformPruneStrategy
+from qatflow.compress.strategies.prune import (
+    AutoPruneStrategy,
+    PruneStrategy,
+    SensitivePruneStrategy,
+    UniformPruneStrategy,
+)
 from qatflow.compress.strategies.quantization import Export, QuantizationStrategy
 from qatflow.compress.strategies.sparsity import SparsityStrategy
 from qatflow.config.recipe.distillation import DistillationStrategySection
@@ -89,15 +94,21 @@ def _quantization(setup: StrategySetup, section: QuantizationStrategySection) ->
 
 
 def _uniform(setup: StrategySetup, section: UniformPruneStrategySection) -> Strategy:
-    return UniformPruneStrategy(section, setup.config.pruners[section.pruner])
+    return _checked(setup, UniformPruneStrategy(section, setup.config.pruners[section.pruner]))
 
 
 def _sensitive(setup: StrategySetup, section: SensitivePruneStrategySection) -> Strategy:
-    return SensitivePruneStrategy(section, setup.config.pruners[section.pruner], setup.experiment)
+    return _checked(setup, SensitivePruneStrategy(section, setup.config.pruners[section.pruner], setup.experiment))
 
 
 def _auto(setup: StrategySetup, section: AutoPruneStrategySection) -> Strategy:
-    return AutoPruneStrategy(section, setup.config.pruners[section.pruner], setup.searched)
+    return _checked(setup, AutoPruneStrategy(section, setup.config.pruners[section.pruner], setup.searched))
+
+
+def _checked(setup: StrategySetup, strategy: PruneStrategy) -> PruneStrategy:
+    pruning = [one for one in setup.config.strategies.values() if isinstance(one, PruneStrategySection)]
+    strategy.check(setup.graph, alone=len(pruning) == 1)
+    return strategy
 
 
 def _light_nas(setup: StrategySetup, section: LightNASStrategySection) -> Strategy:
