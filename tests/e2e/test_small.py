@@ -24,7 +24,7 @@ from ai_edge_litert.interpreter import Interpreter
 from safetensors.numpy import load_file
 
 from helpers.flipped_bytes import check_every_artefact, flipped
-from helpers.small_run import COMMAND, PRINTED, copied, new_project
+from helpers.small_run import COMMAND, PRINTED, SIZE, copied, new_project
 from helpers.small_run import SETTINGS as SMALL
 from helpers.workflow_helpers import ALL, DEMO, TARGETS, WITHOUT_TRAINING, Project, planned
 from qatflow.base.metrics import confusion_matrix
@@ -318,7 +318,7 @@ def test_mobile_and_optimised_model_give_the_same_outputs(finished, tmp_path):
         model = interpreter(path)
         rng, answers = np.random.default_rng(3), []
         for _ in range(10):
-            picture = rng.uniform(-1, 1, (1, 32, 32, 1)).astype(np.float32)
+            picture = rng.uniform(-1, 1, (1, *SIZE, 1)).astype(np.float32)
             model.set_tensor(model.get_input_details()[0]["index"], picture)
             model.invoke()
             answers.append(model.get_tensor(model.get_output_details()[0]["index"])[0])
@@ -343,7 +343,7 @@ def test_the_device_agrees_with_the_host_on_the_model_that_was_sent(finished):
         assert accuracy["device_top5"] == accuracy["host_top5"] >= accuracy["device_top1"]
     # the page's input: ones everywhere
     model = interpreter(finished.results / "digits_quant_opt/model.tflite")
-    model.set_tensor(model.get_input_details()[0]["index"], np.ones((1, 32, 32, 1), np.float32))
+    model.set_tensor(model.get_input_details()[0]["index"], np.ones((1, *SIZE, 1), np.float32))
     model.invoke()
     expected = model.get_tensor(model.get_output_details()[0]["index"])[0]
     printed = re.findall(r"^Output\[(\d+)\]: (\S+)$", (finished.results / "device/emulator/output.txt").read_text(), 8)

@@ -8,8 +8,13 @@ from helpers.places import HELPERS
 from helpers.workflow_helpers import SMALL, Project, copy_project
 
 SETTINGS = (*SMALL, "few.yaml")
-"""The configuration: `config/test.yaml` with MobileNetV1's first separable convolutions alone."""
-FEW = 'model: {function: "few_layers:narrow_mobilenet", alpha: null}\n'
+"""The configuration: `config/test.yaml` with MobileNetV1's first separable convolutions alone, on a rectangle."""
+SIZE = (32, 24)
+"""Height and width of the network's input."""
+FEW = f"""\
+model: {{function: "few_layers:narrow_mobilenet", alpha: null}}
+data: {{preprocessing: {{size: [{SIZE[0]}, {SIZE[1]}]}}}}
+"""
 COMMAND = ("snakemake", "--cores", "2", "all", *SETTINGS)
 PRINTED = ".printed"
 """The file with what the run printed."""
