@@ -149,10 +149,11 @@ install_packages() { # $1: the Python that is to make .venv, or nothing
     fi
 }
 
-install_for_tests() { # Slurm: root alone can run its tests, else they are skipped, by name. ccache: the demo in seconds
+install_for_tests() { # Slurm (root alone) and Chromium: without them their tests are skipped, by name. ccache: faster
     local wanted
     local -a packages=() as_root=()
-    for wanted in munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client ccache:ccache; do
+    for wanted in munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client ccache:ccache \
+        chromium:chromium; do
         command -v "${wanted%%:*}" >/dev/null || packages+=("${wanted#*:}")
     done
     if ((${#packages[@]} == 0)) || [[ -n "${QATFLOW_NO_APT:-}" ]] || ((EUID != 0)) || ! command -v apt-get >/dev/null; then
@@ -161,7 +162,7 @@ install_for_tests() { # Slurm: root alone can run its tests, else they are skipp
     say "set-up: installing the system packages ${packages[*]}"
     known_to_apt "${packages[@]}" || apt_get update || true
     apt_get install "${packages[@]}" ||
-        say "set-up: apt cannot install ${packages[*]}; without Slurm its tests are skipped"
+        say "set-up: apt cannot install ${packages[*]}; without Slurm and Chromium their tests are skipped"
 }
 
 known_to_apt() {

@@ -74,7 +74,9 @@ BELOW: dict[str, set[str]] = {
         "base", "compress/quantizers", "config/sections", "data", "graph", "inference", "quantise", "tflite",
         "training",
     },
-    "report": {"base", "device/results", "evaluate", "graph", "pruning", "search"},
+    "report": {"base", "data", "device/results", "evaluate", "graph", "pruning", "search", "tflite"},
+    "report/drawing": {"base", "evaluate", "report"},
+    "report/pages": {"base", "device/results", "evaluate", "report", "report/drawing", "search"},
     # plans the jobs of all stages, and runs none
     "workflow": {
         "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources",

@@ -110,8 +110,8 @@ def test_a_pruned_model_has_half_of_the_multiply_adds(finished, preset):
     size = (results / f"{preset}_opt/model.tflite").stat().st_size
     assert size < 0.8 * (results / f"{preset}_ptq/model.tflite").stat().st_size
     page = (results / "report/report.html").read_text()
-    assert "<h2>Filter pruning</h2>" in page
-    assert ("<h2>Sensitivities before epoch 0</h2>" in page) == (preset == "filter_pruning_sensitive")
+    assert 'id="pruning"' in page
+    assert ("<h3>Sensitivities before epoch 0</h3>" in page) == (preset == "filter_pruning_sensitive")
     if preset == "filter_pruning_sensitive":
         kept = json.loads((results / "sensitivities.data").read_text())
         assert all(group["pruned_percent"] == [0.4, 0.8] for group in kept["groups"].values())
@@ -139,8 +139,8 @@ def test_the_best_candidate_of_a_search_is_what_is_trained(finished):
     summary = json.loads((results / "summary.json").read_text())
     assert summary["search"]["best"]["candidate"]["number"] == best["number"]
     page = (results / "report/report.html").read_text()
-    assert "<h2>Search</h2>" in page and "<h2>Candidates of the search</h2>" in page
-    assert "<h2>Search</h2>" not in (finished.folder / "results/sparsity/report/report.html").read_text()
+    assert 'id="search"' in page and "<h3>Candidates of the search</h3>" in page
+    assert 'id="search"' not in (finished.folder / "results/sparsity/report/report.html").read_text()
     assert "AutoPruneStrategy tried 2 candidates" in (results / "report/summary.txt").read_text()
 
 

@@ -37,11 +37,29 @@ def test_noise_scales_and_ranges_are_those_of_numpy(models):
     assert layers["input"].clipped == pytest.approx(((images > 0) & (outside > 127.5) | (outside > 128.5)).mean())
 
 
-def test_the_noisiest_layer_comes_first(models):
+def test_layers_come_in_the_order_of_execution_and_the_table_has_the_noisiest_first(models):
     layers = inspect_layers(*models[:2], pictures(4))
-    noise = [layer.sqnr_db for layer in layers]
-    assert noise == sorted(noise)
-    assert table(layers).splitlines()[1].startswith(layers[0].name)
+    assert [layer.name for layer in layers] == ["input", "conv", "dw", "left", "sum", "pool", "logits"]
+    noisiest = min(layers, key=lambda layer: layer.sqnr_db)
+    assert table(layers).splitlines()[1].startswith(noisiest.name)
+
+
+def test_the_histogram_and_the_noise_of_rounding_are_those_of_numpy(models):
+    images = pictures(16)
+    layers = {layer.name: layer for layer in inspect_layers(*models[:2], images)}
+    reference = execute(run_all(small_graph())[0], images)
+    for name in ("input", "conv", "sum"):
+        layer, values = layers[name], reference[name].astype(np.float64)
+        edges = (np.linspace(-128.5, 127.5, 33) - layer.zero_point) * layer.scale
+        step = edges[1] - edges[0]
+        all_edges = np.concatenate([edges[0] + step * np.arange(-8, 0), edges, edges[-1] + step * np.arange(1, 9)])
+        all_edges[[0, -1]] = -np.inf, np.inf
+        counts, _ = np.histogram(values, all_edges)
+        assert np.abs(np.asarray(layer.histogram) - counts / values.size).max() < 0.002, "a value at an edge may move"
+        assert sum(layer.histogram) == pytest.approx(1)
+        grid = np.clip(np.rint(values / layer.scale) + layer.zero_point, -128, 127)
+        noise = ((values - (grid - layer.zero_point) * layer.scale) ** 2).sum()
+        assert layer.rounding_db == pytest.approx(10 * np.log10((values**2).sum() / noise), abs=0.05)
 
 
 def test_models_of_different_networks_are_refused(models):

@@ -72,6 +72,7 @@ EXPORT = script(
 REPORT = script(
     "report", "--experiment", "digits_quant", "--shipped", "qat", "--evaluation", f"{R}/evaluation.json",
     "--gate", f"{R}/gate.json", "--layers", f"{R}/layers.json", "--devices", f"{R}/device/emulator/report.json",
+    "--model", f"{MODELS['opt']}/model.tflite", "--data", DATA,
     "--demos", f"{R}/device/emulator/output.txt", "--float-history", f"{P}/history.csv",
     "--pretrained", f"{P}/manifest.json", "--history", f"{R}/trained/history.csv",
     "--trained", f"{R}/trained/manifest.json", "--summary", f"{OUT}/summary.json", "--output", f"{OUT}/report",

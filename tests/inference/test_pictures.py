@@ -1,11 +1,14 @@
 """Prepared pictures batch by batch: which they are, and equal bits whatever the number of processes."""
 
+import base64
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
@@ -13,9 +16,10 @@ from qatflow.base.picture_size import PictureSize
 from qatflow.base.sums import read_sealed
 from qatflow.data.manifest import FILE, Manifest, read_manifest
 from qatflow.data.preprocess import Preprocessing
-from qatflow.data.reader import calibration, records, tensors
+from qatflow.data.reader import calibration, pictures, records, tensors
 from qatflow.evaluate.evaluate import evaluate
 from qatflow.evaluate.layers import inspect_layers, inspect_prepared
+from qatflow.evaluate.shown_pictures import shown_pictures, thumbnail
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Conv2D, Dense, GlobalAveragePool, Input, Relu, Softmax
 from qatflow.inference import pictures as module
@@ -106,6 +110,31 @@ def test_the_evaluation_differs_in_its_times_alone(data: Manifest, models: dict[
         assert all(figures.pop("host_ms")["min"] > 0 for figures in measured.values())
         found.append(measured)
     assert found[0] == found[1] and found[0].keys() == models.keys()
+
+
+def test_shown_pictures_are_those_that_only_one_model_gets_right_with_what_each_says(data: Manifest, models):
+    inputs, labels = tensors(data, "test")
+    both = {"float": models["float"], "qat": models["other"]}
+    outputs = {name: Model(path).outputs(inputs) for name, path in both.items()}
+    right = {name: of_model.argmax(axis=1) == labels for name, of_model in outputs.items()}
+    ranked = rank(both, PreparedPictures.of(data, "test"))
+    found = shown_pictures(ranked, data, 3)
+    lost, won = right["float"] & ~right["qat"], ~right["float"] & right["qat"]
+    for kind, those in (("lost", lost), ("won", won), ("confident", ~right["float"] & ~right["qat"])):
+        sure = np.where(those, outputs["qat"].max(axis=1), -np.inf)
+        positions = [one["position"] for one in found if one["kind"] == kind]
+        assert positions == np.argsort(-sure, kind="stable")[: min(3, those.sum())].tolist()
+    listed, stored = list(records(data, "test")), list(pictures(data, "test"))
+    for one in found:
+        assert (one["key"], one["label"]) == (listed[one["position"]].key, int(labels[one["position"]]))
+        for name, guess in one["guesses"].items():
+            row = outputs[name][one["position"]]
+            assert guess["label"] == row.argmax() and guess["confidence"] == pytest.approx(row.max(), abs=1e-4)
+        shown = Image.open(io.BytesIO(base64.b64decode(one["thumbnail"].partition(",")[2])))
+        assert np.array_equal(np.asarray(shown), stored[one["position"]][0][..., 0]), "small ones stay as they are"
+    assert shown_pictures(ranked, data, 0) == []
+    large = thumbnail(np.zeros((100, 200, 3), np.uint8), replace(data.preprocessing, channels=3, mean=(0,), std=(1,)))
+    assert large.startswith("data:image/jpeg") and len(large) < 2000
 
 
 @pytest.mark.parametrize("processes", PROCESSES)

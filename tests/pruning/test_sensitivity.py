@@ -15,7 +15,7 @@ from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.pruning.candidates import Candidates, candidates
 from qatflow.pruning.sensitivity import Sensitivity, measure, swept_ratios
-from qatflow.report.pruning import sensitivity_picture
+from qatflow.report.pruning_picture import sensitivity_picture
 
 PICTURES = np.random.default_rng(3).normal(0, 1, (64, SIDE, SIDE, 3))
 ABOUT = {"data": "x"}

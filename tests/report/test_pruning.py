@@ -11,8 +11,9 @@ from helpers.device_reports import report
 from qatflow.pruning.candidates import candidates
 from qatflow.pruning.record import pruning_record
 from qatflow.report.on_device import on_device
-from qatflow.report.page import page
-from qatflow.report.pruning import read_pruning, sensitivity_pictures, whole
+from qatflow.report.pages.page import Extras, page
+from qatflow.report.pruning import read_pruning, whole
+from qatflow.report.pruning_picture import sensitivity_pictures
 from qatflow.report.summary import Summary
 from qatflow.report.table import text
 
@@ -47,12 +48,15 @@ def test_the_table_has_a_line_a_step_and_the_page_each_layer_before_and_after_al
         gone = 100 * (1 - step.after.multiply_adds / step.before.multiply_adds)
         assert f"(−{gone:.1f} %)" in line
         assert line.endswith("acc_top1 on the validation pictures 90.00 → 62.50 %, before training")
-    shown = re.sub(r"\s+", " ", page(summary, [report()], [], sensitivity_pictures(steps, tmp_path)))
-    assert "<h2>Filter pruning</h2>" in shown
-    assert "<td>b</td><td>40</td> <td>15</td>" in shown, "40, 30 after the first step, 15 after the second"
+    shown = re.sub(r"\s+", " ", page(summary, [report()], Extras(pictures=sensitivity_pictures(steps, tmp_path))))
+    assert '<h3 id="pruning">Filter pruning</h3>' in shown
+    row = next(row for row in shown.split("<tr") if "<span>b</span>" in row)
+    assert re.findall(r"<span>(\d+)</span>", row)[:2] == ["40", "15"], (
+        "40, 30 after the first step, 15 after the second"
+    )
     (layer,) = [one for one in whole(steps) if one.layer == "b"]
     assert (layer.before, layer.after) == (steps[0].layers[1].before, steps[1].layers[1].after)
-    titles = re.findall(r"<h2>(Sens.+?)</h2>", shown)
+    titles = re.findall(r"<h3>(Sens.+?)</h3>", shown)
     assert titles == ["Sensitivities before epoch 1", "Sensitivities before epoch 1, given (1)"]
     assert "<!-- 45.7 -->" in shown and "<!-- 7.9 -->" in shown
 
@@ -63,4 +67,4 @@ def test_without_pruning_nothing_is_said_of_it(tmp_path: Path):
         "e", 360, (), (), (on_device(report(), "Output dim: 10\n"),), read_pruning(tmp_path / "manifest.json")
     )
     assert "pruned" not in text(summary) and whole(summary.pruning) == ()
-    assert "pruning" not in page(summary, [report()], [], {}).lower()
+    assert "pruning" not in page(summary, [report()]).lower()

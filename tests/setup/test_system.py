@@ -145,7 +145,7 @@ def test_slurm_is_installed_for_the_tests_alone_and_they_go_on_without_it(checko
     (checkout.folder / ".venv/bin/pytest").symlink_to("/bin/true")
     answer = checkout.run("tests/test_x.py", script="test.sh")
     assert answer.returncode == 0, answer.stderr
-    packages = "munge slurmctld slurmd slurm-client ccache"
+    packages = "munge slurmctld slurmd slurm-client ccache chromium"
     assert log.read_text().endswith(f"--yes --no-install-recommends install {packages}\n")
-    assert ("without Slurm its tests are skipped" in answer.stderr) == (not works)
+    assert ("without Slurm and Chromium their tests are skipped" in answer.stderr) == (not works)
     assert "slurm" not in checkout.run("tests/test_x.py", script="test.sh", QATFLOW_NO_APT="1").stderr

@@ -412,9 +412,16 @@ def test_every_job_keeps_a_log_of_its_own(every_job):
     assert len(set(logs)) == len(every_job) == len(PART_OF)
 
 
+STYLES = ("base.html", "colours.css", "pictures.css", "style.css")
 TEMPLATES = {
-    "make_report": ("base.html", "report_page.html", "style.css"),
-    "compare_experiments": ("base.html", "comparison_page.html", "style.css"),
+    "make_report": (
+        *STYLES,
+        "report_page.html",
+        "table.html",
+        "page.js",
+        *(f"report_{part}.html" for part in ("answer", "network", "classes", "training", "device", "run")),
+    ),
+    "compare_experiments": (*STYLES, "comparison_page.html"),
 }
 
 

@@ -16,6 +16,8 @@ checkpoint gate_accuracy:
         "results/{experiment}/gate.json",
     log:
         "logs/gate_accuracy/{experiment}.log",
+    benchmark:
+        "logs/gate_accuracy/{experiment}.jsonl"
     conda:
         "../../envs/light.yaml"
     threads: 4
@@ -64,6 +66,8 @@ rule evaluate_fake_quant:
         "results/{experiment}/fake_quant.json",
     log:
         "logs/evaluate_fake_quant/{experiment}.log",
+    benchmark:
+        "logs/evaluate_fake_quant/{experiment}.jsonl"
     conda:
         "../../envs/tensorflow.yaml"
     threads: 4
@@ -98,6 +102,8 @@ rule evaluate_tflite:
         "results/{experiment}/evaluation.json",
     log:
         "logs/evaluate_tflite/{experiment}.log",
+    benchmark:
+        "logs/evaluate_tflite/{experiment}.jsonl"
     conda:
         "../../envs/light.yaml"
     # latency is measured here, at the end: nothing else may run beside it, and no device run, which takes no cores
@@ -107,6 +113,7 @@ rule evaluate_tflite:
         adb=int(session.runs_here),
     params:
         evaluation=lambda wildcards: job_options.evaluation(plan.config_of(wildcards)),
+        shown=lambda wildcards: job_options.shown(plan.config_of(wildcards)),
         float_model=job_options.where_input("float", of="float_model"),
         ptq=job_options.where_input("ptq", of="ptq"),
         ready=job_options.where_input("ready", of="ready"),
@@ -115,7 +122,7 @@ rule evaluate_tflite:
     shell:
         "python {input.script:q} {params.float_model} {params.ptq} {params.ready} {params.qat}"
         " {params.fake_quant} --data {input.data} --evaluate {params.evaluation:q}"
-        " --cores {threads} --output {output} > {log} 2>&1"
+        " --report {params.shown:q} --cores {threads} --output {output} > {log} 2>&1"
 
 
 rule inspect_layers:
@@ -128,6 +135,8 @@ rule inspect_layers:
         "results/{experiment}/layers.json",
     log:
         "logs/inspect_layers/{experiment}.log",
+    benchmark:
+        "logs/inspect_layers/{experiment}.jsonl"
     conda:
         "../../envs/light.yaml"
     threads: 4

@@ -94,6 +94,8 @@ rule quantise_after_training:
         ),
     log:
         "logs/quantise_after_training/{pretrained}{kept}.log",
+    benchmark:
+        "logs/quantise_after_training/{pretrained}{kept}.jsonl"
     wildcard_constraints:
         kept=plan.ptq_suffix,
     conda:

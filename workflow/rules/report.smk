@@ -30,6 +30,8 @@ rule make_report:
         evaluation="results/{experiment}/evaluation.json",
         gate="results/{experiment}/gate.json",
         layers=shipping.where_float("results/{experiment}/layers.json"),
+        model=shipping.file("model.tflite"),
+        data=plan.data_manifest,
         float_history=shipping.where_float(plan.pretrained_file("history.csv")),
         pretrained=shipping.where_float(plan.pretrained_file("manifest.json")),
         history=shipping.where_trained("results/{experiment}/trained/history.csv"),
@@ -39,6 +41,7 @@ rule make_report:
         devices=shipping.on_devices_where_open(rules.run_on_device.output.report),
     output:
         summary="results/{experiment}/summary.json",
+        node_data="results/{experiment}/report/layers.node_data.json",
         text="results/{experiment}/report/summary.txt",
         page=report(
             PAGE,
@@ -72,15 +75,22 @@ rule make_report:
         shipped=lambda wildcards: shipping.shipped(wildcards.experiment),
         layers=job_options.where_input("layers", of="layers"),
         devices=job_options.where_input("devices", of="devices"),
+        limits=lambda wildcards: job_options.latency_limits(
+            plan.devices[wildcards.experiment].values()
+        ),
         demos=job_options.where_input("demos", of="demos"),
         float_history=job_options.where_input("float-history", of="float_history"),
         pretrained=job_options.where_input("pretrained", of="pretrained"),
         history=job_options.where_input("history", of="history"),
         trained=job_options.where_input("trained", of="trained"),
         search=job_options.where_input("search", of="search"),
+        # functions of the input: neither a log that was removed nor another experiment is a reason to run again
+        stages=lambda wildcards, input: shipping.stages(wildcards),
+        compared=lambda wildcards, input: shipping.compared_flag,
     shell:
         "python {input.script:q} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
+        " --model {input.model} --data {input.data} --latency-limits {params.limits:q} --stages {params.stages} {params.compared}"
         " {params.devices} {params.demos} {params.float_history}"
         " {params.pretrained} {params.history} {params.trained} {params.search}"
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"

@@ -8,6 +8,7 @@ from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
 from qatflow.config.sections.accuracy import EvaluateSection
 from qatflow.config.sections.options import add_section
+from qatflow.config.sections.report import ReportSection
 from qatflow.evaluate.evaluate import evaluate
 
 
@@ -23,6 +24,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="evaluation.json to write")
     add_section(parser, "evaluate", EvaluateSection)
+    add_section(parser, "report", ReportSection)
     arguments = parser.parse_args(argv)
     models = {
         "float": arguments.float_model,
@@ -39,6 +41,7 @@ def main(argv: Sequence[str]) -> None:
         threads=arguments.evaluate.threads,
         repeats=arguments.evaluate.repeats,
         cores=arguments.cores,
+        pictures=arguments.report.pictures,
     )
 
 

@@ -28,11 +28,13 @@ class Compressed:
         graph: quantised, with the integers and scales of training.
         history: figures of each epoch.
         pruning: record of each pruning, in order, as in `PruneStrategy.done`.
+        exported_epoch: the epoch whose graph this is.
     """
 
     graph: Graph
     history: list[EpochFigures]
     pruning: list[dict[str, Any]]
+    exported_epoch: int | None
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ class Compressor:
         quantisation = strategies[-1]
         assert isinstance(quantisation, QuantizationStrategy)
         pruning = [record for strategy in strategies if isinstance(strategy, PruneStrategy) for record in strategy.done]
-        return Compressed(quantisation.graph(folder), history, sorted(pruning, key=lambda record: record["epoch"]))
+        in_order = sorted(pruning, key=lambda record: record["epoch"])
+        return Compressed(quantisation.graph(folder), history, in_order, quantisation.exported)
 
     @property
     def _order(self) -> list[str]:

@@ -49,7 +49,8 @@ def compress(
         recipe: the compress YAML, resolved.
         section: the configuration's compress section; the YAML that it names is not read.
         experiment: folder of the experiment, to which the recipe's checkpoint_path is relative.
-        output: folder to write: model, weights, history.csv, manifest.json (with the record of each pruning).
+        output: folder to write: model, weights, history.csv, manifest.json (with the exported epoch and the record
+            of each pruning).
         seed: of everything random.
         threads: threads of TensorFlow.
         keep_in_float: layers whose name contains one of these texts stay in float; `auto`: those without an int8 form.
@@ -99,7 +100,11 @@ def compress(
         with whole_folder(output) as temporary:
             write(compressed.graph, temporary)
             write_csv(compressed.history, temporary / "history.csv")
-            about = {"pruning": compressed.pruning, "provenance": record}
+            about = {
+                "exported_epoch": compressed.exported_epoch,
+                "pruning": compressed.pruning,
+                "provenance": record,
+            }
             write_sealed(temporary / "manifest.json", about, files=("model", "weights", "history.csv"))
 
 

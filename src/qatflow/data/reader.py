@@ -157,6 +157,11 @@ def inputs(these: Iterable[Place], spec: Preprocessing) -> tuple[np.ndarray, np.
     return pictures, labels
 
 
+def stored_records(these: Iterable[Place]) -> Iterator[example.Record]:
+    """Yield the records at these places, as they are stored."""
+    return (example.parse(tfrecord.read_at(place.shard, place.offset)) for place in these)
+
+
 def batches(these: Iterable[Place], size: int) -> Iterator[tuple[Place, ...]]:
     """Yield `size` places at a time; the last batch may have fewer."""
     rest = iter(these)

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from qatflow.base import provenance
-from qatflow.base.metrics import confusion, ranked_accuracy
+from qatflow.base.metrics import confusion, paired_drop, ranked_accuracy
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.data.manifest import read_manifest
+from qatflow.evaluate.shown_pictures import shown_pictures
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
 from qatflow.tflite.run import Model
 
-FORMAT = 3
+FORMAT = 4
 
 
 def evaluate(
@@ -26,6 +27,7 @@ def evaluate(
     threads: int,
     repeats: int,
     cores: int = 1,
+    pictures: int = 0,
 ) -> None:
     """Measure each model and write evaluation.json.
 
@@ -38,21 +40,27 @@ def evaluate(
         repeats: number of timed runs, of one picture each.
         cores: number of processes that run pictures; it does not change the accuracy, and latency is measured after
             them, by this process alone.
+        pictures: number of pictures of each kind to keep for the report (`shown_pictures`), with a thumbnail.
     """
     manifest = read_manifest(data)
     ranked = rank(models, PreparedPictures.of(manifest, "test", processes=cores))
     measured = {
         name: _measure(path, ranked.best[name], ranked.labels, threads, repeats) for name, path in models.items()
     }
+    if "float" in models:
+        for name in models.keys() - {"float"}:
+            drop = paired_drop(ranked.predicted("float"), ranked.predicted(name), ranked.labels)
+            measured[name]["against_float"] = asdict(drop)
     write_sealed(
         output,
         {
             "format_version": FORMAT,
             "labels": list(manifest.labels),
             "models": measured,
+            "pictures": shown_pictures(ranked, manifest, pictures),
             "fake_quant": read_sealed(fake_quant) if fake_quant is not None else None,
             "latency_settings": {"threads": threads, "repeats": repeats, "runtime": "LiteRT, XNNPACK, host"},
-            "provenance": provenance.record([*models.values(), data], {}),
+            "provenance": provenance.record([*models.values(), data], {"pictures": pictures}),
         },
     )
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from qatflow.data.manifest import read_manifest
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
 
-FORMAT = 4
+FORMAT = 5
 GateOutcome = Literal["open", "closed", "undecided"]
 
 
@@ -146,9 +146,11 @@ def gate(
     lines: list[str] = []
     reasons: list[str] = []
     undecided: list[str] = []
-    drop = None
+    drop, held_to = None, None
     if published is not None:
         line, reason = _published(measured, published)
+        held_to = {**asdict(published), "measured_top1": 100 * measured.top1, "pictures": measured.pictures}
+        held_to["closes"] = reason is not None
         lines.append(line)
         reasons += [reason] if reason else []
     elif float_model is None:
@@ -157,8 +159,22 @@ def gate(
         drop = paired_drop(ranked.predicted("float"), ranked.predicted("int8"), ranked.labels)
     verdicts: dict[str, Verdict | None] = {"max_drop": None, "worse_than_ptq": None}
 
+    comparisons: list[dict[str, Any]] = []
+
     def hold(key: str, loss: str, drop: Drop, limit: Limit) -> None:
         judged = judge(loss, drop, limit, section)
+        comparisons.append(
+            {
+                "key": key,
+                "verdict": judged.verdict,
+                "limit": limit.points,
+                "allowed": limit.let is not None,
+                "closes": judged.reason is not None,
+                "more_pictures": more_pictures(drop, limit.points) if judged.verdict == "undecided" else None,
+                "remedy": limit.remedy,
+                **asdict(drop),
+            }
+        )
         verdicts[key] = judged.verdict
         undecided.extend([key] if judged.verdict == "undecided" and limit.let is None else [])
         lines.append(judged.line)
@@ -183,6 +199,8 @@ def gate(
             **section.model_dump(),
             "outcome": outcome,
             "verdicts": verdicts,
+            "comparisons": comparisons,
+            "published": held_to,
             "passed": reason is None,
             "reason": reason,
             "said": lines,

@@ -1,7 +1,7 @@
 """Compares each layer of the int8 model with the float one: scales, clipping, and the noise of quantisation."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from qatflow.tflite.tensors import Tensors
 
 QUANTISED_INPUT = "/int8"
 """Suffix of the name of a float tensor's int8 form."""
+BINS, MARGIN = 32, 8
+"""Parts of a histogram: within the range of int8, eight steps each, and beyond it on either side."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class InspectedLayer:
         clipped: share of the int8 values that are −128 or 127 while the float value is beyond it.
         sqnr_db: ratio of signal to quantisation noise, 10 · log10(Σ float² / Σ (float − int8)²), in dB; the noise is
             the total that quantisation has added up to this layer.
+        rounding_db: the same with the noise of rounding and clipping the float model's own values to the output's grid:
+            what this tensor's scale costs, whatever came before.
+        histogram: share of the float values in each of `BINS` equal parts of the grid's range, with `MARGIN` parts of
+            the same width on either side; the first and the last also have all values beyond.
     """
 
     name: str
@@ -45,10 +51,12 @@ class InspectedLayer:
     float_high: float
     clipped: float
     sqnr_db: float
+    rounding_db: float
+    histogram: tuple[float, ...]
 
 
 def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) -> list[InspectedLayer]:
-    """Return the layers of an int8 model, the noisiest first.
+    """Return the layers of an int8 model, in the order of execution.
 
     Args:
         float_model: float .tflite of the same network, whose tensors have the same names and shapes.
@@ -123,27 +131,28 @@ class Compared:
         return lambda pictures: [one(picture) for picture in pictures]
 
     def layers(self, parts: Iterable[list[Measures]]) -> list[InspectedLayer]:
-        """Return the layers, the noisiest first, from what the pictures give, in their order."""
+        """Return the layers in the order of execution, from what the pictures give, in their order."""
         sums = {name: Measured() for name in self.pairs}
         for part in parts:
             for picture in part:  # one after another: sums of floats depend on the order
                 sums = {name: total.plus(picture[name]) for name, total in sums.items()}
-        layers = [_layer(self.by_output[name], self.pairs[name], total) for name, total in sums.items()]
-        return sorted(layers, key=lambda layer: layer.sqnr_db)
+        return [_layer(self.by_output[name], self.pairs[name], total) for name, total in sums.items()]
 
 
 def read_layers(path: Path) -> list[InspectedLayer]:
-    """Return the layers of a layers.json, the noisiest first."""
-    return [InspectedLayer(**entry) for entry in read_sealed(path)["layers"]]
+    """Return the layers of a layers.json, in the order of execution."""
+    return [
+        InspectedLayer(**{**entry, "histogram": tuple(entry["histogram"])}) for entry in read_sealed(path)["layers"]
+    ]
 
 
 def table(layers: Iterable[InspectedLayer]) -> str:
-    """Return the layers as lines of text."""
+    """Return the layers as lines of text, the noisiest first."""
     lines = [f"{'layer':<28} {'operator':<18} {'SQNR dB':>8} {'clipped %':>9} {'scale':>10} {'float range':>22}"]
     lines += [
         f"{layer.name:<28} {layer.operator:<18} {layer.sqnr_db:>8.1f} {100 * layer.clipped:>9.3f} {layer.scale:>10.3g} "
         f"{layer.float_low:>10.3g} … {layer.float_high:<9.3g}"
-        for layer in layers
+        for layer in sorted(layers, key=lambda layer: layer.sqnr_db)
     ]
     return "\n".join(lines)
 
@@ -155,18 +164,22 @@ class Measured:
     Attributes:
         signal: of the squares of the float values.
         noise: of the squares of the differences.
+        rounding: of the squares of the differences between the float values and these on the grid.
         clipped: number of clipped values.
         count: number of values.
         low: least float value.
         high: greatest.
+        histogram: number of float values in each part, int64 [BINS + 2 · MARGIN].
     """
 
     signal: float = 0.0
     noise: float = 0.0
+    rounding: float = 0.0
     clipped: int = 0
     count: int = 0
     low: float = np.inf
     high: float = -np.inf
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros(BINS + 2 * MARGIN, np.int64))
 
     @staticmethod
     def of(real: np.ndarray, integers: np.ndarray, tensor: Any) -> "Measured":
@@ -176,25 +189,29 @@ class Measured:
         noise = float(((real - (integers.astype(np.float64) - zero_point) * scale) ** 2).sum())
         steps = real / scale + zero_point
         beyond = ((integers == 127) & (steps > 127.5)) | ((integers == -128) & (steps < -128.5))
-        low, high = float(real.min()), float(real.max())
-        return Measured(float((real**2).sum()), noise, int(beyond.sum()), real.size, low, high)
+        rounding = float(((np.clip(np.rint(steps), -128, 127) - steps) ** 2).sum()) * scale**2
+        return Measured(
+            float((real**2).sum()), noise, rounding, int(beyond.sum()), real.size, float(real.min()), float(real.max()),
+            _histogram(steps),
+        )  # fmt: skip
 
     def plus(self, other: "Measured") -> "Measured":
         """Return the sums over the pictures of both."""
         return Measured(
             self.signal + other.signal,
             self.noise + other.noise,
+            self.rounding + other.rounding,
             self.clipped + other.clipped,
             self.count + other.count,
             min(self.low, other.low),
             max(self.high, other.high),
+            self.histogram + other.histogram,
         )
 
 
 def _layer(operator: Operator, name: str, sums: Measured) -> InspectedLayer:
     kernel = operator.kernel
     output = operator.outputs[0]
-    noise = max(sums.noise, np.finfo(np.float64).tiny)
     return InspectedLayer(
         name=name,
         operator=operator.name,
@@ -205,5 +222,19 @@ def _layer(operator: Operator, name: str, sums: Measured) -> InspectedLayer:
         float_low=sums.low,
         float_high=sums.high,
         clipped=sums.clipped / sums.count,
-        sqnr_db=float(10 * np.log10(max(sums.signal, np.finfo(np.float64).tiny) / noise)),
+        sqnr_db=_decibels(sums.signal, sums.noise),
+        rounding_db=_decibels(sums.signal, sums.rounding),
+        histogram=tuple((sums.histogram / sums.count).tolist()),
     )
+
+
+def _histogram(steps: np.ndarray) -> np.ndarray:
+    """Return how many values are in each part; `steps` are float values in steps of the grid, −128…127 within it."""
+    parts = np.floor((steps.ravel() + 128.5) * (BINS / 256)) + MARGIN
+    last = BINS + 2 * MARGIN - 1
+    return np.bincount(np.clip(parts, 0, last).astype(np.int64), minlength=last + 1)
+
+
+def _decibels(signal: float, noise: float) -> float:
+    tiny = np.finfo(np.float64).tiny
+    return float(10 * np.log10(max(signal, tiny) / max(noise, tiny)))

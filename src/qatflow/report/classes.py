@@ -1,57 +1,112 @@
-"""The classes that a model knows worst, for data with too many classes for names in the picture of the confusion."""
+"""Accuracy by class, of int8 and float, and the classes that are most often confused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from qatflow.base.sums import read_sealed
+from qatflow.base.metrics import wilson
 
 NAMED = 30
-"""Up to so many classes, the picture of the confusion has their names and counts."""
-WORST = 10
+"""Up to so many classes, the confusion is shown as a matrix; of more, its largest cells are listed."""
+PAIRS = 20
 
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """How a model does on the test pictures of one class.
+    """How the models do on the test pictures of one class.
 
     Attributes:
         label: name of the class.
         pictures: number of its pictures.
-        right: share that is recognised, 0…1.
-        taken_for: name of the other class that it is most often taken for; None where there is none.
+        right: share that int8 recognises, 0…1.
+        low: lower end of the 95 % interval of this share (Wilson).
+        high: upper end.
+        float_right: share that float recognises; None if there is no float model.
+        taken_for: name of the other class that int8 most often takes it for; None where there is none.
         taken: number of its pictures taken for that.
     """
 
     label: str
     pictures: int
     right: float
+    low: float
+    high: float
+    float_right: float | None
     taken_for: str | None
     taken: int
 
 
-def worst_classes(evaluation: Path, model: str) -> list[ClassFigures]:
-    """Return the ten classes that a model recognises least, the worst first; none where the picture has names.
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Pictures of one class that int8 takes for another.
+
+    Attributes:
+        label: name of their class.
+        taken_for: name of the other.
+        pictures: their number.
+        share: of the test pictures of their class, 0…1.
+        float_pictures: number that float takes for it, too; None if there is no float model.
+    """
+
+    label: str
+    taken_for: str
+    pictures: int
+    share: float
+    float_pictures: int | None
+
+
+Table = Mapping[str, Mapping[str, int]]
+
+
+def class_figures(evaluation: Mapping[str, Any], model: str) -> tuple[ClassFigures, ...]:
+    """Return each class that has test pictures, in the order of the labels.
 
     Args:
         evaluation: evaluation.json.
-        model: its name there.
+        model: the one that ships.
     """
-    content = read_sealed(evaluation)
-    labels = content["labels"]
-    if len(labels) <= NAMED:
-        return []
-    figures = [
-        _figures(int(label), guesses, labels) for label, guesses in content["models"][model]["confusion"].items()
-    ]
-    return sorted(figures, key=lambda of_class: of_class.right)[:WORST]
+    labels, (table, float_) = evaluation["labels"], _tables(evaluation, model)
+    return tuple(
+        _figures(int(label), table[label], None if float_ is None else float_.get(label, {}), labels)
+        for label in sorted(table, key=int)
+    )
 
 
-def _figures(label: int, guesses: Mapping[str, int], labels: Sequence[str]) -> ClassFigures:
-    pictures = sum(guesses.values())
+def confused_pairs(evaluation: Mapping[str, Any], model: str) -> tuple[ConfusedPair, ...]:
+    """Return the pairs of classes that are confused most, at most 20, the most frequent first."""
+    pairs = sorted(_pairs(evaluation, model), key=lambda pair: (-pair.pictures, -pair.share, pair.label))
+    return tuple(pairs[:PAIRS])
+
+
+def _pairs(evaluation: Mapping[str, Any], model: str) -> Iterator[ConfusedPair]:
+    labels, (table, float_) = evaluation["labels"], _tables(evaluation, model)
+    for label, guesses in table.items():
+        of_class = sum(guesses.values())
+        for guess, count in guesses.items():
+            if guess != label:
+                also = None if float_ is None else float_.get(label, {}).get(guess, 0)
+                yield ConfusedPair(labels[int(label)], labels[int(guess)], count, count / of_class, also)
+
+
+def _tables(evaluation: Mapping[str, Any], model: str) -> tuple[Table, Table | None]:
+    models = evaluation["models"]
+    return models[model]["confusion"], models["float"]["confusion"] if "float" in models else None
+
+
+def _figures(
+    label: int, guesses: Mapping[str, int], float_: Mapping[str, int] | None, labels: Sequence[str]
+) -> ClassFigures:
+    pictures, right = sum(guesses.values()), guesses.get(str(label), 0)
     others = {int(guess): count for guess, count in guesses.items() if int(guess) != label}
     most = max(others, key=lambda guess: (others[guess], -guess), default=None)
-    name = None if most is None else labels[most]
+    low, high = wilson(right, pictures)
     return ClassFigures(
-        labels[label], pictures, guesses.get(str(label), 0) / pictures, name, 0 if most is None else others[most]
+        label=labels[label],
+        pictures=pictures,
+        right=right / pictures,
+        low=low,
+        high=high,
+        float_right=None if float_ is None else float_.get(str(label), 0) / pictures,
+        taken_for=None if most is None else labels[most],
+        taken=0 if most is None else others[most],
     )

@@ -1,20 +1,31 @@
 """summary.json: the figures of an experiment, gathered from the files of each stage."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from qatflow.base import provenance
-from qatflow.base.sums import read_sealed, write_sealed
-from qatflow.device.results.report import DeviceReport, ModelReport
+from qatflow.base.sums import read_checked, read_sealed, write_sealed
+from qatflow.device.results.latency_gate import latency_outcome
+from qatflow.device.results.report import DeviceReport, ModelReport, read_report
 from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import GateOutcome
+from qatflow.evaluate.layers import InspectedLayer, read_layers
+from qatflow.report.classes import ClassFigures, ConfusedPair, class_figures, confused_pairs
+from qatflow.report.curves import Curve, curves
+from qatflow.report.data_facts import DataFacts, data_facts
+from qatflow.report.gates import GateLine, gate_lines
+from qatflow.report.network import NetworkNode, network
 from qatflow.report.on_device import OnDevice, on_device
+from qatflow.report.picture_answers import PictureAnswer, shown
 from qatflow.report.pruning import Pruning, read_pruning
+from qatflow.report.stages import Stage, stages
+from qatflow.report.verdict import Verdict, verdict
 from qatflow.search.result import SearchResult, read_result
 
-FORMAT = 5
+FORMAT = 6
 NOT_RUN = "not run on the device: the accuracy gate is closed"
 NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
 
@@ -59,6 +70,19 @@ class Summary:
         pruning: what filter pruning did to the network, step by step.
         search: the result of a search before training; None if there was none.
         outcome: outcome of the accuracy gate: `open`, `undecided` or `closed`.
+        shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
+        made: when the report was made: date and time in UTC.
+        verdict: the answer in a sentence, and four figures.
+        notes: on the float weights; a line each.
+        gates: the gates of accuracy and latency, with limits and advice.
+        network: the operators of the model that ships.
+        layers: what quantisation does to each layer, in the order of execution; none without a float model.
+        classes: accuracy by class, in the order of the labels.
+        confused: the most confused pairs of classes.
+        pictures: test pictures that float and int8 answer differently, and the most confident errors.
+        curves: the trainings, epoch by epoch.
+        data: the data set.
+        stages: time and memory of the stages that take long.
     """
 
     experiment: str
@@ -69,40 +93,117 @@ class Summary:
     pruning: tuple[Pruning, ...] = ()
     search: SearchResult | None = None
     outcome: GateOutcome = "open"
+    shipped: str = "qat"
+    made: str = ""
+    verdict: Verdict | None = None
+    notes: tuple[str, ...] = ()
+    gates: tuple[GateLine, ...] = ()
+    network: tuple[NetworkNode, ...] = ()
+    layers: tuple[InspectedLayer, ...] = ()
+    classes: tuple[ClassFigures, ...] = ()
+    confused: tuple[ConfusedPair, ...] = ()
+    pictures: tuple[PictureAnswer, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    data: DataFacts | None = None
+    stages: tuple[Stage, ...] = ()
 
 
-def summarise(
-    experiment: str,
-    shipped: str,
-    evaluation: Path,
-    gate: Path,
-    devices: Sequence[tuple[DeviceReport, str]],
-    output: Path,
-    inputs: Sequence[Path],
-    pretrained: Path | None = None,
-    trained: Path | None = None,
-    search: Path | None = None,
-) -> Summary:
-    """Gather the figures and write summary.json.
+@dataclass(frozen=True)
+class Sources:
+    """The files that a report is made from.
 
-    Args:
+    Attributes:
         experiment: name of the experiment.
-        shipped: the model that went to the device: `ptq`, `qat` or `ready`.
+        shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
         evaluation: evaluation.json.
         gate: gate.json.
-        devices: the report.json of each device run, with the text of its output.txt; none if the gate is closed.
-        output: file to write.
-        inputs: all files that the figures come from.
+        model: the .tflite file that ships.
+        data: manifest.json of the data.
+        devices: report.json of each device run; none if the gate is closed.
+        demos: output.txt of each, in the same order.
+        limits: device.max_latency_ms of each, in the same order; None for no limit.
+        layers: layers.json; None if there is no float model.
+        histories: history.csv of each training, by its name.
+        stages: Snakemake's benchmark files.
         pretrained: manifest.json of the float weights, which has notes on them; None if there are none.
         trained: manifest.json of the trained graph, which describes its pruning; None if none was trained.
         search: best.json of the search before training; None if there was none.
     """
-    evaluated, gated = read_sealed(evaluation), read_sealed(gate)
+
+    experiment: str
+    shipped: str
+    evaluation: Path
+    gate: Path
+    model: Path
+    data: Path
+    devices: Sequence[Path] = ()
+    demos: Sequence[Path] = ()
+    limits: Sequence[float | None] = ()
+    layers: Path | None = None
+    histories: Mapping[str, Path] = field(default_factory=dict)
+    stages: Sequence[Path] = ()
+    pretrained: Path | None = None
+    trained: Path | None = None
+    search: Path | None = None
+
+    def files(self) -> list[Path]:
+        """Return all files but those of Snakemake, whose content differs from run to run."""
+        several = (*self.devices, *self.demos, *self.histories.values())
+        perhaps = (self.layers, self.pretrained, self.trained, self.search)
+        return [self.evaluation, self.gate, self.model, self.data, *several, *filter(None, perhaps)]
+
+
+def summarise(sources: Sources, output: Path) -> Summary:
+    """Gather the figures and write summary.json.
+
+    Raises:
+        UserError: a file is damaged, has changed since it was written, or is of another version.
+    """
+    evaluated, gated = read_sealed(sources.evaluation), read_sealed(sources.gate)
+    devices = [read_report(path) for path in sources.devices]
+    demos = [read_checked(path).decode() for path in sources.demos]
+    limited = zip(devices, sources.limits, sources.devices, strict=False)  # behind a closed gate there are no devices
+    limits = {run.device.name: latency_outcome(run, limit, path) for run, limit, path in limited}
+    layers = tuple(read_layers(sources.layers)) if sources.layers is not None else ()
+    gates = gate_lines(gated, limits)
+    trained = read_sealed(sources.trained) if sources.trained is not None else {}
+    content = read_checked(sources.model)
+    summary = Summary(
+        experiment=sources.experiment,
+        test_pictures=evaluated["models"][sources.shipped]["pictures"],
+        rows=_rows(evaluated, gated, sources.shipped, devices),
+        gate=tuple(_gate_lines(gated, sources.pretrained)),
+        on_device=tuple(on_device(run, demo) for run, demo in zip(devices, demos, strict=True)),
+        pruning=read_pruning(sources.trained) if sources.trained is not None else (),
+        search=read_result(sources.search) if sources.search is not None else None,
+        outcome=gated["outcome"],
+        shipped=sources.shipped,
+        made=datetime.now(UTC).isoformat(timespec="minutes"),
+        verdict=verdict(sources.shipped, evaluated["models"], gates, devices),
+        notes=tuple(read_sealed(sources.pretrained)["said"]) if sources.pretrained is not None else (),
+        gates=gates,
+        network=network(content, layers, devices),
+        layers=layers,
+        classes=class_figures(evaluated, sources.shipped),
+        confused=confused_pairs(evaluated, sources.shipped),
+        pictures=shown(evaluated),
+        curves=curves(sources.histories, {"int8": trained.get("exported_epoch")}),
+        data=data_facts(sources.data),
+        stages=stages(sources.stages),
+    )
+    record = provenance.record(sources.files(), {"shipped": sources.shipped})
+    write_sealed(output, {"format_version": FORMAT, **asdict(summary), "provenance": record})
+    return summary
+
+
+def _rows(
+    evaluated: Mapping[str, Any], gated: Mapping[str, Any], shipped: str, devices: Sequence[DeviceReport]
+) -> tuple[Row, ...]:
     models, fake_quant = evaluated["models"], evaluated["fake_quant"]
-    there = {shipped: _device_results({run.device.name: run.models.int8 for run, _ in devices})}
+    there = {shipped: _device_results({run.device.name: run.models.int8 for run in devices})}
     if not gated["passed"]:
         there[shipped] = (NOT_RUN,)
-    there["float"] = _device_results({run.device.name: run.models.float for run, _ in devices})
+    there["float"] = _device_results({run.device.name: run.models.float for run in devices})
     rows = [_row(name, models[key], there.get(key, ())) for key, name in NAMES.items() if key in models]
     if shipped == "ready":
         pass  # nothing is trained or quantised here
@@ -111,19 +212,7 @@ def summarise(
         rows.append(_row("QAT int8", models["qat"], there.get("qat", ())))
     else:
         rows.append(Row("QAT int8", None, None, None, None, None, ("not trained",)))
-    summary = Summary(
-        experiment,
-        models[shipped]["pictures"],
-        tuple(rows),
-        tuple(_gate_lines(gated, pretrained)),
-        tuple(on_device(run, demo) for run, demo in devices),
-        read_pruning(trained) if trained is not None else (),
-        read_result(search) if search is not None else None,
-        gated["outcome"],
-    )
-    record = provenance.record(inputs, {"shipped": shipped})
-    write_sealed(output, {"format_version": FORMAT, "shipped": shipped, **asdict(summary), "provenance": record})
-    return summary
+    return tuple(rows)
 
 
 def _gate_lines(gated: Mapping[str, Any], pretrained: Path | None) -> Iterator[str]:

@@ -5,6 +5,7 @@ plain parameter of the rule, and a change of it runs the job again. The second p
 function of the job's input, and Snakemake runs nothing again when such a parameter changes.
 """
 
+import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,6 +121,11 @@ def evaluation(config: Config) -> str:
     return as_json(config.evaluate)
 
 
+def shown(config: Config) -> str:
+    """Return the option `--report` of the evaluation."""
+    return as_json(config.report)
+
+
 def device(section: DeviceSection) -> str:
     """Return the option `--device` of a run, without the keys of the build and of the latency gate."""
     return as_json(section, leave_out=("max_latency_ms", *BUILD_KEYS))
@@ -133,6 +139,11 @@ def measured_device(section: DeviceSection) -> str:
 def latency_limit(section: DeviceSection) -> str:
     """Return the option `--device` of the latency gate."""
     return as_json(section, only=("max_latency_ms",))
+
+
+def latency_limits(sections: Iterable[DeviceSection]) -> str:
+    """Return the option `--latency-limits` of a report: the limit of each device in ms, null for none."""
+    return json.dumps([section.max_latency_ms for section in sections])
 
 
 def configuration(config: Config) -> str:

@@ -186,6 +186,11 @@ class Plan:
         folder = f"pretrain/{self.config_of(wildcards).pretrained.name}_float_opt"
         return [f"{folder}/{file}" for file in DEPLOYED]
 
+    def shared_ptq_stage(self, wildcards: Wildcards) -> str:
+        """Return the name of the job that made it: the float model, and what its folder ends in."""
+        experiment = self.experiments[wildcards["experiment"]]
+        return f"{experiment.config.pretrained.name}{_ptq_suffix(experiment)}"
+
     def shared_ptq_model(self, wildcards: Wildcards) -> list[str]:
         """Return the files of the model quantised after training that all of these weights, layers and method share."""
         experiment = self.experiments[wildcards["experiment"]]

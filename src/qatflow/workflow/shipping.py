@@ -111,6 +111,22 @@ class Shipping:
         """Return the benchmark files of all such experiments."""
         return [path for name in self.plan.experiments for path in self.training_time(name)]
 
+    def stages(self, wildcards: Wildcards) -> list[str]:
+        """Return the benchmark files of an experiment's stages that take long, in the order of the stages.
+
+        They are no inputs: whoever removes the logs wants nothing to run again. A report leaves out what is not there.
+        """
+        experiment = wildcards["experiment"]
+        names = [f"prepare_data/{self.plan.config_of(wildcards).data.name}"]
+        if experiment not in self.plan.quantized:
+            names.append(f"make_pretrained/{self.plan.config_of(wildcards).pretrained.name}")
+            names.append(f"quantise_after_training/{self.plan.shared_ptq_stage(wildcards)}")
+            if self.shipped(experiment) == "qat":
+                names += [f"{rule}/{experiment}" for rule in ("train_int8", "evaluate_fake_quant")]
+            names.append(f"inspect_layers/{experiment}")
+        names += [f"{rule}/{experiment}" for rule in ("gate_accuracy", "evaluate_tflite")]
+        return [f"logs/{name}.jsonl" for name in names]
+
     def compared(self) -> list[Compared]:
         """Return what the comparison has of each experiment, once their gates say whether they have run on devices."""
         return [
@@ -122,6 +138,11 @@ class Shipping:
             )
             for name in self.plan.experiments
         ]
+
+    @property
+    def compared_flag(self) -> str:
+        """The flag of a report that leads to the comparison, which there is of several experiments."""
+        return "--compared" if len(self.plan.experiments) > 1 else ""
 
     def _trained(self, experiment: str, *files: str) -> list[str]:
         return [file.format(experiment=experiment) for file in files] if self.shipped(experiment) == "qat" else []

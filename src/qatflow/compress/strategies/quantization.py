@@ -47,6 +47,7 @@ class QuantizationStrategy(Strategy):
         self.quantisers = quantisers
         self.export = export
         self.best = -1.0
+        self.exported: int | None = None
         self.float_loss: float | None = None
 
     def on_compression_begin(self, trainer: TrainingRun) -> None:
@@ -100,6 +101,7 @@ class QuantizationStrategy(Strategy):
         for name, channels in silent.items():
             print(f"{name}: {len(channels)} channels are only their bias: their kernels are set to zero", flush=True)
         save(graph, trainer.folder / QUANTISED)
+        self.exported = trainer.epoch
         print(f"epoch {trainer.epoch}: the quantised graph is saved for export", flush=True)
 
     def diagnose(self, trainer: TrainingRun) -> str:
@@ -110,12 +112,17 @@ class QuantizationStrategy(Strategy):
         return ""
 
     def notes(self) -> Mapping[str, Any]:
-        """Remember how good the best epoch was, and the float model."""
-        return {"best": self.best, "float_loss": self.float_loss, "least": dict(self.quantisers.least)}
+        """Remember how good the best epoch was, which is saved, and the float model."""
+        return {
+            "best": self.best,
+            "exported": self.exported,
+            "float_loss": self.float_loss,
+            "least": dict(self.quantisers.least),
+        }
 
     def recall(self, notes: Mapping[str, Any]) -> None:
         """Take back what `notes` returned."""
-        self.best, self.float_loss = notes["best"], notes["float_loss"]
+        self.best, self.exported, self.float_loss = notes["best"], notes["exported"], notes["float_loss"]
         self.quantisers.least.update(notes["least"])
 
     def graph(self, folder: Path) -> Graph:

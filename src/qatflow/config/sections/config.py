@@ -17,6 +17,7 @@ from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import ModelSection, QuantizedModelSection
 from qatflow.config.sections.pretrained import PretrainedSection, TeacherSection
+from qatflow.config.sections.report import ReportSection
 
 
 class Config(Section):
@@ -59,6 +60,7 @@ class Config(Section):
     )
     hardware: HardwareSection = Field(default_factory=HardwareSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
+    report: ReportSection = Field(default_factory=ReportSection)
 
     def float_models(self) -> "list[Config]":
         """Return the configurations of the float models: this one, and one for the teacher if there is one."""

@@ -4,40 +4,27 @@
 """
 
 import argparse
-import inspect
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 from qatflow.base import sums
 from qatflow.base.cli import entry
+from qatflow.base.described import described_schema
 from qatflow.base.files import write_text
 from qatflow.base.generated import DIALECT, json_text, with_rows
-from qatflow.device.interface import CpuFrequency, DeviceDescription
 from qatflow.device.results import report
 
 SCHEMA, TABLE_FILE = Path("docs/device_report.schema.json"), Path("docs/devices.md")
 SUMS = "SHA-256 of output.txt, and of this file: of its bytes with 64 zeros in the place of that sum."
 TABLE = ("<!-- table: made by `python -m qatflow.device.results.schema` -->", "<!-- end of table -->")
-ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 def json_schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12): every field is required, and no other is allowed."""
-    schema = report.ADAPTER.json_schema(mode="serialization")
-    classes = {cls.__name__: cls for cls in _classes()}
-    for name, node in {**schema["$defs"], report.DeviceReport.__name__: schema}.items():
-        described = descriptions(classes[name])
-        node["additionalProperties"] = False
-        node["required"] = list(node["properties"])
-        for field, inner in node["properties"].items():
-            inner.pop("title", None)
-            inner.pop("default", None)
-            inner["description"] = described[field]
-        node["description"] = (classes[name].__doc__ or "").partition("\n")[0]
+    schema = described_schema(report.DeviceReport)
     schema["properties"]["format_version"]["const"] = report.FORMAT
     digest = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     files = dict.fromkeys((report.TEXT, report.FILE), digest)
@@ -50,12 +37,6 @@ def json_schema() -> dict[str, Any]:
     }
     schema["required"].append(sums.KEY)
     return {"$schema": DIALECT, **schema}
-
-
-def descriptions(cls: type) -> dict[str, str]:
-    """Return the description of each field, from `Attributes:` in the class's docstring."""
-    _, _, listed = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
-    return {name: " ".join(text.split()) for name, text in ATTRIBUTE.findall(listed)}
 
 
 def with_table(text: str) -> str:
@@ -71,13 +52,6 @@ def generated(root: Path) -> dict[Path, str]:
         root / SCHEMA: json_text(json_schema()),
         table: with_table(table.read_text(encoding="utf-8")),
     }
-
-
-def _classes() -> Iterator[type]:
-    yield from (DeviceDescription, CpuFrequency)
-    for value in vars(report).values():
-        if isinstance(value, type) and is_dataclass(value) and value.__module__ == report.__name__:
-            yield value
 
 
 def _rows(node: dict[str, Any], classes: dict[str, Any], above: str) -> Iterator[str]:

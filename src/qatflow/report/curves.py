@@ -1,0 +1,70 @@
+"""The trainings, epoch by epoch, from their history.csv."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from qatflow.base.sums import read_checked
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch, as in `training.history.EpochFigures`: losses are cross entropies, top-1 is in 0…1."""
+
+    epoch: int
+    phase: str
+    learning_rate: float
+    train_loss: float
+    train_top1: float
+    validation_loss: float | None
+    validation_top1: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training.
+
+    Attributes:
+        name: `float` or `int8`.
+        epochs: in order.
+        exported_epoch: the epoch whose network goes on; None if it is not known.
+    """
+
+    name: str
+    epochs: tuple[Epoch, ...]
+    exported_epoch: int | None
+
+
+def curves(histories: Mapping[str, Path], exported: Mapping[str, int | None]) -> tuple[Curve, ...]:
+    """Return the trainings that have epochs.
+
+    Args:
+        histories: history.csv by name of the training.
+        exported: the epoch that goes on, by the same name.
+
+    Raises:
+        UserError: a file has changed since it was written.
+    """
+    read = (Curve(name, _epochs(path), exported.get(name)) for name, path in histories.items())
+    return tuple(curve for curve in read if curve.epochs)
+
+
+def _epochs(path: Path) -> tuple[Epoch, ...]:
+    lines = csv.DictReader(read_checked(path).decode().splitlines())
+    return tuple(
+        Epoch(
+            epoch=int(line["epoch"]),
+            phase=line["phase"],
+            learning_rate=float(line["learning_rate"]),
+            train_loss=float(line["train_loss"]),
+            train_top1=float(line["train_top1"]),
+            validation_loss=_number(line["validation_loss"]),
+            validation_top1=_number(line["validation_top1"]),
+        )
+        for line in lines
+    )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,122 @@
+"""The gates of an experiment, one line each: what was measured, the limit, whether it holds, and what to do."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qatflow.report.change import Change
+
+GateState = Literal["passed", "undecided", "closed", "allowed", "not set"]
+NAMES = {"max_drop": "accuracy against float", "worse_than_ptq": "accuracy against PTQ"}
+AGAINST = {"max_drop": "float", "worse_than_ptq": "PTQ"}
+
+
+@dataclass(frozen=True)
+class GateLine:
+    """A gate.
+
+    Attributes:
+        name: what it compares.
+        state: `passed`, `closed`, `undecided` (there are too few pictures, and the model ships), `allowed` (above the
+            limit, and the configuration lets it ship), or `not set`.
+        measured: the figure in words.
+        limit: the limit in words; empty if there is none.
+        advice: what to do; empty where nothing is to be done.
+    """
+
+    name: str
+    state: GateState
+    measured: str
+    limit: str
+    advice: str
+
+    @property
+    def closed(self) -> bool:
+        """Whether it keeps the model from shipping."""
+        return self.state == "closed"
+
+
+def gate_lines(gate: Mapping[str, Any], latency: Mapping[str, Mapping[str, Any]]) -> tuple[GateLine, ...]:
+    """Return the gates: those of accuracy first, then the latency on each device.
+
+    Args:
+        gate: gate.json.
+        latency: what the latency gate says of each device, by its name.
+    """
+    lines = [_comparison(comparison) for comparison in gate["comparisons"]]
+    if gate["published"] is not None:
+        lines.append(_published(gate["published"]))
+    if not lines:
+        measured = "" if gate["against_float"] is None else Change.of(gate["against_float"], "validation").text()
+        lines.append(GateLine("accuracy", "not set", measured or "; ".join(gate["said"]), "", ""))
+    return (*lines, *(_latency(device, of_device, len(latency) > 1) for device, of_device in latency.items()))
+
+
+def closed_reasons(lines: Sequence[GateLine]) -> Iterator[str]:
+    """Yield measured figure and limit of each closed gate."""
+    for line in lines:
+        if line.closed:
+            yield f"{line.measured}, and {line.limit}"
+
+
+def _comparison(comparison: Mapping[str, Any]) -> GateLine:
+    key = comparison["key"]
+    change = Change.of(dict(comparison), "validation", AGAINST[key])
+    limit = f"the limit is {_limit(comparison['limit'])} (accuracy.{key})"
+    measured = f"{change.text()} on {change.pictures:,} validation pictures"
+    return GateLine(NAMES[key], _state(comparison), measured, limit, _advice(comparison))
+
+
+def _limit(points: float) -> str:
+    return f"−{points:g} point{'' if points == 1 else 's'}" if points else "0"
+
+
+def _state(comparison: Mapping[str, Any]) -> GateState:
+    if comparison["closes"]:
+        return "closed"
+    if comparison["verdict"] == "within":
+        return "passed"
+    return "allowed" if comparison["allowed"] else "undecided"
+
+
+def _advice(comparison: Mapping[str, Any]) -> str:
+    state, more = _state(comparison), comparison["more_pictures"]
+    decide = (
+        f"about {more:,} more validation pictures (data.validation) would decide"
+        if more
+        else "the figure is so close to the limit that no number of pictures would decide"
+    )
+    if state == "undecided":
+        return _sentence(decide)
+    if state == "closed":
+        first = f"{decide}; or " if comparison["verdict"] == "undecided" else ""
+        return _sentence(f"{first}{comparison['remedy']}")
+    return ""
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}." if words else ""
+
+
+def _published(held_to: Mapping[str, Any]) -> GateLine:
+    closes = held_to["closes"]
+    advice = "Look at data.preprocessing, the order of the labels, and drop_background." if closes else ""
+    return GateLine(
+        "accuracy against the published figure",
+        "closed" if closes else "passed",
+        f"{held_to['measured_top1']:.2f} % top-1 on {held_to['pictures']:,} validation pictures",
+        f"published is {held_to['top1']:g} %, and the limit {held_to['tolerance']:g} points (and chance) below it",
+        advice,
+    )
+
+
+def _latency(device: str, gate: Mapping[str, Any], named: bool) -> GateLine:
+    name = f"latency on {device}" if named else "latency"
+    limit = gate["max_latency_ms"]
+    measured = f"{gate['median_ms']:.3f} ms for one picture" + (" (emulated)" if gate["emulated"] else "")
+    if limit is None:
+        advice = "" if gate["emulated"] else "Set device.max_latency_ms to hold it to a limit."
+        return GateLine(name, "not set", measured, "", advice)
+    advice = _sentence(gate["remedy"] or "")
+    state: GateState = "passed" if gate["passed"] else "closed"
+    return GateLine(name, state, measured, f"the limit is {limit:g} ms (device.max_latency_ms)", advice)

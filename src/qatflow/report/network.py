@@ -1,0 +1,182 @@
+"""The network that ships, operator by operator in the order of execution, with all that was measured of each."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import numpy as np
+
+from qatflow.device.results.report import DeviceReport, OperatorTime
+from qatflow.evaluate.layers import QUANTISED_INPUT, InspectedLayer
+from qatflow.tflite.read import Operator, Tensor, operators
+
+Role = Literal["integer", "float", "convert"]
+ROLES: Mapping[str, Role] = {"QUANTIZE": "convert", "DEQUANTIZE": "convert"}
+BYTES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "INT16": 2, "FLOAT16": 2, "INT8": 1, "UINT8": 1, "BOOL": 1}
+KERNELS = {
+    ("CONV_2D", "FULLY_CONNECTED"): r"^Convolution\b(?!.*(DWConv|Depthwise))|^Fully Connected",
+    ("DEPTHWISE_CONV_2D",): r"^Depthwise|^Convolution\b.*DWConv",
+    ("QUANTIZE", "DEQUANTIZE"): r"^Convert",
+    ("TRANSPOSE_CONV",): r"^Deconvolution|^Transpose Conv",
+    ("ADD",): r"^Add\b",
+    ("MUL",): r"^Mul",
+    ("SUB",): r"^Sub",
+    ("MEAN",): r"^(Mean|Reduce|Global Average|Sum)",
+    ("AVERAGE_POOL_2D",): r"^Average Pooling",
+    ("MAX_POOL_2D",): r"^Max Pooling",
+    ("SOFTMAX",): r"^Soft ?[mM]ax",
+    ("LOGISTIC",): r"^Sigmoid",
+    ("RESHAPE",): r"^Static Reshape",
+    ("CONCATENATION",): r"^Concat",
+    ("PAD",): r"^(Constant )?Pad",
+}
+"""What XNNPACK calls the kernels of some operators; only where the numbers of both agree are they matched, in order.
+
+It computes a convolution of 1 × 1 pixels as a dense layer, so both are one kind.
+"""
+
+
+@dataclass(frozen=True)
+class NetworkNode:
+    """An operator of the .tflite file that ships.
+
+    Attributes:
+        number: its place in the order of execution, from 0 on.
+        name: of the layer: that of its output tensor.
+        tensor: full name of its output tensor.
+        operator: builtin name.
+        inputs: numbers of the operators that it reads from; −1 is the model's input.
+        window: height and width of its kernel; empty where it has none.
+        shape: of its output, without the batch.
+        type: of its output's values.
+        role: `integer`, `float`, or `convert` between grids, or between integers and float.
+        activation: what is fused into it; empty if nothing is.
+        weight_bits: least width that holds all its weights; None where it has no integer kernel.
+        weight_bytes: of kernel and bias.
+        output_bytes: of its output.
+        multiply_adds: for one picture, as in `graph.counts`; 0 where it has no kernel.
+        sqnr_db: signal to quantisation noise up to here; None where it was not measured, as all below.
+        rounding_db: the same for the noise of this output's grid alone.
+        clipped: share of values beyond the grid.
+        ms: mean time on the first device.
+    """
+
+    number: int
+    name: str
+    tensor: str
+    operator: str
+    inputs: tuple[int, ...]
+    window: tuple[int, ...]
+    shape: tuple[int, ...]
+    type: str
+    role: Role
+    activation: str
+    weight_bits: int | None
+    weight_bytes: int
+    output_bytes: int
+    multiply_adds: int
+    sqnr_db: float | None
+    rounding_db: float | None
+    clipped: float | None
+    ms: float | None
+
+
+def network(
+    content: bytes, layers: Sequence[InspectedLayer], devices: Sequence[DeviceReport]
+) -> tuple[NetworkNode, ...]:
+    """Return the operators.
+
+    Args:
+        content: the .tflite file that ships.
+        layers: the layers from `inspect`; none for a model that came quantised.
+        devices: the device runs, the first of which has the times; none if the gate is closed.
+    """
+    listed = operators(content)
+    made_by = {tensor.name: number for number, operator in enumerate(listed) for tensor in operator.outputs}
+    measured = {layer.name: layer for layer in layers}
+    times = operator_times(listed, devices[0].models.int8.profile.operators) if devices else {}
+    return tuple(
+        _node(number, operator, made_by, measured, times.get(number)) for number, operator in enumerate(listed)
+    )
+
+
+def operator_times(listed: Sequence[Operator], profile: Sequence[OperatorTime]) -> dict[int, float]:
+    """Return the mean time in ms of those operators whose kernels can be told apart in LiteRT's profile."""
+    found: dict[int, float] = {}
+    for kinds, pattern in KERNELS.items():
+        numbers = [number for number, operator in enumerate(listed) if operator.name in kinds]
+        kernels = [entry.mean_ms for entry in profile if re.search(pattern, entry.kernel)]
+        if len(numbers) == len(kernels):
+            found |= dict(zip(numbers, kernels, strict=True))
+    return found
+
+
+def _node(
+    number: int,
+    operator: Operator,
+    made_by: Mapping[str, int],
+    measured: Mapping[str, InspectedLayer],
+    ms: float | None,
+) -> NetworkNode:
+    output = operator.outputs[0]
+    name = output.name.removesuffix(QUANTISED_INPUT)
+    # a float tensor behind the last integers has the name of a layer that was measured before it
+    layer = measured.get(name) if output.dtype == "INT8" else None
+    role: Role = ROLES.get(operator.name) or ("float" if output.dtype == "FLOAT32" else "integer")
+    weights = [tensor for tensor in (operator.kernel, operator.bias) if tensor is not None]
+    return NetworkNode(
+        number=number,
+        name=name.partition(";")[0],
+        tensor=output.name,
+        operator=operator.name,
+        inputs=tuple(_sources(operator, made_by)),
+        window=_window(operator),
+        shape=output.shape[1:],
+        type=output.dtype.lower(),
+        role=role,
+        activation="" if operator.activation == "NONE" else operator.activation,
+        weight_bits=_bits(operator.kernel),
+        weight_bytes=sum(_bytes(tensor) for tensor in weights),
+        output_bytes=_bytes(output),
+        multiply_adds=multiply_adds(operator),
+        sqnr_db=None if layer is None else layer.sqnr_db,
+        rounding_db=None if layer is None else layer.rounding_db,
+        clipped=None if layer is None else layer.clipped,
+        ms=ms,
+    )
+
+
+def _sources(operator: Operator, made_by: Mapping[str, int]) -> Iterator[int]:
+    for tensor in operator.inputs:
+        if tensor is not None and tensor.data is None:
+            yield made_by.get(tensor.name, -1)
+
+
+def _window(operator: Operator) -> tuple[int, ...]:
+    kernel = operator.kernel
+    return () if kernel is None or operator.name == "FULLY_CONNECTED" else kernel.shape[1:3]
+
+
+def multiply_adds(operator: Operator) -> int:
+    """Return the multiply-adds for one picture: each element of a kernel once per pixel of the output (or input)."""
+    kernel = operator.kernel
+    if kernel is None:
+        return 0
+    if operator.name == "FULLY_CONNECTED":
+        return prod(kernel.shape) * prod(operator.outputs[0].shape[:-1])
+    pixels = operator.source if operator.name == "TRANSPOSE_CONV" else operator.outputs[0]
+    assert pixels is not None
+    return prod(kernel.shape) * prod(pixels.shape[1:3])
+
+
+def _bits(kernel: Tensor | None) -> int | None:
+    if kernel is None or kernel.dtype != "INT8" or kernel.data is None:
+        return None
+    largest = int(np.abs(kernel.data.astype(np.int16)).max(initial=0))
+    return max(2, min(largest, 127).bit_length() + 1)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return prod(tensor.shape) * BYTES.get(tensor.dtype, 4)

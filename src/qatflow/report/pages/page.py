@@ -1,0 +1,137 @@
+"""The report of an experiment as a self-contained HTML page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qatflow.device.results.report import DeviceReport
+from qatflow.device.results.words import against_host
+from qatflow.report.drawing.chart import learning_pictures
+from qatflow.report.drawing.network import details, measures, network_picture
+from qatflow.report.html import inline, render
+from qatflow.report.page_files import TEMPLATE
+from qatflow.report.pages import sections
+from qatflow.report.pages.tables import Table, plain
+from qatflow.report.picture_answers import PictureAnswer
+from qatflow.report.pruning import whole
+from qatflow.report.search import searched_network
+from qatflow.report.summary import NOT_RUN, Summary
+
+LEADERS = 10
+KINDS = {
+    "lost": ("Float is right, int8 wrong", "what quantisation costs"),
+    "won": ("int8 is right, float wrong", "what it wins"),
+    "confident": ("Other errors of int8, the most confident first", "the network's own errors, or wrong labels"),
+}
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What the page shows beside the summary's figures.
+
+    Attributes:
+        confusion: the picture of the confusion, as SVG; empty where there is none.
+        thumbnails: data URIs of test pictures, by position.
+        pictures: SVG files by title: of a pruning, of a search.
+        links: addresses by their words, relative to the page.
+        commit: of qatflow; None if it is not known.
+        versions: of the tools, by name.
+    """
+
+    confusion: str = ""
+    thumbnails: Mapping[int, str] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Extras()) -> str:
+    """Return the page.
+
+    Args:
+        summary: the figures.
+        devices: report.json of each device run, in the order of the summary; none if the gate is closed.
+        extras: what else it shows.
+    """
+    classes = summary.data.classes if summary.data else len(summary.classes)
+    return render(
+        TEMPLATE,
+        summary=summary,
+        extras=extras,
+        models=sections.models_table(summary.rows, classes),
+        picture=network_picture(summary.network),
+        measures=measures(summary.network),
+        emulated=" It is emulated: that says nothing about a real device." if _is_emulated(summary) else "",
+        details=list(details(summary.network)),
+        layers=sections.layers_table(summary.network, summary.layers),
+        classes=sections.classes_table(summary.classes),
+        all_classes=classes <= sections.MANY,
+        pairs=sections.pairs_table(summary.confused, classes),
+        galleries=[
+            (title, about, shown) for kind, (title, about) in KINDS.items() if (shown := _shown(summary, extras, kind))
+        ],
+        curves=learning_pictures(summary.curves),
+        search=sections.search_table(summary, LEADERS),
+        network=list(searched_network(summary.search, summary.on_device)) if summary.search else [],
+        pruned=_pruned(summary) if summary.pruning else None,
+        devices=[_device(results, report, summary) for results, report in zip(summary.on_device, devices, strict=True)],
+        not_run=NOT_RUN.capitalize(),
+        splits=sections.split_words(summary.data.splits) if summary.data else "",
+        stages=sections.stages_table(summary.stages),
+        pictures={title: inline(path) for title, path in extras.pictures.items()},
+    )
+
+
+def _is_emulated(summary: Summary) -> bool:
+    """Return whether the times of the operators are from an emulator."""
+    return bool(summary.on_device) and summary.on_device[0].emulated
+
+
+def _shown(summary: Summary, extras: Extras, kind: str) -> list[tuple[PictureAnswer, str]]:
+    """Return the pictures of one kind with their thumbnails."""
+    return [
+        (picture, extras.thumbnails[picture.position])
+        for picture in summary.pictures
+        if picture.kind == kind and picture.position in extras.thumbnails
+    ]
+
+
+def _device(results: Any, report: DeviceReport, summary: Summary) -> dict[str, Any]:
+    warmup = report.models.int8.timing[0].warmup
+    nodes = summary.network if summary.on_device and summary.on_device[0] is results else ()
+    return {
+        "results": results,
+        "report": report,
+        "mark": " (emulated)" if results.emulated else "",
+        "figures": sections.device_table(results),
+        "against": [(name, against_host(model)) for name, model in report.models.named.items()],
+        "warmup": "1 warm-up run" if warmup == 1 else f"{warmup} warm-up runs",
+        "times": sections.times_table(report),
+        "slowest": list(sections.slowest_tables(report, nodes)),
+    }
+
+
+def _pruned(summary: Summary) -> Table:
+    head = (
+        "layer", "channels", "left", "multiply-adds", "left", "parameters", "left",
+        "group, or why it keeps its channels",
+    )  # fmt: skip
+    rows = [
+        (
+            layer.layer,
+            str(layer.channels_before),
+            str(layer.channels_after),
+            *(
+                f"{count:,}"
+                for count in (
+                    *(layer.before.multiply_adds, layer.after.multiply_adds),
+                    *(layer.before.parameters, layer.after.parameters),
+                )
+            ),
+            layer.fixed or layer.group or "the channels of its input",
+        )
+        for layer in whole(summary.pruning)
+    ]
+    return plain("What filter pruning left of each layer", head, rows, words=(0, len(head) - 1))

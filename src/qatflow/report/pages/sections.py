@@ -1,0 +1,234 @@
+"""The tables of the page, from the summary's figures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from qatflow.device.results.report import DeviceReport, ModelReport
+from qatflow.evaluate.layers import InspectedLayer
+from qatflow.report import on_device
+from qatflow.report.change import signed
+from qatflow.report.classes import NAMED, ClassFigures, ConfusedPair
+from qatflow.report.drawing.histogram import histogram_picture, int8_range
+from qatflow.report.drawing.network import kind_words, shape_words, type_words
+from qatflow.report.network import NetworkNode
+from qatflow.report.on_device import OnDevice
+from qatflow.report.pages.tables import Cell, Table, filled, number, plain
+from qatflow.report.stages import Stage
+from qatflow.report.summary import Row, Summary
+from qatflow.report.table import HEAD, cells
+
+TOP5 = 5
+"""Up to so many classes, the five best are all of them, and top-5 says nothing."""
+MANY, WORST = 100, 30
+"""Of more classes than this, the page lists the worst and those that lose most; summary.json has all."""
+SLOWEST = 8
+
+
+def models_table(rows: Sequence[Row], classes: int) -> Table:
+    """Return the models side by side."""
+    lines = [cells(row) for row in rows]
+    if classes <= TOP5:
+        lines = [(*line[:2], "", *line[3:]) for line in lines]
+    return plain("The models", HEAD, lines, words=(0, len(HEAD) - 1))
+
+
+def layers_table(nodes: Sequence[NetworkNode], layers: Sequence[InspectedLayer]) -> Table:
+    """Return every operator in the order of execution, with what was measured of its output."""
+    measured = {layer.name: layer for layer in layers}
+    head = (
+        "no.", "layer", "noise so far, dB", "own rounding, dB", "clipped, %", "values on the grid", "float range",
+        "scale", "weights, bytes", "multiply-adds", "time, ms",
+    )  # fmt: skip
+    rows = tuple(_layer(node, measured.get(node.name) if node.sqnr_db is not None else None) for node in nodes)
+    return filled(Table("Layers in the order of execution", head, rows, sortable=True, words=(1,), title=1))
+
+
+def _layer(node: NetworkNode, layer: InspectedLayer | None) -> tuple[Cell, ...]:
+    about = (
+        Cell(str(node.number + 1), node.number + 1),
+        Cell(node.name, second=f"{kind_words(node)} → {shape_words(node)}{type_words(node)}"),
+    )
+    costs = (
+        number(node.weight_bytes or None, ",.0f"),
+        number(node.multiply_adds or None, ",.0f"),
+        number(node.ms, ".3f"),
+    )
+    if layer is None:
+        return (*about, *[Cell("")] * 6, *costs)
+    low, high = int8_range(layer)
+    return (
+        *about,
+        number(layer.sqnr_db, ".1f"),
+        number(layer.rounding_db, ".1f"),
+        number(layer.clipped, ".3g", 100),
+        Cell(histogram_picture(layer), layer.clipped, html=True),
+        Cell(
+            _range(layer.float_low, layer.float_high),
+            layer.float_high - layer.float_low,
+            second=f"int8 {_range(low, high)}",
+        ),
+        Cell(f"{layer.scale:.3g}", layer.scale, second=_weight_scales(layer)),
+        *costs,
+    )
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.3g} … {high:.3g}".replace("-", "−")
+
+
+def _weight_scales(layer: InspectedLayer) -> str:
+    low, high = layer.weight_scale_low, layer.weight_scale_high
+    if low is None or high is None:
+        return ""
+    return f"weights {low:.2g}" if low == high else f"weights {low:.2g} … {high:.2g}"
+
+
+def classes_table(figures: Sequence[ClassFigures]) -> Table:
+    """Return accuracy by class; of many classes the worst, and those that lose most against float."""
+    head = ("class", "test pictures", "int8, %", "95 % interval", "float, %", "change, points", "mostly taken for")
+    kept = figures if len(figures) <= MANY else chosen_classes(figures)
+    return filled(Table("Accuracy by class", head, tuple(map(_class, kept)), sortable=True, words=(0, 6)))
+
+
+def chosen_classes(figures: Sequence[ClassFigures]) -> list[ClassFigures]:
+    """Return the classes that int8 recognises least, and those that lose most against float, the worst first."""
+    worst = sorted(figures, key=lambda one: one.right)[:WORST]
+    compared = [one for one in figures if one.float_right is not None]
+    lost = sorted(compared, key=lambda one: one.right - (one.float_right or 0.0))[:WORST]
+    return sorted({one.label: one for one in (*worst, *lost)}.values(), key=lambda one: one.right)
+
+
+def _class(one: ClassFigures) -> tuple[Cell, ...]:
+    change = None if one.float_right is None else 100 * (one.right - one.float_right)
+    return (
+        Cell(one.label),
+        number(one.pictures, ",.0f"),
+        number(one.right, ".1f", 100),
+        Cell(f"{100 * one.low:.1f} … {100 * one.high:.1f}", one.low),
+        number(one.float_right, ".1f", 100),
+        Cell("") if change is None else Cell(signed(change, 1), change),
+        Cell(f"{one.taken_for} ({one.taken})" if one.taken_for else "", one.taken),
+    )
+
+
+def pairs_table(pairs: Sequence[ConfusedPair], classes: int) -> Table | None:
+    """Return the most confused pairs, where there are too many classes for a matrix."""
+    if classes <= NAMED or not pairs:
+        return None
+    rows = [
+        (
+            Cell(pair.label),
+            Cell(pair.taken_for),
+            number(pair.pictures, ",.0f"),
+            number(pair.share, ".1f", 100),
+            number(pair.float_pictures, ",.0f"),
+        )
+        for pair in pairs
+    ]
+    head = ("class", "taken for", "test pictures", "% of the class", "by float")
+    return filled(Table("The most confused pairs of classes", head, tuple(rows), sortable=True, words=(0, 1)))
+
+
+def stages_table(stages: Sequence[Stage]) -> Table:
+    """Return time and memory of the stages."""
+    rows = [
+        (
+            Cell(stage.words),
+            Cell(stage.of),
+            Cell(duration(stage.seconds), stage.seconds),
+            Cell("" if stage.cpu_seconds is None else duration(stage.cpu_seconds), stage.cpu_seconds),
+            number(stage.memory_mb, ",.0f"),
+        )
+        for stage in stages
+    ]
+    head = ("stage", "of", "time", "time of all cores", "peak memory, MB")
+    return filled(Table("Time and memory of the stages", head, tuple(rows), sortable=True, words=(0, 1)))
+
+
+def duration(seconds: float) -> str:
+    """Return `4.2 s`, `3 min 05 s` or `2 h 04 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def device_table(results: OnDevice) -> Table:
+    """Return both models on a device."""
+    return plain(f"On {results.name}", on_device.HEAD, [on_device.cells(figure) for figure in results.figures])
+
+
+def times_table(report: DeviceReport) -> Table:
+    """Return all timings on a device."""
+    head = ("model", "threads", "runs", "first", "min", "mean", "median", "p90", "max", "standard deviation")
+    rows = [
+        (
+            name,
+            str(time.threads),
+            str(time.runs),
+            *(
+                f"{value:.3f}"
+                for value in (
+                    *(time.first_ms, time.min_ms, time.mean_ms, time.median_ms),
+                    *(time.p90_ms, time.max_ms, time.stddev_ms),
+                )
+            ),
+        )
+        for name, time in on_device.times(report)
+    ]
+    return plain("Times in ms", head, rows)
+
+
+def slowest_tables(report: DeviceReport, nodes: Sequence[NetworkNode]) -> Iterator[tuple[str, Table]]:
+    """Yield title and table of the slowest operators of each model; int8's with the names of their layers."""
+    for name, model in report.models.named.items():
+        title = f"{name}: {len(model.profile.operators)} operators"
+        yield title, _by_layer(nodes, model) if name == "int8" and _all_named(nodes, model) else _by_kernel(model)
+
+
+def _all_named(nodes: Sequence[NetworkNode], model: ModelReport) -> bool:
+    """Return whether the operators with a known time are those that take nearly all of it."""
+    known = sum(node.ms for node in nodes if node.ms is not None)
+    return known >= 0.9 * sum(operator.mean_ms for operator in model.profile.operators) > 0
+
+
+def _by_layer(nodes: Sequence[NetworkNode], model: ModelReport) -> Table:
+    total = sum(operator.mean_ms for operator in model.profile.operators)
+    timed = sorted((-node.ms, node.number, node) for node in nodes if node.ms is not None)
+    rows = [(node.name, kind_words(node), f"{-ms:.3f}", f"{-100 * ms / total:.1f}") for ms, _, node in timed[:SLOWEST]]
+    return plain("Slowest layers of int8", ("layer", "operator", "mean ms", "%"), rows, words=(0, 1))
+
+
+def _by_kernel(model: ModelReport) -> Table:
+    rows = [
+        (operator.kernel, str(operator.index + 1), f"{operator.mean_ms:.3f}", f"{operator.percent:.1f}")
+        for operator in on_device.slowest(model)
+    ]
+    return plain("Slowest operators", ("kernel", "place", "mean ms", "%"), rows)
+
+
+def split_words(splits: Mapping[str, int]) -> str:
+    """Return the numbers of pictures in words."""
+    return ", ".join(f"{count:,} {name}" for name, count in splits.items())
+
+
+def search_table(summary: Summary, number_of_leaders: int) -> Table | None:
+    """Return the best candidates of a search, the best first."""
+    search = summary.search
+    if search is None:
+        return None
+    leaders = sorted(search.outcomes, key=lambda outcome: (-outcome.reward, outcome.candidate.number))
+    unit = search.best.candidate.size.latency_unit
+    head = ("candidate", f"{search.metric_name} %", "multiply-adds", "parameters", f"latency, {unit}", "tokens")
+    rows = [
+        (
+            str(outcome.candidate.number),
+            f"{100 * outcome.metric:.2f}",
+            f"{outcome.candidate.size.multiply_adds:,}",
+            f"{outcome.candidate.size.parameters:,}",
+            "" if outcome.candidate.size.latency is None else f"{outcome.candidate.size.latency:.6g}",
+            " ".join(map(str, outcome.candidate.tokens)),
+        )
+        for outcome in leaders[:number_of_leaders]
+    ]
+    return plain("The best candidates", head, rows)

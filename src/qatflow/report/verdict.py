@@ -1,0 +1,163 @@
+"""The answer in one sentence, and four figures that it rests on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qatflow.base.metrics import wilson
+from qatflow.device.results.report import DeviceReport
+from qatflow.report.change import Change, signed, times
+from qatflow.report.gates import NAMES, GateLine, closed_reasons
+
+Mood = Literal["good", "unsure", "bad", "plain"]
+MODELS = {"qat": "int8, trained", "ptq": "int8, quantised after training", "ready": "the ready model"}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure of the first screen.
+
+    Attributes:
+        name: what it is.
+        value: the figure with its unit.
+        about: what it is compared with, and where it was measured; a line each.
+        mood: how to colour it.
+    """
+
+    name: str
+    value: str
+    about: tuple[str, ...]
+    mood: Mood = "plain"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first screen.
+
+    Attributes:
+        sentence: the answer.
+        mood: `good` where the model ships, `unsure` where too few pictures tell what it loses to float, `bad` where
+            it does not ship.
+        tiles: accuracy, size, speed, and agreement of device and host.
+    """
+
+    sentence: str
+    mood: Mood
+    tiles: tuple[Tile, ...]
+
+
+def verdict(
+    shipped: str, models: Mapping[str, Any], gates: Sequence[GateLine], devices: Sequence[DeviceReport]
+) -> Verdict:
+    """Return the first screen.
+
+    Args:
+        shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
+        models: those of evaluation.json, by name.
+        gates: of accuracy and latency.
+        devices: the device runs; none if the accuracy gate is closed.
+    """
+    int8, float_ = models[shipped], models.get("float")
+    change = Change.of(int8["against_float"], "test") if float_ is not None else None
+    name = "The ready model" if shipped == "ready" else "int8"
+    closed = "; ".join(closed_reasons(gates))
+    gains = ", ".join(_gains(int8, float_, devices, change))
+    if closed:
+        sentence, mood = f"{name} does not ship: {closed}.", "bad"
+    elif any(line.state == "undecided" and line.name == NAMES["max_drop"] for line in gates):
+        sentence, mood = f"{name} ships, but there are too few pictures to be sure: {gains}.", "unsure"
+    else:
+        sentence, mood = f"{name} ships: {gains}.", "good"
+    tiles = (_accuracy(int8, float_, change), _size(int8, float_), _speed(int8, float_, devices), _parity(devices))
+    return Verdict(sentence, mood, tiles)  # type: ignore[arg-type]
+
+
+def _gains(
+    int8: Mapping[str, Any], float_: Mapping[str, Any] | None, devices: Sequence[DeviceReport], change: Change | None
+) -> Iterator[str]:
+    if float_ is None or change is None:
+        low, high = _interval(int8)
+        yield f"{100 * int8['top1']:.1f} % top-1 (95 %: {low:.1f} … {high:.1f})"
+        yield f"{int8['bytes']:,} bytes"
+        return
+    yield times(float_["bytes"] / int8["bytes"], "smaller", "larger")
+    ratio = devices[0].ratio if devices else None
+    if ratio is not None and ratio.median_ms:
+        yield f"{times(ratio.median_ms[0].ratio, 'faster', 'slower')} on {devices[0].device.name}"
+    elif ratio is not None and ratio.instructions is not None:
+        yield times(ratio.instructions, "fewer instructions", "more instructions")
+    interval = f"95 %: {signed(change.low, 1)} … {signed(change.high, 1)}"
+    yield f"{signed(change.points, 1)} points of top-1 ({interval})"
+
+
+def _interval(model: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = wilson(round(model["top1"] * model["pictures"]), model["pictures"])
+    return 100 * low, 100 * high
+
+
+def _accuracy(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, change: Change | None) -> Tile:
+    low, high = _interval(int8)
+    about = [f"95 %: {low:.1f} … {high:.1f}, on {int8['pictures']:,} test pictures"]
+    if float_ is not None and change is not None:
+        about.append(f"float {100 * float_['top1']:.2f} %")
+        about.append(f"change {signed(change.points)} points ({signed(change.low)} … {signed(change.high)})")
+    return Tile("top-1", f"{100 * int8['top1']:.2f} %", tuple(about))
+
+
+def _size(int8: Mapping[str, Any], float_: Mapping[str, Any] | None) -> Tile:
+    about = [f"{int8['bytes']:,} bytes; {kilobytes(int8['compressed_bytes'])} as a download"]
+    if float_ is not None:
+        about.append(
+            f"float {kilobytes(float_['bytes'])}, {times(float_['bytes'] / int8['bytes'], 'smaller', 'larger')}"
+        )
+    return Tile("size", kilobytes(int8["bytes"]), tuple(about))
+
+
+def _speed(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, devices: Sequence[DeviceReport]) -> Tile:
+    if not devices:
+        host, about = int8["host_ms"]["median"], ["median on this computer, not on a device"]
+        if float_ is not None:
+            about.append(f"float {float_['host_ms']['median']:.3f} ms")
+        return Tile("latency", f"{host:.3f} ms", tuple(about))
+    report = devices[0]
+    model, timing = report.models.int8, report.models.int8.timing[0]
+    reference = report.models.float
+    if timing.emulated and model.instructions is not None:
+        about = [f"for one picture, counted in {report.device.name}"]
+        if reference is not None and reference.instructions is not None:
+            ratio = reference.instructions / model.instructions
+            about.append(f"float {millions(reference.instructions)}, {times(ratio, 'fewer', 'more')}")
+        return Tile("instructions", millions(model.instructions), tuple(about))
+    about = [f"median of {timing.runs} runs on {report.device.name}"]
+    if reference is not None:
+        ratio = reference.timing[0].median_ms / timing.median_ms
+        about.append(f"float {reference.timing[0].median_ms:.3f} ms, {times(ratio, 'faster', 'slower')}")
+    if timing.emulated:
+        about.append("emulated: this says nothing about a real device")
+    return Tile("latency", f"{timing.median_ms:.3f} ms", tuple(about))
+
+
+def _parity(devices: Sequence[DeviceReport]) -> Tile:
+    if not devices:
+        return Tile("device and host", "not run", ("the accuracy gate is closed",), "bad")
+    equal = [run.models.int8.agreement for run in devices]
+    pictures = sum(result.pictures for result in equal)
+    where = ", ".join(run.device.name for run in devices)
+    if all(result.bit_equal or (result.integer_part and result.integer_part.bit_equal) for result in equal):
+        about = f"every integer of {pictures:,} pictures on {where} and on the host"
+        return Tile("device and host", "same bits", (about,), "good")
+    worst = max(equal, key=lambda result: result.largest_difference)
+    about = f"largest difference on {pictures:,} pictures, allowed {worst.tolerance:.3g}; {where}"
+    return Tile("device and host", f"{worst.largest_difference:.3g} {worst.unit}".strip(), (about,), "good")
+
+
+def kilobytes(number: int) -> str:
+    """Return a size in kB or MB (10³ and 10⁶ bytes) with three digits."""
+    return f"{number / 1e6:.3g} MB" if number >= 1e6 else f"{number / 1e3:.3g} kB"
+
+
+def millions(number: float) -> str:
+    """Return a count with three digits: `498 thousand`, `2.97 million`."""
+    if number >= 1e9:
+        return f"{number / 1e9:.3g} billion"
+    return f"{number / 1e6:.3g} million" if number >= 1e6 else f"{number / 1e3:.3g} thousand"
