@@ -14,13 +14,15 @@ import pytest
 from helpers import shared
 from helpers.small_checkout import Checkout
 
+gc.disable()  # until all tests are imported: what that makes stays, and looking through it takes seconds
+
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that: tests send it to some.
 with contextlib.suppress(ValueError):  # not the main thread
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ORDER = ("", "workflow", "tensorflow", "device", "e2e", "conda", "slurm", "imagenet")
 """Markers in the order in which their tests run, those without any first; a test with several runs with the last."""
-ORDER_OF_SEVERAL = ("e2e", "conda", "slurm", "device", "workflow", "", "tensorflow", "imagenet")
+ORDER_OF_SEVERAL = ("e2e", "conda", "slurm", "device", "workflow", "", "imagenet", "tensorflow")
 """The order where several processes run them: the longest files first, so that all processes end at about one time.
 What loads TensorFlow into the process of the tests comes last: it stays there."""
 
@@ -41,8 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the modules and tests, which all stay: it would look through them again and again."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 LOADED = pytest.StashKey[bool]()

@@ -78,7 +78,7 @@ POINTS = [
     Point("after start_epoch, a checkpoint is being written", QAT, before="checkpoint-00001-0000008"),
     Point("after start_epoch, SIGTERM", QAT, after="checkpoint-00001-0000008", signal=signal.SIGTERM, delay=0.1),
     Point("the quantised graph is being kept", QAT, before="/quantised$", victims=BOTH),
-    Point("Snakemake alone, the trainer goes on", QAT, before="/quantised$", victims=("snakemake",), outlives=10),
+    Point("Snakemake alone, the trainer goes on", QAT, before="/quantised$", victims=("snakemake",), outlives=25),
     Point("the trained model is about to appear", QAT, before="killed/trained$", victims=BOTH),
     Point("export, the first folder is about to appear", EXPORT, before="output/float$"),
     Point("export, the last folder is about to appear", EXPORT, before="output/mobile$", victims=BOTH),

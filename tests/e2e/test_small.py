@@ -142,7 +142,8 @@ def interpreter(path: Path) -> Interpreter:
 def test_a_killed_run_leaves_no_half_output_and_goes_on_by_the_plain_command(killed):
     names = (".config_written", ".configfiles.json", "compress.yaml", "config.yaml")
     configuration = [f"results/digits_quant/{name}" for name in names]
-    assert [name for name in killed.left if name.startswith(("pretrain/", "results/"))] == configuration
+    left = [name for name in killed.left if name.startswith(("pretrain/", "results/"))]
+    assert left in (configuration, [configuration[1]]), "the rule that writes the others may come later"
     (epoch,) = re.findall(r"^resumed at epoch (\d+), step \d+ of \d+$", killed.log, re.MULTILINE)
     assert int(epoch) >= 1
     assert "epoch 0 (float)" not in killed.log
@@ -491,7 +492,8 @@ def test_the_configuration_beside_the_results_given_back_has_nothing_to_do(finis
 def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_else_trains(finished, tmp_path):
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")
-    results, auto = project.folder / "results/digits_quant", ("--config", "method=auto")
+    results = project.folder / "results/digits_quant"
+    auto = ("--config", "method=auto", "device={count_instructions: false}")
     for name in ("trained", "output", "digits_quant_opt"):
         shutil.rmtree(results / name)
     (results / "fake_quant.json").unlink()
@@ -520,7 +522,7 @@ def test_method_auto_ships_quantisation_after_training_where_it_is_good_enough_e
 def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")
-    board = ("--config", "device={target: linux.armv8, name: board}")
+    board = ("--config", "device={target: linux.armv8, name: board, count_instructions: false}")
     answer = project.snakemake("--cores", "2", "all", *SMALL, *board)
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed

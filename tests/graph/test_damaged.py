@@ -24,7 +24,7 @@ from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.lower import convert
 
 SETTINGS = QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max")
-MUTANTS = 500  # of the description and of the weights, of each of the two graphs
+MUTANTS = 1000  # of the description and of the weights, of each of the two graphs
 VALUES = [
     None, True, False, -1, 0, 1, 2**31, 2**63, 10**30, 10**400, 0.5, 1e308, -1e308, float("nan"), float("inf"), "x", "",
     "\ud800", "a\0b", [], [1], [[]], {}, {"a": 1}, "__class__", [10**9, 10**9], -(2**31), "relu", "valid", "Add",

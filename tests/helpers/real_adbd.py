@@ -13,6 +13,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from filelock import FileLock
+
 HERE = Path(__file__).parent
 SUITE = "bookworm-backports"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -58,6 +60,11 @@ class Unavailable(Exception):  # noqa: N818 - not an error of the code under tes
 
 def make_image(cache: Path) -> Path:
     """Return the phone's root file system, downloading and assembling it on first use."""
+    with FileLock(cache / "image.lock"):
+        return _image(cache)
+
+
+def _image(cache: Path) -> Path:
     image = cache / "image"
     if image.is_dir():
         return image

@@ -19,7 +19,7 @@ SYSTEM = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "adb", "cmake", "make"
 DEBIAN = ("g++-aarch64-linux-gnu", "qemu-user-static", "adb", "cmake", "make", "g++")
 COMMON = (
     *("bash", "env", "dirname", "sha256sum", "flock", "mkdir", "mktemp", "rm", "mv", "cp", "cat", "head", "tail"),
-    *("grep", "sleep", "ln", "touch", "chmod"),
+    *("grep", "sleep", "ln", "touch", "chmod", "nproc"),
 )
 
 BACKEND = '''\

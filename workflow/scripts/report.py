@@ -10,6 +10,14 @@ from qatflow.report.pages.write import write_report
 from qatflow.report.summary import Sources, summarise
 
 
+def limits(text: str) -> list[float | None]:
+    """Return the limits of latency, in milliseconds: a list in JSON, null where there is none."""
+    values = json.loads(text)
+    if not isinstance(values, list) or not all(value is None or float(value) > 0 for value in values):
+        raise argparse.ArgumentTypeError(f"must be a list of numbers above 0 and nulls, as JSON; got {text!r}")
+    return values
+
+
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -22,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--layers", type=Path, help="layers.json of inspect_layers.py, where there is a float model")
     parser.add_argument("--devices", type=Path, nargs="*", default=[], help="report.json of each device run")
     parser.add_argument("--demos", type=Path, nargs="*", default=[], help="output.txt of each, in the same order")
-    parser.add_argument("--latency-limits", type=json.loads, default=[], help="device.max_latency_ms of each, as JSON")
+    parser.add_argument("--latency-limits", type=limits, default=[], help="device.max_latency_ms of each, as JSON")
     parser.add_argument("--float-history", type=Path, help="history.csv of the float training, where there was one")
     parser.add_argument("--pretrained", type=Path, help="manifest.json of the float weights, where there are some")
     parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
