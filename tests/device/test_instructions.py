@@ -1,6 +1,9 @@
 """Instructions executed in the emulator: against programs whose number is known, and of a model's inference."""
 
+import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +48,23 @@ STOPPED = b"Stopped execution of TB chain before 0x7f0 [0000005500000790] main\n
 )
 def test_each_execution_of_a_block_counts_its_instructions(log: bytes, count: int) -> None:
     assert qemu_log.count_executed(log.splitlines(keepends=True)) == count
+
+
+def test_lines_are_whole_wherever_the_pipe_breaks_them() -> None:
+    written = [b"Trace 0\n", b"\n", b"0x10\n" * 3, b"IN: ", b"\n0x", b"20", b"\nend without a line's end"]
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        for part in written:
+            os.write(writing, part)
+            time.sleep(0.005)  # several are read one by one
+        os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with os.fdopen(reading, "rb"):
+        assert list(qemu_log.lines(reading)) == b"".join(written).splitlines(keepends=True)
+    writer.join()
 
 
 def test_a_log_that_does_not_list_its_blocks_is_refused() -> None:

@@ -103,7 +103,7 @@ class Emulator:
     def count_instructions(self, command: Sequence[str], timeout: float) -> int:
         """Run a program and count its instructions from qemu's log of executed blocks, which comes through a pipe."""
         reading, writing = os.pipe()
-        with os.fdopen(reading, "rb") as log, tempfile.TemporaryFile("w+", errors="replace") as stderr:
+        with os.fdopen(reading, "rb"), tempfile.TemporaryFile("w+", errors="replace") as stderr:
             try:
                 process = subprocess.Popen(
                     self._command(command, *qemu_log.FLAGS, "-D", f"/dev/fd/{writing}"), cwd=self._folder,
@@ -117,7 +117,7 @@ class Emulator:
             unknown = None
             count = 0
             try:
-                count = qemu_log.count_executed(log)
+                count = qemu_log.count_executed(qemu_log.lines(reading))
                 process.wait()
             except qemu_log.LogError as error:
                 unknown = error

@@ -6,8 +6,11 @@ be another way, but Debian's static qemu has none. Log formats: qemu 7.2, accel/
 accel/tcg/cpu-exec.c.
 """
 
+import fcntl
+import os
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 
 FLAGS = ("-d", "in_asm,exec,nochain")
 BLOCK = b"IN:"
@@ -19,8 +22,33 @@ NOT_BEGUN = b"Stopped execution"
 ADDRESS = re.compile(rb"\[(?:[0-9a-f]+/)?([0-9a-f]+)[/\]]")
 
 
+PIPE_BYTES = 2**20
+"""Size of the log's pipe, as large as Linux allows it to all users."""
+PAUSE = 0.001
+"""Seconds in which the pipe may fill. qemu writes each line by itself; to read it at once would cost a switch each."""
+
+
 class LogError(ValueError):
     """The log is not in a format that is known here."""
+
+
+def lines(pipe: int) -> Iterator[bytes]:
+    """Yield the lines that come through a pipe, each with its end, until the writer closes it.
+
+    Args:
+        pipe: descriptor of the end to read from.
+    """
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    rest = b""
+    while content := os.read(pipe, PIPE_BYTES):
+        *whole, rest = (rest + content).splitlines(keepends=True)
+        if rest.endswith(b"\n"):
+            whole, rest = [*whole, rest], b""
+        yield from whole
+        if len(content) < PIPE_BYTES // 2:
+            time.sleep(PAUSE)
+    if rest:
+        yield rest
 
 
 def count_executed(log: Iterable[bytes]) -> int:
