@@ -15,8 +15,9 @@ from qatflow.graph.graph import Graph
 
 pytestmark = pytest.mark.tensorflow
 
+FEW_BITS: dict[str, int] = {"default": 4, "conv2d_1/": 2, "conv2d_[24]": 3, "conv2d_5": 6}
 SETTINGS = [
-    (name, weights, activations)
+    (name, weights, activations, 8)
     for name, activations in (
         ("MobileNetV1", "moving_average_abs_max"),
         ("MobileNetV1", "range_abs_max"),
@@ -27,7 +28,15 @@ SETTINGS = [
         ("attention", "moving_average_abs_max"),
     )
     for weights in ("abs_max", "channel_wise_abs_max")
-] + [("geometry", "channel_wise_abs_max", "moving_average_min_max")]
+] + [
+    ("geometry", "channel_wise_abs_max", "moving_average_min_max", 8),
+    ("small ResNet", "channel_wise_abs_max", "moving_average_abs_max", FEW_BITS),
+]
+ENDS_OF_FEW_BITS = {
+    "conv2d/kernel": 127, "conv2d_1/kernel": 1, "conv2d_2/kernel": 3, "conv2d_3/kernel": 7, "conv2d_4/kernel": 3,
+    "conv2d_5/kernel": 31, "dense/kernel": 127,
+}  # fmt: skip
+"""Largest integers with `FEW_BITS`: the first and the last layer have 8 bits."""
 COUNTS = {  # convolutions, depthwise convolutions, dense layers, transposed convolutions
     "MobileNetV1": (15, 13, 0, 0),
     "MobileNetV2": (35, 17, 1, 0),
@@ -49,7 +58,9 @@ def images(count: int = 16) -> np.ndarray:
     return np.random.default_rng(5).normal(0, 0.5, (count, 32, 32, 1)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=SETTINGS, ids="-".join)
+@pytest.fixture(
+    scope="module", params=SETTINGS, ids=lambda one: "-".join([*one[:3], *(["few bits"] if one[3] != 8 else [])])
+)
 def trained(request, start, tmp_path_factory):
     """A network calibrated and quantised, its graph stored and exported; the training model's own view beside it."""
     from qatflow.compress.quantizers.quantised_model import Quantisers
@@ -59,9 +70,9 @@ def trained(request, start, tmp_path_factory):
     from qatflow.quantise.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
-    name, *types = request.param
+    name, *types, widths = request.param
     float_graph = network(name)
-    quantisers = Quantisers(float_graph, QuantSettings(8, 8, *types))
+    quantisers = Quantisers(float_graph, QuantSettings(widths, 8, *types))
     model = training_model(float_graph, seed=0, step=0, hooks=quantisers)
     quantisers.phase.mode = "calibrate"
     model.keras(images(), training=False)
@@ -85,7 +96,7 @@ def trained(request, start, tmp_path_factory):
 
 
 def test_float_holds_integers_as_float_and_int8_the_same_as_int8(trained):
-    folder, _, kernels, (_, weight_type, _) = trained
+    folder, _, kernels, (_, weight_type, _, widths) = trained
     as_float, as_int8 = (load_file(folder / "output" / kind / "weights") for kind in ("float", "int8"))
     assert set(as_float) == set(as_int8)
     for name, kernel in kernels.items():
@@ -96,7 +107,9 @@ def test_float_holds_integers_as_float_and_int8_the_same_as_int8(trained):
         flat = kernel.reshape(-1, kernel.shape[2] * kernel.shape[3] if depthwise else kernel.shape[-1])
         by_channel = weight_type == "channel_wise_abs_max" and kernel.ndim == 4
         largest = np.abs(flat).max(axis=0) if by_channel else np.abs(flat).max()
-        scale = np.atleast_1d(largest / np.float32(127))
+        end = 127 if widths == 8 else ENDS_OF_FEW_BITS[name]
+        assert np.abs(as_int8[name]).max() == end
+        scale = np.atleast_1d(largest / np.float32(end))
         np.testing.assert_allclose(as_int8[f"{name}.scale"], scale, rtol=1e-6)
         exact = flat.astype(np.float64) / scale
         difference = np.abs(as_int8[name].reshape(flat.shape) - exact)
@@ -131,7 +144,7 @@ def test_each_grid_is_that_of_the_formula_from_the_values_that_litert_computes(t
     from qatflow.quantise.placement import quantised_kernels, quantised_tensors, shared_scales
     from qatflow.trial.float_ranges import float_ranges
 
-    folder, _, _, (name, _, kind) = trained
+    folder, _, _, (name, _, kind, _) = trained
     graph, float_graph = load_any(folder / "output" / "int8"), network(name)
     tensors = quantised_tensors(float_graph, quantised_kernels(float_graph))
     shared = shared_scales(float_graph, tensors)
@@ -179,7 +192,7 @@ def test_the_optimised_model_has_the_trained_integers_and_computes_alike(trained
     from qatflow.optimize.optimize import optimize
     from qatflow.tflite.run import Model
 
-    folder, logits, kernels, (name, _, _) = trained
+    folder, logits, kernels, (name, *_) = trained
     exported = folder / "output" / "float"
     optimize(exported / "model", exported / "weights", digits.folder / "manifest.json", folder / "opt")
     graph, stored = load(exported), load_file(folder / "output" / "int8" / "weights")
@@ -195,6 +208,46 @@ def test_the_optimised_model_has_the_trained_integers_and_computes_alike(trained
     norms = sum(key.endswith("gamma") for key in stored)
     assert len(about["fused"]["fold_batch_norm"]) == norms > 0
     assert not {"BatchNorm", "Pad", "Dropout", "Relu", "Relu6"} & set(about["operators_after"])
+
+
+WIDTHS = range(2, 9)
+
+
+@pytest.fixture(scope="module", params=["MobileNetV1", "MobileNetV2", "small ResNet"])
+def untrained(request, start) -> Graph:
+    return network(request.param)
+
+
+@pytest.mark.parametrize("kind", ["abs_max", "channel_wise_abs_max"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_each_width_has_the_same_integers_in_every_form(untrained, width, kind, tmp_path):
+    """The scales are those of the weights alone; no training is needed for the integers."""
+    from qatflow.export.mobile import load_any, write_mobile
+    from qatflow.graph.store import load, save
+    from qatflow.quantise.as_if_quantised import as_if_quantised
+    from qatflow.quantise.placement import QuantSettings
+    from qatflow.tflite.lower import convert
+
+    graph = as_if_quantised(untrained, QuantSettings({".*": width}, 8, kind, "moving_average_abs_max"))
+    assert {scale.bits for scale in graph.weight_scales.values()} == {width}
+    save(graph, tmp_path / "float", "float")
+    save(graph, tmp_path / "int8", "integer")
+    (tmp_path / "mobile").mkdir()
+    write_mobile(graph, tmp_path / "mobile")
+    as_float, as_int8, mobile = (load_file(tmp_path / form / "weights") for form in ("float", "int8", "mobile"))
+    end = 2 ** (width - 1) - 1
+    for name in graph.weight_scales:
+        assert as_float[name].dtype == np.float32 and as_int8[name].dtype == mobile[name].dtype == np.int8
+        assert set(np.unique(as_int8[name])) <= set(range(-end, end + 1)) and np.abs(as_int8[name]).max() == end
+        np.testing.assert_array_equal(as_float[name], as_int8[name])
+        np.testing.assert_array_equal(mobile[name], as_int8[name])
+    optimised = convert(load(tmp_path / "float")).content
+    for content in (optimised, (tmp_path / "mobile" / "model").read_bytes()):
+        assert sum(assert_kept(content, graph, as_int8)) == len(graph.weight_scales)
+    again = load_any(tmp_path / "mobile")
+    assert {name: scale.bits for name, scale in again.weight_scales.items()} == dict.fromkeys(
+        again.weight_scales, width
+    )
 
 
 @pytest.fixture(scope="module")

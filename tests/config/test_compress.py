@@ -9,6 +9,7 @@ from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.config.checks import recipe as compress_checks
 from qatflow.config.read_recipe import load_compress
+from qatflow.config.recipe.recipe import undeployable
 
 PAGE = """\
 version: 1.0
@@ -143,10 +144,19 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("start_epoch: 0", "start_epoch: 10", "q.yaml:5: strategies.quantization_strategy.start_epoch: must be at"),
         ("'moving_average_abs_max'", "abs_max", "q.yaml:13: .* cannot be deployed: 'abs_max' finds"),
         ("'moving_average_abs_max'", "moving_average_abs_mx", "did you mean 'moving_average_abs_max'"),
-        ("weight_bits: 8", "weight_bits: 4", "q.yaml:10: .*weight_bits: cannot be deployed: .* 4 bits.*`export`"),
+        ("weight_bits: 8", "weight_bits: 9", "q.yaml:10: .*weight_bits: cannot be deployed: .* 9 bits.*`export`"),
+        ("weight_bits: 8", "weight_bits: 9", "q.yaml:10: .*int8_model_save_path: must be null: 9-bit weights do not"),
+        ("weight_bits: 8", "weight_bits: {a: 9, b: 4}", "q.yaml:10: .*weight_bits: cannot be deployed: .* 9 bits"),
+        ("weight_bits: 8", "weight_bits: 1", "q.yaml:10: .*weight_bits: must be a whole number from 2 to 16 or a map"),
+        ("weight_bits: 8", "weight_bits: true", "q.yaml:10: .*weight_bits: must be a whole number .*; got true"),
+        ("weight_bits: 8", "weight_bits: {a: 17}", "q.yaml:10: .*weight_bits.a: must be a whole number from 2 to 16;"),
+        ("weight_bits: 8", "weight_bits: {a: true}", "q.yaml:10: .*weight_bits.a: must be a whole number from 2 to 1"),
+        ("weight_bits: 8", "weight_bits: {default: '8'}", "q.yaml:10: .*weight_bits.default: must be a whole number"),
+        ("weight_bits: 8", "weight_bits: {'a(': 4}", r"q.yaml:10: .*weight_bits.a\(: is not a regular expression: mi"),
+        ("weight_bits: 8", "weight_bits: {'a{2}': 4}", r"q.yaml:10: \S*_strategy.weight_bits.a\{2}: this cannot b"),
         ("activation_bits: 8", "activation_bits: 16", "q.yaml:11: .*activation_bits: cannot be deployed: .* 16 bits"),
         ("weight_bits: 8", "weigth_bits: 8", "q.yaml:10: .*weigth_bits: unknown key; .*did you mean 'weight_bits'"),
-        ("weight_bits: 8", "weight_bits: '8'", "q.yaml:10: .*weight_bits: must be a whole number from 2 to 16; got"),
+        ("weight_bits: 8", "weight_bits: '8'", "q.yaml:10: .*weight_bits: must be a whole number .* or a mapping; got"),
         ("- quantization_strategy", "- quantisation_strategy",
          "q.yaml:20: compressor.strategies.0.: 'quantisation_strategy' is not defined .*mean 'quantization_strategy'"),
         ("        - quantization_strategy", "        []", "q.yaml:3: strategies.quantization_strategy: is defined but"),
@@ -209,6 +219,18 @@ def test_each_mistake_is_refused_with_line_and_key(problems, old, new, expected)
 
     lines = problems(re.sub(rf"(?<![\w]){re.escape(old)}", lambda _: new, PAGE, count=1))
     assert any(re.match(expected if expected.startswith("q.yaml") else f".*{expected}", line) for line in lines), lines
+
+
+def test_bits_of_weights_are_a_number_or_a_mapping_and_up_to_8_go_to_the_device(load):
+    for written, read in (
+        ("2", 2),
+        ("{}", {}),
+        ("{default: 8, 'conv_pw_1[0-3]': 4}", {"default": 8, "conv_pw_1[0-3]": 4}),
+    ):
+        strategy = load(PAGE.replace("weight_bits: 8", f"weight_bits: {written}")).quantization
+        assert strategy.weight_bits == read
+        assert not undeployable(strategy)
+        assert type(strategy).model_validate_json(strategy.model_dump_json(by_alias=True)) == strategy
 
 
 def test_all_mistakes_come_at_once(problems):

@@ -21,7 +21,11 @@ from qatflow.optimize.folder import write_folder
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 
-MODELS = ("trained", "quantised after training", "attention", "geometry", "elementwise", "shuffled")
+WIDTHS: dict[str, int] = {
+    "block_[12]_": 2, "block_[34]_": 3, "block_[56]_": 4, "block_[78]_": 5, "block_(9|10)_": 6, "block_1[1-6]_": 7,
+}  # fmt: skip
+"""Of MobileNetV2's convolutions, of both kinds; the others have 8 bits."""
+MODELS = ("trained", "quantised after training", "attention", "geometry", "elementwise", "shuffled", "few bits")
 
 pytestmark = [pytest.mark.device, pytest.mark.tensorflow]
 
@@ -46,8 +50,8 @@ def models(digits, tmp_path_factory) -> dict[str, bytes]:
 
     pictures = calibration(digits)
 
-    def trained(graph: Graph) -> bytes:
-        quantisers = Quantisers(graph, QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max"))
+    def trained(graph: Graph, widths: int | dict[str, int] = 8) -> bytes:
+        quantisers = Quantisers(graph, QuantSettings(widths, 8, "channel_wise_abs_max", "moving_average_abs_max"))
         model = training_model(graph, seed=0, step=0, hooks=quantisers)
         quantisers.phase.mode = "calibrate"
         model.keras(pictures, training=False)
@@ -60,6 +64,7 @@ def models(digits, tmp_path_factory) -> dict[str, bytes]:
         "attention": trained(network("attention")),
         "geometry": trained(network("geometry")),
         "elementwise": trained(classifier((32, 32, 1))),
+        "few bits": trained(network("MobileNetV2"), WIDTHS),
         "shuffled": trained(shuffled(tmp_path_factory.mktemp("onnx"))),
     }
 
@@ -83,6 +88,13 @@ def test_of_a_concatenation_only_what_others_read_too_is_requantised(models):
     assert [made[source.name] for source in second.inputs] == ["QUANTIZE", "MEAN"]
 
 
+def test_of_few_bits_every_width_is_in_the_file(models):
+    """Largest integers of each width from 2 to 8: the scale is that of the largest weight."""
+    kernels = [operator.kernel for operator in operators(models["few bits"]) if operator.kernel is not None]
+    assert {kernel.dtype for kernel in kernels} == {"INT8"} and len(kernels) == 53
+    assert {int(np.abs(kernel.data.astype(int)).max()) for kernel in kernels} == {1, 3, 7, 15, 31, 63, 127}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -101,11 +113,11 @@ def test_reference_kernels_agree_but_for_rounding(models, digits, name):
     assert np.abs(Model(models[name]).outputs(pictures) - np.stack(expected)).max() < 0.02
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_the_emulator_gives_equal_integers(models, digits, name, arm_bundle, tmp_path: Path):  # noqa: F811
+@pytest.mark.parametrize(("name", "cpu"), [*((name, "cortex-a76") for name in MODELS), ("few bits", "cortex-a53")])
+def test_the_emulator_gives_equal_integers(models, digits, name, cpu, arm_bundle, tmp_path: Path):  # noqa: F811
     require("qemu-aarch64-static")
     write_folder(tmp_path / "model", models[name], digits, {})
-    settings = RunSettings(DeviceSettings("emulator", "emulator", None, "cortex-a76"), 10, 0.0, (1,), 0, 1)
+    settings = RunSettings(DeviceSettings("emulator", "emulator", None, cpu), 10, 0.0, (1,), 0, 1)
     run_demo(settings, tmp_path / "model", None, arm_bundle, digits.folder / "manifest.json", tmp_path / "out")
     agreement = json.loads((tmp_path / "out" / "report.json").read_text())["models"]["int8"]["agreement"]
     assert agreement["bit_equal"] or agreement["integer_part"]["bit_equal"]

@@ -1,20 +1,26 @@
 """summary.json by its schema, the operators of the network, and the colours for Model Explorer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from helpers.graphs import small_graph
 from helpers.places import ROOT
 from helpers.report_files import report_files
 from qatflow.base.generated import json_text
 from qatflow.device.results.report import OperatorTime
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings
+from qatflow.report.drawing.network import type_words
 from qatflow.report.network import network, operator_times
 from qatflow.report.node_data import node_data
 from qatflow.report.stages import stages
 from qatflow.report.summary import summarise
 from qatflow.report.summary_schema import SCHEMA, json_schema
+from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 
 NODE_DATA = {
@@ -73,6 +79,15 @@ def test_the_network_is_that_of_the_file_in_the_order_of_execution(tmp_path: Pat
     assert nodes[4].inputs == (2, 3) and nodes[0].inputs == (-1,) and nodes[1].shape == (8, 8, 4)
     assert [node.activation for node in nodes[1:5]] == ["RELU6", "RELU6", "", "RELU"]
     assert nodes[1].weight_bits == 8 and nodes[0].weight_bits is None
+
+
+def test_each_layer_has_the_width_of_its_integers():
+    quantised = as_if_quantised(small_graph(), replace(QuantSettings.default(), weight_bits={"default": 4, "dw": 2}))
+    nodes = {node.name: node for node in network(convert(quantised).content, (), ())}
+    found = {name: (nodes[name].weight_bits, type_words(nodes[name])) for name in ("conv", "dw", "left", "logits")}
+    assert found == {
+        "conv": (8, ""), "dw": (2, " · 2-bit weights"), "left": (4, " · 4-bit weights"), "logits": (8, ""),
+    }  # fmt: skip
 
 
 def test_kernels_are_matched_by_their_kind_only_where_all_of_it_are_there(tmp_path: Path):

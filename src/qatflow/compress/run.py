@@ -60,8 +60,8 @@ def compress(
 
     Raises:
         UserError: the YAML's init_model is no graph, or one for other data; layers can neither be quantised nor are
-            kept in float (all are listed); no int8 model of the network could run; there are fewer GPUs than the
-            configuration asks for; or a step does not fit into memory.
+            kept in float (all are listed); weight_bits does not fit the network's layers; no int8 model of the network
+            could run; there are fewer GPUs than the configuration asks for; or a step does not fit into memory.
     """
     graph, manifest = load(pretrained), read_manifest(data)
     if recipe.distils_unlabeled:
@@ -77,6 +77,7 @@ def compress(
     by_name = kept_by_name(keep_in_float)
     compressor = Compressor(graph, manifest, section, recipe, seed, by_name, teacher_graph, ratios)
     check_float_layers(graph, keep_in_float, compressor.strategy.skip_pattern)
+    compressor.check_widths()
     compressor.check_saved_nodes()
     compressor.try_lowering()
     shape = {

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from qatflow.base.generated import DIALECT
+from qatflow.config.recipe.widths import MAPPING, NUMBER
 from qatflow.config.yaml.keys import Keys
 
 PATTERNS = {
@@ -32,11 +33,13 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
 def schema_at(model: type[BaseModel], keys: Keys) -> tuple[Keys, dict[str, Any]]:
     """Follow `keys` into the schema of `model` as far as possible; return the keys followed, and the schema there.
 
-    pydantic's locations name the class of a section if several classes are allowed; the class is not part of the keys
-    returned.
+    pydantic's locations name the class of a section if several classes are allowed, and the form of a value if it has
+    several; these are not part of the keys returned.
     """
     schema, where = json_schema(model), []
     for key in keys:
+        if key in (NUMBER, MAPPING):
+            continue
         choices = schema.get("anyOf", schema.get("oneOf", [schema]))
         named = next((choice for choice in choices if key in _classes(choice)), None)
         if named is not None:

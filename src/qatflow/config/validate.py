@@ -99,7 +99,8 @@ def _type_problems(model: type[BaseModel], error: ValidationError, seen: set[Key
     for detail in error.errors(include_url=False, include_context=False):
         location: Keys = tuple(detail["loc"])
         if location[-1:] == ("[key]",):
-            keys, message = location[:-1], "this cannot be a key; a key is some text without { and }"
+            keys = (*schema_at(model, location[:-2])[0], location[-2])
+            message = "this cannot be a key; a key is some text without { and }"
         elif detail["type"] == "extra_forbidden":
             keys, message = (*schema_at(model, location[:-1])[0], location[-1]), _unknown(model, location)
         elif detail["type"] == "union_tag_not_found":

@@ -1,7 +1,7 @@
 """Kernels of a graph by a pattern of the compress YAML."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
@@ -50,6 +50,38 @@ def trained_kernels(graph: Graph, pattern: str, key: str, without: str = "") -> 
     if frozen and without:
         print(f"frozen, and so not {without}: {listed(frozen)}; {UNFREEZE}", flush=True)
     return [kernel for kernel in matches if kernel not in frozen]
+
+
+def by_pattern(graph: Graph, quantised: Collection[str], values: Mapping[str, int], key: str) -> dict[str, int]:
+    """Return the value of each quantised kernel that a pattern matches, by its name.
+
+    Args:
+        graph: in float.
+        quantised: names of its quantised kernels.
+        values: by regular expression for the beginning of their names.
+        key: of the compress YAML that gives them, for the error.
+
+    Raises:
+        UserError: an expression matches no kernel, or only some that stay in float; or two with different values match
+            the same kernel.
+    """
+    chosen: dict[str, tuple[str, int]] = {}
+    for pattern, value in values.items():
+        matches = matching_kernels(graph, pattern, key)
+        wanted = [kernel for kernel in matches if kernel in quantised]
+        if not wanted:
+            raise UserError(
+                f"{key}: '{pattern}' matches kernels alone that stay in float ({listed(matches)}): remove it, or take "
+                "these layers out of what keeps them in float"
+            )
+        for kernel in wanted:
+            other, known = chosen.setdefault(kernel, (pattern, value))
+            if known != value:
+                raise UserError(
+                    f"{key}: '{other}' and '{pattern}' both match {kernel}, with {known} and {value}: change one of "
+                    "them, so that each kernel has one value"
+                )
+    return {kernel: value for kernel, (_, value) in chosen.items()}
 
 
 def frozen_kernels(graph: Graph) -> set[str]:

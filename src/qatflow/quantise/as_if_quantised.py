@@ -12,6 +12,7 @@ from qatflow.graph.never_negative import never_negative
 from qatflow.graph.operations import Dense
 from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
+from qatflow.graph.store import integer_type
 from qatflow.quantise.grids import SMALLEST, grid
 from qatflow.quantise.placement import (
     QuantSettings,
@@ -22,6 +23,7 @@ from qatflow.quantise.placement import (
     quantised_tensors,
     shared_scales,
 )
+from qatflow.quantise.widths import kernel_bits
 
 RANGE = 8.0
 """Stands for every tensor's greatest value, which only training finds."""
@@ -42,16 +44,18 @@ def as_if_quantised(
     """
     kernels = quantised_kernels(graph, settings.quantizable_op_type, settings.skip_pattern)
     tensors = quantised_tensors(graph, kernels, settings.skip_pattern)
+    bits = kernel_bits(graph, kernels, settings.weight_bits)
     weights, scales = dict(graph.weights), {}
     for name, kernel in kernels.items():
         node = graph.node(name)
         by_channel = settings.weight_quantize_type == "channel_wise_abs_max" and not isinstance(node.operation, Dense)
         channels = graph.kernel_channels(node)
         largest = np.abs(weights[kernel]).reshape(-1, channels if by_channel else 1).max(axis=0)
-        scale = (np.maximum(largest, SMALLEST) / 127).astype(np.float32)
+        end = 2 ** (bits[name] - 1) - 1
+        scale = (np.maximum(largest, SMALLEST) / end).astype(np.float32)
         integers = np.rint(weights[kernel] / along_channels(scale, weights[kernel]))
-        weights[kernel] = np.clip(integers, -127, 127).astype(np.int8)
-        scales[kernel] = WeightScale(8, scale)
+        weights[kernel] = np.clip(integers, -end, end).astype(integer_type(bits[name]))
+        scales[kernel] = WeightScale(bits[name], scale)
     for operand in quantised_operands(graph, kernels, settings.skip_pattern).values():
         scale = np.atleast_1d(np.maximum(np.abs(weights[operand]).max(), SMALLEST) / 127).astype(np.float32)
         weights[operand] = np.rint(weights[operand] / scale).astype(np.int8)

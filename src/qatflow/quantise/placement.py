@@ -27,7 +27,7 @@ OPERATION_TYPES: dict[str, tuple[type, ...]] = {
 class QuantSettings:
     """What a QuantizationStrategy asks for; names and values are those of the compress YAML."""
 
-    weight_bits: int
+    weight_bits: int | Mapping[str, int]
     activation_bits: int
     weight_quantize_type: str
     activation_quantize_type: str

@@ -41,7 +41,7 @@ def lower_on_trial(
 
     Args:
         graph: in float.
-        settings: how to quantise it; at 8 bits, with types that kernels support.
+        settings: how to quantise it; with widths and types that kernels support.
         pictures: float32 [n, height, width, channels], from the data.
         inputs: the YAML's save_in_nodes, where the exported part begins; None: the graph's inputs.
         outputs: its save_out_nodes, where that part ends; None: the graph's outputs.

@@ -35,7 +35,7 @@ def try_lowering(
 
     Args:
         graph: in float.
-        settings: how to quantise it, fields of `quantise.placement.QuantSettings`: at 8 bits, with types that kernels
+        settings: how to quantise it, fields of `quantise.placement.QuantSettings`, with widths and types that kernels
             support. Missing fields have the defaults of a strategy.
         data: manifest.json of the prepared pictures; some calibration pictures set the scales.
         inputs: the YAML's save_in_nodes, where the exported part begins; None: the graph's inputs.

@@ -36,6 +36,7 @@ from qatflow.quantise.placement import (
     quantised_tensors,
     shared_scales,
 )
+from qatflow.quantise.widths import kernel_bits
 from qatflow.training.keras_model import TrainingModel
 
 
@@ -125,6 +126,7 @@ class Quantisers:
         self._kernels.clear()
         self._tensors.clear()
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
+        self._bits = kernel_bits(graph, self._weights, settings.weight_bits)
         self._operands = quantised_operands(self.graph, self._weights, settings.skip_pattern)
         self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
         self._fits = fits(settings, self._quantised_tensors, never_negative(graph))
@@ -136,7 +138,7 @@ class Quantisers:
         """Wrap a layer whose kernel is quantised or clustered."""
         quantizer: AbsMaxWeight | ClusteredWeight | None = None
         if node.name in self._weights:
-            quantizer = AbsMaxWeight(self.settings.weight_bits, self._channels(node), self.phase)
+            quantizer = AbsMaxWeight(self._bits[node.name], self._channels(node), self.phase)
         if node.name in self._operands:
             # the kernel reads it as it does a tensor, so it has the tensors' width
             quantizer = AbsMaxWeight(self.settings.activation_bits, None, self.phase)
@@ -229,7 +231,7 @@ class Quantisers:
         weights = model.weights()
         weight_scales: dict[str, WeightScale] = {}
         for name, weight in {**self._weights, **self._operands}.items():
-            bits = self.settings.weight_bits if name in self._weights else self.settings.activation_bits
+            bits = self._bits.get(name, self.settings.activation_bits)
             integers, scale = self._kernels[name].integers(weights[weight])
             weights[weight] = np.asarray(integers).astype(integer_type(bits))
             weight_scales[weight] = WeightScale(bits, np.asarray(scale))

@@ -10,6 +10,7 @@ from qatflow.config.checks.quantized_model import check_quantized_model
 from qatflow.config.checks.search import check_light_nas
 from qatflow.config.checks.unlabeled import check_distilled
 from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.recipe.widths import DEVICE, every_width
 from qatflow.config.sections.config import Config
 from qatflow.config.yaml.problems import Problem, problem
 
@@ -43,6 +44,7 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
     """Yield the problems of the configuration together with its compress YAML."""
     yield from check_light_nas(config, compress)
     yield from check_distilled(config, compress)
+    yield from _after_training(config, compress)
     every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
@@ -50,6 +52,20 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
                 f"'best' needs an evaluated epoch from start_epoch {strategy.start_epoch} to end_epoch "
                 f"{strategy.end_epoch}; with compressor.eval_epoch {every} in {config.compress.config} there is none",
                 "compress.export",
+                "compress.config",
+            )
+
+
+def _after_training(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield the widths of the compress YAML that quantisation after training would not have."""
+    strategy = compress.quantization
+    widths = {"weight_bits": every_width(strategy.weight_bits), "activation_bits": {strategy.activation_bits}}
+    for key, bits in widths.items():
+        if config.method != "qat" and bits != {DEVICE}:
+            yield problem(
+                f"must be 'qat': '{config.method}' quantises after training, at {DEVICE} bits alone, and {key} in "
+                f"{config.compress.config} asks for {', '.join(map(str, sorted(bits)))}",
+                "method",
                 "compress.config",
             )
 

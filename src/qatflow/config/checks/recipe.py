@@ -15,6 +15,7 @@ from qatflow.config.checks.search import check_search
 from qatflow.config.checks.sparsity import check_sparsity
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
+from qatflow.config.recipe.widths import DEVICE, every_width, patterns
 from qatflow.config.sections.options import as_json
 from qatflow.config.yaml.keys import Keys, dotted
 from qatflow.config.yaml.problems import Problem
@@ -49,6 +50,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
     for name, strategy in config.quantizations().items():
         yield from _epochs(config, name, strategy)
         yield from _layers(name, strategy)
+        yield from _widths(name, strategy)
         yield from _ranges(name, strategy)
         yield from _exported(name, strategy)
     yield from check_folders(config, reserved)
@@ -145,6 +147,14 @@ def _layers(name: str, strategy: QuantizationStrategySection) -> Iterator[Proble
         )
 
 
+def _widths(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+    for pattern in patterns(strategy.weight_bits):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield Problem((("strategies", name, "weight_bits", pattern),), f"is not a regular expression: {error}")
+
+
 def _ranges(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
     section: Keys = ("strategies", name)
     kind: Keys = (*section, "activation_quantize_type")
@@ -171,10 +181,11 @@ def _exported(name: str, strategy: QuantizationStrategySection) -> Iterator[Prob
                 f"cannot be deployed: {reason}. To train with it and export float/, set mobile_model_save_path to null "
                 "and ask for the target `export`",
             )
-    if strategy.weight_bits > 8 and strategy.int8_model_save_path is not None:
+    wide = max(every_width(strategy.weight_bits))
+    if wide > DEVICE and strategy.int8_model_save_path is not None:
         yield Problem(
             ((*section, "int8_model_save_path"), (*section, "weight_bits")),
-            f"must be null: {strategy.weight_bits}-bit weights do not fit int8",
+            f"must be null: {wide}-bit weights do not fit int8",
         )
     if not any(getattr(strategy, key) for key in SAVE_PATHS):
         yield Problem(

@@ -23,6 +23,7 @@ from qatflow.config.recipe.search import (
     SearchStrategySection,
 )
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
+from qatflow.config.recipe.widths import DEVICE, Widths, every_width
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section, Text
 
@@ -51,7 +52,13 @@ class QuantizationStrategySection(Section):
     mobile_model_save_path: Text | None = Field(
         None, description="Folder for a .tflite for older runtimes. null: not written."
     )
-    weight_bits: int = Field(8, ge=2, le=16, description="Bits b of a weight: integers from −(2^(b−1)−1) to 2^(b−1)−1.")
+    weight_bits: Widths = Field(
+        8,
+        description="Bits b of a weight: integers from −(2^(b−1)−1) to 2^(b−1)−1, stored as int8 up to 8 bits. A "
+        "number for all layers, or a mapping of regular expressions for the beginning of the names of the kernels "
+        "(`<layer>/kernel`) to numbers, with `default` (8) for all others. With a number or default below 8, the first "
+        "and the last layer have 8 bits, unless an expression matches them.",
+    )
     activation_bits: int = Field(8, ge=2, le=16, description="Bits of an activation. Biases are never quantised.")
     weight_quantize_type: Literal["abs_max", "channel_wise_abs_max"] = Field(
         "abs_max",
@@ -104,9 +111,12 @@ def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:
             "'abs_max' finds the scales of the activations anew for each picture, which no int8 kernel on the "
             "device does; use 'moving_average_abs_max' or 'range_abs_max'"
         )
-    for key, bits in (("weight_bits", strategy.weight_bits), ("activation_bits", strategy.activation_bits)):
-        if bits != 8:
-            reasons[key] = f"the device's kernels are int8; there are none for {bits} bits"
+    wide = max(every_width(strategy.weight_bits))
+    if wide > DEVICE:
+        reasons["weight_bits"] = f"the device's kernels read int8 weights; there are none for weights of {wide} bits"
+    if strategy.activation_bits != DEVICE:
+        bits = strategy.activation_bits
+        reasons["activation_bits"] = f"the device's kernels are int8; there are none for activations of {bits} bits"
     return reasons
 
 
