@@ -544,6 +544,24 @@ def test_the_best_epoch_can_only_be_had_where_one_is_evaluated(problems, setting
     assert told == ([] if fits else ["my.yaml:1: compress.export: 'best' needs"])
 
 
+@pytest.mark.parametrize(
+    ("bits", "asks"),
+    [
+        ("weight_bits: 4", "weight_bits in config/compress/quantization.yaml asks for 4"),
+        ("weight_bits: {default: 8, conv1: 4}", "weight_bits in config/compress/quantization.yaml asks for 4, 8"),
+        ("weight_bits: {conv1: 8}", None),
+        ("mobile_model_save_path: null, activation_bits: 4", "activation_bits in config/compress/quantization.yaml"),
+    ],
+)
+def test_quantisation_after_training_has_8_bits_alone(problems, bits, asks):
+    text = f"compress: {{overrides: {{{bits}}}}}\n"
+    assert problems(text) == []
+    for method in ("ptq", "auto"):
+        lines = problems(f"method: {method}\n{text}")
+        assert len(lines) == (asks is not None)
+        assert all(f"method: must be 'qat': '{method}' quantises" in line and asks in line for line in lines)
+
+
 def test_a_message_is_one_line_whatever_characters_a_value_has(problems):
     lines = problems('"a\\nb": 1\n"\\e[31m": 1\nmodel: {architecture: "x\\ny\\u2028z"}\n? ' + "k" * 5000 + "\n: 1\n")
     assert [line.split(": ")[1] for line in lines[:3]] == [r"a\nb", r"\x1b[31m", "model.architecture"]
