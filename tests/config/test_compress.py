@@ -287,9 +287,9 @@ def test_included_files_are_read_first_and_the_including_one_wins(load, tmp_path
 
 
 def test_a_mistake_in_an_included_file_is_reported_there(problems, tmp_path):
-    (tmp_path / "base.yaml").write_text(PAGE.replace("weight_bits: 8", "weight_bits: 4"))
+    (tmp_path / "base.yaml").write_text(PAGE.replace("activation_bits: 8", "activation_bits: 4"))
     lines = problems("include: [base.yaml]\ncompressor: {epoch: 5}\n")
-    assert [line.split(": ")[0] for line in lines] == ["base.yaml:10", "q.yaml:2"]
+    assert [line.split(": ")[0] for line in lines] == ["base.yaml:11", "q.yaml:2"]
     assert "end_epoch: epoch 9 is never reached" in lines[1]
 
 
