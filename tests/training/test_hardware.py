@@ -62,6 +62,7 @@ def test_training_for_int8_loads_no_package_that_it_never_uses_and_all_can_still
         "from qatflow.training.runtime import import_quantisation, start\n"
         "start(seed=0, threads=1)\nimport_quantisation()\nimport gc, qatflow.compress.compressor, sys\n"
         "assert 'tensorflow_model_optimization' in sys.modules and gc.isenabled()\n"
+        "assert sys.getrecursionlimit() >= 10_000, 'Keras goes down a level for each layer'\n"
         "assert not {'keras', 'pandas', 'scipy'} & sys.modules.keys()\n"
         "import pandas, scipy.optimize\nassert 'pandas' in sys.modules\n"
         "import keras\nassert keras.__version__.startswith('3.')"

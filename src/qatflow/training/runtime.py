@@ -15,6 +15,8 @@ DRIVER = Path("/dev/nvidia0")
 DEVICES = Path("/dev")
 DRIVERS = ("nvidia*", "dxg", "kfd")
 """Device files of GPU drivers: NVIDIA's, that of Windows Subsystem for Linux, AMD's."""
+DEEPEST = 10_000
+"""Levels of recursion: Keras follows a network layer by layer, and ResNetRS200 has more than Python's 1,000."""
 WITHOUT_DRIVER = "failed call to cuInit"
 """What TensorFlow reports as an error where there is no driver, which is the usual case."""
 
@@ -36,6 +38,7 @@ def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> N
         import tensorflow as tf
         import tf_keras
 
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST))
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     used = _gpus(tf, hardware or HardwareSection(gpus=0))
