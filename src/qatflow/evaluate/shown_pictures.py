@@ -62,7 +62,7 @@ def shown_pictures(ranked: Ranked, manifest: Manifest, number: int) -> list[dict
     Raises:
         UserError: a picture has changed since it was prepared.
     """
-    model = next(name for name in SHIPPED if name in ranked.best) if set(SHIPPED) & set(ranked.best) else None
+    model = next((name for name in SHIPPED if name in ranked.best), None)
     if model is None or number == 0:
         return []
     chosen = list(_chosen(ranked, model, number))

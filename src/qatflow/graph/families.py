@@ -94,11 +94,11 @@ FIXED_GRID: dict[type, tuple[float, int]] = {
 def not_quantised(layers: Mapping[str, str]) -> str:
     """Return what to do about layers without an int8 form: the kind of each operation, by node name."""
     return (
-        f"these layers cannot be quantised: {listed(layers)}. Set model.keep_in_float to auto, or name them there, to "
-        "run them in float on the device, or replace them"
+        f"these layers cannot be quantised: {with_kinds(layers)}. Set model.keep_in_float to auto, or name them there, "
+        "to run them in float on the device, or replace them"
     )
 
 
-def listed(layers: Mapping[str, str]) -> str:
+def with_kinds(layers: Mapping[str, str]) -> str:
     """Return the layers with the kind of each, which the mapping has by node name."""
     return ", ".join(f"{name} ({kind})" for name, kind in layers.items())

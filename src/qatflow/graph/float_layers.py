@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from qatflow.base.errors import UserError
-from qatflow.graph.families import FLOAT_ONLY, PASS_THROUGH, listed, not_quantised
+from qatflow.graph.families import FLOAT_ONLY, PASS_THROUGH, not_quantised, with_kinds
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
 from qatflow.graph.operations import Input, Rescale
@@ -49,7 +49,7 @@ def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str], skip
     unnamed = {name: kind for name, kind in every.items() if not any(text in name for text in texts)}
     if unnamed:
         raise UserError(not_quantised(unnamed))
-    return f"these layers have no int8 form and run in float, also on the device: {listed(every)}" if every else ""
+    return f"these layers have no int8 form and run in float, also on the device: {with_kinds(every)}" if every else ""
 
 
 def check_names(graph: Graph, keep: Sequence[str]) -> None:

@@ -41,7 +41,8 @@ def trained_kernels(graph: Graph, pattern: str, key: str, without: str = "") -> 
         UserError: the expression matches no kernel, or those of frozen layers alone.
     """
     matches = matching_kernels(graph, pattern, key)
-    frozen = [kernel for kernel in matches if kernel in frozen_kernels(graph)]
+    untrained = frozen_kernels(graph)
+    frozen = [kernel for kernel in matches if kernel in untrained]
     if len(frozen) == len(matches):
         raise UserError(
             f"{key}: '{pattern}' matches kernels of frozen layers alone, which stay as they are "
@@ -49,7 +50,7 @@ def trained_kernels(graph: Graph, pattern: str, key: str, without: str = "") -> 
         )
     if frozen and without:
         print(f"frozen, and so not {without}: {listed(frozen)}; {UNFREEZE}", flush=True)
-    return [kernel for kernel in matches if kernel not in frozen]
+    return [kernel for kernel in matches if kernel not in untrained]
 
 
 def by_pattern(graph: Graph, quantised: Collection[str], values: Mapping[str, int], key: str) -> dict[str, int]:
