@@ -4,6 +4,7 @@
 #   ./run.sh -n                                dry run
 #   ./run.sh compress                          one stage and what it needs
 #   ./run.sh --configfile config/test.yaml     another configuration
+#   ./run.sh diff results/a results/b          what differs between two results
 # Arguments are Snakemake's; `--cores all` is put before them unless they name cores, jobs, an executor or a profile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -21,6 +22,9 @@ says_where_to_run() {
 }
 
 set_up
+case "${1:-}" in
+    diff) exec .venv/bin/python -m qatflow "$@" ;; # a command of ours, not a target
+esac
 if (($# == 0)); then
     set -- all
 fi

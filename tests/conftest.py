@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,3 +97,17 @@ def checkout(tmp_path: Path, empty_environment: Path) -> Checkout:
     checkout.python = f'[[ "$1 $2" != "-m venv" ]] || exec cp -a {empty_environment} "$3"\n{checkout.python}'
     checkout.program("python3", checkout.python)
     return checkout
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """Debian's Chromium, for the tests of pages."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium: ./test.sh installs Debian's chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()

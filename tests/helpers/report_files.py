@@ -14,10 +14,11 @@ from helpers import device_reports
 from helpers.graphs import pictures, small_graph
 from helpers.numpy_quantised import quantised
 from qatflow.base.metrics import confusion, paired_drop
+from qatflow.base.right_answers import packed
 from qatflow.base.sums import write_sealed
 from qatflow.device.results.report import write_report
 from qatflow.evaluate.layers import inspect_layers
-from qatflow.report.summary import Sources
+from qatflow.report.summary import Sources, summarise
 from qatflow.tflite.lower import convert
 from qatflow.training.history import EpochFigures, write_csv
 
@@ -61,6 +62,23 @@ def report_files(
     return replace(sources, **_device(results / "device/phone", shipped, max_latency_ms))
 
 
+def results(folder: Path, name: str) -> Path:
+    """Write the files of an experiment that its accuracy gate keeps from the device, with summary.json.
+
+    Returns:
+        folder/results/<name>.
+    """
+    sources = report_files(folder / name, gate={"passed": False, "outcome": "closed", "reason": "too bad"})
+    place, before = folder / "results" / name, sources.evaluation.parent
+    place.parent.mkdir(exist_ok=True)
+    before.rename(place)
+    fields = ("evaluation", "gate", "model", "layers", "trained")
+    moved = {field: place / getattr(sources, field).relative_to(before) for field in fields}
+    histories = {**sources.histories, "int8": place / "trained/history.csv"}
+    summarise(replace(sources, **moved, histories=histories), place / "summary.json")
+    return place
+
+
 def evaluation(path: Path, classes: int, each: int, shipped: str) -> dict[str, Any]:
     """Write evaluation.json; return the models in it."""
     rng = np.random.default_rng(classes)
@@ -80,6 +98,7 @@ def evaluation(path: Path, classes: int, each: int, shipped: str) -> dict[str, A
         models[name] = {
             "pictures": len(labels), "top1": right, "top5": min(1.0, right + 0.05), "bytes": size,
             "compressed_bytes": size - 40_000, "host_ms": HOST, "confusion": confusion(predicted, labels),
+            "right": packed(predicted == labels),
         }  # fmt: skip
         if name != "float" and "float" in answers:
             models[name]["against_float"] = asdict(paired_drop(answers["float"], predicted, labels))
@@ -97,7 +116,7 @@ def evaluation(path: Path, classes: int, each: int, shipped: str) -> dict[str, A
     ]  # fmt: skip
     names = [f"class {number}" for number in range(classes)]
     content = {
-        "labels": names, "models": models, "pictures": shown,
+        "labels": names, "test_pictures": f"{classes} {each}", "models": models, "pictures": shown,
         "fake_quant": None if shipped == "ready" else {"top1": 0.9, "top5": 0.95},
     }  # fmt: skip
     write_sealed(path, content)

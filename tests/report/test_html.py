@@ -30,7 +30,7 @@ def test_an_svg_is_embedded_without_its_prologue(tmp_path: Path) -> None:
     assert html.inline(tmp_path / "picture.svg") == "<svg><g/></svg>\n"
 
 
-@pytest.mark.parametrize("name", ["report_page.html", "comparison_page.html"])
+@pytest.mark.parametrize("name", ["report_page.html", "comparison_page.html", "diff_page.html"])
 def test_a_page_needs_no_other_file(name: str) -> None:
     for path in html.TEMPLATES.iterdir():
         text = path.read_text().replace('src="{{ thumbnail }}"', "").replace('<a href="https://', "")

@@ -1,8 +1,6 @@
 """The report in a browser: the first screen, what can be clicked, narrow, dark, and for readers who do not see it."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,6 @@ from helpers.report_files import comparison, evaluation, report_files
 from helpers.scripts import load_script
 from qatflow.report.summary import Sources, Summary
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: ./test.sh installs Debian's chromium")
 WIDE, NARROW = 1400, 420
 PAGES: dict[str, dict[str, Any]] = {
     "ten": {},
@@ -58,16 +54,6 @@ def arguments(sources: Sources, results: Path) -> list[str]:
     }  # fmt: skip
     listed = {name: value if isinstance(value, (list, tuple)) else [value] for name, value in flags.items() if value}
     return [word for name, values in listed.items() for word in (f"--{name}", *map(str, values))]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

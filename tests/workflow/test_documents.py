@@ -45,6 +45,13 @@ NOT_HERE = {
     "cd inference_lite_lib.android.armv8/demo/cxx/mobile_light && make clean && make -j": "test_demo_build.py does",
     "make SANITIZE=ON": "tests/demo/test_damaged.py builds so",
     "./run.sh --report results/report.html": "needs a finished run; tests/e2e/test_small.py makes the report",
+    "python -m qatflow": "tests/commands/test_diff.py starts it, as what follows",
+    "python -m qatflow diff": "as above",
+    "./run.sh diff results/a results/b": "as above",
+    "./run.sh diff results/base results/wide": "tests/commands/test_diff.py has such results, as for the next three",
+    "./run.sh diff results/base results/wide --html diff.html": "as above",
+    "./run.sh diff HEAD~1:results/base results/base": "as above",
+    "./run.sh diff v1 v2 --results results/base": "as above",
     "snakemake --cores all all --sdm conda": "needs conda; tests/workflow/test_conda.py runs it with a stand-in",
 }
 """Commands that cannot be run here, by their text, with the reason."""

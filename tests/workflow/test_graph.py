@@ -421,7 +421,7 @@ TEMPLATES = {
         "page.js",
         *(f"report_{part}.html" for part in ("answer", "network", "classes", "training", "device", "run")),
     ),
-    "compare_experiments": (*STYLES, "comparison_page.html"),
+    "compare_experiments": (*STYLES, "comparison_page.html", "comparison.js", "page.js", "table.html"),
 }
 
 

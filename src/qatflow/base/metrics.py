@@ -145,6 +145,20 @@ def paired_interval(lost: float, won: float, pictures: float) -> tuple[float, fl
     return 100 * (difference - half), 100 * (difference + half)
 
 
+def unpaired_interval(reference_right: int, reference_count: int, right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a drop in percentage points between models measured on different pictures.
+
+    Newcombe 1998 (Statistics in Medicine 17:873), method 10: from the ends l, u of Wilson's intervals of both shares p,
+
+        d = p₁ − p₂,  d − √((p₁ − l₁)² + (u₂ − p₂)²) … d + √((u₁ − p₁)² + (p₂ − l₂)²)
+    """
+    first, second = reference_right / reference_count, right / count
+    (low, high), (other_low, other_high) = wilson(reference_right, reference_count), wilson(right, count)
+    difference = first - second
+    below, above = math.hypot(first - low, other_high - second), math.hypot(high - first, second - other_low)
+    return 100 * (difference - below), 100 * (difference + above)
+
+
 def verdict(drop: Drop, limit: float) -> Verdict:
     """Return whether a drop stays within a limit in percentage points: the rule for every comparison of two models.
 

@@ -119,6 +119,14 @@ class Manifest:
         content = json.dumps([shards, files, self.preprocessing.to_json()], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
+    def split_digest(self, split: str) -> str:
+        """Return the SHA-256 over the pictures of a split, their order and their labels, whatever is done to them then.
+
+        The shards hold the files of the pictures, so the digest is the same at every size of the network's input.
+        """
+        content = json.dumps([[shard.sha256 for shard in self.splits[split].shards], self.labels_file.sha256])
+        return hashlib.sha256(content.encode()).hexdigest()
+
     def write(self) -> None:
         """Write manifest.json into the folder, complete or not at all."""
         value = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from qatflow.base import provenance
 from qatflow.base.metrics import confusion, paired_drop, ranked_accuracy
+from qatflow.base.right_answers import packed
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.data.manifest import read_manifest
 from qatflow.evaluate.shown_pictures import shown_pictures
@@ -16,7 +17,7 @@ from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
 from qatflow.tflite.run import Model
 
-FORMAT = 4
+FORMAT = 5
 
 
 def evaluate(
@@ -56,6 +57,7 @@ def evaluate(
         {
             "format_version": FORMAT,
             "labels": list(manifest.labels),
+            "test_pictures": manifest.split_digest("test"),
             "models": measured,
             "pictures": shown_pictures(ranked, manifest, pictures),
             "fake_quant": read_sealed(fake_quant) if fake_quant is not None else None,
@@ -79,4 +81,5 @@ def _measure(path: Path, ranked: np.ndarray, labels: np.ndarray, threads: int, r
             "p90": float(np.percentile(times, 90)),
         },
         "confusion": confusion(ranked[:, 0], labels),
+        "right": packed(ranked[:, 0] == labels),
     }

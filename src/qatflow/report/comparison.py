@@ -3,11 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
-from qatflow.base.metrics import wilson
+from qatflow.base.metrics import unpaired_interval, wilson
+from qatflow.base.right_answers import paired
 from qatflow.base.sums import read_sealed
 from qatflow.device.results.report import read_report
 
@@ -120,18 +123,83 @@ def as_csv(lines: Sequence[Line]) -> str:
     return text.getvalue()
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Top-1 of one experiment's shipped model minus that of another's, on the test pictures.
+
+    Attributes:
+        points: in percentage points; above 0 where the first is better.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        paired: whether both were measured on the same pictures (`metrics.paired_interval`); else the interval is that
+            of two independent shares (`metrics.unpaired_interval`).
+    """
+
+    points: float
+    low: float
+    high: float
+    paired: bool
+
+    @property
+    def sign(self) -> int:
+        """1 or −1 where the first model is better or worse by more than the noise; 0 where that cannot be told."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+Differences = Mapping[tuple[str, str], Difference]
+"""By the names of two experiments: the first minus the second."""
+
+
+def difference(evaluation: Mapping[str, Any], model: str, baseline: Mapping[str, Any], other: str) -> Difference:
+    """Return the difference of top-1 between two models.
+
+    Args:
+        evaluation: evaluation.json of an experiment.
+        model: name of its model there.
+        baseline: evaluation.json of the experiment that is subtracted.
+        other: name of its model there.
+    """
+    drop = paired(baseline, other, evaluation, model)
+    if drop is not None:
+        return Difference(0.0 - drop.points, 0.0 - drop.high, 0.0 - drop.low, True)
+    first, second = evaluation["models"][model], baseline["models"][other]
+    counts = [(round(one["top1"] * one["pictures"]), one["pictures"]) for one in (first, second)]
+    low, high = unpaired_interval(*counts[0], *counts[1])
+    return Difference(100 * (first["top1"] - second["top1"]), low, high, False)
+
+
+def differences(folders: Mapping[Path, str]) -> Differences:
+    """Return the differences between any two experiments; `folders` are results/<experiment>, with what each ships."""
+    evaluations = {folder: read_sealed(folder / "evaluation.json") for folder in folders}
+    return {
+        (one.name, other.name): difference(evaluations[one], folders[one], evaluations[other], folders[other])
+        for one, other in permutations(folders, 2)
+    }
+
+
 def experiments(lines: Sequence[Line]) -> list[Line]:
     """Return the first line of each experiment, for what does not depend on the device."""
     return list({line.experiment: line for line in reversed(lines)}.values())[::-1]
 
 
-def pareto(lines: Sequence[Line], cost: str) -> list[Line]:
-    """Return the Pareto front, cheapest first: lines that no other beats in top-1 at the same or lower `cost`."""
-    best: list[Line] = []
+def pareto(lines: Sequence[Line], cost: str, better: Callable[[Line, Line], bool]) -> list[Line]:
+    """Return the Pareto front, cheapest first: each is better than all cheaper ones of the front by more than noise.
+
+    Args:
+        lines: the lines, in any order.
+        cost: the field with the cost.
+        better: whether the first line's top-1 is above the second's by more than the noise.
+    """
+    front: list[Line] = []
     for line in sorted(lines, key=lambda line: (getattr(line, cost), -line.top1)):
-        if not best or line.top1 > best[-1].top1:
-            best.append(line)
-    return best
+        if not front or better(line, front[-1]):
+            front.append(line)
+    return front
+
+
+def by_more_than_noise(known: Differences) -> Callable[[Line, Line], bool]:
+    """Return what `pareto` asks: whether the interval of the difference lies above 0."""
+    return lambda line, other: line.experiment != other.experiment and known[line.experiment, other.experiment].sign > 0
 
 
 def _seconds(benchmark: Path) -> float:

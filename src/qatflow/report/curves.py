@@ -4,6 +4,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qatflow.base.sums import read_checked
 
@@ -48,6 +49,14 @@ def curves(histories: Mapping[str, Path], exported: Mapping[str, int | None]) ->
     """
     read = (Curve(name, _epochs(path), exported.get(name)) for name, path in histories.items())
     return tuple(curve for curve in read if curve.epochs)
+
+
+def read_curves(summary: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """Return the trainings in the content of a summary.json."""
+    return tuple(
+        Curve(one["name"], tuple(Epoch(**epoch) for epoch in one["epochs"]), one["exported_epoch"])
+        for one in summary["curves"]
+    )
 
 
 def _epochs(path: Path) -> tuple[Epoch, ...]:

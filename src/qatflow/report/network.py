@@ -113,6 +113,11 @@ def operator_times(listed: Sequence[Operator], profile: Sequence[OperatorTime]) 
     return found
 
 
+def layer_name(tensor: str) -> str:
+    """Return the name that `inspect` gives the layer whose output is this tensor."""
+    return tensor.removesuffix(QUANTISED_INPUT)
+
+
 def _node(
     number: int,
     operator: Operator,
@@ -121,7 +126,7 @@ def _node(
     ms: float | None,
 ) -> NetworkNode:
     output = operator.outputs[0]
-    name = output.name.removesuffix(QUANTISED_INPUT)
+    name = layer_name(output.name)
     # a float tensor behind the last integers has the name of a layer that was measured before it
     layer = measured.get(name) if output.dtype == "INT8" else None
     role: Role = ROLES.get(operator.name) or ("float" if output.dtype == "FLOAT32" else "integer")

@@ -1,11 +1,11 @@
 """Lines over epochs: learning curves with phases, learning rate and the exported epoch."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from qatflow.report.curves import Curve
+from qatflow.report.curves import Curve, Epoch
 from qatflow.report.drawing.svg import box, line, stacked, svg, text
 
 WIDTH, HEIGHT = 420.0, 230.0
@@ -28,18 +28,10 @@ def learning_pictures(trainings: Sequence[Curve]) -> list[tuple[str, str]]:
     if not trainings:
         return []
     epochs = [epoch for training in trainings for epoch in training.epochs]
-    top1 = [
-        Series("validation", "line main", [_percent(epoch.validation_top1) for epoch in epochs]),
-        Series("training", "line minor", [_percent(epoch.train_top1) for epoch in epochs]),
-    ]
-    loss = [
-        Series("validation", "line main", [epoch.validation_loss for epoch in epochs]),
-        Series("training", "line minor", [epoch.train_loss for epoch in epochs]),
-    ]
     rate = [Series("learning rate", "line main", [epoch.learning_rate for epoch in epochs])]
     return [
-        ("top-1, %", _chart("top-1, %", top1, trainings, _plain)),
-        ("loss (cross entropy)", _chart("loss (cross entropy)", loss, trainings, _plain)),
+        ("top-1, %", _chart("top-1, %", _top1(epochs), trainings, _plain)),
+        ("loss (cross entropy)", _chart("loss (cross entropy)", _loss(epochs), trainings, _plain)),
         ("learning rate", _chart("learning rate", rate, trainings, _scientific)),
     ]
 
@@ -49,8 +41,41 @@ def learning_file(trainings: Sequence[Curve]) -> str:
     return stacked(((WIDTH, HEIGHT, picture) for _, picture in learning_pictures(trainings)), "Learning curves")
 
 
-def _chart(title: str, series: Sequence[Series], trainings: Sequence[Curve], form: Callable[[float], str]) -> str:
-    known = [value for one in series for value in one.values if value is not None and math.isfinite(value)]
+def compared_curves(experiments: Mapping[str, Sequence[Curve]]) -> list[tuple[str, str, str]]:
+    """Return name, top-1 and loss of the trainings of each experiment that has some, on the same scale in each."""
+    trained = {name: trainings for name, trainings in experiments.items() if trainings}
+    shown: list[list[str]] = [[], []]
+    for pictures, (title, which) in zip(shown, (("top-1, %", _top1), ("loss (cross entropy)", _loss)), strict=True):
+        series = {name: which([epoch for one in curves for epoch in one.epochs]) for name, curves in trained.items()}
+        span = [value for several in series.values() for one in several for value in one.values]
+        pictures += [_chart(title, series[name], curves, _plain, span) for name, curves in trained.items()]
+    return list(zip(trained, *shown, strict=True))
+
+
+def _top1(epochs: Sequence[Epoch]) -> list[Series]:
+    return [
+        Series("validation", "line main", [_percent(epoch.validation_top1) for epoch in epochs]),
+        Series("training", "line minor", [_percent(epoch.train_top1) for epoch in epochs]),
+    ]
+
+
+def _loss(epochs: Sequence[Epoch]) -> list[Series]:
+    return [
+        Series("validation", "line main", [epoch.validation_loss for epoch in epochs]),
+        Series("training", "line minor", [epoch.train_loss for epoch in epochs]),
+    ]
+
+
+def _chart(
+    title: str,
+    series: Sequence[Series],
+    trainings: Sequence[Curve],
+    form: Callable[[float], str],
+    span: Sequence[float | None] = (),
+) -> str:
+    """Return the picture; its axis holds the values of the series and of `span`."""
+    values = (*(value for one in series for value in one.values), *span)
+    known = [value for value in values if value is not None and math.isfinite(value)]
     ticks = nice_ticks(min(known, default=0.0), max(known, default=1.0))
     count = len(series[0].values)
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-from qatflow.report.page_files import picture_style
+from qatflow.report.picture_style import picture_style
 
 
 def svg(width: float, height: float, label: str, parts: Iterable[str], kind: str = "") -> str:

@@ -1,0 +1,1 @@
+"""The subcommands of `qatflow`: one module each, named in a table."""

@@ -1,0 +1,1 @@
+"""Two results of an experiment compared: settings, figures, layers; as text, JSON and page."""
