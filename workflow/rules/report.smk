@@ -42,6 +42,7 @@ rule make_report:
     output:
         summary="results/{experiment}/summary.json",
         node_data="results/{experiment}/report/layers.node_data.json",
+        sensitivity_data="results/{experiment}/report/sensitivity.node_data.json",
         text="results/{experiment}/report/summary.txt",
         page=report(
             PAGE,
@@ -56,6 +57,11 @@ rule make_report:
         ranges=report(
             "results/{experiment}/report/ranges.svg",
             caption="../report/ranges.rst",
+            category="{experiment}",
+        ),
+        sensitivity=report(
+            "results/{experiment}/report/sensitivity.svg",
+            caption="../report/sensitivity.rst",
             category="{experiment}",
         ),
         confusion=report(

@@ -10,11 +10,11 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
 from qatflow.inference.pictures import PreparedPictures
+from qatflow.sensitivity.forms import QUANTISED_INPUT
+from qatflow.sensitivity.measure import Sensitivities, read_sensitivities
 from qatflow.tflite.read import Operator, operators
 from qatflow.tflite.tensors import Tensors
 
-QUANTISED_INPUT = "/int8"
-"""Suffix of the name of a float tensor's int8 form."""
 BINS, MARGIN = 32, 8
 """Parts of a histogram: within the range of int8, eight steps each, and beyond it on either side."""
 
@@ -146,6 +146,11 @@ def read_layers(path: Path) -> list[InspectedLayer]:
     ]
 
 
+def read_layer_sensitivities(path: Path) -> Sensitivities | None:
+    """Return what the layers of a layers.json cost, alone and left out; None where that was not measured."""
+    return read_sensitivities(read_sealed(path).get("sensitivities"))
+
+
 def table(layers: Iterable[InspectedLayer]) -> str:
     """Return the layers as lines of text, the noisiest first."""
     lines = [f"{'layer':<28} {'operator':<18} {'SQNR dB':>8} {'clipped %':>9} {'scale':>10} {'float range':>22}"]
@@ -155,6 +160,22 @@ def table(layers: Iterable[InspectedLayer]) -> str:
         for layer in sorted(layers, key=lambda layer: layer.sqnr_db)
     ]
     return "\n".join(lines)
+
+
+def sensitivity_table(sensitivities: Sensitivities) -> str:
+    """Return what each layer's quantisation costs as lines of text, the worst first."""
+    whole = f"all layers quantised: KL {sensitivities.kl:.3g}, top-1 {_points(sensitivities.drop)} points"
+    head = f"{'layer':<28} {'operator':<18} {'KL alone':>9} {'points':>7} {'KL of all but it':>17} {'points':>7}"
+    rows = [
+        f"{layer.name:<28} {layer.operator:<18} {layer.alone_kl:>9.3g} {_points(layer.alone_drop):>7} "
+        f"{layer.without_kl:>17.3g} {_points(layer.without_drop):>7}"
+        for layer in sensitivities.worst_first
+    ]
+    return "\n".join([f"{whole} (of {sensitivities.pictures} pictures)", head, *rows])
+
+
+def _points(drop: float) -> str:
+    return f"{-100 * drop:+.2f}"
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,13 @@ class PreparedPictures:
         manifest: the data set.
         count: number of the pictures.
         processes: that look at them.
+        places: returns where they are, in their order.
     """
 
     manifest: Manifest
     count: int
     processes: int
-    _places: Callable[[], Iterable[Place]]
+    places: Callable[[], Iterable[Place]]
 
     @staticmethod
     def of(manifest: Manifest, split: str, limit: int | None = None, *, processes: int = 1) -> "PreparedPictures":
@@ -71,7 +72,7 @@ class PreparedPictures:
             return lambda batch: of_batch(*inputs(batch, spec))
 
         processes = min(self.processes, -(-self.count // size))
-        yield from in_order(batches(self._places(), size), begin_reading, processes, KILLED)
+        yield from in_order(batches(self.places(), size), begin_reading, processes, KILLED)
 
 
 def batch_size(spec: Preprocessing) -> int:

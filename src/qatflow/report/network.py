@@ -9,7 +9,9 @@ from typing import Literal
 import numpy as np
 
 from qatflow.device.results.report import DeviceReport, OperatorTime
-from qatflow.evaluate.layers import QUANTISED_INPUT, InspectedLayer
+from qatflow.evaluate.layers import InspectedLayer
+from qatflow.sensitivity.forms import INTEGERS, QUANTISED_INPUT, layer_of
+from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 from qatflow.tflite.read import Operator, Tensor, operators
 
 Role = Literal["integer", "float", "convert"]
@@ -60,6 +62,9 @@ class NetworkNode:
         sqnr_db: signal to quantisation noise up to here; None where it was not measured, as all below.
         rounding_db: the same for the noise of this output's grid alone.
         clipped: share of values beyond the grid.
+        alone_kl: KL divergence of the outputs from float's, in nats, with this layer alone quantised.
+        alone_drop: loss of top-1 there, a share of 1.
+        without_kl: KL divergence with every layer quantised but this one.
         ms: mean time on the first device.
     """
 
@@ -80,11 +85,17 @@ class NetworkNode:
     sqnr_db: float | None
     rounding_db: float | None
     clipped: float | None
+    alone_kl: float | None
+    alone_drop: float | None
+    without_kl: float | None
     ms: float | None
 
 
 def network(
-    content: bytes, layers: Sequence[InspectedLayer], devices: Sequence[DeviceReport]
+    content: bytes,
+    layers: Sequence[InspectedLayer],
+    devices: Sequence[DeviceReport],
+    sensitivities: Sensitivities | None = None,
 ) -> tuple[NetworkNode, ...]:
     """Return the operators.
 
@@ -92,13 +103,15 @@ def network(
         content: the .tflite file that ships.
         layers: the layers from `inspect`; none for a model that came quantised.
         devices: the device runs, the first of which has the times; none if the gate is closed.
+        sensitivities: what each layer's quantisation costs; None if that was not measured.
     """
     listed = operators(content)
     made_by = {tensor.name: number for number, operator in enumerate(listed) for tensor in operator.outputs}
     measured = {layer.name: layer for layer in layers}
+    costs = {layer.name: layer for layer in sensitivities.layers} if sensitivities is not None else {}
     times = operator_times(listed, devices[0].models.int8.profile.operators) if devices else {}
     return tuple(
-        _node(number, operator, made_by, measured, times.get(number)) for number, operator in enumerate(listed)
+        _node(number, operator, made_by, measured, costs, times.get(number)) for number, operator in enumerate(listed)
     )
 
 
@@ -123,12 +136,14 @@ def _node(
     operator: Operator,
     made_by: Mapping[str, int],
     measured: Mapping[str, InspectedLayer],
+    costs: Mapping[str, LayerSensitivity],
     ms: float | None,
 ) -> NetworkNode:
     output = operator.outputs[0]
     name = layer_name(output.name)
     # a float tensor behind the last integers has the name of a layer that was measured before it
     layer = measured.get(name) if output.dtype == "INT8" else None
+    cost = costs.get(layer_of(operator)) if output.dtype in INTEGERS else None
     role: Role = ROLES.get(operator.name) or ("float" if output.dtype == "FLOAT32" else "integer")
     weights = [tensor for tensor in (operator.kernel, operator.bias) if tensor is not None]
     return NetworkNode(
@@ -149,6 +164,9 @@ def _node(
         sqnr_db=None if layer is None else layer.sqnr_db,
         rounding_db=None if layer is None else layer.rounding_db,
         clipped=None if layer is None else layer.clipped,
+        alone_kl=None if cost is None else cost.alone_kl,
+        alone_drop=None if cost is None else cost.alone_drop,
+        without_kl=None if cost is None else cost.without_kl,
         ms=ms,
     )
 

@@ -12,7 +12,7 @@ from qatflow.device.results.latency_gate import latency_outcome
 from qatflow.device.results.report import DeviceReport, ModelReport, read_report
 from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import GateOutcome
-from qatflow.evaluate.layers import InspectedLayer, read_layers
+from qatflow.evaluate.layers import InspectedLayer, read_layer_sensitivities, read_layers
 from qatflow.report.classes import ClassFigures, ConfusedPair, class_figures, confused_pairs
 from qatflow.report.curves import Curve, curves
 from qatflow.report.data_facts import DataFacts, data_facts
@@ -24,8 +24,9 @@ from qatflow.report.pruning import Pruning, read_pruning
 from qatflow.report.stages import Stage, stages
 from qatflow.report.verdict import Verdict, verdict
 from qatflow.search.result import SearchResult, read_result
+from qatflow.sensitivity.measure import Sensitivities
 
-FORMAT = 6
+FORMAT = 7
 NOT_RUN = "not run on the device: the accuracy gate is closed"
 NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
 
@@ -77,6 +78,7 @@ class Summary:
         gates: the gates of accuracy and latency, with limits and advice.
         network: the operators of the model that ships.
         layers: what quantisation does to each layer, in the order of execution; none without a float model.
+        sensitivities: what the quantisation of each layer costs; None if that was not measured.
         classes: accuracy by class, in the order of the labels.
         confused: the most confused pairs of classes.
         pictures: test pictures that float and int8 answer differently, and the most confident errors.
@@ -100,6 +102,7 @@ class Summary:
     gates: tuple[GateLine, ...] = ()
     network: tuple[NetworkNode, ...] = ()
     layers: tuple[InspectedLayer, ...] = ()
+    sensitivities: Sensitivities | None = None
     classes: tuple[ClassFigures, ...] = ()
     confused: tuple[ConfusedPair, ...] = ()
     pictures: tuple[PictureAnswer, ...] = ()
@@ -165,6 +168,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
     limited = zip(devices, sources.limits, sources.devices, strict=False)  # behind a closed gate there are no devices
     limits = {run.device.name: latency_outcome(run, limit, path) for run, limit, path in limited}
     layers = tuple(read_layers(sources.layers)) if sources.layers is not None else ()
+    sensitivities = read_layer_sensitivities(sources.layers) if sources.layers is not None else None
     gates = gate_lines(gated, limits)
     trained = read_sealed(sources.trained) if sources.trained is not None else {}
     content = read_checked(sources.model)
@@ -182,8 +186,9 @@ def summarise(sources: Sources, output: Path) -> Summary:
         verdict=verdict(sources.shipped, evaluated["models"], gates, devices),
         notes=tuple(read_sealed(sources.pretrained)["said"]) if sources.pretrained is not None else (),
         gates=gates,
-        network=network(content, layers, devices),
+        network=network(content, layers, devices, sensitivities),
         layers=layers,
+        sensitivities=sensitivities,
         classes=class_figures(evaluated, sources.shipped),
         confused=confused_pairs(evaluated, sources.shipped),
         pictures=shown(evaluated),

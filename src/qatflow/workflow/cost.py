@@ -53,6 +53,10 @@ INT8_MB, INT8_MS = 1.5, 1.0
 FORWARD_MB = 0.16
 LITERT_ARENA_MB, LITERT_MS = 0.5, 0.1
 DECODE_MS = 0.5
+EXCHANGED_MS = 7.0
+"""A picture at `scale` 1 with each layer exchanged by itself, twice, on one core."""
+INSPECTED = 50
+"""Pictures that inspect_layers looks at tensor by tensor."""
 PROCESS_MB = 40
 """Of each process that runs pictures by LiteRT: its batch, decoded and normalised, and what it does not share."""
 
@@ -189,6 +193,19 @@ def fake_quant_evaluation(config: Config, counts: dict[str, int]) -> Cost:
     """Return what evaluating a fake-quantised Keras model on the test pictures takes."""
     batch, seen = evaluation_batch(config.data.preprocessing.picture_size), {"train": counts["test"], "validation": 0}
     return training(config, seen, epochs=1, batch_size=batch, picture_mb=FORWARD_MB, picture_ms=INT8_MS, kept=False)
+
+
+def inspection(config: Config, pictures: int, cores: int) -> Cost:
+    """Return what inspect_layers takes: a pass over a few pictures, then for each of the others one for each layer.
+
+    Args:
+        config: the experiment.
+        pictures: of the validation split.
+        cores: that the job is given.
+    """
+    first = inference(config, min(INSPECTED, pictures), models=5, cores=cores)
+    exchanged = min(config.inspect.sensitivity_pictures, pictures)
+    return Cost(first.mb, first.seconds + exchanged * scale(config) * EXCHANGED_MS / 1000 / cores)
 
 
 def inference(config: Config, pictures: int, models: int, cores: int) -> Cost:

@@ -121,6 +121,11 @@ def evaluation(config: Config) -> str:
     return as_json(config.evaluate)
 
 
+def inspection(config: Config) -> str:
+    """Return the option `--inspect`."""
+    return as_json(config.inspect)
+
+
 def shown(config: Config) -> str:
     """Return the option `--report` of the evaluation."""
     return as_json(config.report)

@@ -83,11 +83,20 @@ class JobResources:
 
     @property
     def calibration_by_litert(self) -> Asked:
-        """What LiteRT asks for on the calibration pictures: float and int8, and every tensor of both is looked at."""
+        """What LiteRT asks for on the calibration pictures: float and int8, and every tensor of both is read."""
 
         def expected(wildcards: Wildcards, counts: dict[str, int], cores: int) -> Cost:
             config = self.plan.config_of(wildcards)
             return cost.inference(config, config.data.calibration, models=5, cores=cores)
+
+        return _by_pictures_and_cores(expected)
+
+    @property
+    def layers_by_litert(self) -> Asked:
+        """What LiteRT asks for where each layer is looked at, and is exchanged by itself."""
+
+        def expected(wildcards: Wildcards, counts: dict[str, int], cores: int) -> Cost:
+            return cost.inspection(self.plan.config_of(wildcards), counts["validation"], cores)
 
         return _by_pictures_and_cores(expected)
 

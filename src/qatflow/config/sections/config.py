@@ -15,6 +15,7 @@ from qatflow.config.sections.compress import CompressSection
 from qatflow.config.sections.data import DataSection
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.hardware import HardwareSection
+from qatflow.config.sections.inspect import InspectSection
 from qatflow.config.sections.model import ModelSection, QuantizedModelSection
 from qatflow.config.sections.pretrained import PretrainedSection, TeacherSection
 from qatflow.config.sections.report import ReportSection
@@ -60,6 +61,7 @@ class Config(Section):
     )
     hardware: HardwareSection = Field(default_factory=HardwareSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
+    inspect: InspectSection = Field(default_factory=InspectSection)
     report: ReportSection = Field(default_factory=ReportSection)
 
     def float_models(self) -> "list[Config]":

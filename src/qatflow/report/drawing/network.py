@@ -51,6 +51,11 @@ MEASURES = (
         lambda node: node.rounding_db, lambda value: f"{value:.1f} dB", "low",
     ),
     Measure(
+        "alone", "cost alone",
+        "KL divergence of the network's outputs from float's with this layer alone quantised, in nats. High is bad.",
+        lambda node: node.alone_kl, lambda value: f"{value:.3g}", "high",
+    ),
+    Measure(
         "time", "time", "Mean time of the operator on the first device.", lambda node: node.ms,
         lambda value: f"{value:.3f} ms", "high",
     ),

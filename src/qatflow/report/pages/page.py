@@ -9,6 +9,7 @@ from qatflow.device.results.report import DeviceReport
 from qatflow.device.results.words import against_host
 from qatflow.report.drawing.chart import learning_pictures
 from qatflow.report.drawing.network import details, measures, network_picture
+from qatflow.report.drawing.sensitivity import WORST, sensitivity_picture
 from qatflow.report.html import inline, render
 from qatflow.report.page_files import TEMPLATE
 from qatflow.report.pages import sections
@@ -66,6 +67,9 @@ def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Ext
         emulated=" It is emulated: that says nothing about a real device." if _is_emulated(summary) else "",
         details=list(details(summary.network)),
         layers=sections.layers_table(summary.network, summary.layers),
+        sensitivities=sections.sensitivities_table(summary.network, summary.sensitivities),
+        sensitivity_picture=sensitivity_picture(summary.sensitivities) if summary.sensitivities else "",
+        drawn=WORST,
         classes=sections.classes_table(summary.classes),
         all_classes=classes <= sections.MANY,
         pairs=sections.pairs_table(summary.confused, classes),

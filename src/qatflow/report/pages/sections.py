@@ -15,6 +15,7 @@ from qatflow.report.pages.tables import Cell, Table, filled, number, plain
 from qatflow.report.stages import Stage
 from qatflow.report.summary import Row, Summary
 from qatflow.report.table import HEAD, cells
+from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 
 TOP5 = 5
 """Up to so many classes, the five best are all of them, and top-5 says nothing."""
@@ -68,6 +69,34 @@ def _layer(node: NetworkNode, layer: InspectedLayer | None) -> tuple[Cell, ...]:
         ),
         Cell(f"{layer.scale:.3g}", layer.scale, second=_weight_scales(layer)),
         *costs,
+    )
+
+
+def sensitivities_table(nodes: Sequence[NetworkNode], measured: Sensitivities | None) -> Table | None:
+    """Return what the quantisation of each layer costs, the worst first; None where that was not measured."""
+    if measured is None:
+        return None
+    head = (
+        "layer", "KL alone", "top-1 alone, points", "KL of all but it", "left in float, KL",
+        "top-1 of all but it, points", "kernel",
+    )  # fmt: skip
+    by_name = {node.name: node for node in nodes if node.alone_kl is not None}
+    listed = ((layer, by_name.get(layer.name.partition(";")[0])) for layer in measured.worst_first)
+    rows = tuple(_sensitivity(layer, node, measured) for layer, node in listed)
+    return filled(Table("What each layer's quantisation costs", head, rows, sortable=True, words=(0, 6)))
+
+
+def _sensitivity(layer: LayerSensitivity, node: NetworkNode | None, whole: Sensitivities) -> tuple[Cell, ...]:
+    alone, without = -100 * layer.alone_drop, -100 * layer.without_drop
+    gain = layer.without_kl - whole.kl
+    return (
+        Cell(layer.name, second="" if node is None else f"{kind_words(node)}{type_words(node)}"),
+        number(layer.alone_kl, ".3g"),
+        Cell(signed(alone, 2), alone),
+        number(layer.without_kl, ".3g"),
+        Cell(f"{gain:+.2g}".replace("-", "−"), gain),
+        Cell(signed(without, 2), without),
+        Cell("float's, rounded anew" if layer.trained else ""),
     )
 
 

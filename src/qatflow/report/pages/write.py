@@ -11,15 +11,16 @@ from qatflow.report import table
 from qatflow.report.drawing.chart import learning_file
 from qatflow.report.drawing.confusion import confusion_picture
 from qatflow.report.drawing.histogram import ranges_picture
+from qatflow.report.drawing.sensitivity import sensitivity_picture
 from qatflow.report.drawing.svg import as_file
-from qatflow.report.node_data import node_data
+from qatflow.report.node_data import node_data, sensitivity_data
 from qatflow.report.pages.page import Extras, page
 from qatflow.report.picture_answers import thumbnails
 from qatflow.report.summary import Sources, Summary
 
 
 def write_report(summary: Summary, sources: Sources, summary_file: Path, output: Path, *, compared: bool) -> None:
-    """Write summary.txt, report.html, the pictures as SVG files, and layers.node_data.json.
+    """Write summary.txt, report.html, the pictures as SVG files, and two files *.node_data.json.
 
     Args:
         summary: the figures.
@@ -35,6 +36,8 @@ def write_report(summary: Summary, sources: Sources, summary_file: Path, output:
     write_text(output / "learning_curves.svg", as_file(learning_file(summary.curves)))
     write_text(output / "ranges.svg", as_file(ranges_picture(summary.layers)))
     write_text(output / "confusion.svg", as_file(confusion))
+    write_text(output / "sensitivity.svg", as_file(sensitivity_picture(summary.sensitivities, most=None)))
+    write_json(output / "sensitivity.node_data.json", sensitivity_data(summary.network))
     write_json(output / "layers.node_data.json", node_data(summary.network))
     provenance = read_sealed(summary_file)["provenance"]
     with tempfile.TemporaryDirectory() as folder:  # only the page has them: most experiments have none
