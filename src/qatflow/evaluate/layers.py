@@ -175,7 +175,7 @@ def sensitivity_table(sensitivities: Sensitivities) -> str:
 
 
 def _points(drop: float) -> str:
-    return f"{-100 * drop:+.2f}"
+    return f"{0.0 - 100 * drop:+.2f}"
 
 
 @dataclass(frozen=True)

@@ -39,5 +39,10 @@ def _row(layer: LayerSensitivity, whole: Sensitivities, top: float, greatest: fl
         text(NAMES - 8, top + 14, shortened(layer.name, 38), "tick", "end"),
         box(NAMES, top + 1, max(1.0, BARS * layer.alone_kl / greatest), 12, "bar"),
         box(NAMES, top + 14, max(0.0, min(BARS, BARS * gain / greatest)), 5, "cut"),
-        text(NAMES + BARS + 10, top + 12, f"{layer.alone_kl:.3g} alone, {-gain:+.2g} if left in float".replace("-", "−"), "tick"),
+        text(
+            NAMES + BARS + 10,
+            top + 12,
+            f"{layer.alone_kl:.3g} alone, {-gain:+.2g} if left in float".replace("-", "−"),
+            "tick",
+        ),
     )
