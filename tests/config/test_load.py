@@ -87,8 +87,8 @@ def test_a_wrong_command_line_value_is_named_as_such(problems):
     assert problems("seed: 2\n", sead=3, data={"shards": "many"}) == [
         "--config: data.shards: must be a whole number from 1 to 1,024; got the text 'many'",
         "--config: sead: unknown key; allowed here: experiments, only, experiment, seed, method, data, model, "
-        "pretrained, compress, teacher, quantized_model, accuracy, device, devices, hardware, evaluate, inspect, report; did "
-        "you mean 'seed'?",
+        "pretrained, compress, teacher, quantized_model, accuracy, device, devices, hardware, evaluate, inspect, "
+        "report; did you mean 'seed'?",
     ]
 
 
