@@ -31,6 +31,8 @@ SETTINGS = [
 ] + [
     ("geometry", "channel_wise_abs_max", "moving_average_min_max", 8),
     ("small ResNet", "channel_wise_abs_max", "moving_average_abs_max", FEW_BITS),
+    ("inception", "channel_wise_lsq", "lsq", 8),
+    ("small ResNet", "lsq", "pact", FEW_BITS),
 ]
 ENDS_OF_FEW_BITS = {
     "conv2d/kernel": 127, "conv2d_1/kernel": 1, "conv2d_2/kernel": 3, "conv2d_3/kernel": 7, "conv2d_4/kernel": 3,
@@ -74,8 +76,7 @@ def trained(request, start, tmp_path_factory):
     float_graph = network(name)
     quantisers = Quantisers(float_graph, QuantSettings(widths, 8, *types))
     model = training_model(float_graph, seed=0, step=0, hooks=quantisers)
-    quantisers.phase.mode = "calibrate"
-    model.keras(images(), training=False)
+    quantisers.calibrate(model, lambda: [images()])
     quantisers.phase.mode = "quantise"
     logits = model.keras(images(), training=False).numpy()
     folder = tmp_path_factory.mktemp("experiment")
@@ -105,13 +106,15 @@ def test_float_holds_integers_as_float_and_int8_the_same_as_int8(trained):
         # by the definition, from the float kernel that training holds; a dense layer has one scale in any case
         depthwise = name.endswith("depthwise_kernel")
         flat = kernel.reshape(-1, kernel.shape[2] * kernel.shape[3] if depthwise else kernel.shape[-1])
-        by_channel = weight_type == "channel_wise_abs_max" and kernel.ndim == 4
-        largest = np.abs(flat).max(axis=0) if by_channel else np.abs(flat).max()
+        flat = flat if weight_type.startswith("channel_wise") and kernel.ndim == 4 else flat.reshape(-1, 1)
         end = 127 if widths == 8 else ENDS_OF_FEW_BITS[name]
-        assert np.abs(as_int8[name]).max() == end
-        scale = np.atleast_1d(largest / np.float32(end))
+        if weight_type.endswith("lsq"):  # the scale before training, beyond which weights are clipped
+            scale = 2 * np.abs(flat).mean(axis=0, dtype=np.float64) / np.sqrt(end)
+        else:
+            assert np.abs(as_int8[name]).max() == end
+            scale = np.abs(flat).max(axis=0) / np.float32(end)
         np.testing.assert_allclose(as_int8[f"{name}.scale"], scale, rtol=1e-6)
-        exact = flat.astype(np.float64) / scale
+        exact = np.clip(flat.astype(np.float64) / scale, -end, end)
         difference = np.abs(as_int8[name].reshape(flat.shape) - exact)
         assert difference.max() <= 0.5 + 1e-3, name
 
@@ -142,18 +145,27 @@ def test_each_grid_is_that_of_the_formula_from_the_values_that_litert_computes(t
     from qatflow.export.mobile import load_any
     from qatflow.graph.families import FIXED_GRID
     from qatflow.quantise.placement import quantised_kernels, quantised_tensors, shared_scales
+    from qatflow.training.keras_model import training_model
     from qatflow.trial.float_ranges import float_ranges
 
     folder, _, _, (name, _, kind, _) = trained
     graph, float_graph = load_any(folder / "output" / "int8"), network(name)
     tensors = quantised_tensors(float_graph, quantised_kernels(float_graph))
     shared = shared_scales(float_graph, tensors)
-    whole = 0
+    whole, names = 0, sorted(tensors - set(shared))
+    values = {}
+    if kind == "lsq":
+        float_model = training_model(float_graph, seed=0, step=0).with_tensors(names)
+        values = dict(zip(names, float_model(images(), training=False)[1:], strict=True))
     for tensor, (low, high) in float_ranges(float_graph, tensors, images()).items():
         found = graph.activation_scales.get(tensor)
         if found is None or tensor in shared or type(float_graph.node(tensor).operation) in FIXED_GRID:
             continue
-        if kind == "moving_average_min_max":
+        if kind == "lsq":
+            greatest = 255 if low >= 0 else 127
+            mean = np.abs(values[tensor].numpy()).mean(dtype=np.float64)
+            scale, zero_point = 2 * mean / np.sqrt(greatest), -128 if low >= 0 else 0
+        elif kind == "moving_average_min_max":
             low, high = min(low, 0.0), max(high, 0.0)
             scale, zero_point = (high - low) / 255, round(-255 * low / (high - low)) - 128
         elif low >= 0:

@@ -117,6 +117,7 @@ def test_presets(name, kinds):
             "channel_wise_abs_max",
             "q.yaml:21: strategies.int8.weight_quantize_type: must be abs_max with the",
         ),
+        ("abs_max", "lsq", "q.yaml:21: strategies.int8.weight_quantize_type: must be abs_max .* trained scale"),
     ],
 )
 def test_refusals(tmp_path, old, new, expected):

@@ -28,6 +28,8 @@ class Run:
         rate: learning rate.
         frozen: whether batch-norm is kept as it is.
         activations: activation_quantize_type.
+        weights: weight_quantize_type; "": channel_wise_abs_max, or abs_max with `sparse`.
+        bits: weight_bits.
         precision: of the float epoch.
         sparse: whether half of the weights go, and the others are clustered, before the epoch that is quantised; but
             for those of a layer that is frozen.
@@ -39,6 +41,8 @@ class Run:
     rate: float = 0.005
     frozen: bool = False
     activations: str = "moving_average_abs_max"
+    weights: str = ""
+    bits: int = 8
     precision: Precision = "float32"
     sparse: bool = False
     until: int = 0
@@ -101,11 +105,11 @@ def train(manifest: Path, run: Run) -> None:
     section = QuantizationStrategySection.model_validate(
         {"class": "QuantizationStrategy", "start_epoch": START, "end_epoch": EPOCHS - 1}
     )
-    weights = "abs_max" if run.sparse else "channel_wise_abs_max"
+    weights = run.weights or ("abs_max" if run.sparse else "channel_wise_abs_max")
     clustering = ClusteringStrategySection.model_validate({"class": "ClusteringStrategy"})
     quantisers = Quantisers(
         graph,
-        QuantSettings(8, 8, weights, run.activations, calibration_method="mse"),
+        QuantSettings(run.bits, 8, weights, run.activations, calibration_method="mse"),
         clusters=Clusters(clustering) if run.sparse else None,
     )
     strategy = QuantizationStrategy(section, quantisers)
@@ -124,6 +128,7 @@ def train(manifest: Path, run: Run) -> None:
         return
     trained = strategy.graph(work)
     found = {
+        "integers": {name: trained.weights[name].tolist() for name in trained.weight_scales},
         "scales": {name: [scale.scale, scale.zero_point] for name, scale in trained.activation_scales.items()},
         "weight_scales": {name: scale.scale.tolist() for name, scale in trained.weight_scales.items()},
         "losses": [[figures.train_loss, figures.validation_loss] for figures in history],

@@ -23,8 +23,15 @@ KINDS = ("moving_average_abs_max", "range_abs_max", "moving_average_min_max")
 EXACT = {"frozen": True, "rate": 1e-5}
 """Batch-norm as it is, so that nothing amplifies the order in which numbers are added."""
 SPARSE = {**EXACT, "sparse": True}
+LEARNED = {
+    "lsq": {"activations": "lsq", "weights": "channel_wise_lsq", "bits": 3, **EXACT},
+    "pact": {"activations": "pact", "weights": "lsq", "bits": 4, **EXACT},
+}
 RUNS: dict[str, dict[str, Any]] = {
     **{f"{kind}-{devices}": {"devices": devices, "activations": kind, **EXACT} for kind in KINDS for devices in (1, 2)},
+    **{f"{kind}-{devices}": {"devices": devices, **run} for kind, run in LEARNED.items() for devices in (1, 2)},
+    "killed": {"devices": 1, "until": 13, **LEARNED["lsq"]},
+    "killed (resumed)": {"devices": 1, **LEARNED["lsq"]},
     "moved": {"devices": 1, "until": 4, **EXACT},
     "moved (in float, to two)": {"devices": 2, "until": 13, **EXACT},
     "moved (fake-quantised, back to one)": {"devices": 1, **EXACT},
@@ -79,8 +86,14 @@ def assert_same(found: dict, expected: dict, relative: float) -> None:
 
 
 def test_two_devices_find_the_scales_that_one_finds_with_the_whole_batch(trained):
-    for kind in KINDS:
+    for kind in (*KINDS, *LEARNED):
         assert_same(trained.found[f"{kind}-2"], trained.found[f"{kind}-1"], 1e-5)
+
+
+def test_trained_scales_go_on_after_a_kill_with_the_same_bits(trained):
+    assert "resumed at epoch 1, step 3" in trained.said["killed (resumed)"]
+    for key in ("scales", "weight_scales", "losses", "integers"):
+        assert trained.found["killed"][key] == trained.found["lsq-1"][key], key
 
 
 def test_a_training_goes_on_with_another_number_of_devices(trained):

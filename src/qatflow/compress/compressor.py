@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qatflow.compress.preparation import equalise, with_positive_gammas
-from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
+from qatflow.config.recipe.recipe import BY_CHANNEL, CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.recipe.widths import DEVICE
 from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
@@ -200,7 +200,7 @@ class Compressor:
         if clustering is not None:
             kernels = trained_kernels(graph, clustering.clustered_params, "clustered_params")
             graph = with_positive_gammas(graph, kernels)
-        if not self.section.equalize_channels or strategy.weight_quantize_type != "abs_max":
+        if not self.section.equalize_channels or strategy.weight_quantize_type in BY_CHANNEL:
             return graph
         layers = quantised_kernels(graph, strategy.quantizable_op_type, self.skip)
         graph, changed = equalise(graph, layers)

@@ -12,7 +12,7 @@ from qatflow.graph.families import rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.names import layer_names, tensor_layer
 from qatflow.quantise.grids import Fit
-from qatflow.training.keras_model import TrainingModel, training_model
+from qatflow.training.keras_model import NoHooks, TrainingModel, training_model
 
 
 class FixedFakeQuant(layers.Layer):
@@ -34,19 +34,12 @@ class FixedFakeQuant(layers.Layer):
         return fake_quant(inputs, scale, zero_point, bits)
 
 
-class FixedScales:
-    """Hooks that put the graph's own activation scales into a model."""
+class FixedScales(NoHooks):
+    """Hooks that put the graph's own activation scales into a model; weights are on their grids already."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
         self._names = layer_names(graph)
-
-    def begin(self, graph: Graph) -> None:
-        """Do nothing."""
-
-    def layer(self, node: Node, layer: Any) -> Any:
-        """Return the layer as it is: its weights are on their grid already."""
-        return layer
 
     def after(self, node: Node) -> Any | None:
         """Quantise a tensor that has a scale, and round one whose kernel writes on its input's grid."""

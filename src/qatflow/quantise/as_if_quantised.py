@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from qatflow.config.recipe.recipe import BY_CHANNEL
 from qatflow.graph.families import FIXED_GRID
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
 from qatflow.graph.kernel_bounds import held
@@ -48,7 +49,7 @@ def as_if_quantised(
     weights, scales = dict(graph.weights), {}
     for name, kernel in kernels.items():
         node = graph.node(name)
-        by_channel = settings.weight_quantize_type == "channel_wise_abs_max" and not isinstance(node.operation, Dense)
+        by_channel = settings.weight_quantize_type in BY_CHANNEL and not isinstance(node.operation, Dense)
         channels = graph.kernel_channels(node)
         largest = np.abs(weights[kernel]).reshape(-1, channels if by_channel else 1).max(axis=0)
         end = 2 ** (bits[name] - 1) - 1

@@ -35,6 +35,7 @@ class QuantSettings:
     skip_pattern: tuple[str, ...] = ()
     full_range: bool = True
     calibration_method: CalibrationMethod = "max"
+    clip_decay: float = 1e-4
 
     @staticmethod
     def default() -> "QuantSettings":
@@ -53,6 +54,7 @@ class QuantSettings:
             tuple(strategy.skip_pattern),
             strategy.full_range,
             strategy.calibration_method,
+            strategy.clip_decay,
         )
 
 

@@ -77,6 +77,9 @@ class Hooks(Protocol):
     def after(self, node: Node) -> Any | None:
         """Return a layer to put behind the node's, or None."""
 
+    def decayed(self) -> Sequence[tuple[Any, float]]:
+        """Return variables of the hooks' own that have an L2 factor of their own, with it, of the model built last."""
+
 
 class NoHooks:
     """The float model."""
@@ -91,6 +94,10 @@ class NoHooks:
     def after(self, node: Node) -> Any | None:
         """Put nothing behind it."""
         return None
+
+    def decayed(self) -> Sequence[tuple[Any, float]]:
+        """Return none."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from qatflow.base.errors import UserError
 from qatflow.config.sections.base import Precision
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import HeadKind
-from qatflow.training.keras_model import Hooks, TrainingModel, training_model
+from qatflow.training.keras_model import Hooks, NoHooks, TrainingModel, training_model
 from qatflow.training.loss import Batch, CrossEntropy, Loss, sums
 from qatflow.training.precision import with_scaled_loss
 from qatflow.training.replicas import Replicas
@@ -96,7 +96,7 @@ class TrainingStep:
         self._kind = kind
         self._unlabeled = unlabeled
         self._replicas = replicas
-        self._hooks = hooks
+        self._hooks = hooks or NoHooks()
         self._schedule = WarmupCosine(
             settings.learning_rate,
             round(settings.warmup_epochs * steps_per_epoch),
@@ -130,7 +130,9 @@ class TrainingStep:
             self._optimizer.build(self._trained)
             self.sums = self._replicas.sum_variable([4])
         kernels = {id(v) for name, v in self.model.variables.items() if name.endswith("kernel")}
-        self._decay = [settings.weight_decay if id(v) in kernels else 0.0 for v in self._trained]
+        decay = dict.fromkeys(kernels, settings.weight_decay)
+        decay |= {id(v): factor for v, factor in self._hooks.decayed()}
+        self._decay = [decay.get(id(v), 0.0) for v in self._trained]
         new = {id(v) for name, v in self.model.variables.items() if name.rpartition("/")[0] == settings.new_layer}
         self._rates = [settings.new_layer_rate if id(v) in new else 1.0 for v in self._trained]
 

@@ -44,8 +44,19 @@ class ActivationQuantizer(quantizers.Quantizer):
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return the range that training has found: two float32 scalar tensors, least and greatest value."""
 
+    @property
+    def counts(self) -> bool:
+        """Whether calibration shows the pictures a second time, to count values within the ends of the first."""
+        return False
+
     def look(self, inputs: Any) -> None:
         """Look at the activations of a batch of calibration pictures, an eager tensor."""
+
+    def begin_counting(self) -> None:
+        """Count the values from now on: all pictures have been looked at once. Called where `counts` says so."""
+
+    def settle(self, state: dict[str, Any]) -> None:
+        """Set what training starts from: calibration has shown all pictures."""
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
@@ -59,7 +70,11 @@ class ActivationQuantizer(quantizers.Quantizer):
         if self.phase.mode == "calibrate":
             with tf.control_dependencies(self.observe(inputs, weights)):
                 return tf.identity(inputs)
-        low, high = self.observe(inputs, weights) if training else self.known(inputs, weights)
+        return self.quantised(inputs, training, weights)
+
+    def quantised(self, inputs: Any, training: bool, state: dict[str, Any]) -> Any:
+        """Return the activations on the grid that training has found, after observing them if it trains."""
+        low, high = self.observe(inputs, state) if training else self.known(inputs, state)
         scale, zero_point = activation_grid(low, high, self.bits, self.fit, self.least)
         return fake_quant(inputs, scale, zero_point, self.bits)
 

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from qatflow.compress.quantizers.activations import ActivationQuantizer, state_variable
+from qatflow.compress.quantizers.counted import CountedRange
 from qatflow.config.recipe.calibration import CalibrationMethod
-from qatflow.quantise.calibration import Histogram, Range, calibrated_range
 
 
 class Calibrated(ActivationQuantizer):
@@ -27,9 +25,7 @@ class Calibrated(ActivationQuantizer):
         """
         super().__init__(inner.bits, inner.phase, inner.fit)
         self.inner = inner
-        self.method: CalibrationMethod = method
-        self._ends: Range = (np.inf, -np.inf)
-        self._histogram: Histogram | None = None
+        self._range = CountedRange(method, inner.bits, inner.fit)
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Make the other quantiser's variables, and the shares: of the least and of the greatest value."""
@@ -47,30 +43,27 @@ class Calibrated(ActivationQuantizer):
     def _part(self, ends: tuple[Any, Any], state: dict[str, Any]) -> tuple[Any, Any]:
         return ends[0] * state["share"][0], ends[1] * state["share"][1]
 
+    @property
+    def counts(self) -> bool:
+        """Whether calibration shows the pictures a second time: it does."""
+        return True
+
     def look(self, inputs: Any) -> None:
         """Keep the ends of a batch of calibration pictures or, after `begin_counting`, count its values.
 
         Args:
             inputs: float32, an eager tensor.
         """
-        values = inputs.numpy()
-        if self._histogram is not None:
-            self._histogram = self._histogram.plus(values)
-        else:
-            self._ends = min(self._ends[0], float(values.min())), max(self._ends[1], float(values.max()))
+        self._range.look(inputs.numpy())
 
     def begin_counting(self) -> None:
         """Count the values from now on: all pictures have been looked at once."""
-        self._histogram = Histogram.empty(max(-self._ends[0], self._ends[1]))
+        self._range.begin_counting()
 
     def settle(self, state: dict[str, Any]) -> None:
         """Set the shares from what was counted; ranges that are zero, or no numbers, stay whole."""
-        histogram, self._histogram = self._histogram, None
-        assert histogram is not None
-        if not np.isfinite(histogram.largest):
+        found = self._range.result()
+        if found is None:
             return
-        found = calibrated_range(self.method, histogram, self._ends, self.bits, self.fit)
-        if self.fit != "both_ends":
-            found = -max(-found[0], found[1]), max(-found[0], found[1])
         whole = [float(end) for end in self.inner.known(None, state)]
         state["share"].assign([part / end if part and end else 1.0 for part, end in zip(found, whole, strict=True)])

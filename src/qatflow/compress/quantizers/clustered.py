@@ -15,9 +15,8 @@ from tensorflow_model_optimization.python.core.clustering.keras.cluster_config i
 )
 from tensorflow_model_optimization.python.core.clustering.keras.clustering_algorithm import ClusteringAlgorithm
 from tensorflow_model_optimization.python.core.clustering.keras.clustering_centroids import CentroidsInitializerFactory
-from tensorflow_model_optimization.quantization.keras import quantizers
 
-from qatflow.compress.quantizers.weights import AbsMaxWeight
+from qatflow.compress.quantizers.weights import WeightQuantizer
 from qatflow.config.recipe.sparsity import ClusteringStrategySection
 
 
@@ -35,14 +34,14 @@ class Clusters:
     mode: Literal["none", "nearest", "fixed"] = "none"
 
 
-class ClusteredWeight(quantizers.Quantizer):
+class ClusteredWeight(WeightQuantizer):
     """Gives each weight the value of its cluster, then fake-quantises.
 
     The first cluster is zero and stays zero: weights that a mask holds at zero, and channels whose kernels are set to
     zero when training ends, need no extra value.
     """
 
-    def __init__(self, clusters: Clusters, quantizer: AbsMaxWeight | None):
+    def __init__(self, clusters: Clusters, quantizer: WeightQuantizer | None):
         """Set up the quantiser.
 
         Args:

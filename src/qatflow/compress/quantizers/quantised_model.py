@@ -10,13 +10,14 @@ from tensorflow_model_optimization.quantization.keras import QuantizeConfig, Qua
 from tf_keras import layers
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer
-from qatflow.compress.quantizers.calibrated import Calibrated
 from qatflow.compress.quantizers.clustered import ClusteredWeight, Clusters
 from qatflow.compress.quantizers.fake_quant import Phase
 from qatflow.compress.quantizers.fixed_grid import FixedGrid
 from qatflow.compress.quantizers.grid_rounding import Grid, GridRounding
-from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
-from qatflow.compress.quantizers.weights import AbsMaxWeight
+from qatflow.compress.quantizers.pact import LearnedClip
+from qatflow.compress.quantizers.table import WEIGHT_QUANTIZERS, activation_quantizer
+from qatflow.compress.quantizers.weights import AbsMaxWeight, WeightQuantizer
+from qatflow.config.recipe.recipe import BY_CHANNEL
 from qatflow.graph.families import FIXED_GRID, PASS_THROUGH, Rounding, rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
@@ -43,11 +44,11 @@ from qatflow.training.keras_model import TrainingModel
 class KernelConfig(QuantizeConfig):
     """tfmot's description of a layer whose kernel alone is quantised."""
 
-    def __init__(self, role: str, quantizer: AbsMaxWeight | ClusteredWeight):
+    def __init__(self, role: str, quantizer: WeightQuantizer):
         self.role = role
         self.quantizer = quantizer
 
-    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, AbsMaxWeight | ClusteredWeight]]:
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, WeightQuantizer]]:
         """Return the kernel and its quantiser."""
         return [(getattr(layer, self.role), self.quantizer)]
 
@@ -112,7 +113,7 @@ class Quantisers:
     phase: Phase = field(default_factory=Phase)
     clusters: Clusters | None = None
     least: dict[str, float] = field(default_factory=dict)
-    _kernels: dict[str, AbsMaxWeight | ClusteredWeight] = field(default_factory=dict)
+    _kernels: dict[str, WeightQuantizer] = field(default_factory=dict)
     _tensors: dict[str, tuple[ActivationQuantizer, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -136,9 +137,11 @@ class Quantisers:
 
     def layer(self, node: Node, layer: Any) -> Any:
         """Wrap a layer whose kernel is quantised or clustered."""
-        quantizer: AbsMaxWeight | ClusteredWeight | None = None
+        quantizer: WeightQuantizer | None = None
         if node.name in self._weights:
-            quantizer = AbsMaxWeight(self._bits[node.name], self._channels(node), self.phase)
+            # of a frozen layer nothing is trained, the scale neither
+            kind = "abs_max" if node.name in self.graph.frozen else self.settings.weight_quantize_type
+            quantizer = WEIGHT_QUANTIZERS[kind](self._bits[node.name], self._channels(node), self.phase)
         if node.name in self._operands:
             # the kernel reads it as it does a tensor, so it has the tensors' width
             quantizer = AbsMaxWeight(self.settings.activation_bits, None, self.phase)
@@ -183,7 +186,7 @@ class Quantisers:
         return GridRounding(ties, grid, tensor_layer(self._names[node.name]))
 
     def calibrate(self, model: TrainingModel, pictures: Callable[[], Iterable[Any]]) -> None:
-        """Set the first ranges of the activations; the phase is `calibrate` or `count` afterwards.
+        """Set the first ranges of activations and kernels; the phase is `calibrate` or `count` afterwards.
 
         Args:
             model: that these quantisers are in.
@@ -191,13 +194,24 @@ class Quantisers:
                 twice unless `calibration_method` is `max`.
         """
         self._show(model, "calibrate", pictures)
-        counting = [(q, wrapper) for q, wrapper in self._tensors.values() if isinstance(q, Calibrated)]
+        counting = [quantizer for quantizer, _ in self._tensors.values() if quantizer.counts]
         if counting:
-            for quantizer, _ in counting:
+            for quantizer in counting:
                 quantizer.begin_counting()
             self._show(model, "count", pictures)
-            for quantizer, wrapper in counting:
-                quantizer.settle(wrapper._output_quantizer_vars)
+        for quantizer, wrapper in self._tensors.values():
+            quantizer.settle(wrapper._output_quantizer_vars)
+        for name, kernel in self._kernels.items():
+            if name in self._weights:
+                kernel.settle(model.variables[self._weights[name]].numpy())
+
+    def decayed(self) -> list[tuple[Any, float]]:
+        """Return the variables of these quantisers that have an L2 factor of their own, with it."""
+        return [
+            (wrapper._output_quantizer_vars[quantizer.value], self.settings.clip_decay)
+            for quantizer, wrapper in self._tensors.values()
+            if isinstance(quantizer, LearnedClip)
+        ]
 
     def _show(
         self, model: TrainingModel, mode: Literal["calibrate", "count"], pictures: Callable[[], Iterable[Any]]
@@ -291,16 +305,14 @@ class Quantisers:
         fixed = FIXED_GRID.get(type(node.operation))
         if fixed is not None and self.settings.activation_bits == 8:
             return FixedGrid(*fixed, self.phase)
-        make: Callable[..., ActivationQuantizer] = ACTIVATION_QUANTIZERS[self.settings.activation_quantize_type]
-        quantizer = make(self.settings.activation_bits, self.phase, self._fits[node.name])
-        method = self.settings.calibration_method
-        return quantizer if method == "max" or quantizer.dynamic else Calibrated(quantizer, method)
+        settings = self.settings
+        kind, method = settings.activation_quantize_type, settings.calibration_method
+        return activation_quantizer(kind, settings.activation_bits, self.phase, self._fits[node.name], method)
 
     def _activation_scale(self, quantizer: ActivationQuantizer, state: dict[str, Any]) -> ActivationScale:
         return ActivationScale(self.settings.activation_bits, *quantizer.grid(state))
 
     def _channels(self, node: Node) -> int | None:
         # PaddleSlim keeps one scale per tensor for dense layers, whatever the weights' type
-        if self.settings.weight_quantize_type == "abs_max" or isinstance(node.operation, Dense):
-            return None
-        return self.graph.kernel_channels(node)
+        by_channel = self.settings.weight_quantize_type in BY_CHANNEL and not isinstance(node.operation, Dense)
+        return self.graph.kernel_channels(node) if by_channel else None

@@ -1,5 +1,9 @@
-"""Weights: abs_max and channel_wise_abs_max. The scale is that of the kernel at each step; there is no state."""
+"""The base of the weight quantisers, and abs_max and channel_wise_abs_max.
 
+Their scale is that of the kernel at each step; there is no state.
+"""
+
+from abc import abstractmethod
 from typing import Any
 
 import tensorflow as tf
@@ -8,7 +12,18 @@ from tensorflow_model_optimization.quantization.keras import quantizers
 from qatflow.compress.quantizers.fake_quant import Phase, fake_quant_weight, weight_integers
 
 
-class AbsMaxWeight(quantizers.Quantizer):
+class WeightQuantizer(quantizers.Quantizer):
+    """Fake-quantises a kernel (tfmot's interface), and says which integers it stands for."""
+
+    def settle(self, kernel: Any) -> None:
+        """Set what training starts from: quantisation is about to begin, with this kernel (float32)."""
+
+    @abstractmethod
+    def integers(self, kernel: Any) -> tuple[Any, Any]:
+        """Return the integers (float32) and the scale that the kernel has now."""
+
+
+class AbsMaxWeight(WeightQuantizer):
     """Fake-quantises a kernel with one scale per tensor, or one per output channel."""
 
     def __init__(self, bits: int, channels: int | None, phase: Phase):

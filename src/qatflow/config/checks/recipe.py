@@ -14,7 +14,7 @@ from qatflow.config.checks.references import check_defined, check_reached, check
 from qatflow.config.checks.search import check_search
 from qatflow.config.checks.sparsity import check_sparsity
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
-from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
+from qatflow.config.recipe.recipe import BY_CHANNEL, CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.recipe.widths import DEVICE, every_width, patterns
 from qatflow.config.sections.options import as_json
 from qatflow.config.yaml.keys import Keys, dotted
@@ -139,11 +139,13 @@ def _epochs(config: CompressConfig, name: str, strategy: QuantizationStrategySec
 
 def _layers(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
     section: Keys = ("strategies", name)
-    if strategy.weight_quantize_type == "channel_wise_abs_max" and set(strategy.quantizable_op_type) == {"mul"}:
+    kind = strategy.weight_quantize_type
+    if kind in BY_CHANNEL and set(strategy.quantizable_op_type) == {"mul"}:
         yield Problem(
             ((*section, "weight_quantize_type"), (*section, "quantizable_op_type")),
-            "'channel_wise_abs_max' has no effect with quantizable_op_type ['mul'] alone: a dense layer has one scale "
-            "per tensor, so no layer would have one per channel; use 'abs_max', or add 'conv2d' or 'depthwise_conv2d'",
+            f"'{kind}' has no effect with quantizable_op_type ['mul'] alone: a dense layer has one scale per tensor, "
+            f"so no layer would have one per channel; use '{kind.removeprefix('channel_wise_')}', or add 'conv2d' or "
+            "'depthwise_conv2d'",
         )
 
 
@@ -169,6 +171,13 @@ def _ranges(name: str, strategy: QuantizationStrategySection) -> Iterator[Proble
             ((*section, "calibration_method"), kind),
             f"'{strategy.calibration_method}' has no effect with 'abs_max', which finds a range for each picture and "
             "calibrates none; use 'max', or another activation_quantize_type",
+        )
+    usual = QuantizationStrategySection.model_fields["clip_decay"].default
+    if strategy.activation_quantize_type != "pact" and strategy.clip_decay != usual:
+        yield Problem(
+            ((*section, "clip_decay"), kind),
+            f"has no effect with '{strategy.activation_quantize_type}', which trains no clip; leave it out, or use "
+            "'pact'",
         )
 
 

@@ -110,9 +110,9 @@ def _clustered_before(
             f"must be at most start_epoch of '{other}' ({quantisation.start_epoch}): quantised kernels cannot be "
             "clustered",
         )
-    if quantisation.weight_quantize_type == "channel_wise_abs_max":
+    if quantisation.weight_quantize_type != "abs_max":
         yield Problem(
             (("strategies", other, "weight_quantize_type"), ("strategies", name)),
             f"must be abs_max with the ClusteringStrategy '{name}': with one scale per channel, one value would be a "
-            "different integer in each channel",
+            "different integer in each channel, and a trained scale would merge the clusters' values",
         )

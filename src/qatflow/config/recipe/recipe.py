@@ -27,7 +27,10 @@ from qatflow.config.recipe.widths import DEVICE, Widths, every_width
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section, Text
 
-ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max"]
+ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max", "lsq", "pact"]
+WeightType = Literal["abs_max", "channel_wise_abs_max", "lsq", "channel_wise_lsq"]
+BY_CHANNEL: frozenset[WeightType] = frozenset({"channel_wise_abs_max", "channel_wise_lsq"})
+"""The types with a scale for each output channel, but for dense layers."""
 
 
 class QuantizationStrategySection(Section):
@@ -60,16 +63,25 @@ class QuantizationStrategySection(Section):
         "and the last layer have 8 bits, unless an expression matches them.",
     )
     activation_bits: int = Field(8, ge=2, le=16, description="Bits of an activation. Biases are never quantised.")
-    weight_quantize_type: Literal["abs_max", "channel_wise_abs_max"] = Field(
+    weight_quantize_type: WeightType = Field(
         "abs_max",
         description="abs_max: one scale per tensor; channel_wise_abs_max: one scale per output channel, except in "
-        "dense layers, which have one per tensor.",
+        "dense layers, which have one per tensor. lsq and channel_wise_lsq: the same, with scales that are trained "
+        "(arXiv:1902.08153), which is worth most below 8 bits; not in PaddleSlim.",
     )
     activation_quantize_type: ActivationType = Field(
         "moving_average_abs_max",
         description="How the scale of an activation is computed in training. abs_max: from each input alone; this can "
-        "be trained and exported to float/, but runs on no device. moving_average_min_max: asymmetric, with a zero "
-        "point; not in PaddleSlim.",
+        "be trained and exported to float/, but runs on no device. Not in PaddleSlim: moving_average_min_max: "
+        "asymmetric, with a zero point; lsq: the scale is trained (arXiv:1902.08153); pact: the value at which the "
+        "activation is clipped is trained (arXiv:1805.06085).",
+    )
+    clip_decay: float = Field(
+        1e-4,
+        ge=0,
+        le=bounds.LARGEST_DECAY,
+        description="L2 factor of the trained clips of activation_quantize_type pact: clip_decay times a clip is added "
+        "to its gradient. The weights have compress.weight_decay; scales of lsq have none.",
     )
     full_range: bool = Field(
         True,
@@ -81,8 +93,8 @@ class QuantizationStrategySection(Section):
         "max",
         description="How the range of an activation is found from the calibration pictures, as the start of training "
         "and for quantisation after training. max: all values, in training by the statistic of "
-        "activation_quantize_type; percentile: 99.99 % of them; mse: what gives the least squared error; entropy: what "
-        "loses the least information (TensorRT's scheme).",
+        "activation_quantize_type (lsq: its formula for the first scale); percentile: 99.99 % of them; mse: what gives "
+        "the least squared error; entropy: what loses the least information (TensorRT's scheme).",
     )
     quantizable_op_type: list[Literal["conv2d", "depthwise_conv2d", "mul"]] = Field(
         ["conv2d", "depthwise_conv2d", "mul"],

@@ -40,8 +40,8 @@ class CompressSection(Section):
     )
     equalize_channels: bool = Field(
         True,
-        description="With weight_quantize_type abs_max: before training, scale the channels of each kernel to the "
-        "same range and compensate in the batch-norm behind it. The float model's outputs stay the same, and one "
+        description="With weight_quantize_type abs_max or lsq: before training, scale the channels of each kernel to "
+        "the same range and compensate in the batch-norm behind it. The float model's outputs stay the same, and one "
         "scale then fits all channels of a kernel.",
     )
     freeze_batch_norm: bool = Field(
