@@ -266,6 +266,47 @@ def test_each_width_has_the_same_integers_in_every_form(untrained, width, kind, 
     )
 
 
+def test_activations_of_16_bits_are_the_same_in_training_in_every_folder_and_in_the_optimised_model(start, tmp_path):
+    """Scales are max|x| / 32767 with zero point 0; the device computes what training saw, to a few of these steps."""
+    from qatflow.compress.quantizers.quantised_model import Quantisers
+    from qatflow.evaluate.fake_quant_model import fake_quant_model
+    from qatflow.export.mobile import load_any, write_mobile
+    from qatflow.graph.store import save
+    from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+    from qatflow.tflite.lower import convert
+    from qatflow.tflite.run import Model
+    from qatflow.training.keras_model import training_model
+    from qatflow.trial.float_ranges import float_ranges
+
+    float_graph = network("small ResNet")
+    quantisers = Quantisers(float_graph, QuantSettings(4, 16, "channel_wise_abs_max", "moving_average_abs_max"))
+    model = training_model(float_graph, seed=0, step=0, hooks=quantisers)
+    quantisers.phase.mode = "calibrate"
+    model.keras(images(), training=False)
+    quantisers.phase.mode = "quantise"
+    logits = model.keras(images(), training=False).numpy()
+    graph = quantisers.quantised_graph(model)[0]
+    tensors = quantised_tensors(float_graph, quantised_kernels(float_graph))
+    for name, (low, high) in float_ranges(float_graph, tensors, images()).items():
+        known = graph.activation_scales[name]
+        assert (known.bits, known.zero_point) == (16, 0)
+        assert known.scale == pytest.approx(max(-low, high) / 32767, rel=1e-3)
+    save(graph, tmp_path / "float", "float")
+    save(graph, tmp_path / "int8", "integer")
+    (tmp_path / "mobile").mkdir()
+    write_mobile(graph, tmp_path / "mobile")
+    stored = load_file(tmp_path / "int8" / "weights")
+    for form in ("float", "int8", "mobile"):
+        again = load_any(tmp_path / form)
+        assert again.activation_scales == graph.activation_scales
+        np.testing.assert_allclose(fake_quant_model(again).keras(images(), training=False), logits, atol=0.02)
+        for content in (convert(again).content, (tmp_path / "mobile" / "model").read_bytes()):
+            assert assert_kept(content, graph, stored, schema.TensorType.INT16) == COUNTS["small ResNet"]
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    outputs = Model(content).outputs(images())
+    assert np.abs(outputs - exponents / exponents.sum(axis=1, keepdims=True)).max() < 1e-3
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     return prepared_digits(tmp_path_factory.mktemp("digits") / "data")

@@ -156,7 +156,10 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("weight_bits: 8", "weight_bits: {default: '8'}", "q.yaml:10: .*weight_bits.default: must be a whole number"),
         ("weight_bits: 8", "weight_bits: {'a(': 4}", r"q.yaml:10: .*weight_bits.a\(: is not a regular expression: mi"),
         ("weight_bits: 8", "weight_bits: {'a{2}': 4}", r"q.yaml:10: \S*_strategy.weight_bits.a\{2}: this cannot b"),
-        ("activation_bits: 8", "activation_bits: 16", "q.yaml:11: .*activation_bits: cannot be deployed: .* 16 bits"),
+        ("activation_bits: 8", "activation_bits: 12", "q.yaml:11: .*activation_bits: cannot be deployed: .* 12 bits"),
+        ("activation_bits: 8", "activation_bits: {a: 9}", "q.yaml:11: .*activation_bits: cannot be deployed: .* 9 bi"),
+        ("activation_bits: 8", "activation_bits: {'a(': 16}", r"q.yaml:11: .*activation_bits.a\(: is not a regular ex"),
+        ("activation_bits: 8", "activation_bits: {a: 17}", "q.yaml:11: .*activation_bits.a: must be a whole number fr"),
         ("weight_bits: 8", "weigth_bits: 8", "q.yaml:10: .*weigth_bits: unknown key; .*did you mean 'weight_bits'"),
         ("weight_bits: 8", "weight_bits: '8'", "q.yaml:10: .*weight_bits: must be a whole number .* or a mapping; got"),
         ("- quantization_strategy", "- quantisation_strategy",
@@ -225,6 +228,16 @@ def test_each_mistake_is_refused_with_line_and_key(problems, old, new, expected)
 
     lines = problems(re.sub(rf"(?<![\w]){re.escape(old)}", lambda _: new, PAGE, count=1))
     assert any(re.match(expected if expected.startswith("q.yaml") else f".*{expected}", line) for line in lines), lines
+
+
+def test_activations_of_16_bits_go_to_the_device_but_not_with_zero_points(load):
+    for written in ("16", "{default: 16, 'conv1': 8}", "{'conv1': 16}"):
+        text = PAGE.replace("activation_bits: 8", f"activation_bits: {written}")
+        assert not undeployable(load(text).quantization)
+        with pytest.raises(
+            UserError, match="activation_quantize_type: cannot be deployed: 'moving_average_min_max' has"
+        ):
+            load(text.replace("moving_average_abs_max", "moving_average_min_max"))
 
 
 def test_bits_of_weights_are_a_number_or_a_mapping_and_up_to_8_go_to_the_device(load):

@@ -551,6 +551,7 @@ def test_the_best_epoch_can_only_be_had_where_one_is_evaluated(problems, setting
         ("weight_bits: {default: 8, conv1: 4}", "weight_bits in config/compress/quantization.yaml asks for 4, 8"),
         ("weight_bits: {conv1: 8}", None),
         ("mobile_model_save_path: null, activation_bits: 4", "activation_bits in config/compress/quantization.yaml"),
+        ("activation_bits: {conv1: 16}", "activation_bits in config/compress/quantization.yaml asks for 8, 16"),
     ],
 )
 def test_quantisation_after_training_has_8_bits_alone(problems, bits, asks):
@@ -560,6 +561,17 @@ def test_quantisation_after_training_has_8_bits_alone(problems, bits, asks):
         lines = problems(f"method: {method}\n{text}")
         assert len(lines) == (asks is not None)
         assert all(f"method: must be 'qat': '{method}' quantises" in line and asks in line for line in lines)
+
+
+def test_hard_swishes_have_no_activations_of_16_bits(problems):
+    """Known before any job where all layers have them; where a pattern names some, before training."""
+    network = "model: {architecture: MobileNetV3Small}\n"
+    text = "compress: {overrides: {activation_bits: 16}}\n"
+    assert problems(text) == []
+    (line,) = problems(network + text)
+    assert "model.architecture: has hard-swishes, which have no int16 kernel" in line and "asks for 16 bits" in line
+    assert problems(network + "compress: {overrides: {activation_bits: {conv: 16}}}\n") == []
+    assert problems("model: {architecture: MobileNetV3Small, keep_in_float: [expanded]}\n" + text) == []
 
 
 def test_a_message_is_one_line_whatever_characters_a_value_has(problems):

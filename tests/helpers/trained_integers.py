@@ -35,21 +35,24 @@ def norm_of(graph: Graph, kernel: str) -> Node | None:
     return consumer if isinstance(consumer.operation, BatchNorm) else None
 
 
-def assert_kept(content: bytes, graph: Graph, stored: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+def assert_kept(
+    content: bytes, graph: Graph, stored: Mapping[str, np.ndarray], tensors: int = schema.TensorType.INT8
+) -> tuple[int, ...]:
     """Each kernel has the integers of training, but for the sign of batch-norm's factor; its size is in the scales.
 
     Args:
         content: the optimised model.
         graph: the exported one.
         stored: the arrays of its int8/.
+        tensors: type of the tensors; kernels are int8.
 
     Returns:
-        How many operators there are of each of `KINDS`, all of them int8.
+        How many operators there are of each of `KINDS`, all of them with these types.
     """
     model = parsed(content)
     found = weighted_operators(model)
     for kind, source, kernel, result in found:
-        assert {t.type for t in (source, kernel, result)} == {schema.TensorType.INT8}
+        assert (source.type, kernel.type, result.type) == (tensors, schema.TensorType.INT8, tensors)
         weight = kernel.name.decode()
         integers = np.asarray(model.buffers[kernel.buffer].data).view(np.int8).reshape(kernel.shape)
         norm = norm_of(graph, weight)

@@ -54,7 +54,7 @@ def test_grids_are_those_of_the_formulas(fit: Fit, bits: int):
 def test_which_grid_a_tensor_has():
     def of(kind: str, full: bool = True, bits: int = 8) -> list[str]:
         settings = QuantSettings(8, bits, "abs_max", kind, full_range=full)
-        return [fits(settings, ["relu", "conv"], {"relu"})[name] for name in ("relu", "conv")]
+        return [fits(settings, {"relu": bits, "conv": bits}, {"relu"})[name] for name in ("relu", "conv")]
 
     for kind in ("moving_average_abs_max", "range_abs_max", "abs_max"):
         assert of(kind) == ["from_zero", "around_zero"]

@@ -8,10 +8,10 @@ import pytest
 from helpers.graphs import small_graph
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.operations import Add, Conv2D, Dense, GlobalAveragePool, Input, Softmax
+from qatflow.graph.operations import Add, Conv2D, Dense, GlobalAveragePool, HardSwish, Input, PRelu, Softmax
 from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels
-from qatflow.quantise.widths import end_layers, kernel_bits
+from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantise.widths import end_layers, kernel_bits, operand_bits, tensor_bits
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 
@@ -76,6 +76,83 @@ def test_the_ends_are_found_along_the_tensors_not_in_the_order_of_the_nodes():
         Node("end", Softmax(), ("last",)),
     )
     assert end_layers(Graph(nodes, ("end", "also_last"), {})) == {"first", "also_first", "last", "also_last"}
+
+
+TENSORS = ("input", "conv_relu", "dw_relu", "left_bn", "sum_relu", "pool", "logits")
+
+
+def activations(widths, skip=()) -> dict[str, int]:
+    graph = small_graph()
+    return tensor_bits(graph, quantised_tensors(graph, quantised_kernels(graph, skip=skip), skip), widths)
+
+
+@pytest.mark.parametrize(
+    ("widths", "wide"),
+    [
+        (8, ()),
+        (16, TENSORS),
+        ({"default": 16}, TENSORS),
+        ({"conv": 16}, ("conv_relu",)),
+        ({"conv$": 16}, ("conv_relu",)),
+        ({"sum": 16, "dw_bn": 16}, ("dw_relu", "sum_relu")),
+        ({"default": 16, "[a-l]": 8}, ("pool", "sum_relu")),
+    ],
+)
+def test_a_pattern_of_any_layer_that_is_computed_together_means_the_tensor_at_the_end(widths, wide):
+    assert activations(widths) == {name: 16 if name in wide else 8 for name in TENSORS}
+
+
+@pytest.mark.parametrize(
+    ("widths", "skip", "message"),
+    [
+        ({"pw": 16}, (), "activation_bits: no layer's name matches 'pw'; the names are input, conv, conv_bn, conv_r"),
+        ({"prob": 16}, (), r"activation_bits: 'prob' matches layers alone that run in float or .* \(probabilities\)"),
+        ({"pad": 16}, (), r"activation_bits: 'pad' matches layers alone .* have the integers of the layer before"),
+        ({"dw$": 16, "dw_relu": 8}, (), "activation_bits: 'dw\\$' and 'dw_relu' both match dw_relu, with 16 and 8: ch"),
+    ],
+)
+def test_activations_that_do_not_fit_the_layers_are_refused_by_name(widths, skip, message):
+    with pytest.raises(UserError, match=message):
+        activations(widths, skip)
+
+
+def test_a_constant_beside_a_tensor_has_its_width_but_slopes_have_8_bits():
+    nodes = (
+        Node("input", Input((4, 4, 2))),
+        Node("plus", Add(), ("input",)),
+        Node("prelu", PRelu(), ("plus",)),
+        Node("last", Add(), ("prelu",)),
+    )
+    graph = Graph(nodes, ("last",), {})
+    operands = {"plus": "plus/constant", "prelu": "prelu/alpha", "last": "last/constant"}
+    tensors = {"input": 16, "plus": 8, "prelu": 8, "last": 8}
+    assert operand_bits(graph, operands, tensors) == {"plus": 16, "prelu": 8, "last": 8}
+    assert operand_bits(graph, operands, dict.fromkeys(tensors, 16)) == {"plus": 16, "prelu": 8, "last": 16}
+
+
+def test_before_training_wide_activations_are_warned_of_and_refused_where_there_is_no_kernel(capsys):
+    from qatflow.compress.widths import check_widths
+    from qatflow.config.recipe.recipe import QuantizationStrategySection
+
+    def strategy(widths) -> QuantizationStrategySection:
+        return QuantizationStrategySection.model_validate({"class": "QuantizationStrategy", "activation_bits": widths})
+
+    graph = small_graph()
+    check_widths(graph, strategy(8), ())
+    assert capsys.readouterr().out == ""
+    check_widths(graph, strategy({"sum": 16}), ())
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("activations of 8 bits: ") and told[0].endswith("activations of 16 bits: sum_relu")
+    assert told[1].startswith("warning: LiteRT has no fast kernels for activations of 16 bits: ")
+    swish = replace(
+        graph, nodes=tuple(replace(n, operation=HardSwish()) if n.name == "sum_relu" else n for n in graph.nodes)
+    )
+    message = r"activation_bits: .* sum_relu \(HardSwish has no int16 kernel: give sum, sum_relu 8 bits in activation_b"
+    for widths in (16, {"sum$": 16}, {"sum_relu": 16}):
+        with pytest.raises(UserError, match=message):
+            check_widths(swish, strategy(widths), ())
+    check_widths(swish, strategy(16), ("sum_relu",))
+    check_widths(swish, strategy({"pool": 16}), ())
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

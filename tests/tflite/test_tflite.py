@@ -131,12 +131,12 @@ def test_widths_without_kernels_and_unknown_operations_are_all_named():
     wide = replace(
         graph,
         weight_scales={**graph.weight_scales, "conv/kernel": WeightScale(12, np.array([1], np.float32))},
-        activation_scales={**graph.activation_scales, "pool": ActivationScale(16, 0.1)},
+        activation_scales={**graph.activation_scales, "pool": ActivationScale(12, 0.1)},
     )
     dynamic = replace(graph, activation_scales={**graph.activation_scales, "logits": ActivationScale(8, None)})
     with pytest.raises(UserError, match=r"logits \(its scale is computed for each picture"):
         lower(dynamic, "")
-    with pytest.raises(UserError, match=r"conv_bn \(BatchNorm\).*conv/kernel \(12-bit.*pool \(16-bit"):
+    with pytest.raises(UserError, match=r"conv_bn \(BatchNorm\).*conv/kernel \(12-bit.*pool \(12-bit"):
         lower(wide, "")
 
 

@@ -50,7 +50,10 @@ def test_without_float_and_int8_there_is_an_export_but_nothing_for_the_device(pr
 
 @pytest.mark.parametrize(
     ("setting", "reason"),
-    [("activation_quantize_type: abs_max", "'abs_max' finds the scale*anew"), ("activation_bits: 4", "int8*4 bits")],
+    [
+        ("activation_quantize_type: abs_max", "'abs_max' finds the scale*anew"),
+        ("activation_bits: 4", "int8 and int16*4 bits"),
+    ],
 )
 def test_what_no_device_runs_is_trained_and_exported_but_refused_for_the_device(project, setting, reason):
     (project.folder / "my.yaml").write_text("compress:\n  config: config/compress/my.yaml\n")

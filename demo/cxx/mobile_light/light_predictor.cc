@@ -70,12 +70,13 @@ TensorInfo Describe(LiteRtTensor tensor, const char* role, LiteRtRankedTensorTyp
   switch (type->element_type) {
     case static_cast<int>(ElementType::kFloat32):
     case static_cast<int>(ElementType::kUInt8):
+    case static_cast<int>(ElementType::kInt16):
     case static_cast<int>(ElementType::kInt8):
       info.type = static_cast<ElementType>(type->element_type);
       break;
     default:
       throw ModelError(std::string("the ") + role + " is of LiteRT element type " +
-                       std::to_string(type->element_type) + "; only float32, uint8 and int8 are supported");
+                       std::to_string(type->element_type) + "; only float32, uint8, int8 and int16 are supported");
   }
   for (unsigned int axis = 0; axis < type->layout.rank; ++axis) {
     const std::int32_t dimension = type->layout.dimensions[axis];
@@ -110,7 +111,17 @@ std::size_t TensorInfo::elements() const {
   return count;
 }
 
-std::size_t TensorInfo::bytes() const { return elements() * (type == ElementType::kFloat32 ? sizeof(float) : 1); }
+std::size_t TensorInfo::bytes() const {
+  switch (type) {
+    case ElementType::kUInt8:
+    case ElementType::kInt8:
+      return elements();
+    case ElementType::kInt16:
+      return elements() * sizeof(std::int16_t);
+    default:
+      return elements() * sizeof(float);
+  }
+}
 
 const char* TensorInfo::type_name() const {
   switch (type) {
@@ -118,6 +129,8 @@ const char* TensorInfo::type_name() const {
       return "uint8";
     case ElementType::kInt8:
       return "int8";
+    case ElementType::kInt16:
+      return "int16";
     default:
       return "float32";
   }
@@ -132,6 +145,9 @@ float TensorInfo::Real(const void* data, std::size_t index) const {
     case ElementType::kInt8:
       quantised = static_cast<const std::int8_t*>(data)[index];
       break;
+    case ElementType::kInt16:
+      quantised = static_cast<const std::int16_t*>(data)[index];
+      break;
     default:
       return static_cast<const float*>(data)[index];
   }
@@ -144,6 +160,8 @@ void TensorInfo::FromReal(const float* real, std::size_t count, void* data) cons
       return Quantise<std::uint8_t>(*this, real, count, data);
     case ElementType::kInt8:
       return Quantise<std::int8_t>(*this, real, count, data);
+    case ElementType::kInt16:
+      return Quantise<std::int16_t>(*this, real, count, data);
     default:
       std::copy_n(real, count, static_cast<float*>(data));
   }

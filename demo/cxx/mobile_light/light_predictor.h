@@ -21,7 +21,7 @@
 namespace qatflow {
 
 // The values are LiteRT's.
-enum class ElementType { kFloat32 = 1, kUInt8 = 3, kInt8 = 9 };
+enum class ElementType { kFloat32 = 1, kUInt8 = 3, kInt16 = 7, kInt8 = 9 };
 
 // The type and shape of an input or output.
 struct TensorInfo {

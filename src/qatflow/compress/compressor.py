@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 
 from qatflow.compress.preparation import equalise, with_positive_gammas
+from qatflow.compress.widths import check_widths
 from qatflow.config.recipe.recipe import BY_CHANNEL, CompressConfig, QuantizationStrategySection, undeployable
-from qatflow.config.recipe.widths import DEVICE
 from qatflow.config.sections.compress import CompressSection
 from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
 from qatflow.graph.kernels import trained_kernels
-from qatflow.graph.names import listed
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.quantise.widths import kernel_bits
 from qatflow.training.from_config import PlannedTraining, int8_training
 from qatflow.training.history import EpochFigures
 from qatflow.trial.start import try_lowering
@@ -99,17 +97,8 @@ class Compressor:
         }
 
     def check_widths(self) -> None:
-        """Raise before training if weight_bits does not fit the network; print the widths if they are not 8 bits.
-
-        Raises:
-            UserError: a pattern matches no quantised kernel, or two with different widths match the same one.
-        """
-        kernels = quantised_kernels(self.graph, self.strategy.quantizable_op_type, self.skip)
-        layers: dict[int, list[str]] = {}
-        for name, bits in kernel_bits(self.graph, kernels, self.strategy.weight_bits).items():
-            layers.setdefault(bits, []).append(name)
-        if set(layers) - {DEVICE}:
-            print("; ".join(f"weights of {bits} bits: {listed(layers[bits])}" for bits in sorted(layers)), flush=True)
+        """Raise before training if weight_bits or activation_bits do not fit the network; see `widths.check_widths`."""
+        check_widths(self.graph, self.strategy, self.skip)
 
     def check_saved_nodes(self) -> None:
         """Raise before training the error that export would raise after it.

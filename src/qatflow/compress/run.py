@@ -60,8 +60,9 @@ def compress(
 
     Raises:
         UserError: the YAML's init_model is no graph, or one for other data; layers can neither be quantised nor are
-            kept in float (all are listed); weight_bits does not fit the network's layers; no int8 model of the network
-            could run; there are fewer GPUs than the configuration asks for; or a step does not fit into memory.
+            kept in float (all are listed); weight_bits or activation_bits do not fit the network's layers; no int8
+            model of the network could run; there are fewer GPUs than the configuration asks for; or a step does not fit
+            into memory.
     """
     graph, manifest = load(pretrained), read_manifest(data)
     if recipe.distils_unlabeled:

@@ -10,13 +10,13 @@ import numpy as np
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
 from qatflow.inference.pictures import PreparedPictures
-from qatflow.sensitivity.forms import QUANTISED_INPUT
+from qatflow.sensitivity.forms import INTEGERS, layer_name
 from qatflow.sensitivity.measure import Sensitivities, read_sensitivities
 from qatflow.tflite.read import Operator, operators
 from qatflow.tflite.tensors import Tensors
 
 BINS, MARGIN = 32, 8
-"""Parts of a histogram: within the range of int8, eight steps each, and beyond it on either side."""
+"""Parts of a histogram: within the range of the integers, of 8 bits eight steps each, and beyond it on either side."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ class Compared:
         by_output = {
             operator.outputs[0].name: operator
             for operator in operators(int8_model)
-            if operator.outputs[0].dtype == "INT8"
+            if operator.outputs[0].dtype in INTEGERS
         }
         index = Tensors(float_model).index
-        float_names = {name: name.removesuffix(QUANTISED_INPUT) for name in by_output}
+        float_names = {name: layer_name(name) for name in by_output}
         pairs = {name: float_name for name, float_name in float_names.items() if float_name in index}
         if not pairs:
             raise UserError("the float and the int8 model share no tensor: are they of one network?")
@@ -209,11 +209,12 @@ class Measured:
         real = real.astype(np.float64)
         noise = float(((real - (integers.astype(np.float64) - zero_point) * scale) ** 2).sum())
         steps = real / scale + zero_point
-        beyond = ((integers == 127) & (steps > 127.5)) | ((integers == -128) & (steps < -128.5))
-        rounding = float(((np.clip(np.rint(steps), -128, 127) - steps) ** 2).sum()) * scale**2
+        low, high = np.iinfo(integers.dtype).min, np.iinfo(integers.dtype).max
+        beyond = ((integers == high) & (steps > high + 0.5)) | ((integers == low) & (steps < low - 0.5))
+        rounding = float(((np.clip(np.rint(steps), low, high) - steps) ** 2).sum()) * scale**2
         return Measured(
             float((real**2).sum()), noise, rounding, int(beyond.sum()), real.size, float(real.min()), float(real.max()),
-            _histogram(steps),
+            _histogram(steps, high),
         )  # fmt: skip
 
     def plus(self, other: "Measured") -> "Measured":
@@ -249,9 +250,9 @@ def _layer(operator: Operator, name: str, sums: Measured) -> InspectedLayer:
     )
 
 
-def _histogram(steps: np.ndarray) -> np.ndarray:
-    """Return how many values are in each part; `steps` are float values in steps of the grid, −128…127 within it."""
-    parts = np.floor((steps.ravel() + 128.5) * (BINS / 256)) + MARGIN
+def _histogram(steps: np.ndarray, high: int) -> np.ndarray:
+    """Return how many values are in each part; `steps` are float values in steps of the grid, which ends at `high`."""
+    parts = np.floor((steps.ravel() + high + 1.5) * (BINS / (2 * high + 2))) + MARGIN
     last = BINS + 2 * MARGIN - 1
     return np.bincount(np.clip(parts, 0, last).astype(np.int64), minlength=last + 1)
 

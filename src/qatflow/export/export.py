@@ -46,7 +46,8 @@ def _write(graph: Graph, kind: str, folder: Path) -> None:
     if kind == "float":
         write(graph, folder, integers="float")
         return
-    wide = [name for name, scale in graph.weight_scales.items() if scale.bits > 8]
+    kernels = {node.kernel for node in graph.nodes}
+    wide = [name for name, scale in graph.weight_scales.items() if scale.bits > 8 and name in kernels]
     if wide:
         raise UserError(f"{kind}: the integers of {', '.join(wide)} do not fit int8; export only float/")
     if kind == "int8":

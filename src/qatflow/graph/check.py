@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 import numpy as np
 
 from qatflow.graph.described import DamagedError
-from qatflow.graph.families import FIXED_GRID, PASS_THROUGH
+from qatflow.graph.families import PASS_THROUGH, fixed_grid
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import kind_of
 from qatflow.graph.operations import BatchNorm, Between, Input
@@ -161,6 +161,6 @@ def check_scales(graph: Graph) -> None:
         if operand is not None and operand.scale.size != 1:
             raise DamagedError(f"'{node.operand}' has {operand.scale.size} scales, but takes one")
         known = graph.activation_scales.get(node.name)
-        fixed = FIXED_GRID.get(type(node.operation))
-        if known is not None and known.bits == 8 and fixed is not None and (known.scale, known.zero_point) != fixed:
-            raise DamagedError(f"'{node.name}' does not have the scale that its int8 kernel writes in")
+        fixed = None if known is None else fixed_grid(node.operation, known.bits)
+        if known is not None and fixed is not None and (known.scale, known.zero_point) != fixed:
+            raise DamagedError(f"'{node.name}' does not have the scale that its int{known.bits} kernel writes in")

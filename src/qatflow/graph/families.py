@@ -18,6 +18,7 @@ from qatflow.graph.operations import (
     GlobalMaxPool,
     GroupNorm,
     HardSigmoid,
+    HardSwish,
     Identity,
     LayerNorm,
     Maximum,
@@ -83,12 +84,22 @@ FLOAT_ONLY = (
 # The int8 kernels of these copy or pick values as they are, so their inputs need the scale of their output.
 ONE_GRID = (Concat, Maximum, Minimum)
 
-# Scale and zero point in which the int8 kernels of an operation always write.
+# Scale and zero point in which the kernels of an operation always write: the int8 ones, and the int16 ones.
 FIXED_GRID: dict[type, tuple[float, int]] = {
     Sigmoid: (1 / 256, -128),
     Tanh: (1 / 128, 0),
     HardSigmoid: (float.fromhex("0x1.010102p-8"), -128),
 }
+FIXED_GRID_16: dict[type, tuple[float, int]] = {Sigmoid: (1 / 32768, 0), Tanh: (1 / 32768, 0)}
+
+# These have an int8 kernel, and none for int16.
+NO_INT16 = (HardSwish, HardSigmoid)
+
+
+def fixed_grid(operation: Operation, bits: int) -> tuple[float, int] | None:
+    """Return scale and zero point in which an operation's kernel of that width always writes; None if in any."""
+    grids = {8: FIXED_GRID, 16: FIXED_GRID_16}.get(bits, {})
+    return grids.get(type(operation))
 
 
 def not_quantised(layers: Mapping[str, str]) -> str:

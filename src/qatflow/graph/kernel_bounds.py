@@ -7,6 +7,10 @@ TensorFlow Lite's own addition ends the process (tried with ai-edge-litert's int
 well). A trained network is far from that, at about 0.001: output steps of 1/255 of the smallest difference that the
 inputs can make carry no information. Only a tensor whose values are all (nearly) zero would get there.
 
+The int16 kernels have other bounds, where their arithmetic would overflow without a word: multipliers from 2^15 on are
+shifted out of int32 (an addition ends the process from 2^14 on), the product of two tensors and a slope that is read as
+int8 leave less room, and what a convolution computes must fit int32 before it is clipped (LiteRT's `common.cc`).
+
 A ReLU6 is clipped at the integer of 6, which must fit int32: LiteRT's own kernels refuse a smaller scale (XNNPACK's do
 not), as happens to untrained networks, whose values become smaller from layer to layer.
 """
@@ -36,15 +40,25 @@ from qatflow.graph.operations import (
     Rescale,
     Subtract,
 )
+from qatflow.graph.operator_bits import FINER, NARROW, WIDE, operator_bits, seen_in
 from qatflow.graph.passes import run_all
 from qatflow.graph.shapes import shapes
-from qatflow.graph.silent_channels import BIAS_LIMIT
+from qatflow.graph.silent_channels import BIAS_LIMITS
 
 LARGEST_MULTIPLIER = 255.0
 """XNNPACK accepts multipliers below 256; the margin is for the rounding of the scales to float32."""
+LARGEST_MULTIPLIERS = {NARROW: LARGEST_MULTIPLIER, WIDE: 2.0**13}
+"""By width of the kernels."""
+PRODUCT_FACTOR = 2.0**13
+"""A product of two int16 takes 30 bits, so that its multiplier must be below 1: this much less than that of a sum."""
+SLOPE_FACTOR = 2.0**6
+"""A product of an int16 and a slope of int8 takes 22 bits."""
+SUM_FACTOR = 2.0**7
+"""LiteRT's arithmetic for int64 sums, those of convolutions, takes multipliers below 2^7."""
+SUM_LIMIT = 2.0**30
+"""Steps of a convolution's output that its sum may reach: half of int32."""
 HARD_SWISH_FACTOR = LARGEST_MULTIPLIER / 63
 """HARD_SWISH is refused from a multiplier of 128 on, and from 64 on it rounds negative values differently on ARM."""
-KERNEL_BITS = 8
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
 """XNNPACK accepts no denormal numbers."""
 LARGEST_CLIP = 2.0**30
@@ -52,7 +66,14 @@ LARGEST_CLIP = 2.0**30
 SIX = 6.0
 
 
-def least_scale(inputs: Sequence[float], factor: float = 1.0, *, multiplied: bool = False, clip: float = 0.0) -> float:
+def least_scale(
+    inputs: Sequence[float],
+    factor: float = 1.0,
+    *,
+    multiplied: bool = False,
+    clip: float = 0.0,
+    bits: int = NARROW,
+) -> float:
     """Return the smallest scale of a kernel's output.
 
     Args:
@@ -61,9 +82,12 @@ def least_scale(inputs: Sequence[float], factor: float = 1.0, *, multiplied: boo
             for a mean over n values.
         multiplied: whether the inputs are multiplied with each other; otherwise each is converted by itself.
         clip: real value at which the kernel clips its output; 0 if it does not, or at 0 alone.
+        bits: width of its tensors.
     """
     step = prod(inputs) if multiplied else max(inputs)
-    return max(step * factor / LARGEST_MULTIPLIER, clip / LARGEST_CLIP, LEAST_SCALE)
+    if multiplied and bits == WIDE:
+        factor *= PRODUCT_FACTOR
+    return max(step * factor / LARGEST_MULTIPLIERS[bits], clip / LARGEST_CLIP, LEAST_SCALE)
 
 
 def held(graph: Graph) -> tuple[Graph, dict[str, tuple[float, float]]]:
@@ -76,7 +100,7 @@ def held(graph: Graph) -> tuple[Graph, dict[str, tuple[float, float]]]:
     folded, _ = run_all(graph)
     known = shapes(folded)
     # passes rename tensors, and keep the objects; tensors that share a scale share its object
-    kernels = {id(own): own.scale for own in folded.activation_scales.values() if own.bits == KERNEL_BITS}
+    kernels = {id(own): own.scale for own in folded.activation_scales.values() if own.bits in LARGEST_MULTIPLIERS}
     scales = {key: scale for key, scale in kernels.items() if scale is not None}
     for node in folded.nodes:
         output = folded.activation_scales.get(node.name)
@@ -108,38 +132,63 @@ def _least(graph: Graph, node: Node, scales: dict[int, float], known: dict[str, 
     operation = node.operation
     if not node.inputs or isinstance(operation, PASS_THROUGH) or node.name in graph.in_float:
         return None
-    sources = [scales.get(id(graph.activation_scale(name))) for name in node.inputs]
-    inputs = [scale for scale in sources if scale is not None]
-    operand = graph.weight_scales.get(node.operand or "")
-    if len(inputs) != len(sources) or type(operation) in FIXED_GRID:
+    bits, own = operator_bits(graph, node), [graph.activation_scale(name) for name in node.inputs]
+    sources = [replace(scale, scale=scales[id(scale)]) for scale in own if scale is not None and id(scale) in scales]
+    inputs = [float(scale.scale) for source in sources if (scale := seen_in(bits, source)).scale is not None]
+    if len(inputs) != len(own) or type(operation) in FIXED_GRID:
         return None
+    least = _of_width(graph, node, inputs, known, bits)
+    # a tensor of 8 bits is written in finer steps first
+    return least if least is None or graph.activation_scales[node.name].bits == bits else least * FINER
+
+
+def _of_width(graph: Graph, node: Node, inputs: list[float], known: dict[str, Shape], bits: int) -> float | None:
+    """Return the smallest scale that a kernel of that width can write, with these scales of its inputs."""
+    operation, wide = node.operation, bits == WIDE
+    operand = graph.weight_scales.get(node.operand or "")
     clip = SIX if isinstance(operation, Relu6) or getattr(operation, "activation", None) == "relu6" else 0.0
     if node.kernel is not None:
         kernel = graph.weight_scales.get(node.kernel)
         if kernel is None:
             return None
         # a kernel of zeros is written with a scale that its bias fits
-        bias = np.abs(graph.weights.get(node.weight("bias"), np.zeros(1))).max() / (inputs[0] * BIAS_LIMIT)
-        return least_scale(inputs, max(float(kernel.scale.max()), float(bias)), clip=clip)
+        bias = np.abs(graph.weights.get(node.weight("bias"), np.zeros(1))).max() / (inputs[0] * BIAS_LIMITS[bits])
+        largest = max(float(kernel.scale.max()), float(bias))
+        if wide:
+            return max(
+                least_scale(inputs, largest * SUM_FACTOR, clip=clip, bits=bits), _largest_sum(graph, node, inputs)
+            )
+        return least_scale(inputs, largest, clip=clip)
     match operation:
         case Multiply():
-            return least_scale([*inputs, *_scale(operand)], multiplied=True)
+            return least_scale([*inputs, *_scale(operand)], multiplied=True, bits=bits)
         case Add() | Subtract():
-            return least_scale([*inputs, *_scale(operand)], clip=clip)
+            return least_scale([*inputs, *_scale(operand)], clip=clip, bits=bits)
         case PRelu():
-            return least_scale(inputs, max([1.0, *_scale(operand)]))
+            slopes = [scale * (SLOPE_FACTOR if wide else 1.0) for scale in _scale(operand)]
+            return least_scale(inputs, max([1.0, *slopes]), bits=bits)
         case Rescale():
-            return least_scale(inputs, float(np.abs(graph.weights[node.weight("factor")]).max()) / 127)
+            largest = float(np.abs(graph.weights[node.weight("factor")]).max()) / 127
+            return least_scale(inputs, largest * (SUM_FACTOR if wide else 1.0), bits=bits)
         case LeakyRelu():
-            return least_scale(inputs, max(1.0, abs(operation.alpha)))
+            return least_scale(inputs, max(1.0, abs(operation.alpha)), bits=bits)
         case GlobalAveragePool():
-            return least_scale(inputs, 1 / prod(known[node.inputs[0]][:2]))
+            return least_scale(inputs, 1.0 if wide else 1 / prod(known[node.inputs[0]][:2]), bits=bits)
         case HardSwish():
             return least_scale(inputs, HARD_SWISH_FACTOR)
         case Concat() | Maximum() | Minimum() | Relu() | Relu6():
-            return least_scale(inputs, clip=clip)
+            return least_scale(inputs, clip=clip, bits=bits)
         case _:
             return None
+
+
+def _largest_sum(graph: Graph, node: Node, inputs: list[float]) -> float:
+    """Return the scale of an int16 kernel's output in which no sum of products and bias leaves int32."""
+    assert node.kernel is not None
+    kernel = np.abs(graph.real_weight(node.kernel).astype(np.float64))
+    sums = kernel.reshape(-1, graph.kernel_channels(node)).sum(axis=0) * inputs[0] * 2.0 ** (WIDE - 1)
+    bias = np.abs(graph.weights.get(node.weight("bias"), np.zeros(1, np.float32)))
+    return float((sums + bias).max()) / SUM_LIMIT
 
 
 def _scale(weight: WeightScale | None) -> list[float]:

@@ -66,23 +66,49 @@ def by_pattern(graph: Graph, quantised: Collection[str], values: Mapping[str, in
         UserError: an expression matches no kernel, or only some that stay in float; or two with different values match
             the same kernel.
     """
+    none = (
+        "matches kernels alone that stay in float ({}): remove it, or take these layers out of what keeps them in float"
+    )
+    kernels = [node.kernel for node in graph.nodes if node.kernel is not None]
+    return values_by_pattern(kernels, {kernel: kernel for kernel in quantised}, values, key, none)
+
+
+def values_by_pattern(
+    names: Sequence[str],
+    owners: Mapping[str, str],
+    values: Mapping[str, int],
+    key: str,
+    none: str,
+    kind: str = "kernel",
+) -> dict[str, int]:
+    """Return the value of each owner of a name that a pattern matches.
+
+    Args:
+        names: of kernels or layers.
+        owners: who has the value, by those of the names that may be matched.
+        values: by regular expression for the beginning of the names.
+        key: of the compress YAML that gives them, for the error.
+        none: what is wrong where a pattern matches only names without an owner; `{}` stands for these names.
+        kind: what the names are of: kernel or layer.
+
+    Raises:
+        UserError: an expression matches no name, or none with an owner; or two with different values match names of the
+            same owner.
+    """
     chosen: dict[str, tuple[str, int]] = {}
     for pattern, value in values.items():
-        matches = matching_kernels(graph, pattern, key)
-        wanted = [kernel for kernel in matches if kernel in quantised]
+        matches = matching(names, pattern, key, kind)
+        wanted = [owners[name] for name in matches if name in owners]
         if not wanted:
-            raise UserError(
-                f"{key}: '{pattern}' matches kernels alone that stay in float ({listed(matches)}): remove it, or take "
-                "these layers out of what keeps them in float"
-            )
-        for kernel in wanted:
-            other, known = chosen.setdefault(kernel, (pattern, value))
+            raise UserError(f"{key}: '{pattern}' {none.format(listed(matches))}")
+        for owner in wanted:
+            other, known = chosen.setdefault(owner, (pattern, value))
             if known != value:
                 raise UserError(
-                    f"{key}: '{other}' and '{pattern}' both match {kernel}, with {known} and {value}: change one of "
-                    "them, so that each kernel has one value"
+                    f"{key}: '{other}' and '{pattern}' both match {owner}, with {known} and {value}: change one of "
+                    f"them, so that each {kind} has one value"
                 )
-    return {kernel: value for kernel, (_, value) in chosen.items()}
+    return {owner: value for owner, (_, value) in chosen.items()}
 
 
 def frozen_kernels(graph: Graph) -> set[str]:
@@ -98,9 +124,9 @@ def frozen_layers(graph: Graph) -> list[str]:
     return [n.name for n in frozen if not isinstance(n.operation, BatchNorm) or n.name in graph.moving_statistics]
 
 
-def matching(kernels: Sequence[str], pattern: str, key: str) -> list[str]:
-    """Return those of some kernels' names that start with a match of a regular expression; see `matching_kernels`."""
-    matches = [kernel for kernel in kernels if re.match(pattern, kernel)]
+def matching(names: Sequence[str], pattern: str, key: str, kind: str = "kernel") -> list[str]:
+    """Return those of some names that start with a match of a regular expression; see `matching_kernels`."""
+    matches = [name for name in names if re.match(pattern, name)]
     if not matches:
-        raise UserError(f"{key}: no kernel's name matches '{pattern}'; the names are {', '.join(kernels[:6])}, …")
+        raise UserError(f"{key}: no {kind}'s name matches '{pattern}'; the names are {', '.join(names[:6])}, …")
     return matches

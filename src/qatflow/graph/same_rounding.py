@@ -15,9 +15,10 @@ from qatflow.graph.device_rounding import (
 )
 from qatflow.graph.families import FIXED_GRID
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.kernel_bounds import KERNEL_BITS, with_scales
+from qatflow.graph.kernel_bounds import with_scales
 from qatflow.graph.kinds import Shape
 from qatflow.graph.operations import GlobalAveragePool, HardSwish, Multiply, Tanh
+from qatflow.graph.operator_bits import NARROW
 from qatflow.graph.passes import run_all
 from qatflow.graph.shapes import shapes
 
@@ -38,9 +39,7 @@ def settled(graph: Graph) -> Graph:
     known = shapes(folded)
     # passes rename tensors, and keep the objects; tensors that share a scale share its object
     scales: dict[Hashable, float] = {
-        id(own): own.scale
-        for own in folded.activation_scales.values()
-        if own.bits == KERNEL_BITS and own.scale is not None
+        id(own): own.scale for own in folded.activation_scales.values() if own.bits == NARROW and own.scale is not None
     }
     fixed = {id(folded.activation_scales.get(n.name)) for n in folded.nodes if type(n.operation) in FIXED_GRID}
     nodes = [node for node in folded.nodes if isinstance(node.operation, KINDS)]

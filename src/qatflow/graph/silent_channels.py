@@ -12,21 +12,24 @@ from dataclasses import replace
 import numpy as np
 
 from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operator_bits import NARROW, WIDE, operator_bits, seen_in
 from qatflow.graph.passes import run_all
 
-BIAS_LIMIT = 2.0**30  # half of int32; the other half is left for the sum of the products
+BIAS_LIMITS = {NARROW: 2.0**30, WIDE: 2.0**46}
+"""Half of int32, and half of what LiteRT multiplies of int64; the other half is left for the sum of the products."""
 LEAST_MULTIPLIER = 2.0**-31  # XNNPACK accepts multipliers from 2^-32; below this a full int32 is half an output step
 
 
-def least_scale(bias: np.ndarray, source_scale: float, output_scale: float) -> np.ndarray:
+def least_scale(bias: np.ndarray, source_scale: float, output_scale: float, bits: int = NARROW) -> np.ndarray:
     """Return the smallest scale of each output channel's kernel that int8 kernels can run, float64 [channels].
 
     Args:
         bias: float32 [channels], batch-norm folded in.
         source_scale: scale of the layer's input.
         output_scale: scale of its output.
+        bits: width of both tensors.
     """
-    for_bias = np.abs(bias.astype(np.float64)) / (source_scale * BIAS_LIMIT)
+    for_bias = np.abs(bias.astype(np.float64)) / (source_scale * BIAS_LIMITS[bits])
     floor = max(LEAST_MULTIPLIER * output_scale / source_scale, float(np.finfo(np.float32).tiny))
     return np.maximum(for_bias, floor)
 
@@ -57,7 +60,11 @@ def _silent(folded: Graph, node: Node) -> np.ndarray:
     if known is None:
         return np.empty(0, int)
     source, output = folded.activation_scale(node.inputs[0]), folded.activation_scales.get(node.name)
-    if source is None or source.scale is None or output is None or output.scale is None:
+    if source is None or output is None:
         return np.empty(0, int)
     bias = folded.weights.get(node.weight("bias"), np.zeros(folded.kernel_channels(node), np.float32))
-    return np.flatnonzero(known.scale < least_scale(bias, source.scale, output.scale))
+    bits = operator_bits(folded, node)
+    read, written = seen_in(bits, source).scale, seen_in(bits, output).scale
+    if read is None or written is None:
+        return np.empty(0, int)
+    return np.flatnonzero(known.scale < least_scale(bias, read, written, WIDE if bits == WIDE else NARROW))

@@ -49,6 +49,9 @@ NODE_NAMES = {
 }
 """By architecture, without digits and underscores; a name may be missing from a network of other settings."""
 
+HARD_SWISHES = ("MobileNetV3Small",)
+"""Architectures with hard-swishes, which have no int16 kernel."""
+
 
 def unnumbered(name: str) -> str:
     """Return a name, or a part of one, without digits and underscores."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from qatflow.config.recipe.recipe import BY_CHANNEL
-from qatflow.graph.families import FIXED_GRID
+from qatflow.graph.families import fixed_grid
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.never_negative import never_negative
@@ -24,7 +24,7 @@ from qatflow.quantise.placement import (
     quantised_tensors,
     shared_scales,
 )
-from qatflow.quantise.widths import kernel_bits
+from qatflow.quantise.widths import kernel_bits, operand_bits, tensor_bits
 
 RANGE = 8.0
 """Stands for every tensor's greatest value, which only training finds."""
@@ -57,16 +57,19 @@ def as_if_quantised(
         integers = np.rint(weights[kernel] / along_channels(scale, weights[kernel]))
         weights[kernel] = np.clip(integers, -end, end).astype(integer_type(bits[name]))
         scales[kernel] = WeightScale(bits[name], scale)
-    for operand in quantised_operands(graph, kernels, settings.skip_pattern).values():
-        scale = np.atleast_1d(np.maximum(np.abs(weights[operand]).max(), SMALLEST) / 127).astype(np.float32)
-        weights[operand] = np.rint(weights[operand] / scale).astype(np.int8)
-        scales[operand] = WeightScale(8, scale)
+    widths = tensor_bits(graph, tensors, settings.activation_bits)
+    operands = quantised_operands(graph, kernels, settings.skip_pattern)
+    for name, width in operand_bits(graph, operands, widths).items():
+        operand, end = operands[name], 2 ** (width - 1) - 1
+        scale = np.atleast_1d(np.maximum(np.abs(weights[operand]).max(), SMALLEST) / end).astype(np.float32)
+        weights[operand] = np.rint(weights[operand] / scale).astype(integer_type(width))
+        scales[operand] = WeightScale(width, scale)
     activations = {}
-    for name, fit in sorted(fits(settings, tensors, never_negative(graph)).items()):
+    for name, fit in sorted(fits(settings, widths, never_negative(graph)).items()):
         ends = (-RANGE, RANGE) if ranges is None else ranges[name]
-        chosen = FIXED_GRID.get(type(graph.node(name).operation)) or grid(*ends, 8, fit)
-        activations[name] = ActivationScale(8, *chosen)
-    shared = {name: activations[concat] for name, concat in shared_scales(graph, tensors).items()}
+        chosen = fixed_grid(graph.node(name).operation, widths[name]) or grid(*ends, widths[name], fit)
+        activations[name] = ActivationScale(widths[name], *chosen)
+    shared = {name: activations[concat] for name, concat in shared_scales(graph, widths).items()}
     quantised = replace(
         graph,
         weights=weights,

@@ -5,7 +5,7 @@ what the device fuses into that operation (batch-norm, then ReLU or ReLU6). Padd
 conv, depthwise conv and dense layers; the sums, means and logits between them would then run in float on the device.
 """
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from qatflow.config.recipe.calibration import CalibrationMethod
@@ -28,7 +28,7 @@ class QuantSettings:
     """What a QuantizationStrategy asks for; names and values are those of the compress YAML."""
 
     weight_bits: int | Mapping[str, int]
-    activation_bits: int
+    activation_bits: int | Mapping[str, int]
     weight_quantize_type: str
     activation_quantize_type: str
     quantizable_op_type: tuple[str, ...] = tuple(OPERATION_TYPES)
@@ -110,37 +110,39 @@ def quantised_tensors(graph: Graph, kernels: Collection[str], skip: Collection[s
     return {node.name for node in graph.nodes if runs.ends_a_group(node) and (runs.int8(node) or runs.feeds_int8(node))}
 
 
-def shared_scales(graph: Graph, tensors: Set[str]) -> dict[str, str]:
+def shared_scales(graph: Graph, bits: Mapping[str, int]) -> dict[str, str]:
     """Return, for each tensor without a scale of its own, the node behind it whose scale it has, by node names.
 
-    The int8 kernels of a concatenation, a maximum and a minimum copy or pick, so their inputs need the scale of their
-    output. An input that nothing else reads is written with that scale at once; any other is requantised on the device.
+    The kernels of a concatenation, a maximum and a minimum copy or pick, so their inputs need the scale of their
+    output. An input of the same width that nothing else reads is written with that scale at once; any other is
+    requantised on the device.
 
     Args:
         graph: the float graph.
-        tensors: names of the nodes whose tensors are quantised.
+        bits: width of each quantised tensor, by the name of its node.
     """
-    links = {}
+    links: dict[str, str] = {}
     for node in graph.nodes:
         consumers = graph.consumers(node.name)
         alone = len(consumers) == 1 and node.name not in graph.outputs and type(node.operation) not in FIXED_GRID
-        if {node.name, consumers[0].name if alone else ""} <= tensors and isinstance(consumers[0].operation, ONE_GRID):
-            links[node.name] = consumers[0].name
+        behind = consumers[0].name if alone else ""
+        if {node.name, behind} <= set(bits) and isinstance(consumers[0].operation, ONE_GRID):
+            links |= {node.name: behind} if bits[node.name] == bits[behind] else {}
     return {name: _last(links, name) for name in links}
 
 
-def fits(settings: QuantSettings, tensors: Collection[str], never_negative: Collection[str]) -> Mapping[str, Fit]:
+def fits(settings: QuantSettings, bits: Mapping[str, int], never_negative: Collection[str]) -> Mapping[str, Fit]:
     """Return how the integers fit the range of each tensor, by its node's name.
 
     Args:
         settings: how the graph is quantised.
-        tensors: names of the nodes whose tensors are quantised.
+        bits: width of each quantised tensor, by the name of its node.
         never_negative: names of the nodes whose tensors have no value below 0.
     """
     if settings.activation_quantize_type == "moving_average_min_max":
-        return dict.fromkeys(tensors, "both_ends")
-    full = settings.full_range and settings.activation_bits <= WIDEST_FROM_ZERO
-    return {name: "from_zero" if full and name in never_negative else "around_zero" for name in tensors}
+        return dict.fromkeys(bits, "both_ends")
+    full = {name for name, width in bits.items() if settings.full_range and width <= WIDEST_FROM_ZERO}
+    return {name: "from_zero" if name in full and name in never_negative else "around_zero" for name in bits}
 
 
 def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:

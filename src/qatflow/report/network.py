@@ -10,7 +10,7 @@ import numpy as np
 
 from qatflow.device.results.report import DeviceReport, OperatorTime
 from qatflow.evaluate.layers import InspectedLayer
-from qatflow.sensitivity.forms import INTEGERS, QUANTISED_INPUT, layer_of
+from qatflow.sensitivity.forms import INTEGERS, layer_name, layer_of
 from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 from qatflow.tflite.read import Operator, Tensor, operators
 
@@ -126,11 +126,6 @@ def operator_times(listed: Sequence[Operator], profile: Sequence[OperatorTime]) 
     return found
 
 
-def layer_name(tensor: str) -> str:
-    """Return the name that `inspect` gives the layer whose output is this tensor."""
-    return tensor.removesuffix(QUANTISED_INPUT)
-
-
 def _node(
     number: int,
     operator: Operator,
@@ -142,7 +137,7 @@ def _node(
     output = operator.outputs[0]
     name = layer_name(output.name)
     # a float tensor behind the last integers has the name of a layer that was measured before it
-    layer = measured.get(name) if output.dtype == "INT8" else None
+    layer = measured.get(name) if output.dtype in INTEGERS else None
     cost = costs.get(layer_of(operator)) if output.dtype in INTEGERS else None
     role: Role = ROLES.get(operator.name) or ("float" if output.dtype == "FLOAT32" else "integer")
     weights = [tensor for tensor in (operator.kernel, operator.bias) if tensor is not None]

@@ -15,8 +15,10 @@ from qatflow.base.errors import UserError
 from qatflow.tflite.read import Operator, Tensor, inputs, operators
 from qatflow.tflite.stepwise import Form
 
-QUANTISED_INPUT = "/int8"
-"""Suffix of the name of a float tensor's int8 form."""
+QUANTISED_INPUTS = ("/int8", "/int16")
+"""Suffixes of the names of a float tensor's integers."""
+WIDE_FORM = "/wide"
+"""Suffix of the name of an int16 tensor that is rounded to 8 bits: `graph/operator_bits.py`."""
 INTEGERS = ("INT8", "INT16")
 ON_ITS_INPUTS_GRID = {
     "RESHAPE", "MAX_POOL_2D", "PAD", "PADV2", "TRANSPOSE", "STRIDED_SLICE", "SLICE", "SQUEEZE", "EXPAND_DIMS",
@@ -57,13 +59,17 @@ def layer_forms(float_model: bytes, int8_model: bytes) -> list[LayerForm]:
     real = {operator.outputs[0].name: operator for operator in operators(float_model)}
     sources = {tensor.name for tensor in inputs(float_model)}
     forms: dict[str, LayerForm] = {}
-    for operator in operators(int8_model):
-        output = operator.outputs[0]
+    every = operators(int8_model)
+    wide = {o.outputs[0].name: o for o in every if o.outputs[0].name.endswith(WIDE_FORM)}
+    for operator in every:
+        output, source = operator.outputs[0], operator.source
         name = layer_of(operator)
         if output.dtype not in INTEGERS or not (name in real or name in sources):
             continue
         if operator.name in ON_ITS_INPUTS_GRID and operator.kernel is None:
             continue
+        if operator.name == "QUANTIZE" and source is not None:
+            operator = wide.get(source.name, operator)
         grid = (float(output.scale[0]), int(output.zero_point[0]))
         alike = name in real and real[name].name == operator.name
         weights, trained = _weights(real[name], operator) if alike else ({}, False)
@@ -79,7 +85,14 @@ def layer_of(operator: Operator) -> str:
     source = operator.source
     if operator.name == "QUANTIZE" and source is not None and source.dtype == "FLOAT32":
         return source.name  # ai-edge-quantizer has names of its own for what is quantised
-    return operator.outputs[0].name.removesuffix(QUANTISED_INPUT)
+    return layer_name(operator.outputs[0].name)
+
+
+def layer_name(tensor: str) -> str:
+    """Return the name of the layer whose integers a tensor of an int8 model has."""
+    for suffix in QUANTISED_INPUTS:
+        tensor = tensor.removesuffix(suffix)
+    return tensor
 
 
 def _weights(real: Operator, quantised: Operator) -> tuple[Mapping[int, np.ndarray], bool]:

@@ -123,7 +123,7 @@ def _hard_sigmoid(lowering: Lowering, node: Node) -> None:
 
     In int8 the first and the last product only change the scale, and the sum rounds to the 256 steps of the result.
     """
-    operation, grid = node.operation, lowering.int8_grid(node)
+    operation, grid = node.operation, lowering.integer_grid(node)
     assert isinstance(operation, HardSigmoid)
     slope, offset = 6 * operation.slope, 6 * operation.offset
     if grid is None:
@@ -138,14 +138,14 @@ def _hard_sigmoid(lowering: Lowering, node: Node) -> None:
             f"{node.name}: the steps of its input ({source.scale:g}) are too large for its kernel: almost all values "
             "are 0 or 1; put a batch-norm before it, or name it in model.keep_in_float"
         )
-    x = lowering.as_int8(node.inputs[0])
+    x = lowering.as_integers(node.inputs[0])
     if abs(slope - 1) > 1e-6:
         x = _int8(lowering, node, "scaled", scaled, "MUL", x, slope, schema.MulOptionsT())
     options = schema.AddOptionsT()
     options.fusedActivationFunction = schema.ActivationFunctionType.RELU6
     x = _int8(lowering, node, "clipped", six, "ADD", x, offset, options)
     sixth = _int8_number(lowering, f"{node.name}/sixth", 1 / 6)
-    output = lowering.new_int8(node.name, grid)
+    output = lowering.new_integers(node.name, grid)
     lowering.builder.operator("MUL", [x, sixth], [output], schema.MulOptionsT(), version=2)
 
 

@@ -1,7 +1,8 @@
 """A graph made into a .tflite model with a batch of 1.
 
-Nodes whose kernel or output tensor has a scale run in int8. The others run in float32, with QUANTIZE and DEQUANTIZE in
-between. Inputs and outputs are float32. Softmax stays in float, so that small probabilities survive.
+Nodes whose kernel or output tensor has a scale run in int8, or in int16 with int8 kernels. The others run in float32,
+with QUANTIZE and DEQUANTIZE in between. Inputs and outputs are float32. Softmax stays in float, so that small
+probabilities survive.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from qatflow.base.errors import UserError
 from qatflow.graph.float_layers import float_layers, rescaled_pictures
 from qatflow.graph.graph import Graph
+from qatflow.graph.operator_bits import NARROW, WIDE, without_int16_kernel
 from qatflow.graph.passes import run_all
 from qatflow.tflite.lowering import Lowering
 from qatflow.tflite.operators import LOWER
@@ -48,7 +50,7 @@ def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = No
     """Return the bytes of the .tflite model of a graph that the passes have been run on.
 
     Args:
-        graph: float, or quantised: activations at 8 bits, weights at up to 8.
+        graph: float, or quantised: activations at 8 or 16 bits, weights at up to 8.
         description: what made the model; stored in it.
         metadata: named blobs to store in it.
 
@@ -68,22 +70,23 @@ def lower(graph: Graph, description: str, metadata: dict[str, bytes] | None = No
 
 def unsupported(graph: Graph) -> list[str]:
     """Return a line for each node or scale that the run-time has no kernel for."""
+    kernels = {node.kernel for node in graph.nodes}
     problems = [
         f"{node.name} ({type(node.operation).__name__})" for node in graph.nodes if type(node.operation) not in LOWER
     ]
     problems += [
         f"{name} ({scale.bits}-bit weights; the kernels take up to 8 bits)"
         for name, scale in graph.weight_scales.items()
-        if scale.bits > 8
+        if scale.bits > 8 and name in kernels
     ]
     problems += [
-        f"{name} ({scale.bits}-bit activations; the kernels take 8 bits)"
+        f"{name} ({scale.bits}-bit activations; the kernels take 8 or 16 bits)"
         for name, scale in graph.activation_scales.items()
-        if scale.bits != 8
+        if scale.bits not in (NARROW, WIDE)
     ]
     problems += [
         f"{name} (its scale is computed for each picture; the kernels take a fixed one)"
         for name, scale in graph.activation_scales.items()
         if scale.scale is None
     ]
-    return problems
+    return [*problems, *without_int16_kernel(graph)]

@@ -1,4 +1,4 @@
-"""A .tflite model in the making: which tensors are in int8 and which in float, and what lies between the two."""
+"""A .tflite model in the making: which tensors are integers and which float, and what lies between them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,20 +8,40 @@ from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.base.errors import UserError
 from qatflow.graph.families import FLOAT_ONLY, PASS_THROUGH
-from qatflow.graph.graph import Graph, Node
+from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.kinds import Shape
 from qatflow.graph.operations import Input
+from qatflow.graph.operator_bits import NARROW, WIDE, operator_bits, seen_in, written_in
 from qatflow.graph.shapes import shapes
 from qatflow.graph.silent_channels import least_scale
+from qatflow.graph.store import integer_type
 from qatflow.tflite.builder import ModelBuilder
+from qatflow.tflite.int16 import version_of
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Scale and zero point of an int8 tensor."""
+    """Scale and zero point of an int8 or int16 tensor."""
 
     scale: float
     zero_point: int
+    bits: int = NARROW
+
+    @staticmethod
+    def of(scale: ActivationScale) -> "Grid":
+        """Return the grid of a tensor with a fixed scale."""
+        assert scale.scale is not None
+        return Grid(scale.scale, scale.zero_point, scale.bits)
+
+    @property
+    def dtype(self) -> type[np.signedinteger[Any]]:
+        """Type of the integers."""
+        return integer_type(self.bits)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The scale as the file has it."""
+        return np.asarray([self.scale], np.float32)
 
 
 class Lowering:
@@ -38,11 +58,11 @@ class Lowering:
         self.shapes = shapes(graph)
         self.builder = ModelBuilder()
         self._float: dict[str, int] = {}
-        self._int8: dict[str, int] = {}
+        self._integers: dict[str, int] = {}
         self._rounded: dict[str, int] = {}
         self._other_grids: dict[tuple[str, Grid], int] = {}
         self._grids: dict[str, Grid] = {
-            name: Grid(s.scale, s.zero_point) for name, s in graph.activation_scales.items() if s.scale is not None
+            name: Grid.of(s) for name, s in graph.activation_scales.items() if s.scale is not None
         }
 
     def pack(self, description: str, metadata: dict[str, bytes]) -> bytes:
@@ -62,30 +82,27 @@ class Lowering:
         if name not in self._grids:
             return self._float[name]
         if name not in self._rounded:
-            source = self.as_int8(name)
+            source = self.as_integers(name)
             self._rounded[name] = self.builder.tensor(f"{name}/float", self.shape(name), np.float32)
-            self.builder.operator("DEQUANTIZE", [source], [self._rounded[name]], schema.DequantizeOptionsT(), version=2)
+            version = version_of("DEQUANTIZE", 2, self._grids[name].bits)
+            self.builder.operator("DEQUANTIZE", [source], [self._rounded[name]], schema.DequantizeOptionsT(), version)
         return self._rounded[name]
 
-    def as_int8(self, name: str, grid: Grid | None = None) -> int:
-        """Return the tensor in int8, quantised if needed; with `grid`, in that scale and zero point."""
-        if name not in self._int8:
-            source = self._float[name]
-            index = self.new_int8(name, self._grids[name])
-            self.builder.operator("QUANTIZE", [source], [index], schema.QuantizeOptionsT())
-        return self._int8[name] if grid in (None, self._grids[name]) else self._requantised(name, grid)
+    def as_integers(self, name: str, grid: Grid | None = None) -> int:
+        """Return the tensor in integers, quantised if needed; with `grid`, in that scale, zero point and width."""
+        if name not in self._integers:
+            source, own = self._float[name], self._grids[name]
+            index = self.new_integers(name, own)
+            self.builder.operator(
+                "QUANTIZE", [source], [index], schema.QuantizeOptionsT(), version_of("QUANTIZE", 1, own.bits)
+            )
+        return self._integers[name] if grid in (None, self._grids[name]) else self._requantised(name, grid)
 
     def _requantised(self, name: str, grid: Grid) -> int:
         key = (name, grid)
         if key not in self._other_grids:
-            index = self.builder.tensor(
-                f"{name}/requantised{len(self._other_grids)}",
-                self.shape(name),
-                np.int8,
-                np.asarray([grid.scale], np.float32),
-                zero_point=grid.zero_point,
-            )
-            self.builder.operator("QUANTIZE", [self._int8[name]], [index], schema.QuantizeOptionsT(), version=2)
+            index = self._tensor(f"{name}/requantised{len(self._other_grids)}", self.shape(name), grid)
+            self.builder.operator("QUANTIZE", [self._integers[name]], [index], schema.QuantizeOptionsT(), version=2)
             self._other_grids[key] = index
         return self._other_grids[key]
 
@@ -94,17 +111,50 @@ class Lowering:
         self._float[name] = self.builder.tensor(name, self.shape(name), np.float32)
         return self._float[name]
 
-    def new_int8(self, name: str, grid: Grid) -> int:
-        """Add the output tensor of a node in int8."""
+    def new_integers(self, name: str, grid: Grid) -> int:
+        """Add the output tensor of a node in integers."""
         self._grids[name] = grid
-        self._int8[name] = self.builder.tensor(
-            f"{name}/int8" if name in self._float else name,
-            self.shape(name),
-            np.int8,
-            np.asarray([grid.scale], np.float32),
-            zero_point=grid.zero_point,
-        )
-        return self._int8[name]
+        known = f"{name}/int{grid.bits}" if name in self._float else name
+        self._integers[name] = self._tensor(known, self.shape(name), grid)
+        return self._integers[name]
+
+    def _tensor(self, name: str, shape: Shape, grid: Grid) -> int:
+        return self.builder.tensor(name, shape, grid.dtype, grid.steps, zero_point=grid.zero_point)
+
+    def integer_operator(
+        self, node: Node, operator: str, inputs: list[int], grid: Grid, options: Any, int8_version: int
+    ) -> None:
+        """Add the integer operator whose output is a node's tensor; one in int16 may need another behind it.
+
+        Args:
+            node: the node.
+            operator: builtin name.
+            inputs: its tensors, in its width.
+            grid: of the node's tensor.
+            options: of the operator.
+            int8_version: of the operator in int8.
+        """
+        bits = operator_bits(self.graph, node)
+        version = version_of(operator, int8_version, bits)
+        if bits == WIDE and hasattr(options, "potScaleInt16"):
+            options.potScaleInt16 = False
+        if bits == grid.bits:
+            self.builder.operator(operator, inputs, [self.new_integers(node.name, grid)], options, version)
+            return
+        written = self._written(node, grid)
+        wide = self._tensor(f"{node.name}/wide", self.shape(node.name), written)
+        self.builder.operator(operator, inputs, [wide], options, version)
+        self.builder.operator("QUANTIZE", [wide], [self.new_integers(node.name, grid)], schema.QuantizeOptionsT(), 2)
+
+    def _written(self, node: Node, grid: Grid) -> Grid:
+        """Return the grid in which a node's integer operator writes its tensor, which has `grid`."""
+        own = ActivationScale(grid.bits, grid.scale, grid.zero_point)
+        return Grid.of(written_in(operator_bits(self.graph, node), node, own))
+
+    def _read(self, node: Node, name: str) -> Grid:
+        """Return the grid in which a node's integer operator reads a tensor."""
+        own = self._grids[name]
+        return Grid.of(seen_in(operator_bits(self.graph, node), ActivationScale(own.bits, own.scale, own.zero_point)))
 
     def constant(
         self, name: str, data: np.ndarray, scale: np.ndarray | None = None, axis: int = 0, zero_point: int = 0
@@ -112,8 +162,8 @@ class Lowering:
         """Add a constant; arguments as `ModelBuilder.tensor`."""
         return self.builder.tensor(name, data.shape, data.dtype, scale, axis, data, zero_point)
 
-    def int8_grid(self, node: Node) -> Grid | None:
-        """Return the grid of a node's output if its operator runs in int8, else None."""
+    def integer_grid(self, node: Node) -> Grid | None:
+        """Return the grid of a node's output if its operator runs in integers, else None."""
         sources = [self._grids.get(name) for name in node.inputs]
         grid = sources[0] if isinstance(node.operation, PASS_THROUGH) else self._grids.get(node.name)
         if node.name in self.graph.in_float or isinstance(node.operation, FLOAT_ONLY) or None in sources:
@@ -136,7 +186,7 @@ class Lowering:
         one_grid: bool = False,
         operand_first: bool = False,
     ) -> None:
-        """Add an operator without weights: in int8 if its output has a scale, or takes it from its input.
+        """Add an operator without weights: in integers if its output has a scale, or takes it from its input.
 
         Args:
             node: the node.
@@ -148,11 +198,12 @@ class Lowering:
             one_grid: whether the inputs must have the output's scale and zero point; others are then requantised.
             operand_first: whether a weight in the place of a second tensor is the operator's first input.
         """
-        grid = self.int8_grid(node)
+        grid = self.integer_grid(node)
         if grid is not None:
-            inputs = [self.as_int8(name, grid if one_grid else None) for name in node.inputs]
-            inputs = self._with_operand(node, inputs, operand_first, grid if one_grid else None)
-            self.builder.operator(operator, [*inputs, *extra], [self.new_int8(node.name, grid)], options, int8_version)
+            one = self._written(node, grid) if one_grid else None
+            inputs = [self.as_integers(name, one or self._read(node, name)) for name in node.inputs]
+            inputs = self._with_operand(node, inputs, operand_first, one)
+            self.integer_operator(node, operator, [*inputs, *extra], grid, options, int8_version)
         else:
             inputs = [self.as_float(name) for name in node.inputs]
             inputs = self._with_operand(node, inputs, operand_first, in_float=True)
@@ -167,7 +218,7 @@ class Lowering:
             node: the node.
             inputs: its tensors.
             first: whether the weight comes first.
-            grid: in which the weight is written in int8; None: in the scale that training gave it.
+            grid: in which the weight is written in integers; None: in the scale that training gave it.
             in_float: whether it is written in float.
         """
         name = node.operand
@@ -177,8 +228,9 @@ class Lowering:
             index = self.constant(name, self.graph.real_weight(name).astype(np.float32))
         elif grid is not None:
             steps = np.rint(self.graph.real_weight(name).astype(np.float64) / grid.scale) + grid.zero_point
-            integers = np.clip(steps, -128, 127).astype(np.int8)
-            index = self.constant(name, integers, np.asarray([grid.scale], np.float32), zero_point=grid.zero_point)
+            limits = np.iinfo(grid.dtype)
+            integers = np.clip(steps, limits.min, limits.max).astype(grid.dtype)
+            index = self.constant(name, integers, grid.steps, zero_point=grid.zero_point)
         else:
             index = self.constant(name, self.graph.weights[name], self.graph.weight_scales[name].scale)
         return [index, *inputs] if first else [*inputs, index]
@@ -224,12 +276,11 @@ class Lowering:
             return
         if source not in self._grids or node.name not in self._grids:
             raise UserError(f"{node.name}: its weights are int8 but its input or output has no scale")
-        weights = self._int8_weights(node, name, kernel, axis, known.scale, bias)
-        read = inputs(self.as_int8(source), weights)
-        output = self.new_int8(node.name, self._grids[node.name])
-        self.builder.operator(operator, read, [output], options, int8_version)
+        weights = self._integer_weights(node, name, kernel, axis, known.scale, bias)
+        read = inputs(self.as_integers(source, self._read(node, source)), weights)
+        self.integer_operator(node, operator, read, self._grids[node.name], options, int8_version)
 
-    def weighted_in_int8(
+    def weighted_in_integers(
         self,
         node: Node,
         operator: str,
@@ -252,18 +303,21 @@ class Lowering:
             bias: float32 [channels].
             options: of the operator.
         """
-        weights = self._int8_weights(node, name, kernel, axis, scale, bias)
-        inputs = [self.as_int8(node.inputs[0]), *weights]
-        self.builder.operator(operator, inputs, [self.new_int8(node.name, self._grids[node.name])], options, 3)
+        weights = self._integer_weights(node, name, kernel, axis, scale, bias)
+        source = node.inputs[0]
+        inputs = [self.as_integers(source, self._read(node, source)), *weights]
+        self.integer_operator(node, operator, inputs, self._grids[node.name], options, 3)
 
-    def _int8_weights(
+    def _integer_weights(
         self, node: Node, name: str, kernel: np.ndarray, axis: int, scale: np.ndarray, bias: np.ndarray
     ) -> list[int]:
         fitting = self._fitting(node, kernel, axis, bias, scale)
-        step = fitting.astype(np.float64) * self._grids[node.inputs[0]].scale
+        read = self._read(node, node.inputs[0])
+        step = fitting.astype(np.float64) * read.scale
+        integers = np.rint(bias / step).astype(np.int64 if read.bits == WIDE else np.int32)
         return [
             self.constant(name, kernel, fitting, axis),
-            self.constant(node.weight("bias"), np.rint(bias / step).astype(np.int32), step.astype(np.float32)),
+            self.constant(node.weight("bias"), integers, step.astype(np.float32)),
         ]
 
     def _fitting(self, node: Node, kernel: np.ndarray, axis: int, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -271,7 +325,8 @@ class Lowering:
 
         A single scale becomes one per channel if some have to be raised.
         """
-        least = least_scale(bias, self._grids[node.inputs[0]].scale, self._grids[node.name].scale)
+        read, written = self._read(node, node.inputs[0]), self._written(node, self._grids[node.name])
+        least = least_scale(bias, read.scale, written.scale, read.bits)
         small = np.flatnonzero(scale < least)
         if not small.size:
             return scale
@@ -279,7 +334,7 @@ class Lowering:
         if filled:
             raise UserError(
                 f"{node.name}: in the channels {filled} the kernel's scale is so small that the bias does not fit "
-                "int32; training sets such kernels to zero: train again"
+                f"int{64 if read.bits == WIDE else 32}; training sets such kernels to zero: train again"
             )
         raised = np.broadcast_to(scale, least.shape).copy()
         raised[small] = np.nextafter(least[small].astype(np.float32), np.float32(np.inf))

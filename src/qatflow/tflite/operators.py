@@ -91,7 +91,7 @@ def _conv_transpose(lowering: Lowering, node: Node) -> None:
 
 
 def _rescale(lowering: Lowering, node: Node) -> None:
-    if lowering.int8_grid(node) is not None:
+    if lowering.integer_grid(node) is not None:
         _rescale_in_int8(lowering, node)
         return
     # multiply, then add, so that both round as float32 does: one fused operation would round otherwise on ARM
@@ -110,7 +110,7 @@ def _rescale_in_int8(lowering: Lowering, node: Node) -> None:
     scale = np.where(factor == 0, 1, np.abs(factor) / 127).astype(np.float32)
     options = _slide(schema.DepthwiseConv2DOptionsT(), DepthwiseConv2D((1, 1), "valid"))
     options.depthMultiplier = 1
-    lowering.weighted_in_int8(node, "DEPTHWISE_CONV_2D", node.weight("factor"), kernel, 3, scale, offset, options)
+    lowering.weighted_in_integers(node, "DEPTHWISE_CONV_2D", node.weight("factor"), kernel, 3, scale, offset, options)
 
 
 def _slide(options: Any, operation: Conv2D | DepthwiseConv2D) -> Any:
@@ -219,9 +219,11 @@ def _pad(lowering: Lowering, node: Node) -> None:
     if not operation.lowest:
         lowering.simple(node, "PAD", schema.PadOptionsT(), (paddings,), int8_version=2)
         return
-    grid = lowering.int8_grid(node)
-    lowest = np.asarray([-FLOAT_MAX], np.float32) if grid is None else np.asarray([-128], np.int8)
-    scale, zero = (None, 0) if grid is None else (np.asarray([grid.scale], np.float32), grid.zero_point)
+    grid = lowering.integer_grid(node)
+    lowest = np.asarray([-FLOAT_MAX], np.float32)
+    if grid is not None:
+        lowest = np.asarray([np.iinfo(grid.dtype).min], grid.dtype)
+    scale, zero = (None, 0) if grid is None else (grid.steps, grid.zero_point)
     value = lowering.constant(f"{node.name}/lowest", lowest, scale, zero_point=zero)
     lowering.simple(node, "PADV2", schema.PadV2OptionsT(), (paddings, value), int8_version=2)
 

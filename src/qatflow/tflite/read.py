@@ -131,7 +131,9 @@ def _names(enum: type) -> Mapping[int, str]:
 OPERATOR_NAMES = _names(schema.BuiltinOperator)
 ACTIVATION_NAMES = _names(schema.ActivationFunctionType)
 TYPE_NAMES = _names(schema.TensorType)
-NUMPY_TYPES = {"FLOAT32": np.float32, "INT8": np.int8, "INT32": np.int32, "UINT8": np.uint8, "INT64": np.int64}
+NUMPY_TYPES = {
+    "FLOAT32": np.float32, "INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
+}  # fmt: skip
 
 
 def _tensor(entry: Any, model: Any) -> Tensor:

@@ -15,7 +15,9 @@ from qatflow.tflite.read import OPERATOR_NAMES, TYPE_NAMES
 NUMPY_TYPES = {
     schema.TensorType.FLOAT32: np.float32,
     schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT16: np.int16,
     schema.TensorType.INT32: np.int32,
+    schema.TensorType.INT64: np.int64,
 }
 
 

@@ -6,6 +6,9 @@ from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 
+BIASES = {"INT8": "INT32", "INT16": "INT64"}
+"""Type of the bias by that of the tensors: LiteRT's int16 depthwise kernel reads int64, whatever is stored."""
+
 
 def verify(graph: Graph, content: bytes) -> list[Operator]:
     """Check an optimised model against the graph it was made from, and return its operators.
@@ -28,11 +31,16 @@ def verify(graph: Graph, content: bytes) -> list[Operator]:
         assert source is not None and kernel is not None and kernel.data is not None
         if kernel.name not in kernels:
             continue  # left in float by the compress YAML: the graph has no scale for it
-        types = {source.dtype, kernel.dtype, operator.outputs[0].dtype}
-        if types != {"INT8"}:
+        tensors = [source.dtype, operator.outputs[0].dtype]
+        if kernel.dtype != "INT8" or tensors not in (["INT8"] * 2, ["INT16"] * 2):
+            types = sorted({kernel.dtype, *tensors})
             raise UserError(
                 f"{operator.name} {operator.outputs[0].name} would run in float on the device (its tensors are "
-                f"{', '.join(sorted(types))}); every conv, depthwise conv and dense layer must be quantised"
+                f"{', '.join(types)}); every conv, depthwise conv and dense layer must be quantised"
+            )
+        if operator.bias is None or operator.bias.dtype != BIASES[source.dtype]:
+            raise UserError(
+                f"{operator.name} {operator.outputs[0].name} has no {BIASES[source.dtype]} bias; this is a bug"
             )
         node = kernels.pop(kernel.name)
         integers = graph.weights[kernel.name]

@@ -9,10 +9,10 @@ from qatflow.compress.quantizers.fake_quant import Phase
 
 
 class FixedGrid(ActivationQuantizer):
-    """Quantises 8-bit values on a scale and zero point that are known beforehand; there is no state."""
+    """Quantises values on a scale and zero point that are known beforehand; there is no state."""
 
-    def __init__(self, scale: float, zero_point: int, phase: Phase):
-        super().__init__(8, phase, "both_ends")
+    def __init__(self, bits: int, scale: float, zero_point: int, phase: Phase):
+        super().__init__(bits, phase, "both_ends")
         self.scale = scale
         self.zero_point = zero_point
 
@@ -25,5 +25,7 @@ class FixedGrid(ActivationQuantizer):
         return self.known(inputs, state)
 
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
-        """Return the ends of the grid: of −128 and of 127."""
-        return tf.constant((-128 - self.zero_point) * self.scale), tf.constant((127 - self.zero_point) * self.scale)
+        """Return the ends of the grid: of −128 and of 127 at 8 bits."""
+        end = 2 ** (self.bits - 1)
+        low, high = ((integer - self.zero_point) * self.scale for integer in (-end, end - 1))
+        return tf.constant(low), tf.constant(high)

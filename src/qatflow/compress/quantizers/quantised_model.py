@@ -18,7 +18,7 @@ from qatflow.compress.quantizers.pact import LearnedClip
 from qatflow.compress.quantizers.table import WEIGHT_QUANTIZERS, activation_quantizer
 from qatflow.compress.quantizers.weights import AbsMaxWeight, WeightQuantizer
 from qatflow.config.recipe.recipe import BY_CHANNEL
-from qatflow.graph.families import FIXED_GRID, PASS_THROUGH, Rounding, rounding
+from qatflow.graph.families import PASS_THROUGH, Rounding, fixed_grid, rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.kernels import trained_kernels
@@ -37,7 +37,7 @@ from qatflow.quantise.placement import (
     quantised_tensors,
     shared_scales,
 )
-from qatflow.quantise.widths import kernel_bits
+from qatflow.quantise.widths import kernel_bits, operand_bits, tensor_bits
 from qatflow.training.keras_model import TrainingModel
 
 
@@ -129,7 +129,10 @@ class Quantisers:
         self._weights = quantised_kernels(self.graph, settings.quantizable_op_type, settings.skip_pattern)
         self._bits = kernel_bits(graph, self._weights, settings.weight_bits)
         self._operands = quantised_operands(self.graph, self._weights, settings.skip_pattern)
-        self._quantised_tensors = quantised_tensors(self.graph, self._weights, settings.skip_pattern)
+        self._quantised_tensors = tensor_bits(
+            graph, quantised_tensors(graph, self._weights, settings.skip_pattern), settings.activation_bits
+        )
+        self._bits |= operand_bits(graph, self._operands, self._quantised_tensors)
         self._fits = fits(settings, self._quantised_tensors, never_negative(graph))
         pattern = self.clusters.section.clustered_params if self.clusters is not None else None
         self._clustered = trained_kernels(graph, pattern, "clustered_params") if pattern is not None else []
@@ -143,8 +146,8 @@ class Quantisers:
             kind = "abs_max" if node.name in self.graph.frozen else self.settings.weight_quantize_type
             quantizer = WEIGHT_QUANTIZERS[kind](self._bits[node.name], self._channels(node), self.phase)
         if node.name in self._operands:
-            # the kernel reads it as it does a tensor, so it has the tensors' width
-            quantizer = AbsMaxWeight(self.settings.activation_bits, None, self.phase)
+            # the kernel reads it as it does a tensor
+            quantizer = AbsMaxWeight(self._bits[node.name], None, self.phase)
         if self.clusters is not None and node.kernel in self._clustered:
             quantizer = ClusteredWeight(self.clusters, quantizer)
         if quantizer is None:
@@ -245,10 +248,9 @@ class Quantisers:
         weights = model.weights()
         weight_scales: dict[str, WeightScale] = {}
         for name, weight in {**self._weights, **self._operands}.items():
-            bits = self._bits.get(name, self.settings.activation_bits)
             integers, scale = self._kernels[name].integers(weights[weight])
-            weights[weight] = np.asarray(integers).astype(integer_type(bits))
-            weight_scales[weight] = WeightScale(bits, np.asarray(scale))
+            weights[weight] = np.asarray(integers).astype(integer_type(self._bits[name]))
+            weight_scales[weight] = WeightScale(self._bits[name], np.asarray(scale))
         weights |= {
             kernel: np.asarray(quantizer.clustered(weights[kernel]))
             for kernel, quantizer in self._clusters()
@@ -260,7 +262,7 @@ class Quantisers:
             weight_scales=weight_scales,
             in_float=nodes_in_float(self.graph, self.settings.skip_pattern),
             activation_scales={
-                name: self._activation_scale(quantizer, wrapper._output_quantizer_vars)
+                name: ActivationScale(quantizer.bits, *quantizer.grid(wrapper._output_quantizer_vars))
                 for name, (quantizer, wrapper) in self._tensors.items()
             },
         )
@@ -302,15 +304,12 @@ class Quantisers:
                 yield kernel, quantizer
 
     def _quantizer(self, node: Node) -> ActivationQuantizer:
-        fixed = FIXED_GRID.get(type(node.operation))
-        if fixed is not None and self.settings.activation_bits == 8:
-            return FixedGrid(*fixed, self.phase)
-        settings = self.settings
-        kind, method = settings.activation_quantize_type, settings.calibration_method
-        return activation_quantizer(kind, settings.activation_bits, self.phase, self._fits[node.name], method)
-
-    def _activation_scale(self, quantizer: ActivationQuantizer, state: dict[str, Any]) -> ActivationScale:
-        return ActivationScale(self.settings.activation_bits, *quantizer.grid(state))
+        bits = self._quantised_tensors[node.name]
+        fixed = fixed_grid(node.operation, bits)
+        if fixed is not None:
+            return FixedGrid(bits, *fixed, self.phase)
+        kind, method = self.settings.activation_quantize_type, self.settings.calibration_method
+        return activation_quantizer(kind, bits, self.phase, self._fits[node.name], method)
 
     def _channels(self, node: Node) -> int | None:
         # PaddleSlim keeps one scale per tensor for dense layers, whatever the weights' type

@@ -10,9 +10,10 @@ from qatflow.config.checks.quantized_model import check_quantized_model
 from qatflow.config.checks.search import check_light_nas
 from qatflow.config.checks.unlabeled import check_distilled
 from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.recipe.widths import DEVICE, every_width
+from qatflow.config.recipe.widths import DEVICE, WIDE, default_width, every_width, patterns
 from qatflow.config.sections.config import Config
 from qatflow.config.yaml.problems import Problem, problem
+from qatflow.models.architecture_names import HARD_SWISHES
 
 COMPARISON = "comparison"
 
@@ -45,6 +46,7 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
     yield from check_light_nas(config, compress)
     yield from check_distilled(config, compress)
     yield from _after_training(config, compress)
+    yield from _wide_activations(config, compress)
     every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
@@ -59,8 +61,8 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
 def _after_training(config: Config, compress: CompressConfig) -> Iterator[Problem]:
     """Yield the widths of the compress YAML that quantisation after training would not have."""
     strategy = compress.quantization
-    widths = {"weight_bits": every_width(strategy.weight_bits), "activation_bits": {strategy.activation_bits}}
-    for key, bits in widths.items():
+    for key in ("weight_bits", "activation_bits"):
+        bits = every_width(getattr(strategy, key))
         if config.method != "qat" and bits != {DEVICE}:
             yield problem(
                 f"must be 'qat': '{config.method}' quantises after training, at {DEVICE} bits alone, and {key} in "
@@ -68,6 +70,21 @@ def _after_training(config: Config, compress: CompressConfig) -> Iterator[Proble
                 "method",
                 "compress.config",
             )
+
+
+def _wide_activations(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield a problem if all activations have 16 bits in a network with layers that have no int16 kernel."""
+    strategy, model = compress.quantization, config.model
+    wide = default_width(strategy.activation_bits) == WIDE and not patterns(strategy.activation_bits)
+    named = model.kept_by_name or strategy.skip_pattern != ["skip_quant"]
+    if wide and model.network in HARD_SWISHES and not named:
+        yield problem(
+            "has hard-swishes, which have no int16 kernel on the device, and activation_bits in "
+            f"{config.compress.config} asks for {WIDE} bits everywhere; use 8, name the layers to have 16 bits in a "
+            "mapping, or name those to run in float in model.keep_in_float",
+            "model.architecture",
+            "compress.config",
+        )
 
 
 def _is_evaluated(compress: CompressConfig, first: int, last: int) -> bool:

@@ -150,11 +150,12 @@ def _layers(name: str, strategy: QuantizationStrategySection) -> Iterator[Proble
 
 
 def _widths(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
-    for pattern in patterns(strategy.weight_bits):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield Problem((("strategies", name, "weight_bits", pattern),), f"is not a regular expression: {error}")
+    for key in ("weight_bits", "activation_bits"):
+        for pattern in patterns(getattr(strategy, key)):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                yield Problem((("strategies", name, key, pattern),), f"is not a regular expression: {error}")
 
 
 def _ranges(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:

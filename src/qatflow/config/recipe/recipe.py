@@ -23,7 +23,7 @@ from qatflow.config.recipe.search import (
     SearchStrategySection,
 )
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
-from qatflow.config.recipe.widths import DEVICE, Widths, every_width
+from qatflow.config.recipe.widths import ACTIVATIONS, DEVICE, WIDE, Widths, every_width
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section, Text
 
@@ -62,7 +62,12 @@ class QuantizationStrategySection(Section):
         "(`<layer>/kernel`) to numbers, with `default` (8) for all others. With a number or default below 8, the first "
         "and the last layer have 8 bits, unless an expression matches them.",
     )
-    activation_bits: int = Field(8, ge=2, le=16, description="Bits of an activation. Biases are never quantised.")
+    activation_bits: Widths = Field(
+        8,
+        description="Bits of an activation; the device has kernels for 8 and 16, those for 16 many times slower. A "
+        "number for all layers, or a mapping of regular expressions for the beginning of the layers' names to numbers, "
+        "with `default` (8) for all others. Biases are never quantised.",
+    )
     weight_quantize_type: WeightType = Field(
         "abs_max",
         description="abs_max: one scale per tensor; channel_wise_abs_max: one scale per output channel, except in "
@@ -126,10 +131,22 @@ def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:
     wide = max(every_width(strategy.weight_bits))
     if wide > DEVICE:
         reasons["weight_bits"] = f"the device's kernels read int8 weights; there are none for weights of {wide} bits"
-    if strategy.activation_bits != DEVICE:
-        bits = strategy.activation_bits
-        reasons["activation_bits"] = f"the device's kernels are int8; there are none for activations of {bits} bits"
+    none = sorted(every_width(strategy.activation_bits) - set(ACTIVATIONS))
+    if none:
+        reasons["activation_bits"] = (
+            f"the device's kernels are int8 and int16; there are none for activations of {none[0]} bits"
+        )
+    elif has_wide_activations(strategy) and strategy.activation_quantize_type == "moving_average_min_max":
+        reasons["activation_quantize_type"] = (
+            "'moving_average_min_max' has zero points, and the device's int16 kernels take none; use "
+            "'moving_average_abs_max' or 'range_abs_max' with activation_bits 16"
+        )
     return reasons
+
+
+def has_wide_activations(strategy: QuantizationStrategySection) -> bool:
+    """Return whether some layers may have activations of 16 bits."""
+    return WIDE in every_width(strategy.activation_bits)
 
 
 class CompressorSection(Section):

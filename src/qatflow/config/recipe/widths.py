@@ -1,4 +1,4 @@
-"""The widths of the weights: one for all layers, or several by patterns of their kernels' names."""
+"""The widths of weights or activations: one for all layers, or several by patterns of kernels' or layers' names."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,6 +10,9 @@ from qatflow.config.sections.base import Text
 LEAST, MOST = 2, 16
 DEVICE = 8
 """Widest weights that the device's kernels read; what has fewer bits is stored as int8 too."""
+WIDE = 16
+"""The other width of activations that the device has kernels for: int16, with int8 weights and int64 biases."""
+ACTIVATIONS = (DEVICE, WIDE)
 DEFAULT = "default"
 """The key of a mapping that is no pattern: the width of the layers that no pattern matches."""
 NUMBER, MAPPING = "{number}", "{mapping}"
