@@ -9,11 +9,9 @@ from qatflow.config.recipe.widths import DEVICE, WIDE
 from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.names import listed
 from qatflow.graph.operator_bits import without_int16_kernel
+from qatflow.graph.wide_cost import WIDE_COST
 from qatflow.quantise.placement import nodes_in_float, quantised_kernels, quantised_tensors
 from qatflow.quantise.widths import kernel_bits, tensor_bits
-
-WIDE_COST = "50 to 110"
-"""Time of a network with all activations at 16 bits over that at 8: `benchmarks/wide_activations.md`."""
 
 
 def check_widths(graph: Graph, strategy: QuantizationStrategySection, skip: Sequence[str]) -> None:
@@ -41,11 +39,7 @@ def check_widths(graph: Graph, strategy: QuantizationStrategySection, skip: Sequ
     )
     if problems := list(without_int16_kernel(marked)):
         raise UserError(f"activation_bits: the device's run-time cannot execute {'; '.join(problems)}")
-    print(
-        f"warning: LiteRT has no fast kernels for activations of 16 bits: with all of them, networks take {WIDE_COST} "
-        "times as long on a CPU as with 8 bits (benchmarks/wide_activations.md)",
-        flush=True,
-    )
+    print(f"warning: {WIDE_COST}", flush=True)
 
 
 def _print(what: str, widths: Mapping[str, int]) -> None:

@@ -31,6 +31,7 @@ from qatflow.device.run.timing import Measured, temperatures_around, threads_to_
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
 from qatflow.device.run.verify import verify
 from qatflow.tflite.run import TensorType
+from qatflow.tflite.slow_layers import slow_layers
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,12 @@ def _run(
         ratio=ratio(both),
         threads_left_out=skipped,
         temperature=temperature,
-        warnings=(*left_out(skipped, about), *held_back(about), *slower_than_float(both, about)),
+        warnings=(
+            *left_out(skipped, about),
+            *held_back(about),
+            *slower_than_float(both, about),
+            *slow_layers(shipped[0]),
+        ),
         provenance=provenance.record(inputs, asdict(settings)),
     )
 
