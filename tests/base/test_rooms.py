@@ -78,7 +78,7 @@ BELOW: dict[str, set[str]] = {
     "report": {"base", "data", "device/results", "evaluate", "graph", "pruning", "search", "sensitivity", "tflite"},
     "report/drawing": {"base", "evaluate", "report", "sensitivity"},
     "report/pages": {"base", "device/results", "evaluate", "report", "report/drawing", "search", "sensitivity"},
-    "report/diff": {"base", "report", "report/pages"},
+    "report/diff": {"base", "report", "report/pages", "sensitivity"},
     # what a person starts by hand
     "commands": {"base", "report/diff"},
     # plans the jobs of all stages, and runs none

@@ -60,6 +60,22 @@ def test_each_layer_alone_and_all_but_it_diverge_as_in_numpy():
         assert [row[place][1] for row in measured] == (logits.argmax(1) == labels).tolist(), names
 
 
+def test_of_activations_of_8_and_16_bits_each_layer_has_its_kernel_and_its_own_grid():
+    """A layer of 8 bits that reads 16 computes in int16 and is rounded by a QUANTIZE, which has no kernel."""
+    settings = QuantSettings(8, {"default": 8, "dw": 16}, "abs_max", "moving_average_abs_max")
+    tensors = quantised_tensors(small_graph(), quantised_kernels(small_graph()))
+    ranges = float_ranges(small_graph(), tensors, pictures(4))
+    graph = as_if_quantised(small_graph(), settings, ranges)
+    forms = {form.name: form for form in layer_forms(convert(small_graph()).content, convert(graph).content)}
+    assert list(forms) == LAYERS
+    assert {name: form.form.dtype for name, form in forms.items() if form.form.dtype != "INT8"} == {"dw": "INT16"}
+    for name in ("conv", "dw", "left", "logits"):
+        assert 1 in forms[name].form.weights, name
+    for name, tensor in (("left", "left_bn"), ("sum", "sum_relu"), ("dw", "dw_relu")):
+        scale = graph.activation_scales[tensor]
+        assert forms[name].form.grid == (pytest.approx(scale.scale), scale.zero_point)
+
+
 def test_the_divergence_is_that_of_the_formula():
     random = np.random.default_rng(0)
     p, q = random.normal(0, 20, (2, 10))

@@ -7,7 +7,7 @@ from typing import Any
 
 from qatflow.report.comparison import Difference, difference
 from qatflow.report.diff.results import Results
-from qatflow.report.network import layer_name
+from qatflow.sensitivity.forms import layer_name
 
 MODELS = {"float": "float", "ptq": "PTQ int8"}
 FACTS = ("operator", "shape", "type", "activation", "weight_bits")
