@@ -93,7 +93,7 @@ rule all:
     input:
         rules.report.input,
         plan.on_each_device(LATENCY_PASSED),
-        lambda wildcards: exports.of(shipping.trained()),
+        lambda wildcards: exports.of([*shipping.trained(), *plan.ships_own_graph()]),
         rules.compare_experiments.output if len(plan.experiments) > 1 else [],
     localrule: True
 

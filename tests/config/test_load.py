@@ -87,7 +87,7 @@ def test_a_wrong_command_line_value_is_named_as_such(problems):
     assert problems("seed: 2\n", sead=3, data={"shards": "many"}) == [
         "--config: data.shards: must be a whole number from 1 to 1,024; got the text 'many'",
         "--config: sead: unknown key; allowed here: experiments, only, experiment, seed, method, data, model, "
-        "pretrained, compress, teacher, quantized_model, accuracy, device, devices, hardware, evaluate, inspect, "
+        "pretrained, ptq, compress, teacher, quantized_model, accuracy, device, devices, hardware, evaluate, inspect, "
         "report; did you mean 'seed'?",
     ]
 
@@ -542,6 +542,36 @@ def test_the_best_epoch_can_only_be_had_where_one_is_evaluated(problems, setting
     assert problems("compress: {config: mine.yaml}") == []
     told = [line.split(" an ")[0] for line in problems("compress: {config: mine.yaml, export: best}")]
     assert told == ([] if fits else ["my.yaml:1: compress.export: 'best' needs"])
+
+
+@pytest.mark.parametrize(
+    ("ptq", "bits", "message"),
+    [
+        ("{rounding: adaround}", "weight_bits: 8", "ptq.rounding: has no effect with ptq.tool 'ai_edge_quantizer'"),
+        ("{tool: qatflow, rounding_steps: 9}", "weight_bits: 4", "ptq.rounding_steps: has no effect with rounding"),
+        (
+            "{tool: qatflow}",
+            "mobile_model_save_path: null, int8_model_save_path: null, activation_bits: 4",
+            "activation_bits must be another: activations have 8 bits after training",
+        ),
+        (
+            "{tool: qatflow}",
+            "mobile_model_save_path: null, int8_model_save_path: null, weight_bits: 9",
+            "weight_bits must be another: the device's kernels read int8 weights",
+        ),
+        (
+            "{tool: qatflow}",
+            "mobile_model_save_path: null, int8_model_save_path: null, activation_quantize_type: abs_max",
+            "activation_quantize_type must be another",
+        ),
+        ("{tool: qatflow}", "weight_bits: {default: 3, conv1: 5}", None),
+    ],
+)
+def test_our_own_graph_takes_the_widths_and_types_that_need_no_training(problems, ptq, bits, message):
+    strategy = f"compress: {{overrides: {{{bits}}}}}"
+    text = f"method: ptq\nptq: {ptq}\n{strategy}\n"
+    found = problems(text)
+    assert not found if message is None else any(message in line for line in found)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ LOCAL = {
     *("fetch_runtime", "fetch_model", "build_mobile_light", "write_config", "export_models", "optimize_int8"),
     *(
         "optimize_float",
+        "optimize_quantised",
         "take_float_model",
         "take_ptq_model",
         "require_accuracy",

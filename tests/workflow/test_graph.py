@@ -59,6 +59,7 @@ PART_OF = {
     "prepare_data": "data",
     "make_pretrained": "pretrained",
     "quantise_after_training": "ptq",
+    "quantise_graph": "ptq",
     "choose_method": "ptq",
     "train_int8": "compress",
     "propose_candidates": "search",
@@ -68,6 +69,7 @@ PART_OF = {
     "export_models": "export",
     "optimize_int8": "optimize",
     "optimize_float": "optimize",
+    "optimize_quantised": "optimize",
     **dict.fromkeys(COPIES, "optimize"),
     "adopt_ready_model": "optimize",
     "fetch_runtime": "device",
@@ -95,7 +97,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def every_job(project: Project) -> dict[str, Job]:
     searching(project, "light_nas", search_steps=1, target_latency=1e9)
     auto = ("all", "--config", "method=auto")
-    plans = (("all",), auto, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
+    own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}")
+    plans = (("all",), auto, own_graph, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 

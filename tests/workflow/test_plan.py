@@ -61,6 +61,20 @@ def test_another_calibration_method_has_a_ptq_model_of_its_own(monkeypatch):
     assert all(re.fullmatch(plan.ptq_suffix, suffix) for suffix in ("", "_entropy"))
 
 
+def test_our_own_graph_quantised_after_training_has_folders_of_its_own_and_is_exported(monkeypatch):
+    own = {"method": "ptq", "ptq.tool": "qatflow", "compress.overrides": {"weight_bits": 4}}
+    plan = plan_of(monkeypatch, experiments={"a": None, "b": own, "c": {**own, "ptq.rounding": "adaround"}})
+    folders = [Path(plan.shared_ptq_model({"experiment": name})[0]).parent.name for name in "abc"]
+    suffixes = [folder.removeprefix("MobileNetV1_digits_ptq") for folder in folders]
+    assert suffixes[0] == "" and suffixes[1] != suffixes[2]
+    assert [bool(re.fullmatch(plan.ptq_suffix, suffix)) for suffix in suffixes] == [True, False, False]
+    assert [bool(re.fullmatch(plan.own_graph_suffix, suffix)) for suffix in suffixes] == [False, True, True]
+    assert plan.ships_own_graph() == ["b", "c"]
+    assert plan.quantised_graph("model")(A) == "results/a/trained/model"
+    assert plan.quantised_graph("model")(B) == f"pretrain/MobileNetV1_digits_quantised{suffixes[1]}/model"
+    assert not re.fullmatch(plan_of(monkeypatch).own_graph_suffix, "")
+
+
 def test_each_experiment_has_its_devices_and_a_demo_is_built_once_for_each_target(two):
     assert {name: list(devices) for name, devices in two.devices.items()} == {"a": ["emulator"], "b": ["board"]}
     assert list(two.demos) == [("android.armv8", "gcc"), ("linux.armv8", "gcc")]

@@ -71,8 +71,8 @@ for NUMBER, (EXPORTED, NAMES) in enumerate(exports.rules(), 1):
             "export_models" if NUMBER == 1 else f"export_models_{NUMBER}"
         input:
             **program("export"),
-            model="results/{experiment}/trained/model",
-            weights="results/{experiment}/trained/weights",
+            model=plan.quantised_graph("model"),
+            weights=plan.quantised_graph("weights"),
         output:
             EXPORTED,
         log:
@@ -93,7 +93,7 @@ for NUMBER, (EXPORTED, NAMES) in enumerate(exports.rules(), 1):
             rest=lambda wildcards, input: job_options.exported_recipe(
                 plan.recipe_of(wildcards)
             ).rest,
-            experiment=subpath(input.model, ancestor=2),
+            experiment="results/{experiment}",
         shell:
             "python {input.script:q} --trained {params.trained} --experiment {params.experiment}"
             " --recipe {params.rest:q} {params.recipe:q} > {log} 2>&1"

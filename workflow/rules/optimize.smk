@@ -117,6 +117,69 @@ rule quantise_after_training:
         " --calibration-method {params.method} > {log} 2>&1"
 
 
+# Our own graph in its place, with ptq.tool: qatflow. Short enough to start again after a kill.
+rule quantise_graph:
+    input:
+        **program("ptq_graph"),
+        model=plan.pretrained_file("model"),
+        weights=plan.pretrained_file("weights"),
+        data=plan.data_manifest,
+    output:
+        multiext(
+            "pretrain/{pretrained}_quantised{own}/",
+            "model",
+            "weights",
+            "manifest.json",
+        ),
+    log:
+        "logs/quantise_graph/{pretrained}{own}.log",
+    benchmark:
+        "logs/quantise_graph/{pretrained}{own}.jsonl"
+    wildcard_constraints:
+        own=plan.own_graph_suffix,
+    conda:
+        "../../envs/light.yaml"
+    threads: 4
+    resources:
+        **needs.calibration_by_litert,
+    params:
+        pretrained=subpath(input.model, parent=True),
+        folder=subpath(output[0], parent=True),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            plan.ptq_models[wildcards.own].config
+        ),
+        settings=lambda wildcards: job_options.after_training(
+            plan.ptq_models[wildcards.own]
+        ),
+        seed=lambda wildcards: plan.ptq_models[wildcards.own].config.seed,
+    shell:
+        # with several threads BLAS adds in another order, and the rounding is trained to another end
+        "OPENBLAS_NUM_THREADS=1 python {input.script:q} --pretrained {params.pretrained} --data {input.data}"
+        " --cores {threads} --seed {params.seed} --model {params.keep_in_float:q} {params.settings}"
+        " --output {params.folder} > {log} 2>&1"
+
+
+use rule optimize_int8 as optimize_quantised with:
+    input:
+        **program("model_optimize_tool"),
+        model="pretrain/{pretrained}_quantised{own}/model",
+        weights="pretrain/{pretrained}_quantised{own}/weights",
+        data=plan.data_manifest,
+    output:
+        multiext(
+            "pretrain/{pretrained}_ptq{own}/",
+            "model.tflite",
+            "labels.txt",
+            "preprocessing.json",
+            "optimization.json",
+        ),
+    log:
+        "logs/optimize_quantised/{pretrained}{own}.log",
+    wildcard_constraints:
+        own=plan.own_graph_suffix,
+    localrule: True  # is not taken over
+
+
 use rule take_float_model as take_ptq_model with:
     input:
         **program("take_model"),

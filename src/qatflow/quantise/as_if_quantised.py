@@ -15,6 +15,7 @@ from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.quantise.grids import SMALLEST, grid
+from qatflow.quantise.kernel_scales import WeightRange, kernel_scale
 from qatflow.quantise.placement import (
     QuantSettings,
     fits,
@@ -31,7 +32,10 @@ RANGE = 8.0
 
 
 def as_if_quantised(
-    graph: Graph, settings: QuantSettings, ranges: Mapping[str, tuple[float, float]] | None = None
+    graph: Graph,
+    settings: QuantSettings,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    weight_range: WeightRange = "max",
 ) -> Graph:
     """Return the graph with integer kernels and scales where training for int8 would put them.
 
@@ -42,6 +46,7 @@ def as_if_quantised(
         graph: in float.
         settings: how to quantise it.
         ranges: least and greatest value of each quantised tensor, by its node's name.
+        weight_range: which part of a kernel's range gets integers.
     """
     kernels = quantised_kernels(graph, settings.quantizable_op_type, settings.skip_pattern)
     tensors = quantised_tensors(graph, kernels, settings.skip_pattern)
@@ -50,10 +55,9 @@ def as_if_quantised(
     for name, kernel in kernels.items():
         node = graph.node(name)
         by_channel = settings.weight_quantize_type in BY_CHANNEL and not isinstance(node.operation, Dense)
-        channels = graph.kernel_channels(node)
-        largest = np.abs(weights[kernel]).reshape(-1, channels if by_channel else 1).max(axis=0)
+        channels = graph.kernel_channels(node) if by_channel else None
         end = 2 ** (bits[name] - 1) - 1
-        scale = (np.maximum(largest, SMALLEST) / end).astype(np.float32)
+        scale = kernel_scale(weights[kernel], channels, bits[name], weight_range)
         integers = np.rint(weights[kernel] / along_channels(scale, weights[kernel]))
         weights[kernel] = np.clip(integers, -end, end).astype(integer_type(bits[name]))
         scales[kernel] = WeightScale(bits[name], scale)

@@ -9,6 +9,7 @@ WORDS = {
     "prepare_data": "prepare the pictures",
     "make_pretrained": "float weights",
     "quantise_after_training": "quantise after training",
+    "quantise_graph": "quantise the graph after training",
     "train_int8": "train for int8",
     "evaluate_fake_quant": "evaluate with fake quantisation",
     "inspect_layers": "inspect the layers",

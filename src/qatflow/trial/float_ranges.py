@@ -1,6 +1,6 @@
 """The ranges of a float graph's tensors over pictures, as LiteRT computes them: no TensorFlow is needed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,39 @@ from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.passes import run_all
 from qatflow.tflite.lower import lower
 from qatflow.tflite.tensors import Tensors
+
+
+class FloatTensors:
+    """The .tflite model of a float graph, of which some nodes' tensors can be read."""
+
+    def __init__(self, graph: Graph, tensors: Collection[str]):
+        """Load the model.
+
+        Args:
+            graph: float.
+            tensors: names of the nodes; each must be the last of those that the device computes together.
+
+        Raises:
+            UserError: the run-time has no kernel for an operation; all such nodes are listed.
+        """
+        # a scale object for each tensor, by which it is recognised after the passes have renamed it
+        marks = {name: ActivationScale(8, 1.0) for name in tensors}
+        folded, _ = run_all(replace(graph, activation_scales=marks))
+        names = {id(mark): name for name, mark in folded.activation_scales.items()}
+        self._model = Tensors(lower(replace(folded, activation_scales={}), "qatflow"))
+        self._names = {node.name: names[id(marks[node.name])] for node in graph.nodes if node.name in marks}
+
+    def values(self, picture: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield name and values, float32 with the batch of 1, of each tensor for a picture, in the graph's order.
+
+        Raises:
+            UserError: a tensor holds values that are not finite numbers.
+        """
+        self._model.run(picture)
+        for name, tensor in self._names.items():
+            values = self._model.value(tensor)
+            _check(name, values)
+            yield name, values
 
 
 def float_ranges(graph: Graph, tensors: Collection[str], pictures: np.ndarray) -> dict[str, tuple[float, float]]:
@@ -24,20 +57,12 @@ def float_ranges(graph: Graph, tensors: Collection[str], pictures: np.ndarray) -
         UserError: the run-time has no kernel for an operation (all such nodes are listed), or a tensor holds values
             that are not finite numbers.
     """
-    # a scale object for each tensor, by which it is recognised after the passes have renamed it
-    marks = {name: ActivationScale(8, 1.0) for name in tensors}
-    folded, _ = run_all(replace(graph, activation_scales=marks))
-    names = {id(mark): name for name, mark in folded.activation_scales.items()}
-    model = Tensors(lower(replace(folded, activation_scales={}), "qatflow"))
+    model = FloatTensors(graph, tensors)
     ranges: dict[str, tuple[float, float]] = {}
     for picture in pictures:
-        model.run(picture)
-        for node in graph.nodes:
-            if node.name in marks:
-                values = model.value(names[id(marks[node.name])])
-                _check(node.name, values)
-                low, high = ranges.get(node.name, (np.inf, -np.inf))
-                ranges[node.name] = min(low, float(values.min())), max(high, float(values.max()))
+        for name, values in model.values(picture):
+            low, high = ranges.get(name, (np.inf, -np.inf))
+            ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
     return ranges
 
 

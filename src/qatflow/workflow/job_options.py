@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.load import Experiment
+from qatflow.config.recipe.recipe import AFTER_TRAINING, CompressConfig
 from qatflow.config.sections.base import STATE_KEYS, resolved
 from qatflow.config.sections.compress import NOT_OF_CANDIDATES, RECIPE_KEYS
 from qatflow.config.sections.config import Config
@@ -88,6 +89,13 @@ def candidate_training(config: Config) -> str:
 def training_state(config: Config) -> str:
     """Return the other part of `--compress`: how the state of a training is kept."""
     return as_json(config.compress, only=STATE_KEYS)
+
+
+def after_training(experiment: Experiment) -> str:
+    """Return the options of quantising our own graph after training: what it reads of the recipe, and its section."""
+    strategy = resolved(experiment.compress.quantization)
+    types = {key: strategy[key] for key in ("class", *AFTER_TRAINING)}
+    return f"--quantization {shlex.quote(text_of(types))} --ptq {shlex.quote(as_json(experiment.config.ptq))}"
 
 
 def hardware(config: Config) -> str:

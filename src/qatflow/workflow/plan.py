@@ -15,7 +15,8 @@ from snakemake.exceptions import WorkflowError
 
 from qatflow.base.errors import UserError
 from qatflow.config.load import Experiment
-from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.recipe import AFTER_TRAINING, CompressConfig, QuantizationStrategySection
+from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import devices
@@ -194,13 +195,33 @@ class Plan:
     def shared_ptq_model(self, wildcards: Wildcards) -> list[str]:
         """Return the files of the model quantised after training that all of these weights, layers and method share."""
         experiment = self.experiments[wildcards["experiment"]]
-        folder = f"pretrain/{experiment.config.pretrained.name}_ptq{_ptq_suffix(experiment)}"
+        folder = f"pretrain/{_after_training(experiment, 'ptq')}"
         return [f"{folder}/{file}" for file in DEPLOYED]
 
     @property
     def ptq_suffix(self) -> str:
-        """The regular expression of what the folder of such a model ends in."""
-        return f"({_any_of(self.ptq_models)})"
+        """The regular expression of what the folder of such a model by ai-edge-quantizer ends in."""
+        return _one_of(name for name, experiment in self.ptq_models.items() if not own_graph(experiment))
+
+    @property
+    def own_graph_suffix(self) -> str:
+        """The regular expression of what the folder of such a model ends in where it is made of our own graph."""
+        return _one_of(name for name, experiment in self.ptq_models.items() if own_graph(experiment))
+
+    def ships_own_graph(self) -> list[str]:
+        """Return the experiments whose method is ptq on our own graph."""
+        return [name for name in self.with_method("ptq") if own_graph(self.experiments[name])]
+
+    def quantised_graph(self, file: str) -> InputFunction:
+        """Return an input function for a file of an experiment's quantised graph: trained, or of `ships_own_graph`."""
+
+        def path(wildcards: Wildcards) -> str:
+            experiment = wildcards["experiment"]
+            if experiment in self.ships_own_graph():
+                return f"pretrain/{_after_training(self.experiments[experiment], 'quantised')}/{file}"
+            return f"results/{experiment}/trained/{file}"
+
+        return path
 
     def teacher_files(self, wildcards: Wildcards) -> list[str]:
         """Return the files of the network that distillation follows, where there is one beside the float model."""
@@ -282,6 +303,20 @@ def files_of(experiments: Iterable[str], *patterns: str) -> list[str]:
     return [pattern.format(experiment=name) for pattern in patterns for name in names]
 
 
+def own_graph(experiment: Experiment) -> bool:
+    """Return whether quantisation after training is of our own graph."""
+    return experiment.config.ptq.tool == "qatflow"
+
+
+def _after_training(experiment: Experiment, kind: str) -> str:
+    return f"{experiment.config.pretrained.name}_{kind}{_ptq_suffix(experiment)}"
+
+
+def _one_of(expressions: Iterable[str]) -> str:
+    listed = list(expressions)
+    return f"({_any_of(listed)})" if listed else "(?!)"  # the second matches nothing
+
+
 def _any_of(expressions: Iterable[str]) -> str:
     return "|".join(dict.fromkeys(expressions))
 
@@ -298,11 +333,20 @@ def _downloads(files: Sequence[NamedFile | None]) -> dict[str, NamedFile]:
 
 def _ptq_suffix(experiment: Experiment) -> str:
     """Return what tells layers in float and a calibration method from others in a folder's name; nothing by default."""
+    if own_graph(experiment):
+        return "_graph_" + hashlib.sha256(_own_settings(experiment).encode()).hexdigest()[:12]
     names = list(experiment.config.model.kept_by_name)  # what has no int8 form is in float anyway
     digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
     method = experiment.compress.quantization.calibration_method
     usual = QuantizationStrategySection.model_fields["calibration_method"].default
     return (f"_float_{digest[:12]}" if names else "") + ("" if method == usual else f"_{method}")
+
+
+def _own_settings(experiment: Experiment) -> str:
+    """Return what a model of our own graph depends on beside the float weights and the data, as JSON."""
+    config, strategy = experiment.config, resolved(experiment.compress.quantization)
+    types = {key: strategy[key] for key in AFTER_TRAINING}
+    return json.dumps([types, resolved(config.ptq), config.model.keep_in_float, config.seed], sort_keys=True)
 
 
 def _saved_files(path: Path) -> list[str]:

@@ -16,7 +16,7 @@ from snakemake.io import ancient
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
 from qatflow.workflow.job_options import Compared
-from qatflow.workflow.plan import InputFunction, Plan, Wildcards
+from qatflow.workflow.plan import InputFunction, Plan, Wildcards, own_graph
 
 ACCURACY_PASSED = "results/{experiment}/.gate_passed"
 """What a gate that is open leaves, beside the file with what it measured."""
@@ -120,7 +120,9 @@ class Shipping:
         names = [f"prepare_data/{self.plan.config_of(wildcards).data.name}"]
         if experiment not in self.plan.quantized:
             names.append(f"make_pretrained/{self.plan.config_of(wildcards).pretrained.name}")
-            names.append(f"quantise_after_training/{self.plan.shared_ptq_stage(wildcards)}")
+            own = own_graph(self.plan.experiments[experiment])
+            rule = "quantise_graph" if own else "quantise_after_training"
+            names.append(f"{rule}/{self.plan.shared_ptq_stage(wildcards)}")
             if self.shipped(experiment) == "qat":
                 names += [f"{rule}/{experiment}" for rule in ("train_int8", "evaluate_fake_quant")]
             names.append(f"inspect_layers/{experiment}")

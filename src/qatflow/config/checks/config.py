@@ -9,9 +9,10 @@ from qatflow.config.checks.pretrained import check_pretrained
 from qatflow.config.checks.quantized_model import check_quantized_model
 from qatflow.config.checks.search import check_light_nas
 from qatflow.config.checks.unlabeled import check_distilled
-from qatflow.config.recipe.recipe import CompressConfig
+from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.recipe.widths import DEVICE, WIDE, default_width, every_width, patterns
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.ptq import PtqSection
 from qatflow.config.yaml.problems import Problem, problem
 from qatflow.models.architecture_names import HARD_SWISHES
 
@@ -61,6 +62,17 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
 def _after_training(config: Config, compress: CompressConfig) -> Iterator[Problem]:
     """Yield the widths of the compress YAML that quantisation after training would not have."""
     strategy = compress.quantization
+    if config.ptq.tool == "qatflow":
+        yield from _own_graph(config, strategy)
+        return
+    untouched = {
+        "tool",
+        *(key for key, value in PtqSection().model_dump().items() if getattr(config.ptq, key) == value),
+    }
+    for key in sorted(set(PtqSection.model_fields) - untouched):
+        yield problem(
+            "has no effect with ptq.tool 'ai_edge_quantizer': set that to 'qatflow'", f"ptq.{key}", "ptq.tool"
+        )
     for key in ("weight_bits", "activation_bits"):
         bits = every_width(getattr(strategy, key))
         if config.method != "qat" and bits != {DEVICE}:
@@ -85,6 +97,37 @@ def _wide_activations(config: Config, compress: CompressConfig) -> Iterator[Prob
             "model.architecture",
             "compress.config",
         )
+
+
+def _own_graph(config: Config, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+    """Yield the types and widths of the compress YAML that quantisation of our own graph after training has not."""
+    if config.quantized_model.given:
+        yield problem("'qatflow' needs a float model, and quantized_model came quantised", "ptq.tool")
+    reasons = dict(undeployable(strategy))
+    if every_width(strategy.activation_bits) != {DEVICE}:
+        reasons["activation_bits"] = f"activations have {DEVICE} bits after training"
+    if strategy.weight_quantize_type not in ("abs_max", "channel_wise_abs_max"):
+        reasons["weight_quantize_type"] = (
+            f"'{strategy.weight_quantize_type}' has a scale that only training finds; use 'channel_wise_abs_max'"
+        )
+    if strategy.activation_quantize_type not in OF_A_RANGE:
+        reasons["activation_quantize_type"] = (
+            f"'{strategy.activation_quantize_type}' has a scale that is not that of a range; use "
+            "'moving_average_abs_max'"
+        )
+    for key, reason in reasons.items():
+        yield problem(
+            f"'qatflow' quantises after training as {config.compress.config} says, where {key} must be another: "
+            f"{reason}",
+            "ptq.tool",
+            "compress.config",
+        )
+    if config.ptq.rounding == "nearest" and config.ptq.rounding_steps != PtqSection().rounding_steps:
+        yield problem("has no effect with rounding 'nearest'", "ptq.rounding_steps", "ptq.rounding")
+
+
+OF_A_RANGE = ("moving_average_abs_max", "range_abs_max", "moving_average_min_max")
+"""Types of activations whose scale is that of the range over the calibration pictures before any training."""
 
 
 def _is_evaluated(compress: CompressConfig, first: int, last: int) -> bool:

@@ -117,6 +117,13 @@ class QuantizationStrategySection(Section):
     )
 
 
+AFTER_TRAINING = (
+    *("weight_bits", "activation_bits", "weight_quantize_type", "activation_quantize_type"),
+    *("full_range", "calibration_method", "quantizable_op_type", "skip_pattern"),
+)
+"""Keys of a QuantizationStrategy that quantisation of our own graph after training reads."""
+
+
 def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:
     """Return why no int8 kernel can run a setting, by its key; empty if the model can run on a device.
 

@@ -18,6 +18,7 @@ from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.inspect import InspectSection
 from qatflow.config.sections.model import ModelSection, QuantizedModelSection
 from qatflow.config.sections.pretrained import PretrainedSection, TeacherSection
+from qatflow.config.sections.ptq import PtqSection
 from qatflow.config.sections.report import ReportSection
 
 
@@ -39,12 +40,13 @@ class Config(Section):
     method: Literal["ptq", "qat", "auto"] = Field(
         "qat",
         description="How the int8 model for the device is made. qat: quantisation-aware training, as set in section "
-        "compress; ptq: quantisation after training, with ai-edge-quantizer; auto: ptq, and qat only if ptq "
+        "compress; ptq: quantisation after training, as set in section ptq; auto: ptq, and qat only if ptq "
         "loses significantly more than accuracy.max_drop on the validation pictures.",
     )
     data: DataSection = Field(default_factory=DataSection)
     model: ModelSection = Field(default_factory=ModelSection)
     pretrained: PretrainedSection = Field(default_factory=PretrainedSection)
+    ptq: PtqSection = Field(default_factory=PtqSection)
     compress: CompressSection = Field(default_factory=CompressSection)
     teacher: TeacherSection | None = Field(
         None,

@@ -1,0 +1,237 @@
+"""Quantisation after training, step by step, on Keras' ImageNet weights of MobileNetV1 0.75; training from the same.
+
+DATA is as for imagenet_weights.py. Ranges, rounding and corrections are from 200 pictures of imagenet_sample, without
+labels; top-1 is on the 500 pictures of nips17. Rows named QAT train one epoch over all of imagenet_sample, with frozen
+batch-norm; they take long and are measured only where --only names them. Below 8 bits the first and the last layer
+have 8.
+
+    OPENBLAS_NUM_THREADS=1 PYTHONPATH=src:benchmarks python benchmarks/after_training.py DATA --work /tmp/ptq \\
+        > benchmarks/after_training.md
+
+Each finished row's predictions are kept in WORK: an interrupted run continues with the next row, and rows of several
+runs with --only are in one table.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from heading import heading
+from imagenet_weights import BATCH, RATE, normalised, pictures
+from qatflow.base.metrics import paired_drop
+from qatflow.config.recipe.calibration import CalibrationMethod
+from qatflow.config.sections.ptq import PtqSection
+from qatflow.graph.graph import Graph
+from qatflow.quantise.placement import QuantSettings
+from qatflow.training.runtime import start
+
+FLOAT = "float"
+CALIBRATION, SEED = 200, 1
+WEIGHTS, ACTIVATIONS = "channel_wise_abs_max", "moving_average_abs_max"
+STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("min/max", {}),
+    ("MSE scales", {"weight_range": "mse"}),
+    ("MSE scales, bias correction", {"weight_range": "mse", "bias_correction": True}),
+    ("MSE scales, batch-norm re-estimated", {"weight_range": "mse", "batch_norm": "reestimate"}),
+    ("MSE scales, AdaRound", {"weight_range": "mse", "rounding": "adaround"}),
+    ("MSE scales, AdaRound, bias correction", {"weight_range": "mse", "rounding": "adaround", "bias_correction": True}),
+    (
+        "MSE scales, AdaRound, batch-norm re-estimated",
+        {"weight_range": "mse", "rounding": "adaround", "batch_norm": "reestimate"},
+    ),
+)
+"""What is done with the graph after training, from little to much."""
+TRAINED_BITS = (8, 6, 4)
+LOSSES = ("labels", "distilled")
+
+Row = Callable[[], bytes]
+
+
+def log(line: str) -> None:
+    """Print a line that is no part of the table."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Rows:
+    """The rows of the table: what makes the model of each."""
+
+    def __init__(self, data: Path):
+        self.data = data
+        self._float: Graph | None = None
+        self._train: tuple[np.ndarray, np.ndarray] | None = None
+
+    def named(self) -> dict[str, Row]:
+        """Return the rows by name, those that train last."""
+        from qatflow.config.recipe.recipe import ActivationType
+
+        methods = get_args(CalibrationMethod)
+        rows: dict[str, Row] = {FLOAT: self._float_model}
+        rows |= {f"PTQ W8A8, ai-edge-quantizer, {method}": partial(self._by_tool, method) for method in methods}
+        rows |= {f"PTQ W8A8, {method}": partial(self._after, 8, method, {}) for method in methods}
+        rows |= {f"PTQ W8A8, max, {name}": partial(self._after, 8, "max", own) for name, own in STEPS[1:]}
+        rows |= {f"PTQ W4A8, {name}": partial(self._after, 4, "mse", own) for name, own in STEPS}
+        kinds = [kind for kind in get_args(ActivationType) if kind != "abs_max"]
+        rows |= {
+            f"QAT W{bits}A8, {kind}, {loss}": partial(self._trained, bits, kind, loss)
+            for bits, kind, loss in product(TRAINED_BITS, kinds, LOSSES)
+        }
+        return rows
+
+    def _float_model(self) -> bytes:
+        from qatflow.tflite.lower import convert
+
+        return convert(self.graph).content
+
+    def _by_tool(self, method: CalibrationMethod) -> bytes:
+        from qatflow.ptq.quantise import quantise
+
+        return quantise(self._float_model(), self.chosen, method=method)
+
+    def _after(self, bits: int, method: CalibrationMethod, own: Mapping[str, Any]) -> bytes:
+        from qatflow.tflite.lower import convert
+
+        return convert(self.quantised(bits, method, own)).content
+
+    def quantised(self, bits: int, method: CalibrationMethod, own: Mapping[str, Any]) -> Graph:
+        """Return the graph quantised after training."""
+        from qatflow.ptq.graph import quantise_graph
+        from qatflow.ptq.pictures import PicturesInMemory
+
+        settings = QuantSettings(bits, 8, WEIGHTS, ACTIVATIONS, calibration_method=method)
+        section = PtqSection.model_validate({"tool": "qatflow", **own})
+        return quantise_graph(self.graph, settings, section, PicturesInMemory(self.chosen), SEED, log)
+
+    def _trained(self, bits: int, kind: str, loss: str) -> bytes:
+        """Train for one epoch from the calibrated network, against labels or against the float model's answers."""
+        import tensorflow as tf
+        import tf_keras
+
+        from calibrated import calibrated, tflite
+        from qatflow.training.keras_model import training_model
+        from qatflow.training.loss import cross_entropy
+
+        weights = "channel_wise_lsq" if kind == "lsq" else WEIGHTS
+        settings = QuantSettings(bits, 8, weights, kind, calibration_method="mse")
+        batches = [self.chosen[first : first + BATCH] for first in range(0, CALIBRATION, BATCH)]
+        quantisers, model = calibrated(self.graph, settings, batches)
+        teacher = training_model(self.graph, seed=0, step=0, freeze_batch_norm=True).keras
+        trained = model.keras.trainable_variables
+        optimizer = tf_keras.optimizers.SGD(RATE, momentum=0.9)
+        optimizer.build(trained)
+
+        def step(images: Any, labels: Any) -> None:
+            with tf.GradientTape() as tape:
+                logits = model.keras(images, training=True)
+                if loss == "labels":
+                    each = cross_entropy(labels, logits, 0.0)
+                else:
+                    each = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher(images)), logits)
+                value = tf.reduce_mean(each)
+            optimizer.apply_gradients(zip(tape.gradient(value, trained), trained, strict=True))
+
+        run = tf.function(step, autograph=False)
+        images, labels = self.train
+        order = np.random.default_rng(0).permutation(len(images))
+        for first in range(0, len(order), BATCH):
+            batch = order[first : first + BATCH]
+            run(tf.constant(normalised(images[batch])), tf.constant(labels[batch]))
+        return tflite(quantisers, model)
+
+    @property
+    def graph(self) -> Graph:
+        """The float network."""
+        if self._float is None:
+            from qatflow.models.architectures import mobilenet_v1
+            from qatflow.models.from_keras import graph_of
+            from qatflow.pretrained.keras_weights import load_weights
+
+            start(seed=0, threads=2)
+            keras = mobilenet_v1((224, 224, 3), 1000, 0.75, 0.001)
+            load_weights(keras, self.data / "weights" / "mobilenet_7_5_224_tf.h5", "MobileNetV1")
+            self._float = graph_of(keras)
+        return self._float
+
+    @property
+    def train(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training pictures, uint8, and their labels."""
+        if self._train is None:
+            self._train = pictures(self.data / "imagenet_sample")
+        return self._train
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """The calibration pictures, float32 [n, 224, 224, 3]."""
+        images, _ = self.train
+        return normalised(images[np.random.default_rng(0).permutation(len(images))[:CALIBRATION]])
+
+
+def measure(rows: Mapping[str, Row], data: Path, work: Path) -> None:
+    """Make the models of the rows that are not in the folder yet, and keep their predictions and processor time."""
+    from qatflow.tflite.run import Model
+
+    held_out: np.ndarray | None = None
+    for name, make in rows.items():
+        path = work / f"{name.replace('/', ' of ').replace(' ', '_')}.npz"
+        if path.is_file():
+            continue
+        began = time.process_time()
+        content = make()
+        seconds = time.process_time() - began
+        if held_out is None:
+            held_out, _ = pictures(data / "nips17")
+        model = Model(content)
+        classes = np.array([model.outputs(normalised(image[None])).argmax() for image in held_out])
+        part = path.with_name(f"{path.stem}_part.npz")
+        np.savez(part, classes=classes, seconds=seconds)
+        part.rename(path)
+        log(f"{name}: {seconds:.0f} s")
+
+
+def table(names: Mapping[str, Row], labels: np.ndarray, work: Path) -> list[str]:
+    """Return the lines of a table with each row that is in the folder, against float."""
+    lines = ["| model | top-1 % | loss against float | as float % | CPU seconds |", "|---|---|---|---|---|"]
+    paths = {name: work / f"{name.replace('/', ' of ').replace(' ', '_')}.npz" for name in names}
+    results = {name: np.load(path) for name, path in paths.items() if path.is_file()}
+    reference = results[FLOAT]["classes"]
+    for name, result in results.items():
+        classes = result["classes"]
+        drop = paired_drop(reference, classes, labels)
+        loss = "" if name == FLOAT else f"{drop.points:+.2f} ({drop.low:+.2f} … {drop.high:+.2f})"
+        cells = [f"{100 * (classes == labels).mean():.2f}", loss, f"{100 * (classes == reference).mean():.2f}"]
+        lines.append(f"| {name} | {' | '.join(cells)} | {float(result['seconds']):.0f} |")
+    return lines
+
+
+def main() -> None:
+    """Measure what is missing, and print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder of weights and pictures, as for imagenet_weights.py")
+    parser.add_argument("--work", type=Path, required=True, help="folder of results; kept")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="rows whose name contains one of these; default: PTQ")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    every = Rows(arguments.data).named()
+    wanted = [FLOAT, *(arguments.only or ["PTQ"])]
+    rows = {name: make for name, make in every.items() if any(text in name for text in wanted)}
+    measure(rows, arguments.data, arguments.work)
+    lines = (arguments.data / "nips17" / "labels.txt").read_text().splitlines()
+    labels = np.array([int(line.split()[1]) for line in lines])
+    print("# Quantisation after training, step by step: MobileNetV1 0.75, 224, Keras' ImageNet weights\n")
+    print("\n".join(heading()))
+    print(f"* {CALIBRATION} calibration pictures of imagenet_sample, without labels; 500 other pictures, of nips17")
+    print(f"* weights {WEIGHTS}, below 8 bits the first and the last layer have 8; activations {ACTIVATIONS}")
+    print("* W4A8: activations calibrated by mse; AdaRound: 1000 steps a layer")
+    print("* losses in percentage points with their paired 95 % intervals; below 0 is a gain")
+    print("* as float: the same class as the float model; CPU seconds: of making the model, in one process\n")
+    print("\n".join(table(every, labels, arguments.work)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

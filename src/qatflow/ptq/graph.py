@@ -1,0 +1,132 @@
+"""Quantisation of our own graph after training: ranges, rounding and corrections from pictures without labels."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from qatflow.base.errors import UserError
+from qatflow.config.sections.ptq import PtqSection
+from qatflow.graph.graph import Graph
+from qatflow.graph.kernel_bounds import held
+from qatflow.graph.names import listed
+from qatflow.graph.never_negative import never_negative
+from qatflow.graph.same_rounding import settled
+from qatflow.graph.silent_channels import silence
+from qatflow.graph.store import integer_type
+from qatflow.ptq.pictures import Pictures
+from qatflow.ptq.ranges import calibrated_ranges
+from qatflow.ptq.samples import SAMPLED, Layer, as_kernel, as_matrix, sample
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.equalisation import equalised
+from qatflow.quantise.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
+from qatflow.quantise.rounding import Samples, adaround
+from qatflow.quantise.widths import tensor_bits
+
+Log = Callable[[str], None]
+
+
+def quantise_graph(
+    graph: Graph,
+    settings: QuantSettings,
+    section: PtqSection,
+    pictures: Pictures,
+    seed: int,
+    log: Log = print,
+) -> Graph:
+    """Return the quantised graph.
+
+    With adaround or a correction, the layers follow one another: each sees what those before it give when they are
+    quantised and corrected. Otherwise the result is that of the nearest integers.
+
+    Args:
+        graph: float.
+        settings: types and widths.
+        section: how to round and what to correct.
+        pictures: calibration pictures; labels are not used.
+        seed: of the choice of places in the pictures, and of the order of training.
+        log: takes a line for each layer.
+
+    Raises:
+        UserError: the run-time has no kernel for an operation, a tensor holds values that are not finite numbers, or
+            nothing can be equalised, or nothing re-estimated.
+    """
+    if section.equalize_layers:
+        graph, changed = equalised(graph)
+        if not changed:
+            raise UserError(
+                "ptq.equalize_layers: the network has no two layers without batch-norm and with nothing but ReLU, "
+                "pooling or padding between them; set it to false"
+            )
+        log(f"ranges equalised between {listed(changed)}")
+    kernels = quantised_kernels(graph, settings.quantizable_op_type, settings.skip_pattern)
+    tensors = quantised_tensors(graph, kernels, settings.skip_pattern)
+    widths = tensor_bits(graph, tensors, settings.activation_bits)
+    by_tensor = fits(settings, widths, never_negative(graph))
+    ranges = calibrated_ranges(graph, by_tensor, widths, settings.calibration_method, pictures)
+    quantised = as_if_quantised(graph, settings, ranges, section.weight_range)
+    if _layer_by_layer(section):
+        plain = [name for name in kernels if not isinstance(graph.node(name).operation, SAMPLED)]
+        if plain:
+            log(f"rounded to the nearest integers, and not corrected: {listed(plain)}")
+        layers = [Layer.of(graph, graph.node(name)) for name in kernels if name not in plain]
+        if section.batch_norm == "reestimate" and not any(layer.norm for layer in layers):
+            raise UserError("ptq.batch_norm: no quantised layer has batch-norm behind it; set it to keep")
+        for number, layer in enumerate(layers):
+            samples = sample(graph, quantised, layer, pictures, seed + number)
+            quantised = _finished(quantised, layer, samples, section, seed + number, pictures.processes, log)
+    return silence(settled(held(quantised)[0]))[0]
+
+
+def _layer_by_layer(section: PtqSection) -> bool:
+    return section.rounding != "nearest" or section.bias_correction or section.batch_norm != "keep"
+
+
+def _finished(
+    quantised: Graph, layer: Layer, samples: Samples, section: PtqSection, seed: int, processes: int, log: Log
+) -> Graph:
+    """Return the graph in which a layer is rounded and corrected."""
+    node = layer.node
+    assert node.kernel is not None
+    weights = dict(quantised.weights)
+    integers = as_matrix(node, weights[node.kernel]).astype(np.float32)
+    before = float(samples.errors(integers).sum())
+    if section.rounding == "adaround":
+        integers = adaround(samples, integers, section.rounding_steps, seed, processes)
+        shape = weights[node.kernel].shape
+        weights[node.kernel] = as_kernel(integers, shape).astype(integer_type(samples.bits))
+    if section.batch_norm == "reestimate" and layer.norm is not None:
+        weights |= reestimated(quantised, layer, samples, integers)
+        gain, offset = layer.gain_and_offset(replace(quantised, weights=weights))
+        samples = samples.followed_by(gain, offset)
+    if section.bias_correction:
+        name, bias = corrected(replace(quantised, weights=weights), layer, samples, integers)
+        weights[name] = bias
+        gain, offset = layer.gain_and_offset(replace(quantised, weights=weights))
+        samples = samples.followed_by(gain, offset)
+    after = float(samples.errors(integers).sum())
+    log(f"{node.name}: squared error of its outputs {before:.4g}, then {after:.4g}")
+    return replace(quantised, weights=weights)
+
+
+def reestimated(graph: Graph, layer: Layer, samples: Samples, integers: np.ndarray) -> dict[str, np.ndarray]:
+    """Return mean and variance of a quantised layer's sums over its samples, by the names of batch-norm's weights."""
+    assert layer.norm is not None
+    sums = samples.inputs @ (integers * samples.scale).astype(np.float32)
+    bias = graph.weights.get(layer.node.weight("bias"), np.float32(0))
+    mean, variance = (f(sums, axis=1, dtype=np.float64).reshape(-1) for f in (np.mean, np.var))
+    return {
+        layer.norm.weight("moving_mean"): (mean + bias).astype(np.float32),
+        layer.norm.weight("moving_variance"): variance.astype(np.float32),
+    }
+
+
+def corrected(graph: Graph, layer: Layer, samples: Samples, integers: np.ndarray) -> tuple[str, np.ndarray]:
+    """Return name and new values of the bias, batch-norm's or the layer's own, less each channel's mean error.
+
+    The error is that before the activation function (Nagel et al. 2019, arXiv:1906.04721, §4.2, empirical).
+    """
+    error = (samples.outputs(integers).astype(np.float64) - samples.targets).mean(axis=1).reshape(-1)
+    name = layer.node.weight("bias") if layer.norm is None else layer.norm.weight("beta")
+    bias = graph.weights.get(name, np.zeros(error.size, np.float32))
+    return name, (bias - error).astype(np.float32)
