@@ -66,6 +66,7 @@ searches = Searches(plan)
 exports = Exports(plan)
 needs = JobResources(plan)
 program = session.program
+session.announce()
 
 
 wildcard_constraints:

@@ -5,10 +5,59 @@
 #   ./run.sh compress                          one stage and what it needs
 #   ./run.sh --configfile config/test.yaml     another configuration
 #   ./run.sh diff results/a results/b          what differs between two results
+#   ./run.sh init my.yaml --pictures FOLDER    a configuration for your own pictures or model
+#   ./run.sh --help                            targets, options, examples
 # Arguments are Snakemake's; `--cores all` is put before them unless they name cores, jobs, an executor or a profile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup.sh
+
+help() {
+    cat <<'END'
+qatflow: pictures and a classifier in; a measured int8 model on an ARM device out.
+
+    ./run.sh [TARGET …] [OPTION …]                    run the workflow (or what is due of it)
+    ./run.sh init FILE --pictures FOLDER              write a configuration for your pictures,
+                       --model FILE                   your model, or both
+    ./run.sh diff RESULTS OTHER_RESULTS               what differs between two results
+
+Targets, each with what it needs (without one: all):
+    data         the pictures, split and prepared
+    pretrained   the float model, with its measured accuracy
+    compress     the network trained for int8
+    export       float/, int8/ and mobile/
+    optimize     the .tflite for the device
+    build_demo   the C++ program for the device
+    run_demo     its run on the device, compared with the host
+    evaluate     accuracy on the test pictures
+    inspect      the noise of quantisation, layer by layer
+    report       results/<experiment>/report/report.html
+    compare      the comparison of several experiments
+    all          everything
+
+Options, most used first:
+    -n                        only say what would run, why, and for how long
+    --configfile FILE …       your settings; later files replace keys of earlier ones
+    --config KEY=VALUE …      single settings: --config seed=2 'data={validation: 500}'
+    --cores N                 use N cores instead of all
+    --verbose                 show all of Snakemake's messages instead of ours
+    --forcerun RULE …         run a rule's jobs again, and what depends on them
+    --keep-going              after an error finish what does not depend on the failed job
+    --workflow-profile DIR    run on a cluster: profiles/slurm, kubernetes or cluster-generic
+    --report FILE.html        Snakemake's own report of the last run
+    --quiet                   only errors and the results
+
+Examples:
+    ./run.sh -n                                       what the default configuration would do
+    ./run.sh --configfile config/test.yaml            everything on small data, in two minutes
+    ./run.sh init my.yaml --pictures ~/flowers        look at a folder of pictures
+    ./run.sh --configfile my.yaml                     and run on it
+    ./run.sh evaluate --configfile my.yaml --config seed=2
+
+After Ctrl-C or an error the same command continues where it stopped. All settings: config/README.md.
+All of Snakemake's options: ./run.sh --snakemake-help
+END
+}
 
 says_where_to_run() {
     local argument
@@ -21,13 +70,18 @@ says_where_to_run() {
     return 1
 }
 
+case "${1:-}" in
+    --help | -h)
+        help
+        exit
+        ;;
+esac
 set_up
 case "${1:-}" in
-    diff) exec .venv/bin/python -m qatflow "$@" ;; # a command of ours, not a target
+    diff | init) exec .venv/bin/python -m qatflow "$@" ;; # commands of ours, not targets
+    --snakemake-help) exec .venv/bin/snakemake --help ;;
+    "") set -- all ;;
 esac
-if (($# == 0)); then
-    set -- all
-fi
 if ! says_where_to_run "$@"; then
     set -- --cores all "$@"
 fi

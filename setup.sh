@@ -15,6 +15,13 @@ fashion=/usr/share/datasets/fashion-mnist
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
+quietly() { # runs a command, whose words are shown only if it fails. 9: the lock; a daemon it starts must not hold it
+    local printed status=0
+    printed="$("$@" 2>&1 9>&-)" || status=$?
+    ((status == 0)) || say "$printed"
+    return "$status"
+}
+
 set_up() {
     if [[ -z "$(missing_packages)" ]] && venv_is_current; then
         return
@@ -89,7 +96,7 @@ make_venv() { # $1: a Python 3.11
 }
 
 pip() {
-    "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@" ||
+    quietly "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@" ||
         fail "the Python packages could not be installed; see above. Run this again to retry"
 }
 
@@ -136,7 +143,7 @@ install_packages() { # $1: the Python that is to make .venv, or nothing
         say "set-up: installing the system packages ${packages[*]}"
         known_to_apt "${packages[@]}" || apt_get update || true
         # a list that is out of date names files that are gone
-        apt_get install "${packages[@]}" || { apt_get update && apt_get install "${packages[@]}"; } ||
+        apt_get install "${packages[@]}" 2>/dev/null || { apt_get update && apt_get install "${packages[@]}"; } ||
             fail "apt-get could not install ${packages[*]}; see above"
     fi
     if ((${#optional[@]} > 0)); then
@@ -190,6 +197,5 @@ apt_get() { # as root, asking nothing, waiting for another apt
     shift
     local -a options=(--quiet --quiet --option DPkg::Lock::Timeout=300)
     [[ "$command" == update ]] || options+=(--yes --no-install-recommends)
-    # 9: the lock; a daemon that a package starts must not hold it
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$command" "$@" >&2 9>&-
+    quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$command" "$@"
 }

@@ -82,8 +82,10 @@ BELOW: dict[str, set[str]] = {
     "report/drawing": {"base", "evaluate", "report", "sensitivity"},
     "report/pages": {"base", "device/results", "evaluate", "report", "report/drawing", "search", "sensitivity"},
     "report/diff": {"base", "report", "report/pages", "sensitivity"},
+    # a first configuration for pictures and a model
+    "overlay": {"base", "data/sources", "graph", "models", "models/onnx", "models/saved", "tflite"},
     # what a person starts by hand
-    "commands": {"base", "report/diff"},
+    "commands": {"base", "config", "overlay", "report/diff"},
     # plans the jobs of all stages, and runs none
     "workflow": {
         "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources",

@@ -91,8 +91,8 @@ class Project:
         return subprocess.CompletedProcess(arguments, *json.loads(server.stdout.readline()))
 
     def dry_run(self, *arguments: str) -> str:
-        """Return what a dry run prints."""
-        command = ("--cores", "2", "--dry-run", *arguments)
+        """Return all that Snakemake itself prints of a dry run."""
+        command = ("--cores", "2", "--dry-run", "--verbose", *arguments)
         has_library = (self.folder / "src/qatflow").is_dir() and not self.environment
         answer = self.forked(*command) if has_library else self.snakemake(*command)
         assert answer.returncode == 0, answer.stdout + answer.stderr

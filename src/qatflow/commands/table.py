@@ -22,6 +22,7 @@ class Command:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "init": Command("qatflow.commands.init", "write a configuration for a folder of pictures, a model, or both"),
     "diff": Command("qatflow.commands.diff", "what differs between two results: settings, figures, layers"),
 }
 

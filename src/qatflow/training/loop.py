@@ -35,6 +35,8 @@ from qatflow.training.strategy import Strategy
 from qatflow.training.termination import TerminatedError, Termination
 
 LOG_EVERY = 50
+"""Steps between two lines of the log; where they take longer than `LOG_SECONDS`, lines come as often as that."""
+LOG_SECONDS = 5.0
 FLOAT = "float"
 """The phase before any strategy has changed what the model does."""
 
@@ -110,6 +112,7 @@ class Trainer:
         if progress != TrainingProgress():
             print(f"resumed at epoch {self.epoch}, step {self.step} of {self.steps_per_epoch}", flush=True)
         self._clock = clock
+        self._evaluation_seconds = 0.0
         self._saved_at = clock()
         self._termination = Termination()
         self._termination.saved = self._position() if values else ""
@@ -208,7 +211,7 @@ class Trainer:
     def _run_epoch(self) -> None:
         for strategy in self.strategies:
             strategy.on_epoch_begin(self)
-        started = time.monotonic()
+        started = logged = time.monotonic()
         first = self.step
         for batch in self.replicas.shared(self._batches(first)):
             for strategy in self.strategies:
@@ -217,8 +220,10 @@ class Trainer:
             self.step += 1
             for strategy in self.strategies:
                 strategy.on_batch_end(self)
-            if self.step % LOG_EVERY == 0:
-                self._log(float(loss), (self.step - first) / (time.monotonic() - started))
+            now = time.monotonic()
+            if self.step % LOG_EVERY == 0 or now - logged >= LOG_SECONDS:
+                self._log(float(loss), (self.step - first) / (now - started))
+                logged = now
             with self._saved_if_terminated():
                 self._termination.check()
             if self.step < self.steps_per_epoch and self._checkpoint_is_due():
@@ -242,10 +247,12 @@ class Trainer:
         sums = self._training_step.sums
         loss, top1, top5, count = (float(value) for value in sums.numpy())
         self._check(loss)
-        every = self.settings.evaluate_every
-        due = every > 0 and ((self.epoch + 1) % every == 0 or self.epoch + 1 == self.settings.epochs)
+        due = self._is_evaluated(self.epoch)
+        started = time.monotonic()
         with self._saved_if_terminated():
             validation = self.evaluate() if due else (None, None, None)
+        if due:
+            self._evaluation_seconds = time.monotonic() - started
         rate = self._training_step.learning_rate()
         figures = EpochFigures(self.epoch, self.phase, rate, loss / count, top1 / count, top5 / count, *validation)
         self.history.append(figures)
@@ -257,6 +264,10 @@ class Trainer:
         self.epoch, self.step = self.epoch + 1, 0
         self._save()
         write_events(figures, self.folder / "tensorboard")
+
+    def _is_evaluated(self, epoch: int) -> bool:
+        every = self.settings.evaluate_every
+        return every > 0 and ((epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs)
 
     @property
     def _precision(self) -> Precision:
@@ -301,9 +312,24 @@ class Trainer:
         )
 
     def _log(self, loss: float, steps_per_second: float) -> None:
+        """Print how far the training is; the logger `qatflow` shows the line, so it begins as it does there."""
         self._check(loss)
-        rate = steps_per_second * self.settings.batch_size
+        _, top1, _, count = (float(value) for value in self._training_step.sums.numpy())
+        steps = self.settings.epochs * self.steps_per_epoch
+        done = self.epoch * self.steps_per_epoch + self.step
+        evaluations = sum(map(self._is_evaluated, range(self.epoch, self.settings.epochs)))
+        left = (steps - done) / steps_per_second + evaluations * self._evaluation_seconds
         print(
-            f"epoch {self.epoch}, step {self.step}/{self.steps_per_epoch}: loss {loss:.4f}, {rate:.0f} pictures/s",
+            f"epoch {self.epoch}, step {self.step} of {self.steps_per_epoch}"
+            f" ({100 * done / steps:.0f} % of {self.settings.epochs} epochs): loss {loss:.4f},"
+            f" top-1 {100 * top1 / max(count, 1):.1f} %, {steps_per_second * self.settings.batch_size:,.0f} pictures/s,"
+            f" {_as_on_a_clock(left)} left",
             flush=True,
         )
+
+
+def _as_on_a_clock(seconds: float) -> str:
+    """Return a time as `03:20` or `1:03:20`, like the preparation of the pictures."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

@@ -31,6 +31,8 @@ from qatflow.config.sections.config import Config
 from qatflow.data.evaluation_batch import evaluation_batch
 from qatflow.training.batch import default_batch
 
+MEASURED_CORES = 2
+"""Of the machine on which the times were measured."""
 MARGIN = 1.5
 """Of memory, over what is expected."""
 SLOWER = 4

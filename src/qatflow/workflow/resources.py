@@ -115,9 +115,14 @@ def _by_pictures(expected: _Expected) -> Asked:
     def job_cost(wildcards: Wildcards, input: Any) -> Cost:
         return expected(wildcards, cost.pictures(Path(input.data)))
 
+    def runtime(wildcards: Wildcards, input: Any, attempt: int) -> int:
+        return job_cost(wildcards, input).runtime_minutes(attempt)
+
+    # for qatflow.workflow.expected, which asks for the time without its margin
+    runtime.seconds = lambda wildcards, input: job_cost(wildcards, input).seconds  # type: ignore[attr-defined]
     return {
         "mem_mb": lambda wildcards, input, attempt: job_cost(wildcards, input).memory_mb(attempt),
-        "runtime": lambda wildcards, input, attempt: job_cost(wildcards, input).runtime_minutes(attempt),
+        "runtime": runtime,
     }
 
 
@@ -125,9 +130,11 @@ def _by_pictures_and_cores(expected: _ExpectedOnCores) -> Asked:
     def job_cost(wildcards: Wildcards, input: Any, threads: int) -> Cost:
         return expected(wildcards, cost.pictures(Path(input.data)), threads)
 
+    def runtime(wildcards: Wildcards, input: Any, threads: int, attempt: int) -> int:
+        return job_cost(wildcards, input, threads).runtime_minutes(attempt)
+
+    runtime.seconds = lambda wildcards, input, threads: job_cost(wildcards, input, threads).seconds  # type: ignore[attr-defined]
     return {
         "mem_mb": lambda wildcards, input, threads, attempt: job_cost(wildcards, input, threads).memory_mb(attempt),
-        "runtime": lambda wildcards, input, threads, attempt: job_cost(wildcards, input, threads).runtime_minutes(
-            attempt
-        ),
+        "runtime": runtime,
     }

@@ -17,6 +17,8 @@ from qatflow.base.errors import UserError
 from qatflow.base.places import PROJECT, from_here
 from qatflow.config.load import OF_MODULE, Experiment, load_experiments
 from qatflow.config.results_owner import Origin, check_owner, record_owner
+from qatflow.workflow.announcement import announce, settle
+from qatflow.workflow.closing import results
 from qatflow.workflow.interrupted import goes_on
 from qatflow.workflow.options import default_files
 from qatflow.workflow.output_folders import check_folders, check_writable
@@ -26,7 +28,14 @@ from qatflow.workflow.targets import asked_for, is_made, unknown_target
 
 RUN_LOCK = ".snakemake/run.lock"
 """Snakemake's own lock outlives a kill and then refuses to start (the profile turns it off); this one does not."""
-NAMED_RULES = ("prepare_data", "run_on_device", "measure_latency", "build_mobile_light", "make_report")
+NAMED_RULES = (
+    "prepare_data",
+    "run_on_device",
+    "measure_latency",
+    "build_mobile_light",
+    "make_report",
+    "compare_experiments",
+)
 """The rules whose jobs a run looks for."""
 
 
@@ -146,6 +155,11 @@ class Session:
         if self.runs_here and limiter and (limiter.max_jobs, limiter.timespan) == (100, 1):
             self.workflow.scheduler.job_rate_limiter = None
 
+    def announce(self) -> None:
+        """Let the logger `qatflow` say what the run will do."""
+        if self.workflow.is_main_process:
+            announce(self.workflow, self.cores if self.runs_here else None)
+
     def check_targets(self, experiments: Iterable[str]) -> None:
         """End the run where a target is nothing that can be made. By now everything that can be made is known."""
         workflow = self.workflow
@@ -204,17 +218,9 @@ class Run:
         self._prepare_for_interrupt()
 
     def end(self) -> None:
-        """Print what the preparation of the pictures warns of, and the table of each report that was made."""
-        names = self.own_names()
-        for job in self.session.workflow.dag.jobs:
-            name = names.get(job.rule.name)
-            if name == "prepare_data":
-                for line in _warnings(Path(job.log[0])):
-                    print(f"{job.wildcards.dataset}: {line}", flush=True)
-            if name == "make_report":
-                folder = Path(job.output.summary).parent / "report"
-                print(f"\n{(folder / 'summary.txt').read_text(encoding='utf-8')}")
-                print(f"report: {folder / 'report.html'}", flush=True)
+        """Print what the preparation of the pictures warns of, and what the experiments come to."""
+        settle(self.session.workflow)
+        print(results(self.session.workflow.dag.jobs, self.own_names()), end="", flush=True)
 
     def check_tools(self, jobs: Iterable[Any]) -> None:
         """End the run at once where a tool is missing that one of its jobs will need."""
@@ -264,13 +270,6 @@ def running_jobs(running: Iterable[Any]) -> dict[str, Path | None]:
 
 def _say_that_it_goes_on(stopped: Mapping[str, Path | None]) -> None:
     print(goes_on(stopped), file=sys.stderr, flush=True)
-
-
-def _warnings(log: Path) -> list[str]:
-    if not log.is_file():
-        return []
-    lines = log.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.startswith("warning: ")]
 
 
 def _put_before(workflow: Any, name: str, ours: Callable[[], None]) -> None:
