@@ -210,7 +210,7 @@ def test_the_overlay_prepares_a_tree_of_the_real_layout(tmp_path: Path):
             assert record.content == (root / record.key).read_bytes()
             expected = record.key.split("/")[1] if split == "train" else EXPECTED[record.key]
             assert manifest.labels[record.label] == expected
-    planned = project.run("snakemake", "-n", "all", *configured)
+    planned = project.run("snakemake", "-n", "--verbose", "all", *configured)
     assert planned.returncode == 0 and "rule make_pretrained" in planned.stdout, planned.stdout + planned.stderr
     assert "rule prepare_data" not in planned.stdout
 

@@ -87,7 +87,7 @@ def test_a_closed_gate_ends_the_run_and_keeps_everything_and_the_configuration_a
     def run(limit: object) -> subprocess.CompletedProcess[str]:
         device = f"device={{type: adb, name: phone, serial: x, max_latency_ms: {limit}}}"
         return project.snakemake(
-            "--cores", "1", "--configfile", "config/test.yaml", "--config", device, "--retries", "3",
+            "--cores", "1", "--verbose", "--configfile", "config/test.yaml", "--config", device, "--retries", "3",
             "--allowed-rules", "gate_latency", "require_latency",
             "--", "results/digits_quant/device/phone/.gate_passed",
         )  # fmt: skip

@@ -523,7 +523,7 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")
     board = ("--config", "device={target: linux.armv8, name: board, count_instructions: false}")
-    answer = project.snakemake("--cores", "2", "all", *SMALL, *board)
+    answer = project.snakemake("--cores", "2", "--verbose", "all", *SMALL, *board)
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
     rules = {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency", "write_config"}
@@ -544,7 +544,7 @@ def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tm
     (project.folder / "two.yaml").write_text(
         "devices:\n  - {name: emulator}\n  - {name: little, cpu: cortex-a53, pictures: 5, threads: [1]}\n"
     )
-    answer = project.snakemake("--cores", "2", "all", "compare", *SMALL, "two.yaml")
+    answer = project.snakemake("--cores", "2", "--verbose", "all", "compare", *SMALL, "two.yaml")
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
     # the emulator's run is that of before
@@ -578,7 +578,7 @@ def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finishe
     shutil.copytree(finished.project.folder, tmp_path / "copy", symlinks=True)
     project = Project(tmp_path / "copy")
     with edited(project.folder / "src/qatflow/report/templates/report_device.html", ("On the device", "On the phone")):
-        answer = project.run(*COMMAND)
+        answer = project.run(*COMMAND, "--verbose")
     assert planned(answer.stdout + answer.stderr) == {"make_report": 1, "all": 1}
     assert '<h2 id="device">On the phone<' in (project.folder / "results/digits_quant/report/report.html").read_text()
 
@@ -589,7 +589,7 @@ def test_another_experiment_reruns_nothing_of_the_first_and_both_are_compared(fi
     results = (project.folder / "results/digits_quant").rglob("*")
     before = {path: path.read_bytes() for path in results if path.is_file()}
     (project.folder / "two.yaml").write_text("experiments:\n  digits_quant:\n  cheap: {method: ptq}\n")
-    answer = project.snakemake("--cores", "2", "all", *SMALL, "two.yaml")
+    answer = project.snakemake("--cores", "2", "--verbose", "all", *SMALL, "two.yaml")
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
     # what the two share is there already: it has the same data and float weights
@@ -635,7 +635,7 @@ def test_what_a_gate_keeps_from_the_device_or_crashed_keeps_no_comparison_from_t
         return [(row["experiment"], row["passed"], row["device"], row["reason"][:27]) for row in rows]
 
     def run(*arguments: str) -> tuple[int, str]:
-        answer = project.snakemake("--cores", "2", *arguments, *SMALL, "many.yaml")
+        answer = project.snakemake("--cores", "2", "--verbose", *arguments, *SMALL, "many.yaml")
         return answer.returncode, answer.stdout + answer.stderr
 
     status, printed = run("all", "--keep-going", "--retries", "1")

@@ -1,15 +1,17 @@
 """run.sh and its set-up: a second start, changes, a killed set-up, two at once, and which Python is taken."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 from helpers.small_checkout import PYPROJECT, Checkout, wheel
-from helpers.workflow_helpers import processor_time
+from helpers.workflow_helpers import TARGETS, processor_time
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,17 @@ def test_a_second_start_sets_up_nothing_and_passes_its_arguments_on(installed, a
     assert answer.stdout == f"snakemake 1.0 {passed_on}\n"
     assert (answer.returncode, answer.stderr, installed.builds()) == (0, "", 1)
     assert processor_time() - began < 2
+
+
+def test_help_sets_up_nothing_and_names_the_targets_and_options_that_there_are(checkout):
+    answer = checkout.run("--help")
+    assert (answer.returncode, answer.stderr, (checkout.folder / ".venv").exists()) == (0, "", False)
+    targets = re.search(r"^Targets.*?:\n(.*?)\n\n", answer.stdout, re.MULTILINE | re.DOTALL)[1]
+    assert set(re.findall(r"^    (\w+) ", targets, re.MULTILINE)) == set(TARGETS)
+    options = re.search(r"^Options.*?:\n(.*?)\n\n", answer.stdout, re.MULTILINE | re.DOTALL)[1]
+    known = {option for action in get_argument_parser()._actions for option in action.option_strings}
+    shown = set(re.findall(r"^    (-[\w-]+)", options, re.MULTILINE))
+    assert len(shown) == 10 and shown <= known
 
 
 def test_it_runs_from_any_folder(installed, tmp_path):

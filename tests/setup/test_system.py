@@ -137,7 +137,7 @@ def test_root_installs_them_and_reads_the_lists_only_where_they_lack(bare, apt, 
 @pytest.mark.parametrize("works", [True, False])
 def test_slurm_is_installed_for_the_tests_alone_and_they_go_on_without_it(checkout, works):
     log = checkout.folder / "apt"
-    checkout.program("apt-get", f'echo "$@" >>{log}\n{"true" if works else "exit 100"}')
+    checkout.program("apt-get", f'echo "$@" >>{log}\necho "E: words of apt"\n{"true" if works else "exit 100"}')
     checkout.program("apt-cache", "true")
     assert checkout.run().returncode == 0
     assert not log.exists() or "slurm" not in log.read_text()
@@ -148,4 +148,5 @@ def test_slurm_is_installed_for_the_tests_alone_and_they_go_on_without_it(checko
     packages = "munge slurmctld slurmd slurm-client ccache chromium"
     assert log.read_text().endswith(f"--yes --no-install-recommends install {packages}\n")
     assert ("without Slurm and Chromium their tests are skipped" in answer.stderr) == (not works)
+    assert ("E: words of apt" in answer.stdout + answer.stderr) == (not works), "apt is quiet unless it fails"
     assert "slurm" not in checkout.run("tests/test_x.py", script="test.sh", QATFLOW_NO_APT="1").stderr

@@ -58,10 +58,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, str
     python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     conda = conda_standin.install_standin(folder / "conda", python, versions(ENVIRONMENTS[0]))
     # bytecode of the few modules that a rule imports is made then: of all packages it takes half a minute
-    environment = {"PATH": f"{conda}:{snakemake}:/usr/bin:/bin", "PYTHONPATH": "", "PIP_NO_COMPILE": "1"}
+    environment = {
+        "PATH": f"{conda}:{snakemake}:/usr/bin:/bin",
+        "PYTHONPATH": str(project.folder / "src"),
+        "PIP_NO_COMPILE": "1",
+    }
     alone = Project(project.folder, environment)
     answer = alone.run(
-        str(snakemake / "python"), "-m", "snakemake", "pretrained", "--cores", "2", "--sdm", "conda",
+        str(snakemake / "python"), "-m", "snakemake", "pretrained", "--cores", "2", "--verbose", "--sdm", "conda",
         *SMALL, "conda.yaml",
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -52,6 +52,13 @@ NOT_HERE = {
     "./run.sh diff results/base results/wide --html diff.html": "as above",
     "./run.sh diff HEAD~1:results/base results/base": "as above",
     "./run.sh diff v1 v2 --results results/base": "as above",
+    "./run.sh --help": "it says so itself, as tests/setup/test_setup.py sees",
+    "./run.sh --snakemake-help": "is Snakemake's own",
+    "./run.sh init": "tests/overlay/test_init.py starts it, as what follows",
+    "./run.sh init my.yaml --pictures FOLDER": "as above",
+    "./run.sh init my.yaml --pictures pictures/goods": "as above",
+    "./run.sh init my.yaml --model my.keras": "as above",
+    "./run.sh init my.yaml --pictures pictures/goods --model my.keras": "as above",
     "snakemake --cores all all --sdm conda": "needs conda; tests/workflow/test_conda.py runs it with a stand-in",
 }
 """Commands that cannot be run here, by their text, with the reason."""

@@ -30,6 +30,7 @@ def workflow(*, module: bool = False, configured: bool = False, nodes: int | Non
         "config_settings": SimpleNamespace(config={}),
         "main_snakefile": "Snakefile",
         "is_main_process": True,
+        "logger_manager": SimpleNamespace(queue_listener=None),
     }
     return SimpleNamespace(**(given | more))
 
@@ -118,11 +119,12 @@ def test_a_rule_s_inputs_are_its_script_and_the_modules_that_it_imports(tmp_path
     assert str(ROOT / "demo/cxx/mobile_light/CMakeLists.txt") in sources and sources == sorted(sources)
 
 
-def test_warnings_of_the_pictures_and_the_tables_are_printed_at_the_end(tmp_path, monkeypatch, capsys):
+def test_at_the_end_are_warnings_the_verdict_and_the_table_or_the_comparison_of_several(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prepare.log").write_text("2 classes\nwarning: one picture\nwarning: no label\n")
     (tmp_path / "r/report").mkdir(parents=True)
     (tmp_path / "r/report/summary.txt").write_text("the table\n")
+    (tmp_path / "r/summary.json").write_text('{"experiment": "a", "verdict": {"sentence": "int8 ships."}}')
     jobs = [
         job("qat_prepare_data", Path("prepare.log"), dataset="d"),
         job("qat_make_report", output=SimpleNamespace(summary="r/summary.json"), experiment="a"),
@@ -131,7 +133,13 @@ def test_warnings_of_the_pictures_and_the_tables_are_printed_at_the_end(tmp_path
     ]
     run_of(Session.of(workflow(dag=SimpleNamespace(jobs=jobs)), ROOT, {})).end()
     assert capsys.readouterr().out == (
-        "d: warning: one picture\nd: warning: no label\n\nthe table\n\nreport: r/report/report.html\n"
+        "d: warning: one picture\nd: warning: no label\n\na: int8 ships.\n\nthe table\n\nreport: r/report/report.html\n"
+    )
+    (tmp_path / "c.txt").write_text("a beside b\n")
+    jobs.append(job("qat_compare_experiments", output=SimpleNamespace(text="c.txt")))
+    run_of(Session.of(workflow(dag=SimpleNamespace(jobs=jobs)), ROOT, {})).end()
+    assert capsys.readouterr().out.partition("no label\n")[2] == (
+        "\na: int8 ships.\n\na beside b\n\nreport: r/report/report.html\ncomparison: comparison.html\n"
     )
 
 

@@ -191,7 +191,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cluster: Slurm) -> Finish
     interrupted = interrupt(submitted, cluster)
     with (local.folder / ".printed").open("w") as there, (submitted.folder / ".printed").open("w") as here:
         beside = local.start(*LOCAL, stdout=there, stderr=subprocess.STDOUT)
-        process = submitted.start(*SUBMIT, "all", *FILES, stdout=here, stderr=subprocess.STDOUT)
+        process = submitted.start(*SUBMIT, "--verbose", "all", *FILES, stdout=here, stderr=subprocess.STDOUT)
         try:
             strike(submitted, cluster, process)
             process.wait(1200)
