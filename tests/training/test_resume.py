@@ -1,5 +1,6 @@
 """A training that is interrupted and goes on ends with the same bytes as one that was not."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from helpers.few_layers import narrow_mobilenet
 from helpers.small_data import prepared_digits
+from snakemake_logger_plugin_qatflow.jobs import Job
 
 pytestmark = pytest.mark.tensorflow
 
@@ -113,9 +115,12 @@ def test_training_learns(uninterrupted):
     assert history[-1].train_top1 > 0.3, "three times what guessing gives"
 
 
-def test_raising_the_epochs_goes_on_and_another_learning_rate_starts_over(start, digits, tmp_path, capsys):
+def test_raising_the_epochs_goes_on_and_another_learning_rate_starts_over(start, digits, tmp_path, capsys, monkeypatch):
     from qatflow.base.work_folder import work_folder
+    from qatflow.training import loop
     from qatflow.training.loop import Trainer
+
+    monkeypatch.setattr(loop, "LOG_EVERY", STEPS - 1)
 
     graph, settings = graph_and_settings()
     one = replace(settings, epochs=1)
@@ -125,7 +130,13 @@ def test_raising_the_epochs_goes_on_and_another_learning_rate_starts_over(start,
             Trainer(graph, digits, settings, folder).run()
         return capsys.readouterr().out
 
-    run(one)
+    log = tmp_path / "log"
+    log.write_text(run(one).partition("epoch 0 (")[0])
+    job = Job("train", [str(log)])
+    job.look()  # as the logger does while it runs
+    share = round(100 * (STEPS - 1) / STEPS)
+    line = rf"epoch 0, step {STEPS - 1} of {STEPS} \({share} % of 1 epoch\): loss \d\.\d+, top-1 \d+\.\d %, "
+    assert re.fullmatch(line + r"[\d,]+ pictures/s, \d\d:\d\d left", job.said)
     assert "resumed at epoch 1" in run(replace(one, epochs=2))
     again = run(replace(one, learning_rate=0.01))
     assert "starting over" in again and "resumed" not in again

@@ -99,4 +99,4 @@ def _picture(shape: tuple[int, ...] | None) -> tuple[int, int, int] | None:
 
 
 def _ordered(kinds: "Counter[str]") -> Mapping[str, int]:
-    return dict(kinds.most_common())
+    return {kind: count for kind, count in kinds.most_common() if kind not in ("Input", "InputLayer")}
