@@ -276,7 +276,9 @@ class LogHandler(LogHandlerBase):
             return
         jobs = sorted(self._jobs.values(), key=lambda job: (not job.said, job.started))
         others = f" · and {_count(len(jobs) - 1, 'other')}" if len(jobs) > 1 else ""
-        self._screen.status(f"{self._place(self._done + 1)} {jobs[0].status()}{others}" if jobs else "")
+        place = self._place(self._done + 1)
+        room = self._screen.columns - len(place) - len(others) - 1
+        self._screen.status(f"{place} {jobs[0].status(room)}{others}" if jobs else "")
 
     def _tick(self) -> None:
         """Look at the logs of the running jobs from now on."""

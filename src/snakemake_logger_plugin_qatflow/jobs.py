@@ -81,9 +81,11 @@ class Job:
         lines = [line for line in re.split(r"[\r\n]", tail(self.logs[0])) if _PROGRESS.match(line)]
         self.said = lines[-1].rstrip() if lines else self.said
 
-    def status(self) -> str:
-        """Return how far it is, in one line."""
-        return f"{self.label}: {self.said or duration(self.seconds)}"
+    def status(self, width: int | None = None) -> str:
+        """Return how far it is, in one line; without the wildcards if it would be longer than `width`."""
+        said = self.said or duration(self.seconds)
+        whole = f"{self.label}: {said}"
+        return whole if width is None or len(whole) <= width else f"{self.label.partition(' (')[0]}: {said}"
 
     def result(self) -> str:
         """Return what a finished job came to: how long it took and, of a training, the last validation."""

@@ -41,8 +41,13 @@ class Screen:
             self._status = text
             self._write(f"\r{self._shown()}{_TO_END}")
 
+    @property
+    def columns(self) -> int:
+        """How long the status may be."""
+        return shutil.get_terminal_size().columns - 1
+
     def _shown(self) -> str:
-        return self._status[: shutil.get_terminal_size().columns - 1]
+        return self._status[: self.columns]
 
     def _write(self, text: str) -> None:
         if self._broken:

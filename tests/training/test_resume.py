@@ -134,9 +134,8 @@ def test_raising_the_epochs_goes_on_and_another_learning_rate_starts_over(start,
     log.write_text(run(one).partition("epoch 0 (")[0])
     job = Job("train", [str(log)])
     job.look()  # as the logger does while it runs
-    share = round(100 * (STEPS - 1) / STEPS)
-    line = rf"epoch 0, step {STEPS - 1} of {STEPS} \({share} % of 1 epoch\): loss \d\.\d+, top-1 \d+\.\d %, "
-    assert re.fullmatch(line + r"[\d,]+ pictures/s, \d\d:\d\d left", job.said)
+    line = rf"epoch 0, step {STEPS - 1}/{STEPS}, {100 - 100 // STEPS} % done, \d\d:\d\d left: "
+    assert re.fullmatch(line + r"loss \d\.\d{4}, top-1 \d+\.\d %, [\d,]+ pictures/s", job.said)
     assert "resumed at epoch 1" in run(replace(one, epochs=2))
     again = run(replace(one, learning_rate=0.01))
     assert "starting over" in again and "resumed" not in again

@@ -30,7 +30,7 @@ rule train:
     log: "logs/train.log"
     params: compress=json.dumps({"epochs": config.get("epochs", 3), "batch_size": 8, "momentum": 0.9})
     shell:
-        "echo 'epoch 1, step 50 of 100 (50 % of 3 epochs): loss 0.4, top-1 87.5 %, 310 pictures/s, 00:07 left' > {log};"
+        "echo 'epoch 1, step 50/100, 50 % done, 00:07 left: loss 0.4213, top-1 87.5 %, 1,310 pictures/s' > {log};"
         " sleep 1.5; echo 'epoch 2 (int8): training loss 0.2, top-1 0.9; validation loss 0.3, top-1 0.9278' >> {log};"
         " touch {output}"
 rule bad:
@@ -43,7 +43,7 @@ rule killed:
     shell: "echo 'at step 7' > {log}; kill -9 $$"
 """
 RUN = ("snakemake", "--cores", "2", "--logger", "qatflow", "--logger-qatflow-every", "1", "--")
-STEP = "epoch 1, step 50 of 100 (50 % of 3 epochs): loss 0.4, top-1 87.5 %, 310 pictures/s, 00:07 left"
+STEP = "epoch 1, step 50/100, 50 % done, 00:07 left: loss 0.4213, top-1 87.5 %, 1,310 pictures/s"
 
 pytestmark = pytest.mark.workflow
 

@@ -315,17 +315,14 @@ class Trainer:
         """Print how far the training is; the logger `qatflow` shows the line, so it begins as it does there."""
         self._check(loss)
         _, top1, _, count = (float(value) for value in self._training_step.sums.numpy())
-        epochs = self.settings.epochs
-        steps = epochs * self.steps_per_epoch
+        steps = self.settings.epochs * self.steps_per_epoch
         done = self.epoch * self.steps_per_epoch + self.step
-        evaluations = sum(map(self._is_evaluated, range(self.epoch, epochs)))
+        evaluations = sum(map(self._is_evaluated, range(self.epoch, self.settings.epochs)))
         left = (steps - done) / steps_per_second + evaluations * self._evaluation_seconds
         print(
-            f"epoch {self.epoch}, step {self.step} of {self.steps_per_epoch}"
-            f" ({100 * done / steps:.0f} % of {epochs} epoch{'' if epochs == 1 else 's'}):"
-            f" loss {loss:.4f}, top-1 {100 * top1 / max(count, 1):.1f} %,"
-            f" {steps_per_second * self.settings.batch_size:,.0f} pictures/s,"
-            f" {_as_on_a_clock(left)} left",
+            f"epoch {self.epoch}, step {self.step}/{self.steps_per_epoch}, {100 * done / steps:.0f} % done,"
+            f" {_as_on_a_clock(left)} left: loss {loss:.4f}, top-1 {100 * top1 / max(count, 1):.1f} %,"
+            f" {steps_per_second * self.settings.batch_size:,.0f} pictures/s",
             flush=True,
         )
 
