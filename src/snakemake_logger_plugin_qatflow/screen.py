@@ -44,7 +44,10 @@ class Screen:
     @property
     def columns(self) -> int:
         """How long the status may be."""
-        return shutil.get_terminal_size().columns - 1
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns - 1
+        except (OSError, ValueError):
+            return shutil.get_terminal_size().columns - 1
 
     def _shown(self) -> str:
         return self._status[: self.columns]
