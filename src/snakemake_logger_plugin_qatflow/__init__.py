@@ -218,8 +218,8 @@ class LogHandler(LogHandlerBase):
         failed = max(self._failed, len(self._errors))
         log = f" The log of the run: {self._run_log}" if self._run_log else ""
         self._screen.line(
-            f"{_count(failed, 'job')} failed, {self._done} done in {duration(time.monotonic() - self._began)}; the"
-            f" same command continues after them.{log}"
+            f"{_count(failed, 'job')} failed, {self._done} done in {duration(time.monotonic() - self._began)}. When"
+            f" it is mended, the same command goes on from here.{log}"
         )
 
     def _command(self, record: Any) -> None:

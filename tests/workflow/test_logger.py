@@ -99,7 +99,7 @@ def test_a_job_s_own_message_stands_alone_and_then_where_the_logs_are(project):
     at = lines.index("error: my.yaml:3: no such thing:")
     assert lines[at + 1] == "  do this"
     assert re.fullmatch(r"  in bad, after \d+ s; the whole log: logs/bad.log", lines[at + 2])
-    assert re.fullmatch(r"1 job failed, 0 done in \d+ s; .* The log of the run: \S+\.snakemake\.log", lines[at + 3])
+    assert re.fullmatch(r"1 job failed, 0 done in \d+ s\. .* The log of the run: \S+\.snakemake\.log", lines[at + 3])
     assert answer.returncode == 1 and len(lines) == at + 4
     whole = Path(lines[at + 3].rpartition(" ")[2]).read_text()
     assert "CalledProcessError" in whole and "CalledProcessError" not in answer.stderr

@@ -131,11 +131,10 @@ class Announcement(logging.Filter):
         threads = {job: int(job.threads) for job in jobs}
         total = duration(wall_seconds(before, seconds, threads, self.cores))
         queue = ", without the time in the queue" if self.cores is None else ""
+        if len(unknown) == len(jobs):
+            return "for a time that is not known yet"
         if unknown:
-            names = ", ".join(dict.fromkeys(job.rule.name for job in unknown))
-            return (
-                f"{total} and the time of {names}, which is known once the pictures are prepared (an estimate{queue})"
-            )
+            return f"at least {total} (an estimate{queue}, without {len(unknown)} whose time is not known yet)"
         return f"about {total} (an estimate {_source(list(each.values()))}{queue})"
 
     def _time_now_known(self) -> list[str]:
