@@ -5,6 +5,7 @@ from math import frexp
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from helpers.graphs import small_graph
 from qatflow.base.errors import UserError
@@ -42,8 +43,11 @@ from qatflow.graph.operations import (
 )
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.tflite.builder import packed
+from qatflow.tflite.device_rules import broken_rules
 from qatflow.tflite.lower import convert, lower
 from qatflow.tflite.read import operators
+from qatflow.tflite.run import Model
 from qatflow.tflite.tensors import Tensors
 from qatflow.tflite.verify import verify
 from qatflow.trial.float_ranges import float_ranges
@@ -312,3 +316,34 @@ def test_scales_are_raised_where_the_int16_kernels_would_overflow_without_a_word
         assert found.item() == min(32767, round(real / step_now))
         wrong, step_before = integers(graph, lower(graph, "test"), name, picture)
         assert wrong.item() != min(32767, round(real / step_before))
+
+
+def stored_in_4_bits(content: bytes) -> bytes:
+    """The model with its kernels as INT4 tensors, two weights in a byte, the first in the lower half."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.type == schema.TensorType.INT8 and model.buffers[tensor.buffer].data is not None:
+            tensor.type = schema.TensorType.INT4
+            values = np.asarray(model.buffers[tensor.buffer].data).view(np.int8)
+            low, high = np.append(values, np.zeros(values.size % 2, np.int8)).reshape(-1, 2).T
+            model.buffers[tensor.buffer].data = ((low & 15) | (high << 4)).astype(np.uint8)
+    return packed(model)
+
+
+@pytest.mark.parametrize(("layer", "right"), [(Conv2D((1, 1), "same"), True), (DepthwiseConv2D((1, 1), "same"), False)])
+def test_kernels_of_int4_are_right_in_a_convolution_but_wrong_and_refused_in_a_depthwise_one(layer, right):
+    """LiteRT unpacks them for its int16 convolution; its int16 depthwise convolution reads the bytes as int8."""
+    kernel = "kernel" if isinstance(layer, Conv2D) else "depthwise_kernel"
+    weights = {f"layer/{kernel}": np.random.default_rng(6).normal(0, 1, (3, 3, 4, 1)).astype(np.float32)}
+    graph = Graph((Node("input", Input(SHAPE)), Node("layer", layer, ("input",))), ("layer",), weights)
+    settings = QuantSettings({".*": 4}, 16, "abs_max", "moving_average_abs_max")
+    ranges = float_ranges(graph, {"input", "layer"}, pictures())
+    content = lower(as_if_quantised(graph, settings, ranges), "test")
+    small = stored_in_4_bits(content)
+    assert np.array_equal(Model(small).outputs(pictures()), Model(content).outputs(pictures())) is right
+    refused = (
+        "layer has weights stored in 4 bits and activations of 16, and LiteRT reads such weights wrongly in "
+        "DEPTHWISE_CONV_2D: store them as int8"
+    )
+    assert broken_rules(small) == ([] if right else [refused])
+    assert not broken_rules(content)

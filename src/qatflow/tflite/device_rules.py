@@ -1,7 +1,8 @@
-"""Rules by which the program on the device refuses a .tflite file before LiteRT sees it.
+"""Rules by which the program on the device refuses a .tflite file before LiteRT sees it, and what LiteRT gets wrong.
 
-These are the rules of `demo/cxx/mobile_light/model_check.cc` and `light_predictor.cc` that an undamaged file can break,
-checked here so that the problem is known before the file is sent.
+The first are the rules of `demo/cxx/mobile_light/model_check.cc` and `light_predictor.cc` that an undamaged file can
+break, checked here so that the problem is known before the file is sent. LiteRT's int16 depthwise convolution reads
+packed weights as int8, without a word.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from ai_edge_litert import schema_py_generated as schema
 VERSION = 3
 MOST_DIMENSIONS = 8
 MOST_ELEMENTS = 1 << 26
+PACKED = {schema.TensorType.INT4: 4, schema.TensorType.INT2: 2}
+"""Bits of the types of which a byte holds several."""
 ZERO_POINTS = {schema.TensorType.INT8: (-128, 127), schema.TensorType.UINT8: (0, 255)}
 
 
@@ -29,7 +32,21 @@ def broken_rules(content: bytes) -> list[str]:
             broken.append(f"it has {len(tensors)} {kind}, but the device takes one")
     computed = {int(index) for operator in graph.operators for index in operator.outputs}
     missing = [i for i in graph.outputs if int(i) not in computed]
+    broken += [line for operator in graph.operators for line in _read_wrongly(model, operator)]
     return [*broken, *(f"no operator computes its output {_name(graph.tensors[i])}" for i in missing)]
+
+
+def _read_wrongly(model: Any, operator: Any) -> Iterator[str]:
+    code = model.operatorCodes[operator.opcodeIndex]
+    if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.DEPTHWISE_CONV_2D:
+        return
+    tensors = model.subgraphs[0].tensors
+    source, kernel = (tensors[int(index)].type for index in operator.inputs[:2])
+    if source == schema.TensorType.INT16 and kernel in PACKED:
+        yield (
+            f"{_name(tensors[int(operator.outputs[0])])} has weights stored in {PACKED[kernel]} bits and activations "
+            "of 16, and LiteRT reads such weights wrongly in DEPTHWISE_CONV_2D: store them as int8"
+        )
 
 
 def _tensor(tensor: Any) -> Iterator[str]:
