@@ -75,11 +75,11 @@ class LogHandler(LogHandlerBase):
         self._own = _snakemakes_own(settings, stream) if settings.verbose or settings.debug_dag else None
         self._jobs: dict[int, Job] = {}
         self._waiting: dict[int, str] = {}
-        self._done = self._failed = 0
+        self._done = 0
         self._left: int | None = None
         self._run_log = ""
         self._causes: list[str] = []
-        self._errors: list[str] = []
+        self._errors: dict[int, str] = {}
         self._ends_with_error = False
         self._interrupted = self._announced = False
         self._began = time.monotonic()
@@ -167,6 +167,7 @@ class LogHandler(LogHandlerBase):
         job = self._jobs.pop(record.job_id, None)
         if job is None:
             return
+        self._errors.pop(record.job_id, None)  # of an attempt before this one
         self._done += 1
         if self._left is not None:
             self._left -= 1
@@ -190,11 +191,9 @@ class LogHandler(LogHandlerBase):
         cause = self._causes.pop(0) if self._causes else ""
         self._waiting[number] = job.label
         text = failure(job, logs, cause)
+        self._errors[number] = text
         if exit_status(cause) in INTERRUPTED:
-            self._errors.append(text)  # after Ctrl-C the last line of the run says from where it goes on
-            return
-        self._failed += 1
-        self._errors.append(text)
+            return  # after Ctrl-C the last line of the run says from where it goes on
         self._error_line(text)
         self._show()
 
@@ -213,13 +212,12 @@ class LogHandler(LogHandlerBase):
         if self._interrupted:
             return
         if not self._ends_with_error and self._errors:
-            for text in self._errors:
+            for text in self._errors.values():
                 self._error_line(text)
-        failed = max(self._failed, len(self._errors))
         log = f" The log of the run: {self._run_log}" if self._run_log else ""
         self._screen.line(
-            f"{_count(failed, 'job')} failed, {self._done} done in {duration(time.monotonic() - self._began)}. When"
-            f" it is mended, the same command goes on from here.{log}"
+            f"{_count(len(self._errors), 'job')} failed, {self._done} done in"
+            f" {duration(time.monotonic() - self._began)}. When it is mended, the same command goes on from here.{log}"
         )
 
     def _command(self, record: Any) -> None:

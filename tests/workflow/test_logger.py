@@ -104,7 +104,8 @@ def test_a_job_s_own_message_stands_alone_and_then_where_the_logs_are(project):
     whole = Path(lines[at + 3].rpartition(" ")[2]).read_text()
     assert "CalledProcessError" in whole and "CalledProcessError" not in answer.stderr
 
-    answer = project.run(*RUN, "c.txt")
+    answer = project.run("snakemake", "--retries", "1", *RUN[1:], "c.txt")
+    assert "\ntrying again: killed\n" in answer.stderr and "\n1 job failed, 0 done in " in answer.stderr
     assert (
         "error: killed ended with " in answer.stderr
         and "(killed, often for lack of memory)\n  | at step 7" in answer.stderr
