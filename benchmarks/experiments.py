@@ -41,17 +41,19 @@ class Experiment:
         """The epochs."""
         return Budget(self.config.pretrained.train.epochs, self.compress.compressor.epoch)
 
-    def quantised_as(self, weights: str, activations: str) -> CompressConfig:
-        """Return the compress YAML with these quantisation types in its only strategy."""
-        types = {"weight_quantize_type": weights, "activation_quantize_type": activations}
+    def quantised_as(self, weights: str, activations: str, bits: int = 8) -> CompressConfig:
+        """Return the compress YAML with these quantisation types, and width of the weights, in its only strategy."""
+        types = {"weight_quantize_type": weights, "activation_quantize_type": activations, "weight_bits": bits}
         return self.compress.model_copy(
             update={"strategies": {name: s.model_copy(update=types) for name, s in self.compress.strategies.items()}}
         )
 
 
-def experiment(dataset: str, float_epochs: int | None, qat_epochs: int | None) -> Experiment:
-    """Return a data set's experiment; None stands for the benchmark's default number of epochs."""
-    config = load_config(CONFIGURATIONS[dataset])
+def experiment(
+    dataset: str, float_epochs: int | None, qat_epochs: int | None, architecture: str | None = None
+) -> Experiment:
+    """Return a data set's experiment; None stands for the benchmark's default number of epochs, or network."""
+    config = load_config(CONFIGURATIONS[dataset], {"model": {"architecture": architecture}} if architecture else None)
     compress = load_compress(Path(config.compress.config))
     train = config.pretrained.train.model_copy(update={"epochs": float_epochs or EPOCHS[dataset][0]})
     epochs = qat_epochs or EPOCHS[dataset][1]

@@ -276,3 +276,26 @@ def test_pictures_without_labels_are_shown_too_and_have_the_teachers_loss_alone(
     labelled = int((np.resize(order, 384) < 237).sum())
     hits = kept.history[0].train_top1 * labelled
     assert 230 <= labelled < 250 and hits == pytest.approx(round(hits), abs=1e-3)
+
+
+def test_a_network_is_trained_for_int8_from_its_teacher_alone(digits, tmp_path, monkeypatch):
+    from helpers.compression import compressed
+    from qatflow.data.reader import tensors
+    from qatflow.tflite.lower import convert
+    from qatflow.tflite.run import Model
+    from qatflow.training.loss import CrossEntropy
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("the loss of the labels was asked for")
+
+    student = network("small ResNet")
+    bias = next(name for name in student.weights if name.startswith("dense") and name.endswith("bias"))
+    stubborn = replace(student, weights={**student.weights, bias: np.where(np.arange(10) == 3, 60.0, 0.0)})
+    monkeypatch.setattr(CrossEntropy, "__call__", never)
+    soft = {"soft": {"class": "SoftLabelDistiller", "distillation_loss_weight": 5.0}}
+    distil = {"class": "DistillationStrategy", "distillers": ["soft"], "end_epoch": 2, "labels": False}
+    strategies = {"distil": distil, "int8": {"class": "QuantizationStrategy"}}
+    graph, _ = compressed(digits, tmp_path / "work", strategies, 2, student, stubborn, soft, learning_rate=0.05)
+    inputs, labels = tensors(digits, "test")
+    answers = Model(convert(graph).content).outputs(inputs).argmax(axis=1)
+    assert (answers == 3).mean() > 0.9 and (labels == 3).mean() < 0.2

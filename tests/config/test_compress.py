@@ -362,3 +362,21 @@ def test_a_recipe_that_no_job_s_command_would_take_is_refused(load, problems):
     assert len(load(skipping(6_000)).quantization.skip_pattern) == 6_000
     (line,) = problems(skipping(8_000))
     assert "characters long, and a job takes 100,000; give shorter lists" in line
+
+
+@pytest.mark.parametrize(("start", "end", "refused"), [(0, 2, False), (1, 2, True), (0, 1, True)])
+def test_a_distillation_without_labels_acts_in_all_epochs(start: int, end: int, refused: bool):
+    from qatflow.config.checks.distillation import check_distillation
+    from qatflow.config.recipe.recipe import CompressConfig
+
+    distil = {"class": "DistillationStrategy", "distillers": ["s"], "start_epoch": start, "end_epoch": end}
+    config = CompressConfig.model_validate(
+        {
+            "distillers": {"s": {"class": "SoftLabelDistiller"}},
+            "strategies": {"d": {**distil, "labels": False}},
+            "compressor": {"epoch": 2, "strategies": ["d"]},
+        }
+    )
+    problems = [str(problem) for problem in check_distillation(config)]
+    assert len(problems) == refused
+    assert not refused or "strategies.d.labels: false leaves nothing to learn from" in problems[0]

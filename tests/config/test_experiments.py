@@ -169,8 +169,8 @@ experiments:
         "empty list",
         "my.yaml:15: experiments.many.matrix.seed: must be a list of values, one for each experiment; got 4",
         "my.yaml:16: experiments.more.matrix: must be a mapping of keys to lists; got an empty list",
-        'my.yaml:10: strategies.quantization_strategy.weight_quantize_type: must be "abs_max" or '
-        "\"channel_wise_abs_max\"; got the text 'abs_maxx'; did you mean 'abs_max'?",
+        'my.yaml:10: strategies.quantization_strategy.weight_quantize_type: must be "abs_max", '
+        '"channel_wise_abs_max", "lsq" or "channel_wise_lsq"; got the text \'abs_maxx\'; did you mean \'abs_max\'?',
         "my.yaml:11: compressor.epochs: unknown key; allowed here: epoch, strategies, checkpoint_path, init_model, "
         "eval_epoch; did you mean 'epoch'?",
         "my.yaml:12: compress.overrides.strategies.none.weight_bits: config/compress/test.yaml has no 'none' under "

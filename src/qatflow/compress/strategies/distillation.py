@@ -21,7 +21,8 @@ class DistillationLoss:
     """The loss of the labels plus the weighted losses of the distillers.
 
     Attributes:
-        labels: the loss without a teacher.
+        labels: the loss without this teacher; of the labels, or of another distillation.
+        with_labels: whether the loss of the labels counts.
         teacher: the network that the student follows.
         parts: each distiller with the student's layers and the teacher's layers that it compares.
     """
@@ -29,6 +30,7 @@ class DistillationLoss:
     labels: Loss
     teacher: Teacher
     parts: tuple[tuple[Distiller, tuple[str, ...], tuple[str, ...]], ...]
+    with_labels: bool = True
 
     @property
     def looks_at(self) -> tuple[str, ...]:
@@ -37,8 +39,15 @@ class DistillationLoss:
 
     def __call__(self, batch: Batch, logits: Any, outputs: Mapping[str, Any]) -> Any:
         """Return the loss of each picture, float32 [n]."""
+        return self._total(batch, logits, outputs, with_labels=True)
+
+    def _total(self, batch: Batch, logits: Any, outputs: Mapping[str, Any], *, with_labels: bool) -> Any:
+        with_labels = with_labels and self.with_labels
+        if isinstance(self.labels, DistillationLoss):
+            total = self.labels._total(batch, logits, outputs, with_labels=with_labels)
+        else:
+            total = self.labels(batch, logits, outputs) if with_labels else 0.0
         teacher = self.teacher.outputs(batch)
-        total = self.labels(batch, logits, outputs)
         for distiller, ours, theirs in self.parts:
             student = [tf.cast(outputs[name], tf.float32) for name in ours]
             total += distiller.weight * distiller.loss(student, [teacher[name] for name in theirs])
@@ -46,7 +55,7 @@ class DistillationLoss:
 
 
 class DistillationStrategy(Strategy):
-    """PaddleSlim's strategy of the name; the labels' loss stays."""
+    """PaddleSlim's strategy of the name; the labels' loss stays, unless the section says otherwise."""
 
     def __init__(
         self, section: DistillationStrategySection, distillers: Mapping[str, Distiller], student: Graph, teacher: Graph
@@ -90,7 +99,7 @@ class DistillationStrategy(Strategy):
         with trainer.replicas.scope():
             teacher = Teacher(self._teacher, [name for _, _, theirs in self._parts for name in theirs])
         kept = trainer.settings.augmentation == "none" and teacher.keep(trainer.data, trainer.check_termination)
-        self._loss = DistillationLoss(trainer.loss, teacher, self._parts)
+        self._loss = DistillationLoss(trainer.loss, teacher, self._parts, self.section.labels)
         trainer.minimise(self._loss)
         how = "computed once, since pictures are shown unchanged" if kept else "computed in each step"
         print(

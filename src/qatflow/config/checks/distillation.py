@@ -34,6 +34,12 @@ def _strategy(config: CompressConfig, name: str, strategy: DistillationStrategyS
             ((*section, "end_epoch"), (*section, "start_epoch")),
             f"must be above start_epoch ({strategy.start_epoch}): it is the first epoch without distillation",
         )
+    last = config.compressor.epoch
+    if not strategy.labels and name in config.compressor.strategies and not strategy.acts_always(last):
+        yield Problem(
+            ((*section, "labels"), (*section, "end_epoch")),
+            f"false leaves nothing to learn from in other epochs: set start_epoch to 0 and end_epoch to {last}",
+        )
     if strategy.end_epoch > config.compressor.epoch:  # not check_reached: with as many, distillation lasts to the end
         yield Problem(
             ((*section, "end_epoch"), ("compressor", "epoch")),

@@ -77,7 +77,7 @@ def check_distilled(config: Config, compress: CompressConfig) -> Iterator[Proble
                 KEY,
                 "compress.config",
             )
-        if strategy.start_epoch > 0 or strategy.end_epoch < last:
+        if not strategy.acts_always(last):
             yield problem(
                 f"strategy {name} of {recipe} distils from pictures without labels, which have no other loss: set its "
                 f"start_epoch to 0 and its end_epoch to {last}",

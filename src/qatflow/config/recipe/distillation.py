@@ -85,8 +85,17 @@ class DistillationStrategySection(Section):
         description="First epoch without the distillers' losses. It is exclusive, as in PaddleSlim; the end_epoch of "
         "a QuantizationStrategy is inclusive.",
     )
+    labels: bool = Field(
+        True,
+        description="Whether the loss of the labels is minimised as well. false: training follows the teacher alone, "
+        "and no label counts but for the figures. The strategy must then act in all epochs.",
+    )
     unlabeled: bool = Field(
         False,
         description="Whether training shows the pictures of data.unlabeled too, whose loss is that of the distillers "
         "alone. The strategy must then act in all epochs.",
     )
+
+    def acts_always(self, epochs: int) -> bool:
+        """Return whether the strategy acts in all epochs of a training."""
+        return self.start_epoch == 0 and self.end_epoch >= epochs
