@@ -98,7 +98,8 @@ def _folder(pictures: Pictures) -> Iterator[str]:
     yield f"  calibration: {max(1, min(train, MOST_CALIBRATION))} # training pictures that set the first ranges"
     if pictures.unreadable:
         yield f"  # not a picture: {pictures.unreadable[0]}{_more(len(pictures.unreadable))}"
-        yield "  max_rejected: 0.1 # share of files that may be no pictures; the default is 0.01"
+        share = len(pictures.unreadable) / (len(pictures.unreadable) + len(pictures.sides))
+        yield f"  max_rejected: {min(1.0, max(0.02, 2 * share)):.2f} # share that may be no pictures"
 
 
 def _preprocessing(pictures: Pictures | None, model: Model | None) -> Iterator[str]:
@@ -132,7 +133,7 @@ def _preprocessing(pictures: Pictures | None, model: Model | None) -> Iterator[s
 def _resize(pictures: Pictures | None) -> str:
     if pictures is None or pictures.stretched <= 1.1:
         return "stretch # both sides to `size`"
-    return f"crop # they are {pictures.stretched:.1f} times as long as wide: the middle is cut out; pad keeps all of it"
+    return f"crop # they are {pictures.stretched:.1f} times as long as wide: the middle is kept; stretch keeps all"
 
 
 def _network(pictures: Pictures | None) -> Iterator[str]:
@@ -172,7 +173,7 @@ def _model(pictures: Pictures | None, model: Model) -> Iterator[str]:
     yield f"  file: {_quoted(model.path)}"
     if model.in_float:
         listed = [f"{name} ({kind})" for name, kind in model.in_float.items()]
-        yield f"  # {len(listed)} layers have no int8 form and run in float, also on the device:"
+        yield "  # without an int8 form, and in float also on the device:"
         yield from (f"  #   {line}" for line in listed[:8])
         if len(listed) > 8:
             yield f"  #   … and {len(listed) - 8} more"
