@@ -26,9 +26,13 @@ from helpers.unusual_pictures import saved, unusual
 from qatflow.base.picture_size import square
 from qatflow.data.preprocess import Preprocessing
 from qatflow.device.build.bundle import open_bundle
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.lower import convert
+from qatflow.tflite.packing import MAGIC, PACKED, narrow_ranges, pack_ranges
 
 MODELS, PICTURES = 300, 300
+TYPES = (8, "channel_wise_abs_max", "moving_average_abs_max")
 NUMBERS = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\1\0\0\0")
 
 
@@ -84,12 +88,15 @@ def statuses(
 def test_damaged_models_end_with_a_message(sanitized: Path, tmp_path: Path) -> None:
     models = [model_bytes(form=form) for form in ("quantised", "float", "int8")]
     models.append(convert(small_graph(), {"note": b"of a test"}).content)
+    narrow = convert(as_if_quantised(small_graph(), QuantSettings({".*": 4}, *TYPES))).content
+    models.append(pack_ranges(narrow, narrow_ranges(narrow)))
 
     def run(number: int) -> tuple[int, str]:
         folder = tmp_path / str(number)
         folder.mkdir()
         content = damaged(models[number % len(models)], np.random.default_rng(number))
-        (folder / "model.tflite").write_bytes(content)
+        name = PACKED if models[number % len(models)].startswith(MAGIC) else "model.tflite"
+        (folder / name).write_bytes(content)
         status, text = call(sanitized, f"--model_dir={folder}")
         last = text.splitlines()[-1] if text else ""
         assert status == 0 or last.startswith("mobilenetv1_light_api: '"), text

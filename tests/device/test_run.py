@@ -40,6 +40,7 @@ from qatflow.device.run.demo import Demo
 from qatflow.device.run.run import RunSettings, run_demo
 from qatflow.graph.store import save
 from qatflow.optimize.ready import adopt
+from qatflow.tflite.packing import PACKED, pack
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 
@@ -57,11 +58,13 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(manifest: Path, bundle: Path, model: Path, output: Path, **section: Any) -> subprocess.CompletedProcess[str]:
+    """Run both models on a device; the int8 one packed where a packed file is beside it."""
     require("qemu-aarch64-static")
     float_ = write_model(model.parent / "float", form="float")
     command = [
         *(sys.executable, str(ROOT / "workflow" / "scripts" / "run_demo.py")),
         *(f"--model-dir={model}", f"--float-dir={float_}", f"--library={bundle}", f"--manifest={manifest}"),
+        *([f"--packed={model / PACKED}"] if (model / PACKED).exists() else []),
         *(f"--output-dir={output}", *option("device", **{"pictures": PICTURES, "repeats": 5, **section})),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -122,6 +125,7 @@ class Ran:
 def emulated(manifest: Path, arm_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:  # noqa: F811
     folder = tmp_path_factory.mktemp("emulated")
     model, output = write_model(folder / "model"), folder / "device"
+    (model / PACKED).write_bytes(pack((model / "model.tflite").read_bytes()))
     return Ran(model, output, run(manifest, arm_bundle, model, output, threads=[2, 1, 4], warmup=2))
 
 
@@ -142,12 +146,15 @@ def test_report_tells_agreement_accuracy_and_times_of_both_models(manifest: Path
             assert (timing["emulated"], timing["warmup"], timing["runs"]) == (True, 2, 5)
             assert 0 < timing["min_ms"] <= timing["median_ms"] <= timing["p90_ms"] <= timing["max_ms"]
             assert timing["first_ms"] > 0 and timing["load_ms"] > 0 and timing["peak_memory_bytes"] > 1e6
+            assert (0 < timing["expand_ms"] < timing["load_ms"]) if name == "int8" else timing["expand_ms"] == 0
         profile = found["profile"]
         assert (profile["emulated"], profile["threads"], profile["runs"]) == (True, 2, 5)
         kinds = [operator["kernel"].split()[0] for operator in profile["operators"]]
         assert {"Convolution", "Fully", "Softmax"} < set(kinds)
         assert ("Convert" in kinds) == (name == "int8")
         assert found["instructions"] > 10_000
+        assert found["packed_bytes"] == ((model / PACKED).stat().st_size if name == "int8" else None)
+    assert str(model / PACKED) in report["provenance"]["inputs"]
     int8, float_ = (report["models"][name]["agreement"] for name in ("int8", "float"))
     assert int8["pictures"] == PICTURES and int8["largest_difference"] <= 1e-6
     assert int8["integer_part"]["bit_equal"] is True
@@ -156,6 +163,13 @@ def test_report_tells_agreement_accuracy_and_times_of_both_models(manifest: Path
     assert (device["cpu"], device["emulated"], device["governor"], device["frequency"]) == (
         "cortex-a76", True, None, None,
     )  # fmt: skip
+
+
+def test_the_packed_form_of_another_model_is_refused(manifest: Path, arm_bundle: Path, tmp_path: Path) -> None:  # noqa: F811
+    other, model = write_model(tmp_path / "other", 11), write_model(tmp_path / "model")
+    (model / PACKED).write_bytes(pack((other / "model.tflite").read_bytes()))
+    answer = run(manifest, arm_bundle, model, tmp_path / "device")
+    assert f"{model / PACKED} is not the packed form of {model / 'model.tflite'}" in error_line(answer)
 
 
 def test_emulated_times_are_marked_and_never_compared(emulated: Ran) -> None:

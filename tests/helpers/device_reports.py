@@ -45,7 +45,7 @@ def description(
 
 def timing(milliseconds: float, threads: int, emulated: bool = False, stddev: float = 0.01) -> Timing:
     return Timing(
-        emulated, threads, warmup=1, runs=10, load_ms=20 * milliseconds, first_ms=2 * milliseconds,
+        emulated, threads, warmup=1, runs=10, load_ms=20 * milliseconds, expand_ms=0.0, first_ms=2 * milliseconds,
         min_ms=0.9 * milliseconds, mean_ms=milliseconds, median_ms=milliseconds, p90_ms=1.1 * milliseconds,
         max_ms=1.2 * milliseconds, stddev_ms=stddev, peak_memory_bytes=int(milliseconds * 1_000_000),
     )  # fmt: skip
@@ -63,6 +63,7 @@ def model(
     return ModelReport(
         sha256="0" * 64,
         bytes=size,
+        packed_bytes=None,
         input=TensorForm("float32", (1, 8, 8, 1)),
         output=TensorForm("float32", (1, 10)),
         agreement=Agreement(200, False, 2e-7, "of a probability", 1e-6, "as asked", IntegerPart("logits", True)),

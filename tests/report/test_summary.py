@@ -20,6 +20,7 @@ from qatflow.report.node_data import node_data, sensitivity_data
 from qatflow.report.stages import stages
 from qatflow.report.summary import summarise
 from qatflow.report.summary_schema import SCHEMA, json_schema
+from qatflow.report.table import text
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 
@@ -65,6 +66,19 @@ def test_the_summary_of_every_kind_of_experiment_fits_the_schema(tmp_path: Path,
     content = json.loads((tmp_path / "summary.json").read_text())
     problems = jsonschema.Draft202012Validator(json_schema()).iter_errors(content)
     assert [error.message for error in problems] == []
+
+
+def test_the_packed_file_has_a_column_and_its_share_of_the_bytes(tmp_path: Path):
+    sources = report_files(tmp_path)
+    packed = sources.model.with_name("model.tflite.packed")
+    packed.write_bytes(bytes(160_000))
+    without, summary = (summarise(s, tmp_path / "s.json") for s in (sources, replace(sources, packed=packed)))
+    assert [row.packed_bytes for row in summary.rows] == [None, None, None, 160_000]
+    assert "packed 160 kB, 0.50 of the bytes" in summary.verdict.tiles[1].about
+    head, _, *lines = text(summary).splitlines()[2:8]
+    assert "deflated   packed  host ms" in head
+    assert "320,000    280,000  160,000" in lines[-1]
+    assert "packed" not in text(without) and not any("packed" in line for line in without.verdict.tiles[1].about)
 
 
 def test_the_network_is_that_of_the_file_in_the_order_of_execution(tmp_path: Path):

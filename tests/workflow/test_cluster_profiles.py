@@ -24,6 +24,7 @@ LOCAL = {
         "optimize_quantised",
         "take_float_model",
         "take_ptq_model",
+        "pack_model",
         "require_accuracy",
         "require_latency",
         "run_on_device",

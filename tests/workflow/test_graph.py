@@ -72,6 +72,7 @@ PART_OF = {
     "optimize_quantised": "optimize",
     **dict.fromkeys(COPIES, "optimize"),
     "adopt_ready_model": "optimize",
+    "pack_model": "optimize",
     "fetch_runtime": "device",
     "build_mobile_light": "device",
     "run_on_device": "device",
@@ -98,7 +99,8 @@ def every_job(project: Project) -> dict[str, Job]:
     searching(project, "light_nas", search_steps=1, target_latency=1e9)
     auto = ("all", "--config", "method=auto")
     own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}")
-    plans = (("all",), auto, own_graph, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
+    narrow = ("all", "--config", "compress={overrides: {weight_bits: 4}}")
+    plans = (narrow, auto, own_graph, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 

@@ -162,7 +162,8 @@ def test_a_device_is_told_to_each_job_as_far_as_it_concerns_it():
     phone = DeviceSection(type="adb", serial="x y", max_latency_ms=3.5, toolchain="clang", aar="a.aar", pictures=5)
     whole = resolved(phone)
     run, table = json.loads(job_options.device(phone)), json.loads(job_options.measured_device(phone))
-    assert whole == {**run, "max_latency_ms": 3.5, "toolchain": "clang", "aar": "a.aar"} and table.items() < run.items()
+    others = {"max_latency_ms": 3.5, "packed": True, "toolchain": "clang", "aar": "a.aar"}
+    assert whole == {**run, **others} and table.items() < run.items()
     assert "pictures" not in table and json.loads(job_options.latency_limit(phone)) == {"max_latency_ms": 3.5}
 
 

@@ -112,7 +112,7 @@ def test_a_number_out_of_range_is_one_line_with_the_flag(path, monkeypatch, caps
                     assert told.count("\n") == 1 or action.required or option == "--recipe"
     assert flags or sections or path.stem in {
         "compare", "conclude_search", "fetch", "fetch_runtime", "model_optimize_tool", "report", "require_gate",
-        "take_model",
+        "take_model", "pack_model",
     }  # fmt: skip
 
 

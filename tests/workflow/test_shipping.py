@@ -67,6 +67,24 @@ def test_the_method_says_what_ships_and_with_auto_its_checkpoint(shipping, tmp_p
         assert shipping.shipped("auto") == method and shipping.trained() == trained
 
 
+def test_weights_of_fewer_than_8_bits_are_packed_and_sent_so_unless_the_device_wants_the_model_itself(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    experiments = {
+        "q": {"method": "qat"},
+        "p": {"method": "ptq"},
+        "two": {"method": "qat", "compress.overrides": {"weight_bits": 2}},
+        "some": {"method": "qat", "device.packed": False, "compress.overrides": {"weight_bits": {"conv1": 4}}},
+    }
+    files = [Path("config/config.yaml"), Path("config/test.yaml")]
+    plan = Plan.of(load_experiments(files, {"experiments": experiments}))
+    shipping = Shipping(plan, str, str, NotYetError)
+    assert plan.packed() == ["two", "some"]
+    packed = [f"results/{name}/{name}_opt/model.tflite.packed" for name in plan.packed()]
+    assert [shipping.packed(job(name)) for name in experiments] == [[], [], *packed]
+    sent = [shipping.sent_packed({**job(name), "device": "emulator"}) for name in experiments]
+    assert sent == [[], [], packed[0], []]
+
+
 def test_a_checkpoint_s_file_that_was_changed_ends_the_run(shipping, tmp_path):
     path = tmp_path / "auto.method.json"
     write_sealed(path, {"method": "ptq"}, [])

@@ -49,6 +49,7 @@ rule run_on_device:
     input:
         **program("run_demo"),
         model=shipping.file("model.tflite"),
+        packed=shipping.sent_packed,
         labels=shipping.file("labels.txt"),
         preprocessing=shipping.file("preprocessing.json"),
         float_model=shipping.where_float(
@@ -80,6 +81,7 @@ rule run_on_device:
     params:
         device=lambda wildcards: job_options.device(plan.device_of(wildcards)),
         model=subpath(input.model, parent=True),
+        packed=job_options.where_input("packed", of="packed"),
         float_model=lambda wildcards, input: (
             f"--float-dir {Path(str(input.float_model)).parent}"
             if input.float_model
@@ -89,7 +91,7 @@ rule run_on_device:
         folder=subpath(output.text, parent=True),
     shell:
         "python {input.script:q} --device {params.device:q}"
-        " --model-dir {params.model} {params.float_model} --library {params.library}"
+        " --model-dir {params.model} {params.packed} {params.float_model} --library {params.library}"
         " --manifest {input.data} --output-dir {params.folder} > {log} 2>&1"
 
 

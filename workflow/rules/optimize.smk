@@ -30,6 +30,24 @@ rule optimize_int8:
         " --optimize_out {params.folder} > {log} 2>&1"
 
 
+# For the download, of models with weights of fewer than 8 bits; beside the model, whose folder is written anew with it.
+rule pack_model:
+    input:
+        **program("pack_model"),
+        model=rules.optimize_int8.output[0],
+    output:
+        "results/{experiment}/{experiment}_opt/model.tflite.packed",
+    log:
+        "logs/pack_model/{experiment}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    shell:
+        "python {input.script:q} --model {input.model} --output {output} > {log} 2>&1"
+
+
 # Once for all experiments with these weights, whatever they do with them.
 use rule optimize_int8 as optimize_float with:
     input:

@@ -31,6 +31,7 @@ rule make_report:
         gate="results/{experiment}/gate.json",
         layers=shipping.where_float("results/{experiment}/layers.json"),
         model=shipping.file("model.tflite"),
+        packed=shipping.packed,
         data=plan.data_manifest,
         float_history=shipping.where_float(plan.pretrained_file("history.csv")),
         pretrained=shipping.where_float(plan.pretrained_file("manifest.json")),
@@ -80,6 +81,7 @@ rule make_report:
         folder=subpath(output.text, parent=True),
         shipped=lambda wildcards: shipping.shipped(wildcards.experiment),
         layers=job_options.where_input("layers", of="layers"),
+        packed=job_options.where_input("packed", of="packed"),
         devices=job_options.where_input("devices", of="devices"),
         limits=lambda wildcards: job_options.latency_limits(
             plan.devices[wildcards.experiment].values()
@@ -96,7 +98,7 @@ rule make_report:
     shell:
         "python {input.script:q} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
-        " --model {input.model} --data {input.data} --latency-limits {params.limits:q} --stages {params.stages} {params.compared}"
+        " --model {input.model} {params.packed} --data {input.data} --latency-limits {params.limits:q} --stages {params.stages} {params.compared}"
         " {params.devices} {params.demos} {params.float_history}"
         " {params.pretrained} {params.history} {params.trained} {params.search}"
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"

@@ -14,12 +14,13 @@ def main(argv: Sequence[str]) -> None:
     """Parse the arguments, run, and print what the program printed on the device."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-dir", type=Path, required=True, help="folder of the int8 model")
+    parser.add_argument("--packed", type=Path, help="the int8 model packed, to send in place of its .tflite")
     parser.add_argument("--float-dir", type=Path, help="folder of the float model, where there is one")
     parser.add_argument("--library", type=Path, required=True, help="the built demo, inference_lite_lib.<target>")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of the data set")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of output.txt and report.json")
     # other programs have what is left out
-    add_section(parser, "device", DeviceSection, leave_out=("max_latency_ms", *BUILD_KEYS))
+    add_section(parser, "device", DeviceSection, leave_out=("max_latency_ms", "packed", *BUILD_KEYS))
     arguments = parser.parse_args(argv)
     text = run_demo(
         RunSettings.of(arguments.device),
@@ -28,6 +29,7 @@ def main(argv: Sequence[str]) -> None:
         library=arguments.library,
         manifest=arguments.manifest,
         output_dir=arguments.output_dir,
+        packed=arguments.packed,
     )
     print(text, end="")
 

@@ -10,8 +10,8 @@ const char kHelp[] = R"(usage: mobilenetv1_light_api --model_dir DIR [flags]    
 Runs the classifier DIR/model.tflite with LiteRT on the CPU and prints every hundredth output of the first
 input (with n < 1000 outputs: every (n/10)th).
 
-  --model_dir DIR   folder that the optimise stage wrote: model.tflite; labels.txt for --topk;
-                    preprocessing.json for pictures and arrays
+  --model_dir DIR   folder that the optimise stage wrote: model.tflite, or model.tflite.packed, which is
+                    expanded; labels.txt for --topk; preprocessing.json for pictures and arrays
   --input FILE      a picture (PNG, JPEG, PPM, PGM), or tensors of the model's input type and shape,
                     little-endian, one after the other; the default is one tensor of ones
   --images LIST     a text file with one picture path per line, relative to the list's folder

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "litert_c_api.h"
 #include "read_all.h"
@@ -56,7 +57,6 @@ void Quantise(const TensorInfo& info, const float* real, std::size_t count, void
 std::vector<char> ReadModel(const std::string& path) {
   std::vector<char> bytes;
   if (!ReadAll(path, bytes)) throw ModelError("it cannot be read");
-  CheckModelFile(bytes.data(), bytes.size());
   return bytes;
 }
 
@@ -242,9 +242,13 @@ struct LightPredictor::State {
 };
 
 LightPredictor::LightPredictor(const std::string& model_file, int threads, bool profile)
+    : LightPredictor(ReadModel(model_file), threads, profile) {}
+
+LightPredictor::LightPredictor(std::vector<char> model, int threads, bool profile)
     : state_(std::make_unique<State>()) {
   State& state = *state_;
-  state.flatbuffer = ReadModel(model_file);
+  state.flatbuffer = std::move(model);
+  CheckModelFile(state.flatbuffer.data(), state.flatbuffer.size());
   const LiteRtEnvOption environment_options[] = {
       {kLiteRtEnvOptionTagAutoRegisterAccelerators, {kLiteRtAnyTypeInt, kLiteRtHwAcceleratorCpu}},
       {kLiteRtEnvOptionTagMinLoggerSeverity, {kLiteRtAnyTypeInt, kLiteRtLogSeverityWarning}},

@@ -1,7 +1,7 @@
 // A classifier in a .tflite file, run by LiteRT on the CPU: one input tensor, one output tensor, fixed shapes.
 // Copy light_predictor.{h,cc}, model_check.{h,cc}, flatbuffer_reader.h, read_all.h and litert_c_api.h into an app and
 // link with libLiteRt.so. With picture*, stb_image.cc, preprocessing* and json_reader* as well, it can read picture
-// files.
+// files; with packed_model.{h,cc}, sha256.{h,cc} and stb_image.cc, packed models.
 //
 //   qatflow::LightPredictor predictor("model.tflite", /*threads=*/4);
 //   std::vector<float> picture(predictor.input().elements()), scores(predictor.output().elements());
@@ -58,6 +58,8 @@ class LightPredictor {
  public:
   // Loads and prepares the model for `threads` threads; RunProfiled needs `profile`. Throws ModelError.
   LightPredictor(const std::string& model_file, int threads, bool profile = false);
+  // The same with the bytes of a .tflite file, such as ExpandModel of packed_model.h returns.
+  LightPredictor(std::vector<char> model, int threads, bool profile = false);
   ~LightPredictor();
   LightPredictor(const LightPredictor&) = delete;
   LightPredictor& operator=(const LightPredictor&) = delete;

@@ -14,7 +14,9 @@
 #include "flags.h"
 #include "inputs.h"
 #include "light_predictor.h"
+#include "packed_model.h"
 #include "profile.h"
+#include "read_all.h"
 #include "report.h"
 #include "timing.h"
 #include "top_classes.h"
@@ -22,6 +24,8 @@
 namespace {
 
 using namespace qatflow;
+
+constexpr char kPackedEnding[] = ".packed";
 
 // Runs the tensor warmup + repeats times; the result is left in `output`.
 void Measure(LightPredictor& predictor, const unsigned char* tensor, const Flags& flags, Bytes& output,
@@ -79,14 +83,38 @@ void RunAll(LightPredictor& predictor, Inputs& inputs, const Flags& flags, const
   if (file != nullptr) file->Finish();
 }
 
-void Run(const Flags& flags) {
-  const std::string model_file = flags.model_dir + "/model.tflite";
+// The .tflite file, or the packed one where it is the only one.
+std::string ModelFile(const Flags& flags) {
+  const std::string plain = flags.model_dir + "/model.tflite";
+  const std::string packed = plain + kPackedEnding;
+  if (FileSize(plain) >= 0) return plain;
+  if (FileSize(packed) >= 0) return packed;
+  throw Failure(kNoModel, "no model at '" + plain + "', nor at '" + packed + "'");
+}
+
+bool IsPacked(const std::string& model_file) {
+  const std::string ending = kPackedEnding;
+  return model_file.size() >= ending.size() &&
+         model_file.compare(model_file.size() - ending.size(), ending.size(), ending) == 0;
+}
+
+// The bytes of the .tflite file; of a packed one, the time to expand it is reported.
+std::vector<char> LoadModel(const std::string& model_file, Report& report) {
+  std::vector<char> bytes;
+  if (!ReadAll(model_file, bytes)) throw ModelError("it cannot be read");
+  if (!IsPacked(model_file)) return bytes;
+  const Stopwatch expanding;
+  std::vector<char> model = ExpandModel(bytes);
+  report.expand_ms = expanding.Milliseconds();
+  return model;
+}
+
+void Run(const Flags& flags, const std::string& model_file) {
   Report report;
   report.model_bytes = FileSize(model_file);
-  if (report.model_bytes < 0) throw Failure(kNoModel, "no model at '" + model_file + "'");
 
   const Stopwatch loading;
-  LightPredictor predictor(model_file, flags.threads, flags.profile);
+  LightPredictor predictor(LoadModel(model_file, report), flags.threads, flags.profile);
   report.load_ms = loading.Milliseconds();
   std::vector<std::string> labels;
   if (flags.topk > 0) labels = ReadLabels(flags.model_dir, predictor.output().elements());
@@ -120,12 +148,13 @@ int Main(int argc, char** argv) {
   if (flags.help) {
     std::fputs(kHelp, stdout);
   } else {
+    const std::string model_file = ModelFile(flags);
     try {
-      Run(flags);
+      Run(flags, model_file);
     } catch (const ModelVersionError& error) {
-      return Fail(kOtherModelVersion, "'" + flags.model_dir + "/model.tflite' cannot be used: " + error.what());
+      return Fail(kOtherModelVersion, "'" + model_file + "' cannot be used: " + error.what());
     } catch (const ModelError& error) {
-      return Fail(kUnusableModel, "'" + flags.model_dir + "/model.tflite' cannot be used: " + error.what());
+      return Fail(kUnusableModel, "'" + model_file + "' cannot be used: " + error.what());
     }
   }
   return std::fflush(stdout) == 0 ? kDone : Fail(kUnwritableOutput, "cannot write to standard output");

@@ -101,6 +101,7 @@ std::string ReportJson(const Report& report, const Flags& flags, const TensorInf
          ",\n  \"output\": " + TensorJson(output) + ",\n  \"tensors\": " + std::to_string(report.inputs) +
          ",\n  \"threads\": " + std::to_string(flags.threads) + ",\n  \"warmup\": " + std::to_string(flags.warmup) +
          ",\n  \"runs\": " + std::to_string(times.runs) + ",\n  \"load_ms\": " + Number(report.load_ms) +
+         ",\n  \"expand_ms\": " + Number(report.expand_ms) +
          ",\n  \"prepare_ms\": " + Number(report.prepare_ms) + ",\n  \"first_ms\": " + Number(report.first_ms) +
          ",\n  \"min_ms\": " + Number(times.min) + ",\n  \"mean_ms\": " + Number(times.mean) +
          ",\n  \"median_ms\": " + Number(times.median) + ",\n  \"p90_ms\": " + Number(times.p90) +

@@ -23,7 +23,8 @@ struct InputResult {
 struct Report {
   long long model_bytes = 0;
   std::size_t inputs = 0;
-  double load_ms = 0;     // to read and prepare the model
+  double load_ms = 0;     // to read, expand and prepare the model
+  double expand_ms = 0;   // of these, to expand a packed model
   double prepare_ms = 0;  // to read, decode and preprocess the first input
   double first_ms = 0;    // the very first run
   std::vector<double> milliseconds;  // of each timed run, in order

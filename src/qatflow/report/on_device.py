@@ -106,13 +106,21 @@ def _figures(report: DeviceReport) -> Iterator[Figure]:
     yield figure("bytes", 0, lambda model: model.bytes, over("bytes"))
     if int8.instructions is not None:
         yield figure("instructions per picture", 0, lambda model: model.instructions, over("instructions"))
+    if int8.packed_bytes is not None:
+        yield figure("bytes of the packed file", 0, lambda model: model.packed_bytes)
     yield figure(f"load, ms{mark}", 1, lambda model: model.timing[0].load_ms, over("load_ms"))
+    if int8.packed_bytes is not None:
+        yield figure(f"of it to expand the packed file, ms{mark}", 1, _expanding)
     yield figure(f"first run, ms{mark}", 3, lambda model: model.timing[0].first_ms)
     for place, timing in enumerate(int8.timing):
         median = functools.partial(_median, place)
         yield figure(f"median, {threads(timing.threads)}, ms{mark}", 3, median, ratios.get(timing.threads))
     memory = f"peak memory, MB{mark}"
     yield figure(memory, 1, lambda model: _megabytes(model.timing[0]), over("peak_memory_bytes"))
+
+
+def _expanding(model: ModelReport) -> float | None:
+    return None if model.packed_bytes is None else model.timing[0].expand_ms
 
 
 def _median(place: int, model: ModelReport) -> float:

@@ -26,7 +26,7 @@ from qatflow.report.verdict import Verdict, verdict
 from qatflow.search.result import SearchResult, read_result
 from qatflow.sensitivity.measure import Sensitivities
 
-FORMAT = 7
+FORMAT = 8
 NOT_RUN = "not run on the device: the accuracy gate is closed"
 NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
 
@@ -41,6 +41,7 @@ class Row:
         top5: the same for the five best classes.
         bytes: size of the .tflite file; None if there is none.
         compressed_bytes: size of the file in a download or an app package: deflate at level 9.
+        packed_bytes: size of the packed file, which the C++ program expands; None if there is none.
         host_ms: median latency of one picture on the host, in ms.
         devices: the result of each device run in words, with the device's name if there are several; for a model that
             does not exist, that it was not trained.
@@ -51,6 +52,7 @@ class Row:
     top5: float | None
     bytes: int | None
     compressed_bytes: int | None
+    packed_bytes: int | None
     host_ms: float | None
     devices: tuple[str, ...]
 
@@ -121,6 +123,7 @@ class Sources:
         evaluation: evaluation.json.
         gate: gate.json.
         model: the .tflite file that ships.
+        packed: its packed form; None if there is none.
         data: manifest.json of the data.
         devices: report.json of each device run; none if the gate is closed.
         demos: output.txt of each, in the same order.
@@ -142,6 +145,7 @@ class Sources:
     devices: Sequence[Path] = ()
     demos: Sequence[Path] = ()
     limits: Sequence[float | None] = ()
+    packed: Path | None = None
     layers: Path | None = None
     histories: Mapping[str, Path] = field(default_factory=dict)
     stages: Sequence[Path] = ()
@@ -152,7 +156,7 @@ class Sources:
     def files(self) -> list[Path]:
         """Return all files but those of Snakemake, whose content differs from run to run."""
         several = (*self.devices, *self.demos, *self.histories.values())
-        perhaps = (self.layers, self.pretrained, self.trained, self.search)
+        perhaps = (self.packed, self.layers, self.pretrained, self.trained, self.search)
         return [self.evaluation, self.gate, self.model, self.data, *several, *filter(None, perhaps)]
 
 
@@ -172,10 +176,11 @@ def summarise(sources: Sources, output: Path) -> Summary:
     gates = gate_lines(gated, limits)
     trained = read_sealed(sources.trained) if sources.trained is not None else {}
     content = read_checked(sources.model)
+    packed_bytes = None if sources.packed is None else sources.packed.stat().st_size
     summary = Summary(
         experiment=sources.experiment,
         test_pictures=evaluated["models"][sources.shipped]["pictures"],
-        rows=_rows(evaluated, gated, sources.shipped, devices),
+        rows=_rows(evaluated, gated, sources.shipped, devices, packed_bytes),
         gate=tuple(_gate_lines(gated, sources.pretrained)),
         on_device=tuple(on_device(run, demo) for run, demo in zip(devices, demos, strict=True)),
         pruning=read_pruning(sources.trained) if sources.trained is not None else (),
@@ -183,7 +188,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
         outcome=gated["outcome"],
         shipped=sources.shipped,
         made=datetime.now(UTC).isoformat(timespec="minutes"),
-        verdict=verdict(sources.shipped, evaluated["models"], gates, devices),
+        verdict=verdict(sources.shipped, evaluated["models"], gates, devices, packed_bytes),
         notes=tuple(read_sealed(sources.pretrained)["said"]) if sources.pretrained is not None else (),
         gates=gates,
         network=network(content, layers, devices, sensitivities),
@@ -202,7 +207,11 @@ def summarise(sources: Sources, output: Path) -> Summary:
 
 
 def _rows(
-    evaluated: Mapping[str, Any], gated: Mapping[str, Any], shipped: str, devices: Sequence[DeviceReport]
+    evaluated: Mapping[str, Any],
+    gated: Mapping[str, Any],
+    shipped: str,
+    devices: Sequence[DeviceReport],
+    packed_bytes: int | None,
 ) -> tuple[Row, ...]:
     models, fake_quant = evaluated["models"], evaluated["fake_quant"]
     there = {shipped: _device_results({run.device.name: run.models.int8 for run in devices})}
@@ -213,10 +222,10 @@ def _rows(
     if shipped == "ready":
         pass  # nothing is trained or quantised here
     elif "qat" in models:
-        rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, None, ()))
-        rows.append(_row("QAT int8", models["qat"], there.get("qat", ())))
+        rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, None, None, ()))
+        rows.append(_row("QAT int8", models["qat"], there.get("qat", ()), packed_bytes))
     else:
-        rows.append(Row("QAT int8", None, None, None, None, None, ("not trained",)))
+        rows.append(Row("QAT int8", None, None, None, None, None, None, ("not trained",)))
     return tuple(rows)
 
 
@@ -229,9 +238,9 @@ def _gate_lines(gated: Mapping[str, Any], pretrained: Path | None) -> Iterator[s
         yield gated["reason"]
 
 
-def _row(name: str, measured: dict, devices: tuple[str, ...]) -> Row:
-    size, packed = measured["bytes"], measured["compressed_bytes"]
-    return Row(name, measured["top1"], measured["top5"], size, packed, measured["host_ms"]["median"], devices)
+def _row(name: str, measured: dict, devices: tuple[str, ...], packed_bytes: int | None = None) -> Row:
+    sizes = (measured["bytes"], measured["compressed_bytes"], packed_bytes)
+    return Row(name, measured["top1"], measured["top5"], *sizes, measured["host_ms"]["median"], devices)
 
 
 def _device_results(models: Mapping[str, ModelReport | None]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from qatflow.report.on_device import OnDevice
 from qatflow.report.search import searched_network
 from qatflow.report.summary import NOT_RUN, Row, Summary
 
-HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "host ms", "device")
+HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "packed", "host ms", "device")
 
 
 def text(summary: Summary) -> str:
@@ -17,7 +17,7 @@ def text(summary: Summary) -> str:
         [
             f"{summary.experiment}: {summary.test_pictures} test pictures",
             "",
-            *aligned([HEAD, *_lines(summary.rows)], left=(0, len(HEAD) - 1)),
+            *_models(summary.rows),
             "",
             *summary.gate,
             *([] if summary.on_device else [NOT_RUN]),
@@ -28,6 +28,13 @@ def text(summary: Summary) -> str:
             "",
         ]
     )
+
+
+def _models(rows: Sequence[Row]) -> list[str]:
+    """Return the table of the models, without the column of the packed file where there is none."""
+    left_out = {HEAD.index("packed")} if all(row.packed_bytes is None for row in rows) else set()
+    lines = [[cell for place, cell in enumerate(line) if place not in left_out] for line in (HEAD, *_lines(rows))]
+    return aligned(lines, left=(0, len(lines[0]) - 1))
 
 
 def _lines(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
@@ -62,6 +69,7 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.top5 is None else f"{100 * row.top5:.2f}",
         "" if row.bytes is None else f"{row.bytes:,}",
         "" if row.compressed_bytes is None else f"{row.compressed_bytes:,}",
+        "" if row.packed_bytes is None else f"{row.packed_bytes:,}",
         "" if row.host_ms is None else f"{row.host_ms:.3f}",
         "\n".join(row.devices),
     )

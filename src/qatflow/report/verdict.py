@@ -47,7 +47,11 @@ class Verdict:
 
 
 def verdict(
-    shipped: str, models: Mapping[str, Any], gates: Sequence[GateLine], devices: Sequence[DeviceReport]
+    shipped: str,
+    models: Mapping[str, Any],
+    gates: Sequence[GateLine],
+    devices: Sequence[DeviceReport],
+    packed_bytes: int | None = None,
 ) -> Verdict:
     """Return the first screen.
 
@@ -56,6 +60,7 @@ def verdict(
         models: those of evaluation.json, by name.
         gates: of accuracy and latency.
         devices: the device runs; none if the accuracy gate is closed.
+        packed_bytes: size of the packed file; None if there is none.
     """
     int8, float_ = models[shipped], models.get("float")
     change = Change.of(int8["against_float"], "test") if float_ is not None else None
@@ -68,7 +73,8 @@ def verdict(
         sentence, mood = f"{name} ships, but there are too few pictures to be sure: {gains}.", "unsure"
     else:
         sentence, mood = f"{name} ships: {gains}.", "good"
-    tiles = (_accuracy(int8, float_, change), _size(int8, float_), _speed(int8, float_, devices), _parity(devices))
+    size = _size(int8, float_, packed_bytes)
+    tiles = (_accuracy(int8, float_, change), size, _speed(int8, float_, devices), _parity(devices))
     return Verdict(sentence, mood, tiles)  # type: ignore[arg-type]
 
 
@@ -104,8 +110,10 @@ def _accuracy(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, change:
     return Tile("top-1", f"{100 * int8['top1']:.2f} %", tuple(about))
 
 
-def _size(int8: Mapping[str, Any], float_: Mapping[str, Any] | None) -> Tile:
+def _size(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, packed_bytes: int | None) -> Tile:
     about = [f"{int8['bytes']:,} bytes; {kilobytes(int8['compressed_bytes'])} as a download"]
+    if packed_bytes is not None:
+        about.append(f"packed {kilobytes(packed_bytes)}, {packed_bytes / int8['bytes']:.2f} of the bytes")
     if float_ is not None:
         about.append(
             f"float {kilobytes(float_['bytes'])}, {times(float_['bytes'] / int8['bytes'], 'smaller', 'larger')}"

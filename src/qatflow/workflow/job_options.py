@@ -140,8 +140,8 @@ def shown(config: Config) -> str:
 
 
 def device(section: DeviceSection) -> str:
-    """Return the option `--device` of a run, without the keys of the build and of the latency gate."""
-    return as_json(section, leave_out=("max_latency_ms", *BUILD_KEYS))
+    """Return the option `--device` of a run, without the keys of the build, the latency gate and the files."""
+    return as_json(section, leave_out=("max_latency_ms", "packed", *BUILD_KEYS))
 
 
 def measured_device(section: DeviceSection) -> str:

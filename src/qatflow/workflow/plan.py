@@ -16,6 +16,7 @@ from snakemake.exceptions import WorkflowError
 from qatflow.base.errors import UserError
 from qatflow.config.load import Experiment
 from qatflow.config.recipe.recipe import AFTER_TRAINING, CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.widths import DEVICE, every_width
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
@@ -29,6 +30,8 @@ from qatflow.models.own_function import source_files
 DOWNLOADS = Path("pretrain/download")
 DEPLOYED = ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")
 """The files of a folder that can go to a device."""
+PACKED = "model.tflite.packed"
+"""The packed form of its model, where that has weights of fewer than 8 bits."""
 LIBRARY = "build.lite.{target}.{toolchain}/inference_lite_lib.{target}"
 """The folder of a demo and what it is linked with."""
 
@@ -148,6 +151,13 @@ class Plan:
     def with_method(self, *methods: str) -> list[str]:
         """Return the experiments that have a float model and ask for one of these methods."""
         return [name for name in self.with_float_model() if self.method_of(name) in methods]
+
+    def packed(self) -> list[str]:
+        """Return the experiments whose model trained for int8 is packed too: it has weights of fewer than 8 bits."""
+        return [name for name in self.with_method("qat") if self._narrow(name)]
+
+    def _narrow(self, experiment: str) -> bool:
+        return min(every_width(self.experiments[experiment].compress.quantization.weight_bits)) < DEVICE
 
     # Files of a job
 

@@ -16,7 +16,7 @@ from snakemake.io import ancient
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
 from qatflow.workflow.job_options import Compared
-from qatflow.workflow.plan import InputFunction, Plan, Wildcards, own_graph
+from qatflow.workflow.plan import PACKED, InputFunction, Plan, Wildcards, own_graph
 
 ACCURACY_PASSED = "results/{experiment}/.gate_passed"
 """What a gate that is open leaves, beside the file with what it measured."""
@@ -61,6 +61,14 @@ class Shipping:
             return str(Path("results", experiment, f"{experiment}_{_FOLDER_END[self.shipped(experiment)]}", name))
 
         return path
+
+    def packed(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the packed form of the model that goes to the device, where it has one."""
+        return self.file(PACKED)(wildcards) if wildcards["experiment"] in self.plan.packed() else []
+
+    def sent_packed(self, wildcards: Wildcards) -> str | list[str]:
+        """Return the packed form of the model, where it has one and the job's device is to get that."""
+        return self.packed(wildcards) if self.plan.device_of(wildcards).packed else []
 
     def where_float(self, file: str | InputFunction) -> InputFunction:
         """Return an input function for a file that is needed only where there is a float model.

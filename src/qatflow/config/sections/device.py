@@ -60,6 +60,11 @@ class DeviceSection(Section):
         "for a small MobileNet, and minutes at 224 × 224 or for a ResNet50. With false the value in report.json is "
         "null.",
     )
+    packed: bool = Field(
+        True,
+        description="With weight_bits below 8 and method qat: send the packed model, which the program there expands "
+        "when it loads, so that the run shows the download to be right. false: send the .tflite file itself.",
+    )
     max_latency_ms: float | None = Field(
         None,
         ge=bounds.LEAST_MS,

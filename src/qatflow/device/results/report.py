@@ -13,7 +13,7 @@ from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.device.interface import DeviceDescription
 
-FORMAT = 3
+FORMAT = 4
 AGAIN = "run the model on the device again (target run_demo)"
 
 
@@ -84,7 +84,8 @@ class Timing:
         threads: number of threads of the runtime.
         warmup: runs before the timed ones.
         runs: number of timed runs.
-        load_ms: time to read and prepare the model.
+        load_ms: time to read and prepare the model; with the time to expand a packed one.
+        expand_ms: time to expand a packed model; 0 for a .tflite file.
         first_ms: time of the very first run.
         min_ms: fastest timed run.
         mean_ms: mean of the timed runs.
@@ -101,6 +102,7 @@ class Timing:
     warmup: int
     runs: int
     load_ms: float
+    expand_ms: float
     first_ms: float
     min_ms: float
     mean_ms: float
@@ -169,6 +171,7 @@ class ModelReport:
     Attributes:
         sha256: SHA-256 of the .tflite file.
         bytes: size of the .tflite file.
+        packed_bytes: size of the packed file that was sent in its place; null if it was sent itself.
         input: type and shape of the input.
         output: type and shape of the output.
         agreement: agreement with the host on the same tensors.
@@ -180,6 +183,7 @@ class ModelReport:
 
     sha256: str
     bytes: int
+    packed_bytes: int | None
     input: TensorForm
     output: TensorForm
     agreement: Agreement

@@ -11,6 +11,7 @@ from qatflow.base.errors import UserError
 from qatflow.base.sums import check, read_checked
 from qatflow.data import reader
 from qatflow.data.preprocess import Preprocessing
+from qatflow.tflite.packing import PACKED, unpack
 from qatflow.tflite.run import Model
 
 SPLIT = "validation"
@@ -23,17 +24,29 @@ class ModelFolder:
     Attributes:
         name: its name in the report, and of its folder on the device.
         files: its files by name.
+        packed: the packed form of the .tflite file, which the device gets in its place; None: it gets the file itself.
         host: the model, loaded on this machine.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, packed: Path | None = None) -> None:
         """Load the model; raises UserError if a file is missing or has changed, or LiteRT cannot load it."""
-        self.name, self.files = name, {file: folder / file for file in FILES}
+        self.name, self.files, self.packed = name, {file: folder / file for file in FILES}, packed
         for file in self.files.values():
             if not file.is_file():
                 raise UserError(f"{file} is missing: make the model with `snakemake --cores all optimize`")
             check(file)
         self.host = Model(self.files["model.tflite"])
+        model = self.files["model.tflite"]
+        if packed is not None and unpack(packed.read_bytes(), str(packed)) != model.read_bytes():
+            raise UserError(f"{packed} is not the packed form of {model}: remove it to have it made again")
+
+    @property
+    def sent(self) -> dict[str, Path]:
+        """The files that go to the device, by their name there."""
+        if self.packed is None:
+            return self.files
+        others = {name: file for name, file in self.files.items() if name != "model.tflite"}
+        return {PACKED: self.packed, **others}
 
     def preprocessing(self) -> Any:
         """Return the content of preprocessing.json."""

@@ -72,7 +72,13 @@ class RunSettings:
 
 
 def run_demo(
-    settings: RunSettings, int8_dir: Path, float_dir: Path | None, library: Path, manifest: Path, output_dir: Path
+    settings: RunSettings,
+    int8_dir: Path,
+    float_dir: Path | None,
+    library: Path,
+    manifest: Path,
+    output_dir: Path,
+    packed: Path | None = None,
 ) -> str:
     """Run both models on the device, compare them with the host, and write the results.
 
@@ -86,6 +92,8 @@ def run_demo(
         library: the built demo, inference_lite_lib.<target>.
         manifest: manifest.json of the data set.
         output_dir: folder of the results.
+        packed: the packed form of the model that ships, which the device gets in place of the .tflite; None: it gets
+            the .tflite.
 
     Returns:
         The text of output.txt.
@@ -97,8 +105,9 @@ def run_demo(
     text_file, report_file = output_dir / TEXT, output_dir / FILE
     for file in (text_file, report_file):
         file.unlink(missing_ok=True)
-    folders = {"int8": int8_dir, "float": float_dir}
-    models = [ModelFolder(name, folder) for name, folder in folders.items() if folder is not None]
+    models = [ModelFolder("int8", int8_dir, packed)]
+    if float_dir is not None:
+        models.append(ModelFolder("float", float_dir))
     bundle = open_bundle(library)
     pictures = {model: read_pictures(model, manifest, settings.pictures) for model in models}
 
@@ -123,7 +132,7 @@ def _run(
     tolerances = (tolerance, *(float_tolerance_of(*content, tolerance) for content in others))
     for model, allowed in zip(models, tolerances, strict=True):
         print(f"{model.name}: allowed difference from the host: {allowed.text()}", file=sys.stderr)
-        demo.push_model(model.files, model.name)
+        demo.push_model(model.sent, model.name)
     # timed first: running the pictures warms the device
     before = device.temperatures()
     measured = time_models(demo, models, counts, settings.warmup, settings.repeats)
@@ -144,7 +153,8 @@ def _run(
     ]
     both = Models(int8=reports[0], float=reports[1] if len(reports) > 1 else None)
     skipped = tuple(number for number in settings.threads if number not in counts)
-    inputs = [*(file for model in models for file in model.files.values()), bundle.manifest, manifest]
+    files = [file for model in models for file in {**model.files, **model.sent}.values()]
+    inputs = [*files, bundle.manifest, manifest]
     return measured[0].text, DeviceReport(
         format_version=FORMAT,
         device=about,
@@ -170,6 +180,7 @@ def _model_report(
     return ModelReport(
         sha256=sha256(file),
         bytes=file.stat().st_size,
+        packed_bytes=None if model.packed is None else model.packed.stat().st_size,
         input=_form(model.host.input),
         output=_form(model.host.output),
         agreement=agreement,
