@@ -47,7 +47,9 @@ def test_each_layer_alone_and_all_but_it_diverge_as_in_numpy():
     forms = layer_forms(float_model, int8_model)
     assert [form.name for form in forms] == LAYERS and not any(form.trained for form in forms)
     kept = [[name] for name in LAYERS] + [LAYERS] + [[n for n in LAYERS if n != name] for name in LAYERS]
-    of_picture = comparing(float_model, forms, [dict.fromkeys(names, 0) for names in kept])()
+    of_picture = comparing(
+        float_model, {form.name: [form.form] for form in forms}, [dict.fromkeys(names, 0) for names in kept]
+    )()
     labels = np.arange(24) % 3
     measured = [of_picture(picture, int(label)) for picture, label in zip(images, labels, strict=True)]
     real = execute(run_all(small_graph())[0], images)["logits"]

@@ -1,6 +1,42 @@
 """Training for int8, and the trained graph as float/, int8/ and mobile/."""
 
 
+rule choose_widths:
+    input:
+        **program("choose_widths"),
+        data=plan.data_manifest,
+        model=plan.pretrained_file("model"),
+        weights=plan.pretrained_file("weights"),
+    output:
+        "results/{experiment}/widths.json",
+    log:
+        "logs/choose_widths/{experiment}.log",
+    benchmark:
+        "logs/choose_widths/{experiment}.jsonl"
+    conda:
+        "../../envs/light.yaml"
+    threads: 4
+    resources:
+        **needs.widths_by_litert,
+    params:
+        recipe=lambda wildcards: job_options.chosen_recipe(
+            plan.recipe_of(wildcards)
+        ).shaping,
+        # a function of the input is no reason to run again
+        rest=lambda wildcards, input: job_options.chosen_recipe(
+            plan.recipe_of(wildcards)
+        ).rest,
+        compress=lambda wildcards: job_options.equalising(plan.config_of(wildcards)),
+        keep_in_float=lambda wildcards: job_options.kept_in_float(
+            plan.config_of(wildcards)
+        ),
+        pretrained=subpath(input.model, parent=True),
+    shell:
+        "python {input.script:q} --recipe {params.rest:q} {params.recipe:q} --pretrained {params.pretrained}"
+        " --data {input.data} --model {params.keep_in_float:q} --compress {params.compress:q} --cores {threads}"
+        " --work work/widths/{wildcards.experiment} --output {output} > {log} 2>&1"
+
+
 # Its checkpoints are no outputs: a killed job goes on from them.
 rule train_int8:
     input:
@@ -12,6 +48,7 @@ rule train_int8:
         init_model=plan.init_model_files,
         search=searches.best,
         network=searches.best_network,
+        widths=searches.widths,
     output:
         model="results/{experiment}/trained/model",
         weights="results/{experiment}/trained/weights",
@@ -53,12 +90,13 @@ rule train_int8:
             f"--teacher {Path(input.teacher[0]).parent}" if input.teacher else ""
         ),
         search=job_options.where_input("search", of="search"),
+        widths=job_options.where_input("widths", of="widths"),
         seed=lambda wildcards: plan.config_of(wildcards).seed,
         experiment=subpath(output.model, ancestor=2),
         folder=subpath(output.model, parent=True),
     shell:
         # exec: a cluster ends all processes of a job, and without its shell Snakemake would not wait for the state
-        "exec python {input.script:q} --data {input.data} --pretrained {params.pretrained} {params.teacher} {params.search}"
+        "exec python {input.script:q} --data {input.data} --pretrained {params.pretrained} {params.teacher} {params.search} {params.widths}"
         " --experiment {params.experiment} --seed {params.seed} --threads {threads}"
         " --recipe {params.rest:q} {params.recipe:q} --compress {params.compress:q} {params.state:q}"
         " --model {params.keep_in_float:q} --hardware {params.hardware:q} --output {params.folder} > {log} 2>&1"

@@ -21,6 +21,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
     parser.add_argument("--teacher", type=Path, help="folder of the float model that distillation follows")
     parser.add_argument("--search", type=Path, help="best.json of the search, where the recipe has one")
+    parser.add_argument("--widths", type=Path, help="widths.json, where the recipe has them chosen")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
     parser.add_argument("--experiment", type=Path, required=True, help="folder that the recipe's paths are relative to")
     parser.add_argument("--seed", type=within(int, 0, SEEDS - 1), default=1, help="seed of everything random")
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
         hardware=arguments.hardware,
         teacher=arguments.teacher,
         search=arguments.search,
+        widths=arguments.widths,
     )
 
 

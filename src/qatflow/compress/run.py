@@ -8,7 +8,7 @@ from qatflow.base import provenance
 from qatflow.base.code_digest import code_digest
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256, whole_folder
-from qatflow.base.sums import write_sealed
+from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.base.work_folder import work_folder
 from qatflow.compress.compressor import Compressor
 from qatflow.config.recipe.recipe import CompressConfig
@@ -40,6 +40,7 @@ def compress(
     hardware: HardwareSection | None = None,
     teacher: Path | None = None,
     search: Path | None = None,
+    widths: Path | None = None,
 ) -> None:
     """Train for int8 and write the trained graph.
 
@@ -57,6 +58,7 @@ def compress(
         hardware: what TensorFlow computes on; None: the CPU.
         teacher: folder with the float graph that distillation follows; None: the one to compress.
         search: best.json of the YAML's search; None where the YAML has no search.
+        widths: widths.json of the YAML's auto_bits; None where it gives the widths.
 
     Raises:
         UserError: the YAML's init_model is no graph, or one for other data; layers can neither be quantised nor are
@@ -65,6 +67,7 @@ def compress(
             into memory.
     """
     graph, manifest = load(pretrained), read_manifest(data)
+    recipe = _with_widths(recipe, widths)
     if recipe.distils_unlabeled:
         manifest = manifest.with_unlabeled()
     teacher_graph = None if teacher is None else load(teacher)
@@ -95,7 +98,7 @@ def compress(
         compressed = compressor.run(folder, experiment)
         folders = [pretrained, *filter(None, [teacher, init_model, network])]
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights"))]
-        inputs += [] if search is None else [search]
+        inputs += [path for path in (search, widths) if path is not None]
         settings = {**section.model_dump(exclude={*RECIPE_KEYS}), "recipe": resolved(recipe)}
         record = provenance.record(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write at the same time as its successor
@@ -108,6 +111,17 @@ def compress(
                 "provenance": record,
             }
             write_sealed(temporary / "manifest.json", about, files=("model", "weights", "history.csv"))
+
+
+def _with_widths(recipe: CompressConfig, widths: Path | None) -> CompressConfig:
+    """Return the recipe with the widths that were chosen for it."""
+    if recipe.quantization.auto_bits is None:
+        return recipe
+    if widths is None:
+        raise UserError("auto_bits: there is no choice of widths; give compress.py its widths.json (--widths)")
+    strategy = recipe.quantization.model_copy(update={"weight_bits": read_sealed(widths)["weight_bits"]})
+    strategies = {**recipe.strategies, recipe.compressor.strategies[-1]: strategy}
+    return recipe.model_copy(update={"strategies": strategies})
 
 
 def _network(recipe: CompressConfig, search: Path | None) -> Path | None:

@@ -154,6 +154,7 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
         ".configfiles.json",
         "method.json",
         "layers.json",
+        "widths.json",
         "evaluation.json",
         "fake_quant.json",
         "summary.json",

@@ -16,10 +16,10 @@ import numpy as np
 from qatflow.base.code_digest import code_digest
 from qatflow.base.work_folder import work_folder
 from qatflow.inference.pictures import PreparedPictures
-from qatflow.sensitivity.forms import LayerForm, layer_forms
+from qatflow.sensitivity.forms import layer_forms
 from qatflow.sensitivity.outputs import divergence, end_of
 from qatflow.sensitivity.pictures import OfPicture, rows
-from qatflow.tflite.stepwise import Choice, Stepwise
+from qatflow.tflite.stepwise import Choice, Form, Stepwise
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def measure(float_model: bytes, int8_model: bytes, pictures: PreparedPictures, w
         "code": code_digest("qatflow.sensitivity.measure"),
     }
     with work_folder(work, shape, "measuring sensitivities") as folder:
-        begin = comparing(float_model, layers, choices)
+        begin = comparing(float_model, {layer.name: [layer.form] for layer in layers}, choices)
         totals, float_right = added(rows(pictures, begin, folder), len(choices))
     count = pictures.count
     costs = [(kl / count, (float_right - right) / count) for kl, right in totals]
@@ -115,17 +115,24 @@ def measure(float_model: bytes, int8_model: bytes, pictures: PreparedPictures, w
     return Sensitivities(count, float_right / count, kl, drop, tuple(figures))
 
 
-def comparing(float_model: bytes, layers: Sequence[LayerForm], choices: Sequence[Choice]) -> Callable[[], OfPicture]:
+def comparing(
+    float_model: bytes, forms: Mapping[str, Sequence[Form]], choices: Sequence[Choice]
+) -> Callable[[], OfPicture]:
     """Return what begins to compare choices with float in a process: a list for each picture.
 
-    It holds whether float is right, then for each choice the divergence and whether it is right. Choices in which few
-    layers are quantised go on from the float model's tensors, and the others from those of the fullest choice.
+    It holds whether float is right, then for each choice the divergence and whether it is right. A choice in which few
+    layers are quantised goes on from the float model's tensors, and the others from those of the fullest choice.
+
+    Args:
+        float_model: .tflite.
+        forms: of each layer, by the name of its tensor.
+        choices: to compare.
     """
     end = end_of(float_model)
     fullest = max(choices, key=len)
 
     def begin() -> OfPicture:
-        model = Stepwise(float_model, {layer.name: [layer.form] for layer in layers}, end.logits)
+        model = Stepwise(float_model, forms, end.logits)
 
         def of_picture(picture: np.ndarray, label: int) -> list[Any]:
             real = model.run(picture, {})
@@ -134,9 +141,8 @@ def comparing(float_model: bytes, layers: Sequence[LayerForm], choices: Sequence
             for choice in choices:
                 near = ({}, real) if 2 * len(choice) < len(fullest) else (fullest, full)
                 logits = model.run(picture, choice, near)[end.logits]
-                result.append(
-                    [divergence(real[end.logits], logits, independent=end.independent), _right(logits, label)]
-                )
+                divergent = divergence(real[end.logits], logits, independent=end.independent)
+                result.append([divergent, _right(logits, label)])
             return result
 
         return of_picture

@@ -35,6 +35,11 @@ SEARCHED_OPERATORS = ("searched_params", "widths", "kernel_sizes")
 """Keys that say which operators the candidates can have."""
 QUANTISED_OPERATORS = ("weight_quantize_type", "quantizable_op_type", "skip_pattern")
 """Keys of the quantisation strategy that say which of these operators are int8, and how."""
+CHOSEN_BY = (
+    *("auto_bits", "weight_quantize_type", "activation_quantize_type", "full_range"),
+    *("quantizable_op_type", "skip_pattern"),
+)
+"""Keys of the quantisation strategy that the choice of widths depends on."""
 SAVED_NODES = ("save_in_nodes", "save_out_nodes")
 
 
@@ -79,6 +84,11 @@ def float_state(config: Config) -> str:
 def training(config: Config) -> str:
     """Return the option `--compress` of training for int8."""
     return as_json(config.compress, leave_out=(*RECIPE_KEYS, *STATE_KEYS))
+
+
+def equalising(config: Config) -> str:
+    """Return the option `--compress` of the choice of widths."""
+    return as_json(config.compress, only=("equalize_channels",))
 
 
 def candidate_training(config: Config) -> str:
@@ -201,6 +211,12 @@ def trained_recipe(recipe: CompressConfig) -> RecipeParts:
 def exported_recipe(recipe: CompressConfig) -> RecipeParts:
     """Return the recipe of an export; the names of its nodes shape it, and its paths are the rule's outputs."""
     return _parts(recipe, _of_strategy(_name(recipe, recipe.quantization), SAVED_NODES))
+
+
+def chosen_recipe(recipe: CompressConfig) -> RecipeParts:
+    """Return the recipe for choosing the widths of the layers."""
+    name = _name(recipe, recipe.quantization)
+    return _parts(recipe, lambda keys: tuple(keys[:2]) == ("strategies", name) and keys[2] in CHOSEN_BY)
 
 
 def proposed_recipe(recipe: CompressConfig) -> RecipeParts:

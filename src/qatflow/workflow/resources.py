@@ -100,6 +100,18 @@ class JobResources:
 
         return _by_pictures_and_cores(expected)
 
+    @property
+    def widths_by_litert(self) -> Asked:
+        """What LiteRT asks for where each layer is tried at each width."""
+
+        def expected(wildcards: Wildcards, counts: dict[str, int], cores: int) -> Cost:
+            auto = self.plan.recipe_of(wildcards).quantization.auto_bits
+            assert auto is not None
+            pictures = min(auto.pictures, counts["validation"])
+            return cost.choice_of_widths(self.plan.config_of(wildcards), pictures, len(auto.widths), cores)
+
+        return _by_pictures_and_cores(expected)
+
     def gpus(self, wildcards: Wildcards) -> int:
         """Return how many GPUs a training asks for: none where it takes what is there."""
         return self.plan.config_of(wildcards).hardware.gpus or 0

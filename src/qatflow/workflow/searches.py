@@ -81,6 +81,12 @@ class Searches:
         folder = f"results/{wildcards['experiment']}/search/best"
         return [f"{folder}/model", f"{folder}/weights"]
 
+    def widths(self, wildcards: Wildcards) -> list[str]:
+        """Return the file with the chosen widths, where the recipe has them chosen."""
+        if self.plan.recipe_of(wildcards).quantization.auto_bits is None:
+            return []
+        return [f"results/{wildcards['experiment']}/widths.json"]
+
     def latency_table(self, wildcards: Wildcards) -> list[str]:
         """Return the table of latencies, where a job's search limits the latency."""
         strategy = self.plan.recipe_of(wildcards).light_nas

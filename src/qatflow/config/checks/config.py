@@ -48,6 +48,7 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
     yield from check_distilled(config, compress)
     yield from _after_training(config, compress)
     yield from _wide_activations(config, compress)
+    yield from _chosen_before(config, compress)
     every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
@@ -128,6 +129,16 @@ def _own_graph(config: Config, strategy: QuantizationStrategySection) -> Iterato
 
 OF_A_RANGE = ("moving_average_abs_max", "range_abs_max", "moving_average_min_max")
 """Types of activations whose scale is that of the range over the calibration pictures before any training."""
+
+
+def _chosen_before(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield a problem if widths are chosen for a model that is not trained."""
+    if compress.quantization.auto_bits is not None and config.method != "qat":
+        yield problem(
+            f"must be 'qat': auto_bits in {config.compress.config} chooses the widths that training begins with",
+            "method",
+            "compress.config",
+        )
 
 
 def _is_evaluated(compress: CompressConfig, first: int, last: int) -> bool:

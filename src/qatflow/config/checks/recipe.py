@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+from qatflow.config.checks.auto_bits import check_auto_bits
 from qatflow.config.checks.distillation import check_distillation
 from qatflow.config.checks.files import file_problem, folder_problem
 from qatflow.config.checks.pruning import check_pruning, last_pruned
@@ -51,6 +52,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
         yield from _epochs(config, name, strategy)
         yield from _layers(name, strategy)
         yield from _widths(name, strategy)
+        yield from check_auto_bits(config, name, strategy)
         yield from _ranges(name, strategy)
         yield from _exported(name, strategy)
     yield from check_folders(config, reserved)

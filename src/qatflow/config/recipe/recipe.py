@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.config.recipe.auto_bits import AutoBitsSection
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.config.recipe.distillation import DistillationStrategySection, DistillerSection
 from qatflow.config.recipe.pruning import (
@@ -61,6 +62,11 @@ class QuantizationStrategySection(Section):
         "number for all layers, or a mapping of regular expressions for the beginning of the names of the kernels "
         "(`<layer>/kernel`) to numbers, with `default` (8) for all others. With a number or default below 8, the first "
         "and the last layer have 8 bits, unless an expression matches them.",
+    )
+    auto_bits: AutoBitsSection | None = Field(
+        None,
+        description="Chooses the width of each layer's weights before training, in the place of weight_bits, by what "
+        "fewer bits cost each layer. null: the widths are those of weight_bits.",
     )
     activation_bits: Widths = Field(
         8,
