@@ -58,6 +58,11 @@ BELOW: dict[str, set[str]] = {
         "base", "compress/quantizers", "compress/strategies", "config/recipe", "config/sections", "data", "graph",
         "pruning", "quantise", "training", "trial",
     },
+    # before training, of the float weights as training will begin with them
+    "mixed_precision": {
+        "base", "compress", "config/recipe", "config/sections", "data", "graph", "inference", "quantise", "sensitivity",
+        "tflite", "trial",
+    },
     "export": {"base", "config/recipe", "graph", "tflite"},
     "optimize": {"base", "data", "graph", "models/onnx", "tflite"},
     "ptq": {
@@ -78,9 +83,14 @@ BELOW: dict[str, set[str]] = {
         "base", "compress/quantizers", "config/sections", "data", "graph", "inference", "quantise", "sensitivity",
         "tflite", "training",
     },
-    "report": {"base", "data", "device/results", "evaluate", "graph", "pruning", "search", "sensitivity", "tflite"},
-    "report/drawing": {"base", "evaluate", "report", "sensitivity"},
-    "report/pages": {"base", "device/results", "evaluate", "report", "report/drawing", "search", "sensitivity"},
+    "report": {
+        "base", "data", "device/results", "evaluate", "graph", "mixed_precision", "pruning", "search", "sensitivity",
+        "tflite",
+    },
+    "report/drawing": {"base", "evaluate", "mixed_precision", "report", "sensitivity"},
+    "report/pages": {
+        "base", "device/results", "evaluate", "mixed_precision", "report", "report/drawing", "search", "sensitivity",
+    },
     "report/diff": {"base", "report", "report/pages", "sensitivity"},
     # a first configuration for pictures and a model
     "overlay": {"base", "data/sources", "graph", "models", "models/onnx", "models/saved", "tflite"},

@@ -42,6 +42,7 @@ PARTS = [
     "data",
     "pretrained",
     "compress",
+    "mixed_precision",
     "search",
     "export",
     "optimize",
@@ -61,6 +62,7 @@ PART_OF = {
     "quantise_after_training": "ptq",
     "quantise_graph": "ptq",
     "choose_method": "ptq",
+    "choose_widths": "mixed_precision",
     "train_int8": "compress",
     "propose_candidates": "search",
     "evaluate_candidate": "search",
@@ -97,10 +99,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def every_job(project: Project) -> dict[str, Job]:
     searching(project, "light_nas", search_steps=1, target_latency=1e9)
+    (project.folder / "auto.yaml").write_text("compress: {overrides: {auto_bits: {max_bytes: 100000}}}\n")
     auto = ("all", "--config", "method=auto")
     own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}")
     narrow = ("all", "--config", "compress={overrides: {weight_bits: 4}}")
-    plans = (narrow, auto, own_graph, ("all", *ready(project)), ("compare",), ("compress", "search.yaml"))
+    overlays = (("compress", "search.yaml"), ("compress", "auto.yaml"))
+    plans = (narrow, auto, own_graph, ("all", *ready(project)), ("compare",), *overlays)
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 

@@ -151,7 +151,8 @@ def test_an_open_gate_counts_for_the_order_alone_but_with_method_auto(shipping):
 def test_the_report_has_time_and_memory_of_the_stages_that_an_experiment_has(shipping):
     assert stage_names(shipping, "q") == [
         "prepare_data/digits", "make_pretrained/MobileNetV1_digits", "quantise_after_training/MobileNetV1_digits",
-        "train_int8/q", "evaluate_fake_quant/q", "inspect_layers/q", "gate_accuracy/q", "evaluate_tflite/q",
+        "choose_widths/q", "train_int8/q", "evaluate_fake_quant/q", "inspect_layers/q", "gate_accuracy/q",
+        "evaluate_tflite/q",
     ]  # fmt: skip
     assert not {"train_int8/p", "evaluate_fake_quant/p"} & set(stage_names(shipping, "p"))
     assert stage_names(shipping, "ready") == ["prepare_data/digits", "gate_accuracy/ready", "evaluate_tflite/ready"]

@@ -38,6 +38,7 @@ rule make_report:
         history=shipping.where_trained("results/{experiment}/trained/history.csv"),
         trained=shipping.where_trained("results/{experiment}/trained/manifest.json"),
         search=shipping.best_where_trained(searches.best),
+        widths=shipping.best_where_trained(searches.widths),
         demos=shipping.on_devices_where_open(rules.run_on_device.output.text),
         devices=shipping.on_devices_where_open(rules.run_on_device.output.report),
     output:
@@ -92,6 +93,7 @@ rule make_report:
         history=job_options.where_input("history", of="history"),
         trained=job_options.where_input("trained", of="trained"),
         search=job_options.where_input("search", of="search"),
+        widths=job_options.where_input("widths", of="widths"),
         # functions of the input: neither a log that was removed nor another experiment is a reason to run again
         stages=lambda wildcards, input: shipping.stages(wildcards),
         compared=lambda wildcards, input: shipping.compared_flag,
@@ -100,7 +102,7 @@ rule make_report:
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
         " --model {input.model} {params.packed} --data {input.data} --latency-limits {params.limits:q} --stages {params.stages} {params.compared}"
         " {params.devices} {params.demos} {params.float_history}"
-        " {params.pretrained} {params.history} {params.trained} {params.search}"
+        " {params.pretrained} {params.history} {params.trained} {params.search} {params.widths}"
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"
 
 

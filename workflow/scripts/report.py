@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
     parser.add_argument("--trained", type=Path, help="manifest.json of the trained graph, where there is one")
     parser.add_argument("--search", type=Path, help="best.json of the search before training, where there was one")
+    parser.add_argument("--widths", type=Path, help="widths.json of the choice of widths, where there was one")
     parser.add_argument("--stages", type=Path, nargs="*", default=[], help="Snakemake's benchmark files")
     parser.add_argument("--compared", action="store_true", help="there will be a comparison, to which the page leads")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
@@ -60,6 +61,7 @@ def main(argv: Sequence[str]) -> None:
         pretrained=arguments.pretrained,
         trained=arguments.trained,
         search=arguments.search,
+        widths=arguments.widths,
     )
     summary = summarise(sources, arguments.summary)
     write_report(summary, sources, arguments.summary, arguments.output, compared=arguments.compared)

@@ -10,6 +10,7 @@ WORDS = {
     "make_pretrained": "float weights",
     "quantise_after_training": "quantise after training",
     "quantise_graph": "quantise the graph after training",
+    "choose_widths": "choose the widths",
     "train_int8": "train for int8",
     "evaluate_fake_quant": "evaluate with fake quantisation",
     "inspect_layers": "inspect the layers",

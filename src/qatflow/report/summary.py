@@ -13,6 +13,7 @@ from qatflow.device.results.report import DeviceReport, ModelReport, read_report
 from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import GateOutcome
 from qatflow.evaluate.layers import InspectedLayer, read_layer_sensitivities, read_layers
+from qatflow.mixed_precision.record import ChosenWidths, read_widths
 from qatflow.report.classes import ClassFigures, ConfusedPair, class_figures, confused_pairs
 from qatflow.report.curves import Curve, curves
 from qatflow.report.data_facts import DataFacts, data_facts
@@ -72,6 +73,7 @@ class Summary:
             if the gate is closed.
         pruning: what filter pruning did to the network, step by step.
         search: the result of a search before training; None if there was none.
+        widths: the choice of the layers' widths before training; None where they were given.
         outcome: outcome of the accuracy gate: `open`, `undecided` or `closed`.
         shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
         made: when the report was made: date and time in UTC.
@@ -96,6 +98,7 @@ class Summary:
     on_device: tuple[OnDevice, ...]
     pruning: tuple[Pruning, ...] = ()
     search: SearchResult | None = None
+    widths: ChosenWidths | None = None
     outcome: GateOutcome = "open"
     shipped: str = "qat"
     made: str = ""
@@ -134,6 +137,7 @@ class Sources:
         pretrained: manifest.json of the float weights, which has notes on them; None if there are none.
         trained: manifest.json of the trained graph, which describes its pruning; None if none was trained.
         search: best.json of the search before training; None if there was none.
+        widths: widths.json of the choice of widths; None if there was none.
     """
 
     experiment: str
@@ -152,11 +156,12 @@ class Sources:
     pretrained: Path | None = None
     trained: Path | None = None
     search: Path | None = None
+    widths: Path | None = None
 
     def files(self) -> list[Path]:
         """Return all files but those of Snakemake, whose content differs from run to run."""
         several = (*self.devices, *self.demos, *self.histories.values())
-        perhaps = (self.packed, self.layers, self.pretrained, self.trained, self.search)
+        perhaps = (self.packed, self.layers, self.pretrained, self.trained, self.search, self.widths)
         return [self.evaluation, self.gate, self.model, self.data, *several, *filter(None, perhaps)]
 
 
@@ -185,6 +190,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
         on_device=tuple(on_device(run, demo) for run, demo in zip(devices, demos, strict=True)),
         pruning=read_pruning(sources.trained) if sources.trained is not None else (),
         search=read_result(sources.search) if sources.search is not None else None,
+        widths=read_widths(sources.widths) if sources.widths is not None else None,
         outcome=gated["outcome"],
         shipped=sources.shipped,
         made=datetime.now(UTC).isoformat(timespec="minutes"),

@@ -132,7 +132,7 @@ class Shipping:
             rule = "quantise_graph" if own else "quantise_after_training"
             names.append(f"{rule}/{self.plan.shared_ptq_stage(wildcards)}")
             if self.shipped(experiment) == "qat":
-                names += [f"{rule}/{experiment}" for rule in ("train_int8", "evaluate_fake_quant")]
+                names += [f"{rule}/{experiment}" for rule in ("choose_widths", "train_int8", "evaluate_fake_quant")]
             names.append(f"inspect_layers/{experiment}")
         names += [f"{rule}/{experiment}" for rule in ("gate_accuracy", "evaluate_tflite")]
         return [f"logs/{name}.jsonl" for name in names]

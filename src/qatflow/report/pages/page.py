@@ -10,6 +10,7 @@ from qatflow.device.results.words import against_host
 from qatflow.report.drawing.chart import learning_pictures
 from qatflow.report.drawing.network import details, measures, network_picture
 from qatflow.report.drawing.sensitivity import WORST, sensitivity_picture
+from qatflow.report.drawing.widths import widths_picture
 from qatflow.report.html import inline, render
 from qatflow.report.page_files import TEMPLATE
 from qatflow.report.pages import sections
@@ -78,6 +79,9 @@ def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Ext
         ],
         curves=learning_pictures(summary.curves),
         search=sections.search_table(summary, LEADERS),
+        widths=sections.widths_table(summary.widths),
+        tried=sections.tried_table(summary.widths),
+        widths_picture=widths_picture(summary.widths) if summary.widths else "",
         network=list(searched_network(summary.search, summary.on_device)) if summary.search else [],
         pruned=_pruned(summary) if summary.pruning else None,
         devices=[_device(results, report, summary) for results, report in zip(summary.on_device, devices, strict=True)],

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from qatflow.device.results.report import DeviceReport, ModelReport
 from qatflow.evaluate.layers import InspectedLayer
+from qatflow.mixed_precision.record import ChosenWidths
 from qatflow.report import on_device
 from qatflow.report.change import signed
 from qatflow.report.classes import NAMED, ClassFigures, ConfusedPair
@@ -239,6 +240,42 @@ def _by_kernel(model: ModelReport) -> Table:
 def split_words(splits: Mapping[str, int]) -> str:
     """Return the numbers of pictures in words."""
     return ", ".join(f"{count:,} {name}" for name, count in splits.items())
+
+
+def widths_table(choice: ChosenWidths | None) -> Table | None:
+    """Return the width of each layer's weights, and what the other widths would cost it."""
+    if choice is None:
+        return None
+    head = ("layer", "bits", "values", *(f"cost at {bits} bits" for bits in choice.widths))
+    rows = tuple(
+        (
+            Cell(layer.name),
+            number(layer.bits, "d"),
+            number(layer.values, ",.0f"),
+            *(number(cost, ".3g") for cost in layer.costs),
+        )
+        for layer in choice.layers
+    )
+    return filled(Table("Widths of the layers' weights", head, rows, sortable=True))
+
+
+def tried_table(choice: ChosenWidths | None) -> Table | None:
+    """Return the assignments of widths on the curve, the smallest first."""
+    if choice is None:
+        return None
+    head = ("bytes of kernels", "taken", "KL predicted", "KL measured", "top-1, points", "bits by layer")
+    rows = tuple(
+        (
+            number(one.bytes, ",.0f"),
+            Cell("taken" if one.chosen else ""),
+            number(one.predicted, ".3g"),
+            number(one.kl, ".3g"),
+            Cell(signed(-100 * one.drop, 2), -one.drop),
+            Cell(" ".join(map(str, one.bits))),
+        )
+        for one in choice.curve
+    )
+    return filled(Table("Widths that were compared", head, rows, sortable=True, words=(1, 5)))
 
 
 def search_table(summary: Summary, number_of_leaders: int) -> Table | None:
