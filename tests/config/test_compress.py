@@ -83,6 +83,7 @@ def test_the_page_s_own_example_is_accepted_unchanged(load):
         "mobile_model_save_path": "./output/mobile",
         "int8_model_save_path": "./output/int8",
         "weight_bits": 8,
+        "auto_bits": None,
         "activation_bits": 8,
         "weight_quantize_type": "abs_max",
         "activation_quantize_type": "moving_average_abs_max",
@@ -124,6 +125,7 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         "int8_model_save_path": None,
         "mobile_model_save_path": None,
         "weight_bits": 8,
+        "auto_bits": None,
         "activation_bits": 8,
         "weight_quantize_type": "abs_max",
         "activation_quantize_type": "moving_average_abs_max",
@@ -380,3 +382,36 @@ def test_a_distillation_without_labels_acts_in_all_epochs(start: int, end: int, 
     problems = [str(problem) for problem in check_distillation(config)]
     assert len(problems) == refused
     assert not refused or "strategies.d.labels: false leaves nothing to learn from" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("auto_bits: {}", "max_drop: set one of max_drop and max_bytes"),
+        ("auto_bits: {max_drop: 1, max_bytes: 9}", "max_drop: set one of max_drop and max_bytes"),
+        ("auto_bits: {max_drop: 1, widths: [8, 8]}", "widths: .*names a width twice"),
+        ("auto_bits: {max_drop: 1, widths: [9, 8]}", "widths"),
+        ("auto_bits: {max_drop: 1}, weight_bits: 4", "weight_bits: .*must be 8, or left out: auto_bits chooses"),
+        ("auto_bits: {max_drop: 1}, activation_bits: 16", "activation_bits: .*measures with activations of 8 bits"),
+    ],
+)
+def test_a_choice_of_widths_has_one_limit_and_widths_to_choose_from(load, keys, message):
+    text = (
+        f"strategies: {{q: {{class: QuantizationStrategy, float_model_save_path: out, {keys}}}}}\n"
+        "compressor: {epoch: 1, strategies: [q]}\n"
+    )
+    with pytest.raises(UserError, match=message):
+        load(text)
+
+
+def test_a_choice_of_widths_is_not_made_for_kernels_that_change_before_training(load):
+    text = (
+        "pruners: {c: {class: StructurePruner}}\n"
+        "strategies:\n"
+        "    p: {class: UniformPruneStrategy, pruner: c, pruned_params: '.*'}\n"
+        "    q: {class: QuantizationStrategy, float_model_save_path: out, start_epoch: 1, end_epoch: 1,"
+        " auto_bits: {max_drop: 1}}\n"
+        "compressor: {epoch: 2, strategies: [p, q]}\n"
+    )
+    with pytest.raises(UserError, match=r"auto_bits.*for other kernels than 'p' leaves"):
+        load(text)

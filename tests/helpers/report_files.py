@@ -18,6 +18,7 @@ from qatflow.base.right_answers import packed
 from qatflow.base.sums import write_sealed
 from qatflow.device.results.report import write_report
 from qatflow.evaluate.layers import inspect_layers
+from qatflow.mixed_precision.record import ChosenLayer, ChosenWidths, Tried
 from qatflow.report.summary import Sources, summarise
 from qatflow.sensitivity.forms import layer_forms
 from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
@@ -25,6 +26,24 @@ from qatflow.tflite.lower import convert
 from qatflow.training.history import EpochFigures, write_csv
 
 HOST = {"median": 0.25, "mean": 0.26, "min": 0.2, "max": 0.4, "p90": 0.3}
+
+
+CHOICE = ChosenWidths(
+    goal="the least divergence within 80 bytes of kernels",
+    pictures=100,
+    float_top1=0.9,
+    widths=(8, 4),
+    layers=(
+        ChosenLayer("conv", "conv/kernel", 72, 8, (0.0, 0.25)),
+        ChosenLayer("left", "left/kernel", 16, 4, (0.0, 0.01)),
+    ),
+    curve=(
+        Tried(44, 0.26, 0.3, 0.1, (4, 4), chosen=False),
+        Tried(80, 0.01, 0.02, -0.01, (8, 4), chosen=True),
+        Tried(88, 0.0, 0.01, 0.0, (8, 8), chosen=False),
+    ),
+)
+"""A choice of widths."""
 
 
 def report_files(
@@ -59,6 +78,8 @@ def report_files(
         layers = [asdict(layer) for layer in inspect_layers(float_model, int8_model, pictures(4))]
         costs = asdict(sensitivities(float_model, int8_model))
         write_sealed(results / "layers.json", {"layers": layers, "sensitivities": costs})
+        write_sealed(results / "widths.json", {"choice": asdict(CHOICE)})
+        sources = replace(sources, widths=results / "widths.json")
         sources = replace(sources, layers=results / "layers.json", **_trainings(folder, results))
     if gate and not gate["passed"]:
         return sources

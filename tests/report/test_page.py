@@ -50,6 +50,7 @@ def arguments(sources: Sources, results: Path) -> list[str]:
         "devices": sources.devices, "demos": sources.demos, "latency-limits": json.dumps(list(sources.limits)),
         "float-history": sources.histories.get("float"), "history": sources.histories.get("int8"),
         "pretrained": sources.pretrained, "trained": sources.trained, "stages": sources.stages,
+        "widths": sources.widths,
         "summary": results / "summary.json", "output": results / "report",
     }  # fmt: skip
     listed = {name: value if isinstance(value, (list, tuple)) else [value] for name, value in flags.items() if value}
@@ -176,6 +177,17 @@ def test_what_each_layer_costs_is_there_the_worst_first(opened):
     assert page.locator("svg.sensitivity rect.bar").count() == 7
     page.locator("#measure").select_option("alone")
     assert texts(opened("ready"), "#sensitivity") == []
+
+
+def test_the_chosen_widths_stand_beside_those_that_were_not_taken(opened):
+    page = opened("ten")
+    curve = "table[role=table]:has(caption:text-is('Widths that were compared'))"
+    assert column(page, curve, "bytes of kernels") == ["44", "80", "88"] and column(page, curve, "taken")[1] == "taken"
+    assert column(page, curve, "top-1, points") == ["−10.00", "+1.00", "0.00"]
+    assert column(page, curve, "bits by layer") == ["4 4", "8 4", "8 8"]
+    layers = 'table[role=table]:has(caption:text-is("Widths of the layers\' weights"))'
+    assert column(page, layers, "bits") == ["8", "4"] and column(page, layers, "cost at 4 bits") == ["0.25", "0.01"]
+    assert page.locator("svg.widths circle").count() == 3
 
 
 def test_the_network_shows_figures_by_pointer_tap_and_key_and_changes_its_colours(opened, pages):

@@ -250,7 +250,7 @@ def widths_table(choice: ChosenWidths | None) -> Table | None:
     rows = tuple(
         (
             Cell(layer.name),
-            number(layer.bits, "d"),
+            number(layer.bits, ".0f"),
             number(layer.values, ",.0f"),
             *(number(cost, ".3g") for cost in layer.costs),
         )
