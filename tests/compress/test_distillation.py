@@ -211,14 +211,21 @@ def test_a_mobilenet_follows_features_and_flows_of_a_resnet50_to_int8(digits, tm
 
     tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(4)
-    student = graph_of(tf_keras.applications.MobileNet((32, 32, 1), alpha=0.5, weights=None, classes=10), momentum=0.8)
-    teacher = graph_of(tf_keras.applications.ResNet50(input_shape=(32, 32, 1), weights=None, classes=10))
     feature = ("conv_pw_4_relu", "conv3_block1_1_relu")  # 4 × 4 × 128
+
+    def up_to(layer, model):
+        x = tf_keras.layers.GlobalAveragePooling2D()(model.get_layer(layer).output)
+        return tf_keras.Model(model.input, tf_keras.layers.Dense(10, "softmax")(x))
+
+    shape, applications = (32, 32, 1), tf_keras.applications
+    student = up_to(feature[0], applications.MobileNet(shape, alpha=0.5, include_top=False, weights=None))
+    student = graph_of(student, momentum=0.8)
+    teacher = graph_of(up_to(feature[1], applications.ResNet50(False, None, input_shape=shape)))
     pairs = (("conv_pw_2_relu", "conv_pw_3_relu"), ("conv2_block1_1_relu", "conv2_block2_1_relu"))  # 8 × 8 × 64
     distillers = {
         "features": {
             "class": "L2Distiller", "student_feature_map": feature[0], "teacher_feature_map": feature[1],
-            "distillation_loss_weight": 300.0,
+            "distillation_loss_weight": 200.0,
         },
         "flows": {
             "class": "FSPDistiller", "student_pairs": [list(pairs[0])], "teacher_pairs": [list(pairs[1])],
@@ -227,7 +234,7 @@ def test_a_mobilenet_follows_features_and_flows_of_a_resnet50_to_int8(digits, tm
     }  # fmt: skip
     distil = {"class": "DistillationStrategy", "distillers": list(distillers), "end_epoch": 1}
     int8 = {"class": "QuantizationStrategy"}
-    shown = {"augmentation": "none", "learning_rate": 0.02}
+    shown = {"augmentation": "none", "learning_rate": 0.005}
     taught, _ = compressed(
         digits, tmp_path / "taught", {"distil": distil, "int8": int8}, 1, student, teacher, distillers, **shown
     )
@@ -251,8 +258,9 @@ def test_a_mobilenet_follows_features_and_flows_of_a_resnet50_to_int8(digits, tm
         (np.mean((ours[0] - theirs[0]) ** 2), np.mean((flow(*ours[1:]) - flow(*theirs[1:])) ** 2))
         for ours in (outputs(graph, (feature[0], *pairs[0])) for graph in (taught, alone))
     )
+    print("NEAR", near, far, flow_near, flow_far)
     assert near < 0.7 * far and flow_near < 0.7 * flow_far
-    assert len(device_kernels(taught, digits, tmp_path)) == 28
+    assert len(device_kernels(taught, digits, tmp_path)) == 10
 
 
 def test_pictures_without_labels_are_shown_too_and_have_the_teachers_loss_alone(tmp_path, capsys, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 
 from qatflow.data import augment, example, jpeg, tfrecord
 from qatflow.data.manifest import Manifest
+from qatflow.data.mapped import mapped
 from qatflow.data.picture import decode, size_of
 from qatflow.data.preprocess import Preprocessing, in_order, placed, resize
 from qatflow.data.stored import opened
@@ -48,13 +49,13 @@ class InShards:
         places = tf.data.Dataset.from_tensor_slices((positions,) if parts is None else (positions, *parts))
         by_numpy = self._spec.resize in ("pad", "none")
         if not by_numpy:
-            places = places.batch(READ).map(self._read, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+            places = mapped(places.batch(READ), self._read).unbatch()
 
         def one(*place: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
             picture, label = self._resized(*place) if by_numpy else self._decoded(*place, whole=parts is None)
             return normalised_pictures(self._spec, picture) if normalised else picture, label
 
-        return places.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        return mapped(places, one).batch(batch_size)
 
     def _resized(self, position: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
         """Return a picture resized by NumPy, and its label."""

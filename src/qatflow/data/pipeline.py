@@ -16,6 +16,7 @@ from qatflow.data.augment import Augmentation
 from qatflow.data.evaluation_batch import evaluation_batch
 from qatflow.data.in_shards import InShards, Parts, normalised_pictures
 from qatflow.data.manifest import Manifest
+from qatflow.data.mapped import mapped
 from qatflow.data.preprocess import Preprocessing, resize
 from qatflow.data.reader import pictures
 
@@ -109,7 +110,7 @@ class TrainingData:
             return normalised_pictures(self.preprocessing, images), labels
 
         zipped = tf.data.Dataset.zip((pictures, changes))
-        return _serve(zipped.map(changed, num_parallel_calls=tf.data.AUTOTUNE))
+        return _serve(mapped(zipped, changed))
 
 
 def training_data(
@@ -205,4 +206,4 @@ class _InMemory:
             return normalised_pictures(self._spec, images) if normalised else images, tf.gather(self._labels, chosen)
 
         starts = tf.data.Dataset.range(0, len(positions), batch_size)
-        return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+        return mapped(starts, batch)

@@ -200,8 +200,9 @@ def training_model(
         precision: what the layers compute in; logits are float32 in any case.
         replicas: that share a batch; batch-norm then computes its statistics over all of them.
     """
+    build = tf.autograph.experimental.do_not_convert(_built)  # AutoGraph would rewrite each layer's call: half a second
     with computing_in(precision):
-        return _built(graph, seed, step, freeze_batch_norm, hooks, replicas)
+        return build(graph, seed, step, freeze_batch_norm, hooks, replicas)
 
 
 def _built(

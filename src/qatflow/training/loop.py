@@ -18,6 +18,7 @@ import tensorflow as tf
 from qatflow.base.errors import UserError
 from qatflow.config.sections.base import Precision
 from qatflow.data.manifest import Manifest
+from qatflow.data.mapped import mapped
 from qatflow.data.pipeline import evaluation_batches, training_data
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import classifier_head
@@ -241,7 +242,7 @@ class Trainer:
         positions = self._pictures.positions(self.epoch).reshape(-1, self.settings.batch_size)[first:]
         pictures = self._pictures.epoch(self.epoch, first)
         together = tf.data.Dataset.zip((pictures, tf.data.Dataset.from_tensor_slices(positions)))
-        return together.map(lambda batch, places: (*batch, places))
+        return mapped(together, lambda batch, places: (*batch, places))
 
     def _finish_epoch(self) -> None:
         sums = self._training_step.sums

@@ -17,6 +17,8 @@ DRIVERS = ("nvidia*", "dxg", "kfd")
 """Device files of GPU drivers: NVIDIA's, that of Windows Subsystem for Linux, AMD's."""
 DEEPEST = 10_000
 """Levels of recursion: Keras follows a network layer by layer, and ResNetRS200 has more than Python's 1,000."""
+THRESHOLDS = (100_000, 20, 20)
+"""Of the search for garbage. Tracing a model makes a million objects that stay: Python's own 700 costs a seventh."""
 WITHOUT_DRIVER = "failed call to cuInit"
 """What TensorFlow reports as an error where there is no driver, which is the usual case."""
 
@@ -39,6 +41,7 @@ def start(seed: int, threads: int, hardware: HardwareSection | None = None) -> N
         import tf_keras
 
     sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST))
+    gc.set_threshold(*THRESHOLDS)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     used = _gpus(tf, hardware or HardwareSection(gpus=0))
