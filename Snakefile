@@ -46,6 +46,7 @@ report: "workflow/report/workflow.rst"
 from qatflow.base.cli import print_anywhere
 from qatflow.base.places import from_here
 from qatflow.workflow import job_options
+from qatflow.workflow.ancient import plan_behind_ancient_inputs
 from qatflow.workflow.exports import Exports
 from qatflow.workflow.plan import LIBRARY, files_of
 from qatflow.workflow.resources import JobResources
@@ -54,6 +55,7 @@ from qatflow.workflow.session import NAMED_RULES, Run, Session
 from qatflow.workflow.shipping import ACCURACY_PASSED, LATENCY_PASSED, PAGE, Shipping
 
 print_anywhere()
+plan_behind_ancient_inputs()
 session = Session.of(workflow, ROOT, config)
 plan = session.plan()
 session.limit_devices()
