@@ -92,6 +92,7 @@ BELOW: dict[str, set[str]] = {
         "base", "device/results", "evaluate", "mixed_precision", "report", "report/drawing", "search", "sensitivity",
     },
     "report/diff": {"base", "report", "report/pages", "sensitivity"},
+    "report/records": {"base", "report"},
     # a first configuration for pictures and a model
     "overlay": {"base", "data/sources", "graph", "models", "models/onnx", "models/saved", "tflite"},
     # what a person starts by hand

@@ -127,7 +127,7 @@ def test_one_is_chosen_by_only():
 
 UNKNOWN = (
     "unknown key; allowed here: matrix, seed, method, data, model, pretrained, ptq, compress, teacher, "
-    "quantized_model, accuracy, device, devices, hardware, evaluate, inspect, report, the keys below "
+    "quantized_model, accuracy, device, devices, hardware, evaluate, inspect, report, model_card, the keys below "
     "them with dots, and keys of the compress YAML"
 )
 CPU = "; did you mean 'cpu'?"

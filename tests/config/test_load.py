@@ -88,7 +88,7 @@ def test_a_wrong_command_line_value_is_named_as_such(problems):
         "--config: data.shards: must be a whole number from 1 to 1,024; got the text 'many'",
         "--config: sead: unknown key; allowed here: experiments, only, experiment, seed, method, data, model, "
         "pretrained, ptq, compress, teacher, quantized_model, accuracy, device, devices, hardware, evaluate, inspect, "
-        "report; did you mean 'seed'?",
+        "report, model_card; did you mean 'seed'?",
     ]
 
 
@@ -614,7 +614,9 @@ def test_a_message_is_one_line_whatever_characters_a_value_has(problems):
 def test_all_names_that_rules_write_in_the_experiment_s_folder_are_known():
     files = [*(ROOT / "workflow/rules").glob("*.smk"), *(ROOT / "src/qatflow/workflow").glob("*.py")]
     rules = "".join(path.read_text(encoding="utf-8") for path in files)
-    written = {name.format(experiment="x") for name in re.findall(r'results/\{experiment\}/([^/"]+)', rules)}
+    written = {
+        name.format(experiment="x", kind="opt") for name in re.findall(r'results/\{experiment\}/([^/"]+)', rules)
+    }
     assert "x_opt" in written
     assert written <= set(written_by_workflow("x"))
 

@@ -42,9 +42,12 @@ BELOW_EXPORT = {
     "evaluate_tflite",
     "run_on_device",
     "make_report",
+    "write_model_card",
+    "describe_run",
     "gate_latency",
     "require_latency",
 }
+RECORDS = {"write_model_card", "describe_run"}
 BELOW_FLOAT = {"optimize_float", "quantise_after_training", "take_float_model", "take_ptq_model"}
 OPTIMISED = [f"{name}/{file}" for name in ("digits_quant_opt", "digits_quant_float_opt", "digits_quant_ptq")
              for file in ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")]  # fmt: skip
@@ -423,7 +426,7 @@ def test_touching_every_file_reruns_nothing(finished):
 
 def test_another_machine_is_no_reason_to_train_again(finished):
     (finished.project.folder / "gpus.yaml").write_text("hardware: {gpus: 2, memory_limit: 4096}\n")
-    assert set(finished.project.plan("all", *SMALL, "gpus.yaml")) <= {"write_config", "all"}
+    assert set(finished.project.plan("all", *SMALL, "gpus.yaml")) <= {"write_config", *RECORDS, "all"}
 
 
 @pytest.mark.parametrize("options", ["-a", "-r"])
@@ -454,21 +457,25 @@ EDITS = {
     "accuracy.max_drop": (
         "config/test.yaml",
         ("max_drop: 5", "max_drop: 6"),
-        {"gate_accuracy", "require_accuracy", "make_report", "write_config"},
+        {"gate_accuracy", "require_accuracy", "make_report", "write_config"} | RECORDS,
     ),
     "device.pictures": (
         "config/test.yaml",
         ("pictures: 20", "pictures: 21"),
-        {"run_on_device", "make_report", "gate_latency", "require_latency", "write_config"},
+        {"run_on_device", "make_report", "gate_latency", "require_latency", "write_config"} | RECORDS,
     ),
     "the demo's source": (
         "demo/cxx/mobile_light/timing.cc",
         "// a comment",
-        {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency"},
+        {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency"} | RECORDS,
     ),
     "caption of the report": ("workflow/report/table.rst", "More words.", set()),
-    "page of the report": ("src/qatflow/report/pages/page.py", "# a comment", {"make_report"}),
-    "template of the report": ("src/qatflow/report/templates/report_page.html", "<!-- a comment -->", {"make_report"}),
+    "page of the report": ("src/qatflow/report/pages/page.py", "# a comment", {"make_report"} | RECORDS),
+    "template of the report": (
+        "src/qatflow/report/templates/report_page.html",
+        "<!-- a comment -->",
+        {"make_report"} | RECORDS,
+    ),
     "template of the comparison": ("src/qatflow/report/templates/comparison_page.html", "<!-- a comment -->", set()),
     "README of the configuration": ("config/README.md", "More words.", set()),
 }
@@ -527,6 +534,7 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
     rules = {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency", "write_config"}
+    rules |= RECORDS
     assert set(planned(printed)) == {*rules, "all"}
     library = "build.lite.linux.armv8.gcc/inference_lite_lib.linux.armv8/cxx/lib"
     assert [path.name for path in (project.folder / library).iterdir()] == ["libLiteRt.so"]  # the rest is the board's
@@ -535,7 +543,7 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     assert text == (results / "device/emulator/output.txt").read_text()
     report = json.loads((results / "device/board/report.json").read_text())
     assert report["models"]["int8"]["agreement"]["integer_part"]["bit_equal"] and report["device"]["name"] == "board"
-    assert project.plan("all", *SMALL) == {"make_report": 1, "write_config": 1, "all": 1}
+    assert project.plan("all", *SMALL) == dict.fromkeys(("make_report", "write_config", *RECORDS, "all"), 1)
 
 
 def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tmp_path):
@@ -549,6 +557,7 @@ def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tm
     assert answer.returncode == 0, printed
     # the emulator's run is that of before
     rules = {"run_on_device", "make_report", "gate_latency", "require_latency", "write_config", "compare_experiments"}
+    rules |= RECORDS
     assert planned(printed) == dict.fromkeys({*rules, "compare", "all"}, 1)
     results = project.folder / "results/digits_quant"
     reports = {
@@ -579,7 +588,7 @@ def test_editing_the_page_of_the_report_makes_it_anew_from_what_is_there(finishe
     project = Project(tmp_path / "copy")
     with edited(project.folder / "src/qatflow/report/templates/report_device.html", ("On the device", "On the phone")):
         answer = project.run(*COMMAND, "--verbose")
-    assert planned(answer.stdout + answer.stderr) == {"make_report": 1, "all": 1}
+    assert planned(answer.stdout + answer.stderr) == dict.fromkeys(("make_report", *RECORDS, "all"), 1)
     assert '<h2 id="device">On the phone<' in (project.folder / "results/digits_quant/report/report.html").read_text()
 
 

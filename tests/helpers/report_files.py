@@ -86,20 +86,36 @@ def report_files(
     return replace(sources, **_device(results / "device/phone", shipped, max_latency_ms))
 
 
-def results(folder: Path, name: str) -> Path:
-    """Write the files of an experiment that its accuracy gate keeps from the device, with summary.json.
+CLOSED = {"passed": False, "outcome": "closed", "reason": "too bad"}
+
+
+def results(folder: Path, name: str, gate: dict[str, Any] | None = CLOSED, shipped: str = "qat") -> Path:
+    """Write the files of an experiment, with summary.json; its accuracy gate keeps it from the device, or is open.
 
     Returns:
-        folder/results/<name>.
+        folder/results/<name>, of a model in <name>_<opt or ready>.
     """
-    sources = report_files(folder / name, gate={"passed": False, "outcome": "closed", "reason": "too bad"})
+    sources = report_files(folder / name, gate=gate, shipped=shipped)
     place, before = folder / "results" / name, sources.evaluation.parent
     place.parent.mkdir(exist_ok=True)
     before.rename(place)
-    fields = ("evaluation", "gate", "model", "layers", "trained")
-    moved = {field: place / getattr(sources, field).relative_to(before) for field in fields}
-    histories = {**sources.histories, "int8": place / "trained/history.csv"}
-    summarise(replace(sources, **moved, histories=histories), place / "summary.json")
+    ending = {"qat": "opt", "ready": "ready"}[shipped]
+    (place / "e_opt").rename(place / f"{name}_{ending}")
+
+    def moved(path: Path) -> Path:
+        if not path.is_relative_to(before):
+            return path
+        inner = path.relative_to(before)
+        return place / (f"{name}_{ending}/model.tflite" if inner.parts[0] == "e_opt" else inner)
+
+    one: dict[str, Any] = {field: moved(path) for field in ("evaluation", "gate", "model", "layers", "trained")
+           if (path := getattr(sources, field)) is not None}  # fmt: skip
+    several: dict[str, Any] = {
+        field: [moved(path) for path in getattr(sources, field)] for field in ("devices", "demos")
+    }
+    histories = {key: moved(path) for key, path in sources.histories.items()}
+    sources = replace(sources, experiment=name, histories=histories, **one, **several)
+    summarise(sources, place / "summary.json")
     return place
 
 

@@ -31,6 +31,8 @@ LOCAL = {
         "gate_latency",
         "adopt_ready_model",
         "make_report",
+        "write_model_card",
+        "describe_run",
         "compare_experiments",
         "propose_candidates",
         "conclude_search",

@@ -86,6 +86,8 @@ PART_OF = {
     "evaluate_tflite": "evaluate",
     "inspect_layers": "evaluate",
     "make_report": "report",
+    "write_model_card": "report",
+    "describe_run": "report",
     "compare_experiments": "report",
     "write_config": "config",
 }
@@ -186,7 +188,8 @@ def test_weights_from_elsewhere_are_fetched_and_a_function_s_code_is_an_input(pr
 
 def test_method_auto_plans_a_checkpoint_and_says_that_jobs_may_follow(project):
     text = project.dry_run("all", *SMALL, "--config", "method=auto")
-    assert planned(text) == dict.fromkeys({*WITHOUT_TRAINING, "choose_method", "all"}, 1)
+    # beside which model the card is to stand, the checkpoint says
+    assert planned(text) == dict.fromkeys({*WITHOUT_TRAINING - {"write_model_card"}, "choose_method", "all"}, 1)
     (choice,) = re.findall(r"^checkpoint choose_method:\n(?:    .*\n)+(.*)", text, re.MULTILINE)
     assert choice == "DAG of jobs will be updated after completion."
 
@@ -404,6 +407,9 @@ def test_the_graph_is_printed_alone(project):
         ("make_report", "require_latency"),
         ("require_latency", "all"),
         ("make_report", "all"),
+        ("make_report", "write_model_card"),
+        ("write_model_card", "describe_run"),
+        ("describe_run", "all"),
     } <= arrows
     assert not any(first == "export_models" and then in ("train_int8", "make_pretrained") for first, then in arrows)
 

@@ -66,6 +66,7 @@ rule inspect:
 rule report:
     input:
         plan.of_each(*rules.make_report.output, *rules.write_config.output),
+        plan.of_each(*rules.describe_run.output),
         plan.of_each(ACCURACY_PASSED),
     localrule: True
 

@@ -106,6 +106,65 @@ rule make_report:
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"
 
 
+rule write_model_card:
+    input:
+        **program("model_card"),
+        summary=rules.make_report.output.summary,
+        evaluation="results/{experiment}/evaluation.json",
+        config=rules.write_config.output.config,
+        compress=rules.write_config.output.compress,
+        model="results/{experiment}/{experiment}_{kind}/model.tflite",
+    output:
+        "results/{experiment}/{experiment}_{kind}/MODEL_CARD.md",
+    log:
+        "logs/write_model_card/{experiment}_{kind}.log",
+    wildcard_constraints:
+        kind="opt|ptq|ready",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    shell:
+        "python {input.script:q} --summary {input.summary} --evaluation {input.evaluation} --config {input.config}"
+        " --recipe {input.compress} --model {input.model} --output {output} > {log} 2>&1"
+
+
+# The folder of the results is an RO-Crate: this describes what is in it, and how it was made.
+rule describe_run:
+    input:
+        **program("run_crate"),
+        workflow=str(from_here(ROOT / "Snakefile")),
+        summary=rules.make_report.output.summary,
+        config=rules.write_config.output.config,
+        compress=rules.write_config.output.compress,
+        model=shipping.file("model.tflite"),
+        files=[
+            "results/{experiment}/evaluation.json",
+            "results/{experiment}/gate.json",
+            *(path for path in rules.make_report.output if "/report/" in path),
+        ],
+        beside=shipping.files("MODEL_CARD.md", "labels.txt", "preprocessing.json"),
+        devices=shipping.on_devices_where_open(rules.run_on_device.output.report),
+    output:
+        crate="results/{experiment}/ro-crate-metadata.json",
+        workflow="results/{experiment}/Snakefile",
+    log:
+        "logs/describe_run/{experiment}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    params:
+        # a function of the input: a log that was removed is no reason to run again
+        stages=lambda wildcards, input: shipping.stages(wildcards),
+    shell:
+        "python {input.script:q} --summary {input.summary} --config {input.config} --recipe {input.compress}"
+        " --model {input.model} --files {input.files} {input.beside} {input.devices} --stages {params.stages}"
+        " --workflow {input.workflow:q} --output {output.crate} > {log} 2>&1"
+
+
 # All experiments, also those that a gate keeps from the device or from passing.
 rule compare_experiments:
     input:

@@ -158,6 +158,8 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
         "evaluation.json",
         "fake_quant.json",
         "summary.json",
+        "ro-crate-metadata.json",
+        "Snakefile",
     )
 
 

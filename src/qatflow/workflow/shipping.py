@@ -62,6 +62,10 @@ class Shipping:
 
         return path
 
+    def files(self, *names: str) -> InputFunction:
+        """Return an input function for several files of that folder."""
+        return lambda wildcards: [str(self.file(name)(wildcards)) for name in names]
+
     def packed(self, wildcards: Wildcards) -> str | list[str]:
         """Return the packed form of the model that goes to the device, where it has one."""
         return self.file(PACKED)(wildcards) if wildcards["experiment"] in self.plan.packed() else []

@@ -17,6 +17,7 @@ from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.inspect import InspectSection
 from qatflow.config.sections.model import ModelSection, QuantizedModelSection
+from qatflow.config.sections.model_card import ModelCardSection
 from qatflow.config.sections.pretrained import PretrainedSection, TeacherSection
 from qatflow.config.sections.ptq import PtqSection
 from qatflow.config.sections.report import ReportSection
@@ -65,6 +66,7 @@ class Config(Section):
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
     inspect: InspectSection = Field(default_factory=InspectSection)
     report: ReportSection = Field(default_factory=ReportSection)
+    model_card: ModelCardSection = Field(default_factory=ModelCardSection)
 
     def float_models(self) -> "list[Config]":
         """Return the configurations of the float models: this one, and one for the teacher if there is one."""
