@@ -108,8 +108,8 @@ def results(folder: Path, name: str, gate: dict[str, Any] | None = CLOSED, shipp
         inner = path.relative_to(before)
         return place / (f"{name}_{ending}/model.tflite" if inner.parts[0] == "e_opt" else inner)
 
-    one: dict[str, Any] = {field: moved(path) for field in ("evaluation", "gate", "model", "layers", "trained")
-           if (path := getattr(sources, field)) is not None}  # fmt: skip
+    fields = ("evaluation", "gate", "model", "layers", "trained", "widths")
+    one: dict[str, Any] = {field: moved(path) for field in fields if (path := getattr(sources, field)) is not None}
     several: dict[str, Any] = {
         field: [moved(path) for path in getattr(sources, field)] for field in ("devices", "demos")
     }
