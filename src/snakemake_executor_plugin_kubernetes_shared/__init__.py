@@ -5,12 +5,41 @@ state, and the shards that a data manifest names, are files that Snakemake does 
 """
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
-from snakemake_executor_plugin_kubernetes import Executor as WithoutSharedStorage
-from snakemake_executor_plugin_kubernetes import ExecutorSettings
-from snakemake_executor_plugin_kubernetes import common_settings as without_shared_storage
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
+
+try:
+    from snakemake_executor_plugin_kubernetes import Executor as WithoutSharedStorage
+    from snakemake_executor_plugin_kubernetes import ExecutorSettings
+    from snakemake_executor_plugin_kubernetes import common_settings as without_shared_storage
+except ModuleNotFoundError as missing:  # Snakemake imports every plugin that it finds: it starts without this one, too
+    if missing.name != "snakemake_executor_plugin_kubernetes":
+        raise
+    without_shared_storage = CommonSettings(non_local_exec=True, implies_no_shared_fs=True, job_deploy_sources=True)
+    ExecutorSettings = ExecutorSettingsBase
+
+    class WithoutSharedStorage(RemoteExecutor):  # type: ignore[no-redef]
+        """Stands for the plugin that is not installed, and says so."""
+
+        def __post_init__(self) -> None:
+            raise WorkflowError("executor kubernetes-shared: pip install snakemake-executor-plugin-kubernetes")
+
+        def run_job(self, job: JobExecutorInterface) -> None:
+            """Not reached."""
+
+        def cancel_jobs(self, active_jobs: Any) -> None:
+            """Not reached."""
+
+        def check_active_jobs(self, active_jobs: Any) -> Iterator[Any]:
+            """Not reached."""
+            yield from active_jobs
+
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 

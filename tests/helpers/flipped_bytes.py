@@ -110,6 +110,9 @@ READERS: dict[str, Callable[[], object]] = {
 """By pattern, the first that fits: a stage that reads the file, by its own program where it is quick."""
 TERMINAL = {
     f"{R}/report/*": "for people; no job reads it",
+    f"{MODELS['opt']}/MODEL_CARD.md": "the same; the record of the run has its sum",
+    f"{R}/Snakefile": "the same: a copy of the workflow, for the record of the run",
+    f"{R}/ro-crate-metadata.json": "for people and their programs; what the record names has its sum there",
     f"{R}/config.yaml": "for people, who may edit it and give it back: the configuration's checks hold then",
     f"{R}/compress.yaml": "the same",
     f"{R}/.configfiles.json": "the names of the configuration files, of no consequence to a result",
@@ -146,12 +149,11 @@ def check_every_artefact() -> dict[str, str]:
     """Flip a byte of each file of the run in this folder; return what is said of it, or why nothing reads it."""
     said = {}
     for name in artefacts():
-        pattern = fits(name, list(READERS))
-        if pattern is None:
-            terminal = fits(name, list(TERMINAL))
-            assert terminal is not None, f"{name}: no stage is known to read it, and no reason why none does"
+        if (terminal := fits(name, list(TERMINAL))) is not None:
             said[name] = TERMINAL[terminal]
             continue
+        pattern = fits(name, list(READERS))
+        assert pattern is not None, f"{name}: no stage is known to read it, and no reason why none does"
         with flipped(Path(name)), pytest.raises(UserError) as caught:
             READERS[pattern]()
         said[name] = str(caught.value)

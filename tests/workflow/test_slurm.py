@@ -68,6 +68,7 @@ SUBMIT = (
 )  # fmt: skip
 TIMED = {
     *("evaluation.json", "summary.json", "report.json", "output.txt", "summary.txt", "report.html"),
+    *("MODEL_CARD.md", "ro-crate-metadata.json"),
     *("latency_gate.json", "comparison.csv", "comparison.txt", "comparison.html", "pareto.svg"),
 }
 """Files with times in them, which differ from run to run."""

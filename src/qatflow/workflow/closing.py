@@ -20,8 +20,8 @@ def results(jobs: Iterable[Any], names: Mapping[str, str]) -> str:
     compared = [Path(job.output.text) for job in by_rule.get("compare_experiments", [])]
     lines = [line for job in by_rule.get("prepare_data", []) for line in _warnings(job)]
     lines += [line for summary in summaries for line in _verdict(summary)]
-    tables = compared or [summary.parent / "report/summary.txt" for summary in summaries]
-    lines += [f"\n{table.read_text(encoding='utf-8')}" for table in tables]
+    own = [] if compared and len(summaries) > 1 else [summary.parent / "report/summary.txt" for summary in summaries]
+    lines += [f"\n{table.read_text(encoding='utf-8')}" for table in [*own, *compared]]
     lines += [f"report: {summary.parent / 'report/report.html'}" for summary in summaries]
     lines += [f"comparison: {text.parent / 'comparison.html'}" for text in compared]
     return "".join(f"{line}\n" for line in lines)
