@@ -78,7 +78,7 @@ class QuantizationStrategySection(Section):
         "abs_max",
         description="abs_max: one scale per tensor; channel_wise_abs_max: one scale per output channel, except in "
         "dense layers, which have one per tensor. lsq and channel_wise_lsq: the same, with scales that are trained "
-        "(arXiv:1902.08153), which is worth most below 8 bits; not in PaddleSlim.",
+        "(arXiv:1902.08153); not in PaddleSlim.",
     )
     activation_quantize_type: ActivationType = Field(
         "moving_average_abs_max",
