@@ -39,7 +39,8 @@ def test_a_wrong_configuration_ends_in_the_list_of_problems_and_nothing_else(tmp
 def test_overlays_and_single_keys_reach_the_jobs(tmp_path):
     overlay = tmp_path / "my.yaml"
     overlay.write_text("experiment: mine\n")
-    answer = snakemake("--configfile", "config/test.yaml", str(overlay), "--config", "data={name: other}")
+    files = ("--configfile", "config/test.yaml", str(overlay))
+    answer = snakemake("--verbose", *files, "--config", "data={name: other}")
     assert answer.returncode == 0, answer.stderr
     assert "results/mine/evaluation.json" in answer.stdout
     assert "data/other/manifest.json" in answer.stdout
