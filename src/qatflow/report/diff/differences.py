@@ -168,7 +168,7 @@ def _facts(results: Results) -> dict[tuple[str, int], dict[str, Any]]:
     seen: Counter[str] = Counter()
     facts = {}
     for node in results.summary["network"]:
-        layer = measured.get(layer_name(node["tensor"]), {}) if node["type"] == "int8" else {}
+        layer = measured.get(layer_name(node["tensor"]), {}) if node["type"] != "float32" else {}
         entry = {name: node[name] for name in FACTS} | {name: layer.get(name) for name in MEASURES}
         facts[node["name"], seen[node["name"]]] = entry
         seen[node["name"]] += 1
