@@ -158,7 +158,7 @@ def later_stages(work: Path, manifest: Manifest, cores: int) -> list[Stage]:
     counts = {name: split.count for name, split in manifest.splits.items()}
     report = [
         *("--experiment", "scale", "--shipped", "ptq", "--evaluation", f"{work}/evaluation.json"),
-        *("--gate", f"{work}/gate.json", "--layers", f"{work}/layers.json"),
+        *("--gate", f"{work}/gate.json", "--layers", f"{work}/layers.json", "--model", str(models["ptq"]), *data),
         *("--summary", f"{work}/summary.json", "--output", f"{work}/report"),
     ]
     return [

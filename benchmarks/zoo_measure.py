@@ -25,6 +25,9 @@ from zoo_layers import layer_steps
 from zoo_networks import CLASSES, NETWORKS, Network
 from zoo_row import Problem, Row, differences, kinds, write
 
+LARGEST = 100.0
+"""Norm of all gradients together to which larger ones are scaled: in EfficientNetV2L, random as it is, one step would
+move kernels by hundreds, far beyond the ranges that are calibrated."""
 SETTINGS = QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_min_max")
 SEED, STATISTICS, PICTURES, EMULATED, RATE = 0, 32, 4, 2, 1e-3
 
@@ -72,9 +75,11 @@ def trained_step(graph: Graph, pictures: np.ndarray) -> tuple[Graph, float]:
     with tf.GradientTape() as tape:
         logits = model.keras(pictures, training=True)
         loss = tf.reduce_mean(cross_entropy(labels, logits, 0.0, classifier_head(graph)[1]))
-    for variable, gradient in zip(trained, tape.gradient(loss, trained), strict=True):
+    gradients = tape.gradient(loss, trained)
+    for variable, gradient in zip(trained, gradients, strict=True):
         if not np.isfinite(gradient.numpy()).all():
             raise UserError(f"the gradient of {variable.name} is not finite")
+    for variable, gradient in zip(trained, tf.clip_by_global_norm(gradients, LARGEST)[0], strict=True):
         variable.assign_sub(RATE * gradient)
     return quantisers.quantised_graph(model)[0], float(loss)
 
