@@ -139,7 +139,15 @@ def test_at_the_end_are_warnings_the_verdict_and_the_table_or_the_comparison_of_
     jobs.append(job("qat_compare_experiments", output=SimpleNamespace(text="c.txt")))
     run_of(Session.of(workflow(dag=SimpleNamespace(jobs=jobs)), ROOT, {})).end()
     assert capsys.readouterr().out.partition("no label\n")[2] == (
-        "\na: int8 ships.\n\na beside b\n\nreport: r/report/report.html\ncomparison: comparison.html\n"
+        "\na: int8 ships.\n\nthe table\n\n\na beside b\n\nreport: r/report/report.html\ncomparison: comparison.html\n"
+    )
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/summary.json").write_text('{"experiment": "b", "verdict": {"sentence": "it does not."}}')
+    jobs.append(job("qat_make_report", output=SimpleNamespace(summary="s/summary.json"), experiment="b"))
+    run_of(Session.of(workflow(dag=SimpleNamespace(jobs=jobs)), ROOT, {})).end()
+    assert capsys.readouterr().out.partition("no label\n")[2] == (
+        "\na: int8 ships.\n\nb: it does not.\n\na beside b\n\n"
+        "report: r/report/report.html\nreport: s/report/report.html\ncomparison: comparison.html\n"
     )
 
 
