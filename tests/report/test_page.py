@@ -173,7 +173,7 @@ def test_what_each_layer_costs_is_there_the_worst_first(opened):
     table = 'table[role=table]:has(caption:text-is("What each layer\'s quantisation costs"))'
     assert column(page, table, "layer") == ["logits", "pool", "sum", "left", "dw", "conv", "input"]
     assert column(page, table, "KL alone")[0] == "0.007" and column(page, table, "left in float, KL")[0] == "−0.007"
-    assert column(page, table, "kernel")[4] == "float's, rounded anew"
+    assert column(page, table, "kernel")[4] == "float's kernel, rounded"
     assert page.locator("svg.sensitivity rect.bar").count() == 7
     page.locator("#measure").select_option("alone")
     assert texts(opened("ready"), "#sensitivity") == []

@@ -169,7 +169,7 @@ def test_the_card_has_the_figures_with_their_intervals_the_data_and_the_licence(
     assert hashlib.sha256(model.read_bytes()).hexdigest() in text
     assert "* Licence of the model: MIT (<https://opensource.org/license/mit>)" in text
     assert "* Licence of the data: none" in text and "* Authors: Ada, Bob" in text and "* Contact: not stated" in text
-    assert "* Training of int8: 4 epochs, of which epoch 2 is exported" in text
+    assert "* Training of int8: 4 epochs; epoch 2 is exported" in text
     assert "## Intended use\n\nNot stated." in text
 
 

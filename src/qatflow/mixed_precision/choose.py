@@ -4,7 +4,7 @@ Each layer is measured by itself at each width, with all others at the widest: b
 from float's. These costs are added up, and the least sum for each number of bytes is found exactly (`assign`). The
 assignments for several numbers of bytes are a curve; each of them is then measured as a whole, because costs do not
 quite add up. Activations have 8 bits, with ranges from the calibration pictures. No training is in the loop: what is
-measured is quantisation after training, of which training usually regains a part.
+measured is quantisation after training; training usually regains a part of the loss.
 """
 
 import re

@@ -138,7 +138,7 @@ def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:
     reasons = {}
     if strategy.activation_quantize_type == "abs_max":
         reasons["activation_quantize_type"] = (
-            "'abs_max' finds the scales of the activations anew for each picture, which no int8 kernel on the "
+            "'abs_max' finds new scales of the activations for each picture, which no int8 kernel on the "
             "device does; use 'moving_average_abs_max' or 'range_abs_max'"
         )
     wide = max(every_width(strategy.weight_bits))

@@ -97,7 +97,7 @@ def _sensitivity(layer: LayerSensitivity, node: NetworkNode | None, whole: Sensi
         number(layer.without_kl, ".3g"),
         Cell(f"{gain:+.2g}".replace("-", "−"), gain),
         Cell(signed(without, 2), without),
-        Cell("float's, rounded anew" if layer.trained else ""),
+        Cell("float's kernel, rounded" if layer.trained else ""),
     )
 
 

@@ -81,7 +81,7 @@ def _training(run: FinishedRun) -> Iterator[str]:
     yield f"* Float weights: {pretrained['name']} (source: {pretrained['source']})"
     for curve in summary["curves"]:
         exported = curve["exported_epoch"]
-        of = "" if exported is None else f", of which epoch {exported} is exported"
+        of = "" if exported is None else f"; epoch {exported} is exported"
         yield f"* Training of {curve['name']}: {len(curve['epochs'])} epochs{of}"
     for section, name in ((pretrained["train"], "float"), (config["compress"], "int8")):
         if any(curve["name"] == name for curve in summary["curves"]):
