@@ -27,7 +27,8 @@ PROFILES = {
 SNAKEMAKE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 """Defines `sha256`, which RO-Crate 1.1 has not."""
-INDEX = "https://pypi.org/project"
+PACKAGE = "pkg:pypi"
+"""Begins the names of Python packages by the Package URL specification."""
 METADATA = "ro-crate-metadata.json"
 WORKFLOW = "Snakefile"
 FORMATS = {".md": "text/markdown", ".yaml": "application/yaml", ".tflite": "application/octet-stream"}
@@ -64,13 +65,8 @@ def run_crate(run: FinishedRun, outputs: Sequence[Path], workflow: Path, started
         crate.add(
             ContextEntity(
                 crate,
-                f"{INDEX}/{name}/{version}/",
-                {
-                    "@type": "SoftwareApplication",
-                    "name": name,
-                    "softwareVersion": version,
-                    "url": f"{INDEX}/{name}/{version}/",
-                },
+                f"{PACKAGE}/{name}@{version}",
+                {"@type": "SoftwareApplication", "name": name, "softwareVersion": version},
             )
         )
         for name, version in record["versions"].items()
