@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from qatflow.compress.quantizers.fake_quant import Phase, largest
+from qatflow.compress.quantizers.fake_quant import largest
 from qatflow.compress.quantizers.learned_grid import (
     LearnedGrid,
     at_least,
@@ -23,7 +23,7 @@ from qatflow.compress.quantizers.learned_grid import (
     scaled_gradient,
     weight_ends,
 )
-from qatflow.compress.quantizers.weights import WeightQuantizer
+from qatflow.compress.quantizers.weights import ScaledWeight
 from qatflow.quantise.grids import SMALLEST
 
 
@@ -84,21 +84,10 @@ class LearnedStep(LearnedGrid):
         return end / self.ends[1]
 
 
-class LearnedStepWeight(WeightQuantizer):
-    """Fake-quantises a kernel with one trained step, or one per output channel."""
+class LearnedStepWeight(ScaledWeight):
+    """`lsq` and `channel_wise_lsq`: one trained step, or one per output channel."""
 
-    def __init__(self, bits: int, channels: int | None, phase: Phase):
-        """Set up the quantiser.
-
-        Args:
-            bits: width of the integers.
-            channels: number of output channels for `channel_wise_lsq`; None for `lsq`.
-            phase: what the model's quantisers are doing.
-        """
-        self.bits = bits
-        self.channels = channels
-        self.phase = phase
-        self._step: Any = None
+    _step: Any
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Make the variable of the steps, float32 [1] or [channels]; `settle` sets it."""
@@ -110,25 +99,17 @@ class LearnedStepWeight(WeightQuantizer):
         magnitudes = np.abs(np.asarray(kernel, np.float64)).reshape(-1, self.channels or 1)
         self._step.assign(first_step(magnitudes.mean(axis=0), largest(self.bits)).astype(np.float32))
 
-    @tf.autograph.experimental.do_not_convert
-    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """Return the kernel, fake-quantised when the phase is `quantise`."""
-        return self._fake(inputs) if self.phase.mode == "quantise" else inputs
+    def fake_quantised(self, kernel: Any) -> Any:
+        """Return a kernel (float32) on its grid."""
+        flat = tf.reshape(kernel, [-1, self.channels or 1])
+        steps = self._scale() if self.channels else self._scale()[0]
+        return tf.reshape(lsq(flat, steps, weight_ends(self.bits), self.bits, flat.shape[0]), kernel.shape)
 
     def integers(self, kernel: Any) -> tuple[Any, Any]:
         """Return the integers (float32) and the scale, float32 [1] or [channels], that the kernel has now."""
         scale = self._scale()
-        flat = tf.reshape(self._fake(kernel), [-1, self.channels or 1])
+        flat = tf.reshape(self.fake_quantised(kernel), [-1, self.channels or 1])
         return tf.reshape(tf.round(flat / scale), kernel.shape), scale
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the settings (tfmot's interface)."""
-        return {"bits": self.bits, "channels": self.channels}
 
     def _scale(self) -> Any:
         return at_least(tf.convert_to_tensor(self._step), SMALLEST / largest(self.bits))
-
-    def _fake(self, kernel: Any) -> Any:
-        flat = tf.reshape(kernel, [-1, self.channels or 1])
-        steps = self._scale() if self.channels else self._scale()[0]
-        return tf.reshape(lsq(flat, steps, weight_ends(self.bits), self.bits, flat.shape[0]), kernel.shape)
