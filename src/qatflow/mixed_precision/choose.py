@@ -136,13 +136,13 @@ def choose(measured: Measured, section: AutoBitsSection) -> ChosenWidths:
     if section.max_bytes is not None:
         wanted = best.within(section.max_bytes)
         assert wanted is not None
-        tried = _tried(measured, layers, sorted({*curve, wanted}))
+        tried, float_top1 = _tried(measured, layers, sorted({*curve, wanted}))
         chosen = wanted
         goal = f"the least divergence within {section.max_bytes:,} bytes of kernels"
     else:
         assert section.max_drop is not None
         limit = section.max_drop / 100
-        tried = _tried(measured, layers, sorted(curve))
+        tried, float_top1 = _tried(measured, layers, sorted(curve))
         kept = [one for one in tried if one.drop <= limit]
         if not kept:
             nearest = min(tried, key=lambda one: (one.drop, one.bytes))
@@ -157,10 +157,9 @@ def choose(measured: Measured, section: AutoBitsSection) -> ChosenWidths:
         if below is not None:
             closer = between(below, smallest.bytes, CLOSER) - {one.bits for one in tried}
             if closer:
-                tried += _tried(measured, layers, sorted(closer))
+                tried += _tried(measured, layers, sorted(closer))[0]
         chosen = min((one for one in tried if one.drop <= limit), key=lambda one: (one.bytes, one.kl)).bits
         goal = f"the fewest bytes with a loss of at most {section.max_drop:g} points before training"
-    _, float_top1 = measured.together([chosen])
     return ChosenWidths(
         goal=goal,
         pictures=measured.pictures.count,
@@ -219,9 +218,12 @@ def write_widths(choice: ChosenWidths, recipe: CompressConfig, inputs: Sequence[
     write_sealed(output, {"weight_bits": bits, "choice": asdict(choice), "provenance": record})
 
 
-def _tried(measured: Measured, layers: Sequence[WeightedLayer], assignments: Sequence[Assignment]) -> list[Tried]:
-    figures, _ = measured.together(assignments)
-    return [
+def _tried(
+    measured: Measured, layers: Sequence[WeightedLayer], assignments: Sequence[Assignment]
+) -> tuple[list[Tried], float]:
+    """Return what each assignment comes to, and top-1 of float."""
+    figures, float_top1 = measured.together(assignments)
+    tried = [
         Tried(
             bytes=total_bytes(layers, bits),
             predicted=predicted(layers, measured.widths, bits),
@@ -232,3 +234,4 @@ def _tried(measured: Measured, layers: Sequence[WeightedLayer], assignments: Seq
         )
         for bits, (kl, drop) in zip(assignments, figures, strict=True)
     ]
+    return tried, float_top1
