@@ -51,7 +51,7 @@ def test_without_float_and_int8_there_is_an_export_but_nothing_for_the_device(pr
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
-        ("activation_quantize_type: abs_max", "'abs_max' finds the scale*anew"),
+        ("activation_quantize_type: abs_max", "'abs_max' finds new scales of the activations for each picture"),
         ("activation_bits: 4", "int8 and int16*4 bits"),
     ],
 )
