@@ -17,6 +17,9 @@ from helpers.small_checkout import Checkout
 
 gc.disable()  # until all tests are imported: what that makes stays, and looking through it takes seconds
 
+# The programs that tests start compile the library once, and not at every start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that: tests send it to some.
 with contextlib.suppress(ValueError):  # not the main thread
     signal.signal(signal.SIGINT, signal.default_int_handler)

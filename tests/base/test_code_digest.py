@@ -1,5 +1,6 @@
 """Which modules a program imports, found from the imports themselves."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from helpers.places import ROOT
-from qatflow.base import code_digest
+from qatflow.base import code_digest, imported_names
 from qatflow.base.code_digest import code_files, imported_modules
+from qatflow.base.sums import write_sealed
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 LIGHT = [
@@ -118,6 +120,39 @@ def forget() -> None:
 def digest(module: str) -> str:
     forget()
     return code_digest.code_digest(module)
+
+
+def test_the_kept_imports_are_those_of_the_text_and_only_a_whole_file_of_this_module_counts(tmp_path, monkeypatch):
+    """Each time as a later process would have it."""
+    kept, texts = tmp_path / "kept.json", (b"import qatflow.a", b"def f():\n    from qatflow.b import c")
+    monkeypatch.setattr(imported_names, "KEPT", kept)
+    monkeypatch.setattr(imported_names.sys, "dont_write_bytecode", True)  # written here, not at exit
+
+    def process(text: bytes) -> tuple[str, ...]:
+        for cached in (imported_names.imported_names, imported_names._kept):
+            cached.cache_clear()
+        return imported_names.imported_names(text)
+
+    assert process(texts[0]) == ("qatflow.a",)
+    imported_names._keep()
+    with monkeypatch.context() as no_parser:
+        no_parser.setattr(imported_names.ast, "parse", None)
+        assert process(texts[0]) == ("qatflow.a",)
+        with pytest.raises(TypeError):
+            process(texts[1])
+    assert process(texts[1]) == ("qatflow.b.c",)
+    whole = kept.read_bytes()
+    for damaged in (whole.replace(b"qatflow.a", b"qatflow.x"), whole[:-9], b"[]", b"\xff"):
+        kept.write_bytes(damaged)
+        assert process(texts[0]) == ("qatflow.a",)
+    write_sealed(kept, json.loads(whole) | {"by": "another"})
+    assert process(texts[0]) == ("qatflow.a",)
+    imported_names._kept.cache_clear()
+    monkeypatch.setattr(imported_names, "KEPT", tmp_path / "no file" / "kept.json")
+    (tmp_path / "no file").write_text("")
+    assert process(texts[0]) == ("qatflow.a",)
+    imported_names._keep()
+    process(b"")
 
 
 def test_the_digest_follows_the_code_but_not_the_configurations_wording(package):

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from helpers.places import ROOT
 from qatflow.base.errors import UserError
-from qatflow.workflow import precheck
+from qatflow.workflow import precheck, snakemake_start
 from qatflow.workflow.targets import asked_for, unknown_target
 
 
@@ -301,18 +302,26 @@ PROGRAM = str(Path(sys.executable).parent / "snakemake")
 @pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
 def test_the_checkout_of_a_snakefile_elsewhere_checks_with_its_own_library(snakefile, tmp_path):
     checkout, here = tmp_path / "checkout", tmp_path / "here"
-    (checkout / "src/qatflow/workflow").mkdir(parents=True)
     here.mkdir()
-    for folder in ("", "workflow"):
-        (checkout / "src/qatflow" / folder / "__init__.py").write_text("")
-    (checkout / "src/qatflow/workflow/precheck.py").write_text("import sys\nprint(__file__, sys.argv[1:])\nsys.exit(3)")
+    library = checkout / "src/qatflow"
+    for name in (
+        "__init__",
+        "base/__init__",
+        "base/cli",
+        "base/errors",
+        "workflow/__init__",
+        "workflow/snakemake_start",
+    ):
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / f"src/qatflow/{name}.py", library / f"{name}.py")
+    (library / "workflow/precheck.py").write_text("def main(argv):\n    print(__file__, argv)\n    return 3")
     (checkout / "workflow").mkdir()
     (checkout / snakefile).write_text("")
     for option in (["-s", f"../checkout/{snakefile}"], [f"--snakefile={checkout / snakefile}"]):
         arguments = ["-n", *option, "--config", "seed=1"]
         answer = subprocess.run([PROGRAM, *arguments], cwd=here, capture_output=True, text=True)
         assert answer.returncode == 3, answer.stderr
-        assert answer.stdout == f"{checkout / 'src/qatflow/workflow/precheck.py'} {arguments}\n"
+        assert answer.stdout == f"{library / 'workflow/precheck.py'} {arguments}\n"
 
 
 @pytest.mark.workflow
@@ -340,6 +349,52 @@ def test_of_a_snakefile_elsewhere_the_project_s_own_alone_is_checked(tmp_path, m
             precheck.main(["-s", str(ROOT / own), "--configfile", "empty.yaml"])
     Path("Snakefile").write_text("")
     precheck.main(["-s", "Snakefile", "--configfile", "empty.yaml"])
+
+
+@pytest.mark.workflow
+def test_the_program_loads_what_other_executors_need_for_no_run_that_has_none():
+    """Pandas and the client of Kubernetes: a third of Snakemake's start. With `-e` all are there."""
+    loaded = []
+    for executor, command in (("local", "-n"), ("slurm", "-ne slurm --jobs 1")):
+        answer = subprocess.run(
+            [PROGRAM, "data", *shlex.split(command), "--configfile", "config/test.yaml"],
+            cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"},
+        )  # fmt: skip
+        assert answer.returncode == 0 and "prepare_data" in answer.stdout, (executor, answer.stderr)
+        loaded.append({line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()})
+    others = {"pandas", "kubernetes", "snakemake_executor_plugin_kubernetes"}
+    assert loaded[0] & others == set() and others <= loaded[1]
+    assert "qatflow.workflow.precheck" in loaded[0], "in the process that is Snakemake"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "profile", "may"),
+    [
+        ("-n --cores 2 --configfile config/test.yaml", "cores: 2", False),
+        ("all -np", "# nothing", False),
+        ("--executor slurm", "", True),
+        ("--exec=slurm", "", True),
+        ("-e slurm", "", True),
+        ("-ne slurm", "", True),
+        ("--profile mine", "", True),
+        ("--workflow-profile profiles/slurm", "", True),
+        ("--help", "", True),
+        ("-h", "", True),
+        ("--slurm-logdir x", "", True),
+        ("--cluster-generic-submit-cmd x", "", True),
+        ("-n", "executor: slurm", True),
+        ("-n", "slurm-logdir: x", True),
+        ("-n -s elsewhere/Snakefile", "executor: slurm", True),
+    ],
+)
+def test_an_executor_of_a_package_is_known_wherever_one_may_be_named(arguments, profile, may, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("elsewhere" if "elsewhere" in arguments else "", "profiles/default")
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(profile)
+    assert snakemake_start.may_use_other_executor(shlex.split(arguments)) == may
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "mine")
+    assert snakemake_start.may_use_other_executor(shlex.split(arguments))
 
 
 @pytest.mark.workflow

@@ -6,6 +6,7 @@ SRC is the library's folder. Read from standard input, one JSON a line: [folder,
 JSON a line: [status, standard output, standard error].
 """
 
+import gc
 import json
 import os
 import sys
@@ -21,7 +22,12 @@ import snakemake.dag
 import snakemake.workflow
 
 from qatflow.base.errors import UserError
+from qatflow.base.imported_names import imported_names
 from qatflow.workflow import precheck
+
+for module in Path(sys.argv[1]).rglob("*.py"):
+    imported_names(module.read_bytes())  # by its text: an edited one is read again
+gc.freeze()
 
 
 def run(folder: str, arguments: list[str]) -> tuple[int, str, str]:

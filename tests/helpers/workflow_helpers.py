@@ -1,5 +1,6 @@
 """A copy of the project in which tests run Snakemake as a user does, and what Snakemake says it would do."""
 
+import compileall
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from helpers import shared
 from helpers.places import HELPERS, ROOT
 
 PROGRAMS = Path(sys.executable).parent
@@ -140,7 +142,8 @@ def environment() -> dict[str, str]:
 
 
 def copy_project(folder: Path) -> Project:
-    """Copy the files that git knows, or would take, into a new folder."""
+    """Copy the files that git knows, or would take, into a new folder, and Python's compiled ones of the library."""
+    shared.once("compiled", _compile_library)
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -149,7 +152,20 @@ def copy_project(folder: Path) -> Project:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    for compiled in (ROOT / "src").rglob("__pycache__"):
+        shutil.copytree(compiled, folder / compiled.relative_to(ROOT), dirs_exist_ok=True)
     return Project(folder)
+
+
+def _compile_library(_: Path) -> None:
+    """Compile the library where it is, if it is not: otherwise each program of each copy of it does."""
+    source, scripts = ROOT / "src", ROOT / "workflow/scripts"
+    compileall.compile_dir(source, quiet=2)
+    imports = (
+        "import sys; from pathlib import Path; from qatflow.base.code_digest import code_files\n"
+        f"for script in Path({str(scripts)!r}).glob('*.py'): code_files(script)"
+    )
+    subprocess.run([sys.executable, "-c", imports], check=True, env=environment() | {"PYTHONPATH": str(source)})
 
 
 def artefacts(folder: Path) -> dict[str, str]:

@@ -15,16 +15,20 @@ def print_anywhere() -> None:
 
 
 def entry(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Run `main(argv)` and exit with its status.
+    """Run `main(argv)` and exit with its status, as `status_of` has it."""
+    sys.exit(status_of(main, sys.argv[1:]))
+
+
+def status_of(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int:
+    """Run `main(argv)` and return its exit status.
 
     A `UserError` is printed to stderr, without a traceback, and the status is 1; tracebacks are for our own mistakes.
     """
     print_anywhere()
     try:
-        status = main(sys.argv[1:])
+        return main(argv) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        status = 1
+        return 1
     except KeyboardInterrupt:
-        status = 130
-    sys.exit(status or 0)
+        return 130

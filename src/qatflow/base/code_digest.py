@@ -4,14 +4,13 @@ Snakemake takes them as inputs of the program's rule, and training keys its stat
 exporter must not retrain, an edit to the trainer must.
 """
 
-import ast
 import hashlib
-from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from qatflow.base.imported_names import PACKAGE, imported_names
+
 SOURCE = Path(__file__).resolve().parents[2]
-PACKAGE = "qatflow"
 
 
 def imported_modules(program: Path) -> list[Path]:
@@ -56,8 +55,7 @@ def code_digest(module: str) -> str:
 
 @cache
 def _direct(path: Path) -> tuple[Path, ...]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    parts = [name.split(".") for name in _imported(tree.body)]
+    parts = [name.split(".") for name in imported_names(path.read_bytes())]
     files = [_file(".".join(part[: n + 1])) for part in parts for n in range(len(part))]
     return tuple(dict.fromkeys(file for file in files if file is not None))
 
@@ -92,21 +90,3 @@ def _data_beside(folder: Path) -> tuple[Path, ...]:
 def _file(module: str) -> Path | None:
     base = SOURCE.joinpath(*module.split("."))
     return next((path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()), None)
-
-
-def _imported(statements: Iterable[ast.AST]) -> Iterator[str]:
-    """Yield the names from the package that these statements import, and those within them.
-
-    Expressions are not looked at, since none holds a statement: they are most of a module.
-    """
-    for node in statements:
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.level == 0 else []
-        else:
-            type_checking = isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
-            for block in ("orelse",) if type_checking else ("body", "handlers", "orelse", "finalbody", "cases"):
-                yield from _imported(getattr(node, block, ()))
-            continue
-        yield from (name for name in names if name.split(".")[0] == PACKAGE)

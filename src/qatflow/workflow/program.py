@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-CHECK = "qatflow.workflow.precheck"
+START = Path("src/qatflow/workflow/snakemake_start.py")
 
 
 def main() -> None:
@@ -19,12 +18,11 @@ def main() -> None:
     options = _options(argv)
     reads = any(argument.startswith(("--config", "-C")) for argument in argv)
     checkout = _checkout(options.snakefile)
-    if checkout is not None and (reads or not _takes_state(Path(options.directory))):
-        places = os.pathsep.join(filter(None, [str(checkout / "src"), os.environ.get("PYTHONPATH")]))
-        check = subprocess.run([sys.executable, "-m", CHECK, *argv], env=os.environ | {"PYTHONPATH": places})
-        if check.returncode:
-            sys.exit(check.returncode)
-    os.execv(sys.executable, [sys.executable, "-m", "snakemake", *argv])
+    program = ["-m", "snakemake"]
+    if checkout is not None:
+        checks = reads or not _takes_state(Path(options.directory))
+        program = [str(checkout / START), "check" if checks else "start"]
+    os.execv(sys.executable, [sys.executable, *program, *argv])
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
@@ -42,8 +40,7 @@ def _checkout(snakefile: str | None) -> Path | None:
     """Return the checkout of a Snakefile, or of the working folder; None where it is none of this project's."""
     files = [Path("Snakefile")] if snakefile is None else [Path(snakefile), Path(os.path.realpath(snakefile))]
     folders = [file.parent.parent if file.parent.name == "workflow" else file.parent for file in files]
-    library = Path("src", *CHECK.split(".")).with_suffix(".py")
-    return next((folder.absolute() for folder in folders if (folder / library).is_file()), None)
+    return next((folder.absolute() for folder in folders if (folder / START).is_file()), None)
 
 
 def _takes_state(folder: Path) -> bool:

@@ -1,0 +1,84 @@
+"""Starts Snakemake, with the library of this file's checkout; `qatflow.workflow.program` runs it by its path.
+
+    python snakemake_start.py {check,start} [ARGUMENT …]
+
+It takes a third of the time that Snakemake's own start does: Snakemake is imported without searches for garbage among
+its modules, the clusters' executors (with pandas and the client of Kubernetes) only where the run may use one, and the
+check (`check`) needs no process of its own.
+"""
+
+import gc
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+EXECUTORS = "snakemake_executor_plugin_"
+"""What packages with executors begin with."""
+OWN_EXECUTORS = ("local", "dryrun", "touch")
+ASK_FOR_EXECUTOR = ("--e", "--pr", "--w", "--h")
+"""What options begin with that name an executor, or a profile that may, or list them all; they may be abbreviated."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Check what Snakemake reads before the Snakefile, if asked to; then be Snakemake."""
+    gc.disable()
+    arguments = list(argv[1:])
+    if argv[0] == "check":
+        from qatflow.base.cli import status_of
+        from qatflow.workflow import precheck
+
+        if status := status_of(precheck.main, arguments):
+            sys.exit(status)
+    if not may_use_other_executor(arguments):
+        _know_own_executors_alone()
+    from snakemake import cli
+
+    gc.freeze()
+    gc.enable()
+    sys.argv = ["snakemake", *arguments]
+    cli.main(arguments)
+
+
+def may_use_other_executor(argv: Sequence[str]) -> bool:
+    """Return whether Snakemake's arguments, or a profile that it reads by itself, may name an executor of a package."""
+    if "SNAKEMAKE_PROFILE" in os.environ or any(map(_asks_for_executor, argv)):
+        return True
+    packages = [module.name for module in pkgutil.iter_modules() if module.name.startswith(EXECUTORS)]
+    names = [package.removeprefix(EXECUTORS).replace("_", "-") for package in packages]
+    texts = [*argv, *(path.read_text(errors="replace") for path in _profiles(argv))]
+    return any(word in text for word in ("executor", *names) for text in texts)
+
+
+def _asks_for_executor(argument: str) -> bool:
+    if argument.startswith("--"):
+        return argument.startswith(ASK_FOR_EXECUTOR)
+    return argument.startswith("-") and ("e" in argument or "h" in argument)  # -e, also behind others: -ne
+
+
+def _profiles(argv: Sequence[str]) -> Iterator[Path]:
+    """Yield the files of profiles that Snakemake looks for without being asked to: of the folder and the Snakefile."""
+    named = [Path(argument.rpartition("=")[2]).parent for argument in argv if "Snakefile" in argument]
+    for folder in (Path(), Path("workflow"), *named):
+        for place in (folder / "default", folder / "profiles/default"):
+            yield from filter(Path.is_file, (place, *place.glob("*.yaml")))
+
+
+def _know_own_executors_alone() -> None:
+    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+    def collect(registry: Any) -> None:
+        registry.plugins = {}
+        for name in OWN_EXECUTORS:
+            registry.register_plugin(name, import_module(f"snakemake.executors.{name}"))
+
+    ExecutorPluginRegistry.collect_plugins = collect
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path.cwd())  # as with `python -m snakemake`
+    sys.path.insert(0, str(Path(os.path.realpath(__file__)).parents[2]))
+    main(sys.argv[1:])
