@@ -102,7 +102,7 @@ class Rows:
     def quantised(self, bits: int, method: CalibrationMethod, own: Mapping[str, Any]) -> Graph:
         """Return the graph quantised after training."""
         from qatflow.ptq.graph import quantise_graph
-        from qatflow.ptq.pictures import PicturesInMemory
+        from qatflow.trial.pictures import PicturesInMemory
 
         settings = QuantSettings(bits, 8, WEIGHTS, ACTIVATIONS, calibration_method=method)
         section = PtqSection.model_validate({"tool": "qatflow", **own})

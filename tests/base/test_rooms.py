@@ -39,7 +39,7 @@ BELOW: dict[str, set[str]] = {
     "quantise": {"base", "config/recipe", "graph"},
     "pruning": {"base", "graph"},
     "training": {"base", "config/sections", "data", "graph"},
-    "trial": {"base", "data", "graph", "quantise", "tflite"},
+    "trial": {"base", "config/recipe", "data", "graph", "quantise", "tflite"},
     # the stages, each of which reads the files of those before it
     "pretrained": {
         "base", "config/sections", "data", "graph", "models", "models/keras", "models/onnx", "models/saved", "training",

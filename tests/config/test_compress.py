@@ -387,8 +387,13 @@ def test_a_distillation_without_labels_acts_in_all_epochs(start: int, end: int, 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("auto_bits: {}", "max_drop: set one of max_drop and max_bytes"),
-        ("auto_bits: {max_drop: 1, max_bytes: 9}", "max_drop: set one of max_drop and max_bytes"),
+        ("auto_bits: {}", "max_drop: set one of max_drop, max_bytes and max_latency"),
+        ("auto_bits: {max_drop: 1, max_bytes: 9}", "max_drop: set one of max_drop, max_bytes and max_latency"),
+        ("auto_bits: {max_latency: 1e6}", "max_latency: leaves nothing to choose: weights of fewer bits take as long"),
+        (
+            "auto_bits: {max_drop: 1, wide_activations: true}, activation_quantize_type: moving_average_min_max",
+            "wide_activations: needs scales without zero points",
+        ),
         ("auto_bits: {max_drop: 1, widths: [8, 8]}", "widths: .*names a width twice"),
         ("auto_bits: {max_drop: 1, widths: [9, 8]}", "widths"),
         ("auto_bits: {max_drop: 1}, weight_bits: 4", "weight_bits: .*must be 8, or left out: auto_bits chooses"),

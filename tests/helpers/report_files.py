@@ -32,15 +32,16 @@ CHOICE = ChosenWidths(
     goal="the least divergence within 80 bytes of kernels",
     pictures=100,
     float_top1=0.9,
-    widths=(8, 4),
+    latency_unit=None,
+    widths=("8", "4", "float"),
     layers=(
-        ChosenLayer("conv", "conv/kernel", 72, 8, (0.0, 0.25)),
-        ChosenLayer("left", "left/kernel", 16, 4, (0.0, 0.01)),
+        ChosenLayer("conv", "conv/kernel", 72, "8", (0.0, 0.25, -0.01)),
+        ChosenLayer("left", "left/kernel", 16, "4", (0.0, 0.01, None)),
     ),
     curve=(
-        Tried(44, 0.26, 0.3, 0.1, (4, 4), chosen=False),
-        Tried(80, 0.01, 0.02, -0.01, (8, 4), chosen=True),
-        Tried(88, 0.0, 0.01, 0.0, (8, 8), chosen=False),
+        Tried(44, None, 0.26, 0.3, 0.1, ("4", "4"), chosen=False),
+        Tried(80, None, 0.01, 0.02, -0.01, ("8", "4"), chosen=True),
+        Tried(304, None, -0.01, 0.01, 0.0, ("float", "8"), chosen=False),
     ),
 )
 """A choice of widths."""

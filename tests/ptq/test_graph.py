@@ -12,12 +12,12 @@ from qatflow.config.sections.ptq import PtqSection
 from qatflow.graph.graph import Graph
 from qatflow.graph.passes import run_all
 from qatflow.ptq.graph import corrected, quantise_graph, reestimated
-from qatflow.ptq.pictures import PicturesInMemory
 from qatflow.ptq.samples import Layer, as_kernel, as_matrix, sample
 from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
+from qatflow.trial.pictures import PicturesInMemory
 
 IMAGES = pictures(12)
 SETTINGS = QuantSettings(4, 8, "channel_wise_abs_max", "moving_average_abs_max")

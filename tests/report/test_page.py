@@ -181,12 +181,13 @@ def test_what_each_layer_costs_is_there_the_worst_first(opened):
 
 def test_the_chosen_widths_stand_beside_those_that_were_not_taken(opened):
     page = opened("ten")
-    curve = "table[role=table]:has(caption:text-is('Widths that were compared'))"
-    assert column(page, curve, "bytes of kernels") == ["44", "80", "88"] and column(page, curve, "taken")[1] == "taken"
+    curve = "table[role=table]:has(caption:text-is('Choices that were compared'))"
+    assert column(page, curve, "bytes of kernels") == ["44", "80", "304"] and column(page, curve, "taken")[1] == "taken"
     assert column(page, curve, "top-1, points") == ["−10.00", "+1.00", "0.00"]
-    assert column(page, curve, "bits by layer") == ["4 4", "8 4", "8 8"]
-    layers = 'table[role=table]:has(caption:text-is("Widths of the layers\' weights"))'
-    assert column(page, layers, "bits") == ["8", "4"] and column(page, layers, "cost at 4 bits") == ["0.25", "0.01"]
+    assert column(page, curve, "bits: layers") == ["4: 2", "8: 1, 4: 1", "8: 1, float: 1"]
+    layers = 'table[role=table]:has(caption:text-is("Bits of the layers"))'
+    assert column(page, layers, "bits") == ["8", "4"] and column(page, layers, "cost: 4") == ["0.25", "0.01"]
+    assert column(page, layers, "cost: float") == ["-0.01", ""]
     assert page.locator("svg.widths circle").count() == 3
 
 

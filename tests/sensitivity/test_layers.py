@@ -1,34 +1,38 @@
 """What each layer's quantisation costs, against NumPy; the same bytes whatever the processes and interruptions."""
 
 import json
-from dataclasses import asdict, replace
-from pathlib import Path
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import log_softmax, rel_entr, softmax
 
 from helpers.graphs import pictures, small_graph
+from helpers.killed_renaming import KILLED
 from helpers.numpy_network import execute
 from helpers.numpy_quantised import quantised
+from helpers.places import ROOT
 from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
+from qatflow.base.sums import read_sealed
 from qatflow.data.manifest import Manifest
 from qatflow.data.reader import tensors
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import Input
 from qatflow.graph.passes import run_all
-from qatflow.inference.pictures import PreparedPictures
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.sensitivity import pictures as module
 from qatflow.sensitivity.forms import layer_forms
-from qatflow.sensitivity.measure import Sensitivities, comparing, measure
+from qatflow.sensitivity.measure import comparing, read_sensitivities
 from qatflow.sensitivity.outputs import divergence, end_of
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.trial.float_ranges import float_ranges
 
+SCRIPT = ROOT / "workflow/scripts/inspect_layers.py"
 LAYERS = ["input", "conv", "dw", "left", "sum", "pool", "logits"]
 
 
@@ -142,30 +146,32 @@ def models(data: Manifest) -> tuple[bytes, bytes]:
     return convert(graph).content, convert(as_if_quantised(graph, settings, ranges)).content
 
 
-def measured(data: Manifest, models: tuple[bytes, bytes], work: Path, processes: int) -> Sensitivities:
-    return measure(*models, PreparedPictures.of(data, "validation", 22, processes=processes), work)
+def test_a_killed_measurement_goes_on_to_the_same_bytes_and_processes_change_nothing(data, models, tmp_path):
+    """kill -9 of inspect_layers.py in the middle of the sensitivities."""
+    for name, content in zip(("float", "int8"), models, strict=True):
+        (tmp_path / f"{name}.tflite").write_bytes(content)
 
+    def arguments(name: str) -> list[str]:
+        options = {
+            "float": tmp_path / "float.tflite", "int8": tmp_path / "int8.tflite", "pictures": 4,
+            "data": data.folder / "manifest.json", "inspect": json.dumps({"sensitivity_pictures": 22}),
+            "work": tmp_path / name, "output": tmp_path / f"of_{name}" / "layers.json",
+        }  # fmt: skip
+        return [str(SCRIPT), *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
 
-def test_an_interrupted_measurement_goes_on_and_processes_change_nothing(data, models, tmp_path, monkeypatch, capfd):
-    one = measured(data, models, tmp_path / "one", 1)
-    assert one.pictures == 22 and [layer.name for layer in one.layers] == LAYERS
-    assert one.kl > max(0.0, min(layer.alone_kl for layer in one.layers))
-    assert one.worst_first[0].alone_kl == max(layer.alone_kl for layer in one.layers)
-    done = []
+    def run(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, *words], capture_output=True, text=True)
 
-    def killed(file: Path, values: list) -> None:
-        if len(done) == 3:
-            raise KeyboardInterrupt
-        done.append(file)
-        write(file, values)
-
-    write = module.write_json
-    monkeypatch.setattr(module, "write_json", killed)
-    with pytest.raises(KeyboardInterrupt):
-        measured(data, models, tmp_path / "two", 1)
-    monkeypatch.undo()
-    before = {file: file.stat().st_mtime_ns for file in done}
-    two = measured(data, models, tmp_path / "two", 3)
-    assert {file: file.stat().st_mtime_ns for file in done} == before, "what is done is not measured again"
-    assert "3 of 6 parts are there" in capfd.readouterr().out
-    assert json.dumps(asdict(two)) == json.dumps(asdict(one))
+    one = run(*arguments("one"))
+    assert one.returncode == 0, one.stderr
+    assert run("-c", KILLED, "4", *arguments("two")).returncode == -signal.SIGKILL  # the third part of four pictures
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "two").rglob("row_*.json")}
+    assert len(before) == 2 and not (tmp_path / "of_two").exists()
+    two = run(*arguments("two"), "--cores", "3")
+    assert {file: file.stat().st_mtime_ns for file in before} == before, "what is done is not measured again"
+    assert "2 of 6 parts are there" in two.stdout, two.stdout + two.stderr
+    assert (tmp_path / "of_two/layers.json").read_bytes() == (tmp_path / "of_one/layers.json").read_bytes()
+    measured = read_sensitivities(read_sealed(tmp_path / "of_one/layers.json")["sensitivities"])
+    assert measured is not None and measured.pictures == 22 and [layer.name for layer in measured.layers] == LAYERS
+    assert measured.kl > max(0.0, min(layer.alone_kl for layer in measured.layers))
+    assert measured.worst_first[0].alone_kl == max(layer.alone_kl for layer in measured.layers)

@@ -101,7 +101,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="module")
 def every_job(project: Project) -> dict[str, Job]:
     searching(project, "light_nas", search_steps=1, target_latency=1e9)
-    (project.folder / "auto.yaml").write_text("compress: {overrides: {auto_bits: {max_bytes: 100000}}}\n")
+    (project.folder / "auto.yaml").write_text(
+        "compress: {overrides: {auto_bits: {max_latency: 1e9, wide_activations: true}}}\n"
+    )
     auto = ("all", "--config", "method=auto")
     own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}")
     narrow = ("all", "--config", "compress={overrides: {weight_bits: 4}}")

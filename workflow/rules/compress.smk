@@ -7,6 +7,7 @@ rule choose_widths:
         data=plan.data_manifest,
         model=plan.pretrained_file("model"),
         weights=plan.pretrained_file("weights"),
+        latency=searches.latency_table,
     output:
         "results/{experiment}/widths.json",
     log:
@@ -30,10 +31,11 @@ rule choose_widths:
         keep_in_float=lambda wildcards: job_options.kept_in_float(
             plan.config_of(wildcards)
         ),
+        latency=job_options.where_input("latency", of="latency"),
         pretrained=subpath(input.model, parent=True),
     shell:
         "python {input.script:q} --recipe {params.rest:q} {params.recipe:q} --pretrained {params.pretrained}"
-        " --data {input.data} --model {params.keep_in_float:q} --compress {params.compress:q} --cores {threads}"
+        " {params.latency} --data {input.data} --model {params.keep_in_float:q} --compress {params.compress:q} --cores {threads}"
         " --work work/widths/{wildcards.experiment} --output {output} > {log} 2>&1"
 
 

@@ -1,4 +1,4 @@
-"""Choose how many bits the weights of each layer have, before training, by what fewer of them cost."""
+"""Choose the precision of each layer, before training, by what fewer bits cost it."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from qatflow.graph.store import load
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.mixed_precision.choose import choose_widths, write_widths
 from qatflow.mixed_precision.record import table
+from qatflow.tflite.latency_table import read_table
 
 
 def main(argv: Sequence[str]) -> None:
@@ -23,6 +24,7 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", type=Path, required=True, help="folder of the float model")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the prepared pictures")
+    parser.add_argument("--latency", type=Path, help="latency_table.json, where the recipe has max_latency")
     parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--work", type=Path, default=Path("work/widths"), help="what is measured (work/widths)")
     parser.add_argument("--output", type=Path, required=True, help="widths.json to write")
@@ -44,8 +46,10 @@ def main(argv: Sequence[str]) -> None:
         pictures,
         arguments.work,
         equal=arguments.compress.equalize_channels,
+        table=None if arguments.latency is None else read_table(arguments.latency),
     )
     files = [arguments.data, *(arguments.pretrained / name for name in ("model", "weights"))]
+    files += [] if arguments.latency is None else [arguments.latency]
     write_widths(choice, recipe, files, arguments.output)
     print(table(choice))
 

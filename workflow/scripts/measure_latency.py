@@ -1,4 +1,4 @@
-"""Measure on a device each operator that the networks of a search can have; a killed run goes on where it was."""
+"""Measure on a device each operator of the networks that a recipe compares; a killed run goes on where it was."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,10 +9,13 @@ from qatflow.base.cli import entry
 from qatflow.config.recipe.option import add_recipe, recipe_of
 from qatflow.config.sections.base import SEEDS
 from qatflow.config.sections.device import LATENCY_KEYS, DeviceSection
-from qatflow.config.sections.model import ModelSection
+from qatflow.config.sections.model import ModelSection, kept_by_name
 from qatflow.config.sections.options import add_section
 from qatflow.device.run.operator_latency import LatencySettings, measure
-from qatflow.search.operators import operators_of
+from qatflow.graph.store import load
+from qatflow.mixed_precision import latency
+from qatflow.mixed_precision.choose import choosing_settings
+from qatflow.search import operators
 from qatflow.search.start import setup
 from qatflow.tflite.latency_table import write_table
 
@@ -29,14 +32,15 @@ def main(argv: Sequence[str]) -> None:
     add_section(parser, "model", ModelSection, only=("keep_in_float",))
     add_section(parser, "device", DeviceSection, only=LATENCY_KEYS)
     arguments = parser.parse_args(argv)
-    begun = setup(
-        recipe_of(arguments),
-        pretrained=arguments.pretrained,
-        seed=arguments.seed,
-        keep_in_float=arguments.model.keep_in_float,
-    )
-    settings, operators = LatencySettings.of(arguments.device), operators_of(begun)
-    write_table(arguments.output, measure(settings, operators, library=arguments.library, state=arguments.work))
+    recipe, kept = recipe_of(arguments), arguments.model.keep_in_float
+    section = recipe.quantization.auto_bits
+    if section is None:
+        models = operators.operators_of(setup(recipe, arguments.pretrained, arguments.seed, keep_in_float=kept))
+    else:
+        settings = choosing_settings(recipe, kept_by_name(kept))
+        models = latency.operators_of(load(arguments.pretrained), settings, section)
+    how = LatencySettings.of(arguments.device)
+    write_table(arguments.output, measure(how, models, library=arguments.library, state=arguments.work))
 
 
 if __name__ == "__main__":

@@ -114,12 +114,12 @@ def compress(
 
 
 def _with_widths(recipe: CompressConfig, widths: Path | None) -> CompressConfig:
-    """Return the recipe with the widths that were chosen for it."""
+    """Return the recipe with the precisions that were chosen for it."""
     if recipe.quantization.auto_bits is None:
         return recipe
     if widths is None:
         raise UserError("auto_bits: there is no choice of widths; give compress.py its widths.json (--widths)")
-    strategy = recipe.quantization.model_copy(update={"weight_bits": read_sealed(widths)["weight_bits"]})
+    strategy = recipe.quantization.model_copy(update=read_sealed(widths)["strategy"])
     strategies = {**recipe.strategies, recipe.compressor.strategies[-1]: strategy}
     return recipe.model_copy(update={"strategies": strategies})
 

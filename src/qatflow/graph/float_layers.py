@@ -7,6 +7,7 @@ from qatflow.base.errors import UserError
 from qatflow.graph.families import FLOAT_ONLY, PASS_THROUGH, not_quantised, with_kinds
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
+from qatflow.graph.names import is_named
 from qatflow.graph.operations import Input, Rescale
 
 
@@ -46,7 +47,7 @@ def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str], skip
     """
     every = float_layers(graph)
     texts = ("",) if keep == "auto" else (*keep, *skip)
-    unnamed = {name: kind for name, kind in every.items() if not any(text in name for text in texts)}
+    unnamed = {name: kind for name, kind in every.items() if not is_named(name, texts)}
     if unnamed:
         raise UserError(not_quantised(unnamed))
     return f"these layers have no int8 form and run in float, also on the device: {with_kinds(every)}" if every else ""

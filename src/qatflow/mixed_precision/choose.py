@@ -1,184 +1,220 @@
-"""Chooses the width of each layer's weights by what fewer bits cost it, before training.
+"""Chooses the precision of each layer by what fewer bits cost it, before training.
 
-Each layer is measured by itself at each width, with all others at the widest: by how much the outputs diverge further
-from float's. These costs are added up, and the least sum for each number of bytes is found exactly (`assign`). The
-assignments for several numbers of bytes are a curve; each of them is then measured as a whole, because costs do not
-quite add up. Activations have 8 bits, with ranges from the calibration pictures. No training is in the loop: what is
-measured is quantisation after training; training usually regains a part of the loss.
+Each layer is measured by itself in each precision, with all others at the widest weights: by how much the outputs
+diverge further from float's. These costs are added up, and the least sum for each budget is found exactly (`assign`).
+The assignments for several budgets are a curve; each of them is then measured as a whole, because costs do not quite
+add up. Ranges are from the calibration pictures. No training is in the loop: what is measured is quantisation after
+training; training usually regains a part of the loss.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from qatflow.base import provenance
 from qatflow.base.code_digest import code_digest
 from qatflow.base.errors import UserError
 from qatflow.base.sums import write_sealed
-from qatflow.base.work_folder import digest, work_folder
+from qatflow.base.work_folder import work_folder
 from qatflow.compress.preparation import equalise
 from qatflow.config.recipe.auto_bits import AutoBitsSection
 from qatflow.config.recipe.recipe import CompressConfig
-from qatflow.config.recipe.widths import DEVICE
 from qatflow.config.sections.base import resolved
-from qatflow.data.reader import calibration
 from qatflow.graph.graph import Graph
-from qatflow.graph.names import listed
 from qatflow.inference.pictures import PreparedPictures
-from qatflow.mixed_precision.assign import Assignment, WeightedLayer, front, packed_bytes, predicted, total_bytes
+from qatflow.mixed_precision.assign import Assignment, Front, WeightedLayer, front, predicted, total_bytes
+from qatflow.mixed_precision.latency import Latencies
+from qatflow.mixed_precision.measured import Measured
+from qatflow.mixed_precision.precision import Precision, as_settings
 from qatflow.mixed_precision.record import ChosenLayer, ChosenWidths, Tried
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.sensitivity.forms import layer_forms
-from qatflow.sensitivity.measure import added, comparing, digest_of
-from qatflow.sensitivity.pictures import rows
+from qatflow.quantise.placement import QuantSettings, quantised_kernels
+from qatflow.sensitivity.measure import digest_of
+from qatflow.tflite.latency_table import LatencyTable
 from qatflow.tflite.lower import convert
-from qatflow.tflite.stepwise import Choice, Form
-from qatflow.trial.float_ranges import float_ranges
 
 POINTS, CLOSER = 16, 6
 """Assignments on the curve: first over all sizes, then between the last that loses too much and the next."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A network whose layers can have several widths.
+@dataclass
+class Compared:
+    """Assignments that are measured as a whole.
 
     Attributes:
-        float_model: .tflite.
-        forms: of each layer that is quantised, one for each width where it has a kernel.
-        widths: the widest first.
-        kernels: name and number of values of each kernel, by its layer.
-        pictures: validation pictures.
-        folder: of what is measured.
+        measured: the network.
+        layers: what each costs by itself; sizes are in bytes.
+        latencies: of whole networks; None where the latency does not matter.
+        tried: what is measured so far.
+        float_top1: of the float model, a share of 1; 0 before anything is measured.
     """
 
-    float_model: bytes
-    forms: Mapping[str, Sequence[Form]]
-    widths: Sequence[int]
-    kernels: Mapping[str, tuple[str, int]]
-    pictures: PreparedPictures
-    folder: Path
+    measured: Measured
+    layers: Sequence[WeightedLayer]
+    latencies: Latencies | None
+    tried: dict[Assignment, Tried]
+    float_top1: float = 0.0
 
-    @staticmethod
-    def of(
-        graph: Graph, settings: QuantSettings, widths: Iterable[int], pictures: PreparedPictures, folder: Path
-    ) -> "Measured":
-        """Quantise the graph at each width, with ranges from the calibration pictures."""
-        ordered = sorted(widths, reverse=True)
-        kernels = quantised_kernels(graph, settings.quantizable_op_type, settings.skip_pattern)
-        tensors = quantised_tensors(graph, kernels, settings.skip_pattern)
-        ranges = float_ranges(graph, tensors, calibration(pictures.manifest))
-        float_model = convert(graph).content
-        forms: dict[str, list[Form]] = {}
-        for bits in ordered:
-            quantised = as_if_quantised(graph, replace(settings, weight_bits={".*": bits}), ranges)
-            for layer in layer_forms(float_model, convert(quantised).content):
-                if not forms.get(layer.name) or layer.name in kernels:
-                    forms.setdefault(layer.name, []).append(layer.form)
-        rest = sorted(set(kernels) - set(forms))
-        if rest:
-            print(f"these layers have no output of their own, and keep {DEVICE} bits: {listed(rest)}", flush=True)
-        named = {name: (kernel, graph.weights[kernel].size) for name, kernel in kernels.items() if name in forms}
-        return Measured(float_model, forms, ordered, named, pictures, folder)
-
-    def costs(self) -> list[WeightedLayer]:
-        """Measure each layer by itself at each width."""
-        narrower = range(1, len(self.widths))
-        widest: Choice = dict.fromkeys(self.forms, 0)
-        choices = [widest, *({**widest, name: place} for name in self.kernels for place in narrower)]
-        (whole, _), *others = self.measure(choices)[0]
-        rises = iter(max(kl - whole, 0.0) for kl, _ in others)
-        return [
-            WeightedLayer(name, kernel, values, (0.0, *(next(rises) for _ in narrower)))
-            for name, (kernel, values) in self.kernels.items()
-        ]
-
-    def together(self, assignments: Sequence[Assignment]) -> tuple[list[tuple[float, float]], float]:
-        """Measure whole assignments: KL in nats and loss of top-1 of each; and top-1 of float."""
-        choices = [
-            {**dict.fromkeys(self.forms, 0), **dict(zip(self.kernels, map(self.widths.index, bits), strict=True))}
-            for bits in assignments
-        ]
-        return self.measure(choices)
-
-    def measure(self, choices: Sequence[Choice]) -> tuple[list[tuple[float, float]], float]:
-        """Return KL in nats and loss of top-1 of each choice, and top-1 of float."""
-        folder = self.folder / digest({"choices": [sorted(choice.items()) for choice in choices]})
-        begin = comparing(self.float_model, self.forms, choices)
-        totals, right = added(rows(self.pictures, begin, folder), len(choices))
-        count = self.pictures.count
-        return [(kl / count, (right - one) / count) for kl, one in totals], right / count
+    def add(self, assignments: set[Assignment]) -> None:
+        """Measure those of some assignments that are new."""
+        new = sorted(assignments - set(self.tried))
+        if not new:
+            return
+        figures, self.float_top1 = self.measured.together(new)
+        for assignment, (kl, drop) in zip(new, figures, strict=True):
+            given = self.measured.given(assignment)
+            self.tried[assignment] = Tried(
+                bytes=total_bytes(self.layers, assignment),
+                latency=None if self.latencies is None else self.latencies.of(given),
+                predicted=predicted(self.layers, assignment),
+                kl=kl,
+                drop=drop,
+                bits=tuple(map(str, given.values())),
+                chosen=False,
+            )
 
 
-def choose(measured: Measured, section: AutoBitsSection) -> ChosenWidths:
-    """Return the widths that the section asks for.
+def choose(measured: Measured, section: AutoBitsSection, table: LatencyTable | None = None) -> ChosenWidths:
+    """Return the precisions that the section asks for.
+
+    Args:
+        measured: the network.
+        section: the limit.
+        table: latencies of the network's operators, where the latency is limited.
 
     Raises:
-        UserError: no widths keep to the limit; says what the nearest are.
+        UserError: nothing keeps to the limit, and says what the nearest is; or the limit leaves all layers in float.
     """
-    widths, layers = measured.widths, measured.costs()
-    best = front(layers, widths)
-    least, most = (sum(packed_bytes(one.values, bits) for one in layers) for bits in (widths[-1], widths[0]))
-    if section.max_bytes is not None and section.max_bytes < least:
-        raise UserError(
-            f"auto_bits.max_bytes: {section.max_bytes:,} bytes cannot be kept to: with {widths[-1]} bits in every "
-            f"layer the kernels have {least:,}; allow as many, or add fewer bits to widths"
-        )
-
-    def between(low: int, high: int, points: int) -> set[Assignment]:
-        limits = {low + (high - low) * place // (points - 1) for place in range(points)}
-        found = {best.within(limit) for limit in limits}
-        return {assignment for assignment in found if assignment is not None}
-
-    curve = between(least, most, POINTS)
-    if section.max_bytes is not None:
-        wanted = best.within(section.max_bytes)
-        assert wanted is not None
-        tried, float_top1 = _tried(measured, layers, sorted({*curve, wanted}))
-        chosen = wanted
-        goal = f"the least divergence within {section.max_bytes:,} bytes of kernels"
+    latencies = None
+    if table is not None:
+        latencies = Latencies(measured.graph, measured.settings, measured.kernels, table)
+    compared = Compared(measured, measured.costs(), latencies, {})
+    if section.max_latency is not None:
+        goal, chosen = _within_latency(compared, section.max_latency)
+    elif section.max_bytes is not None:
+        goal, chosen = _within_bytes(compared, section.max_bytes)
     else:
         assert section.max_drop is not None
-        limit = section.max_drop / 100
-        tried, float_top1 = _tried(measured, layers, sorted(curve))
-        kept = [one for one in tried if one.drop <= limit]
-        if not kept:
-            nearest = min(tried, key=lambda one: (one.drop, one.bytes))
-            raise UserError(
-                f"auto_bits.max_drop: before training, all widths lose more than {section.max_drop:g} points of top-1 "
-                f"on {measured.pictures.count} validation pictures; the least is {100 * nearest.drop:.2f}, with "
-                f"{nearest.bytes:,} bytes of kernels: allow as much, or set max_bytes instead; training wins back a "
-                "part of it"
-            )
-        smallest = min(kept, key=lambda one: one.bytes)
-        below = max((one.bytes for one in tried if one.bytes < smallest.bytes), default=None)
-        if below is not None:
-            closer = between(below, smallest.bytes, CLOSER) - {one.bits for one in tried}
-            if closer:
-                tried += _tried(measured, layers, sorted(closer))[0]
-        chosen = min((one for one in tried if one.drop <= limit), key=lambda one: (one.bytes, one.kl)).bits
-        goal = f"the fewest bytes with a loss of at most {section.max_drop:g} points before training"
+        goal, chosen = _within_drop(compared, section.max_drop)
+    given = measured.given(chosen)
+    if all(one.in_float for one in given.values()):
+        raise UserError(
+            "auto_bits: within this limit all layers may stay in float, so that nothing is left to quantise: set a "
+            "lower one, or float_layers: false"
+        )
+    every = tuple(dict.fromkeys(one for layer in compared.layers for one in layer.precisions))
+    order = sorted(compared.tried, key=lambda one: _order(compared.tried[one]))
     return ChosenWidths(
         goal=goal,
         pictures=measured.pictures.count,
-        float_top1=float_top1,
-        widths=tuple(widths),
-        layers=tuple(
-            ChosenLayer(one.name, one.kernel, one.values, bits, one.costs)
-            for one, bits in zip(layers, chosen, strict=True)
-        ),
-        curve=tuple(
-            replace(one, chosen=one.bits == chosen) for one in sorted(tried, key=lambda one: (one.bytes, one.predicted))
-        ),
+        float_top1=compared.float_top1,
+        latency_unit=None if table is None else table.unit,
+        widths=tuple(map(str, every)),
+        layers=tuple(_layer(layer, given[layer.name], every) for layer in compared.layers),
+        curve=tuple(replace(compared.tried[one], chosen=one == chosen) for one in order),
     )
 
 
+def _within_bytes(compared: Compared, limit: int) -> tuple[str, Assignment]:
+    best = front(compared.layers)
+    chosen = best.within(limit)
+    if chosen is None:
+        bits = min(one.weights for one in compared.layers[0].precisions)
+        raise UserError(
+            f"auto_bits.max_bytes: {limit:,} bytes cannot be kept to: with {bits} bits in every layer the kernels have "
+            f"{best.sizes[0]:,.0f}; allow as many, or add fewer bits to widths"
+        )
+    compared.add({*_between(best, *_ends(compared.layers), POINTS), chosen})
+    return f"the least divergence within {limit:,} bytes of kernels", chosen
+
+
+def _within_drop(compared: Compared, points: float) -> tuple[str, Assignment]:
+    best, limit = front(compared.layers), points / 100
+    compared.add(_between(best, *_ends(compared.layers), POINTS))
+    kept = [one for one in compared.tried.values() if one.drop <= limit]
+    if not kept:
+        nearest = min(compared.tried.values(), key=lambda one: (one.drop, one.bytes))
+        raise UserError(
+            f"auto_bits.max_drop: before training, all widths lose more than {points:g} points of top-1 on "
+            f"{compared.measured.pictures.count} validation pictures; the least is {100 * nearest.drop:.2f}, with "
+            f"{nearest.bytes:,} bytes of kernels: allow as much, or set max_bytes instead; training wins back a part "
+            "of it"
+        )
+    smallest = min(one.bytes for one in kept)
+    below = max((one.bytes for one in compared.tried.values() if one.bytes < smallest), default=None)
+    if below is not None:
+        compared.add(_between(best, below, smallest, CLOSER))
+    keeping = {one: tried for one, tried in compared.tried.items() if tried.drop <= limit}
+    chosen = min(keeping, key=lambda one: (keeping[one].bytes, keeping[one].kl))
+    return f"the fewest bytes with a loss of at most {points:g} points before training", chosen
+
+
+def _within_latency(compared: Compared, limit: float) -> tuple[str, Assignment]:
+    """Choose by the latencies of single layers; those of whole networks, which conversions between layers add to,
+    decide what keeps to the limit.
+    """
+    latencies = compared.latencies
+    if latencies is None:
+        raise UserError("auto_bits.max_latency needs a table of latencies: give choose_widths.py one (--latency)")
+    first: dict[str, Precision] = {layer.name: layer.precisions[0] for layer in compared.layers}
+    whole, unit = latencies.of(first), latencies.table.unit
+    layers = [
+        replace(
+            layer,
+            sizes=(0.0, *(latencies.of({**first, layer.name: one}) - whole for one in layer.precisions[1:])),
+        )
+        for layer in compared.layers
+    ]
+    best = front(layers)
+    least, most = (whole + value for value in _ends(layers))
+    curve = {best.within(value - whole) for value in (*np.geomspace(least, most, POINTS), limit)}
+    compared.add({(0,) * len(layers), *(one for one in curve if one is not None)})
+    keeping = {one: tried for one, tried in compared.tried.items() if (tried.latency or 0.0) <= limit}
+    if not keeping:
+        nearest = min(compared.tried.values(), key=lambda one: one.latency or 0.0)
+        raise UserError(
+            f"auto_bits.max_latency: {limit:,.6g} {unit} cannot be kept to: the fastest choice takes "
+            f"{nearest.latency:,.6g} on {latencies.table.device['name']}; allow as much, or use a thinner network"
+        )
+    chosen = min(keeping, key=lambda one: (keeping[one].predicted, keeping[one].latency))
+    return f"the least divergence within {limit:,.6g} {unit} on {latencies.table.device['name']}", chosen
+
+
+def _ends(layers: Sequence[WeightedLayer]) -> tuple[float, float]:
+    """Return the least and the greatest sum of sizes."""
+    return sum(min(layer.sizes) for layer in layers), sum(max(layer.sizes) for layer in layers)
+
+
+def _between(best: Front, low: float, high: float, points: int) -> set[Assignment]:
+    """Return the best assignments within sizes from low to high, both above 0, at equal ratios."""
+    found = {best.within(limit) for limit in np.geomspace(low, high, points)[1:-1]} | {
+        best.within(low),
+        best.within(high),
+    }
+    return {assignment for assignment in found if assignment is not None}
+
+
+def _order(tried: Tried) -> tuple[float, float, float]:
+    return (tried.bytes if tried.latency is None else tried.latency, tried.bytes, tried.predicted)
+
+
+def _layer(layer: WeightedLayer, given: Precision, every: Sequence[Precision]) -> ChosenLayer:
+    costs = dict(zip(layer.precisions, layer.costs, strict=True))
+    return ChosenLayer(layer.name, layer.kernel, layer.values, str(given), tuple(costs.get(one) for one in every))
+
+
 def choose_widths(
-    graph: Graph, recipe: CompressConfig, skip: Sequence[str], pictures: PreparedPictures, work: Path, *, equal: bool
+    graph: Graph,
+    recipe: CompressConfig,
+    skip: Sequence[str],
+    pictures: PreparedPictures,
+    work: Path,
+    *,
+    equal: bool,
+    table: LatencyTable | None = None,
 ) -> ChosenWidths:
-    """Return the widths that a recipe asks for; a killed choice goes on from what `work` has.
+    """Return the precisions that a recipe asks for; a killed choice goes on from what `work` has.
 
     Args:
         graph: in float.
@@ -187,51 +223,50 @@ def choose_widths(
         pictures: the validation pictures that are used.
         work: folder of the state of all settings, which may be removed.
         equal: whether channels are brought to one range before training, where there is one scale per tensor.
+        table: latencies of the network's operators, where the latency is limited.
 
     Raises:
-        UserError: no widths keep to the limit; or a picture cannot be read.
+        UserError: nothing keeps to the limit; or a picture cannot be read.
     """
     strategy = recipe.quantization
-    assert strategy.auto_bits is not None
-    settings = QuantSettings.of(strategy)
-    settings = replace(settings, skip_pattern=(*settings.skip_pattern, *skip))
+    section = strategy.auto_bits
+    assert section is not None
+    settings = choosing_settings(recipe, skip)
     if equal and strategy.weight_quantize_type == "abs_max":
         graph, _ = equalise(graph, quantised_kernels(graph, settings.quantizable_op_type, settings.skip_pattern))
+    float_model = convert(graph).content
     shape = {
-        "model": digest_of(convert(graph).content),
+        "model": digest_of(float_model),
         "settings": asdict(settings),
-        "widths": sorted(strategy.auto_bits.widths),
+        "widths": section.tried_widths,
+        "float_layers": section.float_layers,
+        "wide_activations": section.wide_activations,
         "data": pictures.manifest.content_digest(),
         "pictures": pictures.count,
         "code": code_digest("qatflow.mixed_precision.choose"),
     }
     with work_folder(work, shape, "choosing widths") as folder:
-        return choose(Measured.of(graph, settings, strategy.auto_bits.widths, pictures, folder), strategy.auto_bits)
+        measured = Measured.of(graph, float_model, settings, section, pictures, folder)
+        return choose(measured, section, table)
+
+
+def choosing_settings(recipe: CompressConfig, skip: Sequence[str]) -> QuantSettings:
+    """Return how the graph is quantised while its precisions are chosen.
+
+    Args:
+        recipe: whose QuantizationStrategy has auto_bits.
+        skip: texts in the names of layers that stay in float, beside those of the recipe.
+    """
+    settings = QuantSettings.of(recipe.quantization)
+    return replace(settings, skip_pattern=(*settings.skip_pattern, *skip))
 
 
 def write_widths(choice: ChosenWidths, recipe: CompressConfig, inputs: Sequence[Path], output: Path) -> None:
-    """Write widths.json: the choice, and the weight_bits that it comes to."""
-    bits = {f"{re.escape(layer.kernel)}$": layer.bits for layer in choice.layers}
+    """Write widths.json: the choice, and the keys of the QuantizationStrategy that it comes to."""
+    kernels = {layer.name: layer.kernel for layer in choice.layers}
+    given = {layer.name: Precision.of(layer.bits) for layer in choice.layers}
     section = recipe.quantization.auto_bits
     assert section is not None
     record = provenance.record(inputs, {"auto_bits": resolved(section)})
-    write_sealed(output, {"weight_bits": bits, "choice": asdict(choice), "provenance": record})
-
-
-def _tried(
-    measured: Measured, layers: Sequence[WeightedLayer], assignments: Sequence[Assignment]
-) -> tuple[list[Tried], float]:
-    """Return what each assignment comes to, and top-1 of float."""
-    figures, float_top1 = measured.together(assignments)
-    tried = [
-        Tried(
-            bytes=total_bytes(layers, bits),
-            predicted=predicted(layers, measured.widths, bits),
-            kl=kl,
-            drop=drop,
-            bits=bits,
-            chosen=False,
-        )
-        for bits, (kl, drop) in zip(assignments, figures, strict=True)
-    ]
-    return tried, float_top1
+    strategy = as_settings(kernels, given, recipe.quantization.skip_pattern)
+    write_sealed(output, {"strategy": strategy, "choice": asdict(choice), "provenance": record})

@@ -14,14 +14,14 @@ from qatflow.graph.never_negative import never_negative
 from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
-from qatflow.ptq.pictures import Pictures
-from qatflow.ptq.ranges import calibrated_ranges
 from qatflow.ptq.samples import SAMPLED, Layer, as_kernel, as_matrix, sample
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.equalisation import equalised
 from qatflow.quantise.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
 from qatflow.quantise.rounding import Samples, adaround
 from qatflow.quantise.widths import tensor_bits
+from qatflow.trial.calibrated_ranges import calibrated_ranges
+from qatflow.trial.pictures import Pictures
 
 Log = Callable[[str], None]
 

@@ -18,10 +18,10 @@ from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import reach, same_padding
 from qatflow.graph.operations import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Input, Relu, Relu6
 from qatflow.graph.shapes import shapes
-from qatflow.ptq.pictures import Pictures
 from qatflow.quantise.rounding import Clip, Samples
 from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
+from qatflow.trial.pictures import Pictures
 
 PLACES = 2**15
 """The most places of a layer."""

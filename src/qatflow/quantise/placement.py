@@ -15,6 +15,7 @@ from qatflow.graph.float_layers import rescaled_pictures
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
 from qatflow.graph.kinds import QUANTISED_KERNEL, kind_of
+from qatflow.graph.names import is_named
 from qatflow.graph.operations import BatchNorm, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Relu, Relu6
 from qatflow.quantise.grids import WIDEST_FROM_ZERO, Fit
 
@@ -72,7 +73,7 @@ def quantised_kernels(
     return {
         node.name: node.kernel
         for node in graph.nodes
-        if node.kernel is not None and isinstance(node.operation, wanted) and not _named(node.name, skip)
+        if node.kernel is not None and isinstance(node.operation, wanted) and not is_named(node.name, skip)
     }
 
 
@@ -161,13 +162,9 @@ def nodes_in_float(graph: Graph, skip: Collection[str]) -> frozenset[str]:
             isinstance(node.operation, FLOAT_ONLY)
             or node.name in rescaled
             or node.name == last
-            or (node.kernel is None and _named(node.name, skip))
+            or (node.kernel is None and is_named(node.name, skip))
         )
     )
-
-
-def _named(name: str, patterns: Collection[str]) -> bool:
-    return any(text in name for text in patterns)
 
 
 def _last(links: dict[str, str], name: str) -> str:
@@ -206,17 +203,17 @@ class _Runs:
             return type(node.operation) not in QUANTISED_KERNEL
         if isinstance(follower, Relu | Relu6):
             fused = isinstance(node.operation, (BatchNorm, *CLIPPING))
-            return not fused or _named(readers[0].name, self.skip)
+            return not fused or is_named(readers[0].name, self.skip)
         return True
 
     def int8(self, node: Node) -> bool:
         """Return whether the group that ends with the node runs in int8, as all do that are not kept in float."""
         first = node
         while isinstance(first.operation, (*FUSED, *REMOVED)):
-            if isinstance(first.operation, Relu | Relu6) and _named(first.name, self.skip):
+            if isinstance(first.operation, Relu | Relu6) and is_named(first.name, self.skip):
                 return False
             first = self.graph.node(first.inputs[0])
-        if first.name == self.last or _named(first.name, self.skip):
+        if first.name == self.last or is_named(first.name, self.skip):
             return False
         if isinstance(first.operation, FLOAT_ONLY) or first.name in self.rescaled:
             return False

@@ -1,14 +1,17 @@
 """Each operator of a .tflite model as a model of its own, from which a latency table is measured."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from qatflow.base.errors import UserError
 from qatflow.tflite.builder import packed, signature
 from qatflow.tflite.read import OPERATOR_NAMES, TYPE_NAMES
 
@@ -19,6 +22,9 @@ NUMPY_TYPES = {
     schema.TensorType.INT32: np.int32,
     schema.TensorType.INT64: np.int64,
 }
+
+MOST_NETWORKS = 20_000
+"""That are looked at for their operators; a MobileNet with 14 groups in four widths needs some hundred."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,56 @@ def single_operators(content: bytes) -> Iterator[SingleOperator]:
     for place, operator in enumerate(subgraph.operators):
         output = subgraph.tensors[int(operator.outputs[0])]
         yield SingleOperator(output.name.decode(), _key(model, operator), model, place)
+
+
+def every_operator(
+    range_table: Sequence[int], model_of: Callable[[tuple[int, ...]], bytes], too_many: str
+) -> dict[str, bytes]:
+    """Return a model of each operator alone that the networks of some tokens have, by the operator's key.
+
+    An operator depends on a few tokens: a convolution on the widths of its input and output. Changing each token by
+    itself shows which they are; then all values of these few are tried together.
+
+    Args:
+        range_table: number of values of each token, whole numbers from 0, one for each choice.
+        model_of: returns the .tflite model of a network.
+        too_many: what to do if an operator depends on too many tokens, for the message.
+
+    Raises:
+        UserError: an operator depends on too many tokens to try them all.
+    """
+    start = (0,) * len(range_table)
+    models: dict[str, bytes] = {}
+    depends: dict[str, set[int]] = {}
+
+    def add(changed: Mapping[int, int]) -> dict[str, str]:
+        """Add the operators of a network; return their keys by the tensors that they compute."""
+        keys = {}
+        for operator in single_operators(model_of(tuple(changed.get(place, 0) for place in range(len(start))))):
+            if operator.key not in models:
+                models[operator.key] = operator.model()
+            keys[operator.output] = operator.key
+        return keys
+
+    base = add({})
+    for place, values in enumerate(range_table):
+        for value in range(1, values):
+            changed = add({place: value})
+            for name in base.keys() | changed.keys():
+                if base.get(name) != changed.get(name):
+                    depends.setdefault(name, set()).add(place)
+    tried = {frozenset({place}) for place in range(len(start))}
+    together = {frozenset(places) for places in depends.values()} - tried
+    count = sum(prod(range_table[place] for place in places) for places in together)
+    if count > MOST_NETWORKS:
+        raise UserError(
+            f"the latency table would need the operators of {count} networks, since some depend on many layers: "
+            f"{too_many}"
+        )
+    for places in sorted(tuple(sorted(group)) for group in together):
+        for values_of in product(*(range(range_table[place]) for place in places)):
+            add(dict(zip(places, values_of, strict=True)))
+    return models
 
 
 def _key(model: Any, operator: Any) -> str:

@@ -25,12 +25,8 @@ class FloatTensors:
         Raises:
             UserError: the run-time has no kernel for an operation; all such nodes are listed.
         """
-        # a scale object for each tensor, by which it is recognised after the passes have renamed it
-        marks = {name: ActivationScale(8, 1.0) for name in tensors}
-        folded, _ = run_all(replace(graph, activation_scales=marks))
-        names = {id(mark): name for name, mark in folded.activation_scales.items()}
-        self._model = Tensors(lower(replace(folded, activation_scales={}), "qatflow"))
-        self._names = {node.name: names[id(marks[node.name])] for node in graph.nodes if node.name in marks}
+        folded, self._names = _after_passes(graph, tensors)
+        self._model = Tensors(lower(folded, "qatflow"))
 
     def values(self, picture: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Yield name and values, float32 with the batch of 1, of each tensor for a picture, in the graph's order.
@@ -64,6 +60,26 @@ def float_ranges(graph: Graph, tensors: Collection[str], pictures: np.ndarray) -
             low, high = ranges.get(name, (np.inf, -np.inf))
             ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
     return ranges
+
+
+def names_on_device(graph: Graph, tensors: Collection[str]) -> dict[str, str]:
+    """Return the name that each of some nodes' tensors has in the .tflite model, by the node's name.
+
+    Args:
+        graph: float.
+        tensors: names of the nodes; each must be the last of those that the device computes together.
+    """
+    return _after_passes(graph, tensors)[1]
+
+
+def _after_passes(graph: Graph, tensors: Collection[str]) -> tuple[Graph, dict[str, str]]:
+    """Return the graph after the passes, and the names that nodes' tensors have there, in the graph's order."""
+    # a scale object for each tensor, by which it is recognised after the passes have renamed it
+    marks = {name: ActivationScale(8, 1.0) for name in tensors}
+    folded, _ = run_all(replace(graph, activation_scales=marks))
+    names = {id(mark): name for name, mark in folded.activation_scales.items()}
+    after = {node.name: names[id(marks[node.name])] for node in graph.nodes if node.name in marks}
+    return replace(folded, activation_scales={}), after
 
 
 def _check(name: str, values: np.ndarray) -> None:

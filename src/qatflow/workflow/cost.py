@@ -210,18 +210,18 @@ def inspection(config: Config, pictures: int, cores: int) -> Cost:
     return Cost(first.mb, first.seconds + exchanged * scale(config) * EXCHANGED_MS / 1000 / cores)
 
 
-def choice_of_widths(config: Config, pictures: int, widths: int, cores: int) -> Cost:
-    """Return what choose_widths takes: ranges, then for each picture each layer at each width, and the curve.
+def choice_of_widths(config: Config, pictures: int, precisions: int, cores: int) -> Cost:
+    """Return what choose_widths takes: ranges, then for each picture each layer in each precision, and the curve.
 
     Args:
         config: the experiment.
         pictures: on which the layers are tried.
-        widths: number of the widths.
+        precisions: that a layer may have.
         cores: that the job is given.
     """
-    ranges = inference(config, config.data.calibration, models=2 + 3 * widths, cores=1)
-    tried = pictures * scale(config) * EXCHANGED_MS * widths / 1000 / cores
-    return Cost(inference(config, pictures, models=2 + 3 * widths, cores=cores).mb, ranges.seconds + tried)
+    ranges = inference(config, config.data.calibration, models=2 + 3 * precisions, cores=1)
+    tried = pictures * scale(config) * EXCHANGED_MS * precisions / 1000 / cores
+    return Cost(inference(config, pictures, models=2 + 3 * precisions, cores=cores).mb, ranges.seconds + tried)
 
 
 def inference(config: Config, pictures: int, models: int, cores: int) -> Cost:

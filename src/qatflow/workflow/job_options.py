@@ -33,11 +33,13 @@ EVALUATED_ONLY = ("retrain_epoch", "metric_name", "search_steps")
 """Keys that say how a candidate is evaluated or how many there are, and not which one is next."""
 SEARCHED_OPERATORS = ("searched_params", "widths", "kernel_sizes")
 """Keys that say which operators the candidates can have."""
+CHOSEN_OPERATORS = ("float_layers", "wide_activations")
+"""Keys of auto_bits that say which operators the choice can lead to."""
 QUANTISED_OPERATORS = ("weight_quantize_type", "quantizable_op_type", "skip_pattern")
 """Keys of the quantisation strategy that say which of these operators are int8, and how."""
 CHOSEN_BY = (
     *("auto_bits", "weight_quantize_type", "activation_quantize_type", "full_range"),
-    *("quantizable_op_type", "skip_pattern"),
+    *("calibration_method", "quantizable_op_type", "skip_pattern"),
 )
 """Keys of the quantisation strategy that the choice of widths depends on."""
 SAVED_NODES = ("save_in_nodes", "save_out_nodes")
@@ -232,10 +234,15 @@ def evaluated_recipe(recipe: CompressConfig) -> RecipeParts:
 
 
 def measured_recipe(recipe: CompressConfig) -> RecipeParts:
-    """Return the recipe for measuring the operators that a search's networks can have."""
-    searched = _of_strategy(_name(recipe, recipe.light_nas), SEARCHED_OPERATORS)
-    quantised = _of_strategy(_name(recipe, recipe.quantization), QUANTISED_OPERATORS)
-    return _parts(recipe, lambda keys: searched(keys) or quantised(keys))
+    """Return the recipe for measuring the operators of a search's networks, or of those that auto_bits chooses from."""
+    quantisation = _name(recipe, recipe.quantization)
+    shapes = [_of_strategy(quantisation, QUANTISED_OPERATORS)]
+    if recipe.light_nas is not None:
+        shapes.append(_of_strategy(_name(recipe, recipe.light_nas), SEARCHED_OPERATORS))
+    if recipe.quantization.auto_bits is not None:
+        section = ["strategies", quantisation, "auto_bits"]
+        shapes.append(lambda keys: [*keys[:3]] == section and keys[3] in CHOSEN_OPERATORS)
+    return _parts(recipe, lambda keys: any(shape(keys) for shape in shapes))
 
 
 def _is_of_export(key: str) -> bool:

@@ -102,13 +102,13 @@ class JobResources:
 
     @property
     def widths_by_litert(self) -> Asked:
-        """What LiteRT asks for where each layer is tried at each width."""
+        """What LiteRT asks for where each layer is tried in each precision."""
 
         def expected(wildcards: Wildcards, counts: dict[str, int], cores: int) -> Cost:
             auto = self.plan.recipe_of(wildcards).quantization.auto_bits
             assert auto is not None
             pictures = min(auto.pictures, counts["validation"])
-            return cost.choice_of_widths(self.plan.config_of(wildcards), pictures, len(auto.widths), cores)
+            return cost.choice_of_widths(self.plan.config_of(wildcards), pictures, auto.precisions, cores)
 
         return _by_pictures_and_cores(expected)
 

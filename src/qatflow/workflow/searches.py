@@ -88,9 +88,8 @@ class Searches:
         return [f"results/{wildcards['experiment']}/widths.json"]
 
     def latency_table(self, wildcards: Wildcards) -> list[str]:
-        """Return the table of latencies, where a job's search limits the latency."""
-        strategy = self.plan.recipe_of(wildcards).light_nas
-        if strategy is None or not strategy.target_latency:
+        """Return the table of latencies, where a job's search or its choice of widths limits the latency."""
+        if not self.plan.recipe_of(wildcards).limits_latency:
             return []
         return [LATENCY_TABLE.format(experiment=wildcards["experiment"])]
 

@@ -1,4 +1,4 @@
-"""Checks of auto_bits: the limit, and what cannot go with a choice that is made before training."""
+"""Checks of auto_bits: the limits, and what cannot go with a choice that is made before training."""
 
 from collections.abc import Iterator
 
@@ -17,10 +17,24 @@ def check_auto_bits(config: CompressConfig, name: str, strategy: QuantizationStr
         return
     above: Keys = ("strategies", name)
     section: Keys = (*above, "auto_bits")
-    if (auto.max_drop is None) == (auto.max_bytes is None):
+    limits = ("max_drop", "max_bytes", "max_latency")
+    if sum(getattr(auto, key) is not None for key in limits) != 1:
         yield Problem(
-            ((*section, "max_drop"), (*section, "max_bytes")),
-            "set one of max_drop and max_bytes: the smallest model within a loss, or the best one within a size",
+            tuple((*section, key) for key in limits),
+            "set one of max_drop, max_bytes and max_latency: the smallest model within a loss, or the best one within "
+            "a size or a latency",
+        )
+    if auto.max_latency is not None and not (auto.float_layers or auto.wide_activations):
+        yield Problem(
+            ((*section, "max_latency"), (*section, "float_layers"), (*section, "wide_activations")),
+            "leaves nothing to choose: weights of fewer bits take as long as those of 8. Set wide_activations or "
+            "float_layers to true, or limit max_bytes instead",
+        )
+    if auto.wide_activations and strategy.activation_quantize_type == "moving_average_min_max":
+        yield Problem(
+            ((*section, "wide_activations"), (*above, "activation_quantize_type")),
+            "needs scales without zero points, which the device's int16 kernels do not take: use "
+            "moving_average_abs_max or range_abs_max, or set wide_activations to false",
         )
     if len(set(auto.widths)) < len(auto.widths):
         yield Problem(((*section, "widths"),), "names a width twice: each is tried once")

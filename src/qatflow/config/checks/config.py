@@ -7,7 +7,7 @@ from qatflow.config.checks.device import check_devices
 from qatflow.config.checks.model import check_model
 from qatflow.config.checks.pretrained import check_pretrained
 from qatflow.config.checks.quantized_model import check_quantized_model
-from qatflow.config.checks.search import check_light_nas
+from qatflow.config.checks.search import check_light_nas, check_limited_latency
 from qatflow.config.checks.unlabeled import check_distilled
 from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.recipe.widths import DEVICE, WIDE, default_width, every_width, patterns
@@ -45,6 +45,7 @@ def check_config(config: Config) -> Iterator[Problem]:
 def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem]:
     """Yield the problems of the configuration together with its compress YAML."""
     yield from check_light_nas(config, compress)
+    yield from check_limited_latency(config, compress)
     yield from check_distilled(config, compress)
     yield from _after_training(config, compress)
     yield from _wide_activations(config, compress)

@@ -96,13 +96,20 @@ def check_light_nas(config: Config, compress: CompressConfig) -> Iterator[Proble
             "compress.freeze_batch_norm",
             "compress.config",
         )
-    if not strategy.target_latency:
+
+
+def check_limited_latency(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield the problems of the configuration together with a limit of the latency by a table of operators."""
+    if not compress.limits_latency:
         return
+    searches = compress.light_nas is not None
+    limit = "target_latency of LightNASStrategy" if searches else "max_latency of auto_bits"
+    limit = f"{limit} in {config.compress.config}"
     first = devices(config)[0]
     if first.section.type == "emulator" and not first.section.count_instructions:
         yield Problem(
             (first.keys("count_instructions"), ("compress", "config")),
-            f"must be true: target_latency of {yaml} is in instructions, counted on device {first.section.name}",
+            f"must be true: {limit} is in instructions, counted on device {first.section.name}",
         )
     for key, reason in undeployable(compress.quantization).items():
-        yield problem(f"target_latency of {yaml} is that of an int8 model, but {key}: {reason}", "compress.config")
+        yield problem(f"{limit} is that of an int8 model, but {key}: {reason}", "compress.config")

@@ -113,7 +113,9 @@ class QuantizationStrategySection(Section):
         description="Types of layers that are quantised. mul: dense layers.",
     )
     skip_pattern: list[Text] = Field(
-        ["skip_quant"], description="Layers whose name contains one of these texts stay in float, also on the device."
+        ["skip_quant"],
+        description="Layers whose name contains one of these texts stay in float, also on the device. '=name' "
+        "means the layer of that name alone.",
     )
     save_in_nodes: list[Text] | None = Field(
         None, description="Names of the exported model's inputs. null: the model's own."
@@ -273,6 +275,13 @@ class CompressConfig(Section):
     def light_nas(self) -> LightNASStrategySection | None:
         """The strategy that searches for another network to train; None if there is none."""
         return self.search if isinstance(self.search, LightNASStrategySection) else None
+
+    @property
+    def limits_latency(self) -> bool:
+        """Whether a search, or the choice of the layers' precisions, keeps to a latency on the first device."""
+        auto = self.quantization.auto_bits
+        searched = self.light_nas is not None and self.light_nas.target_latency > 0
+        return searched or (auto is not None and auto.max_latency is not None)
 
     @property
     def clustering(self) -> ClusteringStrategySection | None:

@@ -79,6 +79,7 @@ def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Ext
         ],
         curves=learning_pictures(summary.curves),
         search=sections.search_table(summary, LEADERS),
+        mixed_outputs=summary.widths is not None and any("/" in bits for bits in summary.widths.widths),
         widths=sections.widths_table(summary.widths),
         tried=sections.tried_table(summary.widths),
         widths_picture=widths_picture(summary.widths) if summary.widths else "",

@@ -243,39 +243,41 @@ def split_words(splits: Mapping[str, int]) -> str:
 
 
 def widths_table(choice: ChosenWidths | None) -> Table | None:
-    """Return the width of each layer's weights, and what the other widths would cost it."""
+    """Return the precision of each layer, and what the others would cost it."""
     if choice is None:
         return None
-    head = ("layer", "bits", "values", *(f"cost at {bits} bits" for bits in choice.widths))
+    head = ("layer", "bits", "values", *(f"cost: {bits}" for bits in choice.widths[1:]))
     rows = tuple(
         (
             Cell(layer.name),
-            number(layer.bits, ".0f"),
+            Cell(layer.bits, float(choice.widths.index(layer.bits))),
             number(layer.values, ",.0f"),
-            *(number(cost, ".3g") for cost in layer.costs),
+            *(number(cost, ".2g") for cost in layer.costs[1:]),
         )
         for layer in choice.layers
     )
-    return filled(Table("Widths of the layers' weights", head, rows, sortable=True))
+    return filled(Table("Bits of the layers", head, rows, sortable=True))
 
 
 def tried_table(choice: ChosenWidths | None) -> Table | None:
-    """Return the assignments of widths on the curve, the smallest first."""
+    """Return the assignments of precisions on the curve, the smallest first."""
     if choice is None:
         return None
-    head = ("bytes of kernels", "taken", "KL predicted", "KL measured", "top-1, points", "bits by layer")
+    unit = choice.latency_unit or ""
+    head = ("bytes of kernels", unit, "taken", "KL predicted", "KL measured", "top-1, points", "bits: layers")
     rows = tuple(
         (
             number(one.bytes, ",.0f"),
+            number(one.latency, ",.6g" if unit == "ms" else ",.0f"),
             Cell("taken" if one.chosen else ""),
-            number(one.predicted, ".3g"),
-            number(one.kl, ".3g"),
+            number(one.predicted, ".2g"),
+            number(one.kl, ".2g"),
             Cell(signed(-100 * one.drop, 2), -one.drop),
-            Cell(" ".join(map(str, one.bits))),
+            Cell(", ".join(f"{bits}: {count}" for bits in choice.widths if (count := one.bits.count(bits)))),
         )
         for one in choice.curve
     )
-    return filled(Table("Widths that were compared", head, rows, sortable=True, words=(1, 5)))
+    return filled(Table("Choices that were compared", head, rows, sortable=True, words=(2, 6)))
 
 
 def search_table(summary: Summary, number_of_leaders: int) -> Table | None:

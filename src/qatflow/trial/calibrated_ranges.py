@@ -7,10 +7,10 @@ import numpy as np
 
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.graph.graph import Graph
-from qatflow.ptq.pictures import Pictures
 from qatflow.quantise.calibration import Histogram, Range, calibrated_range
 from qatflow.quantise.grids import Fit
 from qatflow.trial.float_ranges import FloatTensors, float_ranges
+from qatflow.trial.pictures import Pictures
 
 
 def calibrated_ranges(
