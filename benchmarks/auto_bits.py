@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from experiments import EPOCHS, Experiment, experiment, prepared
 from heading import heading
@@ -53,7 +54,6 @@ STRATEGY = {"weight_quantize_type": "channel_wise_abs_max", "calibration_method"
 CALIBRATION, SEED = 200, 1
 PICTURES = {IMAGENET: 48, FASHION: 256}
 """On which the bits are chosen."""
-SPLIT = {IMAGENET: "train", FASHION: "validation"}
 
 
 def log(line: str) -> None:
@@ -88,7 +88,7 @@ class Network:
         uniform = kernel_bits(self.graph, self.kernels, int(number))
         if kind == "uniform":
             return uniform
-        pictures = PreparedPictures.of(self.data, SPLIT[self.name], PICTURES[self.name])
+        pictures = PreparedPictures.of(self.data, "validation", PICTURES[self.name])
         limit = {"max_bytes": self.bytes(uniform), "widths": CANDIDATES}
         work = self.folder / "choosing"
         choice = choose_widths(self.graph, recipe(auto_bits=limit), (), pictures, work, equal=False)
@@ -170,15 +170,20 @@ def imagenet(data: Path, work: Path) -> Network:
     folder = work / "imagenet"
     if not (folder / "data" / FILE).is_file():
         for split, name in (("train", "imagenet_sample"), ("test", "nips17")):
-            for line in (data / name / "labels.txt").read_text().splitlines():
+            for number, line in enumerate((data / name / "labels.txt").read_text().splitlines()):
                 file, label = line.split()
-                link = folder / "pictures" / split / f"{int(label):04d}" / Path(file).name
+                set_aside = split == "train" and number % (1000 // PICTURES[IMAGENET]) == 0
+                link = folder / "pictures" / ("val" if set_aside else split) / f"{int(label):04d}" / Path(file).name
                 link.parent.mkdir(parents=True, exist_ok=True)
                 if not link.exists():
                     os.link(data / name / file, link)
+                if set_aside:  # each class has one picture, and must stay in training
+                    mirrored = folder / "pictures" / "train" / link.parent.name / f"{link.stem}.png"
+                    mirrored.parent.mkdir(parents=True, exist_ok=True)
+                    Image.open(link).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
         spec = Preprocessing(square(224), "stretch", 3, (127.5,) * 3, (127.5,) * 3)
         settings = Settings(
-            "imagenet", "folder", str(folder / "pictures"), validation=0, test=0, calibration=CALIBRATION, shards=1,
+            "imagenet", "folder", folder / "pictures", validation=0, test=0, calibration=CALIBRATION, shards=1,
             max_rejected=0.01, seed=SEED, preprocessing=spec,
         )  # fmt: skip
         prepare(settings, folder / "data")

@@ -74,15 +74,16 @@ def test_weights_of_fewer_than_8_bits_are_packed_and_sent_so_unless_the_device_w
         "p": {"method": "ptq"},
         "two": {"method": "qat", "compress.overrides": {"weight_bits": 2}},
         "some": {"method": "qat", "device.packed": False, "compress.overrides": {"weight_bits": {"conv1": 4}}},
+        "auto": {"method": "qat", "compress.overrides": {"auto_bits": {"max_bytes": 90_000}}},
     }
     files = [Path("config/config.yaml"), Path("config/test.yaml")]
     plan = Plan.of(load_experiments(files, {"experiments": experiments}))
     shipping = Shipping(plan, str, str, NotYetError)
-    assert plan.packed() == ["two", "some"]
+    assert plan.packed() == ["two", "some", "auto"]
     packed = [f"results/{name}/{name}_opt/model.tflite.packed" for name in plan.packed()]
     assert [shipping.packed(job(name)) for name in experiments] == [[], [], *packed]
     sent = [shipping.sent_packed({**job(name), "device": "emulator"}) for name in experiments]
-    assert sent == [[], [], packed[0], []]
+    assert sent == [[], [], packed[0], [], packed[2]]
 
 
 def test_a_checkpoint_s_file_that_was_changed_ends_the_run(shipping, tmp_path):

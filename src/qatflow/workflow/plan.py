@@ -153,11 +153,14 @@ class Plan:
         return [name for name in self.with_float_model() if self.method_of(name) in methods]
 
     def packed(self) -> list[str]:
-        """Return the experiments whose model trained for int8 is packed too: it has weights of fewer than 8 bits."""
+        """Return the experiments whose model trained for int8 is packed too: its weights may have fewer than 8 bits."""
         return [name for name in self.with_method("qat") if self._narrow(name)]
 
     def _narrow(self, experiment: str) -> bool:
-        return min(every_width(self.experiments[experiment].compress.quantization.weight_bits)) < DEVICE
+        strategy = self.experiments[experiment].compress.quantization
+        # which of its widths are chosen is not known yet
+        widths = every_width(strategy.weight_bits) if strategy.auto_bits is None else strategy.auto_bits.tried_widths
+        return min(widths) < DEVICE
 
     # Files of a job
 
