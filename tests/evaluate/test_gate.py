@@ -102,7 +102,7 @@ def test_a_closed_gate_tells_the_figures_and_ends_what_needs_it_open(digits, mod
     assert found["passed"] is False and found["against_float"]["points"] == pytest.approx(points)
     told = closed(tmp_path)
     assert low > 1 and found["verdicts"] == {"max_drop": "above", "worse_than_ptq": None}
-    assert "significantly more than accuracy.max_drop 1: train longer" in told
+    assert "significantly more than accuracy.max_drop 1: train for int8 (method: qat) or train longer" in told
     assert f"int8 loses {points:.2f} points" in told
     assert f"{100 * right.mean():.2f} % to {100 * less.mean():.2f} % on 180 validation pictures" in told
     assert f"{low:.2f} to {high:.2f}" in told

@@ -43,7 +43,7 @@ def test_pictures_are_counted_and_measured(flowers, tmp_path, monkeypatch, capsy
     assert data["preprocessing"] == {"size": 32, "channels": 1, "resize": "crop"}
     assert "# 3 classes: daisy, rose, tulip" in text and "notes.txt" in text
     assert values["experiment"] == "my_first"
-    assert "3 classes; pictures: 37 in train, grey, shorter sides about 40 pixels" in capsys.readouterr().out
+    assert "3 classes; pictures: 37, grey, shorter sides about 40 pixels" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"my first\.yaml exists: remove it, or give another name"):
         initial(tmp_path, "--pictures", str(flowers))
 

@@ -56,6 +56,9 @@ NOT_HERE = {
     "./run.sh --snakemake-help": "is Snakemake's own",
     "./run.sh init": "tests/overlay/test_init.py starts it, as what follows",
     "./run.sh init my.yaml --pictures FOLDER": "as above",
+    "./run.sh init flowers.yaml --pictures pictures/flowers": "tests/workflow/test_tutorial.py runs it, as the next",
+    ".venv/bin/python docs/tutorial/draw_flowers.py pictures/flowers": "as above",
+    "./run.sh diff results/flowers results/flowers_3bit": "as above",
     "./run.sh init my.yaml --pictures pictures/goods": "as above",
     "./run.sh init my.yaml --model my.keras": "as above",
     "./run.sh init my.yaml --pictures pictures/goods --model my.keras": "as above",
@@ -152,6 +155,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "night.yaml": "seed: 2\n",
         "results/goods_quant/config.yaml": small,
         "elsewhere/my.yaml": small,
+        "flowers.yaml": small,
+        "three_bits.yaml": "seed: 3\n",
         "outer/Snakefile": fenced("docs/usage.md", "python")[0].replace("CHECKOUT", str(folder)),
         "outer/config/config.yaml": "qatflow: {}\n",
     }.items():

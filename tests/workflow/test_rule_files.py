@@ -27,3 +27,10 @@ def test_all_else_than_rules_is_an_import_or_a_loop_of_rules(path):
     lines = [line for line in text.splitlines() if re.match(r"[^\s#]", line)]
     plain = [line for line in lines if not re.match(r"(?:rule|checkpoint|use rule) ", line)]
     assert all(re.match(r"import |from |for ", line) for line in plain), plain
+
+
+def test_a_parameter_is_named_after_the_section_that_it_passes_on():
+    # a dry run names what changed by it: `settings changed: report.pictures`
+    passed = re.findall(r"--(\w+) \{params\.(\w+):q\}", "".join(path.read_text(encoding="utf-8") for path in FILES))
+    others = {("model", "keep_in_float"), ("recipe", "rest")}  # they hold part of a section
+    assert len(passed) > 20 and {pair for pair in passed if pair[0] != pair[1]} == others

@@ -112,8 +112,8 @@ rule evaluate_tflite:
         **needs.test_by_litert,
         adb=int(session.runs_here),
     params:
-        evaluation=lambda wildcards: job_options.evaluation(plan.config_of(wildcards)),
-        shown=lambda wildcards: job_options.shown(plan.config_of(wildcards)),
+        evaluate=lambda wildcards: job_options.evaluation(plan.config_of(wildcards)),
+        report=lambda wildcards: job_options.shown(plan.config_of(wildcards)),
         float_model=job_options.where_input("float", of="float_model"),
         ptq=job_options.where_input("ptq", of="ptq"),
         ready=job_options.where_input("ready", of="ready"),
@@ -121,8 +121,8 @@ rule evaluate_tflite:
         fake_quant=job_options.where_input("fake-quant", of="fake_quant"),
     shell:
         "python {input.script:q} {params.float_model} {params.ptq} {params.ready} {params.qat}"
-        " {params.fake_quant} --data {input.data} --evaluate {params.evaluation:q}"
-        " --report {params.shown:q} --cores {threads} --output {output} > {log} 2>&1"
+        " {params.fake_quant} --data {input.data} --evaluate {params.evaluate:q}"
+        " --report {params.report:q} --cores {threads} --output {output} > {log} 2>&1"
 
 
 rule inspect_layers:
@@ -143,8 +143,8 @@ rule inspect_layers:
     resources:
         **needs.layers_by_litert,
     params:
-        inspection=lambda wildcards: job_options.inspection(plan.config_of(wildcards)),
+        inspect=lambda wildcards: job_options.inspection(plan.config_of(wildcards)),
     shell:
         "python {input.script:q} --float {input.float_model} --int8 {input.int8}"
-        " --data {input.data} --inspect {params.inspection:q} --work work/inspect/{wildcards.experiment}"
+        " --data {input.data} --inspect {params.inspect:q} --work work/inspect/{wildcards.experiment}"
         " --cores {threads} --output {output} > {log} 2>&1"

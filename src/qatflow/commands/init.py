@@ -62,11 +62,10 @@ def _write(target: Path, text: str) -> None:
 def _seen(pictures: folders.Pictures | None, model: models.Model | None) -> list[str]:
     lines = []
     if pictures is not None:
-        counts = ", ".join(f"{count:,} in {split}" for split, count in pictures.counts.items())
         kind = "grey" if pictures.grey else "in colour"
         lines.append(
-            f"{pictures.path}: {len(pictures.classes)} classes; pictures: {counts}, {kind}, shorter sides about"
-            f" {pictures.short_side} pixels"
+            f"{pictures.path}: {len(pictures.classes)} classes; pictures: {pictures.counted}, {kind}, shorter sides"
+            f" about {pictures.short_side} pixels"
         )
     if model is not None:
         size = "any size" if model.shape is None else "×".join(map(str, model.shape))

@@ -217,8 +217,8 @@ def _max_drop(points: float) -> Limit:
     return Limit(
         points,
         f"more than accuracy.max_drop {points:g}",
-        "train longer, try another type of quantisation (weight_quantize_type, activation_quantize_type), or raise "
-        "accuracy.max_drop",
+        "train for int8 (method: qat) or train longer, use more bits (weight_bits) or another type of quantisation "
+        "(weight_quantize_type, activation_quantize_type), or raise accuracy.max_drop",
     )
 
 

@@ -44,6 +44,13 @@ class Pictures:
         return round(statistics.median(min(side) for side in self.sides))
 
     @property
+    def counted(self) -> str:
+        """How many pictures there are, by split where there are folders for them."""
+        if len(self.counts) == 1:
+            return f"{self.counts['train']:,}"
+        return ", ".join(f"{count:,} in {split}" for split, count in self.counts.items())
+
+    @property
     def stretched(self) -> float:
         """The median of the longer side over the shorter one."""
         return statistics.median(max(side) / min(side) for side in self.sides)

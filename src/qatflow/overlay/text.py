@@ -81,7 +81,7 @@ def _folder(pictures: Pictures) -> Iterator[str]:
     counts, classes = pictures.counts, pictures.classes
     shown = ", ".join(classes[:6]) + (", …" if len(classes) > 6 else "")
     yield f"  # {len(classes)} classes: {shown}"
-    yield f"  # pictures: {', '.join(f'{count:,} in {split}' for split, count in counts.items())}"
+    yield f"  # pictures: {pictures.counted}"
     for doubt in pictures.doubts:
         yield f"  # note: {doubt}"
     yield f"  name: {identifier(pictures.path.resolve().name)}"
