@@ -71,12 +71,14 @@ BELOW: dict[str, set[str]] = {
     },
     "device": {"base"},
     "device/build": {"base", "device"},
-    "device/adb": {"base", "device", "device/build"},
+    "device/shell": {"base", "device", "device/build"},
+    "device/adb": {"device", "device/shell"},
+    "device/ssh": {"device", "device/shell"},
     "device/emulator": {"base", "device", "device/build"},
     "device/results": {"base", "device"},
     "device/run": {
         "base", "config/sections", "data", "device", "device/adb", "device/build", "device/emulator", "device/results",
-        "graph", "tflite",
+        "device/ssh", "graph", "tflite",
     },
     # the trained network with its fake quantisation is evaluated as training ran it
     "evaluate": {

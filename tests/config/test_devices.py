@@ -107,8 +107,8 @@ devices:
     ) == [
         "my.yaml:2: device.threads: has 1 more than once",
         *(
-            "my.yaml:3: device.max_latency_ms: is for type 'adb': emulated times say nothing about a real device. "
-            f"Remove it, or set devices[{index}].type to 'adb'"
+            "my.yaml:3: device.max_latency_ms: is for types 'adb' and 'ssh': emulated times say nothing about a real "
+            f"device. Remove it, or set devices[{index}].type to one of them"
             for index in (0, 3, 4)
         ),
         *UNKNOWN_CPU,
@@ -122,7 +122,7 @@ devices:
         "needs its own",
         "my.yaml:10: devices[3].pictures: must be a whole number from 1 to 100,000,000; got the text 'many'",
         "my.yaml:10: devices[3].target: the emulator runs arm64 programs: choose another target, or set "
-        "devices[3].type to 'adb'",
+        "devices[3].type to 'adb' or 'ssh'",
         "my.yaml:11: devices[4].aar: the file none.aar does not exist (paths are relative to the folder in which "
         "Snakemake is started)",
         "my.yaml:11: devices[4].name: 'one' is also the name of devices[0]: each device needs its own",

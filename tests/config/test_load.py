@@ -351,7 +351,12 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
             "device.aar: my.yaml is not a .aar file, the archive",
         ),
         ("device: {aar: litert-2.aar}", "device.aar: is for toolchain 'clang': remove it, or set device.toolchain to"),
-        ("device: {max_latency_ms: 5}", "device.max_latency_ms: is for type 'adb': emulated times say nothing about"),
+        ("device: {max_latency_ms: 5}", "device.max_latency_ms: is for types 'adb' and 'ssh': emulated times say"),
+        ("device: {type: ssh}", "device.host: is missing: type 'ssh' needs what you type after `ssh`"),
+        ("device: {type: ssh, host: '-oProxyCommand=x'}", "device.host: "),
+        ("device: {type: adb, serial: x, port: 22}", "device.port: is for type 'ssh': remove it, or set device.type"),
+        ("device: {type: ssh, host: pi, identity: /none/key}", "device.identity: the file /none/key does not exist"),
+        ("device: {type: ssh, host: pi, toolchain: clang}", "which a board with ssh does not have"),
         (
             "device: {max_latency_ms: 0}",
             "device.max_latency_ms: must be a number from 0.001 to 3,600,000 or null; got 0",

@@ -13,9 +13,10 @@ from helpers.device_phones import QUICK, StartFake, StartPhone, adb, connect, im
 from helpers.fake_adbd import FakeAdbd
 from qatflow.base.errors import UserError
 from qatflow.device.adb.device import AdbDevice
-from qatflow.device.adb.errors import explain
+from qatflow.device.adb.errors import KNOWN
 from qatflow.device.interface import DeviceError, DeviceSettings
 from qatflow.device.run.registry import open_device
+from qatflow.device.shell.trouble import trouble
 
 
 def wait_until_back(fake: FakeAdbd) -> None:
@@ -54,11 +55,12 @@ def test_missing_client_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_p
     ],
 )
 def test_known_messages_come_with_advice(said: str, advice: str) -> None:
-    assert advice in explain(said) and "\n" not in explain(said)
+    told = trouble(said, KNOWN).text
+    assert advice in told and "\n" not in told
 
 
 def test_unknown_messages_are_passed_on() -> None:
-    assert explain("* daemon not running; starting now\n\nsh: foo: inaccessible or not found") == (
+    assert trouble("* daemon not running; starting now\n\nsh: foo: inaccessible or not found") == (
         "sh: foo: inaccessible or not found"
     )
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from qatflow.device.adb.answers import free_bytes, frequencies, mount_options, temperatures
 from qatflow.device.adb.device import AdbDevice
 from qatflow.device.interface import CpuFrequency, DeviceError, DeviceSettings
+from qatflow.device.shell.answers import free_bytes, frequencies, mount_options, temperatures
 
 TOYBOX = """Filesystem     1K-blocks     Used Available Use% Mounted on
 /dev/block/dm-6  113212184 98765432  14446752  88% /data

@@ -1,15 +1,16 @@
-"""What every device must do, whatever its kind: the same tests over the emulator and over adb."""
+"""What every device must do, whatever its kind: the same tests over the emulator, over adb and over ssh."""
 
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers import device_contract
+from helpers import device_boards, device_contract
+from helpers.device_boards import board_image, known_hosts, start_board  # noqa: F401
 from helpers.device_fixtures import arm_bundle, arm_runtime, host_bundle, require  # noqa: F401
 from helpers.device_phones import PHONE_FREQUENCY, StartPhone, image, names_on, server, start_phone  # noqa: F401
 from helpers.device_programs import behave  # noqa: F401
@@ -33,7 +34,7 @@ class Kind:
     left: Callable[[], list[str]]
 
 
-@pytest.fixture(params=["emulator", "adb"])
+@pytest.fixture(params=["emulator", "adb", "ssh"])
 def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kind]:
     if request.param == "emulator":
         require("qemu-aarch64-static")
@@ -41,6 +42,10 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         room.mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(room))
         yield Kind(DeviceSettings("emulator", "test"), lambda: sorted(path.name for path in room.iterdir()))
+        return
+    if request.param == "ssh":
+        board = request.getfixturevalue("start_board")()
+        yield Kind(device_boards.settings_of(board), lambda: device_boards.names_on(board))
         return
     address = request.getfixturevalue("server")
     phone = request.getfixturevalue("start_phone")()
@@ -61,7 +66,7 @@ def test_tells_what_it_is(device: Device, kind: Kind) -> None:
     if kind.settings.type == "emulator":
         assert (told.abis, told.governor, told.frequency, device.temperatures()) == ((), None, None, {})
     else:
-        assert (told.abis, told.governor) == (("arm64-v8a",), "schedutil")
+        assert (told.abis, told.governor) == (("arm64-v8a",) if kind.settings.type == "adb" else (), "schedutil")
         assert told.frequency == (CpuFrequency(**PHONE_FREQUENCY),)
         assert device.temperatures() == {"cpu-0-0": 41.5}
     assert told.emulated == (kind.settings.type == "emulator") and "asimddp" in told.features and told.cores >= 1
@@ -144,12 +149,12 @@ def test_a_failure_inside_is_cleaned_up_after(kind: Kind) -> None:
 
 def test_is_kept_when_asked(kind: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x")
-    settings = DeviceSettings(kind.settings.type, "test", kind.settings.serial, keep=True)
+    settings = replace(kind.settings, keep=True)
     with open_device(settings) as device:
         device.push(tmp_path / "file", "file")
     (name,) = kind.left()
     assert name in capsys.readouterr().err
-    if kind.settings.type == "adb":  # the next run takes over what was kept, and removes it
+    if kind.settings.type != "emulator":  # the next run takes over what was kept, and removes it
         with open_device(kind.settings):
             assert len(kind.left()) == 1
         assert kind.left() == []

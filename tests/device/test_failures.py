@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from helpers import device_boards
+from helpers.device_boards import board_image, known_hosts, start_board  # noqa: F401
 from helpers.device_fixtures import ROOT, require
 from helpers.device_phones import (  # noqa: F401
     QUICK,
@@ -41,6 +44,8 @@ pytestmark = pytest.mark.device
 SCRIPT = ROOT / "workflow" / "scripts" / "run_demo.py"
 MakeDemo = Callable[..., Path]
 Fails = Callable[..., str]
+Section = dict[str, Any]
+"""What the section `device` says of a device."""
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +57,10 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def flags(manifest: Path, make_demo: MakeDemo, tmp_path: Path) -> Callable[..., list[str]]:  # noqa: F811
-    def make(serial: str | None, demo: str = "text only", linked: bool = False) -> list[str]:
-        kind = {"type": "emulator"} if serial is None else {"type": "adb", "serial": serial or None}
+    def make(device: str | Section, demo: str = "text only", linked: bool = False) -> list[str]:
+        section = {"type": "adb", "serial": device or None} if isinstance(device, str) else device
         return [
-            *option("device", name="device", pictures=2, **kind),
+            *option("device", name="device", pictures=2, **section),
             *(f"--model-dir={write_model(tmp_path / 'model')}", f"--manifest={manifest}"),
             f"--float-dir={write_model(tmp_path / 'float', form='float')}",
             *(f"--library={make_demo(demo, linked)}", f"--output-dir={tmp_path / 'output'}"),
@@ -76,11 +81,11 @@ def fails(
     room = tmp_path / "room"
     room.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(room))
-    monkeypatch.setattr("qatflow.device.adb.retry.WAITS", QUICK)
-    monkeypatch.setattr("qatflow.device.adb.device.ANSWER_SECONDS", 3.0)
+    monkeypatch.setattr("qatflow.device.shell.retry.WAITS", QUICK)
+    monkeypatch.setattr("qatflow.device.shell.device.ANSWER_SECONDS", 3.0)
 
-    def run(serial: str | None, demo: str = "text only", linked: bool = False) -> str:
-        monkeypatch.setattr(sys, "argv", ["run_demo", *flags(serial, demo, linked)])
+    def run(device: str | Section, demo: str = "text only", linked: bool = False) -> str:
+        monkeypatch.setattr(sys, "argv", ["run_demo", *flags(device, demo, linked)])
         with pytest.raises(SystemExit) as ended:
             entry(script.main)
         told = capfd.readouterr()
@@ -211,16 +216,20 @@ def test_wrong_abi(server: str, start_phone: StartPhone, fails: Fails) -> None: 
     assert names_on(phone, server) == []
 
 
-@pytest.fixture(params=["emulator", "adb"])
-def serial(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """None for the emulator, the serial number of a phone for adb; the phone is empty afterwards."""
+@pytest.fixture(params=["emulator", "adb", "ssh"])
+def section(request: pytest.FixtureRequest) -> Iterator[Section]:
+    """A device of each type; the phone and the board are empty afterwards."""
     require("qemu-aarch64-static")
     if request.param == "emulator":
-        yield None
-        return
-    address, phone = request.getfixturevalue("server"), request.getfixturevalue("start_phone")()
-    yield phone.serial
-    assert names_on(phone, address) == []
+        yield {"type": "emulator"}
+    elif request.param == "ssh":
+        board = request.getfixturevalue("start_board")()
+        yield device_boards.section_of(board)
+        assert device_boards.names_on(board) == []
+    else:
+        address, phone = request.getfixturevalue("server"), request.getfixturevalue("start_phone")()
+        yield {"type": "adb", "serial": phone.serial}
+        assert names_on(phone, address) == []
 
 
 @pytest.mark.parametrize(
@@ -235,17 +244,17 @@ def serial(request: pytest.FixtureRequest) -> Iterator[str | None]:
         ("text only", "timing.json"),
     ],
 )
-def test_demo_that_goes_wrong(serial: str | None, fails: Fails, demo: str, said: str) -> None:
-    assert re.search(said, fails(serial, demo))
+def test_demo_that_goes_wrong(section: Section, fails: Fails, demo: str, said: str) -> None:
+    assert re.search(said, fails(section, demo))
 
 
-def test_missing_loader(serial: str | None, fails: Fails) -> None:
-    message = fails(serial, "text only", True)
+def test_missing_loader(section: Section, fails: Fails) -> None:
+    message = fails(section, "text only", True)
     assert "/lib/ld-linux-aarch64.so.1 is missing there: build the demo for a target that carries its own" in message
 
 
 def test_terminated_run_is_cleaned_up_after(
-    serial: str | None,
+    section: Section,
     flags: Callable[..., list[str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -253,9 +262,9 @@ def test_terminated_run_is_cleaned_up_after(
     room = tmp_path / "room"
     room.mkdir()
     monkeypatch.setenv("TMPDIR", str(room))
-    arguments = [sys.executable, str(SCRIPT), *flags(serial, "endless")]
+    arguments = [sys.executable, str(SCRIPT), *flags(section, "endless")]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    its_own = (str(room) if serial is None else serial).encode()
+    its_own = next((section[key] for key in ("serial", "host") if key in section), str(room)).encode()
     until = time.monotonic() + 120
     while time.monotonic() < until and not any(
         its_own in line and b"mobilenetv1_light_api" in line and b"--model_dir" in line for line in command_lines()
@@ -279,7 +288,7 @@ def test_emulator_without_room(
     require("qemu-aarch64-static")
     disk = tmp_path / "disk"
     monkeypatch.setenv("TMPDIR", str(disk))
-    ran, left = run_on_small_disk(disk, 300, sys.executable, SCRIPT, *flags(None, "text only"))
+    ran, left = run_on_small_disk(disk, 300, sys.executable, SCRIPT, *flags({"type": "emulator"}, "text only"))
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
     (message,) = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
     assert re.search(r"free some space there, or set TMPDIR|make room on its disk", message)

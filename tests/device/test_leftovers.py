@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from helpers import device_boards
+from helpers.device_boards import board_image, known_hosts, start_board  # noqa: F401
 from helpers.device_fixtures import ROOT, require
 from helpers.device_phones import StartFake, StartPhone, adb, connect, image, names_on, server, start_fake, start_phone  # noqa: F401
 from helpers.device_programs import make_demo  # noqa: F401
@@ -18,10 +21,10 @@ from helpers.section_options import option
 from helpers.small_data import prepared_digits
 from helpers.tiny_model import write_model
 from qatflow.device import lifetime
-from qatflow.device.adb.scripts import RUN
 from qatflow.device.emulator import device as emulator
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.registry import open_device
+from qatflow.device.shell.scripts import RUN
 
 SCRIPT = ROOT / "workflow" / "scripts" / "run_demo.py"
 DAY = 86_400
@@ -141,13 +144,13 @@ class Place:
         make: make a folder of that name there.
     """
 
-    section: dict[str, str]
+    section: dict[str, Any]
     prefix: str
     names: Callable[[], list[str]]
     make: Callable[[str], object]
 
 
-@pytest.fixture(params=["emulator", "adb"])
+@pytest.fixture(params=["emulator", "adb", "ssh"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     require("qemu-aarch64-static")
     room = tmp_path / "room"
@@ -156,6 +159,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("TMPDIR", str(room))
         names = lambda: sorted(path.name for path in room.iterdir() if path.name.startswith("qatflow"))  # noqa: E731
         yield Place({"type": "emulator"}, emulator.RUN, names, lambda name: (room / name).mkdir())
+        return
+    if request.param == "ssh":
+        board = request.getfixturevalue("start_board")(size="65m")
+
+        def make_there(name: str) -> None:
+            device_boards.run_on(board, f"mkdir {name}")
+
+        yield Place(device_boards.section_of(board), RUN, lambda: device_boards.names_on(board), make_there)
         return
     address, phone = request.getfixturevalue("server"), request.getfixturevalue("start_phone")(size="65m")
 

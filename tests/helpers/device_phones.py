@@ -44,6 +44,14 @@ def adb(server: str, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
 
 
+def write_conditions(sysroot: Path) -> None:
+    """Write the files from which programs learn the CPU, its frequency and the temperature."""
+    write_sysroot(sysroot, find_cpu("cortex-a76"))
+    for name, text in CONDITIONS.items():
+        (sysroot / name).parent.mkdir(parents=True, exist_ok=True)
+        (sysroot / name).write_text(text)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An adb server of the tests' own: own socket, own keys, no USB. Programs started by the tests find it, too."""
@@ -76,10 +84,7 @@ def start_phone(server: str, image: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("phones")
     phones: list[Phone] = []
     number = itertools.count()
-    write_sysroot(folder / "sysroot", find_cpu("cortex-a76"))
-    for name, text in CONDITIONS.items():
-        (folder / "sysroot" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "sysroot" / name).write_text(text)
+    write_conditions(folder / "sysroot")
 
     def start(**options: str) -> Phone:
         for phone in phones:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -27,6 +28,7 @@ QEMU = "/usr/bin/qemu-aarch64-static"
 # The kernel's registration line: 64-bit little-endian ELF executables for machine 183 (EM_AARCH64).
 ELF_MAGIC = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 ELF_MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+BINFMT = f":aarch64:M::{ELF_MAGIC}:{ELF_MASK}:{QEMU}:F"
 PROPERTIES = {
     "ro.product.cpu.abi": "arm64-v8a",
     "ro.product.cpu.abilist": "arm64-v8a",
@@ -74,14 +76,14 @@ def _image(cache: Path) -> Path:
     work = cache / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    _download(work)
+    download(work, (*(f"{name}:amd64/{SUITE}" for name in BACKPORTS), *STABLE), ("bookworm", SUITE))
     _assemble(work, work / "image")
     (work / "image").rename(image)
     shutil.rmtree(work)
     return image
 
 
-def _run(*command: str, cwd: Path, config: Path | None = None) -> str:
+def run(*command: str, cwd: Path, config: Path | None = None) -> str:
     environment = os.environ | {"LC_ALL": "C"} | ({"APT_CONFIG": str(config)} if config else {})
     answer = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
     if answer.returncode != 0:
@@ -89,16 +91,16 @@ def _run(*command: str, cwd: Path, config: Path | None = None) -> str:
     return answer.stdout
 
 
-def _download(work: Path) -> None:
-    """Download the packages from the system's own Debian mirror, leaving the system's package lists alone."""
-    targets = _run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", cwd=work)
+def download(work: Path, packages: Sequence[str], suites: Sequence[str] = ("bookworm",)) -> None:
+    """Unpack packages of the system's own Debian mirror below `work`/root; the system's package lists stay alone."""
+    targets = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", cwd=work)
     mirror = next((line.split()[0] for line in targets.splitlines() if line.split()[1:] == ["bookworm", "main"]), None)
     if mirror is None:
         raise Unavailable("this system's package sources do not have Debian bookworm")
     for folder in ("lists/partial", "cache/archives/partial", "state"):
         (work / folder).mkdir(parents=True)
     (work / "status").touch()
-    lines = [f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in ("bookworm", SUITE)]
+    lines = [f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in suites]
     (work / "sources.list").write_text("".join(lines))
     config = work / "apt.conf"
     config.write_text(
@@ -107,10 +109,10 @@ def _download(work: Path) -> None:
         'APT::Architectures {"amd64"; "arm64";}; Acquire::Languages "none"; Debug::NoLocking "true";'
         f'APT::Sandbox::User "";'
     )
-    _run("apt-get", "update", "--quiet", cwd=work, config=config)
-    _run("apt-get", "download", *(f"{name}:amd64/{SUITE}" for name in BACKPORTS), *STABLE, cwd=work, config=config)
+    run("apt-get", "update", "--quiet", cwd=work, config=config)
+    run("apt-get", "download", *packages, cwd=work, config=config)
     for package in work.glob("*.deb"):
-        _run("dpkg-deb", "--extract", str(package), "root", cwd=work)
+        run("dpkg-deb", "--extract", str(package), "root", cwd=work)
 
 
 def _assemble(work: Path, image: Path) -> None:
@@ -130,11 +132,11 @@ def _assemble(work: Path, image: Path) -> None:
     libraries = root / "usr/lib/x86_64-linux-gnu"
     shutil.copy(adbd, image / "adbd/adbd")
     path = f"{libraries}/android:{libraries}"
-    needed = _run("env", f"LD_LIBRARY_PATH={path}", "ldd", str(adbd), cwd=work)
+    needed = run("env", f"LD_LIBRARY_PATH={path}", "ldd", str(adbd), cwd=work)
     for word in needed.split():
         if word.startswith("/"):
             shutil.copy(word, image / "adbd" / Path(word).name)
-    _run(
+    run(
         "gcc", "-shared", "-fPIC", "-O2", "-o", str(image / "adbd/properties.so"), str(HERE / "adbd_properties.c"),
         "-Wl,--no-as-needed", f"-L{libraries}/android", "-l:libbase.so.0", "-Wl,--allow-shlib-undefined", cwd=work,
     )  # fmt: skip
@@ -158,14 +160,13 @@ class Phone:
         work.mkdir(parents=True)
         listening = socket.create_server(("127.0.0.1", 0))
         listening.set_inheritable(True)
-        binfmt = f":aarch64:M::{ELF_MAGIC}:{ELF_MASK}:{QEMU}:F"
         self._log = work / "log"
         mount = work / "root"
         mount.mkdir()
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child",
-                 "bash", "-c", INSIDE, "phone", str(mount), str(image), size, binfmt, mounted, str(sysroot),
+                 "bash", "-c", INSIDE, "phone", str(mount), str(image), size, BINFMT, mounted, str(sysroot),
                  options.get("abi", "")],
                 env={"PATH": "/system/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "QEMU_CPU": "cortex-a76",
                      "QEMU_LD_PREFIX": "/system/sysroot",
@@ -189,7 +190,7 @@ class Phone:
 
     def hang(self) -> None:
         """Make it answer nothing any more, with its connections open."""
-        for process in self._processes():
+        for process in processes(self._process.pid):
             os.kill(process, signal.SIGSTOP)
 
     def stop(self) -> None:
@@ -197,12 +198,13 @@ class Phone:
         self._process.kill()
         self._process.wait(timeout=30)
 
-    def _processes(self) -> list[int]:
-        """Return the ids of all that runs in it."""
-        found: list[int] = []
-        waiting = [self._process.pid]
-        while waiting:
-            children = Path(f"/proc/{waiting[0]}/task/{waiting.pop(0)}/children").read_text().split()
-            waiting += map(int, children)
-            found += map(int, children)
-        return found
+
+def processes(parent: int) -> list[int]:
+    """Return the numbers of all processes below one."""
+    below: list[int] = []
+    waiting = [parent]
+    while waiting:
+        children = Path(f"/proc/{waiting[0]}/task/{waiting.pop(0)}/children").read_text().split()
+        waiting += map(int, children)
+        below += map(int, children)
+    return below

@@ -20,6 +20,9 @@ class DeviceSettings:
         type: key of `run.registry.DEVICES`.
         name: what the user calls it; results are kept under this name.
         serial: adb: serial number, as `adb devices` prints it.
+        host: ssh: host, `user@host`, or a name from the user's ssh configuration.
+        port: ssh: port; None for that of the configuration, or 22.
+        identity: ssh: file of the private key; None for those that ssh tries by itself.
         cpu: emulator: name of the CPU to emulate.
         keep: whether the run's folder stays on the device afterwards.
         target: emulator: the system to emulate, as in `targets.TARGETS`: linux.armv8 has a C and C++ library.
@@ -28,6 +31,9 @@ class DeviceSettings:
     type: str
     name: str
     serial: str | None = None
+    host: str | None = None
+    port: int | None = None
+    identity: str | None = None
     cpu: str = "cortex-a76"
     keep: bool = False
     target: str = "android.armv8"

@@ -52,6 +52,13 @@ def is_over(marked: str) -> bool:
     return state in DEAD or begun != int(owner["begun"])
 
 
+def sweep(folder: Path, prefix: str) -> None:
+    """Remove what killed runs have left in a folder of this machine, under the name `prefix`, a dash and a mark."""
+    for left in folder.glob(f"{prefix}-*"):
+        if is_over(left.name.removeprefix(f"{prefix}-")):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def dies_with_parent(command: Sequence[str]) -> list[str]:
     """Return the command line that starts `command` so that the kernel kills it as soon as this process is gone.
 

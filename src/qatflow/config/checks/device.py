@@ -1,6 +1,7 @@
 """Checks of the sections `device` and `devices`."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from qatflow.base.emulated_cpus import CORES, find_cpu
 from qatflow.base.errors import UserError
@@ -10,6 +11,15 @@ from qatflow.config.sections.device import DeviceSection
 from qatflow.config.sections.devices import OWN, ConfiguredDevice, devices
 from qatflow.config.yaml.keys import dotted
 from qatflow.config.yaml.problems import Problem
+
+ADDRESS = {
+    "adb": ("serial", "the serial number that `adb devices` prints"),
+    "ssh": ("host", "what you type after `ssh`, such as pi@raspberrypi.local"),
+}
+"""The key that says which device it is, and what belongs there, by the type of device."""
+KEYS = {"serial": "adb", "host": "ssh", "port": "ssh", "identity": "ssh"}
+"""The type of device that a key is for."""
+WITHOUT_ANDROID = {"emulator": "the emulator", "ssh": "a board with ssh"}
 
 
 def check_devices(config: Config) -> Iterator[Problem]:
@@ -43,13 +53,20 @@ def _listed(config: Config) -> Iterator[Problem]:
 
 def _device(device: ConfiguredDevice) -> Iterator[Problem]:
     section = device.section
-    serial, limit, threads = (device.keys(key) for key in ("serial", "max_latency_ms", "threads"))
+    limit, threads = (device.keys(key) for key in ("max_latency_ms", "threads"))
     kind = device.own("type")
-    if section.type == "adb" and section.serial is None:
-        yield Problem((serial, kind), "is missing: type 'adb' needs the serial number that `adb devices` prints")
+    for type_, (address, what) in ADDRESS.items():
+        if section.type == type_ and getattr(section, address) is None:
+            yield Problem((device.keys(address), kind), f"is missing: type '{type_}' needs {what}")
+    for other, type_ in KEYS.items():
+        if section.type != type_ and getattr(section, other) is not None:
+            yield Problem(
+                (device.keys(other), kind), f"is for type '{type_}': remove it, or set {dotted(kind)} to '{type_}'"
+            )
+    key = section.identity if section.type == "ssh" else None
+    if key is not None and (reason := file_problem(str(Path(key).expanduser()))):
+        yield Problem((device.keys("identity"),), reason)
     if section.type == "emulator":
-        if section.serial is not None:
-            yield Problem((serial, kind), f"is for type 'adb': remove it, or set {dotted(kind)} to 'adb'")
         try:
             find_cpu(section.cpu)
         except UserError as error:
@@ -57,8 +74,8 @@ def _device(device: ConfiguredDevice) -> Iterator[Problem]:
         if section.max_latency_ms is not None:
             yield Problem(
                 (limit, kind),
-                "is for type 'adb': emulated times say nothing about a real device. Remove it, or set "
-                f"{dotted(kind)} to 'adb'",
+                "is for types 'adb' and 'ssh': emulated times say nothing about a real device. Remove it, or set "
+                f"{dotted(kind)} to one of them",
             )
         if section.threads[0] > CORES:
             yield Problem(
@@ -78,16 +95,16 @@ def _demo(device: ConfiguredDevice) -> Iterator[Problem]:
             (toolchain, target),
             "'clang' is the compiler of the Android NDK, which builds only for target 'android.armv8'",
         )
-    elif section.toolchain == "clang" and section.type == "emulator":
+    elif section.toolchain == "clang" and section.type != "adb":
         yield Problem(
             (toolchain, kind),
-            "programs of 'clang' need Android's own libraries, which the emulator does not have: set it to 'gcc', or "
-            f"{dotted(kind)} to 'adb'",
+            f"programs of 'clang' need Android's own libraries, which {WITHOUT_ANDROID[section.type]} does not have: "
+            f"set it to 'gcc', or {dotted(kind)} to 'adb'",
         )
     if section.target == "linux.x86_64" and section.type == "emulator":
         yield Problem(
             (target, kind),
-            f"the emulator runs arm64 programs: choose another target, or set {dotted(kind)} to 'adb'",
+            f"the emulator runs arm64 programs: choose another target, or set {dotted(kind)} to 'adb' or 'ssh'",
         )
     if section.toolchain == "gcc" and section.aar is not None:
         yield Problem((aar, toolchain), f"is for toolchain 'clang': remove it, or set {dotted(toolchain)} to 'clang'")

@@ -14,6 +14,9 @@ Name = Annotated[
 Text = Annotated[str, Field(pattern=r"^[^{}\x00-\x1f\x7f]+$")]  # no braces: Snakemake reads {x} as a wildcard
 
 
+Host = Annotated[str, Field(pattern=r"^[^{}\s\x00-\x1f\x7f-][^{}\s\x00-\x1f\x7f]*$")]  # not an option of ssh
+
+
 SEEDS = bounds.SEEDS
 """Seeds are below this."""
 

@@ -60,7 +60,7 @@ class Config(Section):
     devices: list[DeviceSection] = Field(
         [],
         description="Several devices instead of one. Each has the keys of `device` and a name of its own. Keys that "
-        "it does not set, except name and serial, have the values of `device`.",
+        "it does not set, except name, serial, host, port and identity, have the values of `device`.",
     )
     hardware: HardwareSection = Field(default_factory=HardwareSection)
     evaluate: EvaluateSection = Field(default_factory=EvaluateSection)

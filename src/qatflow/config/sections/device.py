@@ -5,25 +5,36 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qatflow.config.sections import bounds
-from qatflow.config.sections.base import Name, Section, Text
+from qatflow.config.sections.base import Host, Name, Section, Text
 
 
 class DeviceSection(Section):
     """The device that the optimised model runs on."""
 
-    type: Literal["emulator", "adb"] = Field(
-        "emulator", description="emulator: qemu in user mode; adb: a connected phone or board."
+    type: Literal["emulator", "adb", "ssh"] = Field(
+        "emulator", description="emulator: qemu in user mode; adb: a connected phone or board; ssh: a board with ssh."
     )
     name: Name = Field(
         "emulator", description="Name of the device. Its results are in results/<experiment>/device/<name>/."
     )
     serial: Text | None = Field(None, description="adb: the serial number that `adb devices` prints; required.")
+    host: Host | None = Field(
+        None,
+        description="ssh: the board, as you type it after `ssh`: host, user@host, or a name from your ssh "
+        "configuration; required.",
+    )
+    port: int | None = Field(
+        None, ge=1, le=65535, description="ssh: port of the board's ssh server. null: your ssh configuration's, or 22."
+    )
+    identity: Text | None = Field(
+        None, description="ssh: file of your private key. null: the keys that ssh tries by itself, and ssh-agent's."
+    )
     cpu: Text = Field("cortex-a76", description="emulator: the CPU that qemu emulates.")
     target: Literal["android.armv8", "linux.armv8", "linux.x86_64"] = Field(
         "android.armv8",
         description="Platform that the C++ demo is built for. android.armv8: Android; built with gcc, it also runs on "
         "any other arm64 system, because it brings its loader and libraries; linux.armv8: a board with glibc; "
-        "linux.x86_64: a PC with adbd.",
+        "linux.x86_64: a PC with adbd or ssh.",
     )
     toolchain: Literal["gcc", "clang"] = Field(
         "gcc",
@@ -69,9 +80,9 @@ class DeviceSection(Section):
         None,
         ge=bounds.LEAST_MS,
         le=bounds.LARGEST_MS,
-        description="adb: largest allowed median time of the int8 model per picture, in ms, with the first number of "
-        "threads. If it takes longer, the run fails and keeps all results. null: no limit. Not for the emulator, "
-        "whose times say nothing about a real device.",
+        description="adb and ssh: largest allowed median time of the int8 model per picture, in ms, with the first "
+        "number of threads. If it takes longer, the run fails and keeps all results. null: no limit. Not for the "
+        "emulator, whose times say nothing about a real device.",
     )
     keep: bool = Field(
         False,
@@ -84,5 +95,7 @@ BUILD_KEYS = ("toolchain", "aar")
 """Keys of DeviceSection that set how the demo is built, and nothing about the device."""
 
 
-LATENCY_KEYS = ("type", "name", "serial", "cpu", "target", "threads", "warmup", "repeats", "keep")
+LATENCY_KEYS = (
+    "type", "name", "serial", "host", "port", "identity", "cpu", "target", "threads", "warmup", "repeats", "keep",
+)  # fmt: skip
 """Keys of DeviceSection that the measured latency of an operator depends on."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 
-OWN = ("name", "serial")
+OWN = ("name", "serial", "host", "port", "identity")
 """Keys that tell devices apart: a listed device does not take them from `device`."""
 
 

@@ -11,17 +11,20 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
-from qatflow.device.adb.errors import CONNECT, Trouble, shown, trouble
-from qatflow.device.adb.retry import PassingError
+from qatflow.device.adb.errors import CONNECT, KNOWN
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.lifetime import dies_with_parent
+from qatflow.device.shell.retry import PassingError
+from qatflow.device.shell.trouble import Trouble, shown, trouble
 
+HOME = "/data/local/tmp"
 NETWORK = re.compile(r".+:\d+")
 
 
 class AdbClient:
-    """adb for one device."""
+    """adb for one device; see `shell.connection.Connection` for the calls."""
 
     def __init__(self, serial: str, adb: str, server: str | None, answer: float) -> None:
         """Remember how to call adb.
@@ -32,7 +35,7 @@ class AdbClient:
             server: where the adb server listens, for `adb -L`; None for the user's own server.
             answer: seconds within which the device answers a short command.
         """
-        self.serial, self.answer = serial, answer
+        self.name, self.by_hand, self.answer = serial, f"adb -s {serial} shell", answer
         self._adb = [adb, *(["-L", server] if server else [])]
         self._seen = False
 
@@ -43,29 +46,37 @@ class AdbClient:
             DeviceError: it cannot be used; the message says what adb sees instead.
             PassingError: it may come back by itself.
         """
-        answer = self._call(["-s", self.serial, "get-state"], self.answer)
+        answer = self._call(["-s", self.name, "get-state"], self.answer)
         state = (answer.stderr + answer.stdout).strip()
-        if answer.returncode != 0 and "' not found" in state and NETWORK.fullmatch(self.serial):
-            connected = self._call(["connect", self.serial], self.answer).stdout.strip()
+        if answer.returncode != 0 and "' not found" in state and NETWORK.fullmatch(self.name):
+            connected = self._call(["connect", self.name], self.answer).stdout.strip()
             if "connected to" not in connected:
-                raise self._failure(trouble(connected))
+                raise self._failure(trouble(connected, KNOWN))
         elif answer.returncode != 0:
-            raise self._failure(trouble(state))
+            raise self._failure(trouble(state, KNOWN))
         elif state.splitlines()[-1:] != ["device"]:
             raise self.error(f"it is in the state '{shown(state)}': start it as usual, until `adb devices` says device")
         self._seen = True
 
-    def command(self, *arguments: str, timeout: float | None = None) -> str:
-        """Run one adb command and return its output.
+    def home(self) -> str:
+        """Return the folder where Android's shell may write and start programs."""
+        return HOME
 
-        Raises:
-            DeviceError: adb reports a failure, or the command took longer than `timeout` seconds.
-            PassingError: the device went away.
-        """
-        answer = self._call(["-s", self.serial, *arguments], timeout or self.answer)
+    def send(self, local: Path, remote: str, timeout: float) -> None:
+        """Push a file."""
+        self._command("push", str(local), remote, timeout=timeout)
+
+    def fetch(self, remote: str, local: Path, timeout: float) -> None:
+        """Pull a file."""
+        self._command("pull", remote, str(local), timeout=timeout)
+
+    def close(self) -> None:
+        """Do nothing: the adb server keeps its connections."""
+
+    def _command(self, *arguments: str, timeout: float) -> None:
+        answer = self._call(["-s", self.name, *arguments], timeout)
         if answer.returncode != 0:
-            raise self._failure(trouble((answer.stderr + answer.stdout).strip()))
-        return answer.stdout
+            raise self._failure(trouble((answer.stderr + answer.stdout).strip(), KNOWN))
 
     def shell(self, script: str, timeout: float | None = None) -> Completed:
         """Run a script in the device's shell.
@@ -76,7 +87,7 @@ class AdbClient:
         """
         marker = f"qatflow-{secrets.token_hex(8)}"
         answer = self._call(
-            ["-s", self.serial, "shell", f'( {script}\n) </dev/null; echo "{marker}=$?"'], timeout or self.answer
+            ["-s", self.name, "shell", f'( {script}\n) </dev/null; echo "{marker}=$?"'], timeout or self.answer
         )
         stdout = answer.stdout.replace("\r\n", "\n")
         ending = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", stdout)
@@ -85,12 +96,12 @@ class AdbClient:
             lost = Trouble(
                 "the device went away while a command ran there", "check cable and power, and run again", "yes"
             )
-            raise self._failure(trouble(stderr) if answer.returncode and "error" in stderr else lost)
+            raise self._failure(trouble(stderr, KNOWN) if answer.returncode and "error" in stderr else lost)
         return Completed(int(ending[1]), stdout[: ending.start()], answer.stderr)
 
     def error(self, message: str) -> DeviceError:
         """Return a DeviceError whose message begins with the device."""
-        return DeviceError(f"device {self.serial}: {message}")
+        return DeviceError(f"device {self.name}: {message}")
 
     def _failure(self, cause: Trouble) -> DeviceError:
         text = cause.text
@@ -100,7 +111,7 @@ class AdbClient:
                 "check device.serial" if others else CONNECT
             )
         kind = PassingError if cause.passing == "yes" or (cause.passing == "once seen" and self._seen) else DeviceError
-        return kind(f"device {self.serial}: {text}")
+        return kind(f"device {self.name}: {text}")
 
     def _listed(self) -> list[str]:
         lines = self._call(["devices"], self.answer).stdout.splitlines()
@@ -116,7 +127,7 @@ class AdbClient:
                 timeout=timeout, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            subcommand = next(word for word in arguments if word not in ("-s", self.serial))
+            subcommand = next(word for word in arguments if word not in ("-s", self.name))
             raise self.error(
                 f"no answer to `adb {subcommand}` within {timeout:.0f} s: wake and unlock the device, "
                 "or restart it, and run again (if `adb devices` gives no answer either: `adb kill-server`)"

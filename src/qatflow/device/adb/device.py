@@ -1,35 +1,13 @@
-"""A phone, a board or an Android virtual device, through the adb client.
+"""A phone, a board or an Android virtual device, through the adb client."""
 
-Each run has its own folder under /data/local/tmp. Files are compared by SHA-256 in both directions. What may pass (a
-cable that was touched, a device that is offline for a moment) is tried again, see `retry`.
-"""
+from collections.abc import Sequence
 
-import contextlib
-import re
-import secrets
-import shlex
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TypeVar
-
-from qatflow.base.files import sha256, whole_file
-from qatflow.device import lifetime
-from qatflow.device.adb import retry, scripts
-from qatflow.device.adb.answers import free_bytes, frequencies, mount_options, temperatures
 from qatflow.device.adb.client import AdbClient
-from qatflow.device.adb.errors import explain, shown
-from qatflow.device.adb.scripts import HOME
-from qatflow.device.build.elf import check_program
-from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
-
-T = TypeVar("T")
-ANSWER_SECONDS = 30.0
-SLOWEST_BYTES_PER_SECOND = 2e5
-SUM_AND_SIZE = re.compile(r"([0-9a-f]{64})\s.*?(\d{1,15})", re.DOTALL)  # what sha256sum and wc -c print
+from qatflow.device.interface import DeviceError, DeviceSettings
+from qatflow.device.shell.device import ShellDevice
 
 
-class AdbDevice:
+class AdbDevice(ShellDevice):
     """A device behind adb; see `interface.Device` for the calls."""
 
     def __init__(
@@ -47,8 +25,7 @@ class AdbDevice:
             settings: the device, by its serial number.
             adb: the client's command.
             server: where the adb server listens, for `adb -L`; None for the user's own server.
-            answer: seconds that the device has to answer a short command; None for `ANSWER_SECONDS`.
-            waits: seconds before each retry of a passing failure; None for `retry.WAITS`.
+            answer, waits: as of `ShellDevice`.
 
         Raises:
             DeviceError: adb is missing, the device cannot be reached, or programs cannot be copied or started there.
@@ -57,168 +34,5 @@ class AdbDevice:
             raise DeviceError(
                 "device.serial is missing: connect the phone, run `adb devices`, and give the serial number it prints"
             )
-        self._settings = settings
-        self._answer = ANSWER_SECONDS if answer is None else answer
-        self._client = AdbClient(settings.serial, adb, server, self._answer)
-        self._waits = retry.WAITS if waits is None else waits
-        self._token = secrets.token_hex(6)
-        self._folder = f"{HOME}/{scripts.RUN}-{lifetime.mark(self._token)}"
-        self._persist(self._client.reach)
-        self._prepare()
-
-    def describe(self) -> DeviceDescription:
-        """Return the description that the device gave when it was opened."""
-        return self._description
-
-    def temperatures(self) -> dict[str, float]:
-        """Return the kernel's sensors, or those of Android's thermal service."""
-        return temperatures(self._persist(lambda: self._client.shell(scripts.TEMPERATURES)).stdout)
-
-    def push(self, local: Path, name: str) -> None:
-        """Push to a temporary name, compare checksums, and move into place; skip a file that is there already."""
-        check_program(local, self._description)
-        size, wanted = local.stat().st_size, sha256(local)
-        mode = "755" if local.stat().st_mode & 0o100 else "644"
-        limit = self._answer + size / SLOWEST_BYTES_PER_SECOND
-        temporary = f"{self._folder}/.{secrets.token_hex(6)}.part"
-
-        def attempt() -> None:
-            listing = self._check(
-                self._client.shell(scripts.look_for(self._folder, name, wanted, mode), limit), f"looking for {name}"
-            ).stdout
-            if listing.strip() == scripts.THERE:
-                return
-            free = free_bytes(listing)
-            if free is not None and free < size:
-                raise self._client.error(
-                    f"{name} needs {size / 1e6:.1f} MB and {HOME} has {free / 1e6:.1f} MB free: "
-                    "free some space on the device"
-                )
-            self._client.command("push", str(local), temporary, timeout=limit)
-            answer = self._client.shell(scripts.settle(self._folder, temporary, name, wanted, mode), limit)
-            if answer.status == scripts.SUM_DIFFERS:
-                raise self._damaged(local.name)
-            self._check(answer, f"putting {name} in place")
-
-        try:
-            self._persist(attempt)
-        except DeviceError:
-            with contextlib.suppress(DeviceError):
-                self._client.shell(f"rm -f {temporary}")
-            raise
-
-    def run(self, command: Sequence[str], timeout: float) -> Completed:
-        """Run a program in the run's folder; start it again if the device disappears while it runs."""
-        script = f"cd {self._folder} && {shlex.join(command)}"
-        return self._persist(lambda: self._client.shell(script, timeout))
-
-    def count_instructions(self, command: Sequence[str], timeout: float) -> None:
-        """Return None: a phone's kernel does not let its shell count (perf_event_paranoid), and times say more."""
-
-    def pull(self, name: str, local: Path) -> None:
-        """Pull to a temporary file, compare checksums, and move it into place."""
-        place = f"{self._folder}/{name}"
-        quoted = shlex.quote(place)
-
-        def attempt() -> None:
-            asked = self._check(
-                self._client.shell(f"sha256sum < {quoted} && wc -c < {quoted}"), f"reading {name} (was it written?)"
-            ).stdout
-            answered = SUM_AND_SIZE.fullmatch(asked.strip())
-            if answered is None:
-                raise self._client.error(f"reading {name}: its shell answered '{shown(asked)}', not sum and size")
-            expected, size = answered[1], int(answered[2])
-            with whole_file(local) as temporary:
-                limit = self._answer + size / SLOWEST_BYTES_PER_SECOND
-                self._client.command("pull", place, str(temporary), timeout=limit)
-                if sha256(temporary) != expected:
-                    raise self._damaged(name)
-
-        self._persist(attempt)
-
-    def cleanup(self) -> None:
-        """Remove the run's folder; with `keep`, leave it for the user, and for the next run to reuse."""
-        if not self._settings.keep:
-            doing = f"removing {self._folder}"
-            self._persist(lambda: self._check(self._client.shell(f"rm -rf {self._folder}"), doing))
-            return
-        kept = f"{HOME}/{scripts.KEPT}-{self._token}"
-        script = scripts.keep_folder(self._folder, kept)
-        self._persist(lambda: self._check(self._client.shell(script), f"keeping {self._folder}"))
-        print(f"kept on device {self._client.serial}: {kept}", file=sys.stderr)
-
-    def _prepare(self) -> None:
-        mounts = self._persist(lambda: self._client.shell(scripts.MOUNTS)).stdout
-        if "noexec" in mount_options(mounts, HOME):
-            raise self._client.error(
-                f"{HOME} is mounted noexec, so no program can be started there: use another device, or as root "
-                "`mount -o remount,exec` it"
-            )
-        self._description = self._describe()
-        make = scripts.make_folder(self._folder)
-        runs = self._persist(lambda: self._check(self._client.shell(make), f"making {self._folder}")).stdout
-        self._sweep(runs.splitlines())
-
-    def _sweep(self, runs: Sequence[str]) -> None:
-        """Remove the folders that killed runs have left."""
-        begin = f"{scripts.RUN}-"
-        over = [f"{HOME}/{run}" for run in runs if run.startswith(begin) and lifetime.is_over(run.removeprefix(begin))]
-        with contextlib.suppress(DeviceError):  # a later run will; if the device is gone, the next call reports it
-            if over and self._client.shell(f"rm -rf {shlex.join(over)}").status == 0:
-                print(
-                    f"removed from device {self._client.serial}, left by ended runs: {' '.join(over)}", file=sys.stderr
-                )
-
-    def _describe(self) -> DeviceDescription:
-        answer = self._persist(lambda: self._check(self._client.shell(scripts.DESCRIBE), "asking what the device is"))
-        properties = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-        if not properties.keys() >= scripts.DESCRIBED or not properties["machine"]:
-            text = shown(answer.stdout.strip())
-            answered = f"'{text}'" if text else "nothing"
-            raise self._client.error(
-                f"the device did not describe itself: its shell answered {answered}: "
-                f"restart the device, and check that `adb -s {self._client.serial} shell uname -m` prints its processor"
-            )
-        abis = (properties["abis"] or properties["abi"]).split(",")
-        runs_aarch64 = "arm64-v8a" in abis or (abis == [""] and properties["machine"] == "aarch64")
-        return DeviceDescription(
-            type="adb",
-            name=self._settings.name,
-            model=f"{properties['maker']} {properties['model']}".strip() or "unknown",
-            system=f"Android {properties['android']}" if properties["android"] else properties["kernel"],
-            machine="aarch64" if runs_aarch64 else (",".join(filter(None, abis)) or properties["machine"]),
-            abis=tuple(filter(None, abis)),
-            cpu=properties["soc"] or None,
-            features=tuple(properties["features"].partition(":")[2].split()),
-            cores=int(properties["cores"]) if re.fullmatch(r"\d{1,4}", properties["cores"]) else 1,
-            governor=properties["governor"] or None,
-            frequency=frequencies(answer.stdout),
-            emulated="1" in properties["virtual"],  # an Android virtual device
-        )
-
-    def _persist(self, attempt: Callable[[], T]) -> T:
-        tried = False
-
-        def reached() -> T:
-            nonlocal tried
-            if tried:
-                self._client.reach()
-            tried = True
-            return attempt()
-
-        try:
-            return retry.persist(reached, self._waits)
-        except retry.PassingError:
-            self._waits = ()  # gone for good: what follows, such as cleanup, is tried once
-            raise
-
-    def _check(self, answer: Completed, doing: str) -> Completed:
-        if answer.status != 0:
-            message = (answer.stderr or answer.stdout).strip()
-            raise self._client.error(f"{doing} failed with status {answer.status}: {explain(message)}")
-        return answer
-
-    def _damaged(self, name: str) -> retry.PassingError:
-        return retry.PassingError(
-            f"device {self._client.serial}: {name} arrived damaged (its SHA-256 differs): check the cable and run again"
-        )
+        serial = settings.serial
+        super().__init__(settings, lambda seconds: AdbClient(serial, adb, server, seconds), answer, waits)

@@ -49,7 +49,7 @@ class Emulator:
         self._token = secrets.token_hex(6)
         self._temporary = Path(tempfile.gettempdir(), f"{RUN}-{lifetime.mark(self._token)}")
         self._folder, self._sysroot = self._temporary / "run", self._temporary / "sysroot"
-        _sweep(self._temporary.parent)
+        lifetime.sweep(self._temporary.parent, RUN)
         try:
             self._temporary.mkdir(mode=0o700)
             self._folder.mkdir()
@@ -184,13 +184,6 @@ class Emulator:
         except (subprocess.TimeoutExpired, OSError) as error:
             raise DeviceError(f"{self._qemu} cannot be started ({error}): reinstall qemu-user-static") from None
         return answer.stdout
-
-
-def _sweep(folder: Path) -> None:
-    """Remove the folders that killed runs have left."""
-    for left in folder.glob(f"{RUN}-*"):
-        if lifetime.is_over(left.name.removeprefix(f"{RUN}-")):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _status(code: int) -> int:

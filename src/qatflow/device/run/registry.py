@@ -12,11 +12,15 @@ from qatflow.config.sections.device import DeviceSection
 from qatflow.device.adb.device import AdbDevice
 from qatflow.device.emulator.device import Emulator
 from qatflow.device.interface import Device, DeviceError, DeviceSettings
+from qatflow.device.ssh.device import SshDevice
 
 DEVICES: dict[str, Callable[[DeviceSettings], Device]] = {
     "emulator": Emulator,
     "adb": AdbDevice,
+    "ssh": SshDevice,
 }
+CLIENTS = {"adb": ("adb", "adb"), "ssh": ("ssh", "openssh-client")}
+"""Program and Debian package by which this machine reaches devices that need not be there yet, by type."""
 TERMINATED = 143  # 128 + SIGTERM, what a shell reports
 
 
@@ -26,6 +30,9 @@ def device_settings(section: DeviceSection) -> DeviceSettings:
         type=section.type,
         name=section.name,
         serial=section.serial,
+        host=section.host,
+        port=section.port,
+        identity=section.identity,
         cpu=section.cpu,
         keep=section.keep,
         target=section.target,
@@ -57,13 +64,14 @@ def open_device(settings: DeviceSettings) -> Iterator[Device]:
 def check_device(settings: DeviceSettings) -> None:
     """Raise UserError if the device cannot be used from this machine.
 
-    An adb device need not be connected yet: it may take hours until it is needed.
+    A phone or a board need not be connected yet: it may take hours until it is needed.
     """
-    if settings.type != "adb":
+    if settings.type not in CLIENTS:
         with open_device(settings):
             return
-    if shutil.which("adb") is None:
-        raise DeviceError("device.type adb needs the adb client: run `apt-get install adb`")
+    program, package = CLIENTS[settings.type]
+    if shutil.which(program) is None:
+        raise DeviceError(f"device.type {settings.type} needs the {program} client: run `apt-get install {package}`")
 
 
 @contextlib.contextmanager

@@ -1,10 +1,9 @@
-"""Scripts for the device's own shell (toybox and mksh on Android, busybox elsewhere)."""
+"""Scripts for the device's own shell: mksh with toybox on Android; dash, bash or busybox on boards."""
 
 import re
 from pathlib import PurePosixPath
 from shlex import quote
 
-HOME = "/data/local/tmp"
 RUN, KEPT = "qatflow-run", "qatflow-kept"
 EARLIER = ".earlier"  # in a run's folder: the folder that an earlier run kept
 THERE = "there"
@@ -18,6 +17,7 @@ echo maker=$(getprop ro.product.manufacturer 2>/dev/null)
 echo model=$(getprop ro.product.model 2>/dev/null)
 echo android=$(getprop ro.build.version.release 2>/dev/null)
 echo virtual=$(getprop ro.boot.qemu 2>/dev/null)$(getprop ro.kernel.qemu 2>/dev/null)
+echo board=$( { cat /proc/device-tree/model | tr -d '\\0'; } 2>/dev/null)
 echo soc=$(getprop ro.soc.model 2>/dev/null)
 echo cores=$(nproc 2>/dev/null || grep -c '^processor' /proc/cpuinfo 2>/dev/null)
 echo governor=$(cat /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor 2>/dev/null)
@@ -46,21 +46,26 @@ done
 MOUNTS = "cat /proc/mounts 2>/dev/null"
 
 
-def make_folder(folder: str) -> str:
+def make_folder(home: str, folder: str) -> str:
     """Make a run's folder, move in the folder that an earlier run kept, and print the names of all runs' folders.
 
     A rename has one winner: of two runs at once, only one gets the kept folder.
+
+    Args:
+        home: where runs have their folders, an absolute path.
+        folder: the run's own, below it.
     """
+    own, earlier = quote(folder), quote(f"{folder}/{EARLIER}")
     return (
-        f"mkdir -p {folder} || exit $?; for kept in {HOME}/{KEPT}-*; do "
-        f'[ -d "$kept" ] && mv "$kept" {folder}/{EARLIER} 2>/dev/null && break; done; '
-        f'for run in {HOME}/{RUN}-*; do [ -d "$run" ] && echo "${{run##*/}}"; done; true'
+        f"mkdir -p {own} || exit $?; for kept in {quote(home)}/{KEPT}-*; do "
+        f'[ -d "$kept" ] && mv "$kept" {earlier} 2>/dev/null && break; done; '
+        f'for run in {quote(home)}/{RUN}-*; do [ -d "$run" ] && echo "${{run##*/}}"; done; true'
     )
 
 
-def keep_folder(folder: str, kept: str) -> str:
+def keep_folder(home: str, folder: str, kept: str) -> str:
     """Rename a run's folder to `kept`, and remove any folder kept before."""
-    return f"rm -rf {folder}/{EARLIER} {HOME}/{KEPT}-* && mv {folder} {kept}"
+    return f"rm -rf {quote(f'{folder}/{EARLIER}')} {quote(home)}/{KEPT}-* && mv {quote(folder)} {quote(kept)}"
 
 
 def look_for(folder: str, name: str, sha256: str, mode: str) -> str:
@@ -71,17 +76,17 @@ def look_for(folder: str, name: str, sha256: str, mode: str) -> str:
         '[ -f "$f" ] || continue; s=$(sha256sum < "$f") || exit $?; '
         f'[ "${{s%% *}}" = {sha256} ] || continue; '
         f'mkdir -p {parent} && chmod {mode} "$f" && {{ [ "$f" = {place} ] || mv -f "$f" {place}; }} || exit $?; '
-        f"echo {THERE}; exit 0; done; df -kP {HOME} 2>/dev/null || true"
+        f"echo {THERE}; exit 0; done; df -kP {quote(folder)} 2>/dev/null || true"
     )
 
 
 def settle(folder: str, temporary: str, name: str, sha256: str, mode: str) -> str:
-    """Move a pushed file into place if its checksum is right; else remove it and exit with `SUM_DIFFERS`."""
-    place = quote(f"{folder}/{name}")
+    """Move a sent file into place if its checksum is right; else remove it and exit with `SUM_DIFFERS`."""
+    place, sent = quote(f"{folder}/{name}"), quote(temporary)
     return (
-        f"s=$(sha256sum < {temporary}) || exit $?; "
-        f'[ "${{s%% *}}" = {sha256} ] || {{ rm -f {temporary}; exit {SUM_DIFFERS}; }}; '
-        f"mkdir -p {_parent(folder, name)} && chmod {mode} {temporary} && mv -f {temporary} {place}"
+        f"s=$(sha256sum < {sent}) || exit $?; "
+        f'[ "${{s%% *}}" = {sha256} ] || {{ rm -f {sent}; exit {SUM_DIFFERS}; }}; '
+        f"mkdir -p {_parent(folder, name)} && chmod {mode} {sent} && mv -f {sent} {place}"
     )
 
 
