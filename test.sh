@@ -14,6 +14,7 @@ fi
 set_up
 [[ -n "$fast" ]] || install_for_tests
 export PATH="$PWD/.venv/bin:$PATH"
+unset PYTHONDONTWRITEBYTECODE # each of some thousand programs would compile what it imports
 
 # Linters and types, beside the tests: mypy takes one core for most of a minute. They leave their output and 0 or 1.
 checked="$(mktemp)"

@@ -19,6 +19,7 @@ gc.disable()  # until all tests are imported: what that makes stays, and looking
 
 # The programs that tests start compile the library once, and not at every start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that: tests send it to some.
 with contextlib.suppress(ValueError):  # not the main thread
@@ -29,11 +30,25 @@ ORDER = ("", "workflow", "tensorflow", "device", "e2e", "conda", "slurm", "image
 ORDER_OF_SEVERAL = ("e2e", "conda", "slurm", "device", "workflow", "", "imagenet", "tensorflow")
 """The order where several processes run them: the longest files first, so that all processes end at about one time.
 What loads TensorFlow into the process of the tests comes last: it stays there."""
+FIRST = (
+    "e2e/test_presets.py", "e2e/test_kill_points.py", "workflow/test_conda.py", "e2e/test_small.py",
+    "training/test_replicas.py",
+)  # fmt: skip
+"""The longest files, ahead of the others of their markers. The first needs the small run, for which others would wait;
+the next two do not."""
 
 
 def rank(item: pytest.Item) -> int:
     marks = [mark.name for mark in item.iter_markers() if mark.name in ORDER]
     return max(map(ORDER.index, marks), default=0)
+
+
+def place(path: Path, marker: str) -> tuple[int, int]:
+    """Return what the files are sorted by where several processes run them."""
+    name = path.relative_to(Path(__file__).parent).as_posix()
+    longest = FIRST.index(name) if name in FIRST else len(FIRST)
+    first = name in FIRST[:3]
+    return -1 if first else ORDER_OF_SEVERAL.index(marker), longest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -42,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         of_file: dict[Path, int] = {}
         for item in items:
             of_file[item.path] = max(rank(item), of_file.get(item.path, 0))
-        items.sort(key=lambda item: ORDER_OF_SEVERAL.index(ORDER[of_file[item.path]]))
+        items.sort(key=lambda item: place(item.path, ORDER[of_file[item.path]]))
 
 
 def pytest_collection_finish() -> None:

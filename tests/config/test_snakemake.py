@@ -16,7 +16,8 @@ from qatflow.workflow.targets import asked_for, unknown_target
 
 
 def snakemake(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", *arguments]
+    """Run Snakemake as the program does behind its check."""
+    command = [sys.executable, snakemake_start.__file__, "start", "--cores", "1", "--dry-run", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
@@ -384,7 +385,8 @@ def test_the_program_loads_what_other_executors_need_for_no_run_that_has_none():
         ("--cluster-generic-submit-cmd x", "", True),
         ("-n", "executor: slurm", True),
         ("-n", "slurm-logdir: x", True),
-        ("-n -s elsewhere/Snakefile", "executor: slurm", True),
+        ("-n -s elsewhere/flow.smk", "executor: slurm", True),
+        (f"-n --config x={'9' * 5000}", "cores: 2", False),
     ],
 )
 def test_an_executor_of_a_package_is_known_wherever_one_may_be_named(arguments, profile, may, tmp_path, monkeypatch):
@@ -392,6 +394,7 @@ def test_an_executor_of_a_package_is_known_wherever_one_may_be_named(arguments, 
     folder = Path("elsewhere" if "elsewhere" in arguments else "", "profiles/default")
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(profile)
+    (folder.parents[1] / "flow.smk").touch()
     assert snakemake_start.may_use_other_executor(shlex.split(arguments)) == may
     monkeypatch.setenv("SNAKEMAKE_PROFILE", "mine")
     assert snakemake_start.may_use_other_executor(shlex.split(arguments))

@@ -18,11 +18,9 @@ def main() -> None:
     options = _options(argv)
     reads = any(argument.startswith(("--config", "-C")) for argument in argv)
     checkout = _checkout(options.snakefile)
-    program = ["-m", "snakemake"]
-    if checkout is not None:
-        checks = reads or not _takes_state(Path(options.directory))
-        program = [str(checkout / START), "check" if checks else "start"]
-    os.execv(sys.executable, [sys.executable, *program, *argv])
+    checks = checkout is not None and (reads or not _takes_state(Path(options.directory)))
+    start = Path(__file__).with_name(START.name) if checkout is None else checkout / START
+    os.execv(sys.executable, [sys.executable, str(start), "check" if checks else "start", *argv])
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:

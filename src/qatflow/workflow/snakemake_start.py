@@ -1,4 +1,4 @@
-"""Starts Snakemake, with the library of this file's checkout; `qatflow.workflow.program` runs it by its path.
+"""Starts Snakemake; `qatflow.workflow.program` runs this file, of the Snakefile's checkout, by its path.
 
     python snakemake_start.py {check,start} [ARGUMENT …]
 
@@ -26,8 +26,10 @@ ASK_FOR_EXECUTOR = ("--e", "--pr", "--w", "--h")
 def main(argv: Sequence[str]) -> None:
     """Check what Snakemake reads before the Snakefile, if asked to; then be Snakemake."""
     gc.disable()
+    sys.path[0] = str(Path.cwd())  # as with `python -m snakemake`
     arguments = list(argv[1:])
     if argv[0] == "check":
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
         from qatflow.base.cli import status_of
         from qatflow.workflow import precheck
 
@@ -60,9 +62,10 @@ def _asks_for_executor(argument: str) -> bool:
 
 
 def _profiles(argv: Sequence[str]) -> Iterator[Path]:
-    """Yield the files of profiles that Snakemake looks for without being asked to: of the folder and the Snakefile."""
-    named = [Path(argument.rpartition("=")[2]).parent for argument in argv if "Snakefile" in argument]
-    for folder in (Path(), Path("workflow"), *named):
+    """Yield the files of profiles that Snakemake looks for without being asked to: in the folder, by the Snakefile."""
+    named = [Path(argument.rpartition("=")[2]) for argument in argv if "\0" not in argument]
+    beside = [path.parent for path in named if os.path.isfile(path)]  # noqa: PTH113  # Path's raises for a long name
+    for folder in (Path(), Path("workflow"), *beside):
         for place in (folder / "default", folder / "profiles/default"):
             yield from filter(Path.is_file, (place, *place.glob("*.yaml")))
 
@@ -79,6 +82,4 @@ def _know_own_executors_alone() -> None:
 
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path.cwd())  # as with `python -m snakemake`
-    sys.path.insert(0, str(Path(os.path.realpath(__file__)).parents[2]))
     main(sys.argv[1:])
