@@ -98,6 +98,10 @@ def test_instructions_are_counted_where_times_mean_nothing(device: Device) -> No
     counts = [device.count_instructions(["./behave", "exit", "0"], 30) for _ in range(2)]
     assert counts[0] == counts[1]
     assert (counts[0] or 0) > 1000 if device.describe().emulated else counts[0] is None
+    calls = device.system_calls(["./behave", "exit", "0"], 30)
+    assert (calls is None) is (counts[0] is None)
+    if calls is not None and counts[0] is not None:
+        assert calls[-1].name == "exit_group" and 0 < calls[-1].instructions <= counts[0]
 
 
 def test_the_same_file_is_not_sent_again(device: Device, tmp_path: Path) -> None:

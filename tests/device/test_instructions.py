@@ -14,9 +14,10 @@ from helpers.device_programs import behave  # noqa: F401
 from helpers.tiny_model import SIZE, write_model
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.emulator import qemu_log
-from qatflow.device.interface import Device, DeviceError, DeviceSettings
+from qatflow.device.interface import Device, DeviceError, DeviceSettings, SystemCall
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.instructions import count_instructions
+from qatflow.device.run.operator_instructions import Stretch, matched, operator_instructions, stretches
 from qatflow.device.run.registry import open_device
 
 # 65,000 times round, every second time by a jump into the middle of the other way's block. No C library.
@@ -110,12 +111,47 @@ def test_an_inference_has_one_number_which_grows_with_the_model(
 ) -> None:  # fmt: skip
     bundle = open_bundle(arm_bundle)
     demo = Demo(emulator, bundle)
-    counts = {}
+    counts, alone = {}, {}
     for classes in (1000, 3000):
         model = write_model(tmp_path / f"{classes}", classes, form="float") / "model.tflite"
         demo.push_model({"model.tflite": model}, f"{classes}")
         counts[classes] = count_instructions(emulator, bundle, f"{classes}")
         assert counts[classes] == count_instructions(emulator, bundle, f"{classes}", runs=1)
+        profile = operator_instructions(emulator, bundle, demo, f"{classes}", demo.profile(f"{classes}", 1, 0, 1))
+        alone[classes] = [operator.instructions for operator in profile.operators]
     # 2,000 outputs more of 4 (SIZE / 2)² products each, of which an instruction does four at most, and a softmax more
     products = 2000 * 4 * (SIZE // 2) ** 2
     assert products / 4 < counts[3000] - counts[1000] < products
+    # operator by operator it is the same, but for the call with its copies of input and output
+    for classes in (1000, 3000):
+        assert 0 < counts[classes] - sum(alone[classes]) < 10_000
+    grown = [more - less for less, more in zip(alone[1000], alone[3000], strict=True)]
+    assert sum(grown) == pytest.approx(counts[3000] - counts[1000], rel=0.02)
+    kernels = [operator.kernel for operator in profile.operators]
+    assert [number > 100 for number in grown] == [kernel.startswith(("Fully", "Softmax")) for kernel in kernels]
+
+
+def test_stretches_between_readings_of_the_clock_leave_out_what_litert_notes_of_its_memory() -> None:
+    """By hand: an operator of LiteRT itself, one of XNNPACK behind it, and one that asks for memory."""
+
+    def reading(instructions: int, nanoseconds: int) -> SystemCall:
+        time = f"{{tv_sec = 7,tv_nsec = {nanoseconds}}}"
+        return SystemCall("clock_gettime", instructions, f"1 clock_gettime(CLOCK_MONOTONIC,0x50) = 0 ({time})")
+
+    noted = [SystemCall(name, 100 + n, "") for n, name in enumerate(("getrusage", "openat", "read", "close"), 1)]
+    calls = [reading(50, 1000), *noted, reading(204, 9000), reading(304, 12000), SystemCall("mmap", 350, ""),
+             reading(404, 20500)]  # fmt: skip
+    found = list(stretches(calls))
+    assert found == [Stretch(8000, 100), Stretch(3000, 100), Stretch(8500, 100)]
+    assert list(stretches([SystemCall("clock_gettime", 9, "1 clock_gettime(CLOCK_REALTIME,0x50) = 0 (…)")])) == []
+
+
+def test_operators_are_known_only_where_their_times_leave_no_doubt() -> None:
+    microseconds = (5, 90, 20, 41, 3, 20, 8, 4)
+    found = [Stretch(1000 * time + 400, place) for place, time in enumerate(microseconds)]
+    assert matched(found, [20, 41, 3]) == [2, 3, 4]
+    assert matched(found, [20, 8]) == [5, 6], "the last run is the profiled one"
+    assert matched(found, [41, 20]) == [3, 5]
+    assert matched(found, [90, 3, 6]) is None
+    assert matched(found, [3, 20, 4]) == [4, 5, 7]
+    assert matched([*found, *found[6:]], [3, 20, 8, 4]) is None, "either of two"

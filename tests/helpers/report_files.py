@@ -80,7 +80,9 @@ def report_files(
         costs = asdict(sensitivities(float_model, int8_model))
         write_sealed(results / "layers.json", {"layers": layers, "sensitivities": costs})
         write_sealed(results / "widths.json", {"choice": asdict(CHOICE)})
-        sources = replace(sources, widths=results / "widths.json")
+        (results / "e_float_opt").mkdir()
+        (results / "e_float_opt/model.tflite").write_bytes(float_model)
+        sources = replace(sources, widths=results / "widths.json", float_model=results / "e_float_opt/model.tflite")
         sources = replace(sources, layers=results / "layers.json", **_trainings(folder, results))
     if gate and not gate["passed"]:
         return sources
@@ -109,7 +111,7 @@ def results(folder: Path, name: str, gate: dict[str, Any] | None = CLOSED, shipp
         inner = path.relative_to(before)
         return place / (f"{name}_{ending}/model.tflite" if inner.parts[0] == "e_opt" else inner)
 
-    fields = ("evaluation", "gate", "model", "layers", "trained", "widths")
+    fields = ("evaluation", "gate", "model", "float_model", "layers", "trained", "widths")
     one: dict[str, Any] = {field: moved(path) for field in fields if (path := getattr(sources, field)) is not None}
     several: dict[str, Any] = {
         field: [moved(path) for path in getattr(sources, field)] for field in ("devices", "demos")
@@ -152,6 +154,8 @@ def evaluation(path: Path, classes: int, each: int, shipped: str) -> dict[str, A
             "compressed_bytes": size - 40_000, "host_ms": HOST, "confusion": confusion(predicted, labels),
             "right": packed(predicted == labels),
         }  # fmt: skip
+        if name != "float":
+            models[name]["quantised"] = {"weights": [8], "activations": [8]}
         if name != "float" and "float" in answers:
             models[name]["against_float"] = asdict(paired_drop(answers["float"], predicted, labels))
     shown = [
@@ -240,7 +244,8 @@ def _trainings(folder: Path, results: Path) -> dict[str, Any]:
             for n, phase in enumerate(phases)
         ]
         write_csv(history, place / "history.csv")
-    write_sealed(float_ / "manifest.json", {"said": ["the float weights reach 97.00 %"]}, files=["history.csv"])
+    said = ["the float weights reach 97.00 %"]
+    write_sealed(float_ / "manifest.json", {"said": said, "exported_epoch": 3}, files=["history.csv"])
     write_sealed(int8 / "manifest.json", {"exported_epoch": 2, "pruning": []}, files=["history.csv"])
     return {
         "histories": {"float": float_ / "history.csv", "int8": int8 / "history.csv"},

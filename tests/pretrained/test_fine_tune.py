@@ -1,5 +1,6 @@
 """Good weights fine-tuned with the defaults on a few hundred pictures get better, and are never shipped worse."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -84,6 +85,12 @@ def test_weights_of_the_same_kinds_end_above_their_own_accuracy(data, tmp_path, 
         "batches of 32 (of 300 training pictures), learning rate 0.00075 (the weights are trained already)" in printed
     )
     assert "before training: validation loss" in printed and "warning" not in printed
+    # the best on validation, and of equal ones the last: its figure is that of the graph that goes on
+    about = json.loads((tmp_path / "made/manifest.json").read_text())
+    lines = csv.DictReader((tmp_path / "made/history.csv").read_text().splitlines())
+    epochs = {int(line["epoch"]): float(line["validation_top1"]) for line in lines}
+    assert about["exported_epoch"] == max(epochs, key=lambda epoch: (epochs[epoch], epoch))
+    assert epochs[about["exported_epoch"]] == pytest.approx(about["validation"]["top1"], abs=1e-6)
 
 
 def test_weights_of_other_kinds_end_above_the_best_head_on_what_they_see(data, tmp_path, capsys):
@@ -113,7 +120,9 @@ def test_a_rate_that_ruins_the_weights_is_warned_of_and_they_are_kept(data, tmp_
     )  # fmt: skip
     assert "warning: pretrained.train.batch_size 100 leaves 3 steps an epoch of 300 pictures" in printed
     assert "best on validation: the weights as they came" in printed
-    (said,) = json.loads((tmp_path / "made/manifest.json").read_text())["said"]
+    about = json.loads((tmp_path / "made/manifest.json").read_text())
+    (said,) = about["said"]
+    assert about["exported_epoch"] is None
     assert said == "no epoch of fine-tuning did better on validation than the weights as they came, which are kept"
     kept = load_file(tmp_path / "made/weights")
     for name in ("conv1/kernel", "conv_pw_4_bn/moving_mean", "predictions/bias"):

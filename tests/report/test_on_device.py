@@ -12,6 +12,7 @@ from helpers.report_files import report_files
 from qatflow.device.results.report import DeviceReport, read_report, write_report
 from qatflow.report.on_device import on_device
 from qatflow.report.pages.page import page
+from qatflow.report.slowest import slowest
 from qatflow.report.summary import Sources, Summary, summarise
 from qatflow.report.table import text
 
@@ -19,7 +20,8 @@ SLOWER = report((4.0, 2.0, 2.0), (4.5, 1.0, 1.0), device=description(features=("
 
 
 def summary(*found: DeviceReport) -> Summary:
-    return Summary("e", 360, (), (), tuple(on_device(one, "Output dim: 10\n") for one in found))
+    results = tuple(on_device(one, "Output dim: 10\n") for one in found)
+    return Summary("e", 360, (), (), results, slowest=slowest(found, {}))
 
 
 def lines(found: DeviceReport) -> list[list[str]]:
@@ -82,8 +84,8 @@ def test_the_page_has_all_statistics_and_the_slowest_operators_of_both() -> None
     figures = [f"{value:.3f}" for value in (10.0, 4.5, 5.0, 5.0, 5.5, 6.0, 0.01)]
     assert ["float", "2", "10", *figures] in rows(shown)
     int8 = rows(shown.split("<p>int8: 3 operators</p>")[1])
-    assert int8[0] == ["Fully Connected (NC, QS8, QC8W) GEMM", "2", "9.600", "96.0"]
-    assert [row[0].split()[0] for row in int8[:3]] == ["Fully", "Convert", "Softmax"]
+    assert int8[0] == ["no. 2", "Fully Connected (NC, QS8, QC8W) GEMM", "9.600", "96.0"]
+    assert [row[1].split()[0] for row in int8[:3]] == ["Fully", "Convert", "Softmax"]
 
 
 def test_the_figures_are_kept_as_numbers() -> None:

@@ -1,29 +1,43 @@
 """summary.json by its schema, the operators of the network, and the colours for Model Explorer."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from helpers import device_reports
 from helpers.graphs import small_graph
 from helpers.places import ROOT
 from helpers.report_files import report_files
+from helpers.transformer import transformer
 from qatflow.base.generated import json_text
-from qatflow.device.results.report import OperatorTime
+from qatflow.base.sums import read_sealed, write_sealed
+from qatflow.device.results.report import Models, OperatorTime
+from qatflow.graph.counts import total
+from qatflow.graph.store import save
+from qatflow.optimize.optimize import optimize
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
 from qatflow.report.drawing.network import type_words
 from qatflow.report.network import network, operator_times
-from qatflow.report.node_data import node_data, sensitivity_data
+from qatflow.report.node_data import FILES, has_data, node_data
+from qatflow.report.slowest import slowest
 from qatflow.report.stages import stages
 from qatflow.report.summary import summarise
 from qatflow.report.summary_schema import SCHEMA, json_schema
 from qatflow.report.table import text
 from qatflow.tflite.lower import convert
+from qatflow.tflite.precision import precision_of
 from qatflow.tflite.read import operators
 
+KERNELS = [
+    "Convert (NC, F32, QS8)", "Convolution (NHWC, QC8) IGEMM", "Convolution (NHWC, QC8) DWConv",
+    "Fully Connected (NC, QS8, QC8W) GEMM", "Add (ND)", "Mean (ND)", "Fully Connected (NC, QS8, QC8W) GEMM",
+    "Convert (NC, QS8, F32)", "Softmax (NC, F32)",
+]  # fmt: skip
+"""What LiteRT calls the kernels of the small graph."""
 NODE_DATA = {
     "type": "object",
     "additionalProperties": {
@@ -84,7 +98,9 @@ def test_the_packed_file_has_a_column_and_its_share_of_the_bytes(tmp_path: Path)
 def test_the_network_is_that_of_the_file_in_the_order_of_execution(tmp_path: Path):
     """The small graph's figures by hand: kernels, shapes, multiply-adds."""
     sources = report_files(tmp_path)
-    nodes = network(sources.model.read_bytes(), (), ())
+    profile = [OperatorTime(place, name, place + 1.0, 0, 0, 0, 100 * place) for place, name in enumerate(KERNELS)]
+    nodes = network(sources.model.read_bytes(), (), profile)
+    assert [(node.ms, node.instructions) for node in nodes] == [(place + 1.0, 100 * place) for place in range(9)]
     assert [node.name for node in nodes] == [
         "input", "conv", "dw", "left", "sum", "pool", "logits", "logits/float", "probabilities",
     ]  # fmt: skip
@@ -93,6 +109,13 @@ def test_the_network_is_that_of_the_file_in_the_order_of_execution(tmp_path: Pat
     assert nodes[4].inputs == (2, 3) and nodes[0].inputs == (-1,) and nodes[1].shape == (8, 8, 4)
     assert [node.activation for node in nodes[1:5]] == ["RELU6", "RELU6", "", "RELU"]
     assert nodes[1].weight_bits == 8 and nodes[0].weight_bits is None
+
+
+def test_multiply_adds_of_a_file_are_those_of_its_graph():
+    """Also of attention, whose two products have no kernel."""
+    for graph in (small_graph(), transformer()):
+        counted = sum(node.multiply_adds for node in network(convert(graph).content, (), ()))
+        assert counted == total(graph).multiply_adds > 0
 
 
 def test_each_layer_has_the_width_of_its_integers():
@@ -106,13 +129,8 @@ def test_each_layer_has_the_width_of_its_integers():
 
 def test_kernels_are_matched_by_their_kind_only_where_all_of_it_are_there(tmp_path: Path):
     listed = operators(report_files(tmp_path).model.read_bytes())
-    names = [
-        "Convert (NC, F32, QS8)", "Convolution (NHWC, QC8) IGEMM", "Convolution (NHWC, QC8) DWConv",
-        "Fully Connected (NC, QS8, QC8W) GEMM", "Add (ND)", "Mean (ND)", "Fully Connected (NC, QS8, QC8W) GEMM",
-        "Convert (NC, QS8, F32)", "Softmax (NC, F32)",
-    ]  # fmt: skip
-    profile = [OperatorTime(place, name, place + 1.0, 0, 0, 0) for place, name in enumerate(names)]
-    assert operator_times(listed, profile) == {place: place + 1.0 for place in range(9)}
+    profile = [OperatorTime(place, name, place + 1.0, 0, 0, 0) for place, name in enumerate(KERNELS)]
+    assert operator_times(listed, profile) == dict(enumerate(profile))
     fewer = [entry for entry in profile if entry.index != 3]
     assert set(operator_times(listed, fewer)) == {0, 2, 4, 5, 7, 8}, "which of the others is missing, is not known"
 
@@ -120,15 +138,70 @@ def test_kernels_are_matched_by_their_kind_only_where_all_of_it_are_there(tmp_pa
 def test_node_data_has_the_form_that_model_explorer_reads(tmp_path: Path):
     for shipped, name in (("qat", "SQNR, dB"), ("ready", "multiply-adds")):
         summary = summarise(report_files(tmp_path / shipped, shipped=shipped), tmp_path / "summary.json")
-        content = node_data(summary.network)
+        content = node_data(summary.network, "layers")
         jsonschema.validate(content, NODE_DATA)
         assert content["main"]["name"] == name
         tensors = {node.tensor for node in summary.network}
         assert content["main"]["results"].keys() <= tensors and len(content["main"]["results"]) >= 4
-        costs = sensitivity_data(summary.network)
-        jsonschema.validate(costs, NODE_DATA)
+        for file in FILES:
+            jsonschema.validate(node_data(summary.network, file), NODE_DATA)
+        costs = node_data(summary.network, "sensitivity")["main"]["results"]
         expected = [] if summary.sensitivities is None else [layer.alone_kl for layer in summary.sensitivities.layers]
-        assert [result["value"] for result in costs["main"]["results"].values()] == expected
+        assert [result["value"] for result in costs.values()] == expected
+        counted = [replace(node, instructions=100 + node.number) for node in summary.network]
+        found = node_data(counted, "instructions")["main"]
+        assert found["name"] == "instructions" and len(found["results"]) == len(counted)
+        assert found["results"][counted[3].tensor] == {"value": 103}
+        assert has_data(counted, "instructions") and not has_data(summary.network, "instructions")
+
+
+def test_float_operators_have_the_names_of_their_layers(tmp_path: Path):
+    sources = report_files(tmp_path)
+    float_ = [name.replace("QC8", "F32") for name in KERNELS if not name.startswith("Convert")]
+    of_float = [OperatorTime(place, name, place + 1.0, 0, 0, 0) for place, name in enumerate(float_)]
+    of_int8 = [OperatorTime(place, name, place + 1.0, 0, 0, 0) for place, name in enumerate(KERNELS) if place != 3]
+    report = device_reports.report()
+    models = {
+        name: replace(model, profile=replace(model.profile, operators=tuple(of)))
+        for (name, model), of in zip(report.models.named.items(), (of_float, of_int8), strict=True)
+    }
+    found = slowest(
+        [replace(report, models=Models(**models))],
+        {"int8": sources.model.read_bytes(), "float": sources.float_model.read_bytes()},
+    )
+    names = {model: [one.layer for one in found if one.model == model] for model in ("float", "int8")}
+    assert names["float"] == ["probabilities", "logits", "pool", "sum", "left", "dw", "conv"]
+    # which of three convolutions is missing is not known
+    assert names["int8"] == ["probabilities", "logits/float", "", "pool", "sum", "dw", "", "input"]
+    assert {(one.device, one.operators) for one in found} == {("phone", 7), ("phone", 8)}
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations", "short", "words"),
+    [
+        (8, 8, "int8", "int8"),
+        (8, 16, "W8A16", "int8 weights, int16 activations"),
+        ({"default": 4, "conv": 4, "logits": 4}, 8, "W4A8", "4-bit weights, int8 activations"),
+        ({"default": 4, "dw": 2, "conv": 8}, 16, "W2…8A16", "2…8-bit weights, int16 activations"),
+        (8, {"default": 16, "left": 8}, "W8A8…16", "int8 weights, int8 and int16 activations"),
+    ],
+    ids=str,
+)
+def test_a_model_is_called_by_the_bits_of_its_weights_and_activations(tmp_path, weights, activations, short, words):
+    settings = replace(QuantSettings.default(), weight_bits=weights, activation_bits=activations)
+    save(as_if_quantised(small_graph(), settings), tmp_path / "float")
+    optimize(tmp_path / "float/model", tmp_path / "float/weights", None, tmp_path / "opt")
+    found = precision_of(tmp_path / "opt/model.tflite")
+    assert (found.short, found.words) == (short, words)
+    sources = report_files(tmp_path / "e")
+    evaluation = read_sealed(sources.evaluation)
+    evaluation["models"]["qat"]["quantised"] = asdict(found)
+    write_sealed(sources.evaluation, evaluation)
+    summary = summarise(sources, tmp_path / "summary.json")
+    assert (summary.quantised, summary.quantised_words) == (short, words)
+    assert summary.rows[-1].model == f"QAT {short}" and summary.rows[1].model == "PTQ int8"
+    name = "int8" if short == "int8" else f"The model with {words.replace(', ', ' and ')}"
+    assert summary.verdict.sentence.startswith(f"{name} ships: ")
 
 
 def test_a_stage_that_was_too_short_to_be_measured_has_no_memory(tmp_path: Path):

@@ -43,7 +43,7 @@ from qatflow.graph.operations import (
 )
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.tflite.builder import packed
+from qatflow.tflite.builder import ModelBuilder, packed
 from qatflow.tflite.device_rules import broken_rules
 from qatflow.tflite.lower import convert, lower
 from qatflow.tflite.read import operators
@@ -274,11 +274,12 @@ def test_what_has_no_int16_kernel_is_refused_by_name():
         Node("input", Input((260, 260, 1))),
         Node("conv", Conv2D((1, 1), "same"), ("input",)),
         Node("swish", HardSwish(), ("conv",)),
+        Node("pool", AveragePool((256, 256), (1, 1), "valid"), ("conv",)),
         Node("mean", GlobalAveragePool(keepdims=False), ("swish",)),
     )
     scales = {name: ActivationScale(16, 1e-3) for name in ("input", "conv", "swish", "mean")}
     graph = Graph(
-        nodes, ("mean",), {"conv/kernel": np.ones((1, 1, 1, 2), np.int8)},
+        nodes, ("mean", "pool"), {"conv/kernel": np.ones((1, 1, 1, 2), np.int8)},
         {"conv/kernel": WeightScale(8, np.full(1, 0.1, np.float32))}, scales,
     )  # fmt: skip
     with pytest.raises(
@@ -286,6 +287,8 @@ def test_what_has_no_int16_kernel_is_refused_by_name():
     ):
         lower(graph, "test")
     with pytest.raises(UserError, match=r"mean \(the int16 kernel of GlobalAveragePool takes up to 65535 values"):
+        lower(graph, "test")
+    with pytest.raises(UserError, match=r"pool \(the int16 kernel of AveragePool takes up to 65535 values: give it 8"):
         lower(graph, "test")
     uneven = {**scales, "conv": ActivationScale(16, 1e-3, 5)}
     with pytest.raises(UserError, match=r"conv \(its zero point is 5; the int16 kernels take 0 alone\)"):
@@ -316,6 +319,30 @@ def test_scales_are_raised_where_the_int16_kernels_would_overflow_without_a_word
         assert found.item() == min(32767, round(real / step_now))
         wrong, step_before = integers(graph, lower(graph, "test"), name, picture)
         assert wrong.item() != min(32767, round(real / step_before))
+
+
+@pytest.mark.parametrize("window", [(255, 257), (256, 256)], ids=str)
+def test_an_int16_average_pool_is_right_up_to_the_last_number_of_values_whose_sum_fits_int32(window):
+    """All values are −2^15: 65,535 of them, and half their number for rounding, reach −2^31 + 1."""
+    height, width = window
+    builder = ModelBuilder()
+    source, pooled = (
+        builder.tensor(name, (1, *shape, 1), np.int16, np.full(1, 2.0**-15, np.float32))
+        for name, shape in (("pictures", window), ("pool", (1, 1)))
+    )
+    options = schema.Pool2DOptionsT()
+    options.padding, options.strideH, options.strideW = schema.Padding.VALID, 1, 1
+    options.filterHeight, options.filterWidth = height, width
+    builder.operator("AVERAGE_POOL_2D", [source], [pooled], options, version=3)
+    content = builder.pack([("pictures", source)], [("pool", pooled)], "a test")
+    tensors = Tensors(content)
+    tensors.run(np.full((*window, 1), -(2**15), np.int16))
+    assert (tensors.value("pool").item() == -(2**15)) is (height * width <= 65_535)
+    refused = (
+        "pool is the mean of 65536 values of int16, whose sum LiteRT keeps in int32, where up to 65535 fit: give it 8 "
+        "bits"
+    )
+    assert broken_rules(content) == ([] if height * width <= 65_535 else [refused])
 
 
 def stored_in_4_bits(content: bytes) -> bytes:

@@ -31,6 +31,9 @@ rule make_report:
         gate="results/{experiment}/gate.json",
         layers=shipping.where_float("results/{experiment}/layers.json"),
         model=shipping.file("model.tflite"),
+        float_model=shipping.where_float(
+            "results/{experiment}/{experiment}_float_opt/model.tflite"
+        ),
         packed=shipping.packed,
         data=plan.data_manifest,
         float_history=shipping.where_float(plan.pretrained_file("history.csv")),
@@ -43,8 +46,15 @@ rule make_report:
         devices=shipping.on_devices_where_open(rules.run_on_device.output.report),
     output:
         summary="results/{experiment}/summary.json",
-        node_data="results/{experiment}/report/layers.node_data.json",
-        sensitivity_data="results/{experiment}/report/sensitivity.node_data.json",
+        node_data=multiext(
+            "results/{experiment}/report/",
+            "layers.node_data.json",
+            "sensitivity.node_data.json",
+            "instructions.node_data.json",
+            "time.node_data.json",
+            "multiply_adds.node_data.json",
+            "bytes.node_data.json",
+        ),
         text="results/{experiment}/report/summary.txt",
         page=report(
             PAGE,
@@ -82,6 +92,7 @@ rule make_report:
         folder=subpath(output.text, parent=True),
         shipped=lambda wildcards: shipping.shipped(wildcards.experiment),
         layers=job_options.where_input("layers", of="layers"),
+        float_model=job_options.where_input("float-model", of="float_model"),
         packed=job_options.where_input("packed", of="packed"),
         devices=job_options.where_input("devices", of="devices"),
         limits=lambda wildcards: job_options.latency_limits(
@@ -100,7 +111,7 @@ rule make_report:
     shell:
         "python {input.script:q} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
-        " --model {input.model} {params.packed} --data {input.data} --latency-limits {params.limits:q} --stages {params.stages} {params.compared}"
+        " --model {input.model} {params.float_model} {params.packed} --data {input.data} --latency-limits {params.limits:q} --stages {params.stages} {params.compared}"
         " {params.devices} {params.demos} {params.float_history}"
         " {params.pretrained} {params.history} {params.trained} {params.search} {params.widths}"
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"

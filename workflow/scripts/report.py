@@ -26,6 +26,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--evaluation", type=Path, required=True, help="evaluation.json")
     parser.add_argument("--gate", type=Path, required=True, help="gate.json")
     parser.add_argument("--model", type=Path, required=True, help=".tflite file that went to the device")
+    parser.add_argument("--float-model", type=Path, help="float .tflite file, where there is one")
     parser.add_argument("--packed", type=Path, help="its packed form, where there is one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
     parser.add_argument("--layers", type=Path, help="layers.json of inspect_layers.py, where there is a float model")
@@ -54,6 +55,7 @@ def main(argv: Sequence[str]) -> None:
         devices=arguments.devices,
         demos=arguments.demos,
         limits=arguments.latency_limits,
+        float_model=arguments.float_model,
         packed=arguments.packed,
         layers=arguments.layers,
         histories={name: path for name, path in histories.items() if path is not None},

@@ -106,6 +106,21 @@ class Completed:
     stderr: str
 
 
+@dataclass(frozen=True)
+class SystemCall:
+    """A system call of a program.
+
+    Attributes:
+        name: of the call.
+        instructions: that the program had executed before it, the call's own included.
+        text: the call with its arguments and what it returned, as the device logs it.
+    """
+
+    name: str
+    instructions: int
+    text: str
+
+
 class Device(Protocol):
     """A place where programs run, with its own folder for one run.
 
@@ -136,6 +151,9 @@ class Device(Protocol):
 
         Also raises DeviceError when the command ends with a status other than 0.
         """
+
+    def system_calls(self, command: Sequence[str], timeout: float) -> list[SystemCall] | None:
+        """Run `command` as `count_instructions` does, and return its system calls; None if the device cannot count."""
 
     def pull(self, name: str, local: Path) -> None:
         """Copy the device's file `name` to `local`, whole or not at all."""

@@ -15,9 +15,10 @@ from qatflow.data.manifest import read_manifest
 from qatflow.evaluate.shown_pictures import shown_pictures
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
+from qatflow.tflite.precision import precision_of
 from qatflow.tflite.run import Model
 
-FORMAT = 5
+FORMAT = 6
 
 
 def evaluate(
@@ -52,6 +53,8 @@ def evaluate(
         for name in models.keys() - {"float"}:
             drop = paired_drop(ranked.predicted("float"), ranked.predicted(name), ranked.labels)
             measured[name]["against_float"] = asdict(drop)
+    for name in models.keys() - {"float"}:
+        measured[name]["quantised"] = asdict(precision_of(models[name]))
     write_sealed(
         output,
         {

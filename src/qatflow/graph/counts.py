@@ -7,6 +7,7 @@ ReLU write (`graph_wrapper.py`, `flops`), which are folded into earlier layers o
 removed share is the same in both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -47,13 +48,27 @@ def total(graph: Graph) -> Count:
     return Count(sum(count.multiply_adds for count in every), sum(count.parameters for count in every))
 
 
+def of_kernel(elements: int, places: Sequence[int]) -> int:
+    """Return the multiply-adds of a layer with a kernel: each of its elements is used once at each place.
+
+    Args:
+        elements: of the kernel.
+        places: lengths of the output's axes but the last (of the input's, where a transposed convolution spreads it).
+    """
+    return elements * prod(places)
+
+
+def of_product(output: Sequence[int], summed: int) -> int:
+    """Return the multiply-adds of a matrix product; `summed` is the length of the axis that it sums over."""
+    return prod(output) * summed
+
+
 def _multiply_adds(graph: Graph, node: Node, known: dict[str, Shape]) -> int:
     if isinstance(node.operation, Attention):
         query, key, value = (known[name] for name in node.inputs)
-        return query[0] * key[0] * (query[1] + value[1])
+        scores = (query[0], key[0])
+        return of_product(scores, query[1]) + of_product((query[0], value[1]), key[0])
     if node.kernel is None:
         return 0
-    kernel = graph.weights[node.kernel]
-    # each element of a kernel is used once per pixel of the output, or of the input where that is spread out
-    pixels = node.inputs[0] if isinstance(node.operation, Conv2DTranspose) else node.name
-    return kernel.size * prod(known[pixels][:-1])
+    places = node.inputs[0] if isinstance(node.operation, Conv2DTranspose) else node.name
+    return of_kernel(graph.weights[node.kernel].size, known[places][:-1])

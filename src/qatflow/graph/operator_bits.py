@@ -10,14 +10,16 @@ from math import prod
 
 from qatflow.graph.families import NO_INT16, PASS_THROUGH, fixed_grid
 from qatflow.graph.graph import ActivationScale, Graph, Node
-from qatflow.graph.operations import GlobalAveragePool
+from qatflow.graph.kinds import Shape
+from qatflow.graph.operations import AveragePool, GlobalAveragePool
 from qatflow.graph.shapes import shapes
 
 NARROW, WIDE = 8, 16
 FINER = 128
 """Steps of int16 in a step of int8: the 256 integers of any zero point fit, since 255 · 128 < 2^15."""
 MOST_AVERAGED = 2**16 - 1
-"""Values of int16 whose sum fits int32, in which LiteRT's mean adds them up."""
+"""Values of int16 that LiteRT's means and average pools add up in int32 without an overflow: the most n with
+n · 2^15 + n / 2 ≤ 2^31, because half of n is added before the division."""
 
 
 def operator_bits(graph: Graph, node: Node) -> int:
@@ -57,8 +59,19 @@ def without_int16_kernel(graph: Graph) -> Iterator[str]:
                 f"{node.name} ({kind} has no int16 kernel: give {around} 8 bits in activation_bits, or name the layer "
                 "in model.keep_in_float)"
             )
-        if isinstance(node.operation, GlobalAveragePool) and prod(known[node.inputs[0]][:-1]) > MOST_AVERAGED:
+        if node.inputs and _averaged(node, known[node.inputs[0]]) > MOST_AVERAGED:
             yield f"{node.name} (the int16 kernel of {kind} takes up to {MOST_AVERAGED} values: give it 8 bits)"
     for name, scale in graph.activation_scales.items():
         if scale.bits == WIDE and scale.zero_point:
             yield f"{name} (its zero point is {scale.zero_point}; the int16 kernels take 0 alone)"
+
+
+def _averaged(node: Node, source: Shape) -> int:
+    """Return how many values of a tensor of that shape a value of the node is the mean of, at most; 0 if of none."""
+    match node.operation:
+        case GlobalAveragePool():
+            return prod(source[:-1])
+        case AveragePool(window=window):
+            return prod(map(min, window, source))
+        case _:
+            return 0

@@ -1,7 +1,7 @@
 """model_optimize_tool: makes an exported graph into the folder that goes to the device.
 
-optimization.json in it says what was fused, the operators and bytes before and after, how each tensor is quantised, and
-the versions of the tools.
+optimization.json in it says what was fused, the operators and bytes before and after, how each tensor is quantised, the
+widths of the kernels, and the versions of the tools.
 """
 
 from collections import Counter
@@ -54,6 +54,7 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
         "bytes_before": model_file.stat().st_size + param_file.stat().st_size,
         "bytes_after": len(converted.content),
         "parameter_bytes": _parameter_bytes(converted.graph),
+        "weight_bits": sorted({scale.bits for name, scale in graph.weight_scales.items() if name in _kernels(graph)}),
         "tensors": quantised_tensors(operators),
         "rounding_differently": different,
         "provenance": provenance.record(inputs, {}),
@@ -65,3 +66,7 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
 def _parameter_bytes(graph: Graph) -> int:
     """Return the bytes of kernels and biases only, as stored for the device (4 bytes per bias)."""
     return sum(int(np.asarray(values).nbytes) for values in graph.weights.values())
+
+
+def _kernels(graph: Graph) -> set[str | None]:
+    return {node.kernel for node in graph.nodes}

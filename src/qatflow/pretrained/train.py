@@ -25,11 +25,13 @@ class Trained:
 
     Attributes:
         graph: with the weights of the epoch that was best on validation.
+        epoch: that epoch, counted from 0; None where the weights as they came are kept.
         history: figures of each epoch.
         messages: what the user should know: that no epoch was better than the initial weights.
     """
 
     graph: Graph
+    epoch: int | None
     history: list[EpochFigures]
     messages: tuple[str, ...]
 
@@ -52,7 +54,8 @@ def train(
     which = "the weights as they came" if best.epoch == START else f"epoch {best.epoch}"
     print(f"best on validation: {which}, top-1 {best.top1:.4f}", flush=True)
     message = "no epoch of fine-tuning did better on validation than the weights as they came, which are kept"
-    return Trained(best.graph(folder), history, (message,) if best.epoch == START else ())
+    kept = best.epoch == START
+    return Trained(best.graph(folder), None if kept else best.epoch, history, (message,) if kept else ())
 
 
 class KeepBest(Strategy):

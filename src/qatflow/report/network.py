@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from qatflow.device.results.report import DeviceReport, OperatorTime
+from qatflow.device.results.report import OperatorTime
 from qatflow.evaluate.layers import InspectedLayer
+from qatflow.graph.counts import of_kernel, of_product
 from qatflow.sensitivity.forms import INTEGERS, layer_name, layer_of
 from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 from qatflow.tflite.read import Operator, Tensor, operators
@@ -66,6 +67,7 @@ class NetworkNode:
         alone_drop: loss of top-1 there, a share of 1.
         without_kl: KL divergence with every layer quantised but this one.
         ms: mean time on the first device.
+        instructions: executed there for one picture with one thread; where the emulator counted them.
     """
 
     number: int
@@ -89,12 +91,13 @@ class NetworkNode:
     alone_drop: float | None
     without_kl: float | None
     ms: float | None
+    instructions: int | None
 
 
 def network(
     content: bytes,
     layers: Sequence[InspectedLayer],
-    devices: Sequence[DeviceReport],
+    profile: Sequence[OperatorTime],
     sensitivities: Sensitivities | None = None,
 ) -> tuple[NetworkNode, ...]:
     """Return the operators.
@@ -102,25 +105,26 @@ def network(
     Args:
         content: the .tflite file that ships.
         layers: the layers from `inspect`; none for a model that came quantised.
-        devices: the device runs, the first of which has the times; none if the gate is closed.
+        profile: times of the model's operators on the first device; none if the gate is closed.
         sensitivities: what each layer's quantisation costs; None if that was not measured.
     """
     listed = operators(content)
     made_by = {tensor.name: number for number, operator in enumerate(listed) for tensor in operator.outputs}
     measured = {layer.name: layer for layer in layers}
     costs = {layer.name: layer for layer in sensitivities.layers} if sensitivities is not None else {}
-    times = operator_times(listed, devices[0].models.int8.profile.operators) if devices else {}
+    times = operator_times(listed, profile)
     return tuple(
         _node(number, operator, made_by, measured, costs, times.get(number)) for number, operator in enumerate(listed)
     )
 
 
-def operator_times(listed: Sequence[Operator], profile: Sequence[OperatorTime]) -> dict[int, float]:
-    """Return the mean time in ms of those operators whose kernels can be told apart in LiteRT's profile."""
-    found: dict[int, float] = {}
+def operator_times(listed: Sequence[Operator], profile: Sequence[OperatorTime]) -> dict[int, OperatorTime]:
+    """Return the times of those operators whose kernels can be told apart in LiteRT's profile, by their numbers."""
+    found: dict[int, OperatorTime] = {}
     for kinds, pattern in KERNELS.items():
         numbers = [number for number, operator in enumerate(listed) if operator.name in kinds]
-        kernels = [entry.mean_ms for entry in profile if re.search(pattern, entry.kernel)]
+        # LiteRT's own kernels have the names of the operators
+        kernels = [entry for entry in profile if entry.kernel in kinds or re.search(pattern, entry.kernel)]
         if len(numbers) == len(kernels):
             found |= dict(zip(numbers, kernels, strict=True))
     return found
@@ -132,7 +136,7 @@ def _node(
     made_by: Mapping[str, int],
     measured: Mapping[str, InspectedLayer],
     costs: Mapping[str, LayerSensitivity],
-    ms: float | None,
+    time: OperatorTime | None,
 ) -> NetworkNode:
     output = operator.outputs[0]
     name = layer_name(output.name)
@@ -162,7 +166,8 @@ def _node(
         alone_kl=None if cost is None else cost.alone_kl,
         alone_drop=None if cost is None else cost.alone_drop,
         without_kl=None if cost is None else cost.without_kl,
-        ms=ms,
+        ms=None if time is None else time.mean_ms,
+        instructions=None if time is None else time.instructions,
     )
 
 
@@ -178,15 +183,15 @@ def _window(operator: Operator) -> tuple[int, ...]:
 
 
 def multiply_adds(operator: Operator) -> int:
-    """Return the multiply-adds for one picture: each element of a kernel once per pixel of the output (or input)."""
-    kernel = operator.kernel
-    if kernel is None:
+    """Return the multiply-adds of an operator for one picture, by the rules of `graph.counts`."""
+    output, source = operator.outputs[0], operator.source
+    assert source is not None
+    if operator.name == "BATCH_MATMUL":
+        return of_product(output.shape, source.shape[-1])
+    if operator.kernel is None:
         return 0
-    if operator.name == "FULLY_CONNECTED":
-        return prod(kernel.shape) * prod(operator.outputs[0].shape[:-1])
-    pixels = operator.source if operator.name == "TRANSPOSE_CONV" else operator.outputs[0]
-    assert pixels is not None
-    return prod(kernel.shape) * prod(pixels.shape[1:3])
+    places = source if operator.name == "TRANSPOSE_CONV" else output
+    return of_kernel(prod(operator.kernel.shape), places.shape[:-1])
 
 
 def _bits(kernel: Tensor | None) -> int | None:

@@ -4,11 +4,8 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from qatflow.device.results.report import DeviceReport, ModelReport, OperatorTime, Timing
+from qatflow.device.results.report import DeviceReport, ModelReport, Timing
 from qatflow.device.results.words import device, threads
-
-HEAD = ("on the device", "float", "int8", "float / int8")
-SLOWEST = 8
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,13 @@ def on_device(report: DeviceReport, demo: str) -> OnDevice:
     )
 
 
+def head(quantised: str = "int8") -> tuple[str, ...]:
+    """Return the names of the columns; `quantised` is what the model that ships is called."""
+    return ("on the device", "float", quantised, f"float / {quantised}")
+
+
 def cells(figure: Figure) -> tuple[str, ...]:
-    """Return a line of the table: one text per column of `HEAD`."""
+    """Return a line of the table: one text per column of `head`."""
     values = (figure.float_model, figure.int8_model)
     shown = ("" if value is None else f"{value:,.{figure.digits}f}" for value in values)
     return (figure.name, *shown, "" if figure.ratio is None else f"{figure.ratio:.2f}")
@@ -79,11 +81,6 @@ def times(report: DeviceReport) -> Iterator[tuple[str, Timing]]:
     models = report.models.named
     for timings in zip(*(model.timing for model in models.values()), strict=True):
         yield from zip(models, timings, strict=True)
-
-
-def slowest(model: ModelReport) -> list[OperatorTime]:
-    """Return the slowest operators, the slowest first."""
-    return sorted(model.profile.operators, key=lambda operator: (-operator.mean_ms, operator.index))[:SLOWEST]
 
 
 def _figures(report: DeviceReport) -> Iterator[Figure]:

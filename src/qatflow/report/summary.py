@@ -22,14 +22,17 @@ from qatflow.report.network import NetworkNode, network
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.picture_answers import PictureAnswer, shown
 from qatflow.report.pruning import Pruning, read_pruning
+from qatflow.report.slowest import SlowOperator, slowest
 from qatflow.report.stages import Stage, stages
 from qatflow.report.verdict import Verdict, verdict
 from qatflow.search.result import SearchResult, read_result
 from qatflow.sensitivity.measure import Sensitivities
+from qatflow.tflite.precision import Precision
 
-FORMAT = 8
+FORMAT = 9
 NOT_RUN = "not run on the device: the accuracy gate is closed"
-NAMES = {"float": "float", "ptq": "PTQ int8", "ready": "ready int8"}
+HOW = {"ptq": "PTQ", "ready": "ready", "qat": "QAT"}
+"""How each quantised model was made."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ class Summary:
         widths: the choice of the layers' widths before training; None where they were given.
         outcome: outcome of the accuracy gate: `open`, `undecided` or `closed`.
         shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
+        quantised: what its integers are: `int8`, or by their bits, as `W8A16` (int8 weights, int16 activations).
+        quantised_words: the same in words.
+        multiply_adds: of the whole network that ships, for one picture.
         made: when the report was made: date and time in UTC.
         verdict: the answer in a sentence, and four figures.
         notes: on the float weights; a line each.
@@ -89,6 +95,7 @@ class Summary:
         curves: the trainings, epoch by epoch.
         data: the data set.
         stages: time and memory of the stages that take long.
+        slowest: the operators of both models that take longest on each device.
     """
 
     experiment: str
@@ -101,6 +108,9 @@ class Summary:
     widths: ChosenWidths | None = None
     outcome: GateOutcome = "open"
     shipped: str = "qat"
+    quantised: str = "int8"
+    quantised_words: str = "int8"
+    multiply_adds: int = 0
     made: str = ""
     verdict: Verdict | None = None
     notes: tuple[str, ...] = ()
@@ -114,6 +124,7 @@ class Summary:
     curves: tuple[Curve, ...] = ()
     data: DataFacts | None = None
     stages: tuple[Stage, ...] = ()
+    slowest: tuple[SlowOperator, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,7 @@ class Sources:
         evaluation: evaluation.json.
         gate: gate.json.
         model: the .tflite file that ships.
+        float_model: the float .tflite file; None if there is none.
         packed: its packed form; None if there is none.
         data: manifest.json of the data.
         devices: report.json of each device run; none if the gate is closed.
@@ -149,6 +161,7 @@ class Sources:
     devices: Sequence[Path] = ()
     demos: Sequence[Path] = ()
     limits: Sequence[float | None] = ()
+    float_model: Path | None = None
     packed: Path | None = None
     layers: Path | None = None
     histories: Mapping[str, Path] = field(default_factory=dict)
@@ -161,7 +174,7 @@ class Sources:
     def files(self) -> list[Path]:
         """Return all files but those of Snakemake, whose content differs from run to run."""
         several = (*self.devices, *self.demos, *self.histories.values())
-        perhaps = (self.packed, self.layers, self.pretrained, self.trained, self.search, self.widths)
+        perhaps = (self.float_model, self.packed, self.layers, self.pretrained, self.trained, self.search, self.widths)
         return [self.evaluation, self.gate, self.model, self.data, *several, *filter(None, perhaps)]
 
 
@@ -180,7 +193,14 @@ def summarise(sources: Sources, output: Path) -> Summary:
     sensitivities = read_layer_sensitivities(sources.layers) if sources.layers is not None else None
     gates = gate_lines(gated, limits)
     trained = read_sealed(sources.trained) if sources.trained is not None else {}
+    pretrained = read_sealed(sources.pretrained) if sources.pretrained is not None else {}
     content = read_checked(sources.model)
+    quantised = _precision(evaluated["models"][sources.shipped])
+    profile = devices[0].models.int8.profile.operators if devices else ()
+    nodes = network(content, layers, profile, sensitivities)
+    contents = {"int8": content}
+    if sources.float_model is not None:
+        contents["float"] = read_checked(sources.float_model)
     packed_bytes = None if sources.packed is None else sources.packed.stat().st_size
     summary = Summary(
         experiment=sources.experiment,
@@ -193,23 +213,35 @@ def summarise(sources: Sources, output: Path) -> Summary:
         widths=read_widths(sources.widths) if sources.widths is not None else None,
         outcome=gated["outcome"],
         shipped=sources.shipped,
+        quantised=quantised.short,
+        quantised_words=quantised.words,
+        multiply_adds=sum(node.multiply_adds for node in nodes),
         made=datetime.now(UTC).isoformat(timespec="minutes"),
-        verdict=verdict(sources.shipped, evaluated["models"], gates, devices, packed_bytes),
-        notes=tuple(read_sealed(sources.pretrained)["said"]) if sources.pretrained is not None else (),
+        verdict=verdict(sources.shipped, evaluated["models"], gates, devices, packed_bytes, quantised),
+        notes=tuple(pretrained.get("said", ())),
         gates=gates,
-        network=network(content, layers, devices, sensitivities),
+        network=nodes,
         layers=layers,
         sensitivities=sensitivities,
         classes=class_figures(evaluated, sources.shipped),
         confused=confused_pairs(evaluated, sources.shipped),
         pictures=shown(evaluated),
-        curves=curves(sources.histories, {"int8": trained.get("exported_epoch")}),
+        curves=curves(
+            sources.histories,
+            {name: of.get("exported_epoch") for name, of in (("float", pretrained), ("int8", trained))},
+        ),
         data=data_facts(sources.data),
         stages=stages(sources.stages),
+        slowest=slowest(devices, contents),
     )
     record = provenance.record(sources.files(), {"shipped": sources.shipped})
     write_sealed(output, {"format_version": FORMAT, **asdict(summary), "provenance": record})
     return summary
+
+
+def _precision(model: Mapping[str, Any]) -> Precision:
+    """Return the widths of a model of evaluation.json."""
+    return Precision(**{name: tuple(bits) for name, bits in model["quantised"].items()})
 
 
 def _rows(
@@ -224,12 +256,13 @@ def _rows(
     if not gated["passed"]:
         there[shipped] = (NOT_RUN,)
     there["float"] = _device_results({run.device.name: run.models.float for run in devices})
-    rows = [_row(name, models[key], there.get(key, ())) for key, name in NAMES.items() if key in models]
+    names = {key: f"{HOW[key]} {_precision(models[key]).short}" for key in HOW if key in models} | {"float": "float"}
+    rows = [_row(names[key], models[key], there.get(key, ())) for key in ("float", "ptq", "ready") if key in models]
     if shipped == "ready":
         pass  # nothing is trained or quantised here
     elif "qat" in models:
         rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, None, None, ()))
-        rows.append(_row("QAT int8", models["qat"], there.get("qat", ()), packed_bytes))
+        rows.append(_row(names["qat"], models["qat"], there.get("qat", ()), packed_bytes))
     else:
         rows.append(Row("QAT int8", None, None, None, None, None, None, ("not trained",)))
     return tuple(rows)

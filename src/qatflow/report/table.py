@@ -24,7 +24,7 @@ def text(summary: Summary) -> str:
             *([summary.search.text()] if summary.search else []),
             *(searched_network(summary.search, summary.on_device) if summary.search else ()),
             *(step.text() for step in summary.pruning),
-            *(line for results in summary.on_device for line in _device(results)),
+            *(line for results in summary.on_device for line in _device(results, summary.quantised)),
             "",
         ]
     )
@@ -47,12 +47,12 @@ def _lines(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
             yield (*[""] * len(others), device)
 
 
-def _device(results: OnDevice) -> list[str]:
+def _device(results: OnDevice, quantised: str) -> list[str]:
     return [
         "",
         f"device {results.device}{f'; times are {EMULATED}' if results.emulated else ''}",
         "",
-        *aligned([on_device.HEAD, *(on_device.cells(figure) for figure in results.figures)], left=(0,)),
+        *aligned([on_device.head(quantised), *(on_device.cells(figure) for figure in results.figures)], left=(0,)),
         "",
         *(line for line in (*results.conditions, *(f"warning: {text}" for text in results.warnings))),
         *([""] if results.conditions or results.warnings else []),

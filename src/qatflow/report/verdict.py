@@ -8,9 +8,9 @@ from qatflow.base.metrics import wilson
 from qatflow.device.results.report import DeviceReport
 from qatflow.report.change import Change, signed, times
 from qatflow.report.gates import NAMES, GateLine, closed_reasons
+from qatflow.tflite.precision import INT8, Precision
 
 Mood = Literal["good", "unsure", "bad", "plain"]
-MODELS = {"qat": "int8, trained", "ptq": "int8, quantised after training", "ready": "the ready model"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def verdict(
     gates: Sequence[GateLine],
     devices: Sequence[DeviceReport],
     packed_bytes: int | None = None,
+    quantised: Precision = INT8,
 ) -> Verdict:
     """Return the first screen.
 
@@ -61,10 +62,11 @@ def verdict(
         gates: of accuracy and latency.
         devices: the device runs; none if the accuracy gate is closed.
         packed_bytes: size of the packed file; None if there is none.
+        quantised: widths of the model that ships.
     """
     int8, float_ = models[shipped], models.get("float")
     change = Change.of(int8["against_float"], "test") if float_ is not None else None
-    name = "The ready model" if shipped == "ready" else "int8"
+    name = "The ready model" if shipped == "ready" else _name(quantised)
     closed = "; ".join(closed_reasons(gates))
     gains = ", ".join(_gains(int8, float_, devices, change))
     if closed:
@@ -76,6 +78,10 @@ def verdict(
     size = _size(int8, float_, packed_bytes)
     tiles = (_accuracy(int8, float_, change), size, _speed(int8, float_, devices), _parity(devices))
     return Verdict(sentence, mood, tiles)  # type: ignore[arg-type]
+
+
+def _name(quantised: Precision) -> str:
+    return "int8" if quantised == INT8 else f"The model with {quantised.words.replace(', ', ' and ')}"
 
 
 def _gains(

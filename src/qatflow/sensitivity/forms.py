@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from qatflow.base.errors import UserError
-from qatflow.tflite.read import Operator, Tensor, inputs, operators
+from qatflow.tflite.read import WIDE_FORM, Operator, Tensor, inputs, operators
 from qatflow.tflite.stepwise import Form
 
 QUANTISED_INPUTS = ("/int8", "/int16")
 """Suffixes of the names of a float tensor's integers."""
-WIDE_FORM = "/wide"
-"""Suffix of the name of an int16 tensor that is rounded to 8 bits: `graph/operator_bits.py`."""
 INTEGERS = ("INT8", "INT16")
 ON_ITS_INPUTS_GRID = {
     "RESHAPE", "MAX_POOL_2D", "PAD", "PADV2", "TRANSPOSE", "STRIDED_SLICE", "SLICE", "SQUEEZE", "EXPAND_DIMS",

@@ -2,7 +2,8 @@
 
 The first are the rules of `demo/cxx/mobile_light/model_check.cc` and `light_predictor.cc` that an undamaged file can
 break, checked here so that the problem is known before the file is sent. LiteRT's int16 depthwise convolution reads
-packed weights as int8, without a word.
+packed weights as int8, and its int16 means and average pools overflow int32 where they add up too many values, both
+without a word.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from qatflow.graph.operator_bits import MOST_AVERAGED
 
 VERSION = 3
 MOST_DIMENSIONS = 8
@@ -38,15 +41,32 @@ def broken_rules(content: bytes) -> list[str]:
 
 def _read_wrongly(model: Any, operator: Any) -> Iterator[str]:
     code = model.operatorCodes[operator.opcodeIndex]
-    if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.DEPTHWISE_CONV_2D:
-        return
+    kind = max(code.builtinCode, code.deprecatedBuiltinCode)
     tensors = model.subgraphs[0].tensors
-    source, kernel = (tensors[int(index)].type for index in operator.inputs[:2])
-    if source == schema.TensorType.INT16 and kernel in PACKED:
+    inputs = [tensors[int(index)] for index in operator.inputs if index >= 0]
+    if not inputs or inputs[0].type != schema.TensorType.INT16:
+        return
+    output = tensors[int(operator.outputs[0])]
+    if kind == schema.BuiltinOperator.DEPTHWISE_CONV_2D and inputs[1].type in PACKED:
         yield (
-            f"{_name(tensors[int(operator.outputs[0])])} has weights stored in {PACKED[kernel]} bits and activations "
+            f"{_name(output)} has weights stored in {PACKED[inputs[1].type]} bits and activations "
             "of 16, and LiteRT reads such weights wrongly in DEPTHWISE_CONV_2D: store them as int8"
         )
+    averaged = _averaged(kind, operator.builtinOptions, inputs[0].shape, output.shape)
+    if averaged > MOST_AVERAGED:
+        yield (
+            f"{_name(output)} is the mean of {averaged} values of int16, whose sum LiteRT keeps in int32, where up to "
+            f"{MOST_AVERAGED} fit: give it 8 bits"
+        )
+
+
+def _averaged(kind: int, options: Any, source: Any, output: Any) -> int:
+    """Return how many values each value of an output is the mean of, at most; 0 if of none."""
+    if kind == schema.BuiltinOperator.MEAN:
+        return prod(map(int, source)) // max(1, prod(map(int, output)))
+    if kind == schema.BuiltinOperator.AVERAGE_POOL_2D:
+        return min(options.filterHeight, int(source[1])) * min(options.filterWidth, int(source[2]))
+    return 0
 
 
 def _tensor(tensor: Any) -> Iterator[str]:

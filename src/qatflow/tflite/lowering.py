@@ -17,6 +17,7 @@ from qatflow.graph.silent_channels import least_scale
 from qatflow.graph.store import integer_type
 from qatflow.tflite.builder import ModelBuilder
 from qatflow.tflite.int16 import version_of
+from qatflow.tflite.read import WIDE_FORM
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Lowering:
             self.builder.operator(operator, inputs, [self.new_integers(node.name, grid)], options, version)
             return
         written = self._written(node, grid)
-        wide = self._tensor(f"{node.name}/wide", self.shape(node.name), written)
+        wide = self._tensor(f"{node.name}{WIDE_FORM}", self.shape(node.name), written)
         self.builder.operator(operator, inputs, [wide], options, version)
         self.builder.operator("QUANTIZE", [wide], [self.new_integers(node.name, grid)], schema.QuantizeOptionsT(), 2)
 

@@ -12,6 +12,9 @@ WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPO
 FLOAT_ONLY_METADATA = "qatflow float only"
 """Name of the blob with the layers that stay in float, one a line: what has no int8 form, or rescales pictures."""
 
+WIDE_FORM = "/wide"
+"""Ends the name of an int16 tensor that is rounded to 8 bits at once: `graph/operator_bits.py`."""
+
 
 @dataclass(frozen=True)
 class Tensor:

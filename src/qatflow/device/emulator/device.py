@@ -19,7 +19,7 @@ from qatflow.device.build.elf import check_program
 from qatflow.device.emulator import qemu_log
 from qatflow.device.emulator.sysroot import link_libraries, write_sysroot
 from qatflow.device.endings import explain_ending
-from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
+from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings, SystemCall
 from qatflow.device.lifetime import dies_with_parent
 
 COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
@@ -101,12 +101,24 @@ class Emulator:
         return Completed(_status(answer.returncode), answer.stdout, answer.stderr)
 
     def count_instructions(self, command: Sequence[str], timeout: float) -> int:
-        """Run a program and count its instructions from qemu's log of executed blocks, which comes through a pipe."""
+        """Run a program and count its instructions from qemu's log of executed blocks."""
+        return self._logged(command, timeout, qemu_log.FLAGS)
+
+    def system_calls(self, command: Sequence[str], timeout: float) -> list[SystemCall]:
+        """Run a program and return its system calls from the same log."""
+        calls: list[SystemCall] = []
+        self._logged(command, timeout, qemu_log.WITH_CALLS, calls)
+        return calls
+
+    def _logged(
+        self, command: Sequence[str], timeout: float, flags: Sequence[str], calls: list[SystemCall] | None = None
+    ) -> int:
+        """Run a program and count its instructions; the log comes through a pipe."""
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb"), tempfile.TemporaryFile("w+", errors="replace") as stderr:
             try:
                 process = subprocess.Popen(
-                    self._command(command, *qemu_log.FLAGS, "-D", f"/dev/fd/{writing}"), cwd=self._folder,
+                    self._command(command, *flags, "-D", f"/dev/fd/{writing}"), cwd=self._folder,
                     env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
                     pass_fds=[writing],
                 )  # fmt: skip
@@ -117,7 +129,7 @@ class Emulator:
             unknown = None
             count = 0
             try:
-                count = qemu_log.count_executed(qemu_log.lines(reading))
+                count = qemu_log.count_executed(qemu_log.lines(reading), calls)
                 process.wait()
             except qemu_log.LogError as error:
                 unknown = error

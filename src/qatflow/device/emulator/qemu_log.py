@@ -2,8 +2,8 @@
 
 qemu translates the program's code in blocks and executes these. `-d in_asm` lists a block's instructions when it is
 translated, `-d exec,nochain` names each block whenever it is executed: together they give the number. Plugins would
-be another way, but Debian's static qemu has none. Log formats: qemu 7.2, accel/tcg/translate-all.c and
-accel/tcg/cpu-exec.c.
+be another way, but Debian's static qemu has none. `-strace` adds a line for each system call, which ends a block. Log
+formats: qemu 7.2, accel/tcg/translate-all.c, accel/tcg/cpu-exec.c and linux-user/strace.c.
 """
 
 import fcntl
@@ -12,7 +12,10 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 
+from qatflow.device.interface import SystemCall
+
 FLAGS = ("-d", "in_asm,exec,nochain")
+WITH_CALLS = (*FLAGS, "-strace")
 BLOCK = b"IN:"
 INSTRUCTION = b"0x"
 EXECUTED = b"Trace"
@@ -20,7 +23,8 @@ EXECUTED = b"Trace"
 NOT_BEGUN = b"Stopped execution"
 # Trace 0: HOST_ADDRESS [cs_base/ADDRESS/flags/cflags] symbol; Stopped execution … before HOST_ADDRESS [ADDRESS] symbol
 ADDRESS = re.compile(rb"\[(?:[0-9a-f]+/)?([0-9a-f]+)[/\]]")
-
+# PROCESS name(arguments) = result
+CALL = re.compile(rb"\d+ (\w+)\(")
 
 PIPE_BYTES = 2**20
 """Size of the log's pipe, as large as Linux allows it to all users."""
@@ -51,13 +55,14 @@ def lines(pipe: int) -> Iterator[bytes]:
         yield rest
 
 
-def count_executed(log: Iterable[bytes]) -> int:
+def count_executed(log: Iterable[bytes], calls: list[SystemCall] | None = None) -> int:
     """Return the number of instructions in all blocks that were executed according to the log.
 
     The number is exact, except that a block interrupted by a signal counts in full.
 
     Args:
         log: its lines.
+        calls: gets the system calls, where the log has them.
 
     Raises:
         LogError: a block was executed that was not listed before.
@@ -82,6 +87,8 @@ def count_executed(log: Iterable[bytes]) -> int:
             start, length = None, 0
         elif line.startswith(NOT_BEGUN):
             total -= _length(line, listed)
+        elif calls is not None and (call := CALL.match(line)):
+            calls.append(SystemCall(call[1].decode(), total, line.decode(errors="replace").strip()))
     return total
 
 

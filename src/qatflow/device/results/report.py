@@ -3,7 +3,8 @@
 Fields are described only here; `python -m qatflow.device.results.schema` makes schema and table from the docstrings.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.device.interface import DeviceDescription
 
-FORMAT = 4
+FORMAT = 5
 AGAIN = "run the model on the device again (target run_demo)"
 
 
@@ -124,6 +125,7 @@ class OperatorTime:
         min_ms: fastest run.
         max_ms: slowest run.
         percent: percentage of the time of all operators.
+        instructions: instructions executed by one run with one thread; null where not counted.
     """
 
     index: int
@@ -132,6 +134,7 @@ class OperatorTime:
     min_ms: float
     max_ms: float
     percent: float
+    instructions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,11 @@ class Profile:
     threads: int
     runs: int
     operators: tuple[OperatorTime, ...]
+
+    def with_instructions(self, counted: Sequence[int]) -> "Profile":
+        """Return the profile with the instructions of each operator."""
+        both = zip(self.operators, counted, strict=True)
+        return replace(self, operators=tuple(replace(operator, instructions=count) for operator, count in both))
 
 
 @dataclass(frozen=True)

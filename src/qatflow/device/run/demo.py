@@ -63,13 +63,16 @@ class Demo:
             f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
             "--profile", "--json=profile.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + 2 * repeats),
         )  # fmt: skip
+        return Profile(self.description.emulated, threads, repeats, self.operators("profile.json"))
+
+    def operators(self, name: str) -> tuple[OperatorTime, ...]:
+        """Return the operators of a profile that the program has written to file `name` on the device."""
         program = f"{PROGRAM} on {self.description.name}"
-        written = self._read("profile.json", program)
         operators = []
-        for operator in read_list(written, "operators", program):
-            numbers: dict[str, Any] = read_numbers(operator, _names(OperatorTime, "kernel"), program)
+        for operator in read_list(self._read(name, program), "operators", program):
+            numbers: dict[str, Any] = read_numbers(operator, _names(OperatorTime, "kernel", "instructions"), program)
             operators.append(OperatorTime(kernel=str(operator.get("kernel", "")), **numbers))
-        return Profile(self.description.emulated, threads, repeats, tuple(operators))
+        return tuple(operators)
 
     def outputs(self, folder: str, inputs: np.ndarray, output: TensorType, threads: int) -> np.ndarray:
         """Run each row of `inputs` on the device.
@@ -157,5 +160,5 @@ def read_list(content: Mapping[str, Any], name: str, program: str) -> list[dict[
     return items
 
 
-def _names(cls: type, without: str) -> list[str]:
-    return [field.name for field in fields(cls) if field.name != without]
+def _names(cls: type, *without: str) -> list[str]:
+    return [field.name for field in fields(cls) if field.name not in without]

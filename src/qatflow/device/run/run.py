@@ -1,7 +1,7 @@
 """Run the models on a device, time them, and compare their outputs with the host's; write report.json."""
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qatflow.base import provenance
@@ -26,6 +26,7 @@ from qatflow.device.results.words import left_out, times
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.inputs import ModelFolder, Pictures, read_pictures
 from qatflow.device.run.instructions import count_instructions
+from qatflow.device.run.operator_instructions import operator_instructions
 from qatflow.device.run.registry import device_settings, open_device
 from qatflow.device.run.timing import Measured, temperatures_around, threads_to_time, time_models
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
@@ -141,12 +142,14 @@ def _run(
         verify(demo, model, shown, allowed, counts[0])
         for (model, shown), allowed in zip(pictures.items(), tolerances, strict=True)
     ]
-
     counted = [
         count_instructions(device, bundle, model.name, runs=1) if settings.count_instructions else None
         for model in models
     ]
-
+    if settings.count_instructions:  # of the model that ships
+        name, first = models[0].name, measured[0]
+        profile = operator_instructions(device, bundle, demo, name, first.profile)
+        measured[0] = replace(first, profile=profile)
     reports = [
         _model_report(model, *right, fast, instructions)
         for model, right, fast, instructions in zip(models, verified, measured, counted, strict=True)

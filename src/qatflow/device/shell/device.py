@@ -112,6 +112,9 @@ class ShellDevice:
     def count_instructions(self, command: Sequence[str], timeout: float) -> None:
         """Return None: a phone's kernel does not let its shell count (perf_event_paranoid), and times say more."""
 
+    def system_calls(self, command: Sequence[str], timeout: float) -> None:
+        """Return None, likewise."""
+
     def pull(self, name: str, local: Path) -> None:
         """Fetch it to a temporary file, compare checksums, and move it into place."""
         place = f"{self._folder}/{name}"

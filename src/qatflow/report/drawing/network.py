@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from math import isfinite
 
 from qatflow.report.drawing.svg import box, shortened, text
+from qatflow.report.measures import MEASURES, Measure
 from qatflow.report.network import NetworkNode
 
 WIDTH, ROW, BOX = 380.0, 40.0, 34.0
@@ -14,60 +14,6 @@ LEFT, LANE = 46.0, 8.0
 LEVELS = 7
 """Colours of a measure, from the best to the worst."""
 LETTERS = 31
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What the operators are coloured by.
-
-    Attributes:
-        key: for the page's program.
-        words: its name.
-        about: what it means.
-        value: of an operator; None where it has none.
-        form: the value in words.
-        worst: `low` where a low value is bad, else `high`.
-    """
-
-    key: str
-    words: str
-    about: str
-    value: Callable[[NetworkNode], float | None]
-    form: Callable[[float], str]
-    worst: str
-
-
-MEASURES = (
-    Measure(
-        "sqnr", "noise so far",
-        "Ratio of signal to quantisation noise in the operator's output, in dB, with the noise of all operators before "
-        "it. Low is bad.",
-        lambda node: node.sqnr_db, lambda value: f"{value:.1f} dB", "low",
-    ),
-    Measure(
-        "rounding", "own rounding",
-        "The same ratio for the noise of this output's grid alone, on float's values: what its scale costs by itself. "
-        "Low is bad.",
-        lambda node: node.rounding_db, lambda value: f"{value:.1f} dB", "low",
-    ),
-    Measure(
-        "alone", "cost alone",
-        "KL divergence of the network's outputs from float's with this layer alone quantised, in nats. High is bad.",
-        lambda node: node.alone_kl, lambda value: f"{value:.3g}", "high",
-    ),
-    Measure(
-        "time", "time", "Mean time of the operator on the first device.", lambda node: node.ms,
-        lambda value: f"{value:.3f} ms", "high",
-    ),
-    Measure(
-        "work", "multiply-adds", "Multiply-adds of the operator for one picture.",
-        lambda node: node.multiply_adds or None, lambda value: f"{value:,.0f}", "high",
-    ),
-    Measure(
-        "bytes", "bytes of weights", "Size of its kernel and bias in the file.",
-        lambda node: node.weight_bytes or None, lambda value: f"{value:,.0f} B", "high",
-    ),
-)  # fmt: skip
 
 
 def measures(nodes: Sequence[NetworkNode]) -> list[Measure]:

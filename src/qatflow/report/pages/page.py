@@ -12,6 +12,7 @@ from qatflow.report.drawing.network import details, measures, network_picture
 from qatflow.report.drawing.sensitivity import WORST, sensitivity_picture
 from qatflow.report.drawing.widths import widths_picture
 from qatflow.report.html import inline, render
+from qatflow.report.node_data import FILES, has_data
 from qatflow.report.page_files import TEMPLATE
 from qatflow.report.pages import sections
 from qatflow.report.pages.tables import Table, plain
@@ -22,10 +23,11 @@ from qatflow.report.summary import NOT_RUN, Summary
 
 LEADERS = 10
 KINDS = {
-    "lost": ("Float is right, int8 wrong", "what quantisation costs"),
-    "won": ("int8 is right, float wrong", "what it wins"),
-    "confident": ("Other errors of int8, the most confident first", "the network's own errors, or wrong labels"),
+    "lost": ("Float is right, {} wrong", "what quantisation costs"),
+    "won": ("{} is right, float wrong", "what it wins"),
+    "confident": ("Other errors of {}, the most confident first", "the network's own errors, or wrong labels"),
 }
+"""Titles, with the place of the quantised model's name, and what the pictures show."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,20 @@ def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Ext
         models=sections.models_table(summary.rows, classes),
         picture=network_picture(summary.network),
         measures=measures(summary.network),
+        node_data=[file for file in FILES if has_data(summary.network, file)],
         emulated=" It is emulated: that says nothing about a real device." if _is_emulated(summary) else "",
         details=list(details(summary.network)),
         layers=sections.layers_table(summary.network, summary.layers),
         sensitivities=sections.sensitivities_table(summary.network, summary.sensitivities),
         sensitivity_picture=sensitivity_picture(summary.sensitivities) if summary.sensitivities else "",
         drawn=WORST,
-        classes=sections.classes_table(summary.classes),
+        classes=sections.classes_table(summary.classes, summary.quantised),
         all_classes=classes <= sections.MANY,
         pairs=sections.pairs_table(summary.confused, classes),
         galleries=[
-            (title, about, shown) for kind, (title, about) in KINDS.items() if (shown := _shown(summary, extras, kind))
+            (title.format(summary.quantised), about, shown)
+            for kind, (title, about) in KINDS.items()
+            if (shown := _shown(summary, extras, kind))
         ],
         curves=learning_pictures(summary.curves),
         search=sections.search_table(summary, LEADERS),
@@ -109,16 +114,18 @@ def _shown(summary: Summary, extras: Extras, kind: str) -> list[tuple[PictureAns
 
 def _device(results: Any, report: DeviceReport, summary: Summary) -> dict[str, Any]:
     warmup = report.models.int8.timing[0].warmup
-    nodes = summary.network if summary.on_device and summary.on_device[0] is results else ()
+    name = summary.quantised
     return {
         "results": results,
         "report": report,
         "mark": " (emulated)" if results.emulated else "",
-        "figures": sections.device_table(results),
-        "against": [(name, against_host(model)) for name, model in report.models.named.items()],
+        "figures": sections.device_table(results, name),
+        "against": [
+            (name if model == "int8" else model, against_host(of)) for model, of in report.models.named.items()
+        ],
         "warmup": "1 warm-up run" if warmup == 1 else f"{warmup} warm-up runs",
-        "times": sections.times_table(report),
-        "slowest": list(sections.slowest_tables(report, nodes)),
+        "times": sections.times_table(report, name),
+        "slowest": list(sections.slowest_tables(summary.slowest, results.name, name)),
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from qatflow.device.results.report import DeviceReport, ModelReport
+from qatflow.device.results.report import DeviceReport
 from qatflow.evaluate.layers import InspectedLayer
 from qatflow.mixed_precision.record import ChosenWidths
 from qatflow.report import on_device
@@ -13,6 +13,7 @@ from qatflow.report.drawing.network import kind_words, shape_words, type_words
 from qatflow.report.network import NetworkNode
 from qatflow.report.on_device import OnDevice
 from qatflow.report.pages.tables import Cell, Table, filled, number, plain
+from qatflow.report.slowest import SlowOperator
 from qatflow.report.stages import Stage
 from qatflow.report.summary import Row, Summary
 from qatflow.report.table import HEAD, cells
@@ -22,7 +23,6 @@ TOP5 = 5
 """Up to so many classes, the five best are all of them, and top-5 says nothing."""
 MANY, WORST = 100, 30
 """Of more classes than this, the page lists the worst and those that lose most; summary.json has all."""
-SLOWEST = 8
 
 
 def models_table(rows: Sequence[Row], classes: int) -> Table:
@@ -38,7 +38,7 @@ def layers_table(nodes: Sequence[NetworkNode], layers: Sequence[InspectedLayer])
     measured = {layer.name: layer for layer in layers}
     head = (
         "no.", "layer", "noise so far, dB", "own rounding, dB", "clipped, %", "values on the grid", "float range",
-        "scale", "weights, bytes", "multiply-adds", "time, ms",
+        "scale", "weights, bytes", "multiply-adds", "time, ms", "instructions", "instructions for a multiply-add",
     )  # fmt: skip
     rows = tuple(_layer(node, measured.get(node.name) if node.sqnr_db is not None else None) for node in nodes)
     return filled(Table("Layers in the order of execution", head, rows, sortable=True, words=(1,), title=1))
@@ -53,6 +53,8 @@ def _layer(node: NetworkNode, layer: InspectedLayer | None) -> tuple[Cell, ...]:
         number(node.weight_bytes or None, ",.0f"),
         number(node.multiply_adds or None, ",.0f"),
         number(node.ms, ".3f"),
+        number(node.instructions, ",.0f"),
+        number(per_multiply_add(node.instructions, node.multiply_adds), ".2f"),
     )
     if layer is None:
         return (*about, *[Cell("")] * 6, *costs)
@@ -66,7 +68,7 @@ def _layer(node: NetworkNode, layer: InspectedLayer | None) -> tuple[Cell, ...]:
         Cell(
             _range(layer.float_low, layer.float_high),
             layer.float_high - layer.float_low,
-            second=f"int8 {_range(low, high)}",
+            second=f"{node.type} {_range(low, high)}",
         ),
         Cell(f"{layer.scale:.3g}", layer.scale, second=_weight_scales(layer)),
         *costs,
@@ -101,6 +103,11 @@ def _sensitivity(layer: LayerSensitivity, node: NetworkNode | None, whole: Sensi
     )
 
 
+def per_multiply_add(instructions: int | None, multiply_adds: int) -> float | None:
+    """Return how many instructions a multiply-add takes, with all that is around it; None where one is not known."""
+    return None if instructions is None or not multiply_adds else instructions / multiply_adds
+
+
 def _range(low: float, high: float) -> str:
     return f"{low:.3g} … {high:.3g}".replace("-", "−")
 
@@ -112,9 +119,17 @@ def _weight_scales(layer: InspectedLayer) -> str:
     return f"weights {low:.2g}" if low == high else f"weights {low:.2g} … {high:.2g}"
 
 
-def classes_table(figures: Sequence[ClassFigures]) -> Table:
+def classes_table(figures: Sequence[ClassFigures], quantised: str = "int8") -> Table:
     """Return accuracy by class; of many classes the worst, and those that lose most against float."""
-    head = ("class", "test pictures", "int8, %", "95 % interval", "float, %", "change, points", "mostly taken for")
+    head = (
+        "class",
+        "test pictures",
+        f"{quantised}, %",
+        "95 % interval",
+        "float, %",
+        "change, points",
+        "mostly taken for",
+    )
     kept = figures if len(figures) <= MANY else chosen_classes(figures)
     return filled(Table("Accuracy by class", head, tuple(map(_class, kept)), sortable=True, words=(0, 6)))
 
@@ -183,17 +198,19 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def device_table(results: OnDevice) -> Table:
+def device_table(results: OnDevice, quantised: str) -> Table:
     """Return both models on a device."""
-    return plain(f"On {results.name}", on_device.HEAD, [on_device.cells(figure) for figure in results.figures])
+    return plain(
+        f"On {results.name}", on_device.head(quantised), [on_device.cells(figure) for figure in results.figures]
+    )
 
 
-def times_table(report: DeviceReport) -> Table:
+def times_table(report: DeviceReport, quantised: str) -> Table:
     """Return all timings on a device."""
     head = ("model", "threads", "runs", "first", "min", "mean", "median", "p90", "max", "standard deviation")
     rows = [
         (
-            name,
+            quantised if name == "int8" else name,
             str(time.threads),
             str(time.runs),
             *(
@@ -209,32 +226,24 @@ def times_table(report: DeviceReport) -> Table:
     return plain("Times in ms", head, rows)
 
 
-def slowest_tables(report: DeviceReport, nodes: Sequence[NetworkNode]) -> Iterator[tuple[str, Table]]:
-    """Yield title and table of the slowest operators of each model; int8's with the names of their layers."""
-    for name, model in report.models.named.items():
-        title = f"{name}: {len(model.profile.operators)} operators"
-        yield title, _by_layer(nodes, model) if name == "int8" and _all_named(nodes, model) else _by_kernel(model)
-
-
-def _all_named(nodes: Sequence[NetworkNode], model: ModelReport) -> bool:
-    """Return whether the operators with a known time are those that take nearly all of it."""
-    known = sum(node.ms for node in nodes if node.ms is not None)
-    return known >= 0.9 * sum(operator.mean_ms for operator in model.profile.operators) > 0
-
-
-def _by_layer(nodes: Sequence[NetworkNode], model: ModelReport) -> Table:
-    total = sum(operator.mean_ms for operator in model.profile.operators)
-    timed = sorted((-node.ms, node.number, node) for node in nodes if node.ms is not None)
-    rows = [(node.name, kind_words(node), f"{-ms:.3f}", f"{-100 * ms / total:.1f}") for ms, _, node in timed[:SLOWEST]]
-    return plain("Slowest layers of int8", ("layer", "operator", "mean ms", "%"), rows, words=(0, 1))
-
-
-def _by_kernel(model: ModelReport) -> Table:
-    rows = [
-        (operator.kernel, str(operator.index + 1), f"{operator.mean_ms:.3f}", f"{operator.percent:.1f}")
-        for operator in on_device.slowest(model)
-    ]
-    return plain("Slowest operators", ("kernel", "place", "mean ms", "%"), rows)
+def slowest_tables(slowest: Sequence[SlowOperator], device: str, quantised: str) -> Iterator[tuple[str, Table]]:
+    """Yield title and table of the slowest operators of each model on a device."""
+    of_device = [one for one in slowest if one.device == device]
+    for model in dict.fromkeys(one.model for one in of_device):
+        listed = [one for one in of_device if one.model == model]
+        name = quantised if model == "int8" else model
+        yield (
+            f"{name}: {listed[0].operators} operators",
+            plain(
+                f"Slowest operators of {name}",
+                ("layer", "kernel", "mean ms", "%"),
+                [
+                    (one.layer or f"no. {one.place + 1}", one.kernel, f"{one.ms:.3f}", f"{one.percent:.1f}")
+                    for one in listed
+                ],
+                words=(0, 1),
+            ),
+        )
 
 
 def split_words(splits: Mapping[str, int]) -> str:

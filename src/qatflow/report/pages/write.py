@@ -13,14 +13,14 @@ from qatflow.report.drawing.confusion import confusion_picture
 from qatflow.report.drawing.histogram import ranges_picture
 from qatflow.report.drawing.sensitivity import sensitivity_picture
 from qatflow.report.drawing.svg import as_file
-from qatflow.report.node_data import node_data, sensitivity_data
+from qatflow.report.node_data import ENDING, FILES, node_data
 from qatflow.report.pages.page import Extras, page
 from qatflow.report.picture_answers import thumbnails
 from qatflow.report.summary import Sources, Summary
 
 
 def write_report(summary: Summary, sources: Sources, summary_file: Path, output: Path, *, compared: bool) -> None:
-    """Write summary.txt, report.html, the pictures as SVG files, and two files *.node_data.json.
+    """Write summary.txt, report.html, the pictures as SVG files, and the files *.node_data.json.
 
     Args:
         summary: the figures.
@@ -37,8 +37,8 @@ def write_report(summary: Summary, sources: Sources, summary_file: Path, output:
     write_text(output / "ranges.svg", as_file(ranges_picture(summary.layers)))
     write_text(output / "confusion.svg", as_file(confusion))
     write_text(output / "sensitivity.svg", as_file(sensitivity_picture(summary.sensitivities, most=None)))
-    write_json(output / "sensitivity.node_data.json", sensitivity_data(summary.network))
-    write_json(output / "layers.node_data.json", node_data(summary.network))
+    for file in FILES:
+        write_json(output / f"{file}{ENDING}", node_data(summary.network, file))
     provenance = read_sealed(summary_file)["provenance"]
     with tempfile.TemporaryDirectory() as folder:  # only the page has them: most experiments have none
         extras = Extras(
