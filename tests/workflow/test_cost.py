@@ -1,13 +1,17 @@
 """What jobs ask a cluster for, against what was measured, and how it grows."""
 
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.device import DeviceSection
 from qatflow.workflow import cost
 from qatflow.workflow.cost import LIGHT, Cost
+from qatflow.workflow.expected import Expected, expected, note_cost
 
 SMALL = {"train": 55_000, "validation": 5_000, "test": 10_000}
 LARGE = {"train": 197, "validation": 400, "test": 400}
@@ -120,3 +124,44 @@ def test_pictures_are_counted_in_the_manifest(tmp_path: Path):
         cost.pictures(manifest)
     manifest.write_text(json.dumps({"splits": {"train": {"count": 3}, "test": {"count": 1}}}))
     assert cost.pictures(manifest) == {"train": 3, "test": 1}
+
+
+def test_a_device_run_takes_longer_with_more_pictures_and_where_instructions_are_counted():
+    config, device = small(), DeviceSection()
+    usual = cost.device_run(config, device, 5_000).seconds
+    assert 20 < usual < 60
+    assert cost.device_run(config, device, None).seconds == usual
+    assert cost.device_run(config, device, 20).seconds < usual
+    uncounted = cost.device_run(config, device.model_copy(update={"count_instructions": False}), 5_000).seconds
+    phone = cost.device_run(config, device.model_copy(update={"type": "adb"}), 5_000).seconds
+    assert phone < uncounted < usual - 5 * cost.COUNTED_S + 0.001
+    assert cost.device_run(large(), device, 5_000).seconds > 20 * usual
+
+
+def test_an_earlier_time_is_scaled_by_what_other_settings_cost(tmp_path, monkeypatch):
+    """Also behind a run that was killed, which leaves the benchmark file of the one before."""
+    monkeypatch.chdir(tmp_path)
+    benchmark, counted = tmp_path / "train.jsonl", {"cost": 40.0}
+
+    def runtime() -> int:
+        return 1
+
+    runtime.seconds = lambda: counted["cost"]
+    job = SimpleNamespace(
+        benchmark=str(benchmark), rule=SimpleNamespace(resources={"runtime": runtime}), threads=2, wildcards={},
+        input=SimpleNamespace(), output=[],
+    )  # fmt: skip
+    unnoted = SimpleNamespace(metadata=lambda output: None)
+    assert expected(job, unnoted, cores=2) == Expected(40.0)
+    note_cost(job, began=100.0, cores=2)
+    benchmark.write_text('{"s": 50.0}\n')
+    os.utime(benchmark, (160, 160))
+    assert expected(job, unnoted, cores=2) == Expected(50.0, earlier=True)
+    counted["cost"] = 80.0
+    assert expected(job, unnoted, cores=2) == Expected(100.0, earlier=True)
+    note_cost(job, began=200.0, cores=2)  # and it is killed
+    assert expected(job, unnoted, cores=2) == Expected(100.0, earlier=True)
+    note_cost(job, began=300.0, cores=2)
+    benchmark.write_text('{"s": 50.0}\n{"s": 90.0}\n')
+    os.utime(benchmark, (400, 400))
+    assert expected(job, unnoted, cores=2) == Expected(90.0, earlier=True)

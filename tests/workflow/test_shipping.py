@@ -151,12 +151,21 @@ def test_an_open_gate_counts_for_the_order_alone_but_with_method_auto(shipping):
 
 def test_the_report_has_time_and_memory_of_the_stages_that_an_experiment_has(shipping):
     assert stage_names(shipping, "q") == [
-        "prepare_data/digits", "make_pretrained/MobileNetV1_digits", "quantise_after_training/MobileNetV1_digits",
-        "choose_widths/q", "train_int8/q", "evaluate_fake_quant/q", "inspect_layers/q", "gate_accuracy/q",
-        "evaluate_tflite/q",
+        "prepare_data/digits", "make_pretrained/MobileNetV1_digits", "optimize_float/MobileNetV1_digits",
+        "quantise_after_training/MobileNetV1_digits", "choose_widths/q", "train_int8/q", "export_models/q",
+        "optimize_int8/q", "pack_model/q", "evaluate_fake_quant/q", "inspect_layers/q", "gate_accuracy/q",
+        "evaluate_tflite/q", "build_mobile_light/android.armv8.gcc", "run_on_device/q.emulator",
     ]  # fmt: skip
     assert not {"train_int8/p", "evaluate_fake_quant/p"} & set(stage_names(shipping, "p"))
-    assert stage_names(shipping, "ready") == ["prepare_data/digits", "gate_accuracy/ready", "evaluate_tflite/ready"]
+    assert stage_names(shipping, "ready") == [
+        "prepare_data/digits", "adopt_ready_model/ready", "gate_accuracy/ready", "evaluate_tflite/ready",
+        "build_mobile_light/android.armv8.gcc", "run_on_device/ready.emulator",
+    ]  # fmt: skip
+
+
+def test_behind_a_closed_gate_no_device_of_an_earlier_run_is_a_stage(shipping, tmp_path):
+    has_run(tmp_path, "p", "gate", passed=False)
+    assert not [name for name in stage_names(shipping, "p") if name.startswith(("build", "run_on"))]
 
 
 def stage_names(shipping: Shipping, experiment: str) -> list[str]:

@@ -117,6 +117,8 @@ for NUMBER, (EXPORTED, NAMES) in enumerate(exports.rules(), 1):
             EXPORTED,
         log:
             "logs/export_models/{experiment}.log",
+        benchmark:
+            "logs/export_models/{experiment}.jsonl"
         wildcard_constraints:
             experiment="|".join(NAMES),
         localrule: True

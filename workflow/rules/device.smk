@@ -33,11 +33,13 @@ rule build_mobile_light:
         manifest=f"{LIBRARY}/manifest.json",
     log:
         "logs/build_mobile_light/{target}.{toolchain}.log",
+    benchmark:
+        "logs/build_mobile_light/{target}.{toolchain}.jsonl"
     localrule: True
     conda:
         "../../envs/light.yaml"
     resources:
-        **needs.light,
+        **needs.building,
     params:
         folder=subpath(output.manifest, parent=True),
     shell:
@@ -70,13 +72,15 @@ rule run_on_device:
         report="results/{experiment}/device/{device}/report.json",
     log:
         "logs/run_on_device/{experiment}.{device}.log",
+    benchmark:
+        "logs/run_on_device/{experiment}.{device}.jsonl"
     localrule: True
     conda:
         "../../envs/light.yaml"
     # none is kept from a training: a phone computes by itself, and times in the emulator mean nothing. One at a time: adb
     threads: 0
     resources:
-        **needs.light,
+        **needs.device_run,
         adb=1,
     params:
         device=lambda wildcards: job_options.device(plan.device_of(wildcards)),

@@ -17,6 +17,8 @@ rule optimize_int8:
         ),
     log:
         "logs/optimize_int8/{experiment}.log",
+    benchmark:
+        "logs/optimize_int8/{experiment}.jsonl"
     localrule: True
     conda:
         "../../envs/light.yaml"
@@ -39,6 +41,8 @@ rule pack_model:
         "results/{experiment}/{experiment}_opt/model.tflite.packed",
     log:
         "logs/pack_model/{experiment}.log",
+    benchmark:
+        "logs/pack_model/{experiment}.jsonl"
     localrule: True
     conda:
         "../../envs/light.yaml"
@@ -65,6 +69,8 @@ use rule optimize_int8 as optimize_float with:
         ),
     log:
         "logs/optimize_float/{pretrained}.log",
+    benchmark:
+        "logs/optimize_float/{pretrained}.jsonl"
     localrule: True  # is not taken over
 
 
@@ -193,6 +199,8 @@ use rule optimize_int8 as optimize_quantised with:
         ),
     log:
         "logs/optimize_quantised/{pretrained}{own}.log",
+    benchmark:
+        "logs/optimize_quantised/{pretrained}{own}.jsonl"
     wildcard_constraints:
         own=plan.own_graph_suffix,
     localrule: True  # is not taken over
@@ -255,6 +263,8 @@ rule adopt_ready_model:
         ),
     log:
         "logs/adopt_ready_model/{experiment}.log",
+    benchmark:
+        "logs/adopt_ready_model/{experiment}.jsonl"
     localrule: True
     conda:
         "../../envs/light.yaml"

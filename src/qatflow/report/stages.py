@@ -1,4 +1,4 @@
-"""Time and memory of the stages that take long, from Snakemake's benchmark files."""
+"""Time and memory of the stages, from Snakemake's benchmark files."""
 
 import json
 from collections.abc import Sequence
@@ -13,6 +13,14 @@ WORDS = {
     "choose_widths": "choose the widths",
     "train_int8": "train for int8",
     "evaluate_fake_quant": "evaluate with fake quantisation",
+    "export_models": "export the models",
+    "optimize_float": "optimise the float model",
+    "optimize_quantised": "optimise the quantised graph",
+    "optimize_int8": "optimise for the device",
+    "adopt_ready_model": "check the model that came quantised",
+    "pack_model": "pack the model",
+    "build_mobile_light": "build the C++ program",
+    "run_on_device": "run on the device",
     "inspect_layers": "inspect the layers",
     "gate_accuracy": "accuracy gate",
     "evaluate_tflite": "evaluate on the test pictures",

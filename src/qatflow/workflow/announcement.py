@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
-from qatflow.workflow.expected import Expected, expected, wall_seconds
+from qatflow.workflow.expected import Expected, expected, note_cost, wall_seconds
 from qatflow.workflow.reasons import made, reason
 from snakemake_logger_plugin_qatflow.jobs import label
 
@@ -58,8 +58,15 @@ class Announcement(logging.Filter):
             self._said = True
             record.qatflow = self._plan()
         elif event == "job_info":
+            self._note_cost(record)
             record.qatflow = {"left": len(self._due()), "lines": self._time_now_known()}
         return True
+
+    def _note_cost(self, record: logging.LogRecord) -> None:
+        dag = self.workflow.dag
+        jobs = [job for job in dag.jobs if dag.jobid(job) == getattr(record, "jobid", None)]
+        for job in jobs if not self.workflow.dryrun else []:
+            note_cost(job, record.created, self._cores)
 
     def _due(self) -> list[Any]:
         """Return the unfinished jobs that make something, each after those that it waits for."""

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qatflow.config.sections.config import Config
+from qatflow.config.sections.device import DeviceSection
 from qatflow.data.evaluation_batch import evaluation_batch
 from qatflow.training.batch import default_batch
 
@@ -93,7 +94,15 @@ ACTIVATIONS = {
 WIDENED = ("MobileNetV1", "MobileNetV2", "MobileNetV3Small")
 LARGEST = max(ACTIVATIONS.values())
 LIGHT = Cost(mb=140, seconds=20)
-"""Programs that look at no picture but a few."""
+"""Programs that look at no picture but a few: what they ask for."""
+LIGHT_SECONDS = 2.0
+"""What they are expected to take."""
+BUILD_SECONDS = 15.0
+"""Of the C++ program."""
+START_S, COUNTED_S = 0.4, 1.5
+"""A start of the C++ program with a model, in the emulator or over adb; and one whose instructions are counted."""
+EMULATED_MS, COUNTED_MS, PHONE_MS = 45.0, 700.0, 2.0
+"""A picture at `scale` 1, by float and int8: in the emulator, counted there on the way, and on a phone."""
 
 
 def scale(config: Config) -> float:
@@ -237,3 +246,21 @@ def inference(config: Config, pictures: int, models: int, cores: int) -> Cost:
         LITERT_MB + cores * (PROCESS_MB + models * scale(config) * LITERT_ARENA_MB),
         pictures * (DECODE_MS + models * scale(config) * LITERT_MS) / 1000 / cores,
     )
+
+
+def device_run(config: Config, device: DeviceSection, validation: int | None) -> Cost:
+    """Return what run_on_device takes: pictures, timed runs and profiles, and the instructions in the emulator.
+
+    Args:
+        config: the experiment.
+        device: section of the device.
+        validation: number of validation pictures; None: there are enough.
+    """
+    shown = device.pictures if validation is None else min(device.pictures, validation)
+    timed = len(device.threads) * (1 + device.warmup + device.repeats) + device.warmup + 2 * device.repeats
+    emulated = device.type == "emulator"
+    seconds = 2 * (len(device.threads) + 2) * START_S
+    seconds += (shown + timed) * scale(config) * (EMULATED_MS if emulated else PHONE_MS) / 1000
+    if emulated and device.count_instructions:
+        seconds += 5 * COUNTED_S + scale(config) * COUNTED_MS / 1000
+    return Cost(LIGHT.mb, seconds)

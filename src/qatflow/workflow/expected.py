@@ -1,4 +1,7 @@
-"""How long a run is likely to take: from earlier runs of its jobs and, where there are none, from what they cost."""
+"""How long a run is likely to take: from earlier runs of its jobs and, where there are none, from what they cost.
+
+An earlier run with other settings (epochs, pictures) is scaled by what both are expected to cost.
+"""
 
 import inspect
 import json
@@ -7,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qatflow.workflow.cost import MEASURED_CORES
-
-UNNOTED = 2.0
-"""Seconds of a small job that no earlier run has noted and whose cost is not counted."""
+from qatflow.workflow.cost import LIGHT_SECONDS, MEASURED_CORES
+from qatflow.workflow.cost_notes import cost_of_last_run, note
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,25 @@ def expected(job: Any, persistence: Any, cores: int) -> Expected:
         persistence: Snakemake's notes of earlier jobs.
         cores: of the run; costs are counted for the cores of the machine that was measured.
     """
-    noted = _benchmark(job.benchmark) if job.benchmark else None
-    if noted is None:
-        noted = _noted(job, persistence)
-    if noted is not None:
-        return Expected(noted, earlier=True)
-    return Expected(_cost(job, cores))
+    measured = _benchmark(job.benchmark) if job.benchmark else None
+    if measured is not None:
+        return Expected(measured * _changed(job, cores), earlier=True)
+    noted = _noted(job, persistence)
+    return Expected(_cost(job, cores)) if noted is None else Expected(noted, earlier=True)
+
+
+def note_cost(job: Any, began: float, cores: int) -> None:
+    """Note what Snakemake's `job`, which begins now, is expected to cost."""
+    cost = _cost(job, cores)
+    if job.benchmark and cost:
+        note(Path(str(job.benchmark)), began, cost)
+
+
+def _changed(job: Any, cores: int) -> float:
+    """Return how many times as much a job costs as at its last run; 1 where that is not known."""
+    before = cost_of_last_run(Path(str(job.benchmark)))
+    now = _cost(job, cores) if before else None
+    return now / before if now and before else 1.0
 
 
 def wall_seconds(
@@ -84,7 +98,7 @@ def _cost(job: Any, cores: int) -> float | None:
     runtime = job.rule.resources.get("runtime")
     seconds = getattr(getattr(runtime, "_evaluator", runtime), "seconds", None)
     if seconds is None:
-        return UNNOTED if not job.benchmark else None
+        return LIGHT_SECONDS if not job.benchmark else None
     given = {"wildcards": job.wildcards, "input": job.input, "threads": job.threads}
     given_to = inspect.signature(seconds).parameters
     try:

@@ -33,10 +33,23 @@ class JobResources:
     @property
     def light(self) -> Asked:
         """What programs ask for that look at few pictures or none."""
-        return {
-            "mem_mb": lambda wildcards, attempt: LIGHT.memory_mb(attempt),
-            "runtime": lambda wildcards, attempt: LIGHT.runtime_minutes(attempt),
-        }
+        return _light(lambda threads: cost.LIGHT_SECONDS)
+
+    @property
+    def building(self) -> Asked:
+        """What the build of the C++ program asks for."""
+        return _light(lambda threads: cost.BUILD_SECONDS)
+
+    @property
+    def device_run(self) -> Asked:
+        """What a run on a device asks for: its program waits for it."""
+
+        def seconds(wildcards: Wildcards, input: Any, threads: int) -> float:
+            manifest = Path(str(input.data))
+            validation = cost.pictures(manifest)["validation"] if manifest.is_file() else None
+            return cost.device_run(self.plan.config_of(wildcards), self.plan.device_of(wildcards), validation).seconds
+
+        return _light(seconds)
 
     @property
     def float_training(self) -> Asked:
@@ -121,6 +134,16 @@ class JobResources:
             return cost.inference(self.plan.config_of(wildcards), counts[split], models=3, cores=cores)
 
         return _by_pictures_and_cores(expected)
+
+
+def _light(seconds: Callable[..., float]) -> Asked:
+    """Return what light programs ask for; `seconds` is what one is expected to take, for qatflow.workflow.expected."""
+
+    def runtime(wildcards: Wildcards, attempt: int) -> int:
+        return LIGHT.runtime_minutes(attempt)
+
+    runtime.seconds = seconds  # type: ignore[attr-defined]
+    return {"mem_mb": lambda wildcards, attempt: LIGHT.memory_mb(attempt), "runtime": runtime}
 
 
 def _by_pictures(expected: _Expected) -> Asked:

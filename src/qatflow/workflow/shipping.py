@@ -124,21 +124,29 @@ class Shipping:
         return [path for name in self.plan.experiments for path in self.training_time(name)]
 
     def stages(self, wildcards: Wildcards) -> list[str]:
-        """Return the benchmark files of an experiment's stages that take long, in the order of the stages.
+        """Return the benchmark files of an experiment's stages, in their order.
 
         They are no inputs: whoever removes the logs wants nothing to run again. A report leaves out what is not there.
         """
-        experiment = wildcards["experiment"]
-        names = [f"prepare_data/{self.plan.config_of(wildcards).data.name}"]
-        if experiment not in self.plan.quantized:
-            names.append(f"make_pretrained/{self.plan.config_of(wildcards).pretrained.name}")
-            own = own_graph(self.plan.experiments[experiment])
-            rule = "quantise_graph" if own else "quantise_after_training"
-            names.append(f"{rule}/{self.plan.shared_ptq_stage(wildcards)}")
+        experiment, plan = wildcards["experiment"], self.plan
+        config = plan.config_of(wildcards)
+        names = [f"prepare_data/{config.data.name}"]
+        if experiment in plan.quantized:
+            names.append(f"adopt_ready_model/{experiment}")
+        else:
+            names += [f"{rule}/{config.pretrained.name}" for rule in ("make_pretrained", "optimize_float")]
+            own = own_graph(plan.experiments[experiment])
+            rules = ("quantise_graph", "optimize_quantised") if own else ("quantise_after_training",)
+            names += [f"{rule}/{plan.shared_ptq_stage(wildcards)}" for rule in rules]
             if self.shipped(experiment) == "qat":
-                names += [f"{rule}/{experiment}" for rule in ("choose_widths", "train_int8", "evaluate_fake_quant")]
+                trained = ("choose_widths", "train_int8", "export_models", "optimize_int8", "pack_model")
+                names += [f"{rule}/{experiment}" for rule in (*trained, "evaluate_fake_quant")]
             names.append(f"inspect_layers/{experiment}")
         names += [f"{rule}/{experiment}" for rule in ("gate_accuracy", "evaluate_tflite")]
+        devices = {} if self.gate_is_closed(experiment) else plan.devices[experiment]
+        demos = dict.fromkeys(f"{device.target}.{device.toolchain}" for device in devices.values())
+        names += [f"build_mobile_light/{demo}" for demo in demos]
+        names += [f"run_on_device/{experiment}.{device}" for device in devices]
         return [f"logs/{name}.jsonl" for name in names]
 
     def compared(self) -> list[Compared]:
