@@ -218,6 +218,7 @@ def test_the_run_ends_with_the_table_the_demos_output_and_the_reports_path(finis
     demo = (finished.results / "device/emulator/output.txt").read_text().strip()
     assert demo.startswith("Output dim: 10\nOutput[0]: ")
     assert demo in finished.printed
+    assert "Using" not in finished.printed.splitlines()[0], "Snakemake's line on its profile says nothing to the user"
     (path,) = re.findall(r"^report: (.+)$", finished.printed, re.MULTILINE)
     assert (finished.project.folder / path).is_file()
 

@@ -60,26 +60,31 @@ rule make_report:
             PAGE,
             caption="../report/table.rst",
             category="{experiment}",
+            labels={"result": "report"},
         ),
         curves=report(
             "results/{experiment}/report/learning_curves.svg",
             caption="../report/learning_curves.rst",
             category="{experiment}",
+            labels={"result": "learning curves"},
         ),
         ranges=report(
             "results/{experiment}/report/ranges.svg",
             caption="../report/ranges.rst",
             category="{experiment}",
+            labels={"result": "ranges of the layers"},
         ),
         sensitivity=report(
             "results/{experiment}/report/sensitivity.svg",
             caption="../report/sensitivity.rst",
             category="{experiment}",
+            labels={"result": "what each layer costs"},
         ),
         confusion=report(
             "results/{experiment}/report/confusion.svg",
             caption="../report/confusion.rst",
             category="{experiment}",
+            labels={"result": "confusion of the classes"},
         ),
     log:
         "logs/make_report/{experiment}.log",
@@ -126,7 +131,12 @@ rule write_model_card:
         compress=rules.write_config.output.compress,
         model="results/{experiment}/{experiment}_{kind}/model.tflite",
     output:
-        "results/{experiment}/{experiment}_{kind}/MODEL_CARD.md",
+        report(
+            "results/{experiment}/{experiment}_{kind}/MODEL_CARD.md",
+            caption="../report/model_card.rst",
+            category="{experiment}",
+            labels={"result": "model card"},
+        ),
     log:
         "logs/write_model_card/{experiment}_{kind}.log",
     wildcard_constraints:
@@ -158,7 +168,12 @@ rule describe_run:
         beside=shipping.files("MODEL_CARD.md", "labels.txt", "preprocessing.json"),
         devices=shipping.on_devices_where_open(rules.run_on_device.output.report),
     output:
-        crate="results/{experiment}/ro-crate-metadata.json",
+        crate=report(
+            "results/{experiment}/ro-crate-metadata.json",
+            caption="../report/crate.rst",
+            category="{experiment}",
+            labels={"result": "record of the run (RO-Crate)"},
+        ),
         workflow="results/{experiment}/Snakefile",
     log:
         "logs/describe_run/{experiment}.log",
@@ -195,11 +210,13 @@ rule compare_experiments:
             "results/comparison/pareto.svg",
             caption="../report/comparison.rst",
             category="comparison",
+            labels={"result": "accuracy and cost"},
         ),
         page=report(
             "results/comparison/comparison.html",
             caption="../report/comparison.rst",
             category="comparison",
+            labels={"result": "comparison"},
         ),
     log:
         "logs/compare_experiments.log",

@@ -13,6 +13,7 @@ from qatflow.base.metrics import unpaired_interval, wilson
 from qatflow.base.right_answers import paired
 from qatflow.base.sums import read_sealed
 from qatflow.device.results.report import read_report
+from qatflow.tflite.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Line:
         passed: whether the accuracy gate and the latency gate of this device are open.
         reason: why one of them is closed.
         undecided: whether the accuracy gate is open but the validation pictures are too few to decide.
+        quantised: what its integers are: `int8`, or by their bits, as `W8A16`.
     """
 
     experiment: str
@@ -60,6 +62,12 @@ class Line:
     passed: bool
     reason: str
     undecided: bool = False
+    quantised: str = "int8"
+
+    @property
+    def ships(self) -> str:
+        """How the model that ships was made, and what it is if that is not int8."""
+        return self.shipped if self.quantised == "int8" else f"{self.shipped}, {self.quantised}"
 
 
 def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | None) -> Iterator[Line]:
@@ -97,6 +105,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         passed=gate["passed"],
         reason=gate["reason"] or "",
         undecided=gate["outcome"] == "undecided",
+        quantised=Precision.of_json(int8["quantised"]).short,
     )
     if not gate["passed"]:
         yield experiment  # reports of its devices from before are of another model, or had another limit

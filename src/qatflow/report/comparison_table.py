@@ -34,7 +34,7 @@ def cells(line: Line) -> tuple[str, ...]:
     """Return a line of the table: one text per column of `HEAD`."""
     return (
         line.experiment,
-        line.shipped,
+        line.ships,
         _shown(line.float_top1, ".2f"),
         _shown(line.top1, ".2f"),
         _interval(line.top1_low, line.top1_high),

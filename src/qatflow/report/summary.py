@@ -195,7 +195,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
     trained = read_sealed(sources.trained) if sources.trained is not None else {}
     pretrained = read_sealed(sources.pretrained) if sources.pretrained is not None else {}
     content = read_checked(sources.model)
-    quantised = _precision(evaluated["models"][sources.shipped])
+    quantised = Precision.of_json(evaluated["models"][sources.shipped]["quantised"])
     profile = devices[0].models.int8.profile.operators if devices else ()
     nodes = network(content, layers, profile, sensitivities)
     contents = {"int8": content}
@@ -239,11 +239,6 @@ def summarise(sources: Sources, output: Path) -> Summary:
     return summary
 
 
-def _precision(model: Mapping[str, Any]) -> Precision:
-    """Return the widths of a model of evaluation.json."""
-    return Precision(**{name: tuple(bits) for name, bits in model["quantised"].items()})
-
-
 def _rows(
     evaluated: Mapping[str, Any],
     gated: Mapping[str, Any],
@@ -256,7 +251,8 @@ def _rows(
     if not gated["passed"]:
         there[shipped] = (NOT_RUN,)
     there["float"] = _device_results({run.device.name: run.models.float for run in devices})
-    names = {key: f"{HOW[key]} {_precision(models[key]).short}" for key in HOW if key in models} | {"float": "float"}
+    quantised = {key: Precision.of_json(model["quantised"]).short for key, model in models.items() if key in HOW}
+    names = {"float": "float"} | {key: f"{HOW[key]} {short}" for key, short in quantised.items()}
     rows = [_row(names[key], models[key], there.get(key, ())) for key in ("float", "ptq", "ready") if key in models]
     if shipped == "ready":
         pass  # nothing is trained or quantised here

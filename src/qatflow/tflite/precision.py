@@ -1,6 +1,6 @@
 """What a quantised model is called: `int8`, or by the bits of its weights and activations where they are others."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,11 @@ class Precision:
 
     weights: tuple[int, ...]
     activations: tuple[int, ...]
+
+    @staticmethod
+    def of_json(value: Mapping[str, Iterable[int]]) -> "Precision":
+        """Return what `dataclasses.asdict` made a mapping of."""
+        return Precision(**{name: tuple(bits) for name, bits in value.items()})
 
     @property
     def short(self) -> str:

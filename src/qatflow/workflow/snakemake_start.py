@@ -18,6 +18,7 @@ from typing import Any
 
 EXECUTORS = "snakemake_executor_plugin_"
 """What packages with executors begin with."""
+DEFAULT_PROFILE = "Using workflow specific profile profiles/default for setting default command line arguments."
 OWN_EXECUTORS = ("local", "dryrun", "touch")
 ASK_FOR_EXECUTOR = ("--e", "--pr", "--w", "--h")
 """What options begin with that name an executor, or a profile that may, or list them all; they may be abbreviated."""
@@ -41,8 +42,15 @@ def main(argv: Sequence[str]) -> None:
 
     gc.freeze()
     gc.enable()
+    cli.print = _print  # type: ignore[attr-defined]
     sys.argv = ["snakemake", *arguments]
     cli.main(arguments)
+
+
+def _print(*words: Any, **where: Any) -> None:
+    """Print what Snakemake's start prints, but for the line that everybody's run would begin with."""
+    if words[:1] != (DEFAULT_PROFILE,):
+        print(*words, **where)
 
 
 def may_use_other_executor(argv: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from qatflow.report.comparison import Difference, difference
 from qatflow.report.diff.results import Results
 from qatflow.sensitivity.forms import layer_name
 
-MODELS = {"float": "float", "ptq": "PTQ int8"}
+MODELS = {"float": "float", "ptq": "PTQ"}
 FACTS = ("operator", "shape", "type", "activation", "weight_bits")
 MEASURES = (*("weight_scale_low", "weight_scale_high", "scale", "zero_point", "sqnr_db", "rounding_db", "clipped"),)
 """Of layers.json; the rest of it follows from these."""

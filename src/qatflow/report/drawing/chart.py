@@ -152,13 +152,15 @@ def _epoch_ticks(trainings: Sequence[Curve], across: Callable[[float], float], b
 
 def _exported(trainings: Sequence[Curve], across: Callable[[float], float], height: float) -> Iterator[str]:
     begin = 0
-    for training in trainings:
+    for number, training in enumerate(trainings):
         places = [place for place, epoch in enumerate(training.epochs) if epoch.epoch == training.exported_epoch]
         for place in places:
             x = across(begin + place)
             yield line(x, TOP, x, TOP + height, "exported")
             right = x > WIDTH - 90
-            yield text(x + (-4 if right else 4), TOP + height - 5, "exported", "tick", "end" if right else "start")
+            # in the middle, where curves seldom end, and one below the other
+            y = TOP + height / 2 + 14 * number
+            yield text(x + (-4 if right else 4), y, "exported", "tick halo", "end" if right else "start")
         begin += len(training.epochs)
 
 

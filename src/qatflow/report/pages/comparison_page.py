@@ -83,7 +83,7 @@ def _cells(line: Line, comparison: Comparison, baseline: str) -> dict[str, Cell]
     against = against_baseline(comparison.differences, line.experiment, baseline)
     return {
         "experiment": Cell(f'<a href="{href}">{escape(line.experiment)}</a>', html=True),
-        "shipped": Cell(line.shipped),
+        "shipped": Cell(line.ships),
         "gate": Cell(f'<span class="gate-word {gate}">{gate}</span>', html=True),
         "device": Cell(line.device),
         "top1": Cell(f"{line.top1:.2f}", line.top1, second=_interval(line.top1_low, line.top1_high)),

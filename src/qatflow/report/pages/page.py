@@ -70,6 +70,7 @@ def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Ext
         node_data=[file for file in FILES if has_data(summary.network, file)],
         emulated=" It is emulated: that says nothing about a real device." if _is_emulated(summary) else "",
         details=list(details(summary.network)),
+        work=sections.work_words(summary.multiply_adds, devices),
         layers=sections.layers_table(summary.network, summary.layers),
         sensitivities=sections.sensitivities_table(summary.network, summary.sensitivities),
         sensitivity_picture=sensitivity_picture(summary.sensitivities) if summary.sensitivities else "",

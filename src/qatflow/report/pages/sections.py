@@ -38,7 +38,7 @@ def layers_table(nodes: Sequence[NetworkNode], layers: Sequence[InspectedLayer])
     measured = {layer.name: layer for layer in layers}
     head = (
         "no.", "layer", "noise so far, dB", "own rounding, dB", "clipped, %", "values on the grid", "float range",
-        "scale", "weights, bytes", "multiply-adds", "time, ms", "instructions", "instructions for a multiply-add",
+        "scale", "weights, bytes", "multiply-adds", "time, ms", "instructions (per multiply-add)",
     )  # fmt: skip
     rows = tuple(_layer(node, measured.get(node.name) if node.sqnr_db is not None else None) for node in nodes)
     return filled(Table("Layers in the order of execution", head, rows, sortable=True, words=(1,), title=1))
@@ -49,12 +49,15 @@ def _layer(node: NetworkNode, layer: InspectedLayer | None) -> tuple[Cell, ...]:
         Cell(str(node.number + 1), node.number + 1),
         Cell(node.name, second=f"{kind_words(node)} → {shape_words(node)}{type_words(node)}"),
     )
+    each = per_multiply_add(node.instructions, node.multiply_adds)
     costs = (
         number(node.weight_bytes or None, ",.0f"),
         number(node.multiply_adds or None, ",.0f"),
-        number(node.ms, ".3f"),
-        number(node.instructions, ",.0f"),
-        number(per_multiply_add(node.instructions, node.multiply_adds), ".2f"),
+        # an emulator's times mean nothing: the instructions take their place
+        number(node.ms if node.instructions is None else None, ".3f"),
+        Cell("")
+        if node.instructions is None
+        else Cell(f"{node.instructions:,}", node.instructions, second="" if each is None else f"({each:.3g})"),
     )
     if layer is None:
         return (*about, *[Cell("")] * 6, *costs)
@@ -106,6 +109,16 @@ def _sensitivity(layer: LayerSensitivity, node: NetworkNode | None, whole: Sensi
 def per_multiply_add(instructions: int | None, multiply_adds: int) -> float | None:
     """Return how many instructions a multiply-add takes, with all that is around it; None where one is not known."""
     return None if instructions is None or not multiply_adds else instructions / multiply_adds
+
+
+def work_words(multiply_adds: int, devices: Sequence[DeviceReport]) -> str:
+    """Return the network's multiply-adds in words, and how many instructions each takes where they were counted."""
+    words = f"The network has {multiply_adds:,} multiply-adds for one picture"
+    for run in devices:
+        each = per_multiply_add(run.models.int8.instructions, multiply_adds)
+        if each is not None:
+            return f"{words}; with all that is around it, one takes {each:.3g} instructions in {run.device.name}."
+    return f"{words}."
 
 
 def _range(low: float, high: float) -> str:
