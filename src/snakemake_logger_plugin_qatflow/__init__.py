@@ -34,11 +34,16 @@ _CHATTER = re.compile(
     r"|Assuming unrestricted|Config file .* is extended|DAG of jobs will be updated|Touching output|Removing temporary"
     r"|Elapsed time|Shutting down|Storing output|This was a dry-run|The run involves checkpoint|Some jobs were"
     r"|Rules with |\d+ jobs have |Exiting because a job execution failed|Reasons:|Using workflow specific|host: "
-    r"|Will exit after|None$|$"
+    r"|Will exit after|SLURM run ID|No SLURM account given|Guessed SLURM account|Unable to guess SLURM account"
+    r"|Cleaning up SLURM log files|None$|$"
 )
 """How those of Snakemake's messages without an event begin that are of no use to who started the run."""
 _LOG_OF_RUN = "Complete log(s): "
 _RETRY = re.compile(r"Trying to restart job (\d+)\.")
+_SUBMITTED = re.compile(
+    r"Job (?P<slurm>\d+) has been submitted with SLURM jobid (?P<its>\d+)"
+    r"|Submitted job (?P<other>\d+) with external jobid '(?P<name>[^'\n]+)'"
+)
 _INTERRUPT = "Terminating processes on user request"
 _JOB_FAILED = "At least one job did not complete successfully"
 
@@ -239,12 +244,24 @@ class LogHandler(LogHandlerBase):
             self._run_log = text.removeprefix(_LOG_OF_RUN)
         elif found := _RETRY.match(text):
             self._screen.line(f"trying again: {self._waiting.get(int(found[1]), text)}")
+        elif found := _SUBMITTED.match(text):
+            name = f"Slurm's job {found['its']}" if found["its"] else f"job {found['name']}"
+            self._submit(int(found["slurm"] or found["other"]), name)
         elif _CHATTER.match(text):
             return
         elif record.levelno >= logging.ERROR:
             self._error_line(text)
         else:
             self._screen.line(text)
+
+    def _submit(self, number: int, name: str) -> None:
+        """Note what a cluster calls a job, which waits there."""
+        job = self._jobs.get(number)
+        if job is not None:
+            job.queue = name
+            if self._says_jobs and not self._quiet and not self._screen.live:
+                self._screen.line(f"{self._place(self._done + 1)} {job.label}: submitted as {name}")
+        self._show()
 
     # What is written
 

@@ -21,6 +21,8 @@ _MEANING = {
     "139": "crashed",
     "SIGSEGV": "crashed",
 }
+CLOCKS_DIFFER = 5.0
+"""Seconds by which a node's clock may be behind."""
 LAST_LINES = 15
 """Of a log without a message of ours."""
 
@@ -53,6 +55,7 @@ class Job:
         started: when, on the monotonic clock.
         said: the last line of its log that says how far it is.
         shown: when a line of it was last written.
+        queue: what a cluster calls it, until it begins there; empty on this machine.
     """
 
     label: str
@@ -60,6 +63,8 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     said: str = ""
     shown: float = field(default_factory=time.monotonic)
+    queue: str = ""
+    _submitted: float = field(default_factory=time.time)
     _seen: tuple[int, int] = (0, 0)
 
     @property
@@ -77,13 +82,17 @@ class Job:
             return
         if (seen := (now.st_size, now.st_mtime_ns)) == self._seen:
             return
+        if self.queue:
+            if now.st_mtime < self._submitted - CLOCKS_DIFFER:
+                return  # of an earlier run
+            self.queue, self.started = "", time.monotonic()
         self._seen = seen
         lines = [line for line in re.split(r"[\r\n]", tail(self.logs[0])) if _PROGRESS.match(line)]
         self.said = lines[-1].rstrip() if lines else self.said
 
     def status(self, width: int | None = None) -> str:
         """Return how far it is, in one line; without the wildcards if it would be longer than `width`."""
-        said = self.said or duration(self.seconds)
+        said = self.said or (f"{self.queue} waits, {duration(self.seconds)}" if self.queue else duration(self.seconds))
         whole = f"{self.label}: {said}"
         return whole if width is None or len(whole) <= width else f"{self.label.partition(' (')[0]}: {said}"
 

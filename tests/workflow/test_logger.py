@@ -148,3 +148,16 @@ def test_words(tmp_path):
     assert failure(Job("j", []), [], "died with <Signals.SIGSEGV: 11>.").startswith(
         "error: j ended with SIGSEGV (crashed)"
     )
+
+
+def test_a_job_of_a_cluster_waits_until_its_own_log_is_there(tmp_path):
+    """What an earlier run has left is not its progress."""
+    log = tmp_path / "train.log"
+    log.write_text("epoch 7, step 3/9, 33 % done\n")
+    os.utime(log, (1000, 1000))
+    job = Job("train", [str(log)], queue="Slurm's job 12")
+    job.look()
+    assert job.status() == "train: Slurm's job 12 waits, 1 s"
+    log.write_text("reading\nepoch 0, step 1/9, 11 % done\n")
+    job.look()
+    assert job.status() == "train: epoch 0, step 1/9, 11 % done" and job.queue == ""

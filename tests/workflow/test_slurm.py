@@ -114,11 +114,12 @@ def interrupt(submitted: Project, cluster: Slurm) -> dict[str, str]:
     printed = submitted.folder / ".interrupted"
     with printed.open("w") as out:
         process = submitted.start(*SUBMIT, "data", *FILES, stdout=out, stderr=subprocess.STDOUT)
-    while "submitted with SLURM jobid" not in printed.read_text():
+    while "prepare_data (arrays): submitted as Slurm's job " not in printed.read_text():
         assert process.poll() is None, printed.read_text()
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) != 0
+    assert "SLURM" not in printed.read_text(), "of the plugin's own words nothing is left"
     deadline = time.monotonic() + 30
     while "COMPLETING" in cluster.jobs().values() and time.monotonic() < deadline:
         time.sleep(0.2)
