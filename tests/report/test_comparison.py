@@ -190,7 +190,8 @@ def test_an_open_gate_that_could_not_decide_says_so():
 def measured(folder: Path, passed: bool, **latency: bool) -> Path:
     """Write what the stages leave of an experiment: its figures, its gate, and of devices by whether theirs is open."""
     figures = {"pictures": 360, "top1": 0.5, "bytes": 1000, "host_ms": {"median": 0.25}}
-    write_json(folder / "evaluation.json", {"models": {"float": figures, "ptq": figures}})
+    int8 = figures | {"quantised": {"weights": [8], "activations": [8]}}
+    write_json(folder / "evaluation.json", {"models": {"float": figures, "ptq": int8}})
     reason = None if passed else "the accuracy gate is closed: why"
     write_json(
         folder / "gate.json", {"passed": passed, "outcome": "undecided", "reason": reason, "against_float": None}
