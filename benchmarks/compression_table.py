@@ -63,7 +63,7 @@ def measured(variant: str, seed: int, budget: Budget) -> Measured | None:
     if not (folder / "summary.json").is_file():
         return None
     summary = json.loads((folder / "summary.json").read_text())
-    row = next(r for r in summary["rows"] if r["model"] == ("float" if variant == FLOAT else "QAT int8"))
+    row = next(r for r in summary["rows"] if r["model"].startswith("float" if variant == FLOAT else "QAT "))
     models = json.loads((folder / "device/emulator/report.json").read_text())["models"]
     on_device = models["float" if variant == FLOAT else "int8"]
     float_graph = PRETRAIN / f"{weights_name(budget.all, seed)}_pretrained"
