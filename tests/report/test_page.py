@@ -243,6 +243,18 @@ def test_dark_and_paper(opened):
     assert dark.evaluate(shade) == "rgb(15, 20, 25)" and light.evaluate(shade) == "rgb(255, 255, 255)"
     dark.emulate_media(media="print", color_scheme="dark")
     assert dark.evaluate(shade) == "rgb(255, 255, 255)" and not dark.locator(".contents").is_visible()
+    face = "getComputedStyle(document.querySelector('.verdict')).backgroundColor"
+    assert dark.evaluate(face) == light.evaluate(face), "paper has the light colours whatever the screen has"
+    paper = 794  # A4 at 96 dpi
+    dark.set_viewport_size({"width": paper, "height": 1123})
+    assert dark.evaluate("document.documentElement.scrollWidth") == paper
+
+
+def test_what_each_layer_costs_can_be_read_on_a_phone(opened):
+    """The picture keeps its size, and its box scrolls."""
+    page = opened("ten", NARROW)
+    assert page.locator("svg.sensitivity").bounding_box()["width"] > 500
+    assert page.evaluate("document.documentElement.scrollWidth") == NARROW
 
 
 def test_curves_have_phases_the_rate_and_the_exported_epoch(opened):
