@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
 
     gc.freeze()
     gc.enable()
-    cli.print = _print  # type: ignore[attr-defined]
+    cli.print = _print
     sys.argv = ["snakemake", *arguments]
     cli.main(arguments)
 
