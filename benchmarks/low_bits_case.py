@@ -5,6 +5,7 @@ import time
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,22 @@ TYPES = {
     "channel_wise_lsq, pact": ("channel_wise_lsq", "pact"),
 }
 """weight_quantize_type and activation_quantize_type, by the name in the table; `default` is the configuration's."""
-ROWS = {f"W{bits}A8, {name}": (bits, *types) for bits in WIDTHS for name, types in TYPES.items()}
+DEPTHWISE = {".*/depthwise_kernel": 8}
+"""Kernels of so few weights that 8 bits each hardly cost bytes; a bias has steps of their scale."""
+ROWS: dict[str, tuple[int | dict[str, int], str, str]] = {
+    f"W{bits}A8, {name}": (bits, *types) for bits in WIDTHS for name, types in TYPES.items()
+} | {
+    f"W{bits}A8, {name}, depthwise 8": ({"default": bits, **DEPTHWISE}, *TYPES[name])
+    for bits in WIDTHS[1:]
+    for name in ("channel_wise_lsq",)
+}
 PLAIN, DISTILLING = (Path(f"config/compress/{name}.yaml") for name in ("quantization", "quantization_distillation"))
+
+
+def width(row: str) -> int:
+    """Return the width of a row's weights, but for those of a `depthwise 8`."""
+    bits, *_ = ROWS[row]
+    return bits if isinstance(bits, int) else bits["default"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +70,7 @@ class Recipe:
     def compress(self, row: str) -> CompressConfig:
         """Return the compress YAML of a row."""
         bits, weights, activations = ROWS[row]
-        overrides = {
+        overrides: dict[str, Any] = {
             "weight_bits": bits,
             "weight_quantize_type": weights,
             "activation_quantize_type": activations,

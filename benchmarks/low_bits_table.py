@@ -6,7 +6,7 @@ from statistics import fmean
 import numpy as np
 
 from heading import heading
-from low_bits_case import FLOAT, ROWS, Case
+from low_bits_case import FLOAT, Case, width
 from low_bits_costs import ROUNDS, costs
 from qatflow.base.metrics import paired_drop
 from qatflow.data.reader import tensors
@@ -40,7 +40,7 @@ def table(network: str, cases: Sequence[Case], rows: Sequence[str]) -> Iterator[
         against = ["", ""]
         if row != FLOAT:
             against = [f"{-drop.points:+.2f}", f"{-drop.high:+.2f} to {-drop.low:+.2f}"]
-            gains.setdefault(ROWS[row][0], {})[row] = (len(there), -drop.points)
+            gains.setdefault(width(row), {})[row] = (len(there), -drop.points)
         cells = [f"{top1[case.seed]:.2f}" if case.seed in top1 else "" for case in cases]
         yield f"| {row} | {' | '.join(cells)} | {fmean(top1.values()):.2f} | {' | '.join(against)} |"
     yield ""
