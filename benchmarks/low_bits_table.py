@@ -13,7 +13,7 @@ from qatflow.data.reader import tensors
 
 AIMS = {4: 0.3, 2: 2.0}
 """Points of top-1 that the best type may lose, by width."""
-COST_COLUMNS = ("bytes", "deflated", "packed", "ms", "ms / W8A8", "instructions", "training s")
+COST_COLUMNS = ("bytes", "deflated", "packed", "ms", "ms / W8A8", "instructions")
 
 
 def table(network: str, cases: Sequence[Case], rows: Sequence[str]) -> Iterator[str]:
@@ -70,8 +70,7 @@ def _costs(case: Case, measured: Mapping[str, Sequence[Case]]) -> Iterator[str]:
         cells = [f"{figures.bytes:,}", f"{figures.deflated:,}", f"{figures.packed:,}" if row != FLOAT else ""]
         cost = known.get(row)
         cells += [f"{cost.ms:.3f}", f"{cost.ratio:.3f}", f"{cost.instructions:,}"] if cost else ["", "", ""]
-        seconds = "" if row == FLOAT else f"{fmean(one.figures(row).seconds for one in there):.0f}"
-        yield f"| {row} | {' | '.join([*cells, seconds])} |"
+        yield f"| {row} | {' | '.join(cells)} |"
     yield ""
 
 
@@ -93,7 +92,7 @@ def page(cases: Mapping[str, Sequence[Case]], rows: Sequence[str]) -> Iterator[s
     yield "* intervals: of the paired difference over the pictures of all of the row's seeds together"
     yield (
         f"* ms: processor time of a picture on the host, one thread, median of {ROUNDS} rounds in which the models "
-        "take turns; instructions: of a picture on a Cortex-A76 in the emulator; training s: beside other load"
+        "take turns; instructions: of a picture on a Cortex-A76 in the emulator"
     )
     yield ""
     for network, own in cases.items():

@@ -1,31 +1,43 @@
-"""A step of training for int8 against a step in float, with stock tfmot's beside it.
+"""A step of training for int8 against a step in float, with stock tfmot's beside it, and where its time goes.
 
     PYTHONPATH=src:benchmarks python benchmarks/step_time.py > benchmarks/step_time.md
 
-The three models are the same MobileNetV1 with the same pictures in memory, loss, optimiser and weight decay. Their
-steps take turns, so that other load on the machine affects all of them alike; the figures are medians.
+All models are the same MobileNetV1 with the same pictures in memory, loss, optimiser and weight decay. Their steps take
+turns, so that other load on the machine affects all of them alike. Ratios are medians of the rounds' ratios, with the
+middle half of them in brackets. Processor time is that of all threads.
 """
 
 import argparse
-import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from heading import heading
+from qatflow.base.cli import entry
 from qatflow.config.sections.model import ModelSection
+from qatflow.graph.graph import Graph
 from qatflow.quantise.placement import QuantSettings
+from step_parts import parts, profiled
 
-AIM = 1.25
-CASES = [(0.5, 32, 128), (1.0, 224, 8)]  # width, side of the pictures, batch
+FLOAT, STOCK = "float", "stock tfmot"
+TYPES = {
+    "qatflow": ("abs_max", "moving_average_abs_max"),
+    "qatflow, channel-wise": ("channel_wise_abs_max", "moving_average_abs_max"),
+    "qatflow, lsq": ("lsq", "lsq"),
+    "qatflow, channel-wise lsq": ("channel_wise_lsq", "lsq"),
+}
+"""weight_quantize_type and activation_quantize_type by the name in the table; the first one is the default."""
+CASES = {(0.5, 32, 128): 1.12, (1.0, 224, 8): 1.10}
+"""Aim for the default over float, by width, side of the pictures and batch."""
+OVER_STOCK, LSQ = 0.9, 1.25
 CLASSES, WARM_UP, SECONDS = 1000, 3, 60.0
-SETTINGS = QuantSettings(8, 8, "abs_max", "moving_average_abs_max")
+Step = Callable[[Any, Any], Any]
 
 
-def step_of(keras: Any, trained: list[Any]) -> Callable[[Any, Any], Any]:
+def step_of(keras: Any, trained: list[Any]) -> Step:
     """Return a traced training step: a function from pictures and labels to the loss."""
     import tensorflow as tf
     import tf_keras
@@ -50,75 +62,132 @@ def step_of(keras: Any, trained: list[Any]) -> Callable[[Any, Any], Any]:
     return tf.function(step, autograph=False)
 
 
-def steps(width: float, size: int) -> dict[str, Callable[[Any, Any], Any]]:
-    """Return the training step of each model, by its name."""
+def float_graph(width: float, size: int) -> Graph:
+    """Return MobileNetV1 with random weights."""
     import tf_keras
 
-    from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.models.architectures import mobilenet_v1
     from qatflow.models.from_keras import graph_of
+
+    tf_keras.backend.clear_session()  # stock tfmot's layers are looked up by name
+    return graph_of(mobilenet_v1((size, size, 3), CLASSES, width, 0.001), 0.9)
+
+
+def quantised_step(graph: Graph, weights: str, activations: str, calibration: Any) -> Step:
+    """Return the step of a model with fake quantisation, its ranges set by some pictures."""
+    from qatflow.compress.quantizers.quantised_model import Quantisers
+    from qatflow.training.keras_model import training_model
+
+    quantisers = Quantisers(graph, QuantSettings(8, 8, weights, activations))
+    model = training_model(graph, seed=0, step=np.int64(0), hooks=quantisers)
+    quantisers.calibrate(model, lambda: [calibration])
+    quantisers.phase.mode = "quantise"
+    return step_of(model.keras, model.keras.trainable_variables)
+
+
+def steps(graph: Graph, width: float, pictures: Any) -> dict[str, Step]:
+    """Return the training step of each model, by its name."""
     from qatflow.training.keras_model import training_model
     from stock_tfmot import quantised_mobilenet, without_softmax
 
-    tf_keras.backend.clear_session()  # stock tfmot's layers are looked up by name
-    graph = graph_of(mobilenet_v1((size, size, 3), CLASSES, width, 0.001), 0.9)
-    by_model = {}
     plain = training_model(graph, seed=0, step=np.int64(0)).keras
-    by_model["float"] = step_of(plain, plain.trainable_variables)
-    quantisers = Quantisers(graph, SETTINGS)
-    model = training_model(graph, seed=0, step=np.int64(0), hooks=quantisers)
-    quantisers.phase.mode = "quantise"
-    by_model["qatflow"] = step_of(model.keras, model.keras.trainable_variables)
+    by_model = {FLOAT: step_of(plain, plain.trainable_variables)}
+    for name, types in TYPES.items():
+        by_model[name] = quantised_step(graph, *types, pictures)
     stock = without_softmax(quantised_mobilenet(graph, ModelSection(alpha=width)))
-    by_model["stock tfmot"] = step_of(stock, stock.trainable_variables)
+    by_model[STOCK] = step_of(stock, stock.trainable_variables)
     return by_model
 
 
-def measure(width: float, size: int, batch: int, seconds: float) -> dict[str, list[float]]:
-    """Return the times of each model's steps in ms; the models take turns for that many seconds."""
+def batch_of(size: int, batch: int) -> tuple[Any, Any]:
+    """Return random pictures and labels."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
     pictures = tf.constant(random.normal(0, 1, (batch, size, size, 3)), tf.float32)
-    labels = tf.constant(random.integers(0, CLASSES, batch), tf.int64)
-    times: dict[str, list[float]] = {name: [] for name in ("float", "qatflow", "stock tfmot")}
-    chosen = steps(width, size)
+    return pictures, tf.constant(random.integers(0, CLASSES, batch), tf.int64)
+
+
+def measure(chosen: Mapping[str, Step], data: tuple[Any, Any], seconds: float) -> dict[str, np.ndarray]:
+    """Return wall and processor time of each model's steps in ms, [rounds, 2]; they take turns for so many seconds."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
     for step in chosen.values():
         for _ in range(WARM_UP):
-            float(step(pictures, labels))
+            float(step(*data))
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for name, step in chosen.items():
-            started = time.perf_counter()
-            float(step(pictures, labels))
-            times[name].append(1e3 * (time.perf_counter() - started))
-    return times
+            wall, processor = time.perf_counter(), time.process_time()
+            float(step(*data))
+            times[name].append((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - processor)))
+    return {name: np.asarray(values) for name, values in times.items()}
 
 
-def main() -> None:
+def table(case: str, times: Mapping[str, np.ndarray], reference: str = FLOAT) -> Iterator[str]:
+    """Yield the rows of a case."""
+    for name, own in times.items():
+        wall, processor = np.median(own, axis=0)
+        ratios = [_ratio(own[:, column] / times[reference][:, column]) for column in (0, 1)]
+        cells = ["", ""] if name == reference else ratios
+        yield f"| {case} | {name} | {wall:.1f} | {processor:.1f} | {' | '.join(cells)} |"
+
+
+def aims(case: str, times: Mapping[str, np.ndarray], over_float: float) -> Iterator[str]:
+    """Yield whether the aims are met in a case, in wall and processor time."""
+    default, lsq = next(iter(TYPES)), "qatflow, lsq"
+    for what, name, other, aim in (
+        ("qatflow / float", default, FLOAT, over_float),
+        ("qatflow / stock tfmot", default, STOCK, OVER_STOCK),
+        ("lsq / float", lsq, FLOAT, LSQ),
+    ):
+        wall, processor = np.median(times[name] / times[other], axis=0)
+        met = "met" if max(wall, processor) <= aim else "not met"
+        yield f"* {case}: {what} <= {aim:.2f}: {met} (wall {wall:.3f}, processor {processor:.3f})"
+
+
+def _ratio(values: np.ndarray) -> str:
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return f"{middle:.3f} ({low:.3f} … {high:.3f})"
+
+
+def main(argv: Sequence[str]) -> None:
     """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="measuring time for each case")
-    seconds = parser.parse_args().seconds
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="measuring time for each table of each case")
+    parser.add_argument("--threads", type=int, default=2, help="of TensorFlow")
+    arguments = parser.parse_args(argv)
     from qatflow.training.runtime import start
 
-    start(seed=0, threads=2)
-    lines = ["# A step of training", "", *(__doc__ or "").splitlines()[4:], "", *heading(), ""]
-    lines += [
-        "| MobileNetV1 | batch | steps | float ms | qatflow ms | stock tfmot ms | qatflow / float | tfmot / float |"
-    ]
-    lines += ["|---|---|---|---|---|---|---|---|"]
-    for width, size, batch in CASES:
-        print(f"{width} at {size}", file=sys.stderr, flush=True)
-        times = measure(width, size, batch, seconds)
-        plain, ours, stock = (statistics.median(values) for values in times.values())
-        lines.append(
-            f"| {width} at {size} | {batch} | {len(times['float'])} | {plain:.1f} | {ours:.1f} | {stock:.1f} | "
-            f"{ours / plain:.2f} | {stock / plain:.2f} |"
-        )
-    lines += ["", f"Aim: qatflow / float at most {AIM}."]
-    print("\n".join(lines))
+    start(seed=0, threads=arguments.threads)
+    rows: list[str] = []
+    off: list[str] = []
+    on_profile: list[str] = []
+    met: list[str] = []
+    for (width, size, batch), aim in CASES.items():
+        case = f"{width} at {size}, batch {batch}"
+        print(case, file=sys.stderr, flush=True)
+        data, graph = batch_of(size, batch), float_graph(width, size)
+        chosen = steps(graph, width, data[0])
+        times = measure(chosen, data, arguments.seconds)
+        rows += table(f"{case}, {len(times[FLOAT])} rounds", times)
+        met += aims(case, times, aim)
+        on_profile += profiled(case, {name: chosen[name] for name in (FLOAT, *list(TYPES)[:1], STOCK)}, data)
+        default = next(iter(TYPES.values()))
+        without = {FLOAT: chosen[FLOAT], "all": chosen[next(iter(TYPES))]}
+        for name, switched_off in parts().items():
+            with switched_off():
+                without[name] = quantised_step(graph, *default, data[0])
+                float(without[name](*data))  # traced while it is off
+        off += table(case, measure(without, data, arguments.seconds / 2))
+    columns = "| MobileNetV1 | {} | wall ms | processor ms | wall / float | processor / float |"
+    print("\n".join(["# A step of training", "", *(__doc__ or "").splitlines()[4:], "", *heading()]))
+    print(f"* {arguments.threads} thread{'s' if arguments.threads > 1 else ''} of TensorFlow")
+    print("\n".join(["", columns.format("model"), "|---|---|---|---|---|---|", *rows, "", *met]))
+    print("\n## Where the time goes\n\nThe default types, with a part of fake quantisation switched off:\n")
+    print("\n".join([columns.format("without"), "|---|---|---|---|---|---|", *off]))
+    print("\nTensorFlow's profile, ms of a step by operation (where other programs ran, their time counts too):\n")
+    print("\n".join(on_profile))
 
 
 if __name__ == "__main__":
-    main()
+    entry(main)

@@ -68,6 +68,21 @@ def test_gradients_pass_straight_through_inside_the_range(tf):
     np.testing.assert_array_equal(of_x, [0, 2, 2, 2, 2, 0])
 
 
+@pytest.mark.parametrize("scale", [1.0 / 255, 6.0 / 255, 3e-9, 0.7])
+def test_gradients_of_what_is_never_negative_end_behind_the_largest_integer(tf, scale: float):
+    from qatflow.compress.quantizers.fake_quant import fake_quant
+
+    end = np.float32(255) * np.float32(scale)
+    x = tf.constant(
+        [0.0, 0.4 * end, np.nextafter(end, np.float32(0)), end, np.nextafter(end, np.float32(np.inf)), 2 * end]
+    )
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        found = fake_quant(x, tf.constant(scale, tf.float32), tf.constant(-128.0), 8, "from_zero")
+    np.testing.assert_array_equal(tape.gradient(found, x, np.full(6, -3, np.float32)), [-3, -3, -3, -3, 0, 0])
+    np.testing.assert_allclose(found / scale, [0, 102, 255, 255, 255, 255], rtol=0, atol=1e-3)
+
+
 def test_activations_saturate_where_the_int8_kernels_do(tf):
     from qatflow.compress.quantizers.fake_quant import fake_quant
 

@@ -22,5 +22,5 @@ class AbsMax(ActivationQuantizer):
 
     def known(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Return the range of this batch."""
-        largest = greatest(largest_magnitude(inputs))
+        largest = greatest(largest_magnitude(inputs, self.fit))
         return -largest, largest

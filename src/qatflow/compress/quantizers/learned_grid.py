@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer
 from qatflow.compress.quantizers.counted import CountedRange
-from qatflow.compress.quantizers.fake_quant import Phase, largest
+from qatflow.compress.quantizers.fake_quant import Phase, largest, on_steps, where_positive
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.quantise.grids import SMALLEST, Fit
 
@@ -30,22 +30,32 @@ def on_trained_grid(values: Any, step: Any, ends: tuple[float, float], bits: int
 
     @tf.custom_gradient
     def trained(values: Any, step: Any) -> tuple[Any, Any]:
-        least, greatest = low * step, high * step
-        fake = tf.quantization
-        quantise = (
-            fake.fake_quant_with_min_max_vars_per_channel if step.shape.rank else fake.fake_quant_with_min_max_vars
-        )
-        quantised = quantise(values, least, greatest, num_bits=bits, narrow_range=symmetric)
-        between = (values > least) & (values < greatest)
+        if step.shape.rank:
+            quantised = on_steps(values, step, bits, narrow=symmetric)
+        else:
+            quantised = tf.quantization.fake_quant_with_min_max_vars(
+                values, low * step, high * step, num_bits=bits, narrow_range=symmetric
+            )
 
         def gradient(upstream: Any) -> tuple[Any, Any]:
-            moved = tf.where(between, quantised - values if within else tf.zeros_like(values), quantised)
+            passed = upstream
+            for inside in _inside(values, step, ends):
+                passed = where_positive(passed, inside)
+            moved = upstream * quantised - passed * (values if within else quantised)
             axes = list(range(values.shape.rank - step.shape.rank))
-            return tf.where(between, upstream, 0.0), tf.reduce_sum(upstream * moved, axes) / step
+            return passed, tf.reduce_sum(moved, axes) / step
 
         return quantised, gradient
 
     return trained(values, step)
+
+
+def _inside(values: Any, step: Any, ends: tuple[float, float]) -> list[Any]:
+    """Return what is positive where the values lie between the ends; a difference of floats has the exact sign."""
+    low, high = ends
+    if low == -high:
+        return [high * step - tf.abs(values)]
+    return [high * step - values, values - low * step if low else values]
 
 
 def at_least(step: Any, least: float) -> Any:

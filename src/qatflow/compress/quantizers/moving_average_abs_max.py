@@ -22,7 +22,7 @@ class MovingAverageAbsMax(ActivationQuantizer):
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Observe one batch and return the updated average of max|x|."""
         total = state["state"] * RATE + 1.0
-        accum = state["accum"] * RATE + greatest(largest_magnitude(inputs))
+        accum = state["accum"] * RATE + greatest(largest_magnitude(inputs, self.fit))
         state["state"].assign(total)
         state["accum"].assign(accum)
         largest = accum / total

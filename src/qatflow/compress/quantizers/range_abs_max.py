@@ -24,7 +24,7 @@ class RangeAbsMax(ActivationQuantizer):
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Observe one batch and return the largest max|x| of the window."""
         place = tf.math.floormod(state["seen"], WINDOW)
-        ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [greatest(largest_magnitude(inputs))])
+        ring = tf.tensor_scatter_nd_update(state["ring"], [[place]], [greatest(largest_magnitude(inputs, self.fit))])
         state["ring"].assign(ring)
         state["seen"].assign(state["seen"] + 1)
         largest = tf.reduce_max(ring)
