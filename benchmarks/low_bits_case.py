@@ -47,6 +47,11 @@ def width(row: str) -> int:
     return bits if isinstance(bits, int) else bits["default"]
 
 
+def is_mixed(row: str) -> bool:
+    """Return whether a row's depthwise kernels keep 8 bits."""
+    return isinstance(ROWS[row][0], dict)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How all rows are trained.
