@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
 
     def case(network: str, seed: int) -> Case:
         own = work / f"{dataset}-{first.budget.float_epochs}" / network / f"seed-{seed}"
-        return Case(asked[network], recipe, data, own, seed, arguments.threads)
+        return Case(asked[network], data, own, seed, arguments.threads, recipe)
 
     if arguments.only:
         network, seed, row = arguments.only

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import Experiment
+from experiments import EPOCHS, Experiment
 from qatflow.base.files import whole_file
 from qatflow.base.provenance import commit
 from qatflow.config.read_recipe import load_compress
@@ -62,9 +62,9 @@ class Recipe:
         distilled: whether the float model is also a teacher.
     """
 
-    epochs: int
-    learning_rate: float | None
-    distilled: bool
+    epochs: int = EPOCHS["fashion"][1]
+    learning_rate: float | None = None
+    distilled: bool = False
 
     @property
     def folder(self) -> str:
@@ -112,19 +112,19 @@ class Case:
 
     Attributes:
         experiment: configuration, with the epochs of float training.
-        recipe: how the rows are trained.
         data: prepared pictures.
         folder: of the float model.
         seed: of all trainings.
         threads: of TensorFlow and LiteRT.
+        recipe: how the rows are trained.
     """
 
     experiment: Experiment
-    recipe: Recipe
     data: Manifest
     folder: Path
     seed: int
     threads: int
+    recipe: Recipe = Recipe()
 
     def is_measured(self, row: str) -> bool:
         """Return whether nothing is left to do."""
