@@ -16,15 +16,19 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])  # not by PYTHONPATH, which the commands would inherit
 
+import smart_open  # noqa: F401  # these two by Snakemake, when it reads a Snakefile
 import snakemake.api
 import snakemake.cli
 import snakemake.dag
+import snakemake.report
 import snakemake.workflow
+import yte  # noqa: F401
 
 from qatflow.base.errors import UserError
 from qatflow.base.imported_names import imported_names
-from qatflow.workflow import precheck
+from qatflow.workflow import ancient, exports, job_options, precheck, searches, session, shipping  # noqa: F401
 
+snakemake.cli.get_argument_parser()  # finds the plugins
 for module in Path(sys.argv[1]).rglob("*.py"):
     imported_names(module.read_bytes())  # by its text: an edited one is read again
 gc.freeze()

@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -35,16 +36,28 @@ def test_versions_are_those_of_the_lock_file(path):
         assert locked[name].split()[0] == f"=={version}", name
 
 
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Return the modules that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return frozenset(names)
+
+
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """Return the packages that provide each module."""
+    return metadata.packages_distributions()
+
+
 def imported_packages(files: Iterable[Path]) -> set[str]:
     """Return the packages that `files` import, by their names in the lock file."""
-    names = set()
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module)
-            elif isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-    providers = metadata.packages_distributions()
+    names = {name for path in files for name in imported(path)}
+    providers = distributions()
     packages = {"protobuf" for name in names if name.startswith("google.protobuf")}
     for name in {name.split(".")[0] for name in names if not name.startswith("google.")}:
         packages |= {provider.lower().replace("_", "-") for provider in providers.get(name, [])}
