@@ -10,7 +10,9 @@ TAIL = 8192
 """Bytes at the end of a log that are looked at."""
 _PROGRESS = re.compile(r"^(?:epoch \d+[ ,]|\d+ of \d+ |\[ *\d+ ?%\])")
 """How the lines begin that say how far a program is."""
-_EPOCH = re.compile(r"^epoch \d+ \(\w+\): .*; validation loss [\d.]+, top-1 ([\d.]+)", re.MULTILINE)
+_EPOCH = re.compile(
+    r"^epoch \d+ \(\w+\): .*; validation loss [\d.]+, (top-1|agreement with float) ([\d.]+)", re.MULTILINE
+)
 _STATUS = re.compile(r"exit status (\d+)|<Signals\.(\w+)")
 INTERRUPTED = ("130", "SIGINT")
 _MEANING = {
@@ -99,7 +101,8 @@ class Job:
     def result(self) -> str:
         """Return what a finished job came to: how long it took and, of a training, the last validation."""
         figures = _EPOCH.findall(tail(self.logs[0])) if self.logs else []
-        validation = f", validation top-1 {100 * float(figures[-1]):.2f} %" if figures else ""
+        name, value = figures[-1] if figures else ("", "0")
+        validation = f", validation {name} {100 * float(value):.2f} %" if figures else ""
         return f"{self.label}: {duration(self.seconds)}{validation}"
 
 

@@ -34,7 +34,7 @@ BELOW: dict[str, set[str]] = {
     "config": {"base", "config/checks", "config/recipe", "config/sections", "config/yaml"},
     # what several stages share
     "tflite": {"base", "graph"},
-    "inference": {"base", "data", "tflite"},
+    "inference": {"base", "data", "graph", "tflite"},
     "sensitivity": {"base", "data", "inference", "tflite"},
     "quantise": {"base", "config/recipe", "graph"},
     "pruning": {"base", "graph"},

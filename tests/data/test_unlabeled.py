@@ -1,19 +1,23 @@
 """Pictures and arrays without labels: a split of their own, for calibration and distillation."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from helpers.pictures import class_folders, noise, save
 from qatflow.base.errors import UserError
 from qatflow.base.picture_size import PictureSize, square
 from qatflow.config.checks.config import check_config, check_together
+from qatflow.config.checks.no_labels import check_mixture, check_no_labels, check_training_without_labels
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.config import Config
+from qatflow.data.answers import measure_of, with_classes_of, write_answers
 from qatflow.data.manifest import Manifest
 from qatflow.data.picture import decode
 from qatflow.data.preparation.prepare import Settings, prepare
@@ -199,3 +203,86 @@ def test_what_has_no_label_has_no_cross_entropy_and_is_not_counted(kind: Any):
     step = tf.function(lambda labels, logits: (cross_entropy(labels, logits, 0.1, kind), sums(labels, logits, kind)))
     traced = step.get_concrete_function(tf.TensorSpec([6], tf.int64), tf.TensorSpec([6, 7]))
     assert "Less" not in {operation.type for operation in traced.graph.get_operations()}
+
+
+@pytest.fixture(scope="module")
+def bare(unlabeled: Path, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """A folder without classes as the whole data set."""
+    wanted = settings(unlabeled, None, source="unlabeled", calibration=5)
+    return prepare(wanted, tmp_path_factory.mktemp("data") / "photos", cores=2)
+
+
+def test_a_folder_without_classes_is_a_data_set(bare: Manifest, unlabeled: Path, tmp_path: Path):
+    assert {name: split.count for name, split in bare.splits.items()} == {"train": 10, "validation": 6, "test": 6}
+    assert bare.labels_from == "nothing" and bare.labels == () == open_manifest(bare.folder).labels
+    found = {record.key: record for split in bare.splits for record in records(bare, split)}
+    assert len(found) == 22 and {record.label for record in found.values()} == {-1}
+    assert all(record.content == (unlabeled / key).read_bytes() for key, record in found.items())
+    assert len(calibration(bare)) == 5
+    with pytest.raises(UserError, match=r"data\.test: 23 pictures are to be set aside, but there are 23"):
+        prepare(settings(unlabeled, None, source="unlabeled", test=23), tmp_path / "photos")
+
+
+def test_the_float_models_answers_become_its_labels(bare: Manifest, tmp_path: Path):
+    answers = {name: np.arange(split.count) % 3 for name, split in bare.splits.items()}
+    labelled = write_answers(with_classes_of(bare, 3), answers, [bare.folder / "manifest.json"], tmp_path / "labelled")
+    assert open_manifest(labelled.folder) == labelled and measure_of(labelled).key == "float_agreement"
+    assert labelled.labels == ("0", "1", "2") and labelled.splits["train"].class_counts == (4, 3, 3)
+    for split, given in answers.items():
+        inputs, labels = tensors(labelled, split)
+        assert np.array_equal(labels, given) and np.array_equal(inputs, tensors(bare, split)[0])
+    assert np.array_equal(calibration(labelled), calibration(bare))
+    listed = json.loads((labelled.folder / "calibration.json").read_text())["pictures"]
+    assert all(picture["label"] == answers["train"][picture["position"]] for picture in listed)
+    assert with_classes_of(bare, 1).labels == ("0", "1"), "one value is a binary classifier"
+
+
+def test_labels_txt_names_the_classes_and_is_no_picture(unlabeled: Path, tmp_path: Path):
+    shutil.copytree(unlabeled, tmp_path / "named")
+    (tmp_path / "named/labels.txt").write_text("cat\ndog\n")
+    named = prepare(settings(tmp_path / "named", None, source="unlabeled"), tmp_path / "data")
+    assert named.labels == ("cat", "dog") and sum(split.count for split in named.splits.values()) == 22
+    assert with_classes_of(named, 2) == named
+    with pytest.raises(UserError, match=r"labels\.txt names 2 classes, and the float model has 3"):
+        with_classes_of(named, 3)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("pretrained", {"source": "train"}, "'train' learns from labels"),
+        ("pretrained", {"source": "file", "fine_tune": True}, "true trains the float model on labels"),
+        ("pretrained", {"source": "file", "expected_top1": 70.0}, "no top-1 can be measured"),
+        ("model", {"function": "no.py:net"}, "is called with the number of classes"),
+        ("data", {"unlabeled": {"path": "photos"}}, "put all pictures into data.path"),
+        ("quantized_model", {"file": "model.tflite"}, "has no float model whose answers could stand for labels"),
+    ],
+)
+def test_what_needs_labels_is_refused_before_work(section: str, values: dict[str, Any], message: str):
+    content: dict[str, Any] = {"data": {"source": "unlabeled"}, "pretrained": {"source": "file"}}
+    content.setdefault(section, {}).update(values)
+    problems = [problem.message for problem in check_no_labels(Config.model_validate(content))]
+    assert len(problems) == 1 and message in problems[0], problems
+
+
+@pytest.mark.parametrize(
+    ("method", "distillation", "message"),
+    [
+        ("ptq", {}, ""),
+        ("qat", {"labels": False, "end_epoch": 4}, ""),
+        ("qat", {"end_epoch": 4}, "trains with the loss of the labels"),
+        ("auto", {"labels": False, "end_epoch": 3}, "trains with the loss of the labels"),
+    ],
+)
+def test_training_without_labels_follows_the_float_model_alone(method: str, distillation: dict, message: str):
+    recipe = yaml.safe_load(RECIPE)
+    recipe["strategies"]["distillation"] |= {"unlabeled": False, **distillation}
+    config = Config.model_validate({"data": {"source": "unlabeled"}, "method": method})
+    found = list(check_training_without_labels(config, CompressConfig.model_validate(recipe)))
+    assert [message in problem.message for problem in found] == [True] * bool(message)
+
+
+def test_experiments_with_and_without_labels_are_not_compared():
+    configs = {name: Config.model_validate({"data": {"source": name}}) for name in ("digits", "unlabeled")}
+    ((name, found),) = check_mixture(configs)
+    assert name == "unlabeled" and "has no labels, other than experiment digits" in found.message

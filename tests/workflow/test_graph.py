@@ -59,6 +59,7 @@ COPIES = ("take_float_model", "take_ptq_model")
 PART_OF = {
     "prepare_data": "data",
     "make_pretrained": "pretrained",
+    "label_pictures": "pretrained",
     "quantise_after_training": "ptq",
     "quantise_graph": "ptq",
     "choose_method": "ptq",
@@ -105,12 +106,22 @@ def every_job(project: Project) -> dict[str, Job]:
         "compress: {overrides: {auto_bits: {max_latency: 1e9, wide_activations: true}}}\n"
     )
     auto = ("all", "--config", "method=auto")
-    own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}")
+    own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}", *unlabelled(project))
     narrow = ("all", "--config", "compress={overrides: {weight_bits: 4}}")
     overlays = (("compress", "search.yaml"), ("compress", "auto.yaml"))
     plans = (narrow, auto, own_graph, ("all", *ready(project)), ("compare",), *overlays)
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
+
+
+def unlabelled(project: Project) -> tuple[str, str]:
+    """Values that name pictures without labels, and float weights that are ready."""
+    (project.folder / "photos").mkdir()
+    for number in range(600):
+        (project.folder / f"photos/{number}.png").write_bytes(b"a picture")
+    (project.folder / "weights.h5").write_bytes(b"weights")
+    pretrained = "pretrained={source: file, path: weights.h5, name: ready, train: {epochs: 5}}"
+    return "data={name: photos, source: unlabeled, path: photos}", pretrained
 
 
 def ready(project: Project) -> tuple[str, str]:

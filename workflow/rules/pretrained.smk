@@ -31,7 +31,7 @@ rule fetch_model:
 rule make_pretrained:
     input:
         **program("pretrained"),
-        data=plan.data_manifest,
+        data=plan.prepared_manifest,
         weights=plan.weights_files,
         own=plan.own_model_files,
     output:
@@ -81,3 +81,33 @@ rule make_pretrained:
         " --threads {threads} --work work/pretrained/{wildcards.pretrained}"
         " --output {params.folder} --model {params.model:q} {params.keep_in_float:q}"
         " --pretrained {params.pretrained:q} {params.state:q} --hardware {params.hardware:q} > {log} 2>&1"
+
+
+# Pictures without labels get the float model's answers as theirs; all later rules read these.
+rule label_pictures:
+    input:
+        **program("label_pictures"),
+        model=rules.make_pretrained.output.model,
+        weights=rules.make_pretrained.output.weights,
+        data=plan.prepared_manifest,
+    output:
+        # the shards are named in the manifest, as those of prepare_data
+        manifest="pretrain/{pretrained}_labelled/manifest.json",
+        labels="pretrain/{pretrained}_labelled/labels.txt",
+        calibration="pretrain/{pretrained}_labelled/calibration.json",
+        rejected="pretrain/{pretrained}_labelled/rejected.csv",
+    log:
+        "logs/label_pictures/{pretrained}.log",
+    benchmark:
+        "logs/label_pictures/{pretrained}.jsonl"
+    conda:
+        "../../envs/light.yaml"
+    threads: 4
+    resources:
+        **needs.labels_by_litert,
+    params:
+        pretrained=subpath(input.model, parent=True),
+        folder=subpath(output.manifest, parent=True),
+    shell:
+        "python {input.script:q} --pretrained {params.pretrained} --data {input.data}"
+        " --cores {threads} --output {params.folder} > {log} 2>&1"

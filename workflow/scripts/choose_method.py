@@ -22,10 +22,10 @@ def main(argv: Sequence[str]) -> None:
     add_section(parser, "accuracy", AccuracySection, only=("max_drop", "undecided"))
     arguments = parser.parse_args(argv)
     section = arguments.accuracy
-    method, drop = choose_method(
+    method, cost = choose_method(
         arguments.float_model, arguments.ptq, arguments.data, section, arguments.output, arguments.cores
     )
-    print(f"{drop.text('quantisation after training')}; accuracy.max_drop is {section.max_drop}: {method}")
+    print(f"{cost}; accuracy.max_drop is {section.max_drop}: {method}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from qatflow.base.argument_types import within
 from qatflow.base.cli import entry
+from qatflow.base.measure import ACCURACY, AGREEMENT
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.options import add_section
 from qatflow.evaluate.fake_quant import evaluate_fake_quant
+
+NAMES = {"top1": ACCURACY.name, "top5": ACCURACY.best5, AGREEMENT.key: AGREEMENT.name}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -20,15 +23,16 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     add_section(parser, "hardware", HardwareSection)
     arguments = parser.parse_args(argv)
-    accuracy = evaluate_fake_quant(
+    figures = evaluate_fake_quant(
         exported=arguments.model,
         data=arguments.data,
         output=arguments.output,
         threads=arguments.threads,
         hardware=arguments.hardware,
     )
-    top1, top5 = f"top-1 {accuracy.top1:.4f}", f"top-5 {accuracy.top5:.4f}"
-    print(f"fake-quantised: {top1}, {top5} on {accuracy.pictures} test pictures")
+    pictures = figures.pop("pictures")
+    shares = ", ".join(f"{NAMES[key]} {value:.4f}" for key, value in figures.items())
+    print(f"fake-quantised: {shares} on {pictures} test pictures")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from qatflow.base.cli import entry
 from qatflow.base.sums import read_checked, write_sealed
 from qatflow.config.sections.inspect import InspectSection
 from qatflow.config.sections.options import add_section
+from qatflow.data.answers import measure_of
 from qatflow.data.manifest import read_manifest
 from qatflow.evaluate.layers import inspect_prepared, sensitivity_table, table
 from qatflow.graph.store import load_files
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
     if count := arguments.inspect.sensitivity_pictures:
         shown = PreparedPictures.of(manifest, "validation", count, processes=arguments.cores)
         sensitivities = measure(content, int8_model, shown, arguments.work)
-        print(sensitivity_table(sensitivities))
+        print(sensitivity_table(sensitivities, measure_of(manifest)))
     write_sealed(
         arguments.output,
         {

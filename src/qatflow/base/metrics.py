@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
+
+from qatflow.base.measure import ACCURACY, Measure
 
 Verdict = Literal["within", "above", "undecided"]
 Z = 1.96
@@ -95,11 +97,25 @@ class Drop:
     lost: int
     won: int
 
-    def text(self, model: str = "int8", reference: str = "float") -> str:
+    def figures(self, measure: Measure = ACCURACY) -> dict[str, Any]:
+        """Return the drop as JSON: without labels under other keys, and without the float model's own share, a 1."""
+        values = asdict(self)
+        if measure.is_accuracy:
+            return values
+        del values["reference_top1"]
+        return {measure.key if key == "top1" else key: value for key, value in values.items()}
+
+    def text(self, model: str = "int8", reference: str = "float", measure: Measure = ACCURACY) -> str:
         """Return the drop in words."""
+        if not measure.is_accuracy and reference == "float":
+            return (
+                f"{model} agrees with float on {100 * self.top1:.2f} % of {self.pictures} validation pictures and "
+                f"differs on {self.points:.2f} % (95 % interval {max(self.low, 0.0):.2f} to {self.high:.2f})"
+            )
         gain = self.points < 0
         return (
-            f"{model} {'gains' if gain else 'loses'} {abs(self.points):.2f} points of top-1 against {reference} "
+            f"{model} {'gains' if gain else 'loses'} {abs(self.points):.2f} points of {measure.name} against "
+            f"{reference} "
             f"({100 * self.reference_top1:.2f} % to {100 * self.top1:.2f} % on {self.pictures} validation pictures; "
             f"95 % interval of the loss {self.low:.2f} to {self.high:.2f})"
         )

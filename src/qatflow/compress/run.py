@@ -16,6 +16,7 @@ from qatflow.config.sections.base import resolved
 from qatflow.config.sections.compress import RECIPE_KEYS, CompressSection
 from qatflow.config.sections.hardware import HardwareSection
 from qatflow.config.sections.model import kept_by_name
+from qatflow.data.answers import measure_of
 from qatflow.data.manifest import read_manifest
 from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
@@ -104,7 +105,7 @@ def compress(
         # under the lock: a trainer left over from a killed run must not write at the same time as its successor
         with whole_folder(output) as temporary:
             write(compressed.graph, temporary)
-            write_csv(compressed.history, temporary / "history.csv")
+            write_csv(compressed.history, temporary / "history.csv", measure_of(manifest))
             about = {
                 "exported_epoch": compressed.exported_epoch,
                 "pruning": compressed.pruning,

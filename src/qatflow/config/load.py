@@ -9,6 +9,7 @@ from qatflow.base.errors import UserError
 from qatflow.base.places import configured
 from qatflow.config.checks.config import check_config, check_together
 from qatflow.config.checks.files import file_problem
+from qatflow.config.checks.no_labels import check_mixture
 from qatflow.config.checks.recipe import trained_by
 from qatflow.config.experiments import Expanded, expand
 from qatflow.config.read_recipe import Recipes
@@ -103,7 +104,8 @@ def _together(expanded: Sequence[Expanded], experiments: Mapping[str, Experiment
     merged = {one.name: one.merged for one in expanded}
     configs = {name: experiment.config for name, experiment in experiments.items()}
     init_models = [(name, problem) for name in configs for problem in _init_model(name, experiments)]
-    return [report(merged[name], problem) for name, problem in [*clashes(configs), *init_models]]
+    found = [*clashes(configs), *check_mixture(configs), *init_models]
+    return [report(merged[name], problem) for name, problem in found]
 
 
 def _init_model(name: str, experiments: Mapping[str, Experiment]) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
@@ -16,6 +16,8 @@ FORMAT = 1
 FILE = "manifest.json"
 UNLABELED = "unlabeled"
 """The split of pictures without labels."""
+LabelsFrom = Literal["source", "nothing", "float model"]
+"""Where the labels come from. `nothing`: there are none yet; `float model`: its answers stand for them."""
 AGAIN = "prepare the data again with `snakemake --cores all data --forcerun prepare_data`"
 
 
@@ -74,6 +76,7 @@ class Manifest:
         rejected: number of rejected pictures.
         converted: number of pictures whose original bytes could not be kept (see `picture.stored`).
         provenance: what made the folder.
+        labels_from: where the labels of the pictures come from.
     """
 
     folder: Path
@@ -90,6 +93,7 @@ class Manifest:
     rejected: int
     converted: int
     provenance: Mapping[str, Any]
+    labels_from: LabelsFrom = "source"
 
     @property
     def classes(self) -> int:
@@ -135,6 +139,7 @@ class Manifest:
             "source": self.source,
             "origin": self.origin,
             "licence": self.licence,
+            "labels_from": self.labels_from,
             "classes": self.classes,
             "splits": {name: asdict(split) for name, split in self.splits.items()},
             "labels": asdict(self.labels_file),
@@ -202,6 +207,7 @@ def _from_json(folder: Path, value: dict[str, Any]) -> Manifest:
         rejected=rejected_count,
         converted=value["converted"],
         provenance=value["provenance"],
+        labels_from=value.get("labels_from", "source"),  # older manifests are of pictures with labels
     )
 
 

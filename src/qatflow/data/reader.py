@@ -35,10 +35,10 @@ def _shards(manifest: Manifest, split: str) -> Iterator[Path]:
         UserError: a shard has changed since it was written.
     """
     for shard in manifest.splits[split].shards:
-        yield _checked(manifest, shard)
+        yield checked(manifest, shard)
 
 
-def _checked(manifest: Manifest, shard: Shard) -> Path:
+def checked(manifest: Manifest, shard: Shard) -> Path:
     """Return the file of a shard; raises UserError where it has changed."""
     path = manifest.folder / shard.file
     compare(path, sha256(path), shard.sha256, manifest.folder / FILE, AGAIN)
@@ -119,7 +119,7 @@ def calibration_places(manifest: Manifest, limit: int | None = None) -> list[Pla
     if beyond:
         raise UserError(f"{path} names {beyond} pictures that the split {split} does not have: {AGAIN}")
     numbers = np.searchsorted(ends, [position for position, _ in listed], side="right")
-    begins = {number: tfrecord.offsets(_checked(manifest, shards[number])) for number in np.unique(numbers).tolist()}
+    begins = {number: tfrecord.offsets(checked(manifest, shards[number])) for number in np.unique(numbers).tolist()}
     return [
         Place(
             manifest.folder / shards[number].file,

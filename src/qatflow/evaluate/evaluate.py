@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from qatflow.base import provenance
+from qatflow.base.measure import Measure
 from qatflow.base.metrics import confusion, paired_drop, ranked_accuracy
 from qatflow.base.right_answers import packed
 from qatflow.base.sums import read_sealed, write_sealed
+from qatflow.data.answers import measure_of
 from qatflow.data.manifest import read_manifest
 from qatflow.evaluate.shown_pictures import shown_pictures
 from qatflow.inference.pictures import PreparedPictures
-from qatflow.inference.ranking import rank
+from qatflow.inference.ranking import Ranked, rank
 from qatflow.tflite.precision import precision_of
 from qatflow.tflite.run import Model
 
@@ -46,19 +48,22 @@ def evaluate(
     """
     manifest = read_manifest(data)
     ranked = rank(models, PreparedPictures.of(manifest, "test", processes=cores))
+    measure = measure_of(manifest)
     measured = {
-        name: _measure(path, ranked.best[name], ranked.labels, threads, repeats) for name, path in models.items()
+        name: _shares(name, measure, ranked) | _measure(path, ranked.best[name], ranked.labels, threads, repeats)
+        for name, path in models.items()
     }
     if "float" in models:
         for name in models.keys() - {"float"}:
             drop = paired_drop(ranked.predicted("float"), ranked.predicted(name), ranked.labels)
-            measured[name]["against_float"] = asdict(drop)
+            measured[name]["against_float"] = drop.figures(measure)
     for name in models.keys() - {"float"}:
         measured[name]["quantised"] = asdict(precision_of(models[name]))
     write_sealed(
         output,
         {
             "format_version": FORMAT,
+            "measure": measure.key,
             "labels": list(manifest.labels),
             "test_pictures": manifest.split_digest("test"),
             "models": measured,
@@ -70,10 +75,17 @@ def evaluate(
     )
 
 
+def _shares(name: str, measure: Measure, ranked: Ranked) -> dict[str, Any]:
+    """Return number and shares of a model's pictures; float's agreement with itself would say nothing."""
+    found = ranked_accuracy(ranked.best[name], ranked.labels)
+    if name == "float" and not measure.is_accuracy:
+        return {"pictures": found.pictures}
+    return measure.figures(**asdict(found))
+
+
 def _measure(path: Path, ranked: np.ndarray, labels: np.ndarray, threads: int, repeats: int) -> dict[str, Any]:
     times = Model(path, threads).milliseconds(repeats)
     return {
-        **asdict(ranked_accuracy(ranked, labels)),
         "bytes": path.stat().st_size,
         "compressed_bytes": len(zlib.compress(path.read_bytes(), 9)),
         "host_ms": {

@@ -1,12 +1,12 @@
 """Top-1 and top-5 of the fake-quantised graph on the test pictures, in TensorFlow."""
 
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from qatflow.base.files import sha256
-from qatflow.base.metrics import Accuracy
 from qatflow.base.sums import write_sealed
 from qatflow.config.sections.hardware import HardwareSection
+from qatflow.data.answers import measure_of
 from qatflow.data.manifest import read_manifest
 from qatflow.graph.store import load
 from qatflow.training.runtime import import_quantisation, start
@@ -14,7 +14,7 @@ from qatflow.training.runtime import import_quantisation, start
 
 def evaluate_fake_quant(
     exported: Path, data: Path, output: Path, threads: int, hardware: HardwareSection | None = None
-) -> Accuracy:
+) -> dict[str, Any]:
     """Evaluate output/float/ as training saw it, and write the figures as JSON.
 
     Args:
@@ -23,6 +23,9 @@ def evaluate_fake_quant(
         output: file to write.
         threads: threads of TensorFlow.
         hardware: what it computes on; None: the CPU.
+
+    Returns:
+        The figures (`Measure.figures`).
 
     Raises:
         UserError: there are fewer GPUs than the configuration asks for.
@@ -39,6 +42,6 @@ def evaluate_fake_quant(
         model = fake_quant_model(load(exported))
     evaluate = evaluator(model, replicas)
     _, top1, top5 = evaluate(evaluation_batches(manifest, "test", in_memory=NONE))
-    result = Accuracy(manifest.splits["test"].count, top1, top5)
-    write_sealed(output, {**asdict(result), "model_sha256": sha256(exported / "weights")})
+    result = measure_of(manifest).figures(manifest.splits["test"].count, top1, top5)
+    write_sealed(output, {**result, "model_sha256": sha256(exported / "weights")})
     return result

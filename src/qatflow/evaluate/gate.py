@@ -11,11 +11,12 @@ from qatflow.base.metrics import Accuracy, Drop, Verdict, more_pictures, paired_
 from qatflow.base.sums import write_sealed
 from qatflow.config.sections.accuracy import AccuracySection
 from qatflow.config.sections.model import QuantizedModelSection
+from qatflow.data.answers import measure_of
 from qatflow.data.manifest import read_manifest
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
 
-FORMAT = 5
+FORMAT = 6
 GateOutcome = Literal["open", "closed", "undecided"]
 
 
@@ -141,7 +142,9 @@ def gate(
     """
     files = {"float": float_model, "int8": int8_model, "ptq": ptq_model}
     models = {name: path for name, path in files.items() if path is not None}
-    ranked = rank(models, PreparedPictures.of(read_manifest(data), "validation", processes=cores))
+    manifest = read_manifest(data)
+    measure = measure_of(manifest)
+    ranked = rank(models, PreparedPictures.of(manifest, "validation", processes=cores))
     measured = ranked_accuracy(ranked.best["int8"], ranked.labels)
     lines: list[str] = []
     reasons: list[str] = []
@@ -172,7 +175,7 @@ def gate(
                 "closes": judged.reason is not None,
                 "more_pictures": more_pictures(drop, limit.points) if judged.verdict == "undecided" else None,
                 "remedy": limit.remedy,
-                **asdict(drop),
+                **drop.figures(measure),
             }
         )
         verdicts[key] = judged.verdict
@@ -181,13 +184,13 @@ def gate(
         reasons.extend([judged.reason] if judged.reason else [])
 
     if drop is not None and section.max_drop is not None:
-        hold("max_drop", drop.text(), drop, _max_drop(section.max_drop))
+        hold("max_drop", drop.text(measure=measure), drop, _max_drop(section.max_drop))
     elif drop is not None:
-        lines.append(drop.text())
+        lines.append(drop.text(measure=measure))
     against_ptq = None
     if ptq_model is not None:
         against_ptq = paired_drop(ranked.predicted("ptq"), ranked.predicted("int8"), ranked.labels)
-        loss = against_ptq.text("training for int8", "quantisation after training")
+        loss = against_ptq.text("training for int8", "quantisation after training", measure)
         hold("worse_than_ptq", loss, against_ptq, _worse_than_ptq(ptq_model, section))
     closed = f"the accuracy gate is closed: {int8_model}: {'; and '.join(reasons)}. The models are kept"
     reason = closed if reasons else None
@@ -196,6 +199,7 @@ def gate(
         output,
         {
             "format_version": FORMAT,
+            "measure": measure.key,
             **section.model_dump(),
             "outcome": outcome,
             "verdicts": verdicts,
@@ -204,8 +208,8 @@ def gate(
             "passed": reason is None,
             "reason": reason,
             "said": lines,
-            "against_float": drop and asdict(drop),
-            "against_ptq": against_ptq and asdict(against_ptq),
+            "against_float": drop and drop.figures(measure),
+            "against_ptq": against_ptq and against_ptq.figures(measure),
             "provenance": provenance.record([*models.values(), data], section.model_dump()),
         },
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.base.measure import ACCURACY, Measure
 from qatflow.base.sums import read_sealed
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.sensitivity.forms import INTEGERS, layer_name
@@ -162,9 +163,9 @@ def table(layers: Iterable[InspectedLayer]) -> str:
     return "\n".join(lines)
 
 
-def sensitivity_table(sensitivities: Sensitivities) -> str:
+def sensitivity_table(sensitivities: Sensitivities, measure: Measure = ACCURACY) -> str:
     """Return what each layer's quantisation costs as lines of text, the worst first."""
-    whole = f"all layers quantised: KL {sensitivities.kl:.3g}, top-1 {_points(sensitivities.drop)} points"
+    whole = f"all layers quantised: KL {sensitivities.kl:.3g}, {measure.name} {_points(sensitivities.drop)} points"
     head = f"{'layer':<28} {'operator':<18} {'KL alone':>9} {'points':>7} {'KL of all but it':>17} {'points':>7}"
     rows = [
         f"{layer.name:<28} {layer.operator:<18} {layer.alone_kl:>9.3g} {_points(layer.alone_drop):>7} "

@@ -31,11 +31,11 @@ class Ranked:
         return self.best[model][:, 0]
 
 
-def rank(models: Mapping[str, Path], pictures: PreparedPictures) -> Ranked:
+def rank(models: Mapping[str, Path | bytes], pictures: PreparedPictures) -> Ranked:
     """Run each model on each picture, which is decoded once for all of them.
 
     Args:
-        models: .tflite files by name.
+        models: .tflite files, or their bytes, by name.
         pictures: the pictures, and the processes.
 
     Raises:

@@ -22,6 +22,7 @@ from qatflow.compress.preparation import equalise
 from qatflow.config.recipe.auto_bits import AutoBitsSection
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.config.sections.base import resolved
+from qatflow.data.answers import measure_of
 from qatflow.graph.graph import Graph
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.mixed_precision.assign import Assignment, Front, WeightedLayer, front, predicted, total_bytes
@@ -108,7 +109,7 @@ def choose(measured: Measured, section: AutoBitsSection, table: LatencyTable | N
     return ChosenWidths(
         goal=goal,
         pictures=measured.pictures.count,
-        float_top1=compared.float_top1,
+        float_top1=compared.float_top1 if measure_of(measured.pictures.manifest).is_accuracy else None,
         latency_unit=None if table is None else table.unit,
         widths=tuple(map(str, every)),
         layers=tuple(_layer(layer, given[layer.name], every) for layer in compared.layers),
@@ -131,12 +132,13 @@ def _within_bytes(compared: Compared, limit: int) -> tuple[str, Assignment]:
 
 def _within_drop(compared: Compared, points: float) -> tuple[str, Assignment]:
     best, limit = front(compared.layers), points / 100
+    measure = measure_of(compared.measured.pictures.manifest)
     compared.add(_between(best, *_ends(compared.layers), POINTS))
     kept = [one for one in compared.tried.values() if one.drop <= limit]
     if not kept:
         nearest = min(compared.tried.values(), key=lambda one: (one.drop, one.bytes))
         raise UserError(
-            f"auto_bits.max_drop: before training, all widths lose more than {points:g} points of top-1 on "
+            f"auto_bits.max_drop: before training, all widths lose more than {points:g} points of {measure.name} on "
             f"{compared.measured.pictures.count} validation pictures; the least is {100 * nearest.drop:.2f}, with "
             f"{nearest.bytes:,} bytes of kernels: allow as much, or set max_bytes instead; training wins back a part "
             "of it"
@@ -147,7 +149,8 @@ def _within_drop(compared: Compared, points: float) -> tuple[str, Assignment]:
         compared.add(_between(best, below, smallest, CLOSER))
     keeping = {one: tried for one, tried in compared.tried.items() if tried.drop <= limit}
     chosen = min(keeping, key=lambda one: (keeping[one].bytes, keeping[one].kl))
-    return f"the fewest bytes with a loss of at most {points:g} points before training", chosen
+    lost = "" if measure.is_accuracy else f" of {measure.name}"
+    return f"the fewest bytes with a loss of at most {points:g} points{lost} before training", chosen
 
 
 def _within_latency(compared: Compared, limit: float) -> tuple[str, Assignment]:

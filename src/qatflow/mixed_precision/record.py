@@ -59,7 +59,7 @@ class ChosenWidths:
     Attributes:
         goal: what was asked for, in words.
         pictures: validation pictures that it was measured on.
-        float_top1: of the float model on them, a share of 1.
+        float_top1: of the float model on them, a share of 1; None where the labels are its own answers.
         latency_unit: `instructions` or `ms` on the device; None where the latency was not limited.
         widths: possible precisions; the first is what the others are measured against.
         layers: in the order of the network.
@@ -68,7 +68,7 @@ class ChosenWidths:
 
     goal: str
     pictures: int
-    float_top1: float
+    float_top1: float | None
     latency_unit: str | None
     widths: tuple[str, ...]
     layers: tuple[ChosenLayer, ...]

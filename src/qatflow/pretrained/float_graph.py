@@ -12,6 +12,7 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.config.sections.model import ModelSection
+from qatflow.data.answers import with_classes_of
 from qatflow.data.manifest import Manifest
 from qatflow.data.reader import tensors
 from qatflow.graph.float_layers import check_float_layers, check_names
@@ -91,6 +92,8 @@ def float_graph(
     in_float = check_float_layers(graph, model.keep_in_float)
     check_names(graph, model.kept_by_name)
     classes = classes_of(graph)
+    if data.labels_from == "nothing":
+        data = with_classes_of(data, classes)
     said = (*origin.said, *filter(None, [in_float]), *_frozen_message(origin.untrained, model))
     warnings = (*said, *check_weights(graph), *(origin.notes if fine_tune else ()))
     origin.check(tensors(data, "validation", PICTURES)[0], seed)

@@ -160,13 +160,7 @@ def _files(source: WeightsSource, model: ModelSection) -> list[Path]:
 
 
 def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], history: list[EpochFigures]) -> None:
-    from qatflow.data.pipeline import NONE, evaluation_batches
-    from qatflow.training.keras_model import training_model
-    from qatflow.training.loss import evaluator
-
-    evaluate = evaluator(training_model(graph, seed=0, step=0))
-    _, top1, top5 = evaluate(evaluation_batches(data, "validation", in_memory=NONE))
-    print(f"validation top-1 {top1:.4f}, top-5 {top5:.4f}", flush=True)
+    measured = None if data.labels_from == "nothing" else _validated(graph, data)
     with whole_folder(output) as folder:
         write(graph, folder)
         write_csv(history, folder / "history.csv")
@@ -175,7 +169,19 @@ def _write(graph: Graph, data: Manifest, output: Path, about: dict[str, Any], hi
             {
                 **about,
                 "parameters": int(sum(np.size(values) for values in graph.weights.values())),
-                "validation": {"top1": top1, "top5": top5, "pictures": data.splits["validation"].count},
+                "validation": measured,
             },
             files=("model", "weights", "history.csv"),
         )
+
+
+def _validated(graph: Graph, data: Manifest) -> dict[str, float]:
+    """Return top-1 and top-5 on the validation pictures, as shares of 1, and their number."""
+    from qatflow.data.pipeline import NONE, evaluation_batches
+    from qatflow.training.keras_model import training_model
+    from qatflow.training.loss import evaluator
+
+    evaluate = evaluator(training_model(graph, seed=0, step=0))
+    _, top1, top5 = evaluate(evaluation_batches(data, "validation", in_memory=NONE))
+    print(f"validation top-1 {top1:.4f}, top-5 {top5:.4f}", flush=True)
+    return {"top1": top1, "top5": top5, "pictures": data.splits["validation"].count}

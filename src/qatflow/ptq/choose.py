@@ -1,24 +1,24 @@
 """Decides whether post-training quantisation is good enough, or training for int8 is worth it."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from qatflow.base import provenance
-from qatflow.base.metrics import Drop, paired_drop, verdict
+from qatflow.base.metrics import paired_drop, verdict
 from qatflow.base.sums import write_sealed
 from qatflow.config.sections.accuracy import AccuracySection
+from qatflow.data.answers import measure_of
 from qatflow.data.manifest import read_manifest
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
 
-FORMAT = 2
+FORMAT = 3
 Method = Literal["ptq", "qat"]
 
 
 def choose_method(
     float_model: Path, ptq_model: Path, data: Path, section: AccuracySection, output: Path, cores: int = 1
-) -> tuple[Method, Drop]:
+) -> tuple[Method, str]:
     """Measure what post-training quantisation costs on the validation pictures, and write method.json.
 
     Args:
@@ -28,8 +28,13 @@ def choose_method(
         section: its max_drop and undecided say what the accuracy gate would accept; then training is not worth it.
         output: file to write.
         cores: number of processes that run pictures; it does not change the figures.
+
+    Returns:
+        The method, and what quantisation after training costs, in words.
     """
-    pictures = PreparedPictures.of(read_manifest(data), "validation", processes=cores)
+    manifest = read_manifest(data)
+    measure = measure_of(manifest)
+    pictures = PreparedPictures.of(manifest, "validation", processes=cores)
     ranked = rank({"float": float_model, "ptq": ptq_model}, pictures)
     drop = paired_drop(ranked.predicted("float"), ranked.predicted("ptq"), ranked.labels)
     settings = section.model_dump(include={"max_drop", "undecided"})
@@ -43,8 +48,9 @@ def choose_method(
             "method": method,
             **settings,
             "verdict": judged,
-            **asdict(drop),
+            "measure": measure.key,
+            **drop.figures(measure),
             "provenance": provenance.record([float_model, ptq_model, data], settings),
         },
     )
-    return method, drop
+    return method, drop.text("quantisation after training", measure=measure)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from qatflow.base.measure import ACCURACY, Measure
+
 
 @dataclass(frozen=True)
 class Change:
@@ -17,6 +19,7 @@ class Change:
         high: upper end.
         lost: number of pictures that only the other gets right.
         won: number of pictures that only int8 gets right.
+        measure: of the share; without labels, agreement with float.
     """
 
     against: str
@@ -27,9 +30,10 @@ class Change:
     high: float
     lost: int
     won: int
+    measure: Measure = ACCURACY
 
     @staticmethod
-    def of(drop: dict[str, Any], split: str, against: str = "float") -> "Change":
+    def of(drop: dict[str, Any], split: str, against: str = "float", measure: Measure = ACCURACY) -> "Change":
         """Return the change that a drop (`metrics.Drop` as JSON, above 0 for a loss) is."""
         return Change(
             against,
@@ -40,12 +44,26 @@ class Change:
             0.0 - drop["low"],
             drop["lost"],
             drop["won"],
+            measure,
         )
 
     def text(self) -> str:
         """Return `−0.10 points of top-1 (95 %: −0.40 … +0.30)`."""
+        if self.from_full_agreement:
+            high = min(100 + self.high, 100.0)  # the interval is that of a difference, and may reach beyond
+            return f"{self.agreement:.2f} % {self.measure.name} (95 %: {100 + self.low:.2f} … {high:.2f})"
         interval = f"95 %: {signed(self.low)} … {signed(self.high)}"
-        return f"{signed(self.points)} points of top-1 ({interval})"
+        return f"{signed(self.points)} points of {self.measure.name} ({interval})"
+
+    @property
+    def from_full_agreement(self) -> bool:
+        """Whether the other is the float model, whose own answers are the labels."""
+        return not self.measure.is_accuracy and self.against == "float"
+
+    @property
+    def agreement(self) -> float:
+        """How often int8 answers as the float model does, in percent, where `from_full_agreement`."""
+        return 100 + self.points
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -1,9 +1,10 @@
-"""Accuracy by class, of int8 and float, and the classes that are most often confused."""
+"""Accuracy (or agreement with float) by class, of int8 and float, and the classes that are most often confused."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from qatflow.base.measure import measure_in
 from qatflow.base.metrics import wilson
 
 NAMED = 30
@@ -21,7 +22,7 @@ class ClassFigures:
         right: share that int8 recognises, 0…1.
         low: lower end of the 95 % interval of this share (Wilson).
         high: upper end.
-        float_right: share that float recognises; None if there is no float model.
+        float_right: share that float recognises; None if there is no float model, or its own answers are the labels.
         taken_for: name of the other class that int8 most often takes it for; None where there is none.
         taken: number of its pictures taken for that.
     """
@@ -66,6 +67,7 @@ def class_figures(evaluation: Mapping[str, Any], model: str) -> tuple[ClassFigur
         model: the one that ships.
     """
     labels, (table, float_) = evaluation["labels"], _tables(evaluation, model)
+    float_ = float_ if measure_in(evaluation).is_accuracy else None  # its own answers are the labels
     return tuple(
         _figures(int(label), table[label], None if float_ is None else float_.get(label, {}), labels)
         for label in sorted(table, key=int)
@@ -80,6 +82,7 @@ def confused_pairs(evaluation: Mapping[str, Any], model: str) -> tuple[ConfusedP
 
 def _pairs(evaluation: Mapping[str, Any], model: str) -> Iterator[ConfusedPair]:
     labels, (table, float_) = evaluation["labels"], _tables(evaluation, model)
+    float_ = float_ if measure_in(evaluation).is_accuracy else None
     for label, guesses in table.items():
         of_class = sum(guesses.values())
         for guess, count in guesses.items():

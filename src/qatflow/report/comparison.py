@@ -4,11 +4,20 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from qatflow.base.measure import (
+    ACCURACY,
+    MEASURES,
+    Measure,
+    MeasureKey,
+    measure_in,
+    share,
+    share_if_any,
+)
 from qatflow.base.metrics import unpaired_interval, wilson
 from qatflow.base.right_answers import paired
 from qatflow.base.sums import read_sealed
@@ -24,8 +33,9 @@ class Line:
         experiment: its name.
         shipped: `ptq`, `qat` or `ready`.
         test_pictures: number of pictures in the test split.
-        float_top1: top-1 of the float model on them, in percent; None if there is no float model, as for `drop`.
-        top1: top-1 of the shipped model, in percent.
+        float_top1: top-1 of the float model on them, in percent; None if there is no float model, as for `drop`, or
+            its own answers are the labels.
+        top1: top-1 of the shipped model, in percent; without labels, agreement with float, and so is all that follows.
         top1_low: lower end of its 95 % interval (Wilson).
         top1_high: upper end.
         drop: loss of top-1 against float on the validation pictures, in points; negative for a gain.
@@ -41,6 +51,7 @@ class Line:
         reason: why one of them is closed.
         undecided: whether the accuracy gate is open but the validation pictures are too few to decide.
         quantised: what its integers are: `int8`, or by their bits, as `W8A16`.
+        measure: of the pictures: `accuracy` or `float_agreement`.
     """
 
     experiment: str
@@ -63,6 +74,7 @@ class Line:
     reason: str
     undecided: bool = False
     quantised: str = "int8"
+    measure: MeasureKey = "accuracy"
 
     @property
     def ships(self) -> str:
@@ -82,15 +94,17 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
     Raises:
         UserError: a device's report cannot be read.
     """
-    models, gate = read_sealed(folder / "evaluation.json")["models"], read_sealed(folder / "gate.json")
+    evaluation, gate = read_sealed(folder / "evaluation.json"), read_sealed(folder / "gate.json")
+    models, measure = evaluation["models"], measure_in(evaluation)
     drop, int8 = gate["against_float"] or {}, models[shipped]
-    low, high = wilson(round(int8["top1"] * int8["pictures"]), int8["pictures"])
+    low, high = wilson(round(share(int8) * int8["pictures"]), int8["pictures"])
+    float_share = share_if_any(models["float"]) if "float" in models else None
     experiment = Line(
         experiment=folder.name,
         shipped=shipped,
         test_pictures=int8["pictures"],
-        float_top1=100 * models["float"]["top1"] if "float" in models else None,
-        top1=100 * int8["top1"],
+        float_top1=None if float_share is None else 100 * float_share,
+        top1=100 * share(int8),
         top1_low=100 * low,
         top1_high=100 * high,
         drop=drop.get("points"),
@@ -106,6 +120,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         reason=gate["reason"] or "",
         undecided=gate["outcome"] == "undecided",
         quantised=Precision.of_json(int8["quantised"]).short,
+        measure=measure.key,
     )
     if not gate["passed"]:
         yield experiment  # reports of its devices from before are of another model, or had another limit
@@ -124,12 +139,23 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
 
 
 def as_csv(lines: Sequence[Line]) -> str:
-    """Return the lines as CSV, one column per field; None is empty."""
+    """Return the lines as CSV, one column per field; None is empty. Without labels, no column is called top1."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Line)], lineterminator="\n")
+    names = [field.name for field in fields(Line)]
+    measure = measure_of_all(lines)
+    if not measure.is_accuracy:
+        names.remove("float_top1")
+    shown = {name: name if measure.is_accuracy else name.replace("top1", measure.key) for name in names}
+    writer = csv.DictWriter(text, list(shown.values()), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(line) for line in lines)
+    writer.writerows({new: getattr(line, name) for name, new in shown.items()} for line in lines)
     return text.getvalue()
+
+
+def measure_of_all(lines: Sequence[Line]) -> Measure:
+    """Return the measure that all lines share: experiments with and without labels do not come together in a run."""
+    (key,) = {line.measure for line in lines} or {ACCURACY.key}
+    return MEASURES[key]
 
 
 @dataclass(frozen=True)
@@ -172,9 +198,9 @@ def difference(evaluation: Mapping[str, Any], model: str, baseline: Mapping[str,
     if drop is not None:
         return Difference(0.0 - drop.points, 0.0 - drop.high, 0.0 - drop.low, True)
     first, second = evaluation["models"][model], baseline["models"][other]
-    counts = [(round(one["top1"] * one["pictures"]), one["pictures"]) for one in (first, second)]
+    counts = [(round(share(one) * one["pictures"]), one["pictures"]) for one in (first, second)]
     low, high = unpaired_interval(*counts[0], *counts[1])
-    return Difference(100 * (first["top1"] - second["top1"]), low, high, False)
+    return Difference(100 * (share(first) - share(second)), low, high, False)
 
 
 def differences(folders: Mapping[Path, str]) -> Differences:

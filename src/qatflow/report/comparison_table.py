@@ -2,20 +2,27 @@
 
 from collections.abc import Iterator, Sequence
 
-from qatflow.report.comparison import Line
+from qatflow.report.comparison import Line, measure_of_all
 from qatflow.report.table import aligned
 
+FLOAT = "float top-1 %"
 HEAD = (
-    "experiment", "ships", "float top-1 %", "top-1 %", "95 % interval", "drop, points", "95 % interval", "bytes",
+    "experiment", "ships", FLOAT, "top-1 %", "95 % interval", "drop, points", "95 % interval", "bytes",
     "host ms", "device ms", "instructions", "training s", "gate", "device",
 )  # fmt: skip
 
 
 def text(lines: Sequence[Line]) -> str:
     """Return the table as plain text, followed by the reasons for closed gates."""
-    table = aligned([HEAD, *(cells(line) for line in lines)], left=(0, 1, len(HEAD) - 2, len(HEAD) - 1))
+    measure = measure_of_all(lines)
+    head = tuple(name.replace("top-1", measure.name) for name in HEAD)
+    rows = [head, *(cells(line) for line in lines)]
+    if not measure.is_accuracy:  # float has none
+        rows = [tuple(cell for place, cell in enumerate(row) if place != HEAD.index(FLOAT)) for row in rows]
+    table = aligned(rows, left=(0, 1, len(rows[0]) - 2, len(rows[0]) - 1))
     closed = list(reasons(lines))
-    return "\n".join([*table, *([""] if closed else []), *closed]) + "\n"
+    about = [measure.about, ""] if measure.about else []
+    return "\n".join([*about, *table, *([""] if closed else []), *closed]) + "\n"
 
 
 def reasons(lines: Sequence[Line]) -> Iterator[str]:

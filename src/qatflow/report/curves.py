@@ -11,15 +11,31 @@ from qatflow.base.sums import read_checked
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch, as in `training.history.EpochFigures`: losses are cross entropies, top-1 is in 0…1."""
+    """One epoch, as in `training.history.EpochFigures`: losses are cross entropies, top-1 is in 0…1.
+
+    Without labels there is no top-1, but the share of answers that are the float model's, and the loss is that with its
+    answers.
+    """
 
     epoch: int
     phase: str
     learning_rate: float
     train_loss: float
-    train_top1: float
+    train_top1: float | None
     validation_loss: float | None
     validation_top1: float | None
+    train_float_agreement: float | None = None
+    validation_float_agreement: float | None = None
+
+    @property
+    def train_share(self) -> float | None:
+        """Top-1 or agreement of training."""
+        return self.train_top1 if self.train_float_agreement is None else self.train_float_agreement
+
+    @property
+    def validation_share(self) -> float | None:
+        """Top-1 or agreement of validation."""
+        return self.validation_top1 if self.validation_float_agreement is None else self.validation_float_agreement
 
 
 @dataclass(frozen=True)
@@ -67,9 +83,11 @@ def _epochs(path: Path) -> tuple[Epoch, ...]:
             phase=line["phase"],
             learning_rate=float(line["learning_rate"]),
             train_loss=float(line["train_loss"]),
-            train_top1=float(line["train_top1"]),
+            train_top1=_number(line.get("train_top1", "")),
             validation_loss=_number(line["validation_loss"]),
-            validation_top1=_number(line["validation_top1"]),
+            validation_top1=_number(line.get("validation_top1", "")),
+            train_float_agreement=_number(line.get("train_float_agreement", "")),
+            validation_float_agreement=_number(line.get("validation_float_agreement", "")),
         )
         for line in lines
     )

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qatflow.base.measure import Measure, measure_in
 from qatflow.report.change import Change
 
 GateState = Literal["passed", "undecided", "closed", "allowed", "not set"]
 NAMES = {"max_drop": "accuracy against float", "worse_than_ptq": "accuracy against PTQ"}
+AGREEMENTS = {"max_drop": "agreement with float", "worse_than_ptq": "agreement with float, against PTQ"}
+"""The same without labels."""
 AGAINST = {"max_drop": "float", "worse_than_ptq": "PTQ"}
 
 
@@ -43,12 +46,15 @@ def gate_lines(gate: Mapping[str, Any], latency: Mapping[str, Mapping[str, Any]]
         gate: gate.json.
         latency: what the latency gate says of each device, by its name.
     """
-    lines = [_comparison(comparison) for comparison in gate["comparisons"]]
+    measure = measure_in(gate)
+    lines = [_comparison(comparison, measure) for comparison in gate["comparisons"]]
     if gate["published"] is not None:
         lines.append(_published(gate["published"]))
     if not lines:
-        measured = "" if gate["against_float"] is None else Change.of(gate["against_float"], "validation").text()
-        lines.append(GateLine("accuracy", "not set", measured or "; ".join(gate["said"]), "", ""))
+        drop = gate["against_float"]
+        measured = "" if drop is None else Change.of(drop, "validation", measure=measure).text()
+        name = "accuracy" if measure.is_accuracy else measure.name
+        lines.append(GateLine(name, "not set", measured or "; ".join(gate["said"]), "", ""))
     return (*lines, *(_latency(device, of_device, len(latency) > 1) for device, of_device in latency.items()))
 
 
@@ -59,12 +65,14 @@ def closed_reasons(lines: Sequence[GateLine]) -> Iterator[str]:
             yield f"{line.measured}, and {line.limit}"
 
 
-def _comparison(comparison: Mapping[str, Any]) -> GateLine:
+def _comparison(comparison: Mapping[str, Any], measure: Measure) -> GateLine:
     key = comparison["key"]
-    change = Change.of(dict(comparison), "validation", AGAINST[key])
-    limit = f"the limit is {_limit(comparison['limit'])} (accuracy.{key})"
+    change = Change.of(dict(comparison), "validation", AGAINST[key], measure)
+    points = comparison["limit"]
+    limit = f"the limit is {f'{100 - points:g} %' if change.from_full_agreement else _limit(points)} (accuracy.{key})"
     measured = f"{change.text()} on {change.pictures:,} validation pictures"
-    return GateLine(NAMES[key], _state(comparison), measured, limit, _advice(comparison))
+    name = (NAMES if measure.is_accuracy else AGREEMENTS)[key]
+    return GateLine(name, _state(comparison), measured, limit, _advice(comparison))
 
 
 def _limit(points: float) -> str:

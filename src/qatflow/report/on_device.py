@@ -98,8 +98,13 @@ def _figures(report: DeviceReport) -> Iterator[Figure]:
         return getattr(ratio, name) if ratio else None
 
     pictures = f"{int8.accuracy.pictures} {int8.accuracy.split} pictures"
-    yield figure(f"top-1 %, {pictures}", 2, lambda model: 100 * model.accuracy.device_top1)
-    yield figure("top-5 %", 2, lambda model: 100 * model.accuracy.device_top5)
+    if int8.accuracy.device_top1 is None:
+        yield figure(
+            f"agreement with float %, {pictures}", 2, lambda model: _percent(model.accuracy.device_float_agreement)
+        )
+    else:
+        yield figure(f"top-1 %, {pictures}", 2, lambda model: _percent(model.accuracy.device_top1))
+        yield figure("top-5 %", 2, lambda model: _percent(model.accuracy.device_top5))
     yield figure("bytes", 0, lambda model: model.bytes, over("bytes"))
     if int8.instructions is not None:
         yield figure("instructions per picture", 0, lambda model: model.instructions, over("instructions"))
@@ -114,6 +119,10 @@ def _figures(report: DeviceReport) -> Iterator[Figure]:
         yield figure(f"median, {threads(timing.threads)}, ms{mark}", 3, median, ratios.get(timing.threads))
     memory = f"peak memory, MB{mark}"
     yield figure(memory, 1, lambda model: _megabytes(model.timing[0]), over("peak_memory_bytes"))
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _expanding(model: ModelReport) -> float | None:

@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qatflow.base.measure import measure_in
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model takes a picture for: name of the class, its probability (0…1), and whether that is right."""
+    """What a model takes a picture for: name of the class, its probability (0…1), and whether that is right.
+
+    Without labels nobody knows whether it is: then `right` is None.
+    """
 
     label: str
     confidence: float
-    right: bool
+    right: bool | None
 
 
 @dataclass(frozen=True)
@@ -19,10 +24,11 @@ class PictureAnswer:
     """A test picture.
 
     Attributes:
-        kind: `lost`: float is right and int8 wrong; `won`: the reverse; `confident`: int8 is wrong, and most sure.
+        kind: `lost`: float is right and int8 wrong (without labels: int8 answers otherwise); `won`: the reverse;
+            `confident`: int8 is wrong, and most sure.
         position: of the picture in the test split, from 0 on.
         key: its name in the data set.
-        label: name of its class.
+        label: name of its class; without labels, of float's answer.
         answers: what each model takes it for, by the model's name.
     """
 
@@ -35,7 +41,7 @@ class PictureAnswer:
 
 def shown(evaluation: Mapping[str, Any]) -> tuple[PictureAnswer, ...]:
     """Return the pictures of evaluation.json."""
-    labels = evaluation["labels"]
+    labels, known = evaluation["labels"], measure_in(evaluation).is_accuracy
     return tuple(
         PictureAnswer(
             kind=picture["kind"],
@@ -43,7 +49,9 @@ def shown(evaluation: Mapping[str, Any]) -> tuple[PictureAnswer, ...]:
             key=picture["key"],
             label=labels[picture["label"]],
             answers={
-                name: Answer(labels[guess["label"]], guess["confidence"], guess["label"] == picture["label"])
+                name: Answer(
+                    labels[guess["label"]], guess["confidence"], guess["label"] == picture["label"] if known else None
+                )
                 for name, guess in picture["guesses"].items()
             },
         )

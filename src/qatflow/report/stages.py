@@ -8,6 +8,7 @@ from pathlib import Path
 WORDS = {
     "prepare_data": "prepare the pictures",
     "make_pretrained": "float weights",
+    "label_pictures": "labels by the float model",
     "quantise_after_training": "quantise after training",
     "quantise_graph": "quantise the graph after training",
     "choose_widths": "choose the widths",

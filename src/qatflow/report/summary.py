@@ -1,15 +1,16 @@
 """summary.json: the figures of an experiment, gathered from the files of each stage."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from qatflow.base import provenance
+from qatflow.base.measure import MEASURES, Measure, MeasureKey, measure_in
 from qatflow.base.sums import read_checked, read_sealed, write_sealed
 from qatflow.device.results.latency_gate import latency_outcome
-from qatflow.device.results.report import DeviceReport, ModelReport, read_report
+from qatflow.device.results.report import DeviceAccuracy, DeviceReport, ModelReport, read_report
 from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import GateOutcome
 from qatflow.evaluate.layers import InspectedLayer, read_layer_sensitivities, read_layers
@@ -41,7 +42,7 @@ class Row:
 
     Attributes:
         model: its name.
-        top1: fraction of the test pictures that it gets right, 0…1; None if there is no such model.
+        top1: fraction of the test pictures that it gets right, 0…1; None if there is no such model, or are no labels.
         top5: the same for the five best classes.
         bytes: size of the .tflite file; None if there is none.
         compressed_bytes: size of the file in a download or an app package: deflate at level 9.
@@ -49,6 +50,8 @@ class Row:
         host_ms: median latency of one picture on the host, in ms.
         devices: the result of each device run in words, with the device's name if there are several; for a model that
             does not exist, that it was not trained.
+        float_agreement: without labels, the fraction of the test pictures that it answers as the float model does;
+            None for that model itself.
     """
 
     model: str
@@ -59,6 +62,7 @@ class Row:
     packed_bytes: int | None
     host_ms: float | None
     devices: tuple[str, ...]
+    float_agreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,14 @@ class Summary:
         network: the operators of the model that ships.
         layers: what quantisation does to each layer, in the order of execution; none without a float model.
         sensitivities: what the quantisation of each layer costs; None if that was not measured.
-        classes: accuracy by class, in the order of the labels.
+        classes: accuracy (or agreement) by class, in the order of the labels.
         confused: the most confused pairs of classes.
         pictures: test pictures that float and int8 answer differently, and the most confident errors.
         curves: the trainings, epoch by epoch.
         data: the data set.
         stages: time and memory of the stages that take long.
         slowest: the operators of both models that take longest on each device.
+        measure: `accuracy`; without labels `float_agreement`, and then no figure here is an accuracy.
     """
 
     experiment: str
@@ -125,6 +130,12 @@ class Summary:
     data: DataFacts | None = None
     stages: tuple[Stage, ...] = ()
     slowest: tuple[SlowOperator, ...] = ()
+    measure: MeasureKey = "accuracy"
+
+    @property
+    def what(self) -> Measure:
+        """The measure of its figures."""
+        return MEASURES[self.measure]
 
 
 @dataclass(frozen=True)
@@ -217,7 +228,9 @@ def summarise(sources: Sources, output: Path) -> Summary:
         quantised_words=quantised.words,
         multiply_adds=sum(node.multiply_adds for node in nodes),
         made=datetime.now(UTC).isoformat(timespec="minutes"),
-        verdict=verdict(sources.shipped, evaluated["models"], gates, devices, packed_bytes, quantised),
+        verdict=verdict(
+            sources.shipped, evaluated["models"], gates, devices, packed_bytes, quantised, measure_in(evaluated)
+        ),
         notes=tuple(pretrained.get("said", ())),
         gates=gates,
         network=nodes,
@@ -233,6 +246,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
         data=data_facts(sources.data),
         stages=stages(sources.stages),
         slowest=slowest(devices, contents),
+        measure=measure_in(evaluated).key,
     )
     record = provenance.record(sources.files(), {"shipped": sources.shipped})
     write_sealed(output, {"format_version": FORMAT, **asdict(summary), "provenance": record})
@@ -257,7 +271,7 @@ def _rows(
     if shipped == "ready":
         pass  # nothing is trained or quantised here
     elif "qat" in models:
-        rows.append(Row("fake-quantised", fake_quant["top1"], fake_quant["top5"], None, None, None, None, ()))
+        rows.append(_shares(Row("fake-quantised", None, None, None, None, None, None, ()), fake_quant))
         rows.append(_row(names["qat"], models["qat"], there.get("qat", ()), packed_bytes))
     else:
         rows.append(Row("QAT int8", None, None, None, None, None, None, ("not trained",)))
@@ -275,13 +289,28 @@ def _gate_lines(gated: Mapping[str, Any], pretrained: Path | None) -> Iterator[s
 
 def _row(name: str, measured: dict, devices: tuple[str, ...], packed_bytes: int | None = None) -> Row:
     sizes = (measured["bytes"], measured["compressed_bytes"], packed_bytes)
-    return Row(name, measured["top1"], measured["top5"], *sizes, measured["host_ms"]["median"], devices)
+    return _shares(Row(name, None, None, *sizes, measured["host_ms"]["median"], devices), measured)
+
+
+def _shares(row: Row, measured: Mapping[str, Any]) -> Row:
+    """Return the row with its share of the test pictures."""
+    keys = ("top1", "top5", "float_agreement")
+    return replace(row, **{key: measured[key] for key in keys if key in measured})
 
 
 def _device_results(models: Mapping[str, ModelReport | None]) -> tuple[str, ...]:
     """Return the results of a model in words, one per device, with its name if there are several."""
     return tuple(
-        f"{f'{name}: ' if len(models) > 1 else ''}{agreement(model)}; top-1 {100 * model.accuracy.device_top1:.1f} %"
+        f"{f'{name}: ' if len(models) > 1 else ''}{agreement(model)}{_on_device(model.accuracy)}"
         for name, model in models.items()
         if model is not None
     )
+
+
+def _on_device(accuracy: DeviceAccuracy) -> str:
+    """Return the share of the pictures on the device in words; nothing for a float model without labels."""
+    if accuracy.device_top1 is not None:
+        return f"; top-1 {100 * accuracy.device_top1:.1f} %"
+    if accuracy.device_float_agreement is not None:
+        return f"; agreement with float {100 * accuracy.device_float_agreement:.1f} %"
+    return ""

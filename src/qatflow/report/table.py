@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
+from qatflow.base.measure import Measure
 from qatflow.device.results.words import EMULATED
 from qatflow.report import on_device
 from qatflow.report.on_device import OnDevice
@@ -16,8 +17,9 @@ def text(summary: Summary) -> str:
     return "\n".join(
         [
             f"{summary.experiment}: {summary.test_pictures} test pictures",
+            *filter(None, [summary.what.about]),
             "",
-            *_models(summary.rows),
+            *_models(summary.rows, summary.what),
             "",
             *summary.gate,
             *([] if summary.on_device else [NOT_RUN]),
@@ -30,11 +32,18 @@ def text(summary: Summary) -> str:
     )
 
 
-def _models(rows: Sequence[Row]) -> list[str]:
-    """Return the table of the models, without the column of the packed file where there is none."""
+def _models(rows: Sequence[Row], measure: Measure) -> list[str]:
+    """Return the table of the models, without the columns of the packed file and of top-5 where there are none."""
     left_out = {HEAD.index("packed")} if all(row.packed_bytes is None for row in rows) else set()
-    lines = [[cell for place, cell in enumerate(line) if place not in left_out] for line in (HEAD, *_lines(rows))]
+    left_out |= set() if measure.best5 else {HEAD.index("top-5 %")}
+    table = (head(measure), *_lines(rows))
+    lines = [[cell for place, cell in enumerate(line) if place not in left_out] for line in table]
     return aligned(lines, left=(0, len(lines[0]) - 1))
+
+
+def head(measure: Measure) -> tuple[str, ...]:
+    """Return the head of the table of the models, with the name of what its share of the pictures is."""
+    return tuple(f"{measure.name} %" if name == "top-1 %" else name for name in HEAD)
 
 
 def _lines(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
@@ -65,7 +74,7 @@ def cells(row: Row) -> tuple[str, ...]:
     """Return a line of the table: one text per column of `HEAD`."""
     return (
         row.model,
-        "" if row.top1 is None else f"{100 * row.top1:.2f}",
+        next((f"{100 * share:.2f}" for share in (row.top1, row.float_agreement) if share is not None), ""),
         "" if row.top5 is None else f"{100 * row.top5:.2f}",
         "" if row.bytes is None else f"{row.bytes:,}",
         "" if row.compressed_bytes is None else f"{row.compressed_bytes:,}",

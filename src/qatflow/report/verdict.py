@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qatflow.base.measure import ACCURACY, Measure, share
 from qatflow.base.metrics import wilson
 from qatflow.device.results.report import DeviceReport
 from qatflow.report.change import Change, signed, times
-from qatflow.report.gates import NAMES, GateLine, closed_reasons
+from qatflow.report.gates import AGREEMENTS, NAMES, GateLine, closed_reasons
 from qatflow.tflite.precision import INT8, Precision
 
 Mood = Literal["good", "unsure", "bad", "plain"]
@@ -38,7 +39,7 @@ class Verdict:
         sentence: the answer.
         mood: `good` where the model ships, `unsure` where too few pictures tell what it loses to float, `bad` where
             it does not ship.
-        tiles: accuracy, size, speed, and agreement of device and host.
+        tiles: accuracy (or agreement with float), size, speed, and agreement of device and host.
     """
 
     sentence: str
@@ -53,6 +54,7 @@ def verdict(
     devices: Sequence[DeviceReport],
     packed_bytes: int | None = None,
     quantised: Precision = INT8,
+    measure: Measure = ACCURACY,
 ) -> Verdict:
     """Return the first screen.
 
@@ -63,15 +65,16 @@ def verdict(
         devices: the device runs; none if the accuracy gate is closed.
         packed_bytes: size of the packed file; None if there is none.
         quantised: widths of the model that ships.
+        measure: of evaluation.json.
     """
     int8, float_ = models[shipped], models.get("float")
-    change = Change.of(int8["against_float"], "test") if float_ is not None else None
+    change = Change.of(int8["against_float"], "test", measure=measure) if float_ is not None else None
     name = "The ready model" if shipped == "ready" else _name(quantised)
     closed = "; ".join(closed_reasons(gates))
     gains = ", ".join(_gains(int8, float_, devices, change))
     if closed:
         sentence, mood = f"{name} does not ship: {closed}.", "bad"
-    elif any(line.state == "undecided" and line.name == NAMES["max_drop"] for line in gates):
+    elif any(line.state == "undecided" and line.name in (NAMES["max_drop"], AGREEMENTS["max_drop"]) for line in gates):
         sentence, mood = f"{name} ships, but there are too few pictures to be sure: {gains}.", "unsure"
     else:
         sentence, mood = f"{name} ships: {gains}.", "good"
@@ -98,18 +101,25 @@ def _gains(
         yield f"{times(ratio.median_ms[0].ratio, 'faster', 'slower')} on {devices[0].device.name}"
     elif ratio is not None and ratio.instructions is not None:
         yield times(ratio.instructions, "fewer instructions", "more instructions")
+    if change.from_full_agreement:
+        low, high = _interval(int8)
+        yield f"{100 * share(int8):.1f} % {change.measure.name} (95 %: {low:.1f} … {high:.1f})"
+        return
     interval = f"95 %: {signed(change.low, 1)} … {signed(change.high, 1)}"
     yield f"{signed(change.points, 1)} points of top-1 ({interval})"
 
 
 def _interval(model: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = wilson(round(model["top1"] * model["pictures"]), model["pictures"])
+    low, high = wilson(round(share(model) * model["pictures"]), model["pictures"])
     return 100 * low, 100 * high
 
 
 def _accuracy(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, change: Change | None) -> Tile:
     low, high = _interval(int8)
     about = [f"95 %: {low:.1f} … {high:.1f}, on {int8['pictures']:,} test pictures"]
+    if change is not None and change.from_full_agreement:
+        about.append("no labels: the float model's answers stand for them")
+        return Tile(change.measure.name, f"{100 * share(int8):.2f} %", tuple(about))
     if float_ is not None and change is not None:
         about.append(f"float {100 * float_['top1']:.2f} %")
         about.append(f"change {signed(change.points)} points ({signed(change.low)} … {signed(change.high)})")

@@ -15,6 +15,7 @@ import numpy as np
 
 from qatflow.base.code_digest import code_digest
 from qatflow.base.work_folder import work_folder
+from qatflow.data.answers import measure_of
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.sensitivity.forms import layer_forms
 from qatflow.sensitivity.outputs import divergence, end_of
@@ -51,14 +52,15 @@ class Sensitivities:
 
     Attributes:
         pictures: number of validation pictures.
-        float_top1: accuracy of the float model on them, a share of 1.
+        float_top1: accuracy of the float model on them, a share of 1; None where the labels are its own answers. A loss
+            of top-1 is then one of agreement with it.
         kl: mean KL(float ‖ other) in nats, where all layers are quantised.
         drop: loss of top-1 there, a share of 1.
         layers: in the order of execution.
     """
 
     pictures: int
-    float_top1: float
+    float_top1: float | None
     kl: float
     drop: float
     layers: tuple[LayerSensitivity, ...]
@@ -112,7 +114,8 @@ def measure(float_model: bytes, int8_model: bytes, pictures: PreparedPictures, w
         LayerSensitivity(layer.name, layer.operator, layer.trained, *one, *rest)
         for layer, one, rest in zip(layers, alone, without, strict=True)
     )
-    return Sensitivities(count, float_right / count, kl, drop, tuple(figures))
+    top1 = float_right / count if measure_of(pictures.manifest).is_accuracy else None
+    return Sensitivities(count, top1, kl, drop, tuple(figures))
 
 
 def comparing(

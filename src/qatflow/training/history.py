@@ -5,8 +5,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from qatflow.base.files import cannot_write, full_disk, write_text
+from qatflow.base.measure import ACCURACY, Measure
 
 
 @dataclass(frozen=True)
@@ -27,30 +29,43 @@ class EpochFigures:
     validation_top1: float | None
     validation_top5: float | None
 
-    def text(self) -> str:
+    def text(self, measure: Measure = ACCURACY) -> str:
         """Return one line for the log."""
         line = (
             f"epoch {self.epoch} ({self.phase}): training loss {self.train_loss:.4f}, "
-            f"top-1 {self.train_top1:.4f}, top-5 {self.train_top5:.4f}"
+            f"{_shares(self.train_top1, self.train_top5, measure)}"
         )
         if self.validation_loss is not None:
-            line += (
-                f"; validation loss {self.validation_loss:.4f}, "
-                f"top-1 {self.validation_top1:.4f}, top-5 {self.validation_top5:.4f}"
-            )
+            shares = _shares(self.validation_top1, self.validation_top5, measure)
+            line += f"; validation loss {self.validation_loss:.4f}, {shares}"
         return line
 
+    def values(self, measure: Measure = ACCURACY) -> dict[str, Any]:
+        """Return the figures by name: without labels, agreement with float in place of top-1 and top-5."""
+        values = asdict(self)
+        if measure.is_accuracy:
+            return values
+        return {
+            name.replace("top1", measure.key): value for name, value in values.items() if not name.endswith("_top5")
+        }
 
-def write_csv(history: Sequence[EpochFigures], path: Path) -> None:
-    """Write one line per epoch."""
+
+def _shares(top1: float | None, top5: float | None, measure: Measure) -> str:
+    best5 = f", {measure.best5} {top5:.4f}" if measure.best5 else ""
+    return f"{measure.name} {top1:.4f}{best5}"
+
+
+def write_csv(history: Sequence[EpochFigures], path: Path, measure: Measure = ACCURACY) -> None:
+    """Write one line per epoch; `measure` is that of the data."""
+    names = EpochFigures(*([None] * len(fields(EpochFigures)))).values(measure)  # type: ignore[arg-type]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [field.name for field in fields(EpochFigures)], lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(names), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(figures) for figures in history)
+    writer.writerows(figures.values(measure) for figures in history)
     write_text(path, buffer.getvalue())
 
 
-def write_events(figures: EpochFigures, folder: Path) -> None:
+def write_events(figures: EpochFigures, folder: Path, measure: Measure = ACCURACY) -> None:
     """Add an epoch to the TensorBoard events in `folder`.
 
     Raises:
@@ -61,7 +76,7 @@ def write_events(figures: EpochFigures, folder: Path) -> None:
     try:
         writer = tf.summary.create_file_writer(str(folder))
         with writer.as_default(step=figures.epoch):
-            for name, value in asdict(figures).items():
+            for name, value in figures.values(measure).items():
                 if isinstance(value, float):
                     tf.summary.scalar(name.replace("_", "/", 1), value)
         writer.close()

@@ -16,7 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from qatflow.base.errors import UserError
+from qatflow.base.measure import Measure
 from qatflow.config.sections.base import Precision
+from qatflow.data.answers import measure_of
 from qatflow.data.manifest import Manifest
 from qatflow.data.mapped import mapped
 from qatflow.data.pipeline import evaluation_batches, training_data
@@ -257,14 +259,19 @@ class Trainer:
         rate = self._training_step.learning_rate()
         figures = EpochFigures(self.epoch, self.phase, rate, loss / count, top1 / count, top5 / count, *validation)
         self.history.append(figures)
-        print(figures.text(), flush=True)
+        print(figures.text(self.measure), flush=True)
         for strategy in self.strategies:
             strategy.on_epoch_end(self)
         sums = self._training_step.sums  # a strategy may have rebuilt the model
         sums.assign(tf.zeros_like(sums))
         self.epoch, self.step = self.epoch + 1, 0
         self._save()
-        write_events(figures, self.folder / "tensorboard")
+        write_events(figures, self.folder / "tensorboard", self.measure)
+
+    @property
+    def measure(self) -> Measure:
+        """What the share of pictures is whose label the network answers with."""
+        return measure_of(self.data)
 
     def _is_evaluated(self, epoch: int) -> bool:
         every = self.settings.evaluate_every
@@ -322,7 +329,7 @@ class Trainer:
         left = (steps - done) / steps_per_second + evaluations * self._evaluation_seconds
         print(
             f"epoch {self.epoch}, step {self.step}/{self.steps_per_epoch}, {100 * done / steps:.0f} % done,"
-            f" {_as_on_a_clock(left)} left: loss {loss:.4f}, top-1 {100 * top1 / max(count, 1):.1f} %,"
+            f" {_as_on_a_clock(left)} left: loss {loss:.4f}, {self.measure.name} {100 * top1 / max(count, 1):.1f} %,"
             f" {steps_per_second * self.settings.batch_size:,.0f} pictures/s",
             flush=True,
         )

@@ -164,9 +164,16 @@ class Plan:
 
     # Files of a job
 
-    def data_manifest(self, wildcards: Wildcards) -> str:
-        """Return the manifest of a job's data set."""
+    def prepared_manifest(self, wildcards: Wildcards) -> str:
+        """Return the manifest of a job's prepared pictures, whether or not these have labels."""
         return f"data/{self.config_of(wildcards).data.name}/manifest.json"
+
+    def data_manifest(self, wildcards: Wildcards) -> str:
+        """Return the manifest of a job's pictures with labels: if there are none, those that the float model gives."""
+        config = self.config_of(wildcards)
+        if config.data.has_labels:
+            return self.prepared_manifest(wildcards)
+        return f"pretrain/{config.pretrained.name}_labelled/manifest.json"
 
     def data_files(self, wildcards: Wildcards) -> list[str]:
         """Return an archive of pictures, or the lists of them: of a tree nothing is an input, it may have a million."""

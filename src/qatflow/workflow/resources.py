@@ -95,6 +95,15 @@ class JobResources:
         return self._by_litert("test")
 
     @property
+    def labels_by_litert(self) -> Asked:
+        """What LiteRT asks for where the float model labels all pictures."""
+
+        def expected(wildcards: Wildcards, counts: dict[str, int], cores: int) -> Cost:
+            return cost.inference(self.plan.config_of(wildcards), sum(counts.values()), models=1, cores=cores)
+
+        return _by_pictures_and_cores(expected)
+
+    @property
     def calibration_by_litert(self) -> Asked:
         """What LiteRT asks for on the calibration pictures: float and int8, and every tensor of both is read."""
 

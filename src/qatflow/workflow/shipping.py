@@ -134,7 +134,9 @@ class Shipping:
         if experiment in plan.quantized:
             names.append(f"adopt_ready_model/{experiment}")
         else:
-            names += [f"{rule}/{config.pretrained.name}" for rule in ("make_pretrained", "optimize_float")]
+            labelled = () if config.data.has_labels else ("label_pictures",)
+            rules: tuple[str, ...] = ("make_pretrained", *labelled, "optimize_float")
+            names += [f"{rule}/{config.pretrained.name}" for rule in rules]
             own = own_graph(plan.experiments[experiment])
             rules = ("quantise_graph", "optimize_quantised") if own else ("quantise_after_training",)
             names += [f"{rule}/{plan.shared_ptq_stage(wildcards)}" for rule in rules]

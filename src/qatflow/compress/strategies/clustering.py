@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from qatflow.compress.quantizers.clustered import Clusters
 from qatflow.compress.quantizers.quantised_model import Quantisers
+from qatflow.data.answers import measure_of
 from qatflow.graph.graph import Graph
 from qatflow.graph.kernels import trained_kernels
 from qatflow.training.strategy import Strategy, TrainingRun
@@ -49,8 +50,8 @@ class ClusteringStrategy(Strategy):
         self._enter(trainer, fixed=False)
         _, clustered, _ = trainer.evaluate()
         print(
-            f"epoch {trainer.epoch}: validation top-1 {top1:.4f} before clustering, {clustered:.4f} with "
-            f"{self.section.number_of_clusters} values per kernel",
+            f"epoch {trainer.epoch}: validation {measure_of(trainer.data).name} {top1:.4f} before clustering, "
+            f"{clustered:.4f} with {self.section.number_of_clusters} values per kernel",
             flush=True,
         )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.config.recipe.recipe import QuantizationStrategySection
+from qatflow.data.answers import measure_of
 from qatflow.data.reader import batches, calibration_places, inputs
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
@@ -69,7 +70,8 @@ class QuantizationStrategy(Strategy):
             self.float_loss = before
             after, quantised_top1, _ = trainer.evaluate()
             print(
-                f"epoch {trainer.epoch}: validation top-1 {top1:.4f} in float, {quantised_top1:.4f} fake-quantised "
+                f"epoch {trainer.epoch}: validation {measure_of(trainer.data).name} {top1:.4f} in float, "
+                f"{quantised_top1:.4f} fake-quantised "
                 f"before training, loss {before:.4f} and {after:.4f}",
                 flush=True,
             )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from qatflow.config.checks.data import check_data
 from qatflow.config.checks.device import check_devices
 from qatflow.config.checks.model import check_model
+from qatflow.config.checks.no_labels import check_no_labels, check_training_without_labels
 from qatflow.config.checks.pretrained import check_pretrained
 from qatflow.config.checks.quantized_model import check_quantized_model
 from qatflow.config.checks.search import check_light_nas, check_limited_latency
@@ -28,6 +29,7 @@ def check_config(config: Config) -> Iterator[Problem]:
         for above, model in zip(((), ("teacher",)), config.float_models(), strict=False):
             for found in (*check_model(model), *check_pretrained(model)):
                 yield Problem(tuple((*above, *keys) for keys in found.keys), found.message)
+    yield from check_no_labels(config)
     yield from check_devices(config)
     if config.experiment.lower() == COMPARISON:
         yield problem(
@@ -47,6 +49,7 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
     yield from check_light_nas(config, compress)
     yield from check_limited_latency(config, compress)
     yield from check_distilled(config, compress)
+    yield from check_training_without_labels(config, compress)
     yield from _after_training(config, compress)
     yield from _wide_activations(config, compress)
     yield from _chosen_before(config, compress)

@@ -17,13 +17,14 @@ from qatflow.config.sections.config import Config
 from qatflow.config.sections.devices import devices
 from qatflow.config.yaml.problems import Problem, problem
 from qatflow.data.sources import class_folders
-from qatflow.data.sources.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, tfds_installed
+from qatflow.data.sources.source_files import LISTS, TFDS, TFDS_MISSING, TRAIN, WITHOUT_LABELS, tfds_installed
 
 NEEDED = {
     "folder": "the folder with one folder per class",
     "imagenet": "the folder with ILSVRC2012_img_train/",
     "lists": "the folder with train_list.txt",
     ARRAYS: "the folder of .npy files, or the .npz file",
+    WITHOUT_LABELS: "the folder of the pictures",
     "csv": "the CSV file with the columns path and label",
 }
 HOLDS = {"imagenet": TRAIN, "lists": LISTS[0]}
@@ -55,7 +56,7 @@ def check_data(config: Config) -> Iterator[Problem]:
         yield from _idx(config)
     elif config.data.source == ARRAYS:
         yield from _arrays(config)
-    elif config.data.source == "folder":
+    elif config.data.source in ("folder", WITHOUT_LABELS):
         yield from _folder(config)
 
 
@@ -133,7 +134,7 @@ def _unreadable(source: str, path: str) -> str:
     """Return why the source cannot be read from `path`, or an empty text."""
     if source == "csv" or (source == ARRAYS and path.endswith(".npz")):
         return file_problem(path)
-    if source == "folder" and not file_problem(path) and is_archive(Path(path)):
+    if source in ("folder", WITHOUT_LABELS) and not file_problem(path) and is_archive(Path(path)):
         return ""
     return folder_problem(path)
 
@@ -195,8 +196,9 @@ def _folder(config: Config) -> Iterator[Problem]:
     if count is not None and count <= aside:
         numbers = " and ".join(f"data.{key} ({getattr(data, key):,})" for key in keys)
         verb = "takes" if len(keys) == 1 else "take"
+        place = "of the class folders in" if data.has_labels else "in"
         yield problem(
-            f"{numbers} {verb} all {count:,} files of the class folders in {data.path}; leave some for training",
+            f"{numbers} {verb} all {count:,} files {place} {data.path}; leave some for training",
             *(f"data.{key}" for key in keys),
             "data.path",
         )

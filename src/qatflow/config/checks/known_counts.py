@@ -23,7 +23,9 @@ def known_classes(data: DataSection) -> int | None:
 
 
 def at_most(data: DataSection, enough: int) -> int | None:
-    """Return the number of files in class folders that are not split: no more pictures than that can be prepared.
+    """Return the number of files in class folders that are not split, or in a folder of pictures without labels.
+
+    No more pictures than that can be prepared.
 
     Args:
         data: the section.
@@ -34,6 +36,8 @@ def at_most(data: DataSection, enough: int) -> int | None:
     """
     root = _class_folders(data)
     try:
+        if not data.has_labels and data.path is not None and Path(data.path).is_dir():
+            return sum(1 for _ in islice(files(Path(data.path)), enough))
         if root is None or has_splits(root):
             return None
         return sum(1 for _ in islice(chain.from_iterable(map(files, folders(root))), enough))

@@ -89,18 +89,20 @@ class DataSection(Section):
     """The pictures, and how they are split."""
 
     name: Name = Field("fashion_mnist", description="Name of the folder in data/ for the prepared pictures.")
-    source: Literal["idx", "folder", "imagenet", "lists", "csv", "digits", "arrays"] | TfdsName = Field(
+    source: Literal["idx", "folder", "imagenet", "lists", "csv", "digits", "arrays", "unlabeled"] | TfdsName = Field(
         "idx",
         description="Where the pictures come from. idx: four idx files as of MNIST (Fashion-MNIST); folder: one "
         "folder per class, with or without train/, val/ and test/ above them; imagenet: ILSVRC2012_img_train/ and "
         "ILSVRC2012_img_val/ with the development kit; lists: train_list.txt and val_list.txt with a path and a label "
         "per line; csv: a file with the columns path, label and optionally split; digits: the 1,797 handwritten "
-        "digits in scikit-learn; arrays: .npy or .npz files of inputs that are not pictures; tfds:NAME: a data set of "
-        "TensorFlow Datasets, which must be installed.",
+        "digits in scikit-learn; arrays: .npy or .npz files of inputs that are not pictures; unlabeled: a folder of "
+        "pictures without classes, for a float model that is ready: its answers stand for the labels; tfds:NAME: a "
+        "data set of TensorFlow Datasets, which must be installed.",
     )
     path: Text | None = Field(
         None,
-        description="Folder of the source. For folder it may also be a tar or zip archive, for arrays a .npz file; "
+        description="Folder of the source. For folder and unlabeled it may also be a tar or zip archive, for arrays a "
+        ".npz file; "
         "for csv it is the file, and for tfds the data_dir if it is not the usual one. For idx, null is "
         "Debian's Fashion-MNIST folder if it is installed; otherwise the four files are downloaded and checked by "
         "SHA-256. digits needs no path.",
@@ -151,3 +153,8 @@ class DataSection(Section):
         None, ge=0, lt=bounds.SEEDS, description="Seed of the splits. null: the seed of the configuration."
     )
     preprocessing: PreprocessingSection = Field(default_factory=PreprocessingSection)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the pictures come with labels; otherwise the float model's answers stand for them."""
+        return self.source != "unlabeled"

@@ -43,7 +43,9 @@ def look(source: PictureSource, train: np.ndarray, limits: Limits) -> None:
     """
     count = len(source.labels)
     names = ", ".join(source.labels[:NAMED]) + (", …" if count > NAMED else "")
-    print(f"{count} classes: {names}; {len(source.pictures)} pictures", flush=True)
+    classes = f"{count} classes: {names}" if count else "classes as the float model has them"
+    unlabeled = " without labels" if source.pictures.unlabeled else ""
+    print(f"{classes}; {len(source.pictures)} pictures{unlabeled}", flush=True)
     for warning in [*source.warnings, *_alike(source.labels), *_without_pictures(source, train)]:
         print(f"warning: {warning}", flush=True)
     _check_kind(source, limits.preprocessing)
@@ -84,6 +86,8 @@ def _alike(labels: Sequence[str]) -> Iterator[str]:
 
 
 def _without_pictures(source: PictureSource, train: np.ndarray) -> list[str]:
+    if source.pictures.unlabeled:
+        return []
     present = np.zeros(len(source.labels), bool)
     present[np.unique(source.pictures.labels[train])] = True
     missing = [name for name, there in zip(source.labels, present, strict=True) if not there]

@@ -30,6 +30,7 @@ from qatflow.data.preprocess import Preprocessing
 from qatflow.data.sources.listing import Rejected
 from qatflow.data.sources.source import PictureSource
 from qatflow.data.sources.source_files import SPLITS, Split
+from qatflow.data.sources.source_files import UNLABELED as NO_LABEL
 from qatflow.data.sources.table import open_source
 from qatflow.data.sources.unlabeled import open_unlabeled
 
@@ -237,6 +238,7 @@ def _finish(
     labels = source.pictures.labels
     labelled = {name: shards for name, shards in written.items() if name != UNLABELED}
     splits = {name: _summary(shards, labels, len(source.labels)) for name, shards in labelled.items()}
+    bare = source.pictures.unlabeled
     rejected = [*source.rejected, *(r for shards in labelled.values() for w in shards for r in w.rejected)]
     check_share(rejected, len(source.pictures) + len(source.rejected), settings.max_rejected, output)
     if unlabeled is not None:
@@ -244,10 +246,11 @@ def _finish(
         left_out = [Rejected(f"{UNLABELED}/{r.key}", r.reason) for w in shards for r in w.rejected]
         check_share(left_out, len(unlabeled.pictures), settings.max_rejected, output)
         rejected += left_out
-        splits[UNLABELED] = SplitFiles(sum(len(w.kept) for w in shards), (), tuple(w.shard for w in shards))
+        splits[UNLABELED] = _summary(shards, unlabeled.pictures.labels, 0)
     train = set(np.unique(labels[parts["train"]]).tolist())
-    wanted = [name if label in train else "" for label, name in enumerate(source.labels)]
-    check_left({name: splits[name].class_counts for name in labelled}, wanted, rejected, output)
+    wanted = [] if bare else [name if label in train else "" for label, name in enumerate(source.labels)]
+    counts = {name: (splits[name].count,) if bare else splits[name].class_counts for name in labelled}
+    check_left(counts, wanted or [""], rejected, output)
     write_text(folder / "rejected.csv", table(rejected))
     write_text(folder / "labels.txt", "".join(f"{label}\n" for label in source.labels))
     listed = source if settings.calibration_split == "train" or unlabeled is None else unlabeled
@@ -267,6 +270,7 @@ def _finish(
         rejected=len(rejected),
         converted=sum(w.converted for shards in written.values() for w in shards),
         provenance=provenance.record(_inputs(source, unlabeled), settings.to_json(), settings.seed),
+        labels_from="nothing" if bare else "source",
     )
     manifest.write()
     ours = {MANIFEST, "rejected.csv", "labels.txt", "calibration.json"}
@@ -287,6 +291,8 @@ def _write_calibration(path: Path, source: PictureSource, train: Sequence[Writte
 
 
 def _summary(written: Sequence[WrittenShard], labels: np.ndarray, classes: int) -> SplitFiles:
+    if int(labels.max()) == NO_LABEL:
+        return SplitFiles(sum(len(w.kept) for w in written), (), tuple(w.shard for w in written))
     counts = sum((np.bincount(labels[w.kept], minlength=classes) for w in written), np.zeros(classes, np.int64))
     return SplitFiles(int(counts.sum()), tuple(counts.tolist()), tuple(w.shard for w in written))
 

@@ -19,10 +19,12 @@ def split(
     validation if `test_from` says so), each class in proportion to its share (to within one picture). Every split is
     shuffled, so that its first n pictures are a fair sample.
 
+    Pictures without labels count as one class.
+
     Raises:
         UserError: setting aside would leave a class without pictures.
     """
-    labels, own = pictures.labels, pictures.splits
+    labels, own = np.maximum(pictures.labels, 0), pictures.splits
     parts: dict[Split, np.ndarray] = {name: np.flatnonzero(own == number) for number, name in enumerate(SPLITS)}
     wanted: tuple[tuple[Split, Split, int, int], ...] = (
         ("test", test_from, test, _TEST),
@@ -61,7 +63,8 @@ def stratified(
         raise UserError(
             f"{key}: {count} pictures are to be set aside, but there are {len(labels)} "
             f"{'training' if giver == 'train' else giver} pictures of {present} "
-            f"classes, and one of each class must stay: lower {key} to {len(labels) - present} or less"
+            f"class{'' if present == 1 else 'es'}, and one of each class must stay: lower {key} to "
+            f"{len(labels) - present} or less"
         )
     share = sizes * (count / len(labels))
     quota = np.minimum(share.astype(np.int64), np.maximum(sizes - 1, 0))

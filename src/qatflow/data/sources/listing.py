@@ -10,7 +10,7 @@ from typing import overload
 
 import numpy as np
 
-from qatflow.data.sources.source_files import SPLITS, Split
+from qatflow.data.sources.source_files import SPLITS, UNLABELED, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,11 @@ class Listing(Sequence[Picture]):
     def labels(self) -> np.ndarray:
         """Label of each picture, int32 [n]."""
         return np.array(self._labels, np.int32)
+
+    @property
+    def unlabeled(self) -> bool:
+        """Whether no picture has a label."""
+        return len(self) > 0 and int(self.labels.max()) == UNLABELED
 
     @property
     def splits(self) -> np.ndarray:

@@ -160,7 +160,7 @@ def class_names(first: dict[str, str], names: Path, subject: str, wrong: Sequenc
         UserError: there are fewer than two classes, the file cannot be used, or a number has no training input.
     """
     numbered = all(label.isdecimal() for label in first)
-    named = _read_names(names, unique=not numbered)
+    named = read_names(names, unique=not numbered)
     if len(first) < 2:
         count = f"{len(first)} class{'' if len(first) == 1 else 'es'}"
         raise UserError(
@@ -246,11 +246,14 @@ def _key(entry: Entry) -> str:
     return f"{entry.where}: {key_of(entry.path)}"
 
 
-def _read_names(names: Path, unique: bool) -> tuple[str, ...] | None:
+def read_names(names: Path, unique: bool) -> tuple[str, ...] | None:
     """Return the class names, one per line; None if there is no such file.
 
     Labels that are numbers find their class by its line, so two classes may then share a name: the usual list of
     ImageNet's classes has two cranes.
+
+    Raises:
+        UserError: the file cannot be read, has an empty line, or names a class twice where `unique`.
     """
     try:
         lines = names.read_text("utf-8-sig").split("\n")

@@ -23,6 +23,8 @@ ARRAYS: tuple[tuple[Split, str, str], ...] = (
     ("test", "test_inputs", "test_labels"), ("test", "x_test", "y_test"),
 )  # fmt: skip
 UNLABELED_ARRAY = "inputs"
+WITHOUT_LABELS = "unlabeled"
+"""The source whose pictures have no labels at all."""
 UNLABELED = -1
 """The label of what has none."""
 
@@ -48,6 +50,8 @@ def named_files(source: str, path: str | None) -> list[str]:
     possible: list[Path] = []
     if source in ("folder", "csv"):
         possible = [root] if source == "folder" else [root, root.parent / NAMES]
+    elif source == WITHOUT_LABELS:
+        possible = [root, root / NAMES]
     elif source == "arrays":
         files = [root / f"{name}.npy" for _, *names in ARRAYS for name in names]
         possible = [root] if root.suffix == ".npz" else [*files, root / NAMES]

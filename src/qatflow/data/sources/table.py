@@ -14,8 +14,9 @@ from qatflow.data.sources.idx import open_idx
 from qatflow.data.sources.imagenet import open_imagenet
 from qatflow.data.sources.lists import open_csv, open_lists
 from qatflow.data.sources.source import PictureSource
-from qatflow.data.sources.source_files import TFDS
+from qatflow.data.sources.source_files import TFDS, WITHOUT_LABELS
 from qatflow.data.sources.tfds import open_tfds
+from qatflow.data.sources.unlabeled import open_without_labels
 
 # name in data.source → opener, called with data.path (or None) and a folder for downloads
 SOURCES: Mapping[str, Callable[[Path | None, Path], PictureSource]] = {
@@ -26,6 +27,7 @@ SOURCES: Mapping[str, Callable[[Path | None, Path], PictureSource]] = {
     "idx": open_idx,
     "imagenet": open_imagenet,
     "lists": open_lists,
+    WITHOUT_LABELS: open_without_labels,
 }
 
 

@@ -59,6 +59,8 @@ class Agreement:
 class DeviceAccuracy:
     """Accuracy on the device, and on the host for the same pictures, as fractions from 0 to 1.
 
+    Without labels there is none, but how often the model answers as the float model does; not for that one itself.
+
     Attributes:
         split: split that the pictures are from.
         pictures: number of pictures, starting with the first.
@@ -66,14 +68,18 @@ class DeviceAccuracy:
         device_top5: fraction whose label is among the device's five best.
         host_top1: the same on the host.
         host_top5: the same on the host.
+        device_float_agreement: without labels, fraction for which the device's best class is the float model's.
+        host_float_agreement: the same on the host.
     """
 
     split: str
     pictures: int
-    device_top1: float
-    device_top5: float
-    host_top1: float
-    host_top5: float
+    device_top1: float | None
+    device_top5: float | None
+    host_top1: float | None
+    host_top5: float | None
+    device_float_agreement: float | None = None
+    host_float_agreement: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.base.measure import ACCURACY, Measure
 from qatflow.base.sums import check, read_checked
 from qatflow.data import reader
+from qatflow.data.answers import measure_of
 from qatflow.data.preprocess import Preprocessing
 from qatflow.tflite.packing import PACKED, unpack
 from qatflow.tflite.run import Model
 
 SPLIT = "validation"
+FLOAT = "float"
+"""Name of the float model."""
 FILES = ("model.tflite", "labels.txt", "preprocessing.json")
 
 
@@ -61,11 +65,13 @@ class Pictures:
         inputs: [n, height, width, channels], of the model's input type.
         labels: int64 [n].
         classes: names of the classes.
+        measure: of answers that are as the labels.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    measure: Measure = ACCURACY
 
 
 def read_pictures(model: ModelFolder, manifest: Path, count: int) -> Pictures:
@@ -90,4 +96,4 @@ def read_pictures(model: ModelFolder, manifest: Path, count: int) -> Pictures:
     outputs = int(np.prod(host.output.shape))
     if data.classes != outputs:
         raise UserError(f"{manifest} has {data.classes} classes, {file} {outputs}: was the model trained on this data?")
-    return Pictures(host.input.from_real(inputs), labels, data.labels)
+    return Pictures(host.input.from_real(inputs), labels, data.labels, measure_of(data))

@@ -24,7 +24,7 @@ from qatflow.device.results.report import (
 from qatflow.device.results.warnings import held_back, ratio, slower_than_float
 from qatflow.device.results.words import left_out, times
 from qatflow.device.run.demo import Demo
-from qatflow.device.run.inputs import ModelFolder, Pictures, read_pictures
+from qatflow.device.run.inputs import FLOAT, ModelFolder, Pictures, read_pictures
 from qatflow.device.run.instructions import count_instructions
 from qatflow.device.run.operator_instructions import operator_instructions
 from qatflow.device.run.registry import device_settings, open_device
@@ -108,7 +108,7 @@ def run_demo(
         file.unlink(missing_ok=True)
     models = [ModelFolder("int8", int8_dir, packed)]
     if float_dir is not None:
-        models.append(ModelFolder("float", float_dir))
+        models.append(ModelFolder(FLOAT, float_dir))
     bundle = open_bundle(library)
     pictures = {model: read_pictures(model, manifest, settings.pictures) for model in models}
 

@@ -11,7 +11,7 @@ from qatflow.base.metrics import accuracy
 from qatflow.device.results.report import Agreement, DeviceAccuracy, IntegerPart
 from qatflow.device.run.cut import expose_integers
 from qatflow.device.run.demo import Demo
-from qatflow.device.run.inputs import SPLIT, ModelFolder, Pictures
+from qatflow.device.run.inputs import FLOAT, SPLIT, ModelFolder, Pictures
 from qatflow.device.run.parity import DisagreementError, compare, first_difference
 from qatflow.device.run.tolerance import Tolerance, steps
 from qatflow.tflite.run import Model
@@ -49,7 +49,7 @@ def verify(
         agreement = replace(same, integer_part=part, reason=tolerance.reason + tail)
     except DisagreementError as error:
         raise _with_layer(error, demo, file, pictures, threads, tolerance) from error
-    return agreement, _accuracy(host, outputs, pictures.labels)
+    return agreement, _accuracy(host, outputs, pictures, of_float=model.name == FLOAT)
 
 
 def _integer_part(demo: Demo, model: ModelFolder, pictures: Pictures, threads: int) -> IntegerPart | None:
@@ -68,9 +68,14 @@ def _integer_part(demo: Demo, model: ModelFolder, pictures: Pictures, threads: i
     return IntegerPart(tensor, bit_equal=True)
 
 
-def _accuracy(host: np.ndarray, device: np.ndarray, labels: np.ndarray) -> DeviceAccuracy:
-    here, there = accuracy(host, labels), accuracy(device, labels)
-    return DeviceAccuracy(SPLIT, there.pictures, there.top1, there.top5, here.top1, here.top5)
+def _accuracy(host: np.ndarray, device: np.ndarray, pictures: Pictures, *, of_float: bool) -> DeviceAccuracy:
+    here, there = accuracy(host, pictures.labels), accuracy(device, pictures.labels)
+    if pictures.measure.is_accuracy:
+        return DeviceAccuracy(SPLIT, there.pictures, there.top1, there.top5, here.top1, here.top5)
+    none = DeviceAccuracy(SPLIT, there.pictures, None, None, None, None)
+    if of_float:  # its own answers are the labels
+        return none
+    return replace(none, device_float_agreement=there.top1, host_float_agreement=here.top1)
 
 
 def _with_layer(

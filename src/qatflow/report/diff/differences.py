@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qatflow.base.measure import measure_in, share, share_if_any
 from qatflow.report.comparison import Difference, difference
 from qatflow.report.diff.results import Results
 from qatflow.sensitivity.forms import layer_name
@@ -130,11 +131,13 @@ def _model(results: Results) -> str:
 def _metrics(first: Results, second: Results) -> Iterator[Metric]:
     models, others = first.evaluation["models"], second.evaluation["models"]
     for key, name in MODELS.items():
-        if key in models and key in others and key not in (first.shipped, second.shipped):
+        known = key in models and key in others and share_if_any(models[key]) is not None
+        if known and key not in (first.shipped, second.shipped):
             yield _top1(name, first, key, second, key)
     one, other = models[first.shipped], others[second.shipped]
     yield _top1("shipped", first, first.shipped, second, second.shipped)
-    yield _metric("shipped: top-5, %", 2, 100 * one["top5"], 100 * other["top5"], scaled=False)
+    if measure_in(first.evaluation).best5:
+        yield _metric("shipped: top-5, %", 2, 100 * one["top5"], 100 * other["top5"], scaled=False)
     yield _metric("shipped: bytes", 0, one["bytes"], other["bytes"])
     yield _metric("shipped: bytes, deflated", 0, one["compressed_bytes"], other["compressed_bytes"])
     yield _metric("shipped: latency on the host, ms", 3, one["host_ms"]["median"], other["host_ms"]["median"])
@@ -152,8 +155,8 @@ def _metrics(first: Results, second: Results) -> Iterator[Metric]:
 
 def _top1(name: str, first: Results, model: str, second: Results, other: str) -> Metric:
     change = difference(second.evaluation, other, first.evaluation, model)
-    one, two = (100 * run.evaluation["models"][key]["top1"] for run, key in ((first, model), (second, other)))
-    return Metric(f"{name}: top-1, %", 2, one, two, change.points, None, change)
+    one, two = (100 * share(run.evaluation["models"][key]) for run, key in ((first, model), (second, other)))
+    return Metric(f"{name}: {measure_in(first.evaluation).name}, %", 2, one, two, change.points, None, change)
 
 
 def _metric(name: str, digits: int, first: float | None, second: float | None, *, scaled: bool = True) -> Metric:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from qatflow.base.errors import UserError
+from qatflow.base.measure import measure_in
 from qatflow.base.sums import read_sealed
 
 LEAST = 6
@@ -48,11 +49,20 @@ def read_pair(first: str, second: str, folder: Path | None = None) -> tuple[Resu
         folder: the folder of a revision that names none; None: the other one's.
 
     Raises:
-        UserError: one is neither, or has not the files of a report, or they are damaged or too old.
+        UserError: one is neither, or has not the files of a report, or they are damaged or too old; or only one of them
+            has pictures with labels.
     """
     named = [place if Path(place).is_dir() else None for place in (first, second)]
     spare = str(folder) if folder is not None else next(filter(None, named), None)
-    return _read(first, spare), _read(second, spare)
+    pair = _read(first, spare), _read(second, spare)
+    with_labels = [measure_in(one.evaluation).is_accuracy for one in pair]
+    if with_labels[0] != with_labels[1]:
+        labelled, other = pair if with_labels[0] else pair[::-1]
+        raise UserError(
+            f"{other.name} has pictures without labels, so its figures are agreement with float, and those of "
+            f"{labelled.name} are accuracy: they cannot be compared"
+        )
+    return pair
 
 
 def _read(place: str, spare: str | None) -> Results:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from qatflow.base.measure import ACCURACY, Measure
 from qatflow.report.curves import Curve, Epoch
 from qatflow.report.drawing.svg import box, line, stacked, svg, text
 
@@ -23,39 +24,43 @@ class Series:
     values: Sequence[float | None]
 
 
-def learning_pictures(trainings: Sequence[Curve]) -> list[tuple[str, str]]:
-    """Return title and picture of top-1, loss and learning rate; none if nothing was trained."""
+def learning_pictures(trainings: Sequence[Curve], measure: Measure = ACCURACY) -> list[tuple[str, str]]:
+    """Return title and picture of top-1 or agreement, loss and learning rate; none if nothing was trained."""
     if not trainings:
         return []
     epochs = [epoch for training in trainings for epoch in training.epochs]
     rate = [Series("learning rate", "line main", [epoch.learning_rate for epoch in epochs])]
     return [
-        ("top-1, %", _chart("top-1, %", _top1(epochs), trainings, _plain)),
+        (f"{measure.name}, %", _chart(f"{measure.name}, %", _shares(epochs), trainings, _plain)),
         ("loss (cross entropy)", _chart("loss (cross entropy)", _loss(epochs), trainings, _plain)),
         ("learning rate", _chart("learning rate", rate, trainings, _scientific)),
     ]
 
 
-def learning_file(trainings: Sequence[Curve]) -> str:
+def learning_file(trainings: Sequence[Curve], measure: Measure = ACCURACY) -> str:
     """Return the pictures one below the other; an empty one if nothing was trained."""
-    return stacked(((WIDTH, HEIGHT, picture) for _, picture in learning_pictures(trainings)), "Learning curves")
+    pictures = learning_pictures(trainings, measure)
+    return stacked(((WIDTH, HEIGHT, picture) for _, picture in pictures), "Learning curves")
 
 
-def compared_curves(experiments: Mapping[str, Sequence[Curve]]) -> list[tuple[str, str, str]]:
+def compared_curves(
+    experiments: Mapping[str, Sequence[Curve]], measure: Measure = ACCURACY
+) -> list[tuple[str, str, str]]:
     """Return name, top-1 and loss of the trainings of each experiment that has some, on the same scale in each."""
     trained = {name: trainings for name, trainings in experiments.items() if trainings}
     shown: list[list[str]] = [[], []]
-    for pictures, (title, which) in zip(shown, (("top-1, %", _top1), ("loss (cross entropy)", _loss)), strict=True):
+    drawn = ((f"{measure.name}, %", _shares), ("loss (cross entropy)", _loss))
+    for pictures, (title, which) in zip(shown, drawn, strict=True):
         series = {name: which([epoch for one in curves for epoch in one.epochs]) for name, curves in trained.items()}
         span = [value for several in series.values() for one in several for value in one.values]
         pictures += [_chart(title, series[name], curves, _plain, span) for name, curves in trained.items()]
     return list(zip(trained, *shown, strict=True))
 
 
-def _top1(epochs: Sequence[Epoch]) -> list[Series]:
+def _shares(epochs: Sequence[Epoch]) -> list[Series]:
     return [
-        Series("validation", "line main", [_percent(epoch.validation_top1) for epoch in epochs]),
-        Series("training", "line minor", [_percent(epoch.train_top1) for epoch in epochs]),
+        Series("validation", "line main", [_percent(epoch.validation_share) for epoch in epochs]),
+        Series("training", "line minor", [_percent(epoch.train_share) for epoch in epochs]),
     ]
 
 

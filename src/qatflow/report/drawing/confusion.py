@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from qatflow.base.measure import ACCURACY, Measure
 from qatflow.base.metrics import confusion_matrix
 from qatflow.report.classes import NAMED, ConfusedPair
 from qatflow.report.drawing.svg import box, shortened, svg, text
@@ -12,7 +13,10 @@ NAME = 22
 
 
 def confusion_picture(
-    table: Mapping[str, Mapping[str, int]], labels: Sequence[str], pairs: Sequence[ConfusedPair]
+    table: Mapping[str, Mapping[str, int]],
+    labels: Sequence[str],
+    pairs: Sequence[ConfusedPair],
+    measure: Measure = ACCURACY,
 ) -> str:
     """Return the picture.
 
@@ -20,17 +24,19 @@ def confusion_picture(
         table: counts, as in evaluation.json.
         labels: names of the classes.
         pairs: the most confused pairs, which are drawn where there are more than 30 classes.
+        measure: of the evaluation; without labels, the rows are float's answers.
     """
-    return _matrix(table, labels) if len(labels) <= NAMED else _pairs(pairs)
+    rows = "class" if measure.is_accuracy else "by float"
+    return _matrix(table, labels, rows) if len(labels) <= NAMED else _pairs(pairs)
 
 
-def _matrix(table: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> str:
+def _matrix(table: Mapping[str, Mapping[str, int]], labels: Sequence[str], rows: str) -> str:
     counts = confusion_matrix(table, len(labels))
     cell = CELL if len(labels) <= MANY else SMALL_CELL
     names = [shortened(name, NAME) for name in labels]
     margin = 12 + 6.6 * max(map(len, names))
     left, top = margin + 18, margin * 0.78 + 24
-    parts = [text(left, 12, "taken for", "heading"), text(0, top - 8, "class", "heading")]
+    parts = [text(left, 12, "taken for", "heading"), text(0, top - 8, rows, "heading")]
     for number, name in enumerate(names):
         x, y = left + cell * (number + 0.5), top + cell * (number + 0.5)
         parts.append(text(left - 8, y + 4, name, "tick", "end"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from statistics import median
 
-from qatflow.report.comparison import Differences, Line, by_more_than_noise, experiments, pareto
+from qatflow.report.comparison import Differences, Line, by_more_than_noise, experiments, measure_of_all, pareto
 from qatflow.report.drawing.chart import nice_ticks
 from qatflow.report.drawing.labels import Box, Label, place
 from qatflow.report.drawing.svg import line as stroke
@@ -70,7 +70,8 @@ def pareto_pictures(lines: Sequence[Line], known: Differences) -> list[tuple[str
 
 def pareto_file(lines: Sequence[Line], known: Differences) -> str:
     """Return the panels one below the other."""
-    return stacked(((WIDTH, HEIGHT, picture) for _, picture in pareto_pictures(lines, known)), "Accuracy against cost")
+    title = "Accuracy against cost" if measure_of_all(lines).is_accuracy else "Agreement with float against cost"
+    return stacked(((WIDTH, HEIGHT, picture) for _, picture in pareto_pictures(lines, known)), title)
 
 
 def _picture(panel: Panel, known: Differences) -> str:
@@ -88,7 +89,8 @@ def _picture(panel: Panel, known: Differences) -> str:
 
     front = pareto(panel.lines, panel.cost, by_more_than_noise(known))
     named = f"{panel.words}, {unit}" if unit else panel.words
-    parts = list(_frame(ticks, up, cost_ticks, across, named))
+    name = measure_of_all(panel.lines).name
+    parts = list(_frame(ticks, up, cost_ticks, across, (named, f"{name}, %")))
     points = [(across(cost), up(line.top1)) for cost, line in zip(costs, panel.lines, strict=True)]
     parts += _steps([points[panel.lines.index(line)] for line in front], WIDTH - RIGHT)
     bars = []
@@ -115,7 +117,8 @@ def _picture(panel: Panel, known: Differences) -> str:
     words = "; ".join(
         f"{one.experiment}: {getattr(one, panel.cost) / factor:.4g} {unit}, {one.top1:.2f} %" for one in front
     )
-    return svg(WIDTH, HEIGHT, f"Top-1 against {named}. Not beaten by more than noise: {words}", parts, "pareto")
+    title = f"{name[0].upper()}{name[1:]} against {named}. Not beaten by more than noise: {words}"
+    return svg(WIDTH, HEIGHT, title, parts, "pareto")
 
 
 def _least(lines: Sequence[Line]) -> float:
@@ -129,17 +132,18 @@ def _frame(
     up: Callable[[float], float],
     costs: Sequence[float],
     across: Callable[[float], float],
-    named: str,
+    named: tuple[str, str],
 ) -> Iterator[str]:
+    """Yield the axes; `named` are the words along the lower one and above the left one."""
     bottom = HEIGHT - BOTTOM
-    yield text(LEFT, 14, "top-1, %", "heading")
+    yield text(LEFT, 14, named[1], "heading")
     for tick in ticks:
         yield stroke(LEFT, up(tick), WIDTH - RIGHT, up(tick), "grid")
         yield text(LEFT - 6, up(tick) + 4, f"{tick:.4g}", "tick", "end")
     for cost in costs:
         yield stroke(across(cost), bottom, across(cost), bottom + 4, "axis")
         yield text(across(cost), bottom + 17, f"{cost:.6g}", "tick", "middle")
-    yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, named, "heading", "middle")
+    yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, named[0], "heading", "middle")
 
 
 def _axis(costs: Sequence[float], left: float, right: float) -> tuple[Callable[[float], float], list[float]]:

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from qatflow.report.change import signed
-from qatflow.report.comparison import Differences, Line, experiments
+from qatflow.report.comparison import Differences, Line, experiments, measure_of_all
 from qatflow.report.comparison_files import TEMPLATE
 from qatflow.report.comparison_table import gate_word, reasons
 from qatflow.report.curves import Curve
@@ -54,6 +54,7 @@ def page(comparison: Comparison) -> str:
     """Return the page."""
     lines, known = comparison.lines, comparison.differences
     once = experiments(lines)
+    measure = measure_of_all(lines)
     table = _table(comparison)
     unpaired = any(not one.paired for one in known.values())
     return render(
@@ -63,8 +64,9 @@ def page(comparison: Comparison) -> str:
         table=table,
         choosers=_choosers(table),
         closed=list(reasons(lines)),
+        measure=measure,
         pictures=pareto_pictures(lines, known),
-        curves=compared_curves(comparison.curves),
+        curves=compared_curves(comparison.curves, measure),
         unpaired=unpaired,
         pictures_tested=sorted({line.test_pictures for line in lines}),
         compared=_for_script(comparison, table),
@@ -74,7 +76,13 @@ def page(comparison: Comparison) -> str:
 def _table(comparison: Comparison) -> Table:
     baseline = comparison.lines[0].experiment
     rows = tuple(tuple(_cells(line, comparison, baseline).values()) for line in comparison.lines)
-    return filled(Table("All experiments", tuple(COLUMNS.values()), rows, sortable=True, words=(1, 2, 3)))
+    head = tuple(columns(comparison.lines).values())
+    return filled(Table("All experiments", head, rows, sortable=True, words=(1, 2, 3)))
+
+
+def columns(lines: Sequence[Line]) -> dict[str, str]:
+    """Return the head of each column by its key, with the name of what the share of the pictures is."""
+    return COLUMNS | {"top1": f"{measure_of_all(lines).name}, %"}
 
 
 def _cells(line: Line, comparison: Comparison, baseline: str) -> dict[str, Cell]:
@@ -141,7 +149,9 @@ def _for_script(comparison: Comparison, table: Table) -> dict[str, Any]:
     """Return what another baseline needs: the cells for each, and the costs of each row."""
     names = [line.experiment for line in experiments(comparison.lines)]
     return {
-        "columns": {key: table.head.index(name) for key, name in COLUMNS.items() if name in table.head},
+        "columns": {
+            key: table.head.index(name) for key, name in columns(comparison.lines).items() if name in table.head
+        },
         "rows": [{key: getattr(line, key) for key in ("experiment", "device", *RATIOS)} for line in comparison.lines],
         "against": {
             base: {name: against_baseline(comparison.differences, name, base) for name in names} for base in names

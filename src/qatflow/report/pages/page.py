@@ -28,6 +28,8 @@ KINDS = {
     "confident": ("Other errors of {}, the most confident first", "the network's own errors, or wrong labels"),
 }
 """Titles, with the place of the quantised model's name, and what the pictures show."""
+OTHERWISE = {"lost": ("{} answers otherwise than float", "where quantisation changes the answer")}
+"""The same without labels."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Ext
         TEMPLATE,
         summary=summary,
         extras=extras,
-        models=sections.models_table(summary.rows, classes),
+        models=sections.models_table(summary.rows, classes, summary.what),
         picture=network_picture(summary.network),
         measures=measures(summary.network),
         node_data=[file for file in FILES if has_data(summary.network, file)],
@@ -72,22 +74,22 @@ def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Ext
         details=list(details(summary.network)),
         work=sections.work_words(summary.multiply_adds, devices),
         layers=sections.layers_table(summary.network, summary.layers),
-        sensitivities=sections.sensitivities_table(summary.network, summary.sensitivities),
+        sensitivities=sections.sensitivities_table(summary.network, summary.sensitivities, summary.what),
         sensitivity_picture=sensitivity_picture(summary.sensitivities) if summary.sensitivities else "",
         drawn=WORST,
-        classes=sections.classes_table(summary.classes, summary.quantised),
+        classes=sections.classes_table(summary.classes, summary.what, summary.quantised),
         all_classes=classes <= sections.MANY,
         pairs=sections.pairs_table(summary.confused, classes),
         galleries=[
             (title.format(summary.quantised), about, shown)
-            for kind, (title, about) in KINDS.items()
+            for kind, (title, about) in (KINDS if summary.what.is_accuracy else OTHERWISE).items()
             if (shown := _shown(summary, extras, kind))
         ],
-        curves=learning_pictures(summary.curves),
+        curves=learning_pictures(summary.curves, summary.what),
         search=sections.search_table(summary, LEADERS),
         mixed_outputs=summary.widths is not None and any("/" in bits for bits in summary.widths.widths),
         widths=sections.widths_table(summary.widths),
-        tried=sections.tried_table(summary.widths),
+        tried=sections.tried_table(summary.widths, summary.what),
         widths_picture=widths_picture(summary.widths) if summary.widths else "",
         network=list(searched_network(summary.search, summary.on_device)) if summary.search else [],
         pruned=_pruned(summary) if summary.pruning else None,

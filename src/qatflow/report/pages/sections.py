@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from qatflow.base.measure import Measure
 from qatflow.device.results.report import DeviceReport
 from qatflow.evaluate.layers import InspectedLayer
 from qatflow.mixed_precision.record import ChosenWidths
@@ -16,7 +17,7 @@ from qatflow.report.pages.tables import Cell, Table, filled, number, plain
 from qatflow.report.slowest import SlowOperator
 from qatflow.report.stages import Stage
 from qatflow.report.summary import Row, Summary
-from qatflow.report.table import HEAD, cells
+from qatflow.report.table import HEAD, cells, head
 from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 
 TOP5 = 5
@@ -25,12 +26,12 @@ MANY, WORST = 100, 30
 """Of more classes than this, the page lists the worst and those that lose most; summary.json has all."""
 
 
-def models_table(rows: Sequence[Row], classes: int) -> Table:
+def models_table(rows: Sequence[Row], classes: int, measure: Measure) -> Table:
     """Return the models side by side."""
     lines = [cells(row) for row in rows]
-    if classes <= TOP5:
+    if classes <= TOP5 or not measure.best5:
         lines = [(*line[:2], "", *line[3:]) for line in lines]
-    return plain("The models", HEAD, lines, words=(0, len(HEAD) - 1))
+    return plain("The models", head(measure), lines, words=(0, len(HEAD) - 1))
 
 
 def layers_table(nodes: Sequence[NetworkNode], layers: Sequence[InspectedLayer]) -> Table:
@@ -78,13 +79,13 @@ def _layer(node: NetworkNode, layer: InspectedLayer | None) -> tuple[Cell, ...]:
     )
 
 
-def sensitivities_table(nodes: Sequence[NetworkNode], measured: Sensitivities | None) -> Table | None:
+def sensitivities_table(nodes: Sequence[NetworkNode], measured: Sensitivities | None, measure: Measure) -> Table | None:
     """Return what the quantisation of each layer costs, the worst first; None where that was not measured."""
     if measured is None:
         return None
     head = (
-        "layer", "KL alone", "top-1 alone, points", "KL of all but it", "left in float, KL",
-        "top-1 of all but it, points", "kernel",
+        "layer", "KL alone", f"{measure.name} alone, points", "KL of all but it", "left in float, KL",
+        f"{measure.name} of all but it, points", "kernel",
     )  # fmt: skip
     by_name = {node.name: node for node in nodes if node.alone_kl is not None}
     listed = ((layer, by_name.get(layer.name.partition(";")[0])) for layer in measured.worst_first)
@@ -132,8 +133,8 @@ def _weight_scales(layer: InspectedLayer) -> str:
     return f"weights {low:.2g}" if low == high else f"weights {low:.2g} … {high:.2g}"
 
 
-def classes_table(figures: Sequence[ClassFigures], quantised: str = "int8") -> Table:
-    """Return accuracy by class; of many classes the worst, and those that lose most against float."""
+def classes_table(figures: Sequence[ClassFigures], measure: Measure, quantised: str = "int8") -> Table:
+    """Return accuracy (or agreement) by class; of many classes the worst, and those that lose most against float."""
     head = (
         "class",
         "test pictures",
@@ -144,7 +145,8 @@ def classes_table(figures: Sequence[ClassFigures], quantised: str = "int8") -> T
         "mostly taken for",
     )
     kept = figures if len(figures) <= MANY else chosen_classes(figures)
-    return filled(Table("Accuracy by class", head, tuple(map(_class, kept)), sortable=True, words=(0, 6)))
+    title = "Accuracy by class" if measure.is_accuracy else "Agreement with float by class"
+    return filled(Table(title, head, tuple(map(_class, kept)), sortable=True, words=(0, 6)))
 
 
 def chosen_classes(figures: Sequence[ClassFigures]) -> list[ClassFigures]:
@@ -281,12 +283,13 @@ def widths_table(choice: ChosenWidths | None) -> Table | None:
     return filled(Table("Bits of the layers", head, rows, sortable=True))
 
 
-def tried_table(choice: ChosenWidths | None) -> Table | None:
+def tried_table(choice: ChosenWidths | None, measure: Measure) -> Table | None:
     """Return the assignments of precisions on the curve, the smallest first."""
     if choice is None:
         return None
     unit = choice.latency_unit or ""
-    head = ("bytes of kernels", unit, "taken", "KL predicted", "KL measured", "top-1, points", "bits: layers")
+    points = f"{measure.name}, points"
+    head = ("bytes of kernels", unit, "taken", "KL predicted", "KL measured", points, "bits: layers")
     rows = tuple(
         (
             number(one.bytes, ",.0f"),

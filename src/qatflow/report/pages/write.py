@@ -31,9 +31,9 @@ def write_report(summary: Summary, sources: Sources, summary_file: Path, output:
     """
     evaluation = read_sealed(sources.evaluation)
     confused = evaluation["models"][sources.shipped]["confusion"]
-    confusion = confusion_picture(confused, evaluation["labels"], summary.confused)
+    confusion = confusion_picture(confused, evaluation["labels"], summary.confused, summary.what)
     write_text(output / "summary.txt", table.text(summary))
-    write_text(output / "learning_curves.svg", as_file(learning_file(summary.curves)))
+    write_text(output / "learning_curves.svg", as_file(learning_file(summary.curves, summary.what)))
     write_text(output / "ranges.svg", as_file(ranges_picture(summary.layers)))
     write_text(output / "confusion.svg", as_file(confusion))
     write_text(output / "sensitivity.svg", as_file(sensitivity_picture(summary.sensitivities, most=None)))

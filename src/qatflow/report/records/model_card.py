@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from qatflow.base.files import sha256
+from qatflow.base.measure import measure_in, share
 from qatflow.base.metrics import wilson
 from qatflow.report.change import signed
 from qatflow.report.records.run import NOT_STATED, FinishedRun
@@ -69,6 +70,8 @@ def _data(run: FinishedRun) -> Iterator[str]:
     yield "* Splits: " + ", ".join(f"{count:,} {name}" for name, count in data["splits"].items())
     yield f"* Classes: {data['classes']}"
     yield f"* Rejected: {data['rejected']:,}"
+    if not measure_in(run.summary).is_accuracy:
+        yield "* Labels: none; the float model's answers stand for them"
     yield f"* Licence of the data: {data['licence'] or NOT_STATED}"
 
 
@@ -92,13 +95,22 @@ def _training(run: FinishedRun) -> Iterator[str]:
 
 
 def _figures(run: FinishedRun, evaluation: Mapping[str, Any]) -> Iterator[str]:
+    measure, models = measure_in(evaluation), evaluation["models"]
+    if measure.about:
+        yield measure.about + "\n"
     yield f"On {run.summary['test_pictures']:,} test pictures, with 95 % intervals (Wilson; of changes, paired):"
     yield ""
-    yield "| model | top-1, % | interval | change against float, points | interval | bytes |"
-    yield "|---|---|---|---|---|---|"
     shipped = run.summary["shipped"]
-    for key in [name for name in ("float", shipped) if name in evaluation["models"]]:
-        yield _row("float" if key == "float" else "this model", evaluation["models"][key])
+    if measure.is_accuracy:
+        yield "| model | top-1, % | interval | change against float, points | interval | bytes |"
+        yield "|---|---|---|---|---|---|"
+        for key in [name for name in ("float", shipped) if name in models]:
+            yield _row("float" if key == "float" else "this model", models[key])
+    else:
+        yield f"| model | {measure.name}, % | interval | bytes |"
+        yield "|---|---|---|---|"
+        cells = ("float", "", "", f"{models['float']['bytes']:,}"), ("this model", *_share(models[shipped]))
+        yield from (f"| {' | '.join(row)} |" for row in (cells[0], (*cells[1], f"{models[shipped]['bytes']:,}")))
     devices = run.summary["on_device"]
     yield ""
     for device in devices:
@@ -117,17 +129,22 @@ def _figures(run: FinishedRun, evaluation: Mapping[str, Any]) -> Iterator[str]:
         f" ({100 * one['low']:.1f} … {100 * one['high']:.1f})"
         for one in worst
     ]
-    yield f"* Weakest classes: {'; '.join(shown)}"
+    weakest = "Weakest classes" if measure.is_accuracy else "Classes with the least agreement with float"
+    yield f"* {weakest}: {'; '.join(shown)}"
 
 
 def _row(name: str, measured: Mapping[str, Any]) -> str:
-    low, high = wilson(round(measured["top1"] * measured["pictures"]), measured["pictures"])
     drop = measured.get("against_float")
     change = "", ""
     if drop is not None:
         change = signed(0.0 - drop["points"]), f"{signed(0.0 - drop['high'])} … {signed(0.0 - drop['low'])}"
-    cells = (name, f"{100 * measured['top1']:.2f}", f"{100 * low:.2f} … {100 * high:.2f}", *change)
+    cells = (name, *_share(measured), *change)
     return f"| {' | '.join(cells)} | {measured['bytes']:,} |"
+
+
+def _share(measured: Mapping[str, Any]) -> tuple[str, str]:
+    low, high = wilson(round(share(measured) * measured["pictures"]), measured["pictures"])
+    return f"{100 * share(measured):.2f}", f"{100 * low:.2f} … {100 * high:.2f}"
 
 
 def _limits(run: FinishedRun) -> Sequence[str]:
@@ -135,6 +152,8 @@ def _limits(run: FinishedRun) -> Sequence[str]:
     if run.card["limits"]:
         lines.append(run.card["limits"] + "\n")
     lines.append(f"* It knows {_classes(run)} classes, and answers with one of them for any picture.")
+    if not measure_in(run.summary).is_accuracy:
+        lines.append("* How often it is right is not known: the pictures have no labels.")
     lines.append("* The figures hold for pictures like those of the data; nothing is known of others.")
     for gate in run.summary["gates"]:
         if gate["state"] not in ("passed", "not set"):
