@@ -156,6 +156,25 @@ def test_training_starts_from_the_calibration_pictures(tf, name: str, fit: Fit, 
     assert scale == pytest.approx(start / high, rel=1e-5)
 
 
+def test_at_16_bits_a_trained_step_starts_with_all_of_its_integers(tf):
+    """By the paper's formula the largest magnitude would be some hundred steps: a grid as coarse as that of 8 bits."""
+    from qatflow.compress.quantizers.fake_quant import Phase
+    from qatflow.compress.quantizers.table import activation_quantizer
+
+    phase = Phase("calibrate")
+    quantizer = activation_quantizer("lsq", 16, phase, "around_zero", "max")
+    state = quantizer.build(None, "x", owner())
+    shown = [np.random.default_rng(seed).standard_t(3, (40, 50)).astype(np.float32) for seed in range(2)]
+    for batch in shown:
+        quantizer(tf.constant(batch), False, state)
+    quantizer.settle(state)
+    greatest = np.abs(np.stack(shown)).max()
+    assert quantizer.grid(state)[0] == pytest.approx(greatest / 32767, rel=1e-6)
+    phase.mode = "quantise"
+    found = quantizer(tf.constant(shown[0]), False, state).numpy()
+    np.testing.assert_allclose(found, shown[0], rtol=0, atol=0.51 * greatest / 32767)
+
+
 def test_a_step_below_the_least_is_held_there_and_can_grow(tf):
     from qatflow.compress.quantizers.fake_quant import Phase
     from qatflow.compress.quantizers.lsq import LearnedStep

@@ -6,7 +6,9 @@ dx̂/ds = round(v) − v between the ends, −Qn and Qp from them on (eq. 1–3,
 suits it: N is the number of weights with that step, or of values of a tensor for one picture. Training starts with
 s = 2 · mean|x| / √Qp (§2.1): of the weights when quantisation begins, and of the tensor for the calibration pictures.
 
-Beyond the paper: a weight has Qn = Qp, as the int8 kernels want it; and steps are not decayed.
+Beyond the paper: a weight has Qn = Qp, as the int8 kernels want it; and steps are not decayed. The paper is about 2 to
+8 bits. At 16 its first step covers 2 · √Qp = 362 times the mean, so that a tensor would use some hundred of 65,536
+integers: activations of 16 bits start with the step that just holds the largest magnitude, max|x| / Qp.
 """
 
 import math
@@ -24,6 +26,7 @@ from qatflow.compress.quantizers.learned_grid import (
     weight_ends,
 )
 from qatflow.compress.quantizers.weights import ScaledWeight
+from qatflow.config.recipe.widths import WIDE
 from qatflow.quantise.grids import SMALLEST
 
 
@@ -58,7 +61,7 @@ class LearnedStep(LearnedGrid):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self._magnitudes, self._count = 0.0, 0
+        self._magnitudes, self._greatest, self._count = 0.0, 0.0, 0
 
     def step(self, state: dict[str, Any]) -> Any:
         """Return the trained step, a float32 scalar tensor."""
@@ -72,11 +75,15 @@ class LearnedStep(LearnedGrid):
     def look(self, inputs: Any) -> None:
         """Add up the magnitudes of a batch of calibration pictures."""
         super().look(inputs)
-        self._magnitudes += float(np.abs(inputs.numpy()).sum(dtype=np.float64))
+        magnitudes = np.abs(inputs.numpy())
+        self._magnitudes += float(magnitudes.sum(dtype=np.float64))
+        self._greatest = max(self._greatest, float(magnitudes.max(initial=0.0)))
         self._count += int(tf.size(inputs))
 
     def start(self) -> float:
-        """Return the step of the paper's formula."""
+        """Return the step of the paper's formula; at 16 bits that of the largest magnitude."""
+        if self.bits == WIDE:
+            return max(self.start_of_range(self._greatest), SMALLEST / self.ends[1])
         return float(first_step(self._magnitudes / self._count, self.ends[1]))
 
     def start_of_range(self, end: float) -> float:
