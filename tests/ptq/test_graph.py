@@ -1,16 +1,25 @@
 """Quantisation of our own graph after training: samples against NumPy, corrections, and the file's own integers."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.graphs import pictures, small_graph
 from helpers.numpy_network import execute
+from helpers.places import ROOT
+from helpers.small_data import prepared_digits
 from qatflow.base.errors import UserError
 from qatflow.config.sections.ptq import PtqSection
-from qatflow.graph.graph import Graph
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import Conv2D, Dense, GlobalAveragePool, Input, Relu
 from qatflow.graph.passes import run_all
+from qatflow.graph.store import write
 from qatflow.ptq.graph import corrected, quantise_graph, reestimated
 from qatflow.ptq.samples import Layer, as_kernel, as_matrix, sample
 from qatflow.quantise.placement import QuantSettings
@@ -112,3 +121,47 @@ def test_the_file_has_the_graphs_integers():
 def test_what_would_have_no_effect_is_refused():
     with pytest.raises(UserError, match="equalize_layers: the network has no two layers without batch-norm"):
         quantised(equalize_layers=True)
+
+
+def test_killed_in_the_middle_it_is_made_again_with_the_same_bytes(tmp_path: Path):
+    """Killed between two layers; and with another number of processes."""
+    random = np.random.default_rng(0)
+    nodes = (
+        Node("input", Input((32, 32, 1))),
+        Node("conv", Conv2D((4, 4), "same"), ("input",)),
+        Node("relu", Relu(), ("conv",)),
+        Node("pool", GlobalAveragePool(keepdims=False), ("relu",)),
+        Node("logits", Dense(), ("pool",)),
+    )
+    weights = {name: random.normal(0, 0.3, shape).astype(np.float32) for name, shape in (
+        ("conv/kernel", (3, 3, 1, 8)), ("logits/kernel", (8, 10)), ("logits/bias", (10,)),
+    )}  # fmt: skip
+    write(Graph(nodes, ("logits",), weights), tmp_path / "pretrained")
+    data = prepared_digits(tmp_path / "data").folder / "manifest.json"
+
+    def arguments(name: str, cores: int) -> list[str]:
+        section = '{"tool": "qatflow", "rounding": "adaround", "rounding_steps": 200, "bias_correction": true}'
+        return [
+            *("--pretrained", str(tmp_path / "pretrained"), "--data", str(data), "--seed", "3", "--ptq", section),
+            *("--quantization", '{"class": "QuantizationStrategy", "weight_bits": 4}', "--model", "{}"),
+            *("--cores", str(cores), "--output", str(tmp_path / name)),
+        ]
+
+    script, alone = str(ROOT / "workflow/scripts/ptq_graph.py"), os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+
+    def run_again(*words: str) -> int:
+        ran = subprocess.run([sys.executable, *words], env=alone, capture_output=True, timeout=60, check=False)
+        return ran.returncode
+
+    assert run_again(script, *arguments("whole", 1)) == 0
+    command = [script, *arguments("killed", 2)]
+    with subprocess.Popen([sys.executable, *command], env=alone, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert any(line.startswith("conv: squared error") for line in run.stdout), "the first of two layers is done"
+        run.kill()
+    assert run.returncode == -signal.SIGKILL and not (tmp_path / "killed").exists()
+    assert run_again(*command) == 0
+    found, wanted = (
+        {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("killed", "whole")
+    )
+    assert found == wanted and set(found) == {"model", "weights", "manifest.json"}
