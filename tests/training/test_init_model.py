@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from helpers.chain import chain
+from helpers.graphs import pictures, small_graph
 from qatflow.base.errors import UserError
+from qatflow.config.sections.ptq import PtqSection
 from qatflow.graph.graph import ActivationScale, WeightScale
 from qatflow.graph.store import save
+from qatflow.ptq.graph import quantise_graph
+from qatflow.ptq.pictures import PicturesInMemory
+from qatflow.quantise.placement import QuantSettings
 from qatflow.training.init_model import initial_graph
 
 
@@ -41,3 +46,29 @@ def test_a_network_for_other_classes_is_refused(tmp_path):
     fewer = replace(graph, weights={k: v[..., :-1] if k in names else v for k, v in graph.weights.items()})
     with pytest.raises(UserError, match=r"^compressor\.init_model: .*own: goes from .* to \d+, the float model from"):
         initial_graph(tmp_path / "own", fewer)
+
+
+@pytest.mark.tensorflow
+def test_training_begins_with_the_integers_that_were_trained_layer_by_layer(tmp_path):
+    """As `init_model: ptq` does: the largest integer of each channel is that of the width, so its scale comes back."""
+    from qatflow.compress.quantizers.quantised_model import Quantisers
+    from qatflow.training.keras_model import training_model
+
+    settings = QuantSettings(4, 8, "channel_wise_abs_max", "moving_average_abs_max")
+    section = PtqSection(
+        tool="qatflow", rounding="adaround", rounding_steps=30, weight_range="mse", bias_correction=True
+    )
+    after = quantise_graph(small_graph(), settings, section, PicturesInMemory(pictures(12)), 1, log=lambda line: None)
+    save(after, tmp_path)
+    graph = initial_graph(tmp_path, small_graph())
+    quantisers = Quantisers(graph, settings)
+    model = training_model(graph, seed=0, step=0, hooks=quantisers)
+    quantisers.calibrate(model, lambda: [pictures(12)])
+    quantisers.phase.mode = "quantise"
+    found, _ = quantisers.quantised_graph(model)
+    for name, scale in after.weight_scales.items():
+        np.testing.assert_array_equal(found.weights[name], after.weights[name], err_msg=name)
+        np.testing.assert_allclose(found.weight_scales[name].scale, scale.scale, rtol=1e-6)
+    kernel = small_graph().weights["left/kernel"]
+    nearest = np.rint(kernel / (np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0) / 7))
+    assert (nearest != after.weights["left/kernel"]).any(), "training from float begins elsewhere"

@@ -148,6 +148,18 @@ def test_training_may_begin_with_another_experiment_s_graph(monkeypatch):
     assert plan.init_model_files(B) == ["results/a/trained/model", "results/a/trained/weights"]
 
 
+def test_training_may_begin_with_the_graph_quantised_after_training(monkeypatch):
+    begins = {"compress.overrides": {"init_model": "ptq"}, "ptq.tool": "qatflow"}
+    plan = plan_of(monkeypatch, experiments={"a": {"ptq.tool": "qatflow", "method": "ptq"}, "b": begins})
+    made = [plan.quantised_graph(file)(A) for file in ("model", "weights")]
+    assert re.fullmatch(r"pretrain/MobileNetV1_digits_quantised_graph_[0-9a-f]{12}/model", made[0])
+    assert plan.init_model_files(B) == made and plan.init_model_files(A) == []
+    assert plan.trained_recipe_of(B).compressor.init_model == str(Path(made[0]).parent)
+    assert plan.recipe_of(B).compressor.init_model == "ptq", "as it is written beside the results"
+    with pytest.raises(UserError, match=r"ptq\.tool: must be 'qatflow': compressor\.init_model in .* is 'ptq'"):
+        plan_of(monkeypatch, compress={"overrides": {"init_model": "ptq"}})
+
+
 def test_weights_are_a_file_or_the_files_of_a_folder(monkeypatch, tmp_path):
     job = {"pretrained": "MobileNetV1_digits"}
     assert plan_of(monkeypatch).weights_files(job) == []

@@ -70,11 +70,11 @@ rule train_int8:
         gpu=needs.gpus,
     params:
         recipe=lambda wildcards: job_options.trained_recipe(
-            plan.recipe_of(wildcards)
+            plan.trained_recipe_of(wildcards)
         ).shaping,
         # a function of the input is no reason to run again: where and what is exported is none
         rest=lambda wildcards, input: job_options.trained_recipe(
-            plan.recipe_of(wildcards)
+            plan.trained_recipe_of(wildcards)
         ).rest,
         compress=lambda wildcards: job_options.training(plan.config_of(wildcards)),
         # nor is how the state is kept, or another machine

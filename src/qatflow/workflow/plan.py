@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 
 from qatflow.base.errors import UserError
 from qatflow.config.load import Experiment
-from qatflow.config.recipe.recipe import AFTER_TRAINING, CompressConfig, QuantizationStrategySection
+from qatflow.config.recipe.recipe import AFTER_PTQ, AFTER_TRAINING, CompressConfig, QuantizationStrategySection
 from qatflow.config.recipe.widths import DEVICE, every_width
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
@@ -253,11 +253,20 @@ class Plan:
 
     def init_model_files(self, wildcards: Wildcards) -> list[str]:
         """Return the files of the graph that training begins with, where that is not the float model."""
-        folder = self.recipe_of(wildcards).compressor.init_model
+        folder = self.trained_recipe_of(wildcards).compressor.init_model
         if folder is None:
             return []
         folder = os.path.normpath(folder)  # as the rule that makes it names it
         return [f"{folder}/model", f"{folder}/weights"]
+
+    def trained_recipe_of(self, wildcards: Wildcards) -> CompressConfig:
+        """Return the recipe of a job's training, in which init_model is a folder."""
+        recipe = self.recipe_of(wildcards)
+        if recipe.compressor.init_model != AFTER_PTQ:
+            return recipe
+        folder = f"pretrain/{_after_training(self.experiments[wildcards['experiment']], 'quantised')}"
+        compressor = recipe.compressor.model_copy(update={"init_model": folder})
+        return recipe.model_copy(update={"compressor": compressor})
 
     # Devices and demos
 

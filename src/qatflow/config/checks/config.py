@@ -10,7 +10,7 @@ from qatflow.config.checks.pretrained import check_pretrained
 from qatflow.config.checks.quantized_model import check_quantized_model
 from qatflow.config.checks.search import check_light_nas, check_limited_latency
 from qatflow.config.checks.unlabeled import check_distilled
-from qatflow.config.recipe.recipe import CompressConfig, QuantizationStrategySection, undeployable
+from qatflow.config.recipe.recipe import AFTER_PTQ, CompressConfig, QuantizationStrategySection, undeployable
 from qatflow.config.recipe.widths import DEVICE, WIDE, default_width, every_width, patterns
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.ptq import PtqSection
@@ -53,6 +53,7 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
     yield from _after_training(config, compress)
     yield from _wide_activations(config, compress)
     yield from _chosen_before(config, compress)
+    yield from _after_ptq(config, compress)
     every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
@@ -141,6 +142,17 @@ def _chosen_before(config: Config, compress: CompressConfig) -> Iterator[Problem
         yield problem(
             f"must be 'qat': auto_bits in {config.compress.config} chooses the widths that training begins with",
             "method",
+            "compress.config",
+        )
+
+
+def _after_ptq(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield a problem if training begins with a graph quantised after training, and there is none of ours."""
+    if compress.compressor.init_model == AFTER_PTQ and config.ptq.tool != "qatflow":
+        yield problem(
+            f"must be 'qatflow': compressor.init_model in {config.compress.config} is '{AFTER_PTQ}', and only that "
+            "tool makes a graph that training can begin with",
+            "ptq.tool",
             "compress.config",
         )
 

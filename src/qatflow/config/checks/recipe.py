@@ -15,7 +15,13 @@ from qatflow.config.checks.references import check_defined, check_reached, check
 from qatflow.config.checks.search import check_search
 from qatflow.config.checks.sparsity import check_sparsity
 from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneStrategySection
-from qatflow.config.recipe.recipe import BY_CHANNEL, CompressConfig, QuantizationStrategySection, undeployable
+from qatflow.config.recipe.recipe import (
+    AFTER_PTQ,
+    BY_CHANNEL,
+    CompressConfig,
+    QuantizationStrategySection,
+    undeployable,
+)
 from qatflow.config.recipe.widths import DEVICE, every_width, patterns
 from qatflow.config.sections.options import as_json
 from qatflow.config.yaml.keys import Keys, dotted
@@ -73,7 +79,7 @@ def trained_by(folder: str) -> str | None:
 
 def _init_model(config: CompressConfig) -> Iterator[Problem]:
     folder = config.compressor.init_model
-    if folder is None or trained_by(folder):  # an experiment may still have to make it
+    if folder in (None, AFTER_PTQ) or trained_by(folder):  # an experiment may still have to make it
         return
     reason = folder_problem(folder) or next(filter(None, (file_problem(f"{folder}/{name}") for name in GRAPH)), "")
     if reason:

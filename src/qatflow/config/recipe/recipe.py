@@ -164,6 +164,10 @@ def has_wide_activations(strategy: QuantizationStrategySection) -> bool:
     return WIDE in every_width(strategy.activation_bits)
 
 
+AFTER_PTQ = "ptq"
+"""In compressor.init_model: training begins with the graph of quantisation after training."""
+
+
 class CompressorSection(Section):
     """The training loop."""
 
@@ -176,8 +180,9 @@ class CompressorSection(Section):
         None,
         description="Folder of a model to start from instead of the float weights, relative to the folder in which "
         "Snakemake is started: results/<experiment>/trained of another experiment, whose integer weights become real "
-        "numbers again, or the folder of a float model. The float weights are still the teacher, and int8 is still "
-        "compared with them. null: the float weights.",
+        "numbers again, or the folder of a float model. ptq: the graph that ptq.tool 'qatflow' quantises after "
+        "training, whose integers become real numbers again. The float weights are still the teacher, and int8 is "
+        "still compared with them. null: the float weights.",
     )
     eval_epoch: int = Field(
         1, ge=0, le=bounds.EPOCHS, description="Evaluate after every eval_epoch-th epoch. 0: never."
@@ -259,7 +264,7 @@ class CompressConfig(Section):
     def thins(self) -> bool:
         """Return whether layers may have other shapes than in the float model."""
         prunes = any(isinstance(strategy, PruneStrategySection) for strategy in self.strategies.values())
-        return prunes or self.compressor.init_model is not None or self.light_nas is not None
+        return prunes or self.compressor.init_model not in (None, AFTER_PTQ) or self.light_nas is not None
 
     def distils(self) -> bool:
         """Return whether a strategy uses a teacher."""
