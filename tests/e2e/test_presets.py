@@ -33,6 +33,7 @@ def quantised(first: int, last: int, **more: Any) -> dict[str, Any]:
 
 LIGHT_NAS = {"searched_params": "conv_pw_3/|conv_dw_(2|4)/", "target_flops": 773_000}
 """Few layers, and fewer multiply-adds than the float model's 780,544."""
+LEARNED_STEPS = {"weight_quantize_type": "channel_wise_lsq", "activation_quantize_type": "lsq"}
 PRESETS = {
     "quantization": quantised(0, 0),
     "filter_pruning_uniform": quantised(2, 2),
@@ -47,7 +48,7 @@ PRESETS = {
     "distillation": quantised(1, 1, **{"strategies.distillation_strategy.end_epoch": 1}),
     "sparsity": quantised(1, 2, **{"strategies.sparsity_strategy.end_epoch": 1}),
     "clustering": quantised(1, 2, **{"strategies.clustering_strategy.end_epoch": 1}),
-    "quantization_distillation": quantised(0, 0, **{"strategies.distillation_strategy.end_epoch": 1}),
+    "quantization_distillation": quantised(0, 0, **{"strategies.distillation_strategy.end_epoch": 1}, **LEARNED_STEPS),
 }
 PRUNED = [name for name in PRESETS if "pruning" in name]
 PAGES = (*PRUNED, "sparsity", "auto_prune", "light_nas")

@@ -91,7 +91,9 @@ def problem(root: Path) -> str:
         "needed, directly in it or in its train/"
     )
     below = _holds_classes(root)
-    return f"{message}. Did you mean data.path: {below}?" if below else message
+    if below:
+        return f"{message}. Did you mean data.path: {below}?"
+    return f"{message}; pictures without classes are data.source 'unlabeled'"
 
 
 def doubts(root: Path) -> Iterator[str]:
