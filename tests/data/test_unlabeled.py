@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from helpers.pictures import class_folders, noise, save
+from helpers.scripts import load_script
 from qatflow.base.errors import UserError
 from qatflow.base.picture_size import PictureSize, square
 from qatflow.config.checks.config import check_config, check_together
@@ -23,6 +24,9 @@ from qatflow.data.picture import decode
 from qatflow.data.preparation.prepare import Settings, prepare
 from qatflow.data.preprocess import Preprocessing, apply
 from qatflow.data.reader import calibration, open_manifest, records, tensors
+from qatflow.graph.graph import Graph, Node
+from qatflow.graph.operations import Dense, Input, Reshape, Softmax
+from qatflow.graph.store import write
 
 SPEC = Preprocessing(square(32), "stretch", 3, (127.5,), (127.5,))
 
@@ -237,6 +241,25 @@ def test_the_float_models_answers_become_its_labels(bare: Manifest, tmp_path: Pa
     assert with_classes_of(bare, 1).labels == ("0", "1"), "one value is a binary classifier"
 
 
+def test_the_labels_are_the_classes_that_the_float_model_takes_the_pictures_for(bare: Manifest, tmp_path: Path):
+    nodes = (
+        Node("input", Input((32, 32, 3))),
+        Node("flat", Reshape((3072,)), ("input",)),
+        Node("logits", Dense(), ("flat",)),
+        Node("out", Softmax(), ("logits",)),
+    )
+    kernel = np.random.default_rng(2).normal(0, 0.1, (3072, 4)).astype(np.float32)
+    write(Graph(nodes, ("out",), {"logits/kernel": kernel}), tmp_path / "pretrained")
+    arguments = ["--pretrained", str(tmp_path / "pretrained"), "--data", str(bare.folder / "manifest.json")]
+    load_script("label_pictures").main([*arguments, "--cores", "2", "--output", str(tmp_path / "labelled")])
+    labelled = open_manifest(tmp_path / "labelled")
+    assert labelled.labels == ("0", "1", "2", "3") and labelled.labels_from == "float model"
+    for split in labelled.splits:
+        inputs, labels = tensors(labelled, split)
+        np.testing.assert_array_equal(labels, (inputs.reshape(len(inputs), -1) @ kernel).argmax(axis=1))
+    assert len(np.unique(tensors(labelled, "train")[1])) > 1
+
+
 def test_labels_txt_names_the_classes_and_is_no_picture(unlabeled: Path, tmp_path: Path):
     shutil.copytree(unlabeled, tmp_path / "named")
     (tmp_path / "named/labels.txt").write_text("cat\ndog\n")
@@ -280,6 +303,22 @@ def test_training_without_labels_follows_the_float_model_alone(method: str, dist
     config = Config.model_validate({"data": {"source": "unlabeled"}, "method": method})
     found = list(check_training_without_labels(config, CompressConfig.model_validate(recipe)))
     assert [message in problem.message for problem in found] == [True] * bool(message)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ({"class": "UniformPruneStrategy", "pruner": "p"}, "measures by its metric_name the accuracy"),
+        ({"class": "AutoPruneStrategy", "pruner": "p", "controller": "c"}, "searches by accuracy"),
+    ],
+)
+def test_pruning_and_searches_need_labels(strategy: dict[str, Any], message: str):
+    recipe = yaml.safe_load(RECIPE)
+    recipe["strategies"] |= {"more": strategy}
+    recipe["compressor"]["strategies"].insert(0, "more")
+    config = Config.model_validate({"data": {"source": "unlabeled"}, "method": "ptq"})
+    found = [one.message for one in check_training_without_labels(config, CompressConfig.model_validate(recipe))]
+    assert any(message in one for one in found)
 
 
 def test_experiments_with_and_without_labels_are_not_compared():

@@ -29,10 +29,11 @@ def learning_pictures(trainings: Sequence[Curve], measure: Measure = ACCURACY) -
     if not trainings:
         return []
     epochs = [epoch for training in trainings for epoch in training.epochs]
+    loss = _loss_title(measure)
     rate = [Series("learning rate", "line main", [epoch.learning_rate for epoch in epochs])]
     return [
         (f"{measure.name}, %", _chart(f"{measure.name}, %", _shares(epochs), trainings, _plain)),
-        ("loss (cross entropy)", _chart("loss (cross entropy)", _loss(epochs), trainings, _plain)),
+        (loss, _chart(loss, _loss(epochs), trainings, _plain)),
         ("learning rate", _chart("learning rate", rate, trainings, _scientific)),
     ]
 
@@ -49,12 +50,16 @@ def compared_curves(
     """Return name, top-1 and loss of the trainings of each experiment that has some, on the same scale in each."""
     trained = {name: trainings for name, trainings in experiments.items() if trainings}
     shown: list[list[str]] = [[], []]
-    drawn = ((f"{measure.name}, %", _shares), ("loss (cross entropy)", _loss))
+    drawn = ((f"{measure.name}, %", _shares), (_loss_title(measure), _loss))
     for pictures, (title, which) in zip(shown, drawn, strict=True):
         series = {name: which([epoch for one in curves for epoch in one.epochs]) for name, curves in trained.items()}
         span = [value for several in series.values() for one in several for value in one.values]
         pictures += [_chart(title, series[name], curves, _plain, span) for name, curves in trained.items()]
     return list(zip(trained, *shown, strict=True))
+
+
+def _loss_title(measure: Measure) -> str:
+    return "loss (cross entropy)" if measure.is_accuracy else "loss (cross entropy with float's answers)"
 
 
 def _shares(epochs: Sequence[Epoch]) -> list[Series]:
