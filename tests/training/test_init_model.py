@@ -12,9 +12,9 @@ from qatflow.config.sections.ptq import PtqSection
 from qatflow.graph.graph import ActivationScale, WeightScale
 from qatflow.graph.store import save
 from qatflow.ptq.graph import quantise_graph
-from qatflow.ptq.pictures import PicturesInMemory
 from qatflow.quantise.placement import QuantSettings
 from qatflow.training.init_model import initial_graph
+from qatflow.trial.pictures import PicturesInMemory
 
 
 def test_integers_become_the_real_values_they_stand_for(tmp_path):
