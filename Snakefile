@@ -48,7 +48,7 @@ from qatflow.base.places import from_here
 from qatflow.workflow import job_options
 from qatflow.workflow.ancient import plan_behind_ancient_inputs
 from qatflow.workflow.exports import Exports
-from qatflow.workflow.plan import LIBRARY, files_of
+from qatflow.workflow.plan import LIBRARY, STORED_AS_INT4, files_of
 from qatflow.workflow.resources import JobResources
 from qatflow.workflow.searches import LATENCY_TABLE, Searches
 from qatflow.workflow.session import NAMED_RULES, Run, Session

@@ -2,8 +2,8 @@
 
     python benchmarks/widths.py > benchmarks/widths.md
 
-The first and the last layer have 8 bits below 8. One model has INT4 tensors, which no other part of qatflow writes:
-LiteRT unpacks them at each call. The weights are random: latency does not depend on them, deflated and
+The first and the last layer have 8 bits below 8. One model has INT4 tensors (int4_storage), which LiteRT
+unpacks at each call. The weights are random: latency does not depend on them, deflated and
 packed bytes do. Uniform ones, Keras' initial kernels, are the worst case for deflate; trained ones are rather normal.
 """
 
@@ -15,17 +15,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from heading import heading
 from qatflow.base.cli import entry
 from qatflow.graph.graph import Graph
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
-from qatflow.tflite.builder import packed as packed_model
+from qatflow.tflite.int4 import BITS, with_int4_kernels
 from qatflow.tflite.lower import convert
-from qatflow.tflite.packing import least_bits, pack, pack_integers, unpack
-from qatflow.tflite.read import OPERATOR_NAMES, WEIGHTED
+from qatflow.tflite.packing import least_bits, pack, unpack
+from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 from qatflow.training.runtime import start
 
@@ -60,19 +59,10 @@ def tflite(graph: Graph, bits: int) -> bytes:
     return convert(as_if_quantised(graph, QuantSettings(bits, 8, WEIGHTS, "moving_average_abs_max"))).content
 
 
-def with_int4_kernels(content: bytes) -> bytes:
-    """Return the .tflite with its kernels of up to 4 bits as INT4 tensors, two weights a byte, the first one lowest."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        if OPERATOR_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)] in WEIGHTED:
-            kernel = graph.tensors[operator.inputs[1]]
-            integers = model.buffers[kernel.buffer].data.view(np.int8)
-            if kernel.type == schema.TensorType.INT8 and least_bits(integers) <= 4:
-                kernel.type = schema.TensorType.INT4
-                model.buffers[kernel.buffer].data = np.frombuffer(pack_integers(integers, 4), np.uint8)
-    return packed_model(model)
+def in_int4(content: bytes) -> bytes:
+    """Return the .tflite with its kernels of up to 4 bits as INT4 tensors."""
+    kernels = [operator.kernel for operator in operators(content) if operator.kernel is not None]
+    return with_int4_kernels(content, [one.name for one in kernels if least_bits(np.asarray(one.data)) <= BITS])[0]
 
 
 def sizes(content: bytes) -> tuple[int, int, int]:
@@ -130,7 +120,7 @@ def main(argv: Sequence[str]) -> None:
             if bits == 4:
                 met.append(f"{classes:,} classes, {drawn}: {packed / size:.3f}")
     models = {str(bits): tflite(graphs[1000, "normal"], bits) for bits in WIDTHS}
-    models[INT4] = with_int4_kernels(models["4"])
+    models[INT4] = in_int4(models["4"])
     ratios = ratios_to_8(models, arguments.rounds, arguments.repeats)
     lines += [
         "",

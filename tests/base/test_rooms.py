@@ -102,7 +102,7 @@ BELOW: dict[str, set[str]] = {
     # plans the jobs of all stages, and runs none
     "workflow": {
         "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources",
-        "device/build", "device/run", "export", "models", "models/onnx", "training",
+        "device/build", "device/run", "export", "models", "models/onnx", "optimize", "training",
     },
     ".": {"base", "commands"},  # `python -m qatflow`
 }  # fmt: skip

@@ -9,7 +9,7 @@ from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.config.checks import recipe as compress_checks
 from qatflow.config.read_recipe import load_compress
-from qatflow.config.recipe.recipe import undeployable
+from qatflow.config.recipe.recipe import has_int4_storage, undeployable
 
 PAGE = """\
 version: 1.0
@@ -83,6 +83,7 @@ def test_the_page_s_own_example_is_accepted_unchanged(load):
         "mobile_model_save_path": "./output/mobile",
         "int8_model_save_path": "./output/int8",
         "weight_bits": 8,
+        "int4_storage": False,
         "auto_bits": None,
         "activation_bits": 8,
         "weight_quantize_type": "abs_max",
@@ -125,6 +126,7 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         "int8_model_save_path": None,
         "mobile_model_save_path": None,
         "weight_bits": 8,
+        "int4_storage": False,
         "auto_bits": None,
         "activation_bits": 8,
         "weight_quantize_type": "abs_max",
@@ -162,6 +164,9 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("activation_bits: 8", "activation_bits: {a: 9}", "q.yaml:11: .*activation_bits: cannot be deployed: .* 9 bi"),
         ("activation_bits: 8", "activation_bits: {'a(': 16}", r"q.yaml:11: .*activation_bits.a\(: is not a regular ex"),
         ("activation_bits: 8", "activation_bits: {a: 17}", "q.yaml:11: .*activation_bits.a: must be a whole number fr"),
+        ("weight_bits: 8", "int4_storage: true", "q.yaml:10: .*int4_storage: stores weights of at most 4 bits, .* 8;"),
+        ("weight_bits: 8\n        activation_bits: 8", "int4_storage: true\n        weight_bits: {default: 8, a: 4}\n"
+         "        activation_bits: {b: 16}", "q.yaml:10: .*int4_storage: cannot be with activations of 16 bits: "),
         ("weight_bits: 8", "weigth_bits: 8", "q.yaml:10: .*weigth_bits: unknown key; .*did you mean 'weight_bits'"),
         ("weight_bits: 8", "weight_bits: '8'", "q.yaml:10: .*weight_bits: must be a whole number .* or a mapping; got"),
         ("- quantization_strategy", "- quantisation_strategy",
@@ -252,6 +257,17 @@ def test_bits_of_weights_are_a_number_or_a_mapping_and_up_to_8_go_to_the_device(
         assert strategy.weight_bits == read
         assert not undeployable(strategy)
         assert type(strategy).model_validate_json(strategy.model_dump_json(by_alias=True)) == strategy
+
+
+def test_storing_as_int4_needs_a_width_of_up_to_4_bits_given_or_to_be_chosen(load):
+    for widths in ("weight_bits: 4", "weight_bits: {a: 2}", "auto_bits: {max_drop: 1, widths: [8, 4]}"):
+        text = PAGE.replace("weight_bits: 8", f"{widths}\n        int4_storage: true")
+        assert has_int4_storage(load(text).quantization)
+    with pytest.raises(UserError, match="no layer has fewer than 5; set weight_bits to 4"):
+        load(PAGE.replace("weight_bits: 8", "auto_bits: {max_drop: 1, widths: [8, 5]}\n        int4_storage: true"))
+    wide = PAGE.replace("weight_bits: 8", "weight_bits: 4\n        int4_storage: true")
+    wide = wide.replace("activation_bits: 8", "activation_bits: 16\n        quantizable_op_type: [conv2d, mul]")
+    assert has_int4_storage(load(wide).quantization)
 
 
 def test_all_mistakes_come_at_once(problems):

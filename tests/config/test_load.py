@@ -598,6 +598,16 @@ def test_quantisation_after_training_has_8_bits_alone(problems, bits, asks):
         assert all(f"method: must be 'qat': '{method}' quantises" in line and asks in line for line in lines)
 
 
+def test_a_model_that_came_quantised_is_not_stored_as_int4(problems):
+    text = "compress: {overrides: {weight_bits: 4, int4_storage: true}}\n"
+    assert problems(text) == []
+    lines = problems("quantized_model: {file: a.tflite}\n" + text)
+    assert any("quantized_model: goes to the device as it came, and int4_storage in " in line for line in lines)
+    assert (
+        problems("method: ptq\nptq: {tool: qatflow}\n" + text.replace("{w", "{weight_quantize_type: abs_max, w")) == []
+    )
+
+
 def test_hard_swishes_have_no_activations_of_16_bits(problems):
     """Known before any job where all layers have them; where a pattern names some, before training."""
     network = "model: {architecture: MobileNetV3Small}\n"

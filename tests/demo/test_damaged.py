@@ -117,6 +117,8 @@ def altered(what: str) -> bytes:
         convolution.inputs = [1, 99, 4]
     elif what == "missing kernel":
         convolution.inputs = [1, -1, 4]
+    elif what == "packed kernel":
+        graph.tensors[convolution.inputs[1]].type = schema.TensorType.INT4  # half of its bytes would be read
     elif what == "zero point":
         quantised.zeroPoint = [65539]
     elif what == "scale":
@@ -138,6 +140,7 @@ def altered(what: str) -> bytes:
         ("operator code", "an operator has no code"),
         ("tensor", "a tensor index is out of range"),
         ("missing kernel", "a tensor index is out of range"),
+        ("packed kernel", "a constant's size does not match its shape"),
         ("zero point", "a zero point is outside the range of its tensor's type"),
         ("scale", "a scale is not above 0"),
         ("buffer", "a buffer is outside the file"),

@@ -21,7 +21,9 @@ from qatflow.graph.graph import Graph
 from qatflow.optimize.folder import write_folder
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.tflite.int4 import with_int4_kernels
 from qatflow.tflite.lower import convert
+from qatflow.tflite.packing import PACKED, least_bits, pack
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
 from qatflow.trial.float_ranges import float_ranges
@@ -107,3 +109,27 @@ def test_a_run_compares_the_int16_values_before_the_softmax(arm_bundle, tmp_path
     assert report["models"]["int8"]["agreement"]["integer_part"]["bit_equal"]
     (warning,) = (line for line in report["warnings"] if "int16" in line)
     assert warning.startswith("8 of 8 layers with weights compute in int16; LiteRT has no fast kernels for activations")
+
+
+def test_a_run_with_int4_kernels_says_its_tolerance_and_what_they_cost(arm_bundle, tmp_path: Path):  # noqa: F811
+    """Sent packed, too: the program expands INT4 tensors like any other bytes."""
+    require("qemu-aarch64-static")
+    digits = prepared_digits(tmp_path / "data")
+    content = quantised(network("MobileNetV1"), QuantSettings(4, 8, TYPES[1], "moving_average_abs_max"))
+    kernels = [o.kernel.name for o in operators(content) if o.kernel is not None and least_bits(o.kernel.data) <= 4]
+    stored, names = with_int4_kernels(content, kernels)
+    assert names == kernels and len(stored) < len(content)
+    write_folder(tmp_path / "model", stored, digits, {})
+    packed = tmp_path / "model" / PACKED
+    packed.write_bytes(pack(stored))
+    settings = RunSettings(DeviceSettings("emulator", "emulator", None, "cortex-a76"), 3, None, (1,), 0, 1)
+    manifest = digits.folder / "manifest.json"
+    run_demo(settings, tmp_path / "model", None, arm_bundle, manifest, tmp_path / "out", packed)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    agreement = report["models"]["int8"]["agreement"]
+    assert agreement["tolerance"] == 64 / 256 and "convolutions with INT4 kernels" in agreement["reason"]
+    assert agreement["largest_difference"] < 16 / 256
+    (warning,) = (line for line in report["warnings"] if "INT4" in line)
+    assert warning.startswith(
+        f"{len(kernels)} of {len(kernels) + 2} layers with weights have INT4 kernels; LiteRT unpacks"
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -20,6 +21,7 @@ from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
 from qatflow.models.onnx.quantised_graph import QuantisedOnnx, quantised_onnx
 from qatflow.models.onnx.translate import float_onnx
+from qatflow.optimize.narrow import kernel_widths
 from qatflow.optimize.ready import adopt
 from qatflow.tflite.lower import Converted, convert
 from qatflow.tflite.read import WEIGHTED, Operator, operators
@@ -270,6 +272,26 @@ def test_uint8_weights_and_activations_are_shifted_by_128(tmp_path):
     (name,) = graph.weight_scales
     assert np.array_equal(graph.weights[name], signed.transpose(2, 3, 1, 0))
     assert {(s.scale, s.zero_point) for s in graph.activation_scales.values()} == {(float(np.float32(0.05)), -8)}
+
+
+@pytest.mark.parametrize("kind", ["int4", "uint4"])
+def test_kernels_of_4_bits_are_the_integers_of_onnxruntime(kind, tmp_path):
+    q = Qdq()
+    q.b.opset = 21  # the first with 4 bits
+    signed = np.random.default_rng(6).integers(-7, 8, q.kernel.shape).astype(np.int8)
+    shift = 8 if kind == "uint4" else 0
+    q.kernel, q.zero = ((part + shift).astype(getattr(ml_dtypes, kind)) for part in (signed, np.int8(0)))
+    model = q.model()
+    converted = convert(graph_of(model, tmp_path).graph)
+    (kernel,) = (o.inputs[1] for o in operators(converted.content) if o.name == "CONV_2D")
+    assert np.array_equal(kernel.data, signed.transpose(0, 2, 3, 1)) and kernel.dtype == "INT8"
+    assert kernel_widths(tmp_path / "net.onnx").packs
+    pictures = noise(4, seed=3)
+    written = Model(converted.content).outputs(pictures)
+    assert np.abs(written - session_outputs(model, pictures)[0]).max() <= 0.05, "a step of the convolution"
+    q.activations = (np.float32(0.05), q.zero)
+    with pytest.raises(UserError, match=f"makes {kind}"):
+        graph_of(q.model(), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,15 @@ from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.operations import Conv2D, GlobalAveragePool, Input, Softmax
 from qatflow.graph.store import save
 from qatflow.optimize.background import without_background
+from qatflow.optimize.narrow import KernelWidths, kernel_widths
+from qatflow.optimize.pack import pack_model
 from qatflow.optimize.ready import adopt
 from qatflow.ptq.quantise import quantise
 from qatflow.tflite.builder import packed
 from qatflow.tflite.fixed_batch import with_fixed_batch
+from qatflow.tflite.int4 import with_int4_kernels
 from qatflow.tflite.lower import convert
+from qatflow.tflite.packing import PACKED, unpack
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model
 
@@ -72,6 +76,34 @@ def test_a_quantised_file_is_taken_as_it_is_with_the_data_s_labels(digits, tmp_p
     assert (tmp_path / "out" / "labels.txt").read_text().split() == list(digits.labels)
     about = json.loads((tmp_path / "out" / "optimization.json").read_text())
     assert about["operators_after"]["CONV_2D"] == 1
+
+
+def narrow(folder: Path) -> list[Path]:
+    """A model with weights of 4 bits, as each kind of file that can be adopted, and with INT4 tensors."""
+    graph = classifier(quantised=True)
+    weights = {"logits/kernel": (graph.weights["logits/kernel"] / 16).astype(np.int8)}
+    graph = replace(graph, weights=weights, weight_scales={"logits/kernel": WeightScale(4, np.ones(1, np.float32) / 8)})
+    save(graph, folder / "float", integers="float")
+    content = convert(graph).content
+    (folder / "int8.tflite").write_bytes(content)
+    (folder / "int4.tflite").write_bytes(with_int4_kernels(content, ["logits/kernel"])[0])
+    return [folder / "float", folder / "int8.tflite", folder / "int4.tflite"]
+
+
+def test_a_model_of_few_bits_is_packed_where_that_is_known_in_time_and_others_say_why_not(digits, tmp_path, capsys):
+    for source in narrow(tmp_path):
+        assert kernel_widths(source) == KernelWidths(250, 250) and kernel_widths(source).packs
+        for packed_after, said in ((True, False), (False, True)):
+            adopt(source, digits.folder / "manifest.json", tmp_path / "out", False, packed_after)
+            printed = capsys.readouterr().out
+            assert ("which was not known before the download; give the file by quantized_model.file" in printed) is said
+            assert ("warning: 1 of 1 layers with weights have INT4 kernels" in printed) is (source.stem == "int4")
+        model = tmp_path / "out" / "model.tflite"
+        pack_model(model, tmp_path / PACKED)
+        assert unpack((tmp_path / PACKED).read_bytes(), "it") == model.read_bytes()
+    source = ready(tmp_path, digits)
+    adopt(source, digits.folder / "manifest.json", tmp_path / "out", drop_background=False)
+    assert f"no {PACKED}: 0 of 250 weights are in kernels that need fewer than 8 bits" in capsys.readouterr().out
 
 
 def converted(folder: Path, output: str, batch: int | None = None) -> Path:

@@ -92,6 +92,10 @@ def test_the_packed_file_has_a_column_and_its_share_of_the_bytes(tmp_path: Path)
     head, _, *lines = text(summary).splitlines()[2:8]
     assert "deflated   packed  host ms" in head
     assert "320,000    280,000  160,000" in lines[-1]
+    for shipped, name in (("ptq", "PTQ int8"), ("ready", "ready int8")):
+        other = report_files(tmp_path / shipped, shipped=shipped)
+        (row,) = (row for row in summarise(replace(other, packed=packed), tmp_path / "s.json").rows if row.packed_bytes)
+        assert (row.model, row.packed_bytes) == (name, 160_000)
     assert "packed" not in text(without) and not any("packed" in line for line in without.verdict.tiles[1].about)
 
 

@@ -106,11 +106,16 @@ def every_job(project: Project) -> dict[str, Job]:
         "compress: {overrides: {auto_bits: {max_latency: 1e9, wide_activations: true}}}\n"
     )
     auto = ("all", "--config", "method=auto")
-    own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}", *unlabelled(project))
+    stored = "compress={overrides: {weight_bits: 4, int4_storage: true}}"
+    own_graph = ("all", "--config", "method=ptq", "ptq={tool: qatflow}", stored, *unlabelled(project))
     narrow = ("all", "--config", "compress={overrides: {weight_bits: 4}}")
     overlays = (("compress", "search.yaml"), ("compress", "auto.yaml"))
     plans = (narrow, auto, own_graph, ("all", *ready(project)), ("compare",), *overlays)
     found = [job for target, *more in plans for job in jobs(project.dry_run(target, *SMALL, *more))]
+    packed = [job.outputs[0] for job in found if job.rule == "pack_model"]
+    assert packed == [f"results/digits_quant/digits_quant_{kind}/model.tflite.packed" for kind in ("opt", "ptq")]
+    made = [job.log for job in found if job.rule == "optimize_quantised"]
+    assert len(made) == 1 and made[0].endswith("_int4.log")
     return {job.rule: job for job in reversed(found) if job.rule not in TARGETS}
 
 

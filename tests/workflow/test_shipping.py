@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from snakemake.io import is_flagged
 
+from helpers.graphs import small_graph
 from helpers.places import ROOT
 from qatflow.base.sums import write_sealed
 from qatflow.config.load import load_experiments
+from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.placement import QuantSettings
+from qatflow.tflite.lower import convert
 from qatflow.workflow.plan import Plan
 from qatflow.workflow.shipping import Shipping
 
@@ -67,23 +71,47 @@ def test_the_method_says_what_ships_and_with_auto_its_checkpoint(shipping, tmp_p
         assert shipping.shipped("auto") == method and shipping.trained() == trained
 
 
-def test_weights_of_fewer_than_8_bits_are_packed_and_sent_so_unless_the_device_wants_the_model_itself(monkeypatch):
+def narrow_model(folder: Path, bits: int) -> Path:
+    """A quantised model that is not ours any more: a file."""
+    graph = as_if_quantised(small_graph(), QuantSettings({".*": bits}, 8, "abs_max", "moving_average_abs_max"))
+    path = folder / f"{bits}.tflite"
+    path.write_bytes(convert(graph).content)
+    return path
+
+
+def test_weights_of_fewer_than_8_bits_are_packed_and_sent_so_unless_the_device_wants_the_model_itself(
+    monkeypatch, tmp_path
+):
     monkeypatch.chdir(ROOT)
     experiments = {
         "q": {"method": "qat"},
         "p": {"method": "ptq"},
+        "own": {"method": "ptq", "ptq.tool": "qatflow", "compress.overrides": {"weight_bits": 4}},
+        "auto": {"method": "auto", "ptq.tool": "qatflow", "compress.overrides": {"weight_bits": 3}},
+        "chosen": {"method": "qat", "compress.overrides": {"auto_bits": {"max_bytes": 9000}}},
+        "came": {"quantized_model.file": str(narrow_model(tmp_path, 4))},
+        "came8": {"quantized_model.file": str(narrow_model(tmp_path, 8))},
+        "there": {"quantized_model": {"url": "http://127.0.0.1:1/m.tflite", "sha256": "0" * 64}},
         "two": {"method": "qat", "compress.overrides": {"weight_bits": 2}},
         "some": {"method": "qat", "device.packed": False, "compress.overrides": {"weight_bits": {"conv1": 4}}},
-        "auto": {"method": "qat", "compress.overrides": {"auto_bits": {"max_bytes": 90_000}}},
     }
     files = [Path("config/config.yaml"), Path("config/test.yaml")]
     plan = Plan.of(load_experiments(files, {"experiments": experiments}))
-    shipping = Shipping(plan, str, str, NotYetError)
-    assert plan.packed() == ["two", "some", "auto"]
-    packed = [f"results/{name}/{name}_opt/model.tflite.packed" for name in plan.packed()]
-    assert [shipping.packed(job(name)) for name in experiments] == [[], [], *packed]
-    sent = [shipping.sent_packed({**job(name), "device": "emulator"}) for name in experiments]
-    assert sent == [[], [], packed[0], [], packed[2]]
+    said = [lambda name, file=file: str(tmp_path / f"{name}.{file}.json") for file in ("method", "gate")]
+    shipping = Shipping(plan, *said, NotYetError)
+    kinds = {"own": "ptq", "auto": "opt", "chosen": "opt", "came": "ready", "two": "opt", "some": "opt"}
+    assert plan.packed() == list(kinds)
+    none: dict[str, str | list[str]] = {name: [] for name in experiments}
+    files = {name: f"results/{name}/{name}_{kind}/model.tflite.packed" for name, kind in kinds.items()}
+    assert plan.packed_files() == list(files.values())
+    for method, kind in (("qat", "opt"), ("ptq", "ptq")):
+        has_run(tmp_path, "auto", "method", method=method)
+        files["auto"] = f"results/auto/auto_{kind}/model.tflite.packed"
+        assert {name: shipping.packed(job(name)) for name in experiments} == none | files
+    sent = {name: shipping.sent_packed({**job(name), "device": "emulator"}) for name in experiments}
+    assert sent == none | files | {"some": []}
+    has_run(tmp_path, "own", "gate", passed=True)
+    assert "pack_model/own_ptq" in stage_names(shipping, "own")
 
 
 def test_a_checkpoint_s_file_that_was_changed_ends_the_run(shipping, tmp_path):
@@ -153,7 +181,7 @@ def test_the_report_has_time_and_memory_of_the_stages_that_an_experiment_has(shi
     assert stage_names(shipping, "q") == [
         "prepare_data/digits", "make_pretrained/MobileNetV1_digits", "optimize_float/MobileNetV1_digits",
         "quantise_after_training/MobileNetV1_digits", "choose_widths/q", "train_int8/q", "export_models/q",
-        "optimize_int8/q", "pack_model/q", "evaluate_fake_quant/q", "inspect_layers/q", "gate_accuracy/q",
+        "optimize_int8/q", "evaluate_fake_quant/q", "inspect_layers/q", "gate_accuracy/q",
         "evaluate_tflite/q", "build_mobile_light/android.armv8.gcc", "run_on_device/q.emulator",
     ]  # fmt: skip
     assert not {"train_int8/p", "evaluate_fake_quant/p"} & set(stage_names(shipping, "p"))

@@ -30,7 +30,7 @@ rule optimize:
         files_of(plan.quantized, *rules.adopt_ready_model.output),
         files_of(plan.with_method("ptq"), *rules.take_ptq_model.output),
         files_of(plan.with_method("qat", "auto"), *rules.optimize_int8.output),
-        files_of(plan.packed(), *rules.pack_model.output),
+        plan.packed_files(),
     localrule: True
 
 

@@ -26,9 +26,10 @@ rule optimize_int8:
         **needs.light,
     params:
         folder=subpath(output[0], parent=True),
+        int4=lambda wildcards: job_options.int4_storage(plan.recipe_of(wildcards)),
     shell:
         "python {input.script:q} --model_file {input.model} --param_file {input.weights}"
-        " --data {input.data} --optimize_out_type naive_buffer --valid_targets arm"
+        " --data {input.data} --optimize_out_type naive_buffer --valid_targets arm {params.int4}"
         " --optimize_out {params.folder} > {log} 2>&1"
 
 
@@ -36,13 +37,15 @@ rule optimize_int8:
 rule pack_model:
     input:
         **program("pack_model"),
-        model=rules.optimize_int8.output[0],
+        model="results/{experiment}/{experiment}_{kind}/model.tflite",
     output:
-        "results/{experiment}/{experiment}_opt/model.tflite.packed",
+        "results/{experiment}/{experiment}_{kind}/model.tflite.packed",
     log:
-        "logs/pack_model/{experiment}.log",
+        "logs/pack_model/{experiment}_{kind}.log",
     benchmark:
-        "logs/pack_model/{experiment}.jsonl"
+        "logs/pack_model/{experiment}_{kind}.jsonl"
+    wildcard_constraints:
+        kind="opt|ptq|ready",
     localrule: True
     conda:
         "../../envs/light.yaml"
@@ -72,6 +75,9 @@ use rule optimize_int8 as optimize_float with:
     benchmark:
         "logs/optimize_float/{pretrained}.jsonl"
     localrule: True  # is not taken over
+    params:
+        folder=subpath(output[0], parent=True),
+        int4="",
 
 
 rule take_float_model:
@@ -191,19 +197,23 @@ use rule optimize_int8 as optimize_quantised with:
         data=plan.data_manifest,
     output:
         multiext(
-            "pretrain/{pretrained}_ptq{own}/",
+            "pretrain/{pretrained}_ptq{own}{stored}/",
             "model.tflite",
             "labels.txt",
             "preprocessing.json",
             "optimization.json",
         ),
     log:
-        "logs/optimize_quantised/{pretrained}{own}.log",
+        "logs/optimize_quantised/{pretrained}{own}{stored}.log",
     benchmark:
-        "logs/optimize_quantised/{pretrained}{own}.jsonl"
+        "logs/optimize_quantised/{pretrained}{own}{stored}.jsonl"
     wildcard_constraints:
         own=plan.own_graph_suffix,
+        stored=f"({STORED_AS_INT4})?",
     localrule: True  # is not taken over
+    params:
+        folder=subpath(output[0], parent=True),
+        int4=lambda wildcards: "--int4_storage" if wildcards.stored else "",
 
 
 use rule take_float_model as take_ptq_model with:
@@ -274,7 +284,11 @@ rule adopt_ready_model:
         # a function of the input is no reason to run again: nor is where the model lies
         model=lambda wildcards, input: plan.quantized[wildcards.experiment].path,
         background=lambda wildcards: job_options.background(plan.config_of(wildcards)),
+        # it only says why there is none
+        packed=lambda wildcards, input: (
+            "--packed" if wildcards.experiment in plan.packed() else ""
+        ),
         folder=subpath(output[0], parent=True),
     shell:
-        "python {input.script:q} --model {params.model:q} --data {input.data}"
+        "python {input.script:q} --model {params.model:q} --data {input.data} {params.packed}"
         " --quantized-model {params.background:q} --output {params.folder} > {log} 2>&1"

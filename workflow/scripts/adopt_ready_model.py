@@ -16,10 +16,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--model", type=Path, required=True, help="quantised .tflite or .onnx file, or folder of ours")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data: labels, preprocessing")
     parser.add_argument("--output", type=Path, required=True, help="folder to make")
+    parser.add_argument("--packed", action="store_true", help="a packed file is made of the model afterwards")
     add_section(parser, "quantized-model", QuantizedModelSection, only=("drop_background",))
     arguments = parser.parse_args(argv)
     drop_background = arguments.quantized_model.drop_background
-    size = adopt(arguments.model, arguments.data, arguments.output, drop_background=drop_background)
+    size = adopt(arguments.model, arguments.data, arguments.output, drop_background, arguments.packed)
     print(f"{arguments.output}/model.tflite: {size} bytes")
 
 

@@ -20,6 +20,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--optimize_out", type=Path, help="folder to make")
     parser.add_argument("--optimize_out_type", choices=["naive_buffer"], default="naive_buffer", help="a .tflite")
     parser.add_argument("--valid_targets", choices=["arm"], default="arm", help="where the model is to run")
+    parser.add_argument("--int4_storage", action="store_true", help="store kernels of up to 4 bits as INT4")
     parser.add_argument("--data", type=Path, help="manifest.json of the data: labels, preprocessing")
     parser.add_argument("--print_supported_ops", action="store_true", help="name the operations that the device runs")
     parser.add_argument("--print_all_ops", action="store_true", help="name all operations, and what becomes of them")
@@ -38,7 +39,9 @@ def main(argv: Sequence[str]) -> None:
         return
     if missing:
         parser.error(f"these are missing: {', '.join(missing)}")
-    converted = optimize(arguments.model_file, arguments.param_file, arguments.data, arguments.optimize_out)
+    converted = optimize(
+        arguments.model_file, arguments.param_file, arguments.data, arguments.optimize_out, arguments.int4_storage
+    )
     for name, lines in converted.done.items():
         for line in lines:
             print(f"{name}: {line}")

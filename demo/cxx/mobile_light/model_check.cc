@@ -72,6 +72,19 @@ std::uint64_t ElementSize(std::int8_t type) {
   }
 }
 
+// Bytes of a constant; 0 for types without a fixed size.
+std::uint64_t ConstantSize(std::int8_t type, std::uint64_t elements) {
+  switch (type) {
+    case 17:  // INT4
+    case 20:  // UINT4
+      return (elements + 1) / 2;
+    case 19:  // INT2
+      return (elements + 3) / 4;
+    default:
+      return elements * ElementSize(type);
+  }
+}
+
 struct Range {
   std::int64_t low;
   std::int64_t high;
@@ -172,8 +185,8 @@ class Checker {
     const auto index = table.Get<std::uint32_t>(tensor::kBuffer, 0);
     if (index >= buffer_sizes_.size()) Damaged("a tensor's buffer is missing");
     const std::uint64_t size = buffer_sizes_[index];
-    const std::uint64_t element_size = ElementSize(table.Get<std::int8_t>(tensor::kType, 0));
-    if (size > 0 && element_size > 0 && size != elements * element_size) {
+    const std::uint64_t wanted = ConstantSize(table.Get<std::int8_t>(tensor::kType, 0), elements);
+    if (size > 0 && wanted > 0 && size != wanted) {
       Damaged("a constant's size does not match its shape");
     }
     return size > 0;

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from qatflow.base.errors import UserError
 from qatflow.config.recipe.recipe import QuantizationStrategySection, undeployable
-from qatflow.config.recipe.widths import DEVICE, WIDE
+from qatflow.config.recipe.widths import DEVICE, INT4, WIDE
 from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.names import listed
 from qatflow.graph.operator_bits import without_int16_kernel
-from qatflow.graph.wide_cost import WIDE_COST
+from qatflow.graph.slow_kernels import INT4_COST, WIDE_COST
 from qatflow.quantise.placement import nodes_in_float, quantised_kernels, quantised_tensors
 from qatflow.quantise.widths import kernel_bits, tensor_bits
 
@@ -28,7 +28,10 @@ def check_widths(graph: Graph, strategy: QuantizationStrategySection, skip: Sequ
     """
     kernels = quantised_kernels(graph, strategy.quantizable_op_type, skip)
     activations = tensor_bits(graph, quantised_tensors(graph, kernels, skip), strategy.activation_bits)
-    _print("weights", kernel_bits(graph, kernels, strategy.weight_bits))
+    bits = kernel_bits(graph, kernels, strategy.weight_bits)
+    _print("weights", bits)
+    if strategy.int4_storage and min(bits.values(), default=DEVICE) <= INT4:
+        print(f"warning: int4_storage: {INT4_COST}", flush=True)
     _print("activations", activations)
     if WIDE not in activations.values() or undeployable(strategy):
         return

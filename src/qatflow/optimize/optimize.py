@@ -5,6 +5,7 @@ widths of the kernels, and the versions of the tools.
 """
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,16 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.store import load_files
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.tflite.check import check_model
+from qatflow.tflite.int4 import BITS, check_same_outputs, with_int4_kernels
 from qatflow.tflite.lower import Converted, convert
 from qatflow.tflite.rounding import rounding_differently, warning
+from qatflow.tflite.slow_layers import slow_layers
 from qatflow.tflite.verify import verify
 
 
-def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path) -> Converted:
+def optimize(
+    model_file: Path, param_file: Path, data: Path | None, output: Path, int4_storage: bool = False
+) -> Converted:
     """Optimise an exported model.
 
     Args:
@@ -28,19 +33,25 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
         param_file: `weights` beside it.
         data: manifest.json of the data, whose labels and preprocessing go with the model; None: without them.
         output: folder to write; it appears complete or not at all.
+        int4_storage: whether kernels of up to 4 bits are stored as INT4.
 
     Raises:
         UserError: the device's run-time lacks a kernel for a node (all are listed), a layer would run in float, or the
-            new model cannot be loaded and run.
+            new model cannot be loaded and run; or stored as INT4, the integers are read otherwise.
     """
     graph = load_files(model_file, param_file)
     manifest = read_manifest(data) if data is not None else None
     converted = convert(graph)
-    operators = verify(converted.graph, converted.content)
+    in_int4: list[str] = []
+    if int4_storage:
+        converted, in_int4 = _in_int4(converted)
+    operators = verify(converted.graph, converted.content, in_int4)
     check_model(converted.content, converted.graph)
     different = rounding_differently(operators)
     if different:
         print(warning(different))
+    for line in slow_layers(converted.content):
+        print(f"warning: {line}")
     inputs = [model_file, param_file, *([data] if data is not None else [])]
     about = {
         "fused": converted.done,
@@ -57,6 +68,7 @@ def optimize(model_file: Path, param_file: Path, data: Path | None, output: Path
         "weight_bits": sorted({scale.bits for name, scale in graph.weight_scales.items() if name in _kernels(graph)}),
         "tensors": quantised_tensors(operators),
         "rounding_differently": different,
+        "int4_kernels": in_int4,
         "provenance": provenance.record(inputs, {}),
     }
     write_folder(output, converted.content, manifest, about)
@@ -70,3 +82,18 @@ def _parameter_bytes(graph: Graph) -> int:
 
 def _kernels(graph: Graph) -> set[str | None]:
     return {node.kernel for node in graph.nodes}
+
+
+def _in_int4(converted: Converted) -> tuple[Converted, list[str]]:
+    """Return the model with its kernels of up to 4 bits as INT4, which LiteRT reads as the same integers, and these."""
+    narrow = [name for name, scale in converted.graph.weight_scales.items() if scale.bits <= BITS]
+    content, stored = with_int4_kernels(converted.content, narrow)
+    kernels = [node.kernel for node in converted.graph.nodes if node.kernel in narrow and node.kernel not in stored]
+    if kernels:
+        print(f"stored as int8, since LiteRT reads no INT4 there: {', '.join(map(str, kernels))}")
+    if not stored:
+        print(f"int4_storage: no layer has weights of at most {BITS} bits that can be stored as INT4")
+        return converted, []
+    check_same_outputs(converted.content, content)
+    print(f"stored as INT4, with the outputs of int8 in LiteRT's own kernels: {len(stored)} kernels")
+    return replace(converted, content=content), stored

@@ -14,19 +14,22 @@ from qatflow.models.onnx.file import external_files, is_onnx
 from qatflow.models.onnx.quantised_graph import quantised_onnx
 from qatflow.optimize.background import without_background
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
+from qatflow.optimize.narrow import widths_of
 from qatflow.optimize.two_values import with_two_values
 from qatflow.tflite.check import check_model
 from qatflow.tflite.fixed_batch import COMPARED, check_same, with_fixed_batch
 from qatflow.tflite.lower import convert
+from qatflow.tflite.packing import PACKED
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.rounding import rounding_differently, warning
 from qatflow.tflite.run import Model
+from qatflow.tflite.slow_layers import slow_layers
 from qatflow.tflite.verify import verify
 
 INTEGERS = ("INT8", "UINT8")
 
 
-def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
+def adopt(model: Path, data: Path, output: Path, drop_background: bool, packed: bool = False) -> int:
     """Write the folder; return the model's size in bytes.
 
     A binary classifier with one value gets one for each class (`two_values`).
@@ -36,6 +39,7 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
         data: manifest.json of the data: labels and preprocessing.
         output: folder to write; it appears complete or not at all.
         drop_background: whether to drop the first class.
+        packed: whether a packed file is made of the model afterwards; if not, the reason is printed.
 
     Raises:
         UserError: it is not a model, is not quantised, takes more than one picture at a time, does not fit the data's
@@ -60,6 +64,10 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     different = rounding_differently(after)
     if different:
         print(warning(different))
+    for line in slow_layers(content):
+        print(f"warning: {line}")
+    if not packed:
+        print(_not_packed(content))
     about: dict[str, Any] = {
         "source": str(model),
         "drop_background": drop_background,
@@ -74,6 +82,16 @@ def adopt(model: Path, data: Path, output: Path, drop_background: bool) -> int:
     }
     write_folder(output, content, manifest, about)
     return len(content)
+
+
+def _not_packed(content: bytes) -> str:
+    widths = widths_of(content)
+    if widths.packs:
+        return (
+            f"no {PACKED}: {widths.text()}, which was not known before the download; give the file by "
+            "quantized_model.file"
+        )
+    return f"no {PACKED}: {widths.text()}, so it would hardly be smaller than the model deflated"
 
 
 def _binary(content: bytes, path: Path, data: Manifest) -> bytes:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from qatflow.tflite.read import Operator, Tensor, operators
 
 Role = Literal["integer", "float", "convert"]
 ROLES: Mapping[str, Role] = {"QUANTIZE": "convert", "DEQUANTIZE": "convert"}
-BYTES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "INT16": 2, "FLOAT16": 2, "INT8": 1, "UINT8": 1, "BOOL": 1}
+BYTES = {"FLOAT32": 4, "INT32": 4, "INT64": 8, "INT16": 2, "FLOAT16": 2, "INT8": 1, "UINT8": 1, "BOOL": 1, "INT4": 0.5}
 KERNELS = {
     ("CONV_2D", "FULLY_CONNECTED"): r"^Convolution\b(?!.*(DWConv|Depthwise))|^Fully Connected",
     ("DEPTHWISE_CONV_2D",): r"^Depthwise|^Convolution\b.*DWConv",
@@ -195,11 +195,11 @@ def multiply_adds(operator: Operator) -> int:
 
 
 def _bits(kernel: Tensor | None) -> int | None:
-    if kernel is None or kernel.dtype != "INT8" or kernel.data is None:
+    if kernel is None or kernel.dtype not in ("INT8", "INT4") or kernel.data is None:
         return None
     largest = int(np.abs(kernel.data.astype(np.int16)).max(initial=0))
     return max(2, min(largest, 127).bit_length() + 1)
 
 
 def _bytes(tensor: Tensor) -> int:
-    return prod(tensor.shape) * BYTES.get(tensor.dtype, 4)
+    return ceil(prod(tensor.shape) * BYTES.get(tensor.dtype, 4))

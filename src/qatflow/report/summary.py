@@ -267,12 +267,14 @@ def _rows(
     there["float"] = _device_results({run.device.name: run.models.float for run in devices})
     quantised = {key: Precision.of_json(model["quantised"]).short for key, model in models.items() if key in HOW}
     names = {"float": "float"} | {key: f"{HOW[key]} {short}" for key, short in quantised.items()}
-    rows = [_row(names[key], models[key], there.get(key, ())) for key in ("float", "ptq", "ready") if key in models]
+    packed = {shipped: packed_bytes}
+    untrained = [key for key in ("float", "ptq", "ready") if key in models]
+    rows = [_row(names[key], models[key], there.get(key, ()), packed.get(key)) for key in untrained]
     if shipped == "ready":
         pass  # nothing is trained or quantised here
     elif "qat" in models:
         rows.append(_shares(Row("fake-quantised", None, None, None, None, None, None, ()), fake_quant))
-        rows.append(_row(names["qat"], models["qat"], there.get("qat", ()), packed_bytes))
+        rows.append(_row(names["qat"], models["qat"], there.get("qat", ()), packed.get("qat")))
     else:
         rows.append(Row("QAT int8", None, None, None, None, None, None, ("not trained",)))
     return tuple(rows)

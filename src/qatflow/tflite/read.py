@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from qatflow.tflite.packing import unpack_integers
 
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
 """Operators with a kernel, which is their second input and comes before a bias; and which input is the tensor."""
@@ -27,7 +30,7 @@ class Tensor:
         scale: float32 [1] or [channels]; empty if it is not quantised.
         zero_point: int64, as many as there are scales.
         axis: of the channels, if there is a scale per channel.
-        data: contents of a constant; None for other tensors.
+        data: contents of a constant, int8 for INT4; None for other tensors.
     """
 
     name: str
@@ -147,7 +150,9 @@ def _tensor(entry: Any, model: Any) -> Tensor:
     zero_point = getattr(quantization, "zeroPoint", None)
     raw = model.buffers[entry.buffer].data
     data = None
-    if raw is not None and len(raw) and dtype in NUMPY_TYPES:
+    if raw is not None and len(raw) and dtype == "INT4":
+        data = unpack_integers(np.asarray(raw, np.uint8).tobytes(), prod(shape), 4).reshape(shape)
+    elif raw is not None and len(raw) and dtype in NUMPY_TYPES:
         data = np.asarray(raw, np.uint8).view(NUMPY_TYPES[dtype]).reshape(shape)
     return Tensor(
         entry.name.decode(),

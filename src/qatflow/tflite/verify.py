@@ -1,25 +1,29 @@
 """Reads the optimised model back and compares it with the graph it was made from."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph
+from qatflow.tflite.int4 import INT4
 from qatflow.tflite.read import WEIGHTED, Operator, operators
 
 BIASES = {"INT8": "INT32", "INT16": "INT64"}
 """Type of the bias by that of the tensors: LiteRT's int16 depthwise kernel reads int64, whatever is stored."""
 
 
-def verify(graph: Graph, content: bytes) -> list[Operator]:
+def verify(graph: Graph, content: bytes, in_int4: Collection[str] = ()) -> list[Operator]:
     """Check an optimised model against the graph it was made from, and return its operators.
 
     Args:
         graph: the graph after the passes.
         content: bytes of the model.
+        in_int4: names of the kernels that are stored as INT4; all others are int8.
 
     Raises:
         UserError: the graph is quantised and a conv, depthwise conv or dense layer runs in float, or its integers are
-            not those of the graph; names the operator.
+            not those of the graph, or not stored as they should be; names the operator.
     """
     every = operators(content)
     if not graph.weight_scales:
@@ -32,7 +36,8 @@ def verify(graph: Graph, content: bytes) -> list[Operator]:
         if kernel.name not in kernels:
             continue  # left in float by the compress YAML: the graph has no scale for it
         tensors = [source.dtype, operator.outputs[0].dtype]
-        if kernel.dtype != "INT8" or tensors not in (["INT8"] * 2, ["INT16"] * 2):
+        stored = INT4 if kernel.name in in_int4 else "INT8"
+        if kernel.dtype != stored or tensors not in (["INT8"] * 2, ["INT16"] * 2):
             types = sorted({kernel.dtype, *tensors})
             raise UserError(
                 f"{operator.name} {operator.outputs[0].name} would run in float on the device (its tensors are "

@@ -210,6 +210,11 @@ def trained_recipe(recipe: CompressConfig) -> RecipeParts:
     return _parts(recipe, lambda keys: not (keys[0] == "strategies" and _is_of_export(keys[-1])))
 
 
+def int4_storage(recipe: CompressConfig) -> str:
+    """Return the flag of optimising a model with kernels that are stored as INT4."""
+    return "--int4_storage" if recipe.quantization.int4_storage else ""
+
+
 def exported_recipe(recipe: CompressConfig) -> RecipeParts:
     """Return the recipe of an export; the names of its nodes shape it, and its paths are the rule's outputs."""
     return _parts(recipe, _of_strategy(_name(recipe, recipe.quantization), SAVED_NODES))
@@ -246,7 +251,7 @@ def measured_recipe(recipe: CompressConfig) -> RecipeParts:
 
 
 def _is_of_export(key: str) -> bool:
-    return key.startswith("save_") or key.endswith("_save_path")
+    return key.startswith("save_") or key.endswith("_save_path") or key == "int4_storage"
 
 
 def _name(recipe: CompressConfig, strategy: object) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +16,15 @@ from snakemake.exceptions import WorkflowError
 
 from qatflow.base.errors import UserError
 from qatflow.config.load import Experiment
-from qatflow.config.recipe.recipe import AFTER_PTQ, AFTER_TRAINING, CompressConfig, QuantizationStrategySection
-from qatflow.config.recipe.widths import DEVICE, every_width
+from qatflow.config.recipe.recipe import (
+    AFTER_PTQ,
+    AFTER_TRAINING,
+    CompressConfig,
+    QuantizationStrategySection,
+    has_int4_storage,
+    least_width,
+)
+from qatflow.config.recipe.widths import DEVICE
 from qatflow.config.sections.base import resolved
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
@@ -30,8 +38,12 @@ from qatflow.models.own_function import source_files
 DOWNLOADS = Path("pretrain/download")
 DEPLOYED = ("model.tflite", "labels.txt", "preprocessing.json", "optimization.json")
 """The files of a folder that can go to a device."""
+STORED_AS_INT4 = "_int4"
+"""What the folder of a model ends in that is made of our own graph after training, and has INT4 kernels."""
 PACKED = "model.tflite.packed"
 """The packed form of its model, where that has weights of fewer than 8 bits."""
+KINDS = {"ptq": "ptq", "qat": "opt", "auto": "opt"}
+"""What the folder of the model for the device ends in, by method."""
 LIBRARY = "build.lite.{target}.{toolchain}/inference_lite_lib.{target}"
 """The folder of a demo and what it is linked with."""
 
@@ -153,14 +165,23 @@ class Plan:
         return [name for name in self.with_float_model() if self.method_of(name) in methods]
 
     def packed(self) -> list[str]:
-        """Return the experiments whose model trained for int8 is packed too: its weights may have fewer than 8 bits."""
-        return [name for name in self.with_method("qat") if self._narrow(name)]
+        """Return the experiments whose model for the device is packed too: it has weights of fewer than 8 bits."""
+        return [name for name in self.experiments if self._narrow(name)]
+
+    def packed_files(self) -> list[str]:
+        """Return the packed files of the models that are made for a device, with method auto of the trained one."""
+        kinds = {name: "ready" if name in self.quantized else KINDS[self.method_of(name)] for name in self.packed()}
+        return [f"results/{name}/{name}_{kind}/{PACKED}" for name, kind in kinds.items()]
 
     def _narrow(self, experiment: str) -> bool:
-        strategy = self.experiments[experiment].compress.quantization
-        # which of its widths are chosen is not known yet
-        widths = every_width(strategy.weight_bits) if strategy.auto_bits is None else strategy.auto_bits.tried_widths
-        return min(widths) < DEVICE
+        if experiment in self.quantized:
+            return self._came_narrow[experiment]
+        return least_width(self.experiments[experiment].compress.quantization) < DEVICE
+
+    @cached_property
+    def _came_narrow(self) -> dict[str, bool]:
+        """Whether most weights of each model that came quantised need fewer than 8 bits: unknown before a download."""
+        return {name: file.url is None and _packs(file.path) for name, file in self.quantized.items()}
 
     # Files of a job
 
@@ -215,8 +236,12 @@ class Plan:
     def shared_ptq_model(self, wildcards: Wildcards) -> list[str]:
         """Return the files of the model quantised after training that all of these weights, layers and method share."""
         experiment = self.experiments[wildcards["experiment"]]
-        folder = f"pretrain/{_after_training(experiment, 'ptq')}"
+        folder = f"pretrain/{_after_training(experiment, 'ptq')}{_stored(experiment)}"
         return [f"{folder}/{file}" for file in DEPLOYED]
+
+    def own_ptq_stage(self, wildcards: Wildcards) -> str:
+        """Return the name of the job that makes such a model of our own graph, when that is quantised."""
+        return self.shared_ptq_stage(wildcards) + _stored(self.experiments[wildcards["experiment"]])
 
     @property
     def ptq_suffix(self) -> str:
@@ -339,6 +364,20 @@ def own_graph(experiment: Experiment) -> bool:
 
 def _after_training(experiment: Experiment, kind: str) -> str:
     return f"{experiment.config.pretrained.name}_{kind}{_ptq_suffix(experiment)}"
+
+
+def _stored(experiment: Experiment) -> str:
+    stored = own_graph(experiment) and has_int4_storage(experiment.compress.quantization)
+    return STORED_AS_INT4 if stored else ""
+
+
+def _packs(model: Path) -> bool:
+    from qatflow.optimize.narrow import kernel_widths  # imported here, because few configurations name such a model
+
+    try:
+        return kernel_widths(model).packs
+    except Exception:  # a file that is damaged, or no such model: the job that adopts it says so
+        return False
 
 
 def _one_of(expressions: Iterable[str]) -> str:

@@ -138,12 +138,14 @@ class Shipping:
             rules: tuple[str, ...] = ("make_pretrained", *labelled, "optimize_float")
             names += [f"{rule}/{config.pretrained.name}" for rule in rules]
             own = own_graph(plan.experiments[experiment])
-            rules = ("quantise_graph", "optimize_quantised") if own else ("quantise_after_training",)
-            names += [f"{rule}/{plan.shared_ptq_stage(wildcards)}" for rule in rules]
+            names.append(f"{'quantise_graph' if own else 'quantise_after_training'}/{plan.shared_ptq_stage(wildcards)}")
+            names += [f"optimize_quantised/{plan.own_ptq_stage(wildcards)}"] if own else []
             if self.shipped(experiment) == "qat":
-                trained = ("choose_widths", "train_int8", "export_models", "optimize_int8", "pack_model")
+                trained = ("choose_widths", "train_int8", "export_models", "optimize_int8")
                 names += [f"{rule}/{experiment}" for rule in (*trained, "evaluate_fake_quant")]
             names.append(f"inspect_layers/{experiment}")
+        packed = experiment in plan.packed()
+        names += [f"pack_model/{experiment}_{_FOLDER_END[self.shipped(experiment)]}"] if packed else []
         names += [f"{rule}/{experiment}" for rule in ("gate_accuracy", "evaluate_tflite")]
         devices = {} if self.gate_is_closed(experiment) else plan.devices[experiment]
         demos = dict.fromkeys(f"{device.target}.{device.toolchain}" for device in devices.values())

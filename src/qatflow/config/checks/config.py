@@ -54,6 +54,7 @@ def check_together(config: Config, compress: CompressConfig) -> Iterator[Problem
     yield from _wide_activations(config, compress)
     yield from _chosen_before(config, compress)
     yield from _after_ptq(config, compress)
+    yield from _int4_storage(config, compress)
     every = compress.compressor.eval_epoch
     for strategy in compress.quantizations().values():
         if config.compress.export == "best" and not _is_evaluated(compress, strategy.start_epoch, strategy.end_epoch):
@@ -153,6 +154,17 @@ def _after_ptq(config: Config, compress: CompressConfig) -> Iterator[Problem]:
             f"must be 'qatflow': compressor.init_model in {config.compress.config} is '{AFTER_PTQ}', and only that "
             "tool makes a graph that training can begin with",
             "ptq.tool",
+            "compress.config",
+        )
+
+
+def _int4_storage(config: Config, compress: CompressConfig) -> Iterator[Problem]:
+    """Yield a problem if kernels are to be stored as INT4 in a model that came quantised."""
+    if config.quantized_model.given and compress.quantization.int4_storage:
+        yield problem(
+            f"goes to the device as it came, and int4_storage in {config.compress.config} has no effect on it: leave "
+            "that out",
+            "quantized_model",
             "compress.config",
         )
 

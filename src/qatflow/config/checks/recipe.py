@@ -20,9 +20,12 @@ from qatflow.config.recipe.recipe import (
     BY_CHANNEL,
     CompressConfig,
     QuantizationStrategySection,
+    has_int4_storage,
+    has_wide_activations,
+    least_width,
     undeployable,
 )
-from qatflow.config.recipe.widths import DEVICE, every_width, patterns
+from qatflow.config.recipe.widths import DEVICE, INT4, WIDE, every_width, patterns
 from qatflow.config.sections.options import as_json
 from qatflow.config.yaml.keys import Keys, dotted
 from qatflow.config.yaml.problems import Problem
@@ -58,6 +61,7 @@ def check_compress(config: CompressConfig, reserved: Collection[str]) -> Iterato
         yield from _epochs(config, name, strategy)
         yield from _layers(name, strategy)
         yield from _widths(name, strategy)
+        yield from _int4_storage(name, strategy)
         yield from check_auto_bits(config, name, strategy)
         yield from _ranges(name, strategy)
         yield from _exported(name, strategy)
@@ -164,6 +168,27 @@ def _widths(name: str, strategy: QuantizationStrategySection) -> Iterator[Proble
                 re.compile(pattern)
             except re.error as error:
                 yield Problem((("strategies", name, key, pattern),), f"is not a regular expression: {error}")
+
+
+def _int4_storage(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:
+    if not strategy.int4_storage:
+        return
+    section: Keys = ("strategies", name)
+    stored: Keys = (*section, "int4_storage")
+    if not has_int4_storage(strategy):
+        yield Problem(
+            (stored, (*section, "weight_bits")),
+            f"stores weights of at most {INT4} bits, and here no layer has fewer than {least_width(strategy)}; set "
+            f"weight_bits to {INT4}, or leave it out",
+        )
+    chosen = strategy.auto_bits is not None and strategy.auto_bits.wide_activations
+    if (chosen or has_wide_activations(strategy)) and "depthwise_conv2d" in strategy.quantizable_op_type:
+        yield Problem(
+            (stored, (*section, *(("auto_bits", "wide_activations") if chosen else ("activation_bits",)))),
+            f"cannot be with activations of {WIDE} bits: LiteRT reads the INT4 kernel of a depthwise convolution "
+            "as int8 there, and computes wrong values. Leave one of the two out; for a network without depthwise "
+            "convolutions, take 'depthwise_conv2d' out of quantizable_op_type",
+        )
 
 
 def _ranges(name: str, strategy: QuantizationStrategySection) -> Iterator[Problem]:

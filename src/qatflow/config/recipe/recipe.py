@@ -24,7 +24,7 @@ from qatflow.config.recipe.search import (
     SearchStrategySection,
 )
 from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
-from qatflow.config.recipe.widths import ACTIVATIONS, DEVICE, WIDE, Widths, every_width
+from qatflow.config.recipe.widths import ACTIVATIONS, DEVICE, INT4, WIDE, Widths, every_width
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Section, Text
 
@@ -62,6 +62,13 @@ class QuantizationStrategySection(Section):
         "number for all layers, or a mapping of regular expressions for the beginning of the names of the kernels "
         "(`<layer>/kernel`) to numbers, with `default` (8) for all others. With a number or default below 8, the first "
         "and the last layer have 8 bits, unless an expression matches them.",
+    )
+    int4_storage: bool = Field(
+        False,
+        description="Weights of at most 4 bits are stored as INT4 tensors in the device's model, two a byte, for "
+        "run-times that profit. LiteRT unpacks them at each call: convolutions take several times as long as with the "
+        "same integers stored as int8, and host and device may differ by a few steps. float/, int8/ and mobile/ stay "
+        "as they are.",
     )
     auto_bits: AutoBitsSection | None = Field(
         None,
@@ -157,6 +164,17 @@ def undeployable(strategy: QuantizationStrategySection) -> dict[str, str]:
             "'moving_average_abs_max' or 'range_abs_max' with activation_bits 16"
         )
     return reasons
+
+
+def has_int4_storage(strategy: QuantizationStrategySection) -> bool:
+    """Return whether some kernels may be stored as INT4: where that is asked for, and widths of up to 4 bits."""
+    return strategy.int4_storage and least_width(strategy) <= INT4
+
+
+def least_width(strategy: QuantizationStrategySection) -> int:
+    """Return the least width that the weights of a layer may have."""
+    widths = every_width(strategy.weight_bits)
+    return min(widths if strategy.auto_bits is None else strategy.auto_bits.tried_widths)
 
 
 def has_wide_activations(strategy: QuantizationStrategySection) -> bool:

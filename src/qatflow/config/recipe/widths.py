@@ -10,6 +10,8 @@ from qatflow.config.sections.base import Text
 LEAST, MOST = 2, 16
 DEVICE = 8
 """Widest weights that the device's kernels read; what has fewer bits is stored as int8 too."""
+INT4 = 4
+"""Widest weights that can be stored as INT4, two a byte."""
 WIDE = 16
 """The other width of activations that the device has kernels for: int16, with int8 weights and int64 biases."""
 ACTIVATIONS = (DEVICE, WIDE)

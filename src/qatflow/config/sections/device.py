@@ -55,7 +55,8 @@ class DeviceSection(Section):
         description="Largest allowed difference between an output on the device and on the host, in quantisation "
         "steps for integer outputs. 0: everything computed in integers must be equal bit by bit, and a float softmax "
         "behind it within 1e-6. null: 16 steps for a uint8 model, whose kernels round differently on ARM and x86, "
-        "and for a model with layers in float before others in int8; 0 for all others.",
+        "and for a model with layers in float before others in int8; 64 for one with INT4 kernels in convolutions "
+        "(int4_storage); 0 for all others.",
     )
     threads: list[Annotated[int, Field(ge=1, le=64)]] = Field(
         [1, 2, 4],
@@ -73,8 +74,8 @@ class DeviceSection(Section):
     )
     packed: bool = Field(
         True,
-        description="With weight_bits below 8 and method qat: send the packed model, which the program there expands "
-        "when it loads, so that the run shows the download to be right. false: send the .tflite file itself.",
+        description="With weights of fewer than 8 bits: send the packed model, which the program there expands when it "
+        "loads, so that the run shows the download to be right. false: send the .tflite file itself.",
     )
     max_latency_ms: float | None = Field(
         None,

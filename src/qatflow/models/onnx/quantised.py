@@ -19,6 +19,8 @@ from qatflow.models.onnx.translation import (
 TYPES = (np.dtype(np.int8), np.dtype(np.uint8))
 SHIFT = 128
 """What makes a uint8 the int8 of the same real value, if the zero point is shifted as well."""
+SHIFT_OF_4_BITS = {"int4": 0, "uint4": 8}
+"""The same for constants of 4 bits, by the name of their type."""
 
 
 def _quantise(to: Translation, node: OnnxNode) -> Value:
@@ -92,6 +94,8 @@ def _dequantise(to: Translation, node: OnnxNode) -> Value:
         known = to.quantised.get(name)
         values = known.values if known is not None else stored
         assert values is not None
+        if known is None:
+            values, zero = _in_whole_bytes(values), _in_whole_bytes(zero)
         axis = _axis(node, scale, values.ndim)
         integers = Integers(values, scale, np.broadcast_to(zero, scale.shape).astype(np.int64), axis)
         if known is not None and not (
@@ -125,6 +129,13 @@ def _grid(to: Translation, node: OnnxNode) -> tuple[np.ndarray, np.ndarray]:
         dequantises = node.kind == "DequantizeLinear" and stored is not None
         zero = np.zeros(scale.shape, stored.dtype if dequantises and stored is not None else np.uint8)
     return scale, np.atleast_1d(zero)
+
+
+def _in_whole_bytes(integers: np.ndarray) -> np.ndarray:
+    """Return constants of 4 bits as int8, and others as they are; a uint4 is shifted, and so is its zero point."""
+    if integers.dtype.name not in SHIFT_OF_4_BITS:
+        return integers
+    return (integers.astype(np.int16) - SHIFT_OF_4_BITS[integers.dtype.name]).astype(np.int8)
 
 
 def _axis(node: OnnxNode, scale: np.ndarray, rank: int) -> int | None:
