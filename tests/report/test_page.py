@@ -184,10 +184,10 @@ def test_the_chosen_widths_stand_beside_those_that_were_not_taken(opened):
     curve = "table[role=table]:has(caption:text-is('Choices that were compared'))"
     assert column(page, curve, "bytes of kernels") == ["44", "80", "304"] and column(page, curve, "taken")[1] == "taken"
     assert column(page, curve, "top-1, points") == ["−10.00", "+1.00", "0.00"]
-    assert column(page, curve, "bits: layers") == ["4: 2", "8: 1, 4: 1", "8: 1, float: 1"]
+    assert column(page, curve, "layers × bits") == ["2×4", "1×8, 1×4", "1×8, 1×float"]
     layers = 'table[role=table]:has(caption:text-is("Bits of the layers"))'
     assert column(page, layers, "bits") == ["8", "4"] and column(page, layers, "cost: 4") == ["0.25", "0.01"]
-    assert column(page, layers, "cost: float") == ["-0.01", ""]
+    assert column(page, layers, "cost: float") == ["−0.01", ""]
     assert page.locator("svg.widths circle").count() == 3
 
 

@@ -276,11 +276,15 @@ def widths_table(choice: ChosenWidths | None) -> Table | None:
             Cell(layer.name),
             Cell(layer.bits, float(choice.widths.index(layer.bits))),
             number(layer.values, ",.0f"),
-            *(number(cost, ".2g") for cost in layer.costs[1:]),
+            *map(_nats, layer.costs[1:]),
         )
         for layer in choice.layers
     )
     return filled(Table("Bits of the layers", head, rows, sortable=True))
+
+
+def _nats(value: float | None) -> Cell:
+    return Cell("") if value is None else Cell(f"{value:.2g}".replace("-", "−"), value)
 
 
 def tried_table(choice: ChosenWidths | None, measure: Measure) -> Table | None:
@@ -289,16 +293,16 @@ def tried_table(choice: ChosenWidths | None, measure: Measure) -> Table | None:
         return None
     unit = choice.latency_unit or ""
     points = f"{measure.name}, points"
-    head = ("bytes of kernels", unit, "taken", "KL predicted", "KL measured", points, "bits: layers")
+    head = (unit, "bytes of kernels", "taken", "KL predicted", "KL measured", points, "layers × bits")
     rows = tuple(
         (
-            number(one.bytes, ",.0f"),
             number(one.latency, ",.6g" if unit == "ms" else ",.0f"),
+            number(one.bytes, ",.0f"),
             Cell("taken" if one.chosen else ""),
-            number(one.predicted, ".2g"),
-            number(one.kl, ".2g"),
+            _nats(one.predicted),
+            _nats(one.kl),
             Cell(signed(-100 * one.drop, 2), -one.drop),
-            Cell(", ".join(f"{bits}: {count}" for bits in choice.widths if (count := one.bits.count(bits)))),
+            Cell(", ".join(f"{count}×{bits}" for bits in choice.widths if (count := one.bits.count(bits)))),
         )
         for one in choice.curve
     )
