@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.special import rel_entr, softmax
 
+from helpers.graphs import small_graph
 from helpers.killed_renaming import KILLED
 from helpers.numpy_network import execute
 from helpers.places import ROOT
@@ -30,7 +31,7 @@ from qatflow.graph.store import write
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.mixed_precision.assign import predicted, total_bytes
 from qatflow.mixed_precision.choose import choose, choose_widths, choosing_settings
-from qatflow.mixed_precision.latency import operators_of
+from qatflow.mixed_precision.latency import operators_of, quantised_model
 from qatflow.mixed_precision.measured import Measured
 from qatflow.mixed_precision.precision import Precision, as_settings
 from qatflow.mixed_precision.record import ChosenWidths, read_widths, table
@@ -196,6 +197,17 @@ def test_mixed_choices_are_measured_as_the_device_computes_them(graph, data, tmp
         outputs = np.concatenate([model.outputs(image[None]) for image in images])
         assert kl == pytest.approx(rel_entr(softmax(real, 1), outputs).sum(1).mean(), rel=0.1, abs=1e-5), each
         assert drop == pytest.approx((real.argmax(1) == labels).mean() - (outputs.argmax(1) == labels).mean()), each
+
+
+def test_the_table_has_the_operators_of_every_choice():
+    """Of a network with two branches that are added: operators depend on both."""
+    given = recipe(max_latency=1, **BOTH)
+    settings, section = choosing_settings(given, ()), given.quantization.auto_bits
+    listed, graph = operators_of(small_graph(), settings, section), small_graph()
+    kernels = quantised_kernels(graph)
+    for texts in product(("8", "8/16", "float"), repeat=len(kernels)):
+        model = quantised_model(graph, settings, kernels, dict(zip(kernels, map(Precision.of, texts), strict=True)))
+        assert {one.key for one in single_operators(model)} <= set(listed), texts
 
 
 def test_the_best_within_a_latency_by_the_latencies_of_all_operators(graph, data, tmp_path):
