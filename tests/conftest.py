@@ -93,12 +93,13 @@ CCACHE = Path("/usr/lib/ccache")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Say where `shared.once` makes what many tests need. The demo's sources are compiled once a session, too."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> None:
+    """Say where `shared.once` makes what many tests need. The demo's sources are compiled once, until they change."""
     shared.FOLDER = shared.session_folder(tmp_path_factory)
     if CCACHE.is_dir():
-        cache = {"CCACHE_DIR": str(shared.FOLDER / "ccache"), "CCACHE_BASEDIR": "/", "CCACHE_NOHASHDIR": "1"}
-        os.environ |= {**cache, "PATH": f"{CCACHE}:{os.environ['PATH']}"}
+        folder = shared.FOLDER if pytestconfig.cache is None else pytestconfig.cache.mkdir("compiled")
+        cache = {"CCACHE_DIR": str(folder / "ccache"), "CCACHE_BASEDIR": "/", "CCACHE_NOHASHDIR": "1"}
+        os.environ |= {**cache, "CCACHE_MAXSIZE": "500M", "PATH": f"{CCACHE}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")
