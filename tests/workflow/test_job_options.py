@@ -91,6 +91,13 @@ def test_a_value_of_a_recipe_runs_again_what_it_shapes(key, value, again):
     assert changed == again
 
 
+def test_how_kernels_are_stored_is_of_the_optimise_stage_alone():
+    before, after = (recipe("light_nas", weight_bits=4, int4_storage=stored) for stored in (False, True))
+    assert [job_options.int4_storage(one) for one in (before, after)] == ["", "--int4_storage"]
+    for kind in kinds("light_nas"):
+        assert parts(kind, before).shaping == parts(kind, after).shaping, kind
+
+
 def test_which_ratios_may_be_searched_runs_no_evaluation_again():
     before, pruner = recipe("auto_prune"), "pruners.pruner_1.criterions"
     for key, value, again in (
