@@ -187,6 +187,19 @@ FOLDERS = (
 )
 
 
+def test_each_operator_has_its_instructions_and_each_stage_its_time(finished):
+    summary, device = finished.json("summary.json"), finished.json("device/emulator/report.json")
+    counted = [node["instructions"] for node in summary["network"]]
+    rest = device["models"]["int8"]["instructions"] - sum(counted)
+    assert all(count > 0 for count in counted) and 0 < rest < 12_000, "the call, with the copies of input and output"
+    stages = {stage["rule"]: stage["seconds"] for stage in summary["stages"]}
+    assert {"export_models", "optimize_float", "optimize_int8", "build_mobile_light", "run_on_device"} <= stages.keys()
+    assert all(seconds > 0 for seconds in stages.values())
+    slowest = [one for one in summary["slowest"] if one["model"] == "float"]
+    layers = {node["name"] for node in summary["network"]}
+    assert len(slowest) > 4 and {one["layer"] for one in slowest} <= layers, "float's operators by their layers' names"
+
+
 def test_the_figures_are_those_measured_and_plausible(finished):
     summary, evaluation = finished.json("summary.json"), finished.json("evaluation.json")
     rows = {row["model"]: row for row in summary["rows"]}
@@ -379,7 +392,13 @@ def test_snakemakes_report_holds_the_table(finished, tmp_path):
     assert answer.returncode == 0, answer.stdout + answer.stderr
     found = re.findall(r"data:([\w/+]+);charset=utf8;filename=([\w.]+);base64,([\w+/=]+)", output.read_text())
     files = {name: base64.b64decode(content).decode() for _, name, content in found}
-    assert {"report.html", "learning_curves.svg", "confusion.svg"} <= files.keys()
+    assert {"report.html", "learning_curves.svg", "confusion.svg", "MODEL_CARD.md"} <= files.keys()
+    for words in (
+        "what each layer costs",
+        "record of the run (RO-Crate)",
+        "Top-1, cross entropy and learning rate per",
+    ):
+        assert words in output.read_text(), "labels and captions"
     int8 = finished.json("summary.json")["rows"][-1]
     cells = ["QAT int8", f"{100 * int8['top1']:.2f}", f"{100 * int8['top5']:.2f}", f"{int8['bytes']:,}"]
     shown = re.findall(r"<td[^>]*><span>([^<]*)</span>", files["report.html"])
