@@ -4,6 +4,7 @@ It goes with Snakemake's records to the logger `qatflow` (src/snakemake_logger_p
 `qatflow`: a filter of Snakemake's logger runs where a record is made, so that nothing else touches the jobs meanwhile.
 """
 
+import contextlib
 import logging
 import textwrap
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
+from qatflow.base.errors import UserError
 from qatflow.workflow.expected import Expected, expected, note_cost, wall_seconds
 from qatflow.workflow.reasons import made, reason
 from snakemake_logger_plugin_qatflow.jobs import label
@@ -63,10 +65,12 @@ class Announcement(logging.Filter):
         return True
 
     def _note_cost(self, record: logging.LogRecord) -> None:
-        dag = self.workflow.dag
-        jobs = [job for job in dag.jobs if dag.jobid(job) == getattr(record, "jobid", None)]
-        for job in jobs if not self.workflow.dryrun else []:
-            note_cost(job, record.created, self._cores)
+        """Note what the job is expected to cost, by which its time is scaled where settings change."""
+        dag, number = self.workflow.dag, getattr(record, "jobid", None)
+        job = None if self.workflow.dryrun else next((job for job in dag.jobs if dag.jobid(job) == number), None)
+        if job is not None:
+            with contextlib.suppress(OSError, UserError):  # without the note, times are not scaled
+                note_cost(job, record.created, self._cores)
 
     def _due(self) -> list[Any]:
         """Return the unfinished jobs that make something, each after those that it waits for."""
