@@ -203,6 +203,8 @@ def test_a_model_is_called_by_the_bits_of_its_weights_and_activations(tmp_path, 
     write_sealed(sources.evaluation, evaluation)
     summary = summarise(sources, tmp_path / "summary.json")
     assert (summary.quantised, summary.quantised_words) == (short, words)
+    assert [curve.name for curve in summary.curves] == ["float", short]
+    assert {epoch.phase for epoch in summary.curves[1].epochs} == {"float", short}
     assert summary.rows[-1].model == f"QAT {short}" and summary.rows[1].model == "PTQ int8"
     name = "int8" if short == "int8" else f"The model with {words.replace(', ', ' and ')}"
     assert summary.verdict.sentence.startswith(f"{name} ships: ")

@@ -43,7 +43,7 @@ class Curve:
     """A training.
 
     Attributes:
-        name: `float` or `int8`.
+        name: `float`, or what the model that it trains is called: `int8`, `W8A16`.
         epochs: in order.
         exported_epoch: the epoch whose network goes on; None if it is not known.
     """
@@ -53,17 +53,21 @@ class Curve:
     exported_epoch: int | None
 
 
-def curves(histories: Mapping[str, Path], exported: Mapping[str, int | None]) -> tuple[Curve, ...]:
+def curves(
+    histories: Mapping[str, Path], exported: Mapping[str, int | None], quantised: str = "int8"
+) -> tuple[Curve, ...]:
     """Return the trainings that have epochs.
 
     Args:
-        histories: history.csv by name of the training.
+        histories: history.csv by name of the training, `float` or `int8`.
         exported: the epoch that goes on, by the same name.
+        quantised: what the quantised model is called, for the names of its training and its phase.
 
     Raises:
         UserError: a file has changed since it was written.
     """
-    read = (Curve(name, _epochs(path), exported.get(name)) for name, path in histories.items())
+    names = {"int8": quantised}
+    read = (Curve(names.get(name, name), _epochs(path, names), exported.get(name)) for name, path in histories.items())
     return tuple(curve for curve in read if curve.epochs)
 
 
@@ -75,12 +79,12 @@ def read_curves(summary: Mapping[str, Any]) -> tuple[Curve, ...]:
     )
 
 
-def _epochs(path: Path) -> tuple[Epoch, ...]:
+def _epochs(path: Path, names: Mapping[str, str]) -> tuple[Epoch, ...]:
     lines = csv.DictReader(read_checked(path).decode().splitlines())
     return tuple(
         Epoch(
             epoch=int(line["epoch"]),
-            phase=line["phase"],
+            phase=names.get(line["phase"], line["phase"]),
             learning_rate=float(line["learning_rate"]),
             train_loss=float(line["train_loss"]),
             train_top1=_number(line.get("train_top1", "")),

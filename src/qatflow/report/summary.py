@@ -242,6 +242,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
         curves=curves(
             sources.histories,
             {name: of.get("exported_epoch") for name, of in (("float", pretrained), ("int8", trained))},
+            quantised.short,
         ),
         data=data_facts(sources.data),
         stages=stages(sources.stages),

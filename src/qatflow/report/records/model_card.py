@@ -13,7 +13,7 @@ from qatflow.report.change import signed
 from qatflow.report.records.run import NOT_STATED, FinishedRun
 
 METHODS = {
-    "qat": "trained for int8 (quantisation-aware training)",
+    "qat": "trained for it (quantisation-aware training)",
     "ptq": "quantised after training",
     "ready": "came quantised, and was not trained here",
 }
@@ -41,7 +41,7 @@ def _model(run: FinishedRun) -> Iterator[str]:
     bits = sorted({node["weight_bits"] for node in nodes if node["weight_bits"] is not None})
     first = run.config["model"]
     yield f"* File: `{run.model.name}`, {run.model.stat().st_size:,} bytes, SHA-256 `{sha256(run.model)}`"
-    yield f"* Kind: image classifier as .tflite, {METHODS[summary['shipped']]}"
+    yield f"* Kind: image classifier as .tflite in {summary['quantised_words']}, {METHODS[summary['shipped']]}"
     if summary["shipped"] != "ready":
         own = first["file"] or first["function"] or first["architecture"]
         named = f"{own}, " if own else ""
@@ -86,7 +86,7 @@ def _training(run: FinishedRun) -> Iterator[str]:
         exported = curve["exported_epoch"]
         of = "" if exported is None else f"; epoch {exported} is exported"
         yield f"* Training of {curve['name']}: {len(curve['epochs'])} epochs{of}"
-    for section, name in ((pretrained["train"], "float"), (config["compress"], "int8")):
+    for section, name in ((pretrained["train"], "float"), (config["compress"], summary["quantised"])):
         if any(curve["name"] == name for curve in summary["curves"]):
             known = ", ".join(f"{key} {section[key]}" for key in STEPS if section.get(key) is not None)
             yield f"* Settings of {name}: {known}" if known else f"* Settings of {name}: see config.yaml"
