@@ -15,6 +15,7 @@ from qatflow.data.answers import measure_of
 from qatflow.data.manifest import read_manifest
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
+from qatflow.tflite.precision import precision_of
 
 FORMAT = 6
 GateOutcome = Literal["open", "closed", "undecided"]
@@ -146,6 +147,7 @@ def gate(
     measure = measure_of(manifest)
     ranked = rank(models, PreparedPictures.of(manifest, "validation", processes=cores))
     measured = ranked_accuracy(ranked.best["int8"], ranked.labels)
+    name = precision_of(int8_model).short
     lines: list[str] = []
     reasons: list[str] = []
     undecided: list[str] = []
@@ -184,13 +186,13 @@ def gate(
         reasons.extend([judged.reason] if judged.reason else [])
 
     if drop is not None and section.max_drop is not None:
-        hold("max_drop", drop.text(measure=measure), drop, _max_drop(section.max_drop))
+        hold("max_drop", drop.text(name, measure=measure), drop, _max_drop(section.max_drop))
     elif drop is not None:
-        lines.append(drop.text(measure=measure))
+        lines.append(drop.text(name, measure=measure))
     against_ptq = None
     if ptq_model is not None:
         against_ptq = paired_drop(ranked.predicted("ptq"), ranked.predicted("int8"), ranked.labels)
-        loss = against_ptq.text("training for int8", "quantisation after training", measure)
+        loss = against_ptq.text(f"training for {name}", "quantisation after training", measure)
         hold("worse_than_ptq", loss, against_ptq, _worse_than_ptq(ptq_model, section))
     closed = f"the accuracy gate is closed: {int8_model}: {'; and '.join(reasons)}. The models are kept"
     reason = closed if reasons else None

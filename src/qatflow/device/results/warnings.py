@@ -33,10 +33,10 @@ def ratio(models: Models) -> Ratio | None:
     )
 
 
-def slower_than_float(models: Models, device: DeviceDescription) -> Iterator[str]:
+def slower_than_float(models: Models, device: DeviceDescription, quantised: str = "int8") -> Iterator[str]:
     """Yield a warning if int8 is not faster than float at some number of threads, with likely reasons and remedies.
 
-    Emulated times are ignored.
+    Emulated times are ignored; `quantised` is what the model that ships is called.
     """
     if models.float is None:
         return
@@ -52,7 +52,7 @@ def slower_than_float(models: Models, device: DeviceDescription) -> Iterator[str
         for float_, int8 in pairs
     )
     reasons = " ".join(_reasons(models.int8, device, pairs))
-    yield f"int8 is not faster than float on {device.name}: {times}. {reasons}"
+    yield f"{quantised} is not faster than float on {device.name}: {times}. {reasons}"
 
 
 def held_back(device: DeviceDescription) -> Iterator[str]:

@@ -31,6 +31,7 @@ from qatflow.device.run.registry import device_settings, open_device
 from qatflow.device.run.timing import Measured, temperatures_around, threads_to_time, time_models
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
 from qatflow.device.run.verify import verify
+from qatflow.tflite.precision import precision_of
 from qatflow.tflite.run import TensorType
 from qatflow.tflite.slow_layers import slow_layers
 
@@ -169,7 +170,7 @@ def _run(
         warnings=(
             *left_out(skipped, about),
             *held_back(about),
-            *slower_than_float(both, about),
+            *slower_than_float(both, about, precision_of(models[0].files["model.tflite"]).short),
             *slow_layers(shipped[0]),
         ),
         provenance=provenance.record(inputs, asdict(settings)),
