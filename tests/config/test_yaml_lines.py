@@ -215,3 +215,14 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path, monkeypatch
     assert unreadable(Path("loop")) == "loop: cannot be read: Too many levels of symbolic links"
     for device in ("/dev/zero", "/dev/null"):
         assert unreadable(Path(device)) == f"{device}: cannot be read: it is a device or a pipe; give a file"
+
+
+def test_a_text_that_was_read_already_has_values_of_its_own_and_an_edited_file_is_read_again(tmp_path):
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    for path in (one, other):
+        path.write_text("a: {b: [1, 2]}\n")
+    first = read_yaml(one)
+    first.data["a"]["b"].append(3)
+    assert (read_yaml(one).data, read_yaml(other).path) == ({"a": {"b": [1, 2]}}, other)
+    one.write_text("a: {b: [1, 4]}\n")
+    assert read_yaml(one).data == {"a": {"b": [1, 4]}}

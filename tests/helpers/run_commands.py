@@ -1,3 +1,4 @@
+# ruff: noqa: E402  # garbage is not searched for among what is imported
 """Run Snakemake's commands one after the other, each in a process forked from one that has everything imported.
 
     python run_commands.py SRC
@@ -15,6 +16,7 @@ import traceback
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])  # not by PYTHONPATH, which the commands would inherit
+gc.disable()  # all that is imported stays: to look through it takes longer than the rest
 
 import smart_open  # noqa: F401  # these two by Snakemake, when it reads a Snakefile
 import snakemake.api
@@ -26,12 +28,16 @@ import yte  # noqa: F401
 
 from qatflow.base.errors import UserError
 from qatflow.base.imported_names import imported_names
+from qatflow.config.schema import json_schema
+from qatflow.config.sections.config import Config
 from qatflow.workflow import ancient, exports, job_options, precheck, searches, session, shipping  # noqa: F401
 
 snakemake.cli.get_argument_parser()  # finds the plugins
+json_schema(Config)
 for module in Path(sys.argv[1]).rglob("*.py"):
     imported_names(module.read_bytes())  # by its text: an edited one is read again
 gc.freeze()
+gc.enable()
 
 
 def run(folder: str, arguments: list[str]) -> tuple[int, str, str]:

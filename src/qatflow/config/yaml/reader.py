@@ -6,10 +6,12 @@ schema): `1e-3` is a number, `yes` and `60_000` are text.
 """
 
 import bisect
+import copy
 import enum
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +70,25 @@ def read_yaml(path: Path) -> YamlFile:
         UserError: the file does not exist, cannot be read, or is too large.
     """
     text = read_text(path)
-    content, tabs, whole = text.content, list[int](), False
-    without_key = list(text.problems)
+    found = _read(text.content, text.problems)
+    return replace(found, path=path, data=copy.deepcopy(found.data), lines=dict(found.lines))
+
+
+@lru_cache(maxsize=32)
+def _read(content: str, problems: tuple[tuple[int, str], ...]) -> YamlFile:
+    """Read a text, once: a run reads its files before Snakemake and in the Snakefile, and parsing them takes a while.
+
+    Args:
+        content: the text.
+        problems: its lines that are not UTF-8, and what is wrong there.
+
+    Returns:
+        The file, without its path.
+    """
+    tabs, whole = list[int](), False
+    without_key = list(problems)
     while True:
-        reader = _Reader(content, damaged=bool(text.problems))
+        reader = _Reader(content, damaged=bool(problems))
         try:
             reader.document()
             whole = True
@@ -88,14 +105,14 @@ def read_yaml(path: Path) -> YamlFile:
                 # the structure behind a tab that indents is unknown: stop here, and report all such tabs
                 tabs += [number for number, line in enumerate(content.split("\n"), 1) if _INDENTED.match(line)]
         except _RefusedError as error:
-            if reader.lines or not text.problems:  # otherwise it is hardly YAML: the bytes are reported
+            if reader.lines or not problems:  # otherwise it is hardly YAML: the bytes are reported
                 without_key.append((error.line, str(error)))
         break
     without_key += [(line, TAB) for line in sorted(set(tabs))[:MAX_TABS]]
     keys = KeyLines(content)
     mistakes = [Mistake(line, f"{key}: {text}" if (key := keys.dotted(line)) else text) for line, text in without_key]
     mistakes = sorted([*reader.mistakes, *mistakes])
-    return YamlFile(path, reader.data, reader.lines, tuple(mistakes), whole)
+    return YamlFile(Path(), reader.data, reader.lines, tuple(mistakes), whole)
 
 
 def no_key(text: str) -> str:
