@@ -10,6 +10,7 @@ float first, where WORK has no such model; bits are chosen on validation picture
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -246,20 +247,22 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--table", action="store_true", help="only print the table of the rows so far")
     arguments = parser.parse_args(argv)
     asked = experiment("fashion", None, None)
-    networks = [] if arguments.data is None else [imagenet(arguments.data, arguments.work)]
-    networks.append(fashion(asked, arguments.work))
     rows = [FLOAT, "uniform 8", *(f"{kind} {bits}" for bits in UNIFORM[1:] for kind in ("uniform", "auto_bits"))]
     trained = [f"{kind} {bits}, trained" for bits in arguments.train for kind in ("uniform", "auto_bits")]
-    for network in () if arguments.table else networks:
-        for row in rows:
-            network.measure(row)
-        for row in trained if network.name == FASHION else ():
-            network.measure(row, asked)
+    with contextlib.redirect_stdout(sys.stderr):
+        networks = [] if arguments.data is None else [imagenet(arguments.data, arguments.work)]
+        networks.append(fashion(asked, arguments.work))
+        for network in () if arguments.table else networks:
+            for row in rows:
+                network.measure(row)
+            for row in trained if network.name == FASHION else ():
+                network.measure(row, asked)
     print("# Bits chosen by layer against one width for all\n")
     print("\n".join(heading()))
-    print(f"* weights {STRATEGY['weight_quantize_type']}, activations of 8 bits, calibrated by mse on the training's")
+    print(f"* weights {STRATEGY['weight_quantize_type']}, activations of 8 bits, calibrated by mse")
     print("* uniform: below 8 bits the first and the last layer have 8")
     print("* auto_bits N: the bytes of kernels of uniform N are the limit (max_bytes), any layer may have fewer bits")
+    print("* rounded to the nearest integers, without any correction; no training but in the rows that say so")
     print(f"* trained: {EPOCHS['fashion'][1]} epochs for int8 with the configuration's defaults, seed {SEED}")
     print("* points of top-1 with their paired 95 % intervals; above 0 is a gain\n")
     for network in networks:
