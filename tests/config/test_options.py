@@ -165,7 +165,7 @@ def test_what_is_no_mapping_as_json_is_one_line(capsys, text):
         (DeviceSection, {"cpu": "{x}"}, "cpu: must be some text without { and }; got the text '{x}'"),
         (DeviceSection, {"serial": ""}, "serial: must be some text without { and } or null; got the text ''"),
         (DeviceSection, {"name": "a/b"}, "name: must be a name of letters, digits, - and _; got the text 'a/b'"),
-        (DeviceSection, {"type": "adv"}, "type: must be \"emulator\" or \"adb\"; got the text 'adv'; did you mean"),
+        (DeviceSection, {"type": "adv"}, "type: must be \"emulator\", \"adb\" or \"ssh\"; got the text 'adv'; did"),
         (DeviceSection, {"keep": 1}, "keep: must be true or false; got 1"),
         (DataSection, {"preprocessing": {"channels": True}}, "preprocessing.channels: must be a whole number from 1"),
         (DataSection, {"preprocessing": {"sise": 32}}, "preprocessing.sise: unknown key; allowed here: size, resize,"),
