@@ -73,8 +73,8 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
         (None, "cannot read .*report.json: No such file"),
         ("{", "report.json is damaged"),
         ("[]", "report.json is damaged"),
-        ('{"format_version": 3}', f"has format 3, expected {FORMAT}"),
-        ('{"format_version": 4}', "report.json is damaged .*device"),
+        ('{"format_version": 4}', f"has format 4, expected {FORMAT}"),
+        (f'{{"format_version": {FORMAT}}}', "report.json is damaged .*device"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
