@@ -11,7 +11,7 @@ from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
 from qatflow.workflow import cost
 from qatflow.workflow.cost import LIGHT, Cost
-from qatflow.workflow.expected import Expected, expected, note_cost
+from qatflow.workflow.expected import START_SECONDS, Expected, expected, note_cost
 
 SMALL = {"train": 55_000, "validation": 5_000, "test": 10_000}
 LARGE = {"train": 197, "validation": 400, "test": 400}
@@ -157,7 +157,7 @@ def test_an_earlier_time_is_scaled_by_what_other_settings_cost(tmp_path, monkeyp
     benchmark.write_text('{"s": 50.0}\n')
     os.utime(benchmark, (160, 160))
     assert expected(job, unnoted, cores=2) == Expected(50.0, earlier=True)
-    counted["cost"] = 80.0
+    counted["cost"] = 2 * 40.0 + START_SECONDS  # twice as much, with the start
     assert expected(job, unnoted, cores=2) == Expected(100.0, earlier=True)
     note_cost(job, began=200.0, cores=2)  # and it is killed
     assert expected(job, unnoted, cores=2) == Expected(100.0, earlier=True)

@@ -13,6 +13,9 @@ from typing import Any
 from qatflow.workflow.cost import LIGHT_SECONDS, MEASURED_CORES
 from qatflow.workflow.cost_notes import cost_of_last_run, note
 
+START_SECONDS = 8.0
+"""Imports and tracing, which grow with neither epochs nor pictures, and are in no cost."""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -53,7 +56,7 @@ def _changed(job: Any, cores: int) -> float:
     """Return how many times as much a job costs as at its last run; 1 where that is not known."""
     before = cost_of_last_run(Path(str(job.benchmark)))
     now = _cost(job, cores) if before else None
-    return now / before if now and before else 1.0
+    return (now + START_SECONDS) / (before + START_SECONDS) if now and before else 1.0
 
 
 def wall_seconds(
