@@ -22,6 +22,10 @@ CANDIDATES = 128
 """Thresholds that `mse` tries, at equal distances."""
 STRIDE = 8
 """Bins from one threshold that `entropy` tries to the next."""
+NEIGHBOURS = 8
+"""Bins on either side that say how many values `entropy` expects in a bin."""
+SPIKE = 2
+"""Times that number: what is beyond does not count for `entropy`."""
 
 AT_ONCE = 2**18
 """Values that are counted together: their bins take 8 bytes each."""
@@ -121,7 +125,12 @@ def mse(histogram: Histogram, ends: Range, bits: int, fit: Fit) -> float:
 
 def entropy(histogram: Histogram, ends: Range, bits: int, fit: Fit) -> float:
     """Return the threshold that loses the least information: TensorRT's scheme (Migacz, "8-bit Inference with
-    TensorRT", GTC 2017), with the zeros left out.
+    TensorRT", GTC 2017), with the zeros and other spikes left out.
+
+    The scheme takes the distribution for a smooth one, and the information that it loses in a level for the error of
+    rounding. A value that is there again and again, such as what each channel gives for a black background, fills one
+    bin of its level: the level loses much information, though its values are rounded no worse than others. TensorRT
+    leaves out the zeros for that; here no bin counts more than twice the median of the filled bins around it.
 
     For every eighth number of bins i from the number of levels on: P is the first i bins, with all that lies beyond
     added to the last. Q is the first i bins without that, merged into levels of (nearly) equal width; each level is
@@ -129,11 +138,25 @@ def entropy(histogram: Histogram, ends: Range, bits: int, fit: Fit) -> float:
     Σ P · log(P / Q), both divided by their sums, and of equal ones the largest; a last bin that is empty but for what
     lies beyond rules its i out. The levels are the integers of one sign: 2^(b−1), and 2^b with the fit from_zero.
     """
-    counts = histogram.magnitudes.astype(np.float64)
+    counts = without_spikes(histogram.magnitudes.astype(np.float64))
     levels = min(2**bits if fit == "from_zero" else 2 ** (bits - 1), BINS)
     numbers = range(BINS, levels - 1, -STRIDE)
     losses = [_divergence(counts, number, levels) for number in numbers]
     return histogram.largest * numbers[int(np.argmin(losses))] / BINS
+
+
+def without_spikes(counts: np.ndarray) -> np.ndarray:
+    """Return counts of which none is above `SPIKE` times the median of the filled bins up to `NEIGHBOURS` away.
+
+    Args:
+        counts: float64 [bins].
+    """
+    padded = np.pad(np.where(counts > 0, counts, np.nan), NEIGHBOURS, constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * NEIGHBOURS + 1)
+    filled = counts > 0  # a window around an empty bin may hold nothing
+    limited = counts.copy()
+    limited[filled] = np.minimum(counts[filled], SPIKE * np.nanmedian(around[filled], axis=1))
+    return limited
 
 
 def _divergence(counts: np.ndarray, number: int, levels: int) -> float:
