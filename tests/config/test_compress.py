@@ -200,6 +200,8 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
          "q.yaml:1[23]: .*weight_quantize_type: 'channel_wise_lsq' has no effect .* use 'lsq', or add"),
         ("'moving_average_abs_max'", "lsq\n        clip_decay: 0.1",
          "q.yaml:1[34]: .*clip_decay: has no effect with 'lsq', which trains no clip"),
+        ("'moving_average_abs_max'", "abs_max\n        calibration_method: mse",
+         "q.yaml:1[34]: .*calibration_method: 'mse' has no effect with 'abs_max', which finds .* each picture and cal"),
         ("weight_bits: 8", "full_range: 0", "q.yaml:10: .*full_range: must be true or false; got 0"),
         ("weight_bits: 8", "calibration_method: kl",
          "q.yaml:10: .*calibration_method: must be .*\"percentile\", \"mse\".*; got the text 'kl'"),

@@ -112,7 +112,8 @@ class QuantizationStrategySection(Section):
         description="How the range of an activation is found from the calibration pictures, as the start of training "
         "and for quantisation after training. max: all values, in training by the statistic of "
         "activation_quantize_type (lsq: its formula for the first scale); percentile: 99.99 % of them; mse: what gives "
-        "the least squared error; entropy: what loses the least information (TensorRT's scheme).",
+        "the least squared error; entropy: what loses the least information (TensorRT's scheme). At 8 bits mse measured "
+        "as good as max, which looks at the pictures once and has PaddleSlim's scales.",
     )
     quantizable_op_type: list[Literal["conv2d", "depthwise_conv2d", "mul"]] = Field(
         ["conv2d", "depthwise_conv2d", "mul"],
