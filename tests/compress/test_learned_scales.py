@@ -175,6 +175,32 @@ def test_at_16_bits_a_trained_step_starts_with_all_of_its_integers(tf):
     np.testing.assert_allclose(found, shown[0], rtol=0, atol=0.51 * greatest / 32767)
 
 
+@pytest.mark.parametrize("bits", [3, 4, 8])
+def test_scales_of_weights_start_at_the_mean_or_at_the_least_error(tf, bits: int):
+    from qatflow.compress.quantizers.fake_quant import Phase
+    from qatflow.compress.quantizers.table import weight_quantizer
+
+    end, kernel = 2 ** (bits - 1) - 1, np.random.default_rng(bits).standard_t(4, (3, 3, 8, 4)).astype(np.float32)
+    flat = kernel.reshape(-1, 4).astype(np.float64)
+    found = {}
+    for first in ("mean", "mse"):
+        quantizer = weight_quantizer("channel_wise_lsq", bits, 4, Phase("quantise"), first)
+        quantizer.build(kernel.shape, "kernel", owner())
+        quantizer.settle(kernel)
+        integers, scale = (value.numpy() for value in quantizer.integers(tf.constant(kernel)))
+        found[first] = scale, ((integers * scale - kernel) ** 2).reshape(-1, 4).sum(axis=0)
+        # integers that already lie on a grid, such as those of a quantised init_model, and reach its end
+        integers[0, 0, 0] = end
+        quantizer.settle(integers * scale)
+        again, _ = quantizer.integers(tf.constant(integers * scale))
+        assert np.array_equal(again, integers) == (first == "mse")
+    np.testing.assert_allclose(found["mean"][0], 2 * np.abs(flat).mean(axis=0) / math.sqrt(end), rtol=1e-5)
+    steps = np.abs(flat).max(axis=0) / end * (np.arange(1, 1001) / 1000)[:, None, None]
+    errors = ((np.clip(np.rint(flat / steps), -end, end) * steps - flat) ** 2).sum(axis=1)
+    assert (found["mse"][1] <= 1.02 * errors.min(axis=0)).all()
+    assert (found["mse"][1] < found["mean"][1]).all()
+
+
 def test_a_step_below_the_least_is_held_there_and_can_grow(tf):
     from qatflow.compress.quantizers.fake_quant import Phase
     from qatflow.compress.quantizers.lsq import LearnedStep

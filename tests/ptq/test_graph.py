@@ -20,7 +20,7 @@ from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Conv2D, Dense, GlobalAveragePool, Input, Relu
 from qatflow.graph.passes import run_all
 from qatflow.graph.store import write
-from qatflow.ptq.graph import corrected, quantise_graph, reestimated
+from qatflow.ptq.graph import corrected, matched, quantise_graph, reestimated
 from qatflow.ptq.samples import Layer, as_kernel, as_matrix, sample
 from qatflow.quantise.placement import QuantSettings
 from qatflow.tflite.lower import convert
@@ -83,6 +83,10 @@ def test_after_the_corrections_the_mean_error_of_each_channel_is_zero(nearest: G
         variance = weights[layer.norm.weight("moving_variance")]
         wanted = np.abs(gamma) * np.sqrt(variance / (variance + 1e-3))
         np.testing.assert_allclose(again.std(axis=1).ravel(), wanted, rtol=1e-3)
+        weights = {**nearest.weights, **matched(nearest, layer, samples, integers)}
+        again = samples.followed_by(*layer.gain_and_offset(replace(nearest, weights=weights))).outputs(integers)
+        for moment in (np.mean, np.std):
+            np.testing.assert_allclose(moment(again, axis=1), moment(samples.targets, axis=1), rtol=1e-3, atol=1e-4)
 
 
 def float_error(graph: Graph) -> float:

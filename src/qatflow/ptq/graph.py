@@ -11,6 +11,7 @@ from qatflow.graph.graph import Graph
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.names import listed
 from qatflow.graph.never_negative import never_negative
+from qatflow.graph.operations import BatchNorm
 from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
@@ -70,7 +71,7 @@ def quantise_graph(
         if plain:
             log(f"rounded to the nearest integers, and not corrected: {listed(plain)}")
         layers = [Layer.of(graph, graph.node(name)) for name in kernels if name not in plain]
-        if section.batch_norm == "reestimate" and not any(layer.norm for layer in layers):
+        if section.batch_norm != "keep" and not any(layer.norm for layer in layers):
             raise UserError("ptq.batch_norm: no quantised layer has batch-norm behind it; set it to keep")
         for number, layer in enumerate(layers):
             samples = sample(graph, quantised, layer, pictures, seed + number)
@@ -95,8 +96,8 @@ def _finished(
         integers = adaround(samples, integers, section.rounding_steps, seed, processes)
         shape = weights[node.kernel].shape
         weights[node.kernel] = as_kernel(integers, shape).astype(integer_type(samples.bits))
-    if section.batch_norm == "reestimate" and layer.norm is not None:
-        weights |= reestimated(quantised, layer, samples, integers)
+    if section.batch_norm != "keep" and layer.norm is not None:
+        weights |= BATCH_NORMS[section.batch_norm](quantised, layer, samples, integers)
         gain, offset = layer.gain_and_offset(replace(quantised, weights=weights))
         samples = samples.followed_by(gain, offset)
     if section.bias_correction:
@@ -112,13 +113,41 @@ def _finished(
 def reestimated(graph: Graph, layer: Layer, samples: Samples, integers: np.ndarray) -> dict[str, np.ndarray]:
     """Return mean and variance of a quantised layer's sums over its samples, by the names of batch-norm's weights."""
     assert layer.norm is not None
-    sums = samples.inputs @ (integers * samples.scale).astype(np.float32)
+    mean, variance = _moments(samples.inputs @ (integers * samples.scale).astype(np.float32))
     bias = graph.weights.get(layer.node.weight("bias"), np.float32(0))
-    mean, variance = (f(sums, axis=1, dtype=np.float64).reshape(-1) for f in (np.mean, np.var))
     return {
         layer.norm.weight("moving_mean"): (mean + bias).astype(np.float32),
         layer.norm.weight("moving_variance"): variance.astype(np.float32),
     }
+
+
+def matched(graph: Graph, layer: Layer, samples: Samples, integers: np.ndarray) -> dict[str, np.ndarray]:
+    """Return all four weights of a quantised layer's batch-norm, by their names.
+
+    Each output channel then has the mean and the variance that the float layer has over the same samples. Those of
+    training pictures, which `reestimated` goes back to, are others: the calibration pictures are few, and prepared in
+    another way. A channel without variance in either keeps its factor.
+    """
+    assert layer.norm is not None and isinstance(layer.norm.operation, BatchNorm)
+    own = reestimated(graph, layer, samples, integers)
+    spread = own[layer.norm.weight("moving_variance")].astype(np.float64)
+    mean, variance = _moments(samples.targets)
+    gain, _ = layer.gain_and_offset(graph)
+    seen = (spread > 0) & (variance > 0)
+    size = np.where(seen, np.sqrt(variance / np.where(seen, spread, 1)), np.abs(gain))
+    gamma = np.copysign(size, gain) * np.sqrt(spread + layer.norm.operation.epsilon)
+    norm = {"gamma": gamma.astype(np.float32), "beta": mean.astype(np.float32)}
+    return {**own, **{layer.norm.weight(role): values for role, values in norm.items()}}
+
+
+BATCH_NORMS = {"reestimate": reestimated, "match": matched}
+"""What is done with batch-norm, by `ptq.batch_norm`."""
+
+
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of each output channel, float64 [channels], of [groups, places, makes]."""
+    mean, variance = (f(values, axis=1, dtype=np.float64).reshape(-1) for f in (np.mean, np.var))
+    return mean, variance
 
 
 def corrected(graph: Graph, layer: Layer, samples: Samples, integers: np.ndarray) -> tuple[str, np.ndarray]:

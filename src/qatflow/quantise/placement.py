@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from qatflow.config.recipe.calibration import CalibrationMethod
-from qatflow.config.recipe.recipe import QuantizationStrategySection
+from qatflow.config.recipe.recipe import FirstScale, QuantizationStrategySection
 from qatflow.graph.families import CLIPPING, FIXED_GRID, FLOAT_ONLY, FUSED, ONE_GRID, PASS_THROUGH, REMOVED
 from qatflow.graph.float_layers import rescaled_pictures
 from qatflow.graph.graph import Graph, Node
@@ -37,6 +37,7 @@ class QuantSettings:
     full_range: bool = True
     calibration_method: CalibrationMethod = "max"
     clip_decay: float = 1e-4
+    first_weight_scale: FirstScale = "mean"
 
     @staticmethod
     def default() -> "QuantSettings":
@@ -56,6 +57,7 @@ class QuantSettings:
             strategy.full_range,
             strategy.calibration_method,
             strategy.clip_decay,
+            strategy.first_weight_scale,
         )
 
 

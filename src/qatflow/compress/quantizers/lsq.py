@@ -9,15 +9,18 @@ s = 2 · mean|x| / √Qp (§2.1): of the weights when quantisation begins, and o
 Beyond the paper: a weight has Qn = Qp, as the int8 kernels want it; and steps are not decayed. The paper is about 2 to
 8 bits. At 16 its first step covers 2 · √Qp = 362 times the mean, so that a tensor would use some hundred of 65,536
 integers: activations of 16 bits start with the step that just holds the largest magnitude, max|x| / Qp.
+At 8 bits the first step of a weight covers 2 · √Qp = 22 times the mean, so that most of the integers stand for no
+weight, and a short training does not find the way back: `first_weight_scale: mse` starts with the least squared error.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from qatflow.compress.quantizers.fake_quant import largest
+from qatflow.compress.quantizers.fake_quant import Phase, largest
 from qatflow.compress.quantizers.learned_grid import (
     LearnedGrid,
     at_least,
@@ -26,8 +29,10 @@ from qatflow.compress.quantizers.learned_grid import (
     weight_ends,
 )
 from qatflow.compress.quantizers.weights import ScaledWeight
+from qatflow.config.recipe.recipe import FirstScale
 from qatflow.config.recipe.widths import WIDE
 from qatflow.quantise.grids import SMALLEST
+from qatflow.quantise.kernel_scales import kernel_scale
 
 
 def lsq(values: Any, step: Any, ends: tuple[float, float], bits: int, count: int) -> Any:
@@ -91,10 +96,39 @@ class LearnedStep(LearnedGrid):
         return end / self.ends[1]
 
 
+def _of_mean(kernel: np.ndarray, channels: int | None, bits: int) -> np.ndarray:
+    magnitudes = np.abs(kernel.astype(np.float64)).reshape(-1, channels or 1)
+    step: np.ndarray = first_step(magnitudes.mean(axis=0), largest(bits)).astype(np.float32)
+    return step
+
+
+def _of_least_error(kernel: np.ndarray, channels: int | None, bits: int) -> np.ndarray:
+    return kernel_scale(kernel, channels, bits, "mse")
+
+
+FIRST_SCALES: Mapping[FirstScale, Callable[[np.ndarray, int | None, int], np.ndarray]] = {
+    "mean": _of_mean,
+    "mse": _of_least_error,
+}
+"""The steps of a kernel that training starts with, float32 [1] or [channels], by `first_weight_scale`."""
+
+
 class LearnedStepWeight(ScaledWeight):
     """`lsq` and `channel_wise_lsq`: one trained step, or one per output channel."""
 
     _step: Any
+
+    def __init__(self, bits: int, channels: int | None, phase: Phase, first: FirstScale = "mean"):
+        """Set up the quantiser.
+
+        Args:
+            bits: width of the integers.
+            channels: number of output channels for a step of each; None: one step.
+            phase: what the model's quantisers are doing.
+            first: where the steps start.
+        """
+        super().__init__(bits, channels, phase)
+        self.first: FirstScale = first
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Make the variable of the steps, float32 [1] or [channels]; `settle` sets it."""
@@ -103,8 +137,7 @@ class LearnedStepWeight(ScaledWeight):
 
     def settle(self, kernel: Any) -> None:
         """Set the steps to start with."""
-        magnitudes = np.abs(np.asarray(kernel, np.float64)).reshape(-1, self.channels or 1)
-        self._step.assign(first_step(magnitudes.mean(axis=0), largest(self.bits)).astype(np.float32))
+        self._step.assign(FIRST_SCALES[self.first](np.asarray(kernel), self.channels, self.bits))
 
     def fake_quantised(self, kernel: Any) -> Any:
         """Return a kernel (float32) on its grid."""

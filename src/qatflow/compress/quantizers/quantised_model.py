@@ -15,7 +15,7 @@ from qatflow.compress.quantizers.fake_quant import Phase
 from qatflow.compress.quantizers.fixed_grid import FixedGrid
 from qatflow.compress.quantizers.grid_rounding import Grid, GridRounding
 from qatflow.compress.quantizers.pact import LearnedClip
-from qatflow.compress.quantizers.table import WEIGHT_QUANTIZERS, activation_quantizer
+from qatflow.compress.quantizers.table import activation_quantizer, weight_quantizer
 from qatflow.compress.quantizers.weights import AbsMaxWeight, WeightQuantizer
 from qatflow.config.recipe.recipe import BY_CHANNEL
 from qatflow.graph.families import PASS_THROUGH, Rounding, fixed_grid, rounding
@@ -144,7 +144,8 @@ class Quantisers:
         if node.name in self._weights:
             # of a frozen layer nothing is trained, the scale neither
             kind = "abs_max" if node.name in self.graph.frozen else self.settings.weight_quantize_type
-            quantizer = WEIGHT_QUANTIZERS[kind](self._bits[node.name], self._channels(node), self.phase)
+            bits, channels = self._bits[node.name], self._channels(node)
+            quantizer = weight_quantizer(kind, bits, channels, self.phase, self.settings.first_weight_scale)
         if node.name in self._operands:
             # the kernel reads it as it does a tensor
             quantizer = AbsMaxWeight(self._bits[node.name], None, self.phase)

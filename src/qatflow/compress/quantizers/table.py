@@ -1,7 +1,5 @@
 """The tables of the quantisers of activations and weights, by the names of the compress YAML."""
 
-from collections.abc import Callable
-
 from qatflow.compress.quantizers.abs_max import AbsMax
 from qatflow.compress.quantizers.activations import ActivationQuantizer
 from qatflow.compress.quantizers.calibrated import Calibrated
@@ -12,8 +10,9 @@ from qatflow.compress.quantizers.moving_average_abs_max import MovingAverageAbsM
 from qatflow.compress.quantizers.moving_average_min_max import MovingAverageMinMax
 from qatflow.compress.quantizers.pact import LearnedClip
 from qatflow.compress.quantizers.range_abs_max import RangeAbsMax
-from qatflow.compress.quantizers.weights import AbsMaxWeight, WeightQuantizer
+from qatflow.compress.quantizers.weights import AbsMaxWeight, ScaledWeight
 from qatflow.config.recipe.calibration import CalibrationMethod
+from qatflow.config.recipe.recipe import FirstScale
 from qatflow.quantise.grids import Fit
 
 ACTIVATION_QUANTIZERS: dict[str, type[ActivationQuantizer]] = {
@@ -24,13 +23,26 @@ ACTIVATION_QUANTIZERS: dict[str, type[ActivationQuantizer]] = {
     "lsq": LearnedStep,
     "pact": LearnedClip,
 }
-WEIGHT_QUANTIZERS: dict[str, Callable[[int, int | None, Phase], WeightQuantizer]] = {
+WEIGHT_QUANTIZERS: dict[str, type[ScaledWeight]] = {
     "abs_max": AbsMaxWeight,
     "channel_wise_abs_max": AbsMaxWeight,
     "lsq": LearnedStepWeight,
     "channel_wise_lsq": LearnedStepWeight,
 }
-"""Called with the bits, the number of output channels where each has a scale, else None, and the phase."""
+
+
+def weight_quantizer(kind: str, bits: int, channels: int | None, phase: Phase, first: FirstScale) -> ScaledWeight:
+    """Return a quantiser of weights.
+
+    Args:
+        kind: weight_quantize_type.
+        bits: width of the integers.
+        channels: number of output channels where each has a scale; None: one scale.
+        phase: what the model's quantisers are doing.
+        first: where scales start that are trained.
+    """
+    make = WEIGHT_QUANTIZERS[kind]
+    return make(bits, channels, phase, first) if issubclass(make, LearnedStepWeight) else make(bits, channels, phase)
 
 
 def activation_quantizer(

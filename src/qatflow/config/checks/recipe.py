@@ -18,6 +18,7 @@ from qatflow.config.recipe.pruning import PruneStrategySection, SensitivePruneSt
 from qatflow.config.recipe.recipe import (
     AFTER_PTQ,
     BY_CHANNEL,
+    LEARNED,
     CompressConfig,
     QuantizationStrategySection,
     has_int4_storage,
@@ -205,6 +206,12 @@ def _ranges(name: str, strategy: QuantizationStrategySection) -> Iterator[Proble
             ((*section, "calibration_method"), kind),
             f"'{strategy.calibration_method}' has no effect with 'abs_max', which finds a range for each picture and "
             "calibrates none; use 'max', or another activation_quantize_type",
+        )
+    if strategy.weight_quantize_type not in LEARNED and strategy.first_weight_scale != "mean":
+        yield Problem(
+            ((*section, "first_weight_scale"), (*section, "weight_quantize_type")),
+            f"has no effect with '{strategy.weight_quantize_type}', which trains no scale; leave it out, or use 'lsq' "
+            "or 'channel_wise_lsq'",
         )
     usual = QuantizationStrategySection.model_fields["clip_decay"].default
     if strategy.activation_quantize_type != "pact" and strategy.clip_decay != usual:

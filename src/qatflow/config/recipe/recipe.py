@@ -30,6 +30,10 @@ from qatflow.config.sections.base import Section, Text
 
 ActivationType = Literal["moving_average_abs_max", "range_abs_max", "abs_max", "moving_average_min_max", "lsq", "pact"]
 WeightType = Literal["abs_max", "channel_wise_abs_max", "lsq", "channel_wise_lsq"]
+LEARNED: frozenset[WeightType] = frozenset({"lsq", "channel_wise_lsq"})
+"""The types whose scales are trained."""
+FirstScale = Literal["mean", "mse"]
+"""How the scales that are trained start."""
 BY_CHANNEL: frozenset[WeightType] = frozenset({"channel_wise_abs_max", "channel_wise_lsq"})
 """The types with a scale for each output channel, but for dense layers."""
 
@@ -94,6 +98,12 @@ class QuantizationStrategySection(Section):
         "asymmetric, with a zero point; lsq: the scale is trained (arXiv:1902.08153); pact: the value at which the "
         "activation is clipped is trained (arXiv:1805.06085).",
     )
+    first_weight_scale: FirstScale = Field(
+        "mean",
+        description="Where the trained scales of weight_quantize_type lsq and channel_wise_lsq start. mean: at "
+        "2 · mean|w| / √Qp, the paper's formula, Qp being the largest integer; mse: at what gives the least squared "
+        "error, which keeps the integers of a quantised init_model.",
+    )
     clip_decay: float = Field(
         1e-4,
         ge=0,
@@ -112,8 +122,8 @@ class QuantizationStrategySection(Section):
         description="How the range of an activation is found from the calibration pictures, as the start of training "
         "and for quantisation after training. max: all values, in training by the statistic of "
         "activation_quantize_type (lsq: its formula for the first scale); percentile: 99.99 % of them; mse: what gives "
-        "the least squared error; entropy: what loses the least information (TensorRT's scheme). At 8 bits mse measured "
-        "as good as max, which looks at the pictures once and has PaddleSlim's scales.",
+        "the least squared error; entropy: what loses the least information (TensorRT's scheme). At 8 bits mse was as "
+        "good as max, which looks at the pictures once and has PaddleSlim's scales.",
     )
     quantizable_op_type: list[Literal["conv2d", "depthwise_conv2d", "mul"]] = Field(
         ["conv2d", "depthwise_conv2d", "mul"],

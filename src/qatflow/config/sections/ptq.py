@@ -35,10 +35,11 @@ class PtqSection(Section):
         description="Subtract the mean error of each output channel over the calibration pictures from its bias (Nagel "
         "et al. 2019, arXiv:1906.04721, §4.2).",
     )
-    batch_norm: Literal["keep", "reestimate"] = Field(
+    batch_norm: Literal["keep", "reestimate", "match"] = Field(
         "keep",
         description="reestimate: batch-norm's mean and variance are measured again on the calibration pictures, with "
-        "quantised weights and activations. keep: they are those of the float model.",
+        "quantised weights and activations; match: each channel gets the mean and variance that it has in the float "
+        "model for the same pictures. keep: all are those of the float model.",
     )
     equalize_layers: bool = Field(
         False,
