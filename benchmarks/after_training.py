@@ -2,9 +2,9 @@
 
 DATA is as for imagenet_weights.py. Ranges, rounding and corrections are from 200 pictures of imagenet_sample, without
 labels; top-1 is on the 500 pictures of nips17. Rows named QAT train one epoch over all of imagenet_sample, with frozen
-batch-norm and no labels: they follow the float model's outputs. Below 8 bits they start from the graph that is best
-after training (`init_model: ptq`). They take long and are measured only where --only names them. Below 8 bits the first
-and the last layer have 8.
+batch-norm, after the labels or, distilled, after the float model's outputs alone. At 4 bits they start from the graph
+that is best after training. They take long and are measured only where --only names them. Below 8 bits the first and
+the last layer have 8.
 
     OPENBLAS_NUM_THREADS=1 PYTHONPATH=src:benchmarks python benchmarks/after_training.py DATA --work /tmp/ptq \\
         > benchmarks/after_training.md
@@ -28,6 +28,7 @@ from heading import heading
 from imagenet_weights import BATCH, RATE, normalised, pictures
 from qatflow.base.metrics import paired_drop
 from qatflow.config.recipe.calibration import CalibrationMethod
+from qatflow.config.recipe.recipe import LEARNED, FirstScale
 from qatflow.config.sections.ptq import PtqSection
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
@@ -56,8 +57,14 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """What is done with the graph after training, from little to much."""
 BEST = "MSE scales, AdaRound, batch-norm matched"
-"""Where training begins below 8 bits."""
-TRAINED_BITS = (8, 6, 4)
+"""Where training begins at 4 bits."""
+WIDTHS: dict[str, int | dict[str, int]] = {
+    "W8A8": 8,
+    "W6A8": 6,
+    "W4A8": 4,
+    "W4A8, depthwise at 8": {"default": 4, "conv_dw": 8},
+}
+"""weight_bits by the name in the table. Depthwise kernels are 1.3 % of the weights."""
 TYPES = (
     ("channel_wise_abs_max", "moving_average_abs_max"),
     ("channel_wise_abs_max", "moving_average_min_max"),
@@ -66,8 +73,8 @@ TYPES = (
     ("channel_wise_lsq", "moving_average_abs_max"),
 )
 """Of weights and activations, for the rows that train."""
-FEW_BITS = 10
-"""Factor to the rate of 8 bits, for rows with fewer: a step of the grid is that much wider."""
+RATES = {"labels": RATE, "distilled": 10 * RATE}
+"""By what training follows: the gradients towards the float model's outputs are smaller than those of labels."""
 
 Row = Callable[[], bytes]
 
@@ -81,6 +88,7 @@ class Rows:
     """The rows of the table: what makes the model of each."""
 
     def __init__(self, data: Path, work: Path):
+        start(seed=0, threads=1)
         self.data = data
         self.work = work
         self._float: Graph | None = None
@@ -91,12 +99,13 @@ class Rows:
         methods = get_args(CalibrationMethod)
         rows: dict[str, Row] = {FLOAT: self._float_model}
         rows |= {f"PTQ W8A8, ai-edge-quantizer, {method}": partial(self._by_tool, method) for method in methods}
-        rows |= {f"PTQ W8A8, {method}": partial(self._after, 8, method, {}) for method in methods}
-        rows |= {f"PTQ W8A8, max, {name}": partial(self._after, 8, "max", own) for name, own in STEPS[1:]}
-        rows |= {f"PTQ W4A8, {name}": partial(self._after, 4, "mse", own) for name, own in STEPS}
+        rows |= {f"PTQ W8A8, {method}": partial(self._after, "W8A8", method, {}) for method in methods}
+        rows |= {f"PTQ W8A8, max, {name}": partial(self._after, "W8A8", "max", own) for name, own in STEPS[1:]}
+        for width in ("W4A8", "W4A8, depthwise at 8"):
+            rows |= {f"PTQ {width}, {name}": partial(self._after, width, "mse", own) for name, own in STEPS}
         rows |= {
-            f"QAT W{bits}A8, {weights}, {activations}": partial(self._trained, bits, weights, activations)
-            for bits, (weights, activations) in product(TRAINED_BITS, TYPES)
+            f"QAT {width}, {weights}, {activations}, {loss}": partial(self._trained, width, weights, activations, loss)
+            for width, (weights, activations), loss in product(WIDTHS, TYPES, RATES)
         }
         return rows
 
@@ -110,57 +119,65 @@ class Rows:
 
         return quantise(self._float_model(), self.chosen, method=method)
 
-    def _after(self, bits: int, method: CalibrationMethod, own: Mapping[str, Any]) -> bytes:
+    def _after(self, width: str, method: CalibrationMethod, own: Mapping[str, Any]) -> bytes:
         from qatflow.tflite.lower import convert
 
-        return convert(self.quantised(bits, method, own)).content
+        return convert(self.quantised(width, method, own)).content
 
-    def quantised(self, bits: int, method: CalibrationMethod, own: Mapping[str, Any]) -> Graph:
+    def quantised(self, width: str, method: CalibrationMethod, own: Mapping[str, Any]) -> Graph:
         """Return the graph quantised after training."""
         from qatflow.ptq.graph import quantise_graph
         from qatflow.trial.pictures import PicturesInMemory
 
-        name = "-".join([str(bits), method, *(str(value) for value in own.values())])
+        name = "-".join([width.replace(", ", "-").replace(" ", "-"), method, *(str(value) for value in own.values())])
         folder = self.work / f"quantised-{name}"
         if not folder.is_dir():
-            settings = QuantSettings(bits, 8, WEIGHTS, ACTIVATIONS, calibration_method=method)
+            settings = QuantSettings(WIDTHS[width], 8, WEIGHTS, ACTIVATIONS, calibration_method=method)
             section = PtqSection.model_validate({"tool": "qatflow", **own})
             pictures = PicturesInMemory(self.chosen)
             save(quantise_graph(self.graph, settings, section, pictures, SEED, log), folder)
         return load(folder)
 
-    def _trained(self, bits: int, weights: str, activations: str) -> bytes:
-        """Train for one epoch against the float model's answers."""
+    def _trained(self, width: str, weights: str, activations: str, loss: str) -> bytes:
+        """Train for one epoch, against labels or against the float model's outputs."""
         import tensorflow as tf
         import tf_keras
 
         from calibrated import calibrated, tflite
         from qatflow.training.keras_model import training_model
+        from qatflow.training.loss import cross_entropy
 
-        settings = QuantSettings(bits, 8, weights, activations, calibration_method="mse", first_weight_scale="mse")
+        starts: FirstScale = "mse" if weights in LEARNED else "mean"
+        settings = QuantSettings(
+            WIDTHS[width], 8, weights, activations, calibration_method="mse", first_weight_scale=starts
+        )
         batches = [self.chosen[first : first + BATCH] for first in range(0, CALIBRATION, BATCH)]
         best = dict(STEPS)[BEST]
-        graph = self.graph if bits == max(TRAINED_BITS) else self.quantised(bits, "mse", best).in_real_values()
+        few = width.startswith("W4")
+        graph = self.quantised(width, "mse", best).in_real_values() if few else self.graph
         quantisers, model = calibrated(graph, settings, batches)
         teacher = training_model(self.graph, seed=0, step=0, freeze_batch_norm=True).keras
         trained = model.keras.trainable_variables
-        images, _ = self.train
-        rate = RATE if bits == max(TRAINED_BITS) else FEW_BITS * RATE
-        falling = tf_keras.optimizers.schedules.CosineDecay(rate, len(images) // BATCH)
+        images, labels = self.train
+        falling = tf_keras.optimizers.schedules.CosineDecay(RATES[loss], len(images) // BATCH)
         optimizer = tf_keras.optimizers.SGD(falling, momentum=0.9, nesterov=True)
         optimizer.build(trained)
 
-        def step(batch: Any) -> None:
+        def step(batch: Any, classes: Any) -> None:
             with tf.GradientTape() as tape:
                 logits = model.keras(batch, training=True)
-                each = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher(batch)), logits)
+                if loss == "labels":
+                    each = cross_entropy(classes, logits, 0.0)
+                else:
+                    each = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(teacher(batch)), logits)
                 value = tf.reduce_mean(each)
             optimizer.apply_gradients(zip(tape.gradient(value, trained), trained, strict=True))
 
         run = tf.function(step, autograph=False)
         order = np.random.default_rng(0).permutation(len(images))
         for first in range(0, len(order), BATCH):
-            run(tf.constant(normalised(images[order[first : first + BATCH]])))
+            batch = order[first : first + BATCH]
+            run(tf.constant(normalised(images[batch])), tf.constant(labels[batch]))
         return tflite(quantisers, model)
 
     @property
@@ -171,7 +188,6 @@ class Rows:
             from qatflow.models.from_keras import graph_of
             from qatflow.pretrained.keras_weights import load_weights
 
-            start(seed=0, threads=1)
             keras = mobilenet_v1((224, 224, 3), 1000, 0.75, 0.001)
             load_weights(keras, self.data / "weights" / "mobilenet_7_5_224_tf.h5", "MobileNetV1")
             self._float = graph_of(keras)
@@ -247,11 +263,10 @@ def main() -> None:
     print(f"* {CALIBRATION} calibration pictures of imagenet_sample, without labels; 500 other pictures, of nips17")
     print(f"* weights {WEIGHTS}, below 8 bits the first and the last layer have 8; activations {ACTIVATIONS}")
     print("* W4A8: activations calibrated by mse; AdaRound: 1000 steps a layer")
-    print(
-        f"* QAT: one epoch, SGD {RATE:g} ({FEW_BITS} times that below 8 bits), batches of {BATCH}, cosine decay, frozen"
-    )
-    print("  batch-norm, distilled from float without labels; calibrated by mse, lsq weights start at the least error;")
-    print(f"  below 8 bits from the graph of: {BEST}; the CPU seconds leave that out where it was there already")
+    rates = " and ".join(f"{rate:g} ({loss})" for loss, rate in RATES.items())
+    print(f"* QAT: one epoch, SGD {rates}, batches of {BATCH}, cosine decay, batch-norm frozen")
+    print("* QAT: ranges calibrated by mse; lsq weights start at the least error; distilled: from float outputs")
+    print(f"* QAT at 4 bits starts from: {BEST}; the CPU seconds leave that out")
     print("* losses in percentage points with their paired 95 % intervals; below 0 is a gain")
     print("* as float: the same class as the float model; CPU seconds: of making the model, in one process\n")
     print("\n".join(table(every, labels, arguments.work)), flush=True)

@@ -188,7 +188,7 @@ def imagenet(data: Path, work: Path) -> Network:
             max_rejected=0.01, seed=SEED, preprocessing=spec,
         )  # fmt: skip
         prepare(settings, folder / "data")
-    return Network(IMAGENET, Rows(data).graph, read_manifest(folder / "data" / FILE), folder)
+    return Network(IMAGENET, Rows(data, work).graph, read_manifest(folder / "data" / FILE), folder)
 
 
 def fashion(asked: Experiment, work: Path) -> Network:
