@@ -39,11 +39,11 @@ def test_a_save_path_of_null_is_not_written_and_the_device_s_model_is_made_from_
 def test_without_float_and_int8_there_is_an_export_but_nothing_for_the_device(project):
     arguments = saving(project, mobile="./mine")
     assert set(project.plan("export", *arguments)) >= {"train_int8", "export_models"}
-    answer = project.snakemake("--cores", "2", "all", *arguments)
+    answer = project.forked("--cores", "2", "all", *arguments)
     assert answer.returncode == 1 and "Traceback" not in answer.stderr
     (told,) = [line for line in answer.stderr.splitlines() if line.startswith("error:")]
     assert "float_model_save_path: the device's model is made from float/ or int8/" in told
-    answer = project.snakemake("--cores", "2", "export", *saving(project))
+    answer = project.forked("--cores", "2", "export", *saving(project))
     assert answer.returncode == 1
     assert "nothing would be exported" in answer.stderr
 
@@ -62,7 +62,7 @@ def test_what_no_device_runs_is_trained_and_exported_but_refused_for_the_device(
         f"    {setting}\n    mobile_model_save_path: null\n"
     )
     assert set(project.plan("export", "--configfile", "my.yaml")) >= {"train_int8", "export_models"}
-    answer = project.snakemake("--cores", "2", "all", "--configfile", "my.yaml")
+    answer = project.forked("--cores", "2", "all", "--configfile", "my.yaml")
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
     (told,) = [line for line in answer.stderr.splitlines() if line.startswith("error:")]

@@ -287,7 +287,7 @@ def test_each_of_several_devices_has_a_run_and_a_gate_and_one_report_has_them_al
     }
     for_board = {log for log, folders in built.items() if set(folders) == {"build.lite.linux.armv8.gcc"}}
     assert for_board == {"logs/run_on_device/a.board.log"} and len(built) == 4
-    answer = project.snakemake("-n", "results/b/device/big/report.json", *SMALL, "devices.yaml")
+    answer = project.forked("-n", "results/b/device/big/report.json", *SMALL, "devices.yaml")
     assert answer.returncode == 1 and "b has no device big, but other" in answer.stdout + answer.stderr
 
 
@@ -363,7 +363,7 @@ def test_a_search_is_rounds_of_candidates_each_a_job_known_before_anything_runs(
     assert [path for path in train.inputs if path.startswith("results")] == [f"{folder}/best/best.json"]
     wanted = {"propose_candidates", "evaluate_candidate", "conclude_search"}
     assert not wanted & set(project.plan("all", *SMALL, "search.yaml", "--config", "method=ptq"))
-    answer = project.snakemake("-n", f"{folder}/round_4/candidates.json", *SMALL, "search.yaml")
+    answer = project.forked("-n", f"{folder}/round_4/candidates.json", *SMALL, "search.yaml")
     assert answer.returncode == 1 and "searches in 3 rounds, there is no 4" in answer.stdout + answer.stderr
 
 
@@ -379,7 +379,7 @@ def test_a_limit_of_latency_is_kept_by_a_table_measured_on_the_first_device(proj
     (train,) = (job for job in found if job.rule == "train_int8")
     assert {f"{folder}/best/{file}" for file in ("best.json", "model", "weights")} <= set(train.inputs)
     uncounted = ("--config", "device={count_instructions: false}")
-    answer = project.snakemake("-n", "compress", *SMALL, "search.yaml", *uncounted)
+    answer = project.forked("-n", "compress", *SMALL, "search.yaml", *uncounted)
     assert answer.returncode == 1 and "count_instructions: must be true" in answer.stdout + answer.stderr
 
 
@@ -394,7 +394,7 @@ def test_a_thinner_network_is_not_held_to_the_larger_one_quantised_after_trainin
 
 
 def test_the_graph_is_printed_alone(project):
-    answer = project.snakemake("--rulegraph")
+    answer = project.forked("--rulegraph")
     assert answer.returncode == 0, answer.stderr
     assert re.fullmatch(r"digraph \w+ \{\n.*\}\s*", answer.stdout, re.DOTALL)
     names = dict(re.findall(r"^\s*(\d+)\[label = \"(\w+)\"", answer.stdout, re.MULTILINE))
@@ -433,7 +433,7 @@ def test_the_graph_is_printed_alone(project):
 
 
 def test_lint_and_format_find_nothing(project):
-    lint = project.snakemake("--lint")
+    lint = project.forked("--lint")
     assert lint.returncode == 0, lint.stdout + lint.stderr
     formatted = project.run("snakefmt", "--check", "Snakefile", "workflow")
     assert formatted.returncode == 0, formatted.stdout + formatted.stderr
