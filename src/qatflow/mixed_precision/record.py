@@ -97,9 +97,10 @@ def table(choice: ChosenWidths) -> str:
         for layer in choice.layers
     ]
     unit = choice.latency_unit
+    form = ".0f" if unit == "instructions" else ".6g"
     lines.append(f"{'bytes':>12} {'' if unit is None else f'{unit:>15} '}{'predicted KL':>13} {'KL':>10} {'points':>8}")
     lines += [
-        f"{one.bytes:>12,} {'' if one.latency is None else f'{one.latency:>15,.6g} '}{one.predicted:>13.3g} "
+        f"{one.bytes:>12,} {'' if one.latency is None else f'{one.latency:>15,{form}} '}{one.predicted:>13.3g} "
         f"{one.kl:>10.3g} {0.0 - 100 * one.drop:>+8.2f}{'  chosen' if one.chosen else ''}"
         for one in choice.curve
     ]
