@@ -31,12 +31,12 @@ class Costs:
 
     Attributes:
         ms: processor time on the host, one thread, the median of the rounds.
-        ratio: of that to the time of W8A8 of the default types, the median of the rounds' ratios.
+        ratio: of that to the time of W8A8 of the default types, the median of the rounds' ratios; None: not measured.
         instructions: in the emulator.
     """
 
     ms: float
-    ratio: float
+    ratio: float | None
     instructions: int
 
 
@@ -52,7 +52,7 @@ def costs(case: Case) -> dict[str, Costs]:
 
 
 def measure_costs(case: Case, rows: Sequence[str], folder: Path) -> None:
-    """Measure the costs of all models of a case; the first row is what their times are divided by.
+    """Measure the costs of all models of a case; the first row is what their times are divided by, if it is measured.
 
     Args:
         case: network and seed.
@@ -62,8 +62,9 @@ def measure_costs(case: Case, rows: Sequence[str], folder: Path) -> None:
     files = {row: case.model(row) for row in (rows[0], FLOAT, *rows[1:]) if case.is_measured(row)}
     counted = _instructions(files, folder)
     times = _milliseconds({row: file.read_bytes() for row, file in files.items()})
+    first = times.get(rows[0])
     found = {
-        row: Costs(float(np.median(values)), float(np.median(values / times[rows[0]])), counted[row])
+        row: Costs(float(np.median(values)), None if first is None else float(np.median(values / first)), counted[row])
         for row, values in times.items()
     }
     costs_file(case).write_text(json.dumps({row: asdict(values) for row, values in found.items()}, indent=1))

@@ -72,7 +72,8 @@ def _costs(case: Case, measured: Mapping[str, Sequence[Case]]) -> Iterator[str]:
         figures = case.figures(row)
         cells = [f"{figures.bytes:,}", f"{figures.deflated:,}", f"{figures.packed:,}" if row != FLOAT else ""]
         cost = known.get(row)
-        cells += [f"{cost.ms:.3f}", f"{cost.ratio:.3f}", f"{cost.instructions:,}"] if cost else ["", "", ""]
+        ratio = "" if cost is None or cost.ratio is None else f"{cost.ratio:.3f}"
+        cells += [f"{cost.ms:.3f}", ratio, f"{cost.instructions:,}"] if cost else ["", "", ""]
         yield f"| {row} | {' | '.join(cells)} |"
     yield ""
 
