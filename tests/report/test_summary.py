@@ -8,18 +8,20 @@ import jsonschema
 import pytest
 
 from helpers import device_reports
-from helpers.graphs import small_graph
+from helpers.graphs import pictures, small_graph
 from helpers.places import ROOT
 from helpers.report_files import report_files
 from helpers.transformer import transformer
 from qatflow.base.generated import json_text
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.device.results.report import Models, OperatorTime
+from qatflow.evaluate.layers import inspect_layers
 from qatflow.graph.counts import total
 from qatflow.graph.store import save
 from qatflow.optimize.optimize import optimize
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
+from qatflow.report.drawing.histogram import histogram_picture
 from qatflow.report.drawing.network import type_words
 from qatflow.report.network import network, operator_times
 from qatflow.report.node_data import FILES, has_data, node_data
@@ -208,6 +210,18 @@ def test_a_model_is_called_by_the_bits_of_its_weights_and_activations(tmp_path, 
     assert summary.rows[-1].model == f"QAT {short}" and summary.rows[1].model == "PTQ int8"
     name = "int8" if short == "int8" else f"The model with {words.replace(', ', ' and ')}"
     assert summary.verdict.sentence.startswith(f"{name} ships: ")
+
+
+@pytest.mark.parametrize(("bits", "half"), [(8, 128), (16, 32768)])
+def test_the_range_of_a_layer_is_that_of_its_own_integers(bits, half):
+    settings = replace(QuantSettings.default(), activation_bits=bits)
+    content = convert(as_if_quantised(small_graph(), settings)).content
+    layers = {layer.name: layer for layer in inspect_layers(convert(small_graph()).content, content, pictures(2))}
+    (output,) = (one.outputs[0] for one in operators(content) if one.outputs[0].name == "sum")
+    scale, zero = float(output.scale[0]), int(output.zero_point[0])
+    assert layers["sum"].grid_range == pytest.approx(((-half - zero) * scale, (half - 1 - zero) * scale))
+    low, high = layers["sum"].grid_range
+    assert f"int{bits} from {low:.3g} to {high:.3g}" in histogram_picture(layers["sum"])
 
 
 def test_a_stage_that_was_too_short_to_be_measured_has_no_memory(tmp_path: Path):

@@ -13,6 +13,7 @@ from qatflow.base.sums import read_sealed
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.sensitivity.forms import INTEGERS, layer_name
 from qatflow.sensitivity.measure import Sensitivities, read_sensitivities
+from qatflow.tflite.precision import BITS
 from qatflow.tflite.read import Operator, operators
 from qatflow.tflite.tensors import Tensors
 
@@ -40,6 +41,7 @@ class InspectedLayer:
             what this tensor's scale costs, whatever came before.
         histogram: share of the float values in each of `BINS` equal parts of the grid's range, with `MARGIN` parts of
             the same width on either side; the first and the last also have all values beyond.
+        bits: of the grid's integers.
     """
 
     name: str
@@ -54,6 +56,13 @@ class InspectedLayer:
     sqnr_db: float
     rounding_db: float
     histogram: tuple[float, ...]
+    bits: int = 8
+
+    @property
+    def grid_range(self) -> tuple[float, float]:
+        """The least and the greatest value of the grid."""
+        half = 2 ** (self.bits - 1)
+        return (-half - self.zero_point) * self.scale, (half - 1 - self.zero_point) * self.scale
 
 
 def inspect_layers(float_model: bytes, int8_model: bytes, pictures: np.ndarray) -> list[InspectedLayer]:
@@ -248,6 +257,7 @@ def _layer(operator: Operator, name: str, sums: Measured) -> InspectedLayer:
         sqnr_db=_decibels(sums.signal, sums.noise),
         rounding_db=_decibels(sums.signal, sums.rounding),
         histogram=tuple((sums.histogram / sums.count).tolist()),
+        bits=BITS[output.dtype],
     )
 
 

@@ -3,8 +3,8 @@
 LiteRT's profiler reads the clock where an operator begins and ends. The emulator logs each such system call with its
 result, between the blocks that the program executes. So an operator is the stretch between two readings of the clock
 that lie as far apart as the profiler says; what was executed in between is what the operator executed. It includes one
-reading of the clock (some ten instructions). Nothing is spread or estimated: where the stretches are not certain, there
-are no figures.
+reading of the clock (some ten instructions) and, of operators that LiteRT computes itself, what its profiler does on
+the way (some hundred). Nothing is spread or estimated: where the stretches are not certain, there are no figures.
 """
 
 import re

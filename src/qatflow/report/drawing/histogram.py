@@ -1,4 +1,4 @@
-"""Where a layer's float values lie on the grid of its int8 output: the distribution, the range, what is cut off."""
+"""Where a layer's float values lie on the grid of its output: the distribution, the range, what is cut off."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -24,20 +24,16 @@ def ranges_picture(layers: Sequence[InspectedLayer]) -> str:
         parts += _parts(layer, ROW, top)
         parts.append(text(ROW + WIDTH + 12, top + 24, f"{100 * layer.clipped:.3g} % clipped", "tick"))
     height = max(1, len(layers)) * (HEIGHT + 6)
-    return svg(ROW + WIDTH + 120, height, "Distribution of each layer's float values on its int8 grid", parts)
+    return svg(ROW + WIDTH + 120, height, "Distribution of each layer's float values on its grid of integers", parts)
 
 
 def _words(layer: InspectedLayer) -> str:
-    low, high = int8_range(layer)
+    low, high = layer.grid_range
     return (
-        f"float values from {layer.float_low:.3g} to {layer.float_high:.3g}, int8 from {low:.3g} to {high:.3g}, "
+        f"float values from {layer.float_low:.3g} to {layer.float_high:.3g}, "
+        f"int{layer.bits} from {low:.3g} to {high:.3g}, "
         f"{100 * layer.clipped:.3g} % clipped"
     )
-
-
-def int8_range(layer: InspectedLayer) -> tuple[float, float]:
-    """Return the least and the greatest value of a layer's grid."""
-    return (-128 - layer.zero_point) * layer.scale, (127 - layer.zero_point) * layer.scale
 
 
 def _parts(layer: InspectedLayer, left: float, top: float) -> list[str]:

@@ -9,7 +9,7 @@ from qatflow.mixed_precision.record import ChosenWidths
 from qatflow.report import on_device
 from qatflow.report.change import signed
 from qatflow.report.classes import NAMED, ClassFigures, ConfusedPair
-from qatflow.report.drawing.histogram import histogram_picture, int8_range
+from qatflow.report.drawing.histogram import histogram_picture
 from qatflow.report.drawing.network import kind_words, shape_words, type_words
 from qatflow.report.network import NetworkNode
 from qatflow.report.on_device import OnDevice
@@ -62,7 +62,7 @@ def _layer(node: NetworkNode, layer: InspectedLayer | None) -> tuple[Cell, ...]:
     )
     if layer is None:
         return (*about, *[Cell("")] * 6, *costs)
-    low, high = int8_range(layer)
+    low, high = layer.grid_range
     return (
         *about,
         number(layer.sqnr_db, ".1f"),
