@@ -140,6 +140,14 @@ def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> No
     ]
 
 
+def test_top5_is_left_out_where_all_classes_are_among_the_five_best(tmp_path: Path) -> None:
+    found = summarise(report_files(tmp_path / "e"), tmp_path / "summary.json")
+    one = found.classes[0]
+    for classes, shown in ((5, False), (6, True)):
+        head = text(replace(found, classes=(one,) * classes)).splitlines()[2]
+        assert ("top-5 %" in head) == shown
+
+
 def test_where_the_accuracy_gate_is_closed_table_and_page_say_so(tmp_path: Path) -> None:
     reason = "the accuracy gate is closed: why"
     gate = {"said": ["int8 loses"], "passed": False, "reason": reason, "outcome": "closed"}

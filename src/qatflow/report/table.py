@@ -9,7 +9,8 @@ from qatflow.report.on_device import OnDevice
 from qatflow.report.search import searched_network
 from qatflow.report.summary import NOT_RUN, Row, Summary
 
-HEAD = ("model", "top-1 %", "top-5 %", "bytes", "deflated", "packed", "host ms", "device")
+TOP5 = "top-5 %"
+HEAD = ("model", "top-1 %", TOP5, "bytes", "deflated", "packed", "host ms", "device")
 
 
 def text(summary: Summary) -> str:
@@ -19,7 +20,7 @@ def text(summary: Summary) -> str:
             f"{summary.experiment}: {summary.test_pictures} test pictures",
             *filter(None, [summary.what.about]),
             "",
-            *_models(summary.rows, summary.what),
+            *_models(summary.rows, len(summary.classes), summary.what),
             "",
             *summary.gate,
             *([] if summary.on_device else [NOT_RUN]),
@@ -32,13 +33,17 @@ def text(summary: Summary) -> str:
     )
 
 
-def _models(rows: Sequence[Row], measure: Measure) -> list[str]:
-    """Return the table of the models, without the columns of the packed file and of top-5 where there are none."""
-    left_out = {HEAD.index("packed")} if all(row.packed_bytes is None for row in rows) else set()
-    left_out |= set() if measure.best5 else {HEAD.index("top-5 %")}
-    table = (head(measure), *_lines(rows))
-    lines = [[cell for place, cell in enumerate(line) if place not in left_out] for line in table]
-    return aligned(lines, left=(0, len(lines[0]) - 1))
+def _models(rows: Sequence[Row], classes: int, measure: Measure) -> list[str]:
+    """Return the table of the models, without the columns of the packed file and of top-5 where they are empty."""
+    lines = list(_lines(rows, shows_top5(classes, measure)))
+    empty = {HEAD.index(name) for name in ("packed", TOP5) if not any(line[HEAD.index(name)] for line in lines)}
+    table = [tuple(cell for place, cell in enumerate(line) if place not in empty) for line in (head(measure), *lines)]
+    return aligned(table, left=(0, len(table[0]) - 1))
+
+
+def shows_top5(classes: int, measure: Measure) -> bool:
+    """Return whether top-5 says something: not where all classes are among the five best."""
+    return bool(measure.best5) and not 0 < classes <= 5
 
 
 def head(measure: Measure) -> tuple[str, ...]:
@@ -46,10 +51,10 @@ def head(measure: Measure) -> tuple[str, ...]:
     return tuple(f"{measure.name} %" if name == "top-1 %" else name for name in HEAD)
 
 
-def _lines(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
+def _lines(rows: Iterable[Row], top5: bool) -> Iterator[tuple[str, ...]]:
     """Yield the lines of the table; each further device adds one."""
     for row in rows:
-        *others, devices = cells(row)
+        *others, devices = cells(row, top5)
         first, *more = devices.split("\n")
         yield (*others, first)
         for device in more:
@@ -70,12 +75,12 @@ def _device(results: OnDevice, quantised: str) -> list[str]:
     ]
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """Return a line of the table: one text per column of `HEAD`."""
+def cells(row: Row, top5: bool = True) -> tuple[str, ...]:
+    """Return a line of the table: one text per column of `HEAD`; that of top-5 is empty unless `top5`."""
     return (
         row.model,
         next((f"{100 * share:.2f}" for share in (row.top1, row.float_agreement) if share is not None), ""),
-        "" if row.top5 is None else f"{100 * row.top5:.2f}",
+        "" if row.top5 is None or not top5 else f"{100 * row.top5:.2f}",
         "" if row.bytes is None else f"{row.bytes:,}",
         "" if row.compressed_bytes is None else f"{row.compressed_bytes:,}",
         "" if row.packed_bytes is None else f"{row.packed_bytes:,}",

@@ -17,20 +17,16 @@ from qatflow.report.pages.tables import Cell, Table, filled, number, plain
 from qatflow.report.slowest import SlowOperator
 from qatflow.report.stages import Stage
 from qatflow.report.summary import Row, Summary
-from qatflow.report.table import HEAD, cells, head
+from qatflow.report.table import HEAD, cells, head, shows_top5
 from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 
-TOP5 = 5
-"""Up to so many classes, the five best are all of them, and top-5 says nothing."""
 MANY, WORST = 100, 30
 """Of more classes than this, the page lists the worst and those that lose most; summary.json has all."""
 
 
 def models_table(rows: Sequence[Row], classes: int, measure: Measure) -> Table:
     """Return the models side by side."""
-    lines = [cells(row) for row in rows]
-    if classes <= TOP5 or not measure.best5:
-        lines = [(*line[:2], "", *line[3:]) for line in lines]
+    lines = [cells(row, shows_top5(classes, measure)) for row in rows]
     return plain("The models", head(measure), lines, words=(0, len(HEAD) - 1))
 
 
