@@ -38,6 +38,8 @@ NOT_HERE = {
     "adb connect 192.0.2.7:5555": "needs a board",
     "adb connect 127.0.0.1:15555": "needs a board",
     "ssh -N -L 15555:127.0.0.1:5555 board": "needs a board",
+    "ssh": "the name of the program; tests/device/test_ssh.py runs it",
+    "ssh pi@raspberrypi.local": "needs a board",
     "./mobilenetv1_light_api --model_dir=/data/local/tmp/mobilenet_v1_quant_opt": "tests/demo/test_program.py runs it",
     "./mobilenetv1_light_api --model_dir=mobilenet_v1_quant_opt --images=list.txt --topk=5 --threads=4 --profile "
     "--json=run.json": "tests/demo/test_program.py runs it",
