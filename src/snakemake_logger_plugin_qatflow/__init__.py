@@ -34,7 +34,8 @@ _CHATTER = re.compile(
     r"|Assuming unrestricted|Config file .* is extended|DAG of jobs will be updated|Touching output|Removing temporary"
     r"|Elapsed time|Shutting down|Storing output|This was a dry-run|The run involves checkpoint|Some jobs were"
     r"|Rules with |\d+ jobs have |Exiting because a job execution failed|Reasons:|Using workflow specific|host: "
-    r"|Will exit after|SLURM run ID|No SLURM account given|Guessed SLURM account|Unable to guess SLURM account"
+    r"|Will exit after|SLURM run ID|No SLURM account given|No account was given|Guessed SLURM account"
+    r"|Unable to guess SLURM account"
     r"|Cleaning up SLURM log files|None$|$"
 )
 """How those of Snakemake's messages without an event begin that are of no use to who started the run."""
