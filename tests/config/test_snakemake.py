@@ -25,9 +25,11 @@ def snakemake(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def test_a_wrong_configuration_ends_in_the_list_of_problems_and_nothing_else(tmp_path):
     overlay, command_line = tmp_path / "my.yaml", ("--config", "seed=-1", "device={pictures: none}")
     overlay.write_text("sead: 1\ndata:\n  max_rejected: 1e-3\n  sourc: digits\n")
-    answer = snakemake("--configfile", str(overlay), *command_line)
+    profile = ("--workflow-profile", str(ROOT / "profiles/slurm"))
+    answer = snakemake(*profile, "--configfile", str(overlay), *command_line)
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr + answer.stdout
+    assert "Using" not in answer.stderr, "the user has named the profile"
     _, lines = answer.stderr.split("error: the configuration has 4 problems:\n")
     assert [line.split(": ")[:2] for line in lines.splitlines()] == [
         [f"{overlay}:1", "sead"],

@@ -29,7 +29,7 @@ def test_it_opens_up_to_the_limit(report_file: Path, tmp_path: Path, limit: floa
     assert (told["max_latency_ms"], told["median_ms"], told["threads"]) == (limit, 4.0, 1)
     assert told["passed"] and told["reason"] is None
     require_open(tmp_path / "gate.json")
-    assert "int8 takes 4.000 ms per picture on phone with 1 thread" in said and told["said"] in said
+    assert "the model takes 4.000 ms per picture on phone with 1 thread" in said and told["said"] in said
 
 
 def test_it_closes_above_the_limit_with_both_figures_and_what_to_do(report_file: Path, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_it_closes_above_the_limit_with_both_figures_and_what_to_do(report_file:
         require_open(tmp_path / "gate.json")
     message = str(raised.value)
     assert message == said == told["reason"] and message.startswith("the latency gate is closed: ")
-    assert "int8 takes 4.000 ms per picture on phone with 1 thread" in message
+    assert "the model takes 4.000 ms per picture on phone with 1 thread" in message
     assert "more than device.max_latency_ms 3.9" in message
     assert "Models and report are kept" in message and "raise device.max_latency_ms" in message
     assert report_file.exists()
@@ -95,7 +95,7 @@ def test_a_closed_gate_ends_the_run_and_keeps_everything_and_the_configuration_a
     closed = run("3.5")
     assert closed.returncode != 0
     printed = closed.stdout + closed.stderr
-    assert "int8 takes 4.000 ms per picture on phone with 1 thread" in printed
+    assert "the model takes 4.000 ms per picture on phone with 1 thread" in printed
     assert printed.count("localrule require_latency:") == 1 and "Trying to restart job" not in printed
     assert {path: path.read_bytes() for path in before} == before and not (folder / ".gate_passed").exists()
     assert json.loads((folder / "latency_gate.json").read_text())["passed"] is False

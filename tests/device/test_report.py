@@ -16,7 +16,7 @@ from helpers.places import ROOT
 from qatflow.base.errors import UserError
 from qatflow.device.results.report import FORMAT, read_report, write_report
 from qatflow.device.results.schema import generated, json_schema
-from qatflow.device.results.warnings import held_back
+from qatflow.device.results.warnings import held_back, slower_than_float
 from qatflow.device.run.timing import threads_to_time
 
 
@@ -133,6 +133,14 @@ def test_short_runs_and_many_threads_are_reasons_too() -> None:
     assert "A run takes less than 0.5 ms" in warning
     (warning,) = report((4.0, 2.0, 1.0), (3.0, 1.5, 1.2)).warnings
     assert re.search("1.2 ms against 1 ms with 4 threads. With fewer threads int8 is faster", warning)
+
+
+def test_reasons_call_a_model_with_other_widths_by_them() -> None:
+    kernels = INT8_KERNELS | {"Convolution (NHWC, F32) IGEMM": 30.0}
+    made = report((4.0, 2.0, 1.0), (3.0, 1.5, 1.2), kernels=kernels)
+    (warning,) = slower_than_float(made.models, made.device, "W8A16")
+    assert warning.startswith("W8A16 is not faster") and "int8" not in warning
+    assert "34 % of the W8A16 model's time" in warning and "With fewer threads W8A16 is faster" in warning
 
 
 # Threads and cores.

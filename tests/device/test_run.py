@@ -225,7 +225,7 @@ def test_whole_run_over_adb(
     # the latency gate, on what was measured there
     measured = report["models"]["int8"]["timing"][0]["median_ms"]
     closed, opened = (latency_gate(output, limit) for limit in (0.9 * measured, measured))
-    assert f"int8 takes {measured:.3f} ms per picture on phone with 1 thread" in error_line(closed)
+    assert f"the model takes {measured:.3f} ms per picture on phone with 1 thread" in error_line(closed)
     assert opened.returncode == 0
 
     # the conditions, of a phone that tells them

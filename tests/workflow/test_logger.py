@@ -127,6 +127,19 @@ def test_settings_are_compared_key_by_key_with_the_likest_of_before():
     now = [repr(params["compress"]), "2", repr(params["config"])]
     assert changed_settings(params, before, now) == ["compress.a.c", "compress.d", "compress.e", "seed", "x"]
     assert changed_settings({"seed": 2}, [], ["2"]) == ["seed"]
+    params = {
+        "keep_in_float": '{"keep_in_float": ["logits"]}',
+        "settings": """--quantization '{"weight_bits": 4}' --ptq '{"rounding": "adaround", "tool": "qatflow"}'""",
+        "latency": "--latency table.json",
+    }
+    before = [
+        repr('{"keep_in_float": []}'),
+        repr("""--quantization '{"weight_bits": 3}' --ptq '{"rounding": "nearest", "tool": "qatflow"}'"""),
+    ]
+    now = [repr(value) for value in params.values()]
+    assert changed_settings(params, before, now) == [
+        "latency", "model.keep_in_float", "ptq.rounding", "quantization.weight_bits",
+    ]  # fmt: skip
 
 
 def test_a_time_is_that_of_the_longest_chain_or_of_all_the_work_on_the_cores():

@@ -2,14 +2,17 @@
 
 import ast
 import json
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 SHOWN = 4
 """Files, keys or rules in a line."""
-_WHOLE = ("config", "rest")
+_WHOLE = ("config", "rest", "settings")
 """Parameters whose keys need no name in front: all sections."""
+_SECTIONS = {"keep_in_float": "model"}
+"""Sections of parameters that hold some keys of theirs, and have another name."""
 
 
 def reason(job: Any, dag: Any) -> str:
@@ -67,7 +70,7 @@ def changed_settings(params: Mapping[str, Any], before: Iterable[str], now: Iter
         if nearest is None:
             keys.append(name)
             continue
-        above = "" if name in _WHOLE else f"{name}."
+        above = "" if name in _WHOLE else f"{_SECTIONS.get(name, name)}."
         keys += [f"{above}{key}" for key in differences(nearest, section)]
     return sorted(filter(None, dict.fromkeys(keys)))
 
@@ -111,11 +114,18 @@ def _literal(text: str) -> Any:
 
 
 def _section(value: Any) -> dict[str, Any] | None:
-    if not (isinstance(value, str) and value.startswith("{")):
+    """Return the keys of a section as JSON, or of several as options (`--ptq '{…}'`); None for any other value."""
+    if not (isinstance(value, str) and value.startswith(("{", "--"))):
         return None
     try:
-        return dict(json.loads(value))
-    except ValueError:
+        if value.startswith("{"):
+            return dict(json.loads(value))
+        words = shlex.split(value)
+        return {
+            option.removeprefix("--"): dict(json.loads(section))
+            for option, section in zip(words[::2], words[1::2], strict=True)
+        }
+    except (ValueError, TypeError):
         return None
 
 

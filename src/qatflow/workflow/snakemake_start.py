@@ -18,7 +18,8 @@ from typing import Any
 
 EXECUTORS = "snakemake_executor_plugin_"
 """What packages with executors begin with."""
-DEFAULT_PROFILE = "Using workflow specific profile profiles/default for setting default command line arguments."
+PROFILE_LINE = " for setting default command line arguments."
+"""Ends the line in which Snakemake repeats the names of its profiles."""
 OWN_EXECUTORS = ("local", "dryrun", "touch")
 ASK_FOR_EXECUTOR = ("--e", "--pr", "--w", "--h")
 """What options begin with that name an executor, or a profile that may, or list them all; they may be abbreviated."""
@@ -48,8 +49,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _print(*words: Any, **where: Any) -> None:
-    """Print what Snakemake's start prints, but for the line that everybody's run would begin with."""
-    if words[:1] != (DEFAULT_PROFILE,):
+    """Print what Snakemake's start prints, except for the line on profiles, which tells nobody anything new."""
+    if not "".join(map(str, words)).endswith(PROFILE_LINE):
         print(*words, **where)
 
 

@@ -1,4 +1,4 @@
-"""The latency gate: is the int8 model fast enough on the device?"""
+"""The latency gate: is the model that ships fast enough on the device?"""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ FORMAT = 3
 
 
 def gate_latency(report_file: Path, max_latency_ms: float | None, output: Path) -> str:
-    """Compare the int8 model's median time at the first number of threads with the limit; write latency_gate.json.
+    """Compare the shipped model's median time at the first number of threads with the limit; write latency_gate.json.
 
     A closed gate is not an error here: what needs it open checks the file (`qatflow.base.gates`).
 
@@ -44,8 +44,8 @@ def latency_outcome(report: DeviceReport, max_latency_ms: float | None, report_f
     """
     timing = report.models.int8.timing[0]
     measured = (
-        f"int8 takes {timing.median_ms:.3f} ms per picture on {report.device.name} with {threads(timing.threads)} "
-        f"(median of {timing.runs} runs)"
+        f"the model takes {timing.median_ms:.3f} ms per picture on {report.device.name} with "
+        f"{threads(timing.threads)} (median of {timing.runs} runs)"
     )
     reason = remedy = None
     if max_latency_ms is None:

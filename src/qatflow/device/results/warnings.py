@@ -51,7 +51,7 @@ def slower_than_float(models: Models, device: DeviceDescription, quantised: str 
         f"{int8.median_ms:.3g} ms against {float_.median_ms:.3g} ms with {threads(int8.threads)}"
         for float_, int8 in pairs
     )
-    reasons = " ".join(_reasons(models.int8, device, pairs))
+    reasons = " ".join(_reasons(models.int8, device, pairs, quantised))
     yield f"{quantised} is not faster than float on {device.name}: {times}. {reasons}"
 
 
@@ -66,27 +66,33 @@ def held_back(device: DeviceDescription) -> Iterator[str]:
             )
 
 
-def _reasons(int8: ModelReport, device: DeviceDescription, pairs: list[tuple[Timing, Timing]]) -> Iterator[str]:
+def _reasons(
+    int8: ModelReport, device: DeviceDescription, pairs: list[tuple[Timing, Timing]], quantised: str
+) -> Iterator[str]:
     if all(abs(float_.median_ms - int8.median_ms) <= max(float_.stddev_ms, int8.stddev_ms) for float_, int8 in pairs):
         yield "The times differ by less than their spread: raise device.repeats, and run nothing else on the device."
     if device.features and DOT_PRODUCT not in device.features:
         yield (
             f"Its CPU has no dot-product instructions ({DOT_PRODUCT}, from ARMv8.2 on), which speed up int8 "
-            "most: expect little gain in time there; a smaller model.alpha or data.preprocessing.size gains more."
+            "kernels most: expect little gain in time there; a smaller model.alpha or data.preprocessing.size gains "
+            "more."
         )
     percent = sum(operator.percent for operator in int8.profile.operators if in_float(operator.kernel))
     if percent > FLOAT_PERCENT:
         yield (
-            f"{percent:.0f} % of the int8 model's time is spent in operators that compute in float or convert (see its "
-            "profile): quantise more layers (skip_pattern, quantizable_op_type in the compress YAML)."
+            f"{percent:.0f} % of the {quantised} model's time is spent in operators that compute in float or convert "
+            "(see its profile): quantise more layers (skip_pattern, quantizable_op_type in the compress YAML)."
         )
     if all(int8.median_ms < SHORT_MS for _, int8 in pairs):
         yield (
-            f"A run takes less than {SHORT_MS:g} ms, much of which is the same for any model: int8 gains more with "
-            "larger models, and with one thread."
+            f"A run takes less than {SHORT_MS:g} ms, much of which is the same for any model: {quantised} gains "
+            "more with larger models, and with one thread."
         )
     elif len(pairs) < len(int8.timing) and pairs[0][1].threads > 1:
-        yield "With fewer threads int8 is faster: more threads than the model has work for cost more than they gain."
+        yield (
+            f"With fewer threads {quantised} is faster: more threads than the model has work for cost more than they "
+            "gain."
+        )
     if device.governor not in (None, "performance"):
         yield (
             f"The frequency of its cores is set by the governor {device.governor}: raise device.warmup and "

@@ -149,8 +149,10 @@ def _metrics(first: Results, second: Results) -> Iterator[Metric]:
             if values != [None, None]:
                 yield _metric(f"on {device}: {name}", figures[0][name]["digits"], *values, scaled="%" not in name)
     times = [{stage["rule"]: stage["seconds"] for stage in run.summary["stages"]} for run in (first, second)]
-    if any("train_int8" in of_run for of_run in times):
-        yield _metric("training for int8, s", 1, *(of_run.get("train_int8") for of_run in times))
+    both = zip((first, second), times, strict=True)
+    trained = dict.fromkeys(run.summary["quantised"] for run, of_run in both if "train_int8" in of_run)
+    if trained:
+        yield _metric(f"training for {' and '.join(trained)}, s", 1, *(of_run.get("train_int8") for of_run in times))
 
 
 def _top1(name: str, first: Results, model: str, second: Results, other: str) -> Metric:
