@@ -278,7 +278,7 @@ def test_labels_txt_names_the_classes_and_is_no_picture(unlabeled: Path, tmp_pat
         ("pretrained", {"source": "file", "expected_top1": 70.0}, "no top-1 can be measured"),
         ("model", {"function": "no.py:net"}, "is called with the number of classes"),
         ("data", {"unlabeled": {"path": "photos"}}, "put all pictures into data.path"),
-        ("quantized_model", {"file": "model.tflite"}, "has no float model whose answers could stand for labels"),
+        ("quantized_model", {"file": "model.tflite"}, "has no float model whose answers could serve as labels"),
     ],
 )
 def test_what_needs_labels_is_refused_before_work(section: str, values: dict[str, Any], message: str):
@@ -324,4 +324,4 @@ def test_pruning_and_searches_need_labels(strategy: dict[str, Any], message: str
 def test_experiments_with_and_without_labels_are_not_compared():
     configs = {name: Config.model_validate({"data": {"source": name}}) for name in ("digits", "unlabeled")}
     ((name, found),) = check_mixture(configs)
-    assert name == "unlabeled" and "has no labels, other than experiment digits" in found.message
+    assert name == "unlabeled" and "has no labels, unlike experiment digits" in found.message

@@ -233,7 +233,7 @@ def test_the_best_within_a_latency_by_the_latencies_of_all_operators(graph, data
         own = as_settings(kernels, dict(zip(kernels, map(Precision.of, one.bits), strict=True)), ())
         content = convert(as_if_quantised(graph, replace(settings, **own))).content
         assert one.latency == 7.0 + sum(latencies[each.key] for each in single_operators(content))
-    with pytest.raises(UserError, match=r"max_latency: 5 instructions cannot be kept to: the fastest choice takes \d+"):
+    with pytest.raises(UserError, match=r"max_latency: 5 instructions are too few: the fastest choice takes \d+"):
         chosen(graph, data, tmp_path, max_latency=5, table=table, **BOTH)
 
 

@@ -338,10 +338,7 @@ def test_an_int16_average_pool_is_right_up_to_the_last_number_of_values_whose_su
     tensors = Tensors(content)
     tensors.run(np.full((*window, 1), -(2**15), np.int16))
     assert (tensors.value("pool").item() == -(2**15)) is (height * width <= 65_535)
-    refused = (
-        "pool is the mean of 65536 values of int16, whose sum LiteRT keeps in int32, where up to 65535 fit: give it 8 "
-        "bits"
-    )
+    refused = "pool is the mean of 65536 values of int16, and LiteRT's int32 sum holds at most 65535: give it 8 bits"
     assert broken_rules(content) == ([] if height * width <= 65_535 else [refused])
 
 

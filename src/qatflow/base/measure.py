@@ -1,7 +1,8 @@
-"""What the share of pictures is that a model answers with their label: an accuracy only where the labels are given.
+"""The main figure of a model: its accuracy or, on pictures without labels, its agreement with the float model.
 
-Without labels the float model's answers stand for them (`qatflow.data.answers`), and the share is how often a model
-agrees with it. Each result file says which of the two it has, as `measure`, and has its figures under other keys.
+Both are the share of pictures whose label a model answers with; without labels, the float model's answers serve as
+labels (`qatflow.data.answers`). Each result file says which of the two it has, as `measure`, and
+has its figures under other keys.
 """
 
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ AGREEMENT = Measure(
     "agreement with float",
     "",
     "The pictures have no labels, so no accuracy is known. All figures are agreement with float: the share of pictures "
-    "for which a model gives the float model's answer. The float model itself agrees with itself, and has none.",
+    "for which a model gives the float model's answer. The float model itself has no figure.",
 )
 MEASURES = {measure.key: measure for measure in (ACCURACY, AGREEMENT)}
 

@@ -1,7 +1,7 @@
-"""Pictures without labels, labelled by the float model: the one place for what its answers stand for.
+"""Pictures without labels, labelled by the float model.
 
 Its classes become the data's, and its best class of each picture becomes the picture's label. No figure on such
-pictures is an accuracy: what would be top-1 is how often a model answers as the float model does (`measure_of`).
+pictures is an accuracy: top-1 is replaced by how often a model answers as the float model does (`measure_of`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from qatflow.data.reader import checked
 
 
 def measure_of(data: Manifest) -> Measure:
-    """Return what the share of pictures is whose label a model answers with."""
+    """Return the measure of a data set: accuracy, or agreement with float where the pictures have no labels."""
     return AGREEMENT if data.labels_from == "float model" else ACCURACY
 
 

@@ -17,7 +17,7 @@ FILE = "manifest.json"
 UNLABELED = "unlabeled"
 """The split of pictures without labels."""
 LabelsFrom = Literal["source", "nothing", "float model"]
-"""Where the labels come from. `nothing`: there are none yet; `float model`: its answers stand for them."""
+"""Where the labels come from. `nothing`: there are none yet; `float model`: its answers serve as labels."""
 AGAIN = "prepare the data again with `snakemake --cores all data --forcerun prepare_data`"
 
 

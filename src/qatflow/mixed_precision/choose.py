@@ -85,7 +85,7 @@ def choose(measured: Measured, section: AutoBitsSection, table: LatencyTable | N
         table: latencies of the network's operators, where the latency is limited.
 
     Raises:
-        UserError: nothing keeps to the limit, and says what the nearest is; or the limit leaves all layers in float.
+        UserError: nothing is within the limit (the message gives the nearest value); or the limit leaves all in float.
     """
     latencies = None
     if table is not None:
@@ -123,8 +123,8 @@ def _within_bytes(compared: Compared, limit: int) -> tuple[str, Assignment]:
     if chosen is None:
         bits = min(one.weights for one in compared.layers[0].precisions)
         raise UserError(
-            f"auto_bits.max_bytes: {limit:,} bytes cannot be kept to: with {bits} bits in every layer the kernels have "
-            f"{best.sizes[0]:,.0f}; allow as many, or add fewer bits to widths"
+            f"auto_bits.max_bytes: {limit:,} bytes are too few: with {bits} bits in every layer the kernels take "
+            f"{best.sizes[0]:,.0f}; allow at least that, or add a smaller number of bits to widths"
         )
     compared.add({*_between(best, *_ends(compared.layers), POINTS), chosen})
     return f"the least divergence within {limit:,} bytes of kernels", chosen
@@ -140,8 +140,8 @@ def _within_drop(compared: Compared, points: float) -> tuple[str, Assignment]:
         raise UserError(
             f"auto_bits.max_drop: before training, all widths lose more than {points:g} points of {measure.name} on "
             f"{compared.measured.pictures.count} validation pictures; the least is {100 * nearest.drop:.2f}, with "
-            f"{nearest.bytes:,} bytes of kernels: allow as much, or set max_bytes instead; training wins back a part "
-            "of it"
+            f"{nearest.bytes:,} bytes of kernels: allow at least that, or set max_bytes instead; training usually "
+            "regains a part of the loss"
         )
     smallest = min(one.bytes for one in kept)
     below = max((one.bytes for one in compared.tried.values() if one.bytes < smallest), default=None)
@@ -177,8 +177,8 @@ def _within_latency(compared: Compared, limit: float) -> tuple[str, Assignment]:
     if not keeping:
         nearest = min(compared.tried.values(), key=lambda one: one.latency or 0.0)
         raise UserError(
-            f"auto_bits.max_latency: {limit:,.6g} {unit} cannot be kept to: the fastest choice takes "
-            f"{nearest.latency:,.6g} on {latencies.table.device['name']}; allow as much, or use a thinner network"
+            f"auto_bits.max_latency: {limit:,.6g} {unit} are too few: the fastest choice takes "
+            f"{nearest.latency:,.6g} on {latencies.table.device['name']}; allow at least that, or use a thinner network"
         )
     chosen = min(keeping, key=lambda one: (keeping[one].predicted, keeping[one].latency))
     return f"the least divergence within {limit:,.6g} {unit} on {latencies.table.device['name']}", chosen
@@ -229,7 +229,7 @@ def choose_widths(
         table: latencies of the network's operators, where the latency is limited.
 
     Raises:
-        UserError: nothing keeps to the limit; or a picture cannot be read.
+        UserError: nothing is within the limit; or a picture cannot be read.
     """
     strategy = recipe.quantization
     section = strategy.auto_bits

@@ -37,7 +37,7 @@ def optimize(
 
     Raises:
         UserError: the device's run-time lacks a kernel for a node (all are listed), a layer would run in float, or the
-            new model cannot be loaded and run; or stored as INT4, the integers are read otherwise.
+            new model cannot be loaded and run; or LiteRT reads other integers from INT4.
     """
     graph = load_files(model_file, param_file)
     manifest = read_manifest(data) if data is not None else None
@@ -95,5 +95,5 @@ def _in_int4(converted: Converted) -> tuple[Converted, list[str]]:
         print(f"int4_storage: no layer has weights of at most {BITS} bits that can be stored as INT4")
         return converted, []
     check_same_outputs(converted.content, content)
-    print(f"stored as INT4, with the outputs of int8 in LiteRT's own kernels: {len(stored)} kernels")
+    print(f"{len(stored)} kernels stored as INT4; LiteRT's own kernels give the same outputs as with int8")
     return replace(converted, content=content), stored

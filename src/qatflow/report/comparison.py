@@ -153,7 +153,7 @@ def as_csv(lines: Sequence[Line]) -> str:
 
 
 def measure_of_all(lines: Sequence[Line]) -> Measure:
-    """Return the measure that all lines share: experiments with and without labels do not come together in a run."""
+    """Return the measure that all lines share: a run never mixes experiments with and without labels."""
     (key,) = {line.measure for line in lines} or {ACCURACY.key}
     return MEASURES[key]
 

@@ -45,7 +45,7 @@ class Curve:
     Attributes:
         name: `float`, or what the model that it trains is called: `int8`, `W8A16`.
         epochs: in order.
-        exported_epoch: the epoch whose network goes on; None if it is not known.
+        exported_epoch: the epoch that is exported; None if it is not known.
     """
 
     name: str
@@ -60,7 +60,7 @@ def curves(
 
     Args:
         histories: history.csv by name of the training, `float` or `int8`.
-        exported: the epoch that goes on, by the same name.
+        exported: the exported epoch, by the same name.
         quantised: what the quantised model is called, for the names of its training and its phase.
 
     Raises:

@@ -24,7 +24,7 @@ class PictureAnswer:
     """A test picture.
 
     Attributes:
-        kind: `lost`: float is right and int8 wrong (without labels: int8 answers otherwise); `won`: the reverse;
+        kind: `lost`: float is right and int8 wrong (without labels: int8 answers differently); `won`: the reverse;
             `confident`: int8 is wrong, and most sure.
         position: of the picture in the test split, from 0 on.
         key: its name in the data set.

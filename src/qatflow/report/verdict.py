@@ -118,7 +118,7 @@ def _accuracy(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, change:
     low, high = _interval(int8)
     about = [f"95 %: {low:.1f} … {high:.1f}, on {int8['pictures']:,} test pictures"]
     if change is not None and change.from_full_agreement:
-        about.append("no labels: the float model's answers stand for them")
+        about.append("no labels: the float model's answers serve as labels")
         return Tile(change.measure.name, f"{100 * share(int8):.2f} %", tuple(about))
     if float_ is not None and change is not None:
         about.append(f"float {100 * float_['top1']:.2f} %")

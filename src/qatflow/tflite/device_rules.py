@@ -55,8 +55,8 @@ def _read_wrongly(model: Any, operator: Any) -> Iterator[str]:
     averaged = _averaged(kind, operator.builtinOptions, inputs[0].shape, output.shape)
     if averaged > MOST_AVERAGED:
         yield (
-            f"{_name(output)} is the mean of {averaged} values of int16, whose sum LiteRT keeps in int32, where up to "
-            f"{MOST_AVERAGED} fit: give it 8 bits"
+            f"{_name(output)} is the mean of {averaged} values of int16, and LiteRT's int32 sum holds at most "
+            f"{MOST_AVERAGED}: give it 8 bits"
         )
 
 

@@ -25,7 +25,7 @@ class Precision:
 
     @staticmethod
     def of_json(value: Mapping[str, Iterable[int]]) -> "Precision":
-        """Return what `dataclasses.asdict` made a mapping of."""
+        """Return the precision from the mapping that `dataclasses.asdict` returns."""
         return Precision(**{name: tuple(bits) for name, bits in value.items()})
 
     @property

@@ -270,7 +270,7 @@ class Trainer:
 
     @property
     def measure(self) -> Measure:
-        """What the share of pictures is whose label the network answers with."""
+        """The measure of the data: accuracy, or agreement with the float model."""
         return measure_of(self.data)
 
     def _is_evaluated(self, epoch: int) -> bool:

@@ -22,7 +22,7 @@ def check_no_labels(config: Config) -> Iterator[Problem]:
         yield problem(f"{WHY} already: put all pictures into data.path", "data.unlabeled.path", SOURCE)
     if config.quantized_model.given:
         yield problem(
-            f"has no float model whose answers could stand for labels, and {WHY}: use pictures with labels",
+            f"has no float model whose answers could serve as labels, and {WHY}: use pictures with labels",
             "quantized_model",
             SOURCE,
         )
@@ -91,8 +91,8 @@ def check_mixture(configs: Mapping[str, Config]) -> Iterator[tuple[str, Problem]
         yield (
             other,
             problem(
-                f"{words}, other than experiment {first}: figures with labels are accuracy, those without are "
-                "agreement with float, and one comparison cannot hold both; run them by themselves",
+                f"{words}, unlike experiment {first}: figures with labels are accuracy, those without are "
+                "agreement with float, and one comparison cannot hold both; run them separately",
                 SOURCE,
             ),
         )

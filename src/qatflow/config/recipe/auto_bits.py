@@ -17,23 +17,23 @@ class AutoBitsSection(Section):
         ge=0,
         le=100,
         description="Largest loss of top-1 against float in percentage points, on the validation pictures and before "
-        "any training: of the choices that keep to it, the one with the fewest bytes is taken. null: not limited so.",
+        "any training: among the choices within it, the one with the fewest bytes is taken. null: no such limit.",
     )
     max_bytes: int | None = Field(
         None,
         ge=1,
         le=bounds.OPERATIONS,
-        description="Largest size of all kernels together, packed to their widths, in bytes: of the choices that keep "
-        "to it, the one that moves the outputs least is taken. null: not limited so.",
+        description="Largest size of all kernels together, packed to their widths, in bytes: among the choices "
+        "within it, the one that moves the outputs least is taken. null: no such limit.",
     )
     max_latency: float | None = Field(
         None,
         gt=0,
         le=bounds.OPERATIONS,
         description="Largest latency of one inference by the latencies of the operators, which are measured on the "
-        "experiment's first device: instructions in the emulator, ms with adb. Of the choices that keep to it, the one "
-        "that moves the outputs least is taken. Weights of fewer bits take as long as those of 8, so only the greatest "
-        "of widths is used. null: not limited so.",
+        "experiment's first device: instructions in the emulator, ms on a phone or board. Among the choices within it, "
+        "the one that moves the outputs least is taken. Weights of fewer bits take as long as those of 8, so only the "
+        "greatest of widths is used. null: no such limit.",
     )
     widths: list[Annotated[int, Field(ge=LEAST, le=DEVICE)]] = Field(
         [8, 6, 4, 3, 2], min_length=2, description="Bits that the weights of a layer may have."

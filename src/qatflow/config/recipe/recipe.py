@@ -70,9 +70,9 @@ class QuantizationStrategySection(Section):
     int4_storage: bool = Field(
         False,
         description="Weights of at most 4 bits are stored as INT4 tensors in the device's model, two a byte, for "
-        "run-times that profit. LiteRT unpacks them at each call: convolutions take several times as long as with the "
-        "same integers stored as int8, and host and device may differ by a few steps. float/, int8/ and mobile/ stay "
-        "as they are.",
+        "runtimes that use them well. LiteRT unpacks them at each call: convolutions take several times as long as "
+        "with the same integers stored as int8, and host and device may differ by a few steps. float/, int8/ and "
+        "mobile/ stay as they are.",
     )
     auto_bits: AutoBitsSection | None = Field(
         None,
@@ -133,7 +133,7 @@ class QuantizationStrategySection(Section):
     skip_pattern: list[Text] = Field(
         ["skip_quant"],
         description="Layers whose name contains one of these texts stay in float, also on the device. '=name' "
-        "means the layer of that name alone.",
+        "means only the layer of that name.",
     )
     save_in_nodes: list[Text] | None = Field(
         None, description="Names of the exported model's inputs. null: the model's own."

@@ -136,8 +136,8 @@ class LightNASStrategySection(SearchStrategySection):
         ge=0,
         le=bounds.OPERATIONS,
         description="Largest allowed latency of a candidate's int8 model, estimated from a table of operators that "
-        "are measured on the experiment's first device: instructions per inference in the emulator, ms with adb. 0: "
-        "no limit, and nothing is measured.",
+        "are measured on the experiment's first device: instructions per inference in the emulator, ms on a phone or "
+        "board. 0: no limit, and nothing is measured.",
     )
     retrain_epoch: int = Field(
         1, ge=1, le=bounds.EPOCHS, description="Number of float training epochs of each candidate, from new weights."

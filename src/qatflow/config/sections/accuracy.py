@@ -25,8 +25,8 @@ class AccuracySection(Section):
         description="Largest allowed loss of top-1 accuracy against float, in percentage points on the validation "
         "pictures. The accuracy gate stops the model before the device if the loss is significantly larger: if the "
         "lower end of its 95 % confidence interval is above max_drop. With method auto, the same rule decides whether "
-        "to train. For data.source unlabeled: the share of pictures, in percent, on which int8 may answer otherwise "
-        "than float. null: no limit.",
+        "to train. For data.source unlabeled: the share of pictures, in percent, on which int8 may answer differently "
+        "from float. null: no limit.",
     )
     worse_than_ptq: Literal["refuse", "allow"] = Field(
         "refuse",

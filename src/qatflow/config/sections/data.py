@@ -96,7 +96,7 @@ class DataSection(Section):
         "ILSVRC2012_img_val/ with the development kit; lists: train_list.txt and val_list.txt with a path and a label "
         "per line; csv: a file with the columns path, label and optionally split; digits: the 1,797 handwritten "
         "digits in scikit-learn; arrays: .npy or .npz files of inputs that are not pictures; unlabeled: a folder of "
-        "pictures without classes, for a float model that is ready: its answers stand for the labels; tfds:NAME: a "
+        "pictures without classes, for a trained float model, whose answers serve as labels; tfds:NAME: a "
         "data set of TensorFlow Datasets, which must be installed.",
     )
     path: Text | None = Field(
@@ -156,5 +156,5 @@ class DataSection(Section):
 
     @property
     def has_labels(self) -> bool:
-        """Whether the pictures come with labels; otherwise the float model's answers stand for them."""
+        """Whether the pictures come with labels; otherwise the float model's answers serve as labels."""
         return self.source != "unlabeled"

@@ -12,7 +12,8 @@ class DeviceSection(Section):
     """The device that the optimised model runs on."""
 
     type: Literal["emulator", "adb", "ssh"] = Field(
-        "emulator", description="emulator: qemu in user mode; adb: a connected phone or board; ssh: a board with ssh."
+        "emulator",
+        description="emulator: qemu in user mode; adb: a connected phone or board; ssh: a board reached by ssh.",
     )
     name: Name = Field(
         "emulator", description="Name of the device. Its results are in results/<experiment>/device/<name>/."
@@ -74,8 +75,8 @@ class DeviceSection(Section):
     )
     packed: bool = Field(
         True,
-        description="With weights of fewer than 8 bits: send the packed model, which the program there expands when it "
-        "loads, so that the run shows the download to be right. false: send the .tflite file itself.",
+        description="With weights of fewer than 8 bits: send the packed model, which the program expands when it "
+        "loads, so that the run tests the download too. false: send the .tflite file itself.",
     )
     max_latency_ms: float | None = Field(
         None,

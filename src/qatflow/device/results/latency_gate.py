@@ -54,7 +54,7 @@ def latency_outcome(report: DeviceReport, max_latency_ms: float | None, report_f
         )
     elif timing.emulated:
         finding = f"{report_file} has emulated times, which say nothing about a real device"
-        remedy = "measure on one (device.type: adb), or set device.max_latency_ms to null"
+        remedy = "measure on one (device.type: adb or ssh), or set device.max_latency_ms to null"
         reason = f"{finding}: {remedy}"
     elif timing.median_ms > max_latency_ms:
         finding = f"{measured}, more than device.max_latency_ms {max_latency_ms:g}"

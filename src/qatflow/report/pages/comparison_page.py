@@ -81,7 +81,7 @@ def _table(comparison: Comparison) -> Table:
 
 
 def columns(lines: Sequence[Line]) -> dict[str, str]:
-    """Return the head of each column by its key, with the name of what the share of the pictures is."""
+    """Return the head of each column by its key, with the name of the measure."""
     return COLUMNS | {"top1": f"{measure_of_all(lines).name}, %"}
 
 

@@ -24,11 +24,11 @@ from qatflow.report.summary import NOT_RUN, Summary
 LEADERS = 10
 KINDS = {
     "lost": ("Float is right, {} wrong", "what quantisation costs"),
-    "won": ("{} is right, float wrong", "what it wins"),
+    "won": ("{} is right, float wrong", "what it gains"),
     "confident": ("Other errors of {}, the most confident first", "the network's own errors, or wrong labels"),
 }
 """Titles, with the place of the quantised model's name, and what the pictures show."""
-OTHERWISE = {"lost": ("{} answers otherwise than float", "where quantisation changes the answer")}
+OTHERWISE = {"lost": ("{} answers differently from float", "where quantisation changes the answer")}
 """The same without labels."""
 
 

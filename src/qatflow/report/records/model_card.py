@@ -71,7 +71,7 @@ def _data(run: FinishedRun) -> Iterator[str]:
     yield f"* Classes: {data['classes']}"
     yield f"* Rejected: {data['rejected']:,}"
     if not measure_in(run.summary).is_accuracy:
-        yield "* Labels: none; the float model's answers stand for them"
+        yield "* Labels: none; the float model's answers serve as labels"
     yield f"* Licence of the data: {data['licence'] or NOT_STATED}"
 
 
