@@ -168,7 +168,7 @@ def test_defaults_are_those_of_paddleslim_but_for_what_cannot_be_deployed(load):
         ("activation_bits: 8", "activation_bits: {a: 17}", "q.yaml:11: .*activation_bits.a: must be a whole number fr"),
         ("weight_bits: 8", "int4_storage: true", "q.yaml:10: .*int4_storage: stores weights of at most 4 bits, .* 8;"),
         ("weight_bits: 8\n        activation_bits: 8", "int4_storage: true\n        weight_bits: {default: 8, a: 4}\n"
-         "        activation_bits: {b: 16}", "q.yaml:10: .*int4_storage: cannot be with activations of 16 bits: "),
+         "        activation_bits: {b: 16}", "q.yaml:10: .*int4_storage: cannot go with activations of 16 bits: "),
         ("weight_bits: 8", "weigth_bits: 8", "q.yaml:10: .*weigth_bits: unknown key; .*did you mean 'weight_bits'"),
         ("weight_bits: 8", "weight_bits: '8'", "q.yaml:10: .*weight_bits: must be a whole number .* or a mapping; got"),
         ("- quantization_strategy", "- quantisation_strategy",

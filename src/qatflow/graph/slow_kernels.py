@@ -1,7 +1,7 @@
 """What kernels that LiteRT has no fast form of cost on a device, as training and the run on a device warn of it."""
 
 WIDE_COST = (
-    "LiteRT has no fast kernels for activations of 16 bits: a network of them takes 50 to 110 times as long on a CPU "
+    "LiteRT has no fast kernels for activations of 16 bits: a network of them takes 56 to 111 times as long on a CPU "
     "as with 8 bits (benchmarks/wide_activations.md)"
 )
 INT4_COST = (

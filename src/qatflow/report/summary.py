@@ -42,7 +42,7 @@ class Row:
 
     Attributes:
         model: its name.
-        top1: fraction of the test pictures that it gets right, 0…1; None if there is no such model, or are no labels.
+        top1: fraction of the test pictures that it gets right, 0…1; None if there is no such model, or no label.
         top5: the same for the five best classes.
         bytes: size of the .tflite file; None if there is none.
         compressed_bytes: size of the file in a download or an app package: deflate at level 9.

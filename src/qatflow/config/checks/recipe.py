@@ -186,7 +186,7 @@ def _int4_storage(name: str, strategy: QuantizationStrategySection) -> Iterator[
     if (chosen or has_wide_activations(strategy)) and "depthwise_conv2d" in strategy.quantizable_op_type:
         yield Problem(
             (stored, (*section, *(("auto_bits", "wide_activations") if chosen else ("activation_bits",)))),
-            f"cannot be with activations of {WIDE} bits: LiteRT reads the INT4 kernel of a depthwise convolution "
+            f"cannot go with activations of {WIDE} bits: LiteRT reads the INT4 kernel of a depthwise convolution "
             "as int8 there, and computes wrong values. Leave one of the two out; for a network without depthwise "
             "convolutions, take 'depthwise_conv2d' out of quantizable_op_type",
         )
