@@ -149,7 +149,7 @@ class Measured:
 def _ranges(
     graph: Graph, settings: QuantSettings, bits: Mapping[str, int], pictures: PreparedPictures
 ) -> dict[str, Range]:
-    """Return the range of each tensor that gets so many bits."""
+    """Return the range of each tensor; `bits` holds their widths by name."""
     calibration = PreparedPictures.calibration(pictures.manifest, processes=pictures.processes)
     by_tensor = fits(settings, bits, never_negative(graph))
     return calibrated_ranges(graph, by_tensor, bits, settings.calibration_method, calibration)

@@ -52,7 +52,7 @@ class Precision:
         return Precision(int(weights), int(activations or DEVICE))
 
     def bytes(self, values: int) -> int:
-        """Return the bytes of so many values of a kernel, packed to their width."""
+        """Return the bytes of a kernel with that many values, packed to their width."""
         return FLOAT_BYTES * values if self.in_float else -(-values * self.weights // 8)
 
 

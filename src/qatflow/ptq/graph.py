@@ -124,9 +124,9 @@ def reestimated(graph: Graph, layer: Layer, samples: Samples, integers: np.ndarr
 def matched(graph: Graph, layer: Layer, samples: Samples, integers: np.ndarray) -> dict[str, np.ndarray]:
     """Return all four weights of a quantised layer's batch-norm, by their names.
 
-    Each output channel then has the mean and the variance that the float layer has over the same samples. Those of
-    training pictures, which `reestimated` goes back to, are others: the calibration pictures are few, and prepared in
-    another way. A channel without variance in either keeps its factor.
+    Each output channel then has the mean and the variance that the float layer has over the same samples.
+    `reestimated` gives it the moments of the training pictures instead, which the few calibration pictures, prepared in
+    another way, do not have. A channel without variance in either keeps its factor.
     """
     assert layer.norm is not None and isinstance(layer.norm.operation, BatchNorm)
     own = reestimated(graph, layer, samples, integers)

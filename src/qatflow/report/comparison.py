@@ -78,7 +78,7 @@ class Line:
 
     @property
     def ships(self) -> str:
-        """How the model that ships was made, and what it is if that is not int8."""
+        """How the model that ships was made, and its widths if they are not those of int8."""
         return self.shipped if self.quantised == "int8" else f"{self.shipped}, {self.quantised}"
 
 

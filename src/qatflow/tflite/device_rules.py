@@ -2,8 +2,8 @@
 
 The first are the rules of `demo/cxx/mobile_light/model_check.cc` and `light_predictor.cc` that an undamaged file can
 break, checked here so that the problem is known before the file is sent. LiteRT's int16 depthwise convolution reads
-packed weights as int8, and its int16 means and average pools overflow int32 where they add up too many values, both
-without a word.
+packed weights as int8, and its int16 means and average pools overflow int32 where they add up too many values. It
+reports neither.
 """
 
 from collections.abc import Iterator

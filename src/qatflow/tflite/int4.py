@@ -2,7 +2,7 @@
 
 The integers are the same as in int8. LiteRT's own kernels unpack them and then give the bits that they give for int8.
 XNNPACK, which rounds its sums differently, takes INT4 in dense layers alone. So a convolution with an INT4 kernel may
-differ by a step from the same one in int8, and on ARM, where LiteRT's own kernels are others, from one on x86.
+differ by a step from the same one in int8, and one on ARM, where LiteRT has other kernels, from one on x86.
 """
 
 from collections.abc import Collection, Iterable

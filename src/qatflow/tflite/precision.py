@@ -1,4 +1,4 @@
-"""What a quantised model is called: `int8`, or by the bits of its weights and activations where they are others."""
+"""The name of a quantised model: `int8`, or the bits of its weights and activations, as `W4A8`."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
