@@ -224,6 +224,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("data: {path: ''}", "data.path: must be some text without { and } or null; got the text ''"),
         ("data: {source: folder, path: '{dataset}'}", "data.path: must be some text without { and }"),
         ("data: {source: folder, path: " + "x" * 300 + "}", "cannot be read: File name too long"),
+        ("data: {source: unlabeled, path: " + "x" * 300 + "}", "cannot be read: File name too long"),
         ("data: {source: folder, path: loop}", "cannot be read: Too many levels of symbolic links"),
         ("data: {source: folder, path: pipe}", "data.path: pipe is not a folder"),
         ("data: {name: a, source: folder, path: data/a}", "data/a and data/a/, which the prepared pictures"),

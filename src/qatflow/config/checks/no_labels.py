@@ -1,8 +1,8 @@
 """Checks of a data set without labels: what would need them is refused."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
+from qatflow.config.checks.files import file_problem
 from qatflow.config.recipe.distillation import DistillationStrategySection
 from qatflow.config.recipe.pruning import PruneStrategySection
 from qatflow.config.recipe.recipe import CompressConfig
@@ -47,7 +47,7 @@ def _float_model(config: Config, prefix: str) -> Iterator[Problem]:
     if pretrained.expected_top1 is not None:
         yield problem(f"{WHY}, so no top-1 can be measured: remove it", f"{key}.expected_top1", SOURCE)
     path = config.data.path
-    named = path is not None and Path(path, NAMES).is_file()
+    named = path is not None and not file_problem(f"{path}/{NAMES}")
     if config.model.function is not None and not named:
         yield problem(
             f"is called with the number of classes, and {WHY}: put {NAMES} with a name per class into data.path",
