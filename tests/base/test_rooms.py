@@ -73,7 +73,7 @@ BELOW: dict[str, set[str]] = {
     "device/build": {"base", "device"},
     "device/shell": {"base", "device", "device/build"},
     "device/adb": {"device", "device/shell"},
-    "device/ssh": {"device", "device/shell"},
+    "device/ssh": {"base", "device", "device/shell"},
     "device/emulator": {"base", "device", "device/build"},
     "device/results": {"base", "device"},
     "device/run": {

@@ -357,6 +357,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ("device: {type: ssh, host: '-oProxyCommand=x'}", "device.host: "),
         ("device: {type: adb, serial: x, port: 22}", "device.port: is for type 'ssh': remove it, or set device.type"),
         ("device: {type: ssh, host: pi, identity: /none/key}", "device.identity: the file /none/key does not exist"),
+        ("device: {type: ssh, host: pi, identity: ~nobody-here/key}", "the file ~nobody-here/key does not exist"),
         ("device: {type: ssh, host: pi, toolchain: clang}", "which a board with ssh does not have"),
         (
             "device: {max_latency_ms: 0}",

@@ -19,6 +19,11 @@ def stable_name(path: Path) -> Path:
     return seen.relative_to(PROJECT) if seen.is_relative_to(PROJECT) else seen
 
 
+def with_home(path: str) -> Path:
+    """Return a path with the home folder in the place of `~` or `~user`; unchanged where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  # Path's raises where there is no such user
+
+
 def configured(path: str) -> Path:
     """Return the file that a configuration names: in the working folder, or if there is none, in the project."""
     own = Path(os.path.normpath(PROJECT / path))

@@ -1,10 +1,10 @@
 """Checks of the sections `device` and `devices`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from qatflow.base.emulated_cpus import CORES, find_cpu
 from qatflow.base.errors import UserError
+from qatflow.base.places import with_home
 from qatflow.config.checks.files import file_problem
 from qatflow.config.sections.config import Config
 from qatflow.config.sections.device import DeviceSection
@@ -64,7 +64,7 @@ def _device(device: ConfiguredDevice) -> Iterator[Problem]:
                 (device.keys(other), kind), f"is for type '{type_}': remove it, or set {dotted(kind)} to '{type_}'"
             )
     key = section.identity if section.type == "ssh" else None
-    if key is not None and (reason := file_problem(str(Path(key).expanduser()))):
+    if key is not None and (reason := file_problem(str(with_home(key)))):
         yield Problem((device.keys("identity"),), reason)
     if section.type == "emulator":
         try:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from qatflow.base.places import with_home
 from qatflow.device import lifetime
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.lifetime import dies_with_parent
@@ -60,7 +61,7 @@ class SshClient:
         self.name, self.answer = host, answer
         way = [
             *(["-p", str(port)] if port is not None else []),
-            *(["-i", str(Path(identity).expanduser()), "-o", "IdentitiesOnly=yes"] if identity is not None else []),
+            *(["-i", str(with_home(identity)), "-o", "IdentitiesOnly=yes"] if identity is not None else []),
         ]
         self.by_hand = shlex.join(["ssh", *way, host])
         options = {
