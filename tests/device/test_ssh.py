@@ -188,3 +188,8 @@ def test_dash(start_board: StartBoard, tmp_path: Path, behave: Path) -> None:  #
 def test_a_user_without_a_home_folder(start_board: StartBoard) -> None:  # noqa: F811
     message = refusal(settings_of(start_board(home="/gone")))
     assert "its user has no home folder that can be entered" in message
+
+
+def test_a_board_that_greets_each_command(start_board: StartBoard) -> None:  # noqa: F811
+    message = refusal(settings_of(start_board(rc="echo Welcome to pi")))
+    assert "it prints 'Welcome to pi' before what a command prints: let .bashrc, .profile or .ssh/rc" in message

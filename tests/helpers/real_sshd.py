@@ -95,7 +95,7 @@ class Board:
             work: a new folder.
             sysroot: the files that tell programs of the CPU.
             options: size: of the home folder; mount: its other mount options; home: of its user; sh: which program is
-                its sh; without: a program that it does not have.
+                its sh; without: a program that it does not have; rc: what sshd runs before each command.
         """
         self.options = options
         etc = work / "etc"
@@ -109,6 +109,8 @@ class Board:
         for option in ("sh", "without"):
             if option in options:
                 (etc / option).write_text(options[option])
+        if "rc" in options:
+            (etc / "ssh/sshrc").write_text(options["rc"])
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.known = f"[127.0.0.1]:{self.port} {(etc / 'ssh/host_key.pub').read_text()}"

@@ -24,7 +24,7 @@ from qatflow.device import lifetime
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.lifetime import dies_with_parent
 from qatflow.device.shell.retry import PassingError
-from qatflow.device.shell.trouble import Trouble, trouble
+from qatflow.device.shell.trouble import Trouble, shown, trouble
 from qatflow.device.ssh.errors import BACK, KNOWN
 
 SOCKETS = Path("/tmp")  # the path of a socket has at most 107 bytes, and TMPDIR may be long
@@ -100,9 +100,19 @@ class SshClient:
         self._seen = True
 
     def home(self) -> str:
-        """Return the user's home folder on the board."""
+        """Return the user's home folder on the board.
+
+        Raises:
+            DeviceError: there is none; or the board prints something of its own before what a command prints, which
+                would be in each file that comes from there.
+        """
         answer = self.shell("cd && pwd -P")
-        home = answer.stdout.rstrip("\n")
+        *before, home = answer.stdout.rstrip("\n").split("\n")
+        if before:
+            raise self.error(
+                f"it prints '{shown(before[0])}' before what a command prints: let .bashrc, .profile or .ssh/rc there "
+                "print only in a terminal"
+            )
         if answer.status != 0 or not home.startswith("/"):
             cause = trouble(answer.stderr, KNOWN).text
             raise self.error(
