@@ -600,6 +600,13 @@ def test_quantisation_after_training_has_8_bits_alone(problems, bits, asks):
         assert all(f"method: must be 'qat': '{method}' quantises" in line and asks in line for line in lines)
 
 
+def test_a_limited_latency_is_not_that_of_kernels_stored_as_int4(problems):
+    text = "compress: {overrides: {auto_bits: {max_latency: 1e9, widths: [4, 2], float_layers: true}}}\n"
+    assert problems(text) == []
+    (line,) = problems(text.replace("{auto", "{int4_storage: true, auto"))
+    assert "compress.config: max_latency of auto_bits in " in line and "int4_storage stores some as INT4" in line
+
+
 def test_a_model_that_came_quantised_is_not_stored_as_int4(problems):
     text = "compress: {overrides: {weight_bits: 4, int4_storage: true}}\n"
     assert problems(text) == []

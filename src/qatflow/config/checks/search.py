@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from qatflow.config.checks.references import check_defined, check_used
 from qatflow.config.recipe.distillation import SoftLabelDistillerSection
-from qatflow.config.recipe.recipe import CompressConfig, undeployable
+from qatflow.config.recipe.recipe import CompressConfig, has_int4_storage, undeployable
 from qatflow.config.recipe.search import (
     RATIO_STEP,
     AutoPruneStrategySection,
@@ -113,3 +113,9 @@ def check_limited_latency(config: Config, compress: CompressConfig) -> Iterator[
         )
     for key, reason in undeployable(compress.quantization).items():
         yield problem(f"{limit} is that of an int8 model, but {key}: {reason}", "compress.config")
+    if has_int4_storage(compress.quantization):
+        yield problem(
+            f"{limit} counts kernels that are stored as int8, but int4_storage stores some as INT4, which take longer: "
+            "leave one of the two out",
+            "compress.config",
+        )
