@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from helpers.graphs import pictures, small_graph
 from qatflow.base.errors import UserError
+from qatflow.base.sums import read_sealed
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Operation
@@ -114,6 +115,9 @@ def test_a_network_is_stored_by_the_optimise_stage_and_computes_what_int8_does(
     types = {one.kernel.name: one.kernel.dtype for one in operators(small.content) if one.kernel is not None}
     narrow = ["left/kernel"] if activations == 16 else ["dw/depthwise_kernel", "left/kernel"]
     assert types == {name: "INT4" if name in narrow else "INT8" for name in ("conv/kernel", *bits_of(graph))}
+    before, after = (read_sealed(tmp_path / f"{name}/optimization.json") for name in ("plain", "small"))
+    halved = sum(graph.weights[name].size // 2 for name in narrow)
+    assert before["parameter_bytes"] - after["parameter_bytes"] == halved > 0
     printed = capsys.readouterr().out
     assert f"with the outputs of int8 in LiteRT's own kernels: {len(narrow)} kernels" in printed
     assert f"warning: {len(narrow)} of 4 layers with weights have INT4 kernels; LiteRT unpacks" in printed

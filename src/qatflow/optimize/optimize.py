@@ -5,6 +5,7 @@ widths of the kernels, and the versions of the tools.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def optimize(
         "operators_after": operator_counts(operators),
         "bytes_before": model_file.stat().st_size + param_file.stat().st_size,
         "bytes_after": len(converted.content),
-        "parameter_bytes": _parameter_bytes(converted.graph),
+        "parameter_bytes": _parameter_bytes(converted.graph, in_int4),
         "weight_bits": sorted({scale.bits for name, scale in graph.weight_scales.items() if name in _kernels(graph)}),
         "tensors": quantised_tensors(operators),
         "rounding_differently": different,
@@ -75,9 +76,10 @@ def optimize(
     return converted
 
 
-def _parameter_bytes(graph: Graph) -> int:
-    """Return the bytes of kernels and biases only, as stored for the device (4 bytes per bias)."""
-    return sum(int(np.asarray(values).nbytes) for values in graph.weights.values())
+def _parameter_bytes(graph: Graph, in_int4: Collection[str]) -> int:
+    """Return the bytes of kernels and biases only, as stored for the device (4 per bias, half of one per INT4)."""
+    weights = {name: np.asarray(values) for name, values in graph.weights.items()}
+    return sum(-(-one.size * BITS // 8) if name in in_int4 else one.nbytes for name, one in weights.items())
 
 
 def _kernels(graph: Graph) -> set[str | None]:
