@@ -40,7 +40,9 @@ def worse(evaluation: dict[str, Any]) -> None:
 
 
 def narrower(summary: dict[str, Any]) -> None:
-    """Another width of the second operator, another scale of its output, and one operator less."""
+    """Another width of the second operator, another scale of its output, one operator less, and another name."""
+    summary["quantised"] = "W4A8"
+    summary["stages"] = [{"rule": "train_int8", "seconds": 3.0}]
     summary["network"][1]["weight_bits"] = 4
     layer = next(layer for layer in summary["layers"] if layer["name"] == summary["network"][1]["tensor"])
     layer["scale"] *= 2
@@ -88,6 +90,7 @@ def test_what_differs_is_what_was_changed(two, monkeypatch, capsys):
     assert top1["interval"]["paired"] and found["same_pictures"]
     assert metrics["float: top-1, %"]["change"] == 0
     assert metrics["shipped: bytes"]["ratio"] == 2
+    assert metrics["training for int8 and W4A8, s"]["second"] == 3.0
     changed, removed = found["layers"]
     assert changed["changed"] == ["weight_bits", "scale", "sqnr_db"]
     assert changed["second"]["scale"] == 2 * changed["first"]["scale"]
