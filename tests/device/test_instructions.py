@@ -155,3 +155,4 @@ def test_operators_are_known_only_where_their_times_leave_no_doubt() -> None:
     assert matched(found, [90, 3, 6]) is None
     assert matched(found, [3, 20, 4]) == [4, 5, 7]
     assert matched([*found, *found[6:]], [3, 20, 8, 4]) is None, "either of two"
+    assert matched([found[0], found[6], *found[6:]], [8, 4]) is None, "the first, or what follows it"

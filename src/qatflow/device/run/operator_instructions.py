@@ -88,15 +88,16 @@ def stretches(calls: Iterable[SystemCall]) -> Iterator[Stretch]:
 def matched(found: Sequence[Stretch], microseconds: Sequence[int]) -> list[int] | None:
     """Return the instructions of operators that take so long, in this order; None where they are not certain.
 
-    The last run is the profiled one, so they are looked for from the end; then again from the first of these on, which
-    must give the same.
+    The last run is the profiled one, so they are looked for from the end; then again from before the first of these on,
+    which must give the same: what lies between the first two operators may be as long as the first.
     """
     backwards = _places(list(reversed(found)), list(reversed(microseconds)))
     if not backwards:
         return None
     places = [len(found) - 1 - place for place in reversed(backwards)]
-    again = _places(found[places[0] :], microseconds)
-    if again is None or [places[0] + place for place in again] != places:
+    begin = max(places[0] - 1, 0)
+    again = _places(found[begin:], microseconds)
+    if again is None or [begin + place for place in again] != places:
         return None
     return [found[place].instructions for place in places]
 
