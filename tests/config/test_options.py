@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -100,7 +101,9 @@ def values_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             (each,) = names.values()
             return st.dictionaries(TEXTS, st.integers() | TEXTS if each is True else values_of(each), max_size=2)
     pattern = schema.get("pattern", "")
-    return TEXTS if "{}" in pattern else st.from_regex(pattern, fullmatch=True, alphabet=st.characters(codec="ascii"))
+    if "{}" in pattern:
+        return TEXTS.filter(lambda text: re.search(pattern, text) is not None)
+    return st.from_regex(pattern, fullmatch=True, alphabet=st.characters(codec="ascii"))
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)

@@ -60,9 +60,8 @@ def test_known_messages_come_with_advice(said: str, advice: str) -> None:
 
 
 def test_unknown_messages_are_passed_on() -> None:
-    assert trouble("* daemon not running; starting now\n\nsh: foo: inaccessible or not found") == (
-        "sh: foo: inaccessible or not found"
-    )
+    told = trouble("* daemon not running; starting now\n\nsh: foo: inaccessible or not found", KNOWN)
+    assert told.text == "sh: foo: inaccessible or not found"
 
 
 @pytest.mark.device

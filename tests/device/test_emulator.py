@@ -40,8 +40,8 @@ def test_unknown_cpu_lists_the_known() -> None:
 
 
 def test_unknown_kind_of_device_lists_the_known() -> None:
-    with pytest.raises(UserError, match="'ssh' is unknown; it can be: emulator, adb"):
-        open_device(DeviceSettings("ssh", "test")).__enter__()
+    with pytest.raises(UserError, match="'serial' is unknown; it can be: emulator, adb, ssh"):
+        open_device(DeviceSettings("serial", "test")).__enter__()
 
 
 def test_missing_qemu_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ def adopted(form: str, classes: int, data_classes: int, *, loaded: bool, fine_tu
     monkeypatch.setattr(float_graph, "_keras_model", lambda *_: model)
     monkeypatch.setattr(float_graph, "tensors", lambda *_: (PICTURES, None))
     data: Any = SimpleNamespace(
+        labels_from="source",
         dataset="d",
         classes=data_classes,
         labels=tuple(f"class {i}" for i in range(data_classes)),
