@@ -6,17 +6,17 @@ the text that `connect` prints is read.
 """
 
 import re
-import secrets
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qatflow.device.adb.errors import CONNECT, KNOWN
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.lifetime import dies_with_parent
-from qatflow.device.shell.retry import PassingError
+from qatflow.device.shell.connection import completed, failure, new_marker
 from qatflow.device.shell.trouble import Trouble, shown, trouble
 
 HOME = "/data/local/tmp"
@@ -85,33 +85,29 @@ class AdbClient:
             DeviceError: it did not end within `timeout` seconds, or adb did not start it.
             PassingError: the device went away before it ended.
         """
-        marker = f"qatflow-{secrets.token_hex(8)}"
+        marker = new_marker()
         answer = self._call(
             ["-s", self.name, "shell", f'( {script}\n) </dev/null; echo "{marker}=$?"'], timeout or self.answer
         )
-        stdout = answer.stdout.replace("\r\n", "\n")
-        ending = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", stdout)
-        if ending is None:
+        ended = completed(marker, answer.stdout.replace("\r\n", "\n"), answer.stderr)
+        if ended is None:
             stderr = answer.stderr.strip()
             lost = Trouble(
                 "the device went away while a command ran there", "check cable and power, and run again", "yes"
             )
             raise self._failure(trouble(stderr, KNOWN) if answer.returncode and "error" in stderr else lost)
-        return Completed(int(ending[1]), stdout[: ending.start()], answer.stderr)
+        return ended
 
     def error(self, message: str) -> DeviceError:
         """Return a DeviceError whose message begins with the device."""
         return DeviceError(f"device {self.name}: {message}")
 
     def _failure(self, cause: Trouble) -> DeviceError:
-        text = cause.text
         if "' not found" in cause.line:
             others = self._listed()
-            text = f"it is not connected (adb sees {', '.join(others) or 'no device'}): " + (
-                "check device.serial" if others else CONNECT
-            )
-        kind = PassingError if cause.passing == "yes" or (cause.passing == "once seen" and self._seen) else DeviceError
-        return kind(f"device {self.name}: {text}")
+            line = f"it is not connected (adb sees {', '.join(others) or 'no device'})"
+            cause = replace(cause, line=line, advice="check device.serial" if others else CONNECT)
+        return failure(self.name, cause, self._seen)
 
     def _listed(self) -> list[str]:
         lines = self._call(["devices"], self.answer).stdout.splitlines()

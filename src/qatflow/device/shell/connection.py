@@ -1,9 +1,13 @@
 """What carries commands and files to a device's shell."""
 
+import re
+import secrets
 from pathlib import Path
 from typing import Protocol
 
 from qatflow.device.interface import Completed, DeviceError
+from qatflow.device.shell.retry import PassingError
+from qatflow.device.shell.trouble import Trouble
 
 
 class Connection(Protocol):
@@ -47,3 +51,26 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """End the connection. Nothing is called afterwards."""
+
+
+def new_marker() -> str:
+    """Return a text that nothing prints by chance; a script prints its status behind it: `MARKER=0`."""
+    return f"qatflow-{secrets.token_hex(8)}"
+
+
+def completed(marker: str, stdout: str, stderr: str) -> Completed | None:
+    """Return what a script printed before its marker, and the status behind it; None if it did not come to its end."""
+    ending = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", stdout)
+    return None if ending is None else Completed(int(ending[1]), stdout[: ending.start()], stderr)
+
+
+def failure(name: str, cause: Trouble, seen: bool) -> DeviceError:
+    """Return the error of a failure: a PassingError where it may pass by itself.
+
+    Args:
+        name: of the device.
+        cause: the failure.
+        seen: whether the device has answered before.
+    """
+    passing = cause.passing == "yes" or (cause.passing == "once seen" and seen)
+    return (PassingError if passing else DeviceError)(f"device {name}: {cause.text}")

@@ -7,7 +7,6 @@ apply. Files go through `cat`, so that the board needs neither scp nor sftp.
 
 import contextlib
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -23,7 +22,7 @@ from qatflow.base.places import with_home
 from qatflow.device import lifetime
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.lifetime import dies_with_parent
-from qatflow.device.shell.retry import PassingError
+from qatflow.device.shell.connection import completed, failure, new_marker
 from qatflow.device.shell.trouble import Trouble, shown, trouble
 from qatflow.device.ssh.errors import BACK, KNOWN
 
@@ -121,14 +120,14 @@ class SshClient:
         return home
 
     def shell(self, script: str, timeout: float | None = None) -> Completed:
-        """Run a script in the board's sh, whatever shell the user has."""
-        marker = f"qatflow-{secrets.token_hex(8)}"
+        """Run a script in the board's sh. The user's shell passes it on, and must quote as POSIX shells do: not csh."""
+        marker = new_marker()
         with _open_input() as stdin:
             answer = self._call(SCRIPT.format(script=script, marker=marker), timeout or self.answer, stdin=stdin)
-        ending = re.search(rf"{marker}=(\d{{1,3}})\n?\Z", answer.stdout)
-        if ending is None:
+        ended = completed(marker, answer.stdout, answer.stderr)
+        if ended is None:
             raise self._lost(answer)
-        return Completed(int(ending[1]), answer.stdout[: ending.start()], answer.stderr)
+        return ended
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Write a file there by `cat`."""
@@ -197,9 +196,8 @@ class SshClient:
         return self._failure(cause)
 
     def _failure(self, cause: Trouble) -> DeviceError:
-        passing = cause.passing == "yes" or (cause.passing == "once seen" and self._seen)
         cause = replace(cause, line=cause.line.removeprefix(f"{self.name}: ").rstrip("."))
-        return (PassingError if passing else DeviceError)(f"device {self.name}: {cause.text}")
+        return failure(self.name, cause, self._seen)
 
     def _no_answer(self, seconds: float) -> DeviceError:
         return self.error(f"no answer within {seconds:.0f} s: check that `{self.by_hand}` works, and run again")
