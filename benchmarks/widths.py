@@ -18,6 +18,7 @@ import numpy as np
 
 from heading import heading
 from qatflow.base.cli import entry
+from qatflow.graph.bias_steps import with_least_integers
 from qatflow.graph.graph import Graph
 from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings
@@ -59,8 +60,10 @@ def tflite(graph: Graph, bits: int) -> bytes:
     return convert(as_if_quantised(graph, QuantSettings(bits, 8, WEIGHTS, "moving_average_abs_max"))).content
 
 
-def in_int4(content: bytes) -> bytes:
-    """Return the .tflite with its kernels of up to 4 bits as INT4 tensors."""
+def in_int4(graph: Graph, bits: int) -> bytes:
+    """Return the .tflite with weights of so many bits, and with its kernels of up to 4 bits as INT4 tensors."""
+    settings = QuantSettings(bits, 8, WEIGHTS, "moving_average_abs_max")
+    content = convert(with_least_integers(as_if_quantised(graph, settings))).content
     kernels = [operator.kernel for operator in operators(content) if operator.kernel is not None]
     return with_int4_kernels(content, [one.name for one in kernels if least_bits(np.asarray(one.data)) <= BITS])[0]
 
@@ -120,7 +123,7 @@ def main(argv: Sequence[str]) -> None:
             if bits == 4:
                 met.append(f"{classes:,} classes, {drawn}: {packed / size:.3f}")
     models = {str(bits): tflite(graphs[1000, "normal"], bits) for bits in WIDTHS}
-    models[INT4] = in_int4(models["4"])
+    models[INT4] = in_int4(graphs[1000, "normal"], 4)
     ratios = ratios_to_8(models, arguments.rounds, arguments.repeats)
     lines += [
         "",

@@ -35,7 +35,7 @@ BELOW: dict[str, set[str]] = {
     # what several stages share
     "tflite": {"base", "graph"},
     "inference": {"base", "data", "graph", "tflite"},
-    "sensitivity": {"base", "data", "inference", "tflite"},
+    "sensitivity": {"base", "data", "graph", "inference", "tflite"},
     "quantise": {"base", "config/recipe", "graph"},
     "pruning": {"base", "graph"},
     "training": {"base", "config/sections", "data", "graph"},

@@ -12,6 +12,7 @@ from helpers.small_data import prepared_digits
 from helpers.small_networks import network
 from helpers.trained_integers import assert_kept, parsed, weighted_operators
 from qatflow.graph.graph import Graph
+from qatflow.graph.shifted import shared_zeros
 
 pytestmark = pytest.mark.tensorflow
 
@@ -108,14 +109,16 @@ def test_float_holds_integers_as_float_and_int8_the_same_as_int8(trained):
         flat = kernel.reshape(-1, kernel.shape[2] * kernel.shape[3] if depthwise else kernel.shape[-1])
         flat = flat if weight_type.startswith("channel_wise") and kernel.ndim == 4 else flat.reshape(-1, 1)
         end = 127 if widths == 8 else ENDS_OF_FEW_BITS[name]
+        # a power of two for finer steps of the bias (tests/graph/test_bias_steps.py)
+        times = 1 if end == 127 else 2 ** shared_zeros(as_int8[name])
         if weight_type.endswith("lsq"):  # the scale before training, beyond which weights are clipped
             scale = 2 * np.abs(flat).mean(axis=0, dtype=np.float64) / np.sqrt(end)
         else:
-            assert np.abs(as_int8[name]).max() == end
+            assert np.abs(as_int8[name]).max() == end * times
             scale = np.abs(flat).max(axis=0) / np.float32(end)
-        np.testing.assert_allclose(as_int8[f"{name}.scale"], scale, rtol=1e-6)
+        np.testing.assert_allclose(as_int8[f"{name}.scale"], scale / times, rtol=1e-6)
         exact = np.clip(flat.astype(np.float64) / scale, -end, end)
-        difference = np.abs(as_int8[name].reshape(flat.shape) - exact)
+        difference = np.abs(as_int8[name].reshape(flat.shape) / times - exact)
         assert difference.max() <= 0.5 + 1e-3, name
 
 
@@ -254,7 +257,10 @@ def test_each_width_has_the_same_integers_in_every_form(untrained, width, kind, 
     end = 2 ** (width - 1) - 1
     for name in graph.weight_scales:
         assert as_float[name].dtype == np.float32 and as_int8[name].dtype == mobile[name].dtype == np.int8
-        assert set(np.unique(as_int8[name])) <= set(range(-end, end + 1)) and np.abs(as_int8[name]).max() == end
+        times = 2 ** shared_zeros(as_int8[name])
+        values = as_int8[name].astype(int) // times
+        assert set(np.unique(values)) <= set(range(-end, end + 1)) and np.abs(values).max() == end
+        assert end * times <= 127
         np.testing.assert_array_equal(as_float[name], as_int8[name])
         np.testing.assert_array_equal(mobile[name], as_int8[name])
     optimised = convert(load(tmp_path / "float")).content

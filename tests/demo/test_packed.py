@@ -34,7 +34,7 @@ def packed_ranges(content: bytes) -> bytes:
 
 def by_hand(content: bytes) -> bytes:
     """A packed file without ranges, of any bytes."""
-    header = struct.pack("<8sIIQ32s", b"QFPACKED", 1, 0, len(content), hashlib.sha256(content).digest())
+    header = struct.pack("<8sIIQ32s", b"QFPACKED", 2, 0, len(content), hashlib.sha256(content).digest())
     return header + zlib.compress(content)
 
 
@@ -75,12 +75,13 @@ def test_bytes_of_any_number_are_expanded(program: Path, tmp_path: Path, size: i
     ("place", "value", "status", "message"),
     [
         (0, b"x", 4, "it is not a packed model, or it is cut short"),
-        (8, b"\2", 8, "it has version 2 of the packed format, and version 1 is read"),
+        (8, b"\1", 8, "it has version 1 of the packed format, and version 2 is read"),
         (12, b"\xff\xff\xff\xff", 4, "it is damaged: it is cut short"),
         (16, b"\0\0\0\0\0\0\0\0", 4, "it is damaged: no model has the size that its header says"),
         (16, b"\xff\xff\xff\x7f", 4, "it is damaged: it is cut short"),
         (24, b"\0\0\0\0", 4, "it is damaged: the expanded model has another SHA-256 than its header says"),
         (64, b"\x08", 4, "it is damaged: its table of ranges is wrong"),
+        (66, b"\5", 4, "it is damaged: its table of ranges is wrong"),
         (104, b"\0\0\0\0", 4, "it is damaged: its body does not have the length that its header says"),
     ],
 )

@@ -16,6 +16,7 @@ from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.registry import open_device
 from qatflow.device.run.run import RunSettings, run_demo
+from qatflow.graph.bias_steps import with_least_integers
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
 from qatflow.optimize.folder import write_folder
@@ -23,7 +24,7 @@ from qatflow.quantise.as_if_quantised import as_if_quantised
 from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.int4 import with_int4_kernels
 from qatflow.tflite.lower import convert
-from qatflow.tflite.packing import PACKED, least_bits, pack
+from qatflow.tflite.packing import PACKED, least_bits, pack, packed_width
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model
 from qatflow.trial.float_ranges import float_ranges
@@ -43,9 +44,13 @@ def pictures(count: int = 2) -> np.ndarray:
     return np.random.default_rng(5).normal(0, 0.5, (count, 32, 32, 1)).astype(np.float32)
 
 
-def quantised(graph: Graph, settings: QuantSettings) -> bytes:
+def as_int8(graph: Graph, settings: QuantSettings) -> Graph:
     ranges = float_ranges(graph, quantised_tensors(graph, quantised_kernels(graph)), pictures(4))
-    return convert(as_if_quantised(graph, settings, ranges)).content
+    return as_if_quantised(graph, settings, ranges)
+
+
+def quantised(graph: Graph, settings: QuantSettings) -> bytes:
+    return convert(as_int8(graph, settings)).content
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +81,9 @@ def demo(request, arm_bundle) -> Iterator[Demo]:  # noqa: F811
 def test_the_models_have_the_widths(models):
     for name, content in models.items():
         found = [o for o in operators(content) if o.name in WEIGHTED]
-        ends = {int(np.abs(o.kernel.data.astype(int)).max()).bit_length() + 1 for o in found}
+        ends = {packed_width(o.kernel.data)[0] for o in found}
+        shifted = {packed_width(o.kernel.data)[1] for o in found}
+        assert max(shifted) > 1, "weights of few bits are stored times a power of two"
         types = [{o.source.dtype for o in found}, {o.outputs[0].dtype for o in found}]
         if "bits" not in name:
             assert ends == set(WIDTHS) and types == [{"INT8"}] * 2
@@ -115,7 +122,8 @@ def test_a_run_with_int4_kernels_says_its_tolerance_and_what_they_cost(arm_bundl
     """Sent packed, too: the program expands INT4 tensors like any other bytes."""
     require("qemu-aarch64-static")
     digits = prepared_digits(tmp_path / "data")
-    content = quantised(network("MobileNetV1"), QuantSettings(4, 8, TYPES[1], "moving_average_abs_max"))
+    graph = as_int8(network("MobileNetV1"), QuantSettings(4, 8, TYPES[1], "moving_average_abs_max"))
+    content = convert(with_least_integers(graph)).content
     kernels = [o.kernel.name for o in operators(content) if o.kernel is not None and least_bits(o.kernel.data) <= 4]
     stored, names = with_int4_kernels(content, kernels)
     assert names == kernels and len(stored) < len(content)

@@ -13,6 +13,7 @@ from helpers.graphs import pictures, small_graph
 from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
+from qatflow.graph.bias_steps import with_least_integers
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Operation
 from qatflow.graph.store import save
@@ -76,7 +77,7 @@ def test_a_layer_is_within_a_step_of_int8_and_equal_in_litert_s_own_kernels(name
     kernel = {f"layer/{weight}": random.normal(0, 1, shape).astype(np.float32)}
     graph = Graph((Node("input", Input(picture)), Node("layer", operation, ("input",))), ("layer",), kernel)
     inputs = random.normal(0, 1, (20, *picture)).astype(np.float32)
-    made = convert(quantised(graph, inputs, {".*": 4}))
+    made = convert(with_least_integers(quantised(graph, inputs, {".*": 4})))
     content, stored = with_int4_kernels(made.content, [f"layer/{weight}"])
     if name == "TRANSPOSE_CONV":  # LiteRT refuses such a kernel there
         assert (content, stored) == (made.content, [])
@@ -108,10 +109,14 @@ def test_a_network_is_stored_by_the_optimise_stage_and_computes_what_int8_does(
     graph = quantised(small_graph(), pictures(20), bits, activations)
     save(graph, tmp_path / "int8", integers="integer")
     files = (tmp_path / "int8/model", tmp_path / "int8/weights", None)
-    plain = optimize(*files, tmp_path / "plain").content
+    as_int8 = optimize(*files, tmp_path / "plain").content
     assert "INT4" not in capsys.readouterr().out
+    assert as_int8 == convert(graph).content
+    least = with_least_integers(graph)
+    assert any(not np.array_equal(least.weights[name], values) for name, values in graph.weights.items())
+    plain = convert(least).content
     small = optimize(*files, tmp_path / "small", int4_storage=True)
-    assert (tmp_path / "small/model.tflite").read_bytes() == small.content and plain == convert(graph).content
+    assert (tmp_path / "small/model.tflite").read_bytes() == small.content
     types = {one.kernel.name: one.kernel.dtype for one in operators(small.content) if one.kernel is not None}
     narrow = ["left/kernel"] if activations == 16 else ["dw/depthwise_kernel", "left/kernel"]
     assert types == {name: "INT4" if name in narrow else "INT8" for name in ("conv/kernel", *bits_of(graph))}
@@ -169,3 +174,18 @@ def test_without_narrow_kernels_nothing_changes(tmp_path: Path, capsys):
     found = optimize(tmp_path / "int8/model", tmp_path / "int8/weights", None, tmp_path / "out", int4_storage=True)
     assert found.content == convert(graph).content
     assert "no layer has weights of at most 4 bits" in capsys.readouterr().out
+
+
+def test_coarse_steps_of_biases_are_said_and_larger_integers_refused(tmp_path: Path, capsys):
+    """With 2 bits everywhere and no larger integers, the first layer's bias has the coarsest steps."""
+    graph = quantised(small_graph(), pictures(20), {".*": 2})
+    save(graph, tmp_path / "int8", integers="integer")
+    made = optimize(tmp_path / "int8/model", tmp_path / "int8/weights", None, tmp_path / "out", int4_storage=True)
+    (first, *_) = [one for one in operators(made.content) if one.kernel is not None]
+    steps = float(first.source.scale[0] * first.kernel.scale.max() / first.outputs[0].scale[0])
+    assert steps > 3
+    expected = f"warning: int4_storage: a step of the bias is up to {steps:.1f} steps of the layer's output, which "
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(expected))
+    assert line.endswith(": conv")
+    with pytest.raises(ValueError, match="conv/kernel: its integers do not fit INT4"):
+        with_int4_kernels(convert(graph).content, ["conv/kernel"])

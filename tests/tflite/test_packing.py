@@ -58,17 +58,21 @@ def test_a_model_is_packed_as_described_and_comes_back_byte_for_byte(bits: int, 
     assert len(smallest) <= min(len(packed), HEADER + len(zlib.compress(content, 9)))
 
     magic, version, count, size, digest = struct.unpack("<8sIIQ32s", packed[:HEADER])
-    assert (magic, version, size, digest) == (b"QFPACKED", 1, len(content), hashlib.sha256(content).digest())
-    ranges = list(struct.iter_unpack("<III", packed[HEADER : HEADER + 12 * count]))
+    assert (magic, version, size, digest) == (b"QFPACKED", 2, len(content), hashlib.sha256(content).digest())
+    ranges = list(struct.iter_unpack("<IIHH", packed[HEADER : HEADER + 12 * count]))
     kernels = [operator.kernel.data for operator in operators(content) if operator.kernel is not None]
-    assert [width for *_, width in ranges] == [bits] * (4 if bits < 8 else 0)
-    held = sorted(content[start : start + number] for start, number, _ in ranges)
+    assert [width for *_, width, _ in ranges] == [bits] * (4 if bits < 8 else 0)
+    held = sorted(content[start : start + number] for start, number, *_ in ranges)
     assert held == (sorted(kernel.tobytes() for kernel in kernels) if bits < 8 else [])
     rest, expected, end = b"", b"", 0
-    for start, number, width in ranges:
+    for start, number, width, shift in ranges:
         rest += content[end:start]
         end = start + number
-        expected += by_definition(np.frombuffer(content[start:end], np.int8), width)
+        values = np.frombuffer(content[start:end], np.int8)
+        assert np.abs(values).max() == (2 ** (width - 1) - 1) * 2**shift <= 127
+        expected += by_definition(values // 2**shift, width)
+    # the biases of few bits need finer steps (tests/graph/test_bias_steps.py)
+    assert any(shift for *_, shift in ranges) is (bits < 5)
     assert zlib.decompress(packed[HEADER + 12 * count :]) == rest + content[end:] + expected
 
 

@@ -15,19 +15,21 @@ namespace qatflow {
 namespace {
 
 constexpr char kMagic[] = {'Q', 'F', 'P', 'A', 'C', 'K', 'E', 'D'};
-constexpr std::uint32_t kPackedVersion = 1;
+constexpr std::uint32_t kPackedVersion = 2;
 constexpr std::size_t kHeaderSize = 56;
 constexpr std::size_t kRangeSize = 12;
 constexpr std::uint32_t kLeastBits = 2;
 constexpr std::uint32_t kMostBits = 7;
+constexpr std::uint32_t kStoredBits = 8;  // of a weight in the model
 constexpr std::uint64_t kLargest = std::numeric_limits<std::int32_t>::max();  // offsets of a .tflite file are signed
 constexpr std::uint64_t kInflation = 1032;  // bytes that deflate can make of one, at most
 
-// Weights of the model, one byte each there, of so many bits here.
+// Weights of the model, one byte each there; here they have so many bits, and are divided by 2^shift.
 struct Range {
   std::size_t start;
   std::size_t count;
   std::uint32_t bits;
+  std::uint32_t shift;
   std::size_t packed_bytes() const { return static_cast<std::size_t>((std::uint64_t{count} * bits + 7) / 8); }
 };
 
@@ -50,8 +52,12 @@ std::vector<Range> ReadRanges(const std::vector<char>& packed, std::uint64_t mod
   std::uint64_t end = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const char* entry = packed.data() + kHeaderSize + i * kRangeSize;
-    const Range range{Read<std::uint32_t>(entry), Read<std::uint32_t>(entry + 4), Read<std::uint32_t>(entry + 8)};
-    if (range.start < end || range.bits < kLeastBits || range.bits > kMostBits) Damaged("its table of ranges is wrong");
+    const Range range{Read<std::uint32_t>(entry), Read<std::uint32_t>(entry + 4), Read<std::uint16_t>(entry + 8),
+                      Read<std::uint16_t>(entry + 10)};
+    if (range.start < end || range.bits < kLeastBits || range.bits > kMostBits ||
+        range.bits + range.shift > kStoredBits) {
+      Damaged("its table of ranges is wrong");
+    }
     end = std::uint64_t{range.start} + range.count;
     if (end > model_size) Damaged("its table of ranges is wrong");
     ranges.push_back(range);
@@ -83,8 +89,8 @@ void Unpack(const Range& range, const char* packed, char* weights) {
       bits += 8;
     }
     const std::uint32_t value = waiting & mask;
-    weights[i] = static_cast<char>(static_cast<std::int8_t>(static_cast<std::int32_t>(value ^ sign) -
-                                                            static_cast<std::int32_t>(sign)));
+    const std::int32_t integer = static_cast<std::int32_t>(value ^ sign) - static_cast<std::int32_t>(sign);
+    weights[i] = static_cast<char>(static_cast<std::int8_t>(integer * (std::int32_t{1} << range.shift)));
     waiting >>= range.bits;
     bits -= range.bits;
   }

@@ -10,6 +10,7 @@ from qatflow.graph.families import PASS_THROUGH, fixed_grid
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import kind_of
 from qatflow.graph.operations import BatchNorm, Between, Input
+from qatflow.graph.shifted import without_shared_zeros
 
 Bits = Annotated[int, Between(2, 16)]
 
@@ -143,8 +144,14 @@ def check_stored(names: Mapping[str, bool], arrays: Mapping[str, np.ndarray], we
 
 def _check_integers(name: str, values: np.ndarray, bits: int) -> None:
     end = 2 ** (bits - 1) - 1
-    if (values != np.rint(values)).any() or (np.abs(values.astype(np.float32)) > end).any():
-        raise DamagedError(f"'{name}' has values that are not integers from {-end} to {end}")
+    limit = max(end, 127)
+    if (values != np.rint(values)).any() or (np.abs(values.astype(np.float32)) > limit).any():
+        raise DamagedError(f"'{name}' has values that are not integers from {-limit} to {limit}")
+    integers, _ = without_shared_zeros(values.astype(np.int32))
+    if (np.abs(integers) > end).any():
+        raise DamagedError(
+            f"'{name}' has values that are not integers from {-end} to {end}, or these times one power of 2"
+        )
 
 
 def check_scales(graph: Graph) -> None:

@@ -57,7 +57,9 @@ class Node:
 
 @dataclass(frozen=True)
 class WeightScale:
-    """How a kernel's integers stand for real values: real = integer · scale, integers −(2^(bits−1)−1) … 2^(bits−1)−1.
+    """How a kernel's integers stand for real values: real = integer · scale.
+
+    The integers are −(2^(bits−1)−1) … 2^(bits−1)−1, or these times a power of two within int8 (`bias_steps.py`).
 
     Attributes:
         bits: width of the integers.

@@ -9,7 +9,7 @@ from qatflow.base.sums import read_checked
 from qatflow.graph.store import load
 from qatflow.models.onnx.file import is_onnx
 from qatflow.models.onnx.quantised_graph import quantised_onnx
-from qatflow.tflite.packing import MOST, least_bits
+from qatflow.tflite.packing import MOST, packed_width
 from qatflow.tflite.read import operators
 
 
@@ -18,7 +18,7 @@ class KernelWidths:
     """How many weights a model's kernels have.
 
     Attributes:
-        narrow: those in kernels whose integers all need fewer than 8 bits.
+        narrow: those in kernels whose integers all need fewer than 8 bits in a packed file.
         all: those in all kernels.
     """
 
@@ -59,7 +59,6 @@ def widths_of(content: bytes) -> KernelWidths:
 
 
 def _of(integers: list[np.ndarray | None], sizes: list[int]) -> KernelWidths:
-    narrow = sum(
-        size for values, size in zip(integers, sizes, strict=True) if values is not None and least_bits(values) <= MOST
-    )
+    pairs = zip(integers, sizes, strict=True)
+    narrow = sum(size for values, size in pairs if values is not None and packed_width(values)[0] <= MOST)
     return KernelWidths(narrow, sum(sizes))

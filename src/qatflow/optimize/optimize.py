@@ -5,7 +5,7 @@ widths of the kernels, and the versions of the tools.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from qatflow.base import provenance
 from qatflow.data.manifest import read_manifest
+from qatflow.graph.bias_steps import bias_steps, is_int4, with_least_integers
 from qatflow.graph.graph import Graph
+from qatflow.graph.names import listed
 from qatflow.graph.store import load_files
 from qatflow.optimize.folder import operator_counts, quantised_tensors, write_folder
 from qatflow.tflite.check import check_model
@@ -41,6 +43,10 @@ def optimize(
             new model cannot be loaded and run; or LiteRT reads other integers from INT4.
     """
     graph = load_files(model_file, param_file)
+    if int4_storage:
+        graph = with_least_integers(graph)
+        for line in _coarse_biases(graph):
+            print(f"warning: {line}")
     manifest = read_manifest(data) if data is not None else None
     converted = convert(graph)
     in_int4: list[str] = []
@@ -84,6 +90,17 @@ def _parameter_bytes(graph: Graph, in_int4: Collection[str]) -> int:
 
 def _kernels(graph: Graph) -> set[str | None]:
     return {node.kernel for node in graph.nodes}
+
+
+def _coarse_biases(graph: Graph) -> Iterator[str]:
+    """Yield a line if kernels that will be INT4 leave their biases with coarse steps."""
+    narrow = {node.kernel for node in graph.nodes if is_int4(node, graph)}
+    coarse = {one.name: one.steps.max() for one in bias_steps(graph) if one.kernel in narrow and one.steps.max() > 1}
+    if coarse:
+        yield (
+            f"int4_storage: a step of the bias is up to {max(coarse.values()):.1f} steps of the layer's output, which "
+            f"training did not see, and which only int8 has room to avoid: {listed(list(coarse))}"
+        )
 
 
 def _in_int4(converted: Converted) -> tuple[Converted, list[str]]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.config.sections.ptq import PtqSection
+from qatflow.graph.bias_steps import with_fine_biases
 from qatflow.graph.graph import Graph
 from qatflow.graph.kernel_bounds import held
 from qatflow.graph.names import listed
@@ -16,7 +17,7 @@ from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.ptq.samples import SAMPLED, Layer, as_kernel, as_matrix, sample
-from qatflow.quantise.as_if_quantised import as_if_quantised
+from qatflow.quantise.as_if_quantised import nearest_integers
 from qatflow.quantise.equalisation import equalised
 from qatflow.quantise.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
 from qatflow.quantise.rounding import Samples, adaround
@@ -65,7 +66,7 @@ def quantise_graph(
     widths = tensor_bits(graph, tensors, settings.activation_bits)
     by_tensor = fits(settings, widths, never_negative(graph))
     ranges = calibrated_ranges(graph, by_tensor, widths, settings.calibration_method, pictures)
-    quantised = as_if_quantised(graph, settings, ranges, section.weight_range)
+    quantised = nearest_integers(graph, settings, ranges, section.weight_range)
     if _layer_by_layer(section):
         plain = [name for name in kernels if not isinstance(graph.node(name).operation, SAMPLED)]
         if plain:
@@ -76,7 +77,7 @@ def quantise_graph(
         for number, layer in enumerate(layers):
             samples = sample(graph, quantised, layer, pictures, seed + number)
             quantised = _finished(quantised, layer, samples, section, seed + number, pictures.processes, log)
-    return silence(settled(held(quantised)[0]))[0]
+    return with_fine_biases(silence(settled(held(quantised)[0]))[0])
 
 
 def _layer_by_layer(section: PtqSection) -> bool:

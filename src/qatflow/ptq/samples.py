@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qatflow.graph.bias_steps import with_fine_biases
 from qatflow.graph.cut import cut
 from qatflow.graph.edit import only_consumer
 from qatflow.graph.families import REMOVED
@@ -78,7 +79,8 @@ def sample(graph: Graph, quantised: Graph, layer: Layer, pictures: Pictures, see
 
     Args:
         graph: float.
-        quantised: the same network, of which at least all before the layer is quantised as it will be.
+        quantised: the same network, of which at least all before the layer is quantised as it will be; with integers
+            of just their layer's width.
         layer: of both.
         pictures: calibration pictures.
         seed: of the choice of the places.
@@ -88,7 +90,7 @@ def sample(graph: Graph, quantised: Graph, layer: Layer, pictures: Pictures, see
     places = _places(graph, node, pictures.count)
 
     def begin() -> Callable[[np.ndarray, np.ndarray], Taken]:
-        read, compute = _source(quantised, node.inputs[0]), _target(graph, layer)
+        read, compute = _source(with_fine_biases(quantised), node.inputs[0]), _target(graph, layer)
 
         def take(inputs: np.ndarray, labels: np.ndarray) -> Taken:
             taken = [_at(places, seed, graph, node, picture, read, compute) for picture in inputs]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from qatflow.config.recipe.recipe import BY_CHANNEL
+from qatflow.graph.bias_steps import with_fine_biases
 from qatflow.graph.families import fixed_grid
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale, along_channels
 from qatflow.graph.kernel_bounds import held
@@ -41,6 +42,23 @@ def as_if_quantised(
 
     Operators and types are those of the int8 model. With ranges the graph computes what the int8 model would before any
     training; without, its values mean nothing.
+
+    Args:
+        graph: in float.
+        settings: how to quantise it.
+        ranges: least and greatest value of each quantised tensor, by its node's name.
+        weight_range: which part of a kernel's range gets integers.
+    """
+    return with_fine_biases(nearest_integers(graph, settings, ranges, weight_range))
+
+
+def nearest_integers(
+    graph: Graph,
+    settings: QuantSettings,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    weight_range: WeightRange = "max",
+) -> Graph:
+    """Return the graph of `as_if_quantised`, with integers of just their layer's width.
 
     Args:
         graph: in float.

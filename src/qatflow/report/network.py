@@ -11,6 +11,7 @@ import numpy as np
 from qatflow.device.results.report import OperatorTime
 from qatflow.evaluate.layers import InspectedLayer
 from qatflow.graph.counts import of_kernel, of_product
+from qatflow.graph.shifted import without_shared_zeros
 from qatflow.sensitivity.forms import INTEGERS, layer_name, layer_of
 from qatflow.sensitivity.measure import LayerSensitivity, Sensitivities
 from qatflow.tflite.read import Operator, Tensor, operators
@@ -56,7 +57,8 @@ class NetworkNode:
         type: of its output's values.
         role: `integer`, `float`, or `convert` between grids, or between integers and float.
         activation: what is fused into it; empty if nothing is.
-        weight_bits: least width that holds all its weights; None where it has no integer kernel.
+        weight_bits: least width that holds all its weights, or all of them divided by one power of two; None where it
+            has no integer kernel.
         weight_bytes: of kernel and bias.
         output_bytes: of its output.
         multiply_adds: for one picture, as in `graph.counts`; 0 where it has no kernel.
@@ -197,7 +199,8 @@ def multiply_adds(operator: Operator) -> int:
 def _bits(kernel: Tensor | None) -> int | None:
     if kernel is None or kernel.dtype not in ("INT8", "INT4") or kernel.data is None:
         return None
-    largest = int(np.abs(kernel.data.astype(np.int16)).max(initial=0))
+    integers, _ = without_shared_zeros(kernel.data.astype(np.int16))
+    largest = int(np.abs(integers).max(initial=0))
     return max(2, min(largest, 127).bit_length() + 1)
 
 

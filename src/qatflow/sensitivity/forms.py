@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qatflow.base.errors import UserError
+from qatflow.graph.shifted import without_shared_zeros
 from qatflow.tflite.read import WIDE_FORM, Operator, Tensor, inputs, operators
 from qatflow.tflite.stepwise import Form
 
@@ -116,18 +117,28 @@ def _real_values(tensor: Tensor) -> np.ndarray:
 
 
 def _is_rounding(shipped: np.ndarray, real: np.ndarray, tensor: Tensor) -> bool:
-    return bool((np.abs(shipped - real) <= _along(tensor.scale, tensor) * (1 + SLACK)).all())
+    _, shift = _least_integers(tensor)
+    return bool((np.abs(shipped - real) <= _along(tensor.scale, tensor) * 2**shift * (1 + SLACK)).all())
 
 
 def _rounded(real: np.ndarray, tensor: Tensor) -> np.ndarray:
     """Return the float kernel on as many integers as the tensor has, by its own largest magnitudes."""
-    end = 7 if tensor.data is None else int(np.abs(tensor.data.astype(np.int32)).max(initial=1))
+    end = 7 if tensor.data is None else int(np.abs(_least_integers(tensor)[0]).max(initial=1))
     end = 2 ** end.bit_length() - 1
     others = tuple(axis for axis in range(real.ndim) if tensor.scale.size == 1 or axis != tensor.axis)
     largest = np.abs(real).max(axis=others, keepdims=True)
     scale = np.maximum(largest, np.finfo(np.float32).tiny) / end
     values: np.ndarray = np.clip(np.rint(real / scale), -end, end) * scale
     return values.astype(np.float32)
+
+
+def _least_integers(tensor: Tensor) -> tuple[np.ndarray, int]:
+    """Return a kernel's integers without the power of two that its bias's steps need, and the exponent of that."""
+    assert tensor.data is not None
+    if tensor.dtype != "INT8":
+        return tensor.data, 0
+    integers, shift = without_shared_zeros(tensor.data)
+    return integers.astype(np.int32), shift
 
 
 def _along(scale: np.ndarray, tensor: Tensor) -> np.ndarray:

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.base.errors import UserError
 from qatflow.tflite.builder import packed
-from qatflow.tflite.packing import pack_integers
+from qatflow.tflite.packing import least_bits, pack_integers
 from qatflow.tflite.read import OPERATOR_NAMES, Operator, inputs, operators
 from qatflow.tflite.tensors import Tensors
 
@@ -35,6 +35,9 @@ def with_int4_kernels(content: bytes, kernels: Collection[str]) -> tuple[bytes, 
         content: the file, with each kernel stored as int8 and read by one operator.
         kernels: names of tensors with integers of up to 4 bits; those that are not the kernel of an operator that reads
             INT4 stay as they are.
+
+    Raises:
+        ValueError: integers of one of these have more bits (`graph.bias_steps.with_least_integers` has the least).
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
@@ -48,7 +51,10 @@ def with_int4_kernels(content: bytes, kernels: Collection[str]) -> tuple[bytes, 
         if kernel.name.decode() not in kernels or kernel.type != schema.TensorType.INT8:
             continue
         buffer = model.buffers[kernel.buffer]
-        buffer.data = np.frombuffer(pack_integers(np.asarray(buffer.data).view(np.int8), BITS), np.uint8)
+        integers = np.asarray(buffer.data).view(np.int8)
+        if least_bits(integers) > BITS:
+            raise ValueError(f"{kernel.name.decode()}: its integers do not fit INT4")
+        buffer.data = np.frombuffer(pack_integers(integers, BITS), np.uint8)
         kernel.type = schema.TensorType.INT4
         operator.opcodeIndex = _code(model, code, VERSIONS[name])
         stored.append(kernel.name.decode())

@@ -1,7 +1,8 @@
 """A .tflite file for the download: weights of fewer than 8 bits packed, and the whole deflated.
 
-TensorFlow Lite stores integers of 2 to 7 bits as int8. Here each takes only its bits, and expanding gives the same
-.tflite again, byte for byte. demo/cxx/README.md describes the format; `packed_model.cc` there expands it as well.
+TensorFlow Lite stores integers of 2 to 7 bits as int8, here and there times a power of two (`graph/bias_steps.py`).
+Here each takes only its bits, without that power, and expanding gives the same .tflite again, byte for byte.
+demo/cxx/README.md describes the format; `packed_model.cc` there expands it as well.
 """
 
 import hashlib
@@ -14,15 +15,17 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from qatflow.base.errors import UserError
+from qatflow.graph.shifted import without_shared_zeros
 
 PACKED = "model.tflite.packed"
 """Name of the packed file beside model.tflite."""
-MAGIC, VERSION = b"QFPACKED", 1
+MAGIC, VERSION = b"QFPACKED", 2
 HEADER = struct.Struct("<8sIIQ32s")
 """Magic, version, number of ranges, bytes of the model, its SHA-256."""
-RANGE = struct.Struct("<III")
-"""Start in the model, number of weights, bits of each."""
-LEAST, MOST = 2, 7
+RANGE = struct.Struct("<IIHH")
+"""Start in the model, number of weights, bits of each, and the exponent of the power of two that they are stored
+times in the model."""
+LEAST, MOST, STORED = 2, 7, 8
 LARGEST = 1 << 31
 """Bytes that a .tflite file must stay below: its offsets are signed."""
 INFLATION = 1032
@@ -36,12 +39,14 @@ class Range:
     Attributes:
         start: of its first byte.
         count: number of weights, one byte each.
-        bits: that each of them needs in two's complement.
+        bits: that each of them needs in two's complement, divided by 2^shift.
+        shift: how many of the lowest bits are 0 in all of them; bits + shift is 8 at most.
     """
 
     start: int
     count: int
     bits: int
+    shift: int = 0
 
     @property
     def packed_bytes(self) -> int:
@@ -65,9 +70,9 @@ def pack(content: bytes) -> bytes:
 
 def pack_ranges(content: bytes, ranges: Sequence[Range]) -> bytes:
     """Return the packed form of a .tflite file with these of its ranges packed, in the order of the file."""
-    packed = [pack_integers(_integers(content, part), part.bits) for part in ranges]
+    packed = [pack_integers(_integers(content, part) >> part.shift, part.bits) for part in ranges]
     header = HEADER.pack(MAGIC, VERSION, len(ranges), len(content), hashlib.sha256(content).digest())
-    table = b"".join(RANGE.pack(part.start, part.count, part.bits) for part in ranges)
+    table = b"".join(RANGE.pack(part.start, part.count, part.bits, part.shift) for part in ranges)
     return header + table + zlib.compress(b"".join([*_rest(content, ranges), *packed]), 9)
 
 
@@ -113,7 +118,7 @@ def narrow_ranges(content: bytes) -> list[Range]:
     for data in (model.Buffers(index).DataAsNumpy() for index in sorted(int8)):
         if isinstance(data, np.ndarray) and data.size:
             start = data.ctypes.data - buffer.ctypes.data
-            ranges.append(Range(start, data.size, least_bits(data.view(np.int8))))
+            ranges.append(Range(start, data.size, *packed_width(data.view(np.int8))))
     return sorted((part for part in ranges if part.bits <= MOST), key=lambda part: part.start)
 
 
@@ -121,6 +126,12 @@ def least_bits(integers: np.ndarray) -> int:
     """Return the least width, 2 to 8 bits, at which two's complement holds all of some int8 values."""
     low, high = int(integers.min(initial=0)), int(integers.max(initial=0))
     return max(LEAST, (~low if low < 0 else 0).bit_length() + 1, high.bit_length() + 1)
+
+
+def packed_width(integers: np.ndarray) -> tuple[int, int]:
+    """Return the least width of some int8 values divided by the power of two that they share, and its exponent."""
+    least, shift = without_shared_zeros(integers)
+    return least_bits(least), shift
 
 
 def pack_integers(integers: np.ndarray, bits: int) -> bytes:
@@ -157,7 +168,7 @@ def _in_order(ranges: Sequence[Range], size: int) -> bool:
     """Return whether the ranges are within the file and do not overlap."""
     end = 0
     for part in ranges:
-        if part.start < end or not LEAST <= part.bits <= MOST:
+        if part.start < end or not LEAST <= part.bits <= MOST or part.bits + part.shift > STORED:
             return False
         end = part.start + part.count
     return end <= size
@@ -179,6 +190,6 @@ def _expanded(body: bytes, ranges: Sequence[Range], size: int) -> bytes:
         content[end : part.start] = source[taken : taken + between]
         taken, end = taken + between, part.start + part.count
         packed = inflated[place : place + part.packed_bytes]
-        content[part.start : end] = unpack_integers(packed, part.count, part.bits).view(np.uint8)
+        content[part.start : end] = (unpack_integers(packed, part.count, part.bits) << part.shift).view(np.uint8)
         place += part.packed_bytes
     return content.tobytes()

@@ -18,6 +18,7 @@ from qatflow.compress.quantizers.pact import LearnedClip
 from qatflow.compress.quantizers.table import activation_quantizer, weight_quantizer
 from qatflow.compress.quantizers.weights import AbsMaxWeight, WeightQuantizer
 from qatflow.config.recipe.recipe import BY_CHANNEL
+from qatflow.graph.bias_steps import with_fine_biases
 from qatflow.graph.families import PASS_THROUGH, Rounding, fixed_grid, rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.kernel_bounds import held
@@ -229,9 +230,11 @@ class Quantisers:
 
         Kernels of channels that are negligible beside their bias become zero, and scales that are negligible beside
         those of a tensor's inputs are raised, since no int8 runtime could represent them. Scales at which ARM and x86
-        would round differently are replaced by the nearest at which they do not.
+        would round differently are replaced by the nearest at which they do not. Integers of few bits are multiplied by
+        a power of two where the bias needs finer steps.
         """
-        return silence(settled(held(self._current_graph(model))[0]))
+        graph, silent = silence(settled(held(self._current_graph(model))[0]))
+        return with_fine_biases(graph), silent
 
     def hold(self, model: TrainingModel) -> dict[str, tuple[float, float]]:
         """From the next trace on, quantise with no smaller scales than the device's kernels can represent.

@@ -62,17 +62,17 @@ class QuantizationStrategySection(Section):
     )
     weight_bits: Widths = Field(
         8,
-        description="Bits b of a weight: integers from −(2^(b−1)−1) to 2^(b−1)−1, stored as int8 up to 8 bits. A "
-        "number for all layers, or a mapping of regular expressions for the beginning of the names of the kernels "
-        "(`<layer>/kernel`) to numbers, with `default` (8) for all others. With a number or default below 8, the first "
-        "and the last layer have 8 bits, unless an expression matches them.",
+        description="Bits b of a weight: integers from −(2^(b−1)−1) to 2^(b−1)−1, stored as int8 up to 8 bits, times a "
+        "power of two where the bias needs it. A number for all layers, or a mapping of regular expressions for the "
+        "beginning of the names of the kernels (`<layer>/kernel`) to numbers, with `default` (8) for all others. With "
+        "a number or default below 8, the first and the last layer have 8 bits, unless an expression matches them.",
     )
     int4_storage: bool = Field(
         False,
         description="Weights of at most 4 bits are stored as INT4 tensors in the device's model, two a byte, for "
         "runtimes that use them well. LiteRT unpacks them at each call: convolutions take several times as long as "
-        "with the same integers stored as int8, and host and device may differ by a few steps. float/, int8/ and "
-        "mobile/ stay as they are.",
+        "with the same integers stored as int8, and host and device may differ by a few steps. Biases have "
+        "coarser steps. float/, int8/ and mobile/ stay as they are.",
     )
     auto_bits: AutoBitsSection | None = Field(
         None,
