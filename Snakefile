@@ -52,7 +52,7 @@ from qatflow.workflow.plan import LIBRARY, STORED_AS_INT4, files_of
 from qatflow.workflow.resources import JobResources
 from qatflow.workflow.searches import LATENCY_TABLE, Searches
 from qatflow.workflow.session import NAMED_RULES, Run, Session
-from qatflow.workflow.shipping import ACCURACY_PASSED, LATENCY_PASSED, PAGE, Shipping
+from qatflow.workflow.shipping import ACCURACY_PASSED, DEVICE_PASSED, PAGE, Shipping
 
 print_anywhere()
 plan_behind_ancient_inputs()
@@ -95,7 +95,7 @@ rule all:
     default_target: NO_TARGET_YET
     input:
         rules.report.input,
-        plan.on_each_device(LATENCY_PASSED),
+        plan.on_each_device(DEVICE_PASSED),
         lambda wildcards: exports.of([*shipping.trained(), *plan.ships_own_graph()]),
         rules.compare_experiments.output if len(plan.experiments) > 1 else [],
     localrule: True

@@ -353,6 +353,15 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ),
         ("device: {aar: litert-2.aar}", "device.aar: is for toolchain 'clang': remove it, or set device.toolchain to"),
         ("device: {max_latency_ms: 5}", "device.max_latency_ms: is for types 'adb' and 'ssh': emulated times say"),
+        ("device: {max_memory_bytes: 5}", "device.max_memory_bytes: is for types 'adb' and 'ssh': the memory of an"),
+        (
+            "device: {type: ssh, host: pi, max_instructions: 5}",
+            "device.max_instructions: is for type 'emulator': no program can count its instructions over ssh",
+        ),
+        (
+            "device: {max_instructions: 5, count_instructions: false}",
+            "device.max_instructions: counts instructions: remove it, or set device.count_instructions to true",
+        ),
         ("device: {type: ssh}", "device.host: is missing: type 'ssh' needs what you type after `ssh`"),
         ("device: {type: ssh, host: '-oProxyCommand=x'}", "device.host: "),
         ("device: {type: adb, serial: x, port: 22}", "device.port: is for type 'ssh': remove it, or set device.type"),

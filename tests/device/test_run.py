@@ -70,15 +70,15 @@ def run(manifest: Path, bundle: Path, model: Path, output: Path, **section: Any)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def latency_gate(output: Path, limit: float) -> subprocess.CompletedProcess[str]:
+def device_gate(output: Path, limit: float) -> subprocess.CompletedProcess[str]:
     """Measure, which succeeds, and return how asking for an open gate ends."""
     scripts = ROOT / "workflow" / "scripts"
     measure = [
-        *(sys.executable, str(scripts / "gate_latency.py"), f"--report={output}/report.json"),
-        *(*option("device", max_latency_ms=limit), f"--output={output}/latency_gate.json"),
+        *(sys.executable, str(scripts / "gate_device.py"), f"--report={output}/report.json"),
+        *(*option("device", max_latency_ms=limit), f"--output={output}/device_gate.json"),
     ]
     subprocess.run(measure, capture_output=True, timeout=60, check=True)
-    require = [sys.executable, str(scripts / "require_gate.py"), f"--gate={output}/latency_gate.json"]
+    require = [sys.executable, str(scripts / "require_gate.py"), f"--gate={output}/device_gate.json"]
     return subprocess.run(require, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -222,9 +222,9 @@ def test_whole_run_over_adb(
     assert slower == ("warning: int8 is not faster than float on phone" in answer.stderr)
     assert "emulated" not in answer.stderr
 
-    # the latency gate, on what was measured there
+    # the device gate, on what was measured there
     measured = report["models"]["int8"]["timing"][0]["median_ms"]
-    closed, opened = (latency_gate(output, limit) for limit in (0.9 * measured, measured))
+    closed, opened = (device_gate(output, limit) for limit in (0.9 * measured, measured))
     assert f"the model takes {measured:.3f} ms per picture on phone with 1 thread" in error_line(closed)
     assert opened.returncode == 0
 

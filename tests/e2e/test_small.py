@@ -44,8 +44,8 @@ BELOW_EXPORT = {
     "make_report",
     "write_model_card",
     "describe_run",
-    "gate_latency",
-    "require_latency",
+    "gate_device",
+    "require_device",
 }
 RECORDS = {"write_model_card", "describe_run"}
 BELOW_FLOAT = {"optimize_float", "quantise_after_training", "take_float_model", "take_ptq_model"}
@@ -172,7 +172,7 @@ def test_every_output_is_there(finished):
         *EXPORTED,
         *(f"trained/{name}" for name in ("model", "weights", "history.csv", "manifest.json")),
         *(f"report/{name}" for name in report),
-        *(f"device/emulator/{name}" for name in ("output.txt", "report.json", "latency_gate.json")),
+        *(f"device/emulator/{name}" for name in ("output.txt", "report.json", "device_gate.json")),
         *("fake_quant.json", "evaluation.json", "summary.json"),
     ]
     assert [name for name in expected if not (finished.results / name).stat().st_size] == []
@@ -482,12 +482,12 @@ EDITS = {
     "device.pictures": (
         "config/test.yaml",
         ("pictures: 20", "pictures: 21"),
-        {"run_on_device", "make_report", "gate_latency", "require_latency", "write_config"} | RECORDS,
+        {"run_on_device", "make_report", "gate_device", "require_device", "write_config"} | RECORDS,
     ),
     "the demo's source": (
         "demo/cxx/mobile_light/timing.cc",
         "// a comment",
-        {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency"} | RECORDS,
+        {"build_mobile_light", "run_on_device", "make_report", "gate_device", "require_device"} | RECORDS,
     ),
     "caption of the report": ("workflow/report/table.rst", "More words.", set()),
     "page of the report": ("src/qatflow/report/pages/page.py", "# a comment", {"make_report"} | RECORDS),
@@ -553,7 +553,7 @@ def test_a_boards_target_is_built_and_run_beside_the_other(finished, tmp_path):
     answer = project.snakemake("--cores", "2", "--verbose", "all", *SMALL, *board)
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
-    rules = {"build_mobile_light", "run_on_device", "make_report", "gate_latency", "require_latency", "write_config"}
+    rules = {"build_mobile_light", "run_on_device", "make_report", "gate_device", "require_device", "write_config"}
     rules |= RECORDS
     assert set(planned(printed)) == {*rules, "all"}
     library = "build.lite.linux.armv8.gcc/inference_lite_lib.linux.armv8/cxx/lib"
@@ -576,7 +576,7 @@ def test_several_devices_each_have_their_run_and_stand_side_by_side(finished, tm
     printed = answer.stdout + answer.stderr
     assert answer.returncode == 0, printed
     # the emulator's run is that of before
-    rules = {"run_on_device", "make_report", "gate_latency", "require_latency", "write_config", "compare_experiments"}
+    rules = {"run_on_device", "make_report", "gate_device", "require_device", "write_config", "compare_experiments"}
     rules |= RECORDS
     assert planned(printed) == dict.fromkeys({*rules, "compare", "all"}, 1)
     results = project.folder / "results/digits_quant"
@@ -685,8 +685,8 @@ def test_what_a_gate_keeps_from_the_device_or_crashed_keeps_no_comparison_from_t
         [],
         closed.rpartition(". The")[0],
     )
-    assert [row["devices"] for row in summary["rows"]] == [["not run on the device: the accuracy gate is closed"]]
-    assert "Not run on the device: the accuracy gate is closed" in (results / "report/report.html").read_text()
+    assert [row["devices"] for row in summary["rows"]] == [["not run on the device: the gate before it is closed"]]
+    assert "Not run on the device: the gate before it is closed" in (results / "report/report.html").read_text()
     assert not comparison.exists()
 
     # what is there side by side, by one command

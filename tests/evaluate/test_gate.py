@@ -236,3 +236,17 @@ def test_auto_trains_only_where_quantisation_after_training_loses_too_much(
     assert f" {abs(found['points']):.2f} points of top-1" in cost
     # by one rule: training is not worth it where the gate would let the model through
     assert (gate(good, models[ptq][0], None, manifest, section, output).reason is None) == (method == "ptq")
+
+
+def test_a_model_with_more_bytes_than_a_device_takes_goes_to_none(digits, models, tmp_path):
+    shipped = models["good"][0]
+    size, output = shipped.stat().st_size, tmp_path / "gate.json"
+    data = digits.folder / "manifest.json"
+    assert gate(None, shipped, None, data, AccuracySection(), output, max_bytes={"phone": size}).reason is None
+    found = json.loads(output.read_text())
+    assert [(one["device"], one["bytes"], one["closes"]) for one in found["sizes"]] == [("phone", size, False)]
+    told = gate(None, shipped, None, data, AccuracySection(), output, max_bytes={"phone": size, "watch": size - 1})
+    assert told.outcome == "closed"
+    with pytest.raises(UserError, match=f"^the size gate is closed: .*{size:,} bytes, more than device") as it:
+        require_open(output)
+    assert f"{size - 1:,} of watch: use a smaller network" in str(it.value) and "of phone" not in str(it.value)

@@ -98,7 +98,7 @@ READERS: dict[str, Callable[[], object]] = {
     f"{R}/output/mobile/*": lambda: load_any(Path(R, "output/mobile")),
     **{f"{folder}/*": on_device(folder) for folder in MODELS.values()},
     f"{R}/gate.json": script("require_gate", "--gate", f"{R}/gate.json"),
-    f"{R}/device/emulator/latency_gate.json": compared(),
+    f"{R}/device/emulator/device_gate.json": compared(),
     f"{R}/device/emulator/*": REPORT,
     f"{R}/fake_quant.json": EVALUATE,
     f"{R}/evaluation.json": REPORT,

@@ -31,7 +31,7 @@ DEVICE = OPTIMIZE | PTQ | DEMO | {"gate_accuracy", "require_accuracy", "run_on_d
 EVALUATE = OPTIMIZE | PTQ | {"evaluate_fake_quant", "evaluate_tflite"}
 INSPECT = OPTIMIZE | FLOAT | {"inspect_layers"}
 REPORT = DEVICE | EVALUATE | INSPECT | {"make_report", "write_config", "write_model_card", "describe_run"}
-ALL = REPORT | {"gate_latency", "require_latency"}
+ALL = REPORT | {"gate_device", "require_device"}
 TARGETS = {
     "data": DATA,
     "pretrained": PRETRAINED,
@@ -49,7 +49,7 @@ TARGETS = {
 """The rules that each named target needs, of an experiment whose float weights are trained here."""
 READY = DATA | DEMO | {
     "adopt_ready_model", "gate_accuracy", "require_accuracy", "run_on_device", "evaluate_tflite", "make_report",
-    "write_config", "write_model_card", "describe_run", "gate_latency", "require_latency",
+    "write_config", "write_model_card", "describe_run", "gate_device", "require_device",
 }  # fmt: skip
 """The rules of a whole run with a model that is quantised already."""
 WITHOUT_TRAINING = ALL - {"train_int8", "export_models", "optimize_int8", "evaluate_fake_quant"}

@@ -77,7 +77,7 @@ def without_labels(folder: Path) -> Path:
         "int8": replace(report.models.int8, accuracy=replace(none, device_float_agreement=0.9)),
     }
     write_device_report(path, replace(report, models=replace(report.models, **both)))
-    write_sealed(path.with_name("latency_gate.json"), {"passed": True, "reason": None})
+    write_sealed(path.with_name("device_gate.json"), {"passed": True, "reason": None})
     summary = summarise(sources, results / "summary.json")
     write_report(summary, sources, results / "summary.json", results / "report", compared=True)
     values = as_written(Config(experiment="e"))

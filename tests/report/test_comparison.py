@@ -25,7 +25,7 @@ from qatflow.report.drawing.pareto import panels, pareto_pictures
 LINE = Line(
     experiment="base", shipped="qat", test_pictures=360, float_top1=97.5, top1=96.25, top1_low=93.7, top1_high=97.8,
     drop=-0.5, drop_low=-1.25, drop_high=0.25, bytes=283_472, host_ms=0.0304, device="emulator", device_ms=None,
-    instructions=497_650, training_s=58.9, passed=True, reason="",
+    device_memory_bytes=None, instructions=497_650, training_s=58.9, passed=True, reason="",
 )  # fmt: skip
 
 
@@ -198,16 +198,16 @@ def measured(folder: Path, passed: bool, **latency: bool) -> Path:
     )
     for name, opened in latency.items():
         write_report(folder / "device" / name / "report.json", report(int8_ms=(4.0, 2.0, 2.0)))
-        found = {"passed": opened, "reason": None if opened else "the latency gate is closed: why"}
-        write_json(folder / "device" / name / "latency_gate.json", found)
+        found = {"passed": opened, "reason": None if opened else "the device gate is closed: why"}
+        write_json(folder / "device" / name / "device_gate.json", found)
     return folder
 
 
 def test_lines_have_the_gate_of_their_device_and_a_closed_one_has_no_figures_of_devices(tmp_path):
     found = list(lines(measured(tmp_path / "a", True, phone=True, board=False), "ptq", ["phone", "board"], None))
-    assert [(one.device, one.device_ms, one.passed, one.reason) for one in found] == [
-        ("phone", 4.0, True, ""),
-        ("board", 4.0, False, "the latency gate is closed: why"),
+    assert [(one.device, one.device_ms, one.device_memory_bytes, one.passed, one.reason) for one in found] == [
+        ("phone", 4.0, 4_000_000, True, ""),
+        ("board", 4.0, 4_000_000, False, "the device gate is closed: why"),
     ]
     # those of an earlier run are not its own
     (only,) = lines(measured(tmp_path / "b", False, phone=True), "ptq", [], None)

@@ -36,7 +36,8 @@ def several(number: int) -> Comparison:
                 experiment=name, shipped="ptq" if at == 1 else "qat", test_pictures=PICTURES, float_top1=95.0,
                 top1=right / 10, top1_low=right / 10 - 1.5, top1_high=right / 10 + 1.2, drop=0.4, drop_low=-0.2,
                 drop_high=1.0, bytes=200_000 + 50_000 * at, host_ms=0.5 + 0.01 * at, device="phone",
-                device_ms=4.0 + at, instructions=None, training_s=60.0, passed=at < 7, reason="too slow" * (at >= 7),
+                device_ms=4.0 + at, device_memory_bytes=(20 + at) * 10**6, instructions=None, training_s=60.0,
+                 passed=at < 7, reason="too slow" * (at >= 7),
             )
         )  # fmt: skip
     pairs = permutations(range(len(lines)), 2)
@@ -88,6 +89,10 @@ def test_rows_sort_are_chosen_and_found_by_words(opened):
     page.select_option(".chooser >> nth=1", "closed")
     assert column(page, "experiment") == ["slow"]
     page.select_option(".chooser >> nth=1", "")
+    page.select_option("#cost-column", label="memory, bytes")
+    page.fill("#most", "21000000")
+    assert column(page, "experiment") == list(NAMES[:2])
+    page.fill("#most", "")
     assert "slow: too slow" in page.locator(".warning").inner_text()
 
 

@@ -154,7 +154,7 @@ def test_where_the_accuracy_gate_is_closed_table_and_page_say_so(tmp_path: Path)
     found = summarise(report_files(tmp_path / "e", shipped="ptq", gate=gate), tmp_path / "summary.json")
     assert (found.outcome, found.on_device) == ("closed", ())
     assert found.gate == ("the float weights reach 97.00 %", "int8 loses", reason)
-    told = "not run on the device: the accuracy gate is closed"
+    told = "not run on the device: the gate before it is closed"
     assert [row.devices for row in found.rows] == [(), (told,), ("not trained",)]
     assert text(found).splitlines()[-3:] == ["int8 loses", reason, told]
     assert f'<p class="warning">{told.capitalize()}.</p>' in page(found, [])

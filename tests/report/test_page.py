@@ -47,7 +47,7 @@ def arguments(sources: Sources, results: Path) -> list[str]:
     flags = {
         "experiment": sources.experiment, "shipped": sources.shipped, "evaluation": sources.evaluation,
         "gate": sources.gate, "model": sources.model, "data": sources.data, "layers": sources.layers,
-        "devices": sources.devices, "demos": sources.demos, "latency-limits": json.dumps(list(sources.limits)),
+        "devices": sources.devices, "demos": sources.demos, "device-limits": json.dumps(list(sources.limits)),
         "float-history": sources.histories.get("float"), "history": sources.histories.get("int8"),
         "pretrained": sources.pretrained, "trained": sources.trained, "stages": sources.stages,
         "widths": sources.widths,

@@ -79,8 +79,8 @@ PART_OF = {
     "fetch_runtime": "device",
     "build_mobile_light": "device",
     "run_on_device": "device",
-    "gate_latency": "device",
-    "require_latency": "device",
+    "gate_device": "device",
+    "require_device": "device",
     "gate_accuracy": "evaluate",
     "require_accuracy": "evaluate",
     "evaluate_fake_quant": "evaluate",
@@ -271,7 +271,7 @@ def test_each_of_several_devices_has_a_run_and_a_gate_and_one_report_has_them_al
     )
     text = project.dry_run("all", *SMALL, "devices.yaml")
     plan = planned(text)
-    runs = dict.fromkeys(("run_on_device", "gate_latency"), 4)
+    runs = dict.fromkeys(("run_on_device", "gate_device"), 4)
     others = {"make_report": 2, "build_mobile_light": 2, "fetch_runtime": 1, "compare_experiments": 1}
     assert {rule: plan[rule] for rule in runs | others} == runs | others
     found = jobs(text)
@@ -420,10 +420,10 @@ def test_the_graph_is_printed_alone(project):
         ("evaluate_tflite", "make_report"),
         ("run_on_device", "make_report"),
         ("take_float_model", "run_on_device"),
-        ("run_on_device", "gate_latency"),
-        ("gate_latency", "require_latency"),
-        ("make_report", "require_latency"),
-        ("require_latency", "all"),
+        ("run_on_device", "gate_device"),
+        ("gate_device", "require_device"),
+        ("make_report", "require_device"),
+        ("require_device", "all"),
         ("make_report", "all"),
         ("make_report", "write_model_card"),
         ("write_model_card", "describe_run"),

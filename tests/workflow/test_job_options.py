@@ -166,12 +166,18 @@ def test_a_choice_of_method_asks_for_what_it_depends_on_alone():
 
 
 def test_a_device_is_told_to_each_job_as_far_as_it_concerns_it():
-    phone = DeviceSection(type="adb", serial="x y", max_latency_ms=3.5, toolchain="clang", aar="a.aar", pictures=5)
+    phone = DeviceSection(
+        type="adb", serial="x y", max_latency_ms=3.5, max_bytes=9, toolchain="clang", aar="a.aar", pictures=5
+    )
     whole = resolved(phone)
     run, table = json.loads(job_options.device(phone)), json.loads(job_options.measured_device(phone))
-    others = {"max_latency_ms": 3.5, "packed": True, "toolchain": "clang", "aar": "a.aar"}
+    limits = {"max_latency_ms": 3.5, "max_memory_bytes": None, "max_instructions": None}
+    others = {**limits, "max_bytes": 9, "packed": True, "toolchain": "clang", "aar": "a.aar"}
     assert whole == {**run, **others} and table.items() < run.items()
-    assert "pictures" not in table and json.loads(job_options.latency_limit(phone)) == {"max_latency_ms": 3.5}
+    assert "pictures" not in table and json.loads(job_options.device_limit(phone)) == limits
+    assert json.loads(job_options.device_limits([phone])) == [limits]
+    sizes = job_options.size_limits({"a b": phone, "watch": DeviceSection()})
+    assert shlex.split(sizes) == ["--max-bytes", '{"a b": 9}'] and job_options.size_limits({}) == ""
 
 
 def test_options_that_are_of_no_section():

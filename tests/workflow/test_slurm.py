@@ -69,7 +69,7 @@ SUBMIT = (
 TIMED = {
     *("evaluation.json", "summary.json", "report.json", "output.txt", "summary.txt", "report.html"),
     *("MODEL_CARD.md", "ro-crate-metadata.json"),
-    *("latency_gate.json", "comparison.csv", "comparison.txt", "comparison.html", "pareto.svg"),
+    *("device_gate.json", "comparison.csv", "comparison.txt", "comparison.html", "pareto.svg"),
     "time.node_data.json",
 }
 """Files with times in them, which differ from run to run."""

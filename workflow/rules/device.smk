@@ -99,35 +99,35 @@ rule run_on_device:
         " --manifest {input.data} --output-dir {params.folder} > {log} 2>&1"
 
 
-rule gate_latency:
+rule gate_device:
     input:
-        **program("gate_latency"),
+        **program("gate_device"),
         device="results/{experiment}/device/{device}/report.json",
     output:
-        "results/{experiment}/device/{device}/latency_gate.json",
+        "results/{experiment}/device/{device}/device_gate.json",
     log:
-        "logs/gate_latency/{experiment}.{device}.log",
+        "logs/gate_device/{experiment}.{device}.log",
     localrule: True
     conda:
         "../../envs/light.yaml"
     resources:
         **needs.light,
     params:
-        device=lambda wildcards: job_options.latency_limit(plan.device_of(wildcards)),
+        device=lambda wildcards: job_options.device_limit(plan.device_of(wildcards)),
     shell:
         "python {input.script:q} --report {input.device} --device {params.device:q}"
         " --output {output} > {log} 2>&1"
 
 
-use rule require_accuracy as require_latency with:
+use rule require_accuracy as require_device with:
     input:
         **program("require_gate"),
-        gate="results/{experiment}/device/{device}/latency_gate.json",
+        gate="results/{experiment}/device/{device}/device_gate.json",
         # for the order alone: where the gate is closed, the report is there to see where the time goes
         after=ancient("results/{experiment}/summary.json"),
     output:
-        touch(LATENCY_PASSED),
+        touch(DEVICE_PASSED),
     log:
-        "logs/require_latency/{experiment}.{device}.log",
+        "logs/require_device/{experiment}.{device}.log",
     retries: 0  # these two are not taken over
     localrule: True

@@ -28,10 +28,13 @@ checkpoint gate_accuracy:
         ptq=job_options.where_input("ptq", of="ptq"),
         float_model=job_options.where_input("float", of="float_model"),
         published=lambda wildcards: job_options.published(plan.config_of(wildcards)),
+        sizes=lambda wildcards: job_options.size_limits(
+            plan.devices[wildcards.experiment]
+        ),
     shell:
         "python {input.script:q} {params.float_model} --int8 {input.int8} {params.ptq}"
         " --quantized-model {params.published:q} --data {input.data} --accuracy {params.accuracy:q}"
-        " --cores {threads} --output {output} > {log} 2>&1"
+        " {params.sizes} --cores {threads} --output {output} > {log} 2>&1"
 
 
 # A closed gate ends here what needs it open, once the report is made. To try it again would find the same.

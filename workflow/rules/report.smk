@@ -100,7 +100,7 @@ rule make_report:
         float_model=job_options.where_input("float-model", of="float_model"),
         packed=job_options.where_input("packed", of="packed"),
         devices=job_options.where_input("devices", of="devices"),
-        limits=lambda wildcards: job_options.latency_limits(
+        limits=lambda wildcards: job_options.device_limits(
             plan.devices[wildcards.experiment].values()
         ),
         demos=job_options.where_input("demos", of="demos"),
@@ -116,7 +116,7 @@ rule make_report:
     shell:
         "python {input.script:q} --experiment {wildcards.experiment} --shipped {params.shipped}"
         " --evaluation {input.evaluation} --gate {input.gate} {params.layers}"
-        " --model {input.model} {params.float_model} {params.packed} --data {input.data} --latency-limits {params.limits:q} --stages {params.stages} {params.compared}"
+        " --model {input.model} {params.float_model} {params.packed} --data {input.data} --device-limits {params.limits:q} --stages {params.stages} {params.compared}"
         " {params.devices} {params.demos} {params.float_history}"
         " {params.pretrained} {params.history} {params.trained} {params.search} {params.widths}"
         " --summary {output.summary} --output {params.folder} > {log} 2>&1"
@@ -198,7 +198,7 @@ rule compare_experiments:
         evaluations=plan.of_each("results/{experiment}/evaluation.json"),
         gates=plan.of_each(*rules.gate_accuracy.output),
         devices=shipping.on_each_device_where_open(
-            rules.run_on_device.output.report, *rules.gate_latency.output
+            rules.run_on_device.output.report, *rules.gate_device.output
         ),
         # the page leads to them
         reports=shipping.all_reports,

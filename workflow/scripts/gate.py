@@ -1,6 +1,7 @@
-"""The accuracy gate: measure whether int8 loses more than is allowed, against float or quantisation after training."""
+"""The gate before the device: whether int8 loses more accuracy, or has more bytes, than is allowed."""
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite that is to go to the device")
     parser.add_argument("--ptq", type=Path, help="the one quantised after training, where --int8 is a trained one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
+    parser.add_argument("--max-bytes", type=json.loads, default={}, help="device.max_bytes of each device, as JSON")
     parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="gate.json to write")
     add_section(parser, "accuracy", AccuracySection)
@@ -38,6 +40,7 @@ def main(argv: Sequence[str]) -> None:
         output=arguments.output,
         published=Published.of(arguments.quantized_model),
         cores=arguments.cores,
+        max_bytes=arguments.max_bytes,
     )
     print("\n".join([measured.reason or STATES[measured.outcome], *measured.lines]))
 

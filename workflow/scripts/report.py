@@ -10,11 +10,11 @@ from qatflow.report.pages.write import write_report
 from qatflow.report.summary import Sources, summarise
 
 
-def limits(text: str) -> list[float | None]:
-    """Return the limits of latency, in milliseconds: a list in JSON, null where there is none."""
+def limits(text: str) -> list[dict[str, float | None]]:
+    """Return the limits of each device, by their keys: a list in JSON, null where there is none."""
     values = json.loads(text)
-    if not isinstance(values, list) or not all(value is None or float(value) > 0 for value in values):
-        raise argparse.ArgumentTypeError(f"must be a list of numbers above 0 and nulls, as JSON; got {text!r}")
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise argparse.ArgumentTypeError(f"must be a list of objects, as JSON; got {text!r}")
     return values
 
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--layers", type=Path, help="layers.json of inspect_layers.py, where there is a float model")
     parser.add_argument("--devices", type=Path, nargs="*", default=[], help="report.json of each device run")
     parser.add_argument("--demos", type=Path, nargs="*", default=[], help="output.txt of each, in the same order")
-    parser.add_argument("--latency-limits", type=limits, default=[], help="device.max_latency_ms of each, as JSON")
+    parser.add_argument("--device-limits", type=limits, default=[], help="limits of each, as JSON")
     parser.add_argument("--float-history", type=Path, help="history.csv of the float training, where there was one")
     parser.add_argument("--pretrained", type=Path, help="manifest.json of the float weights, where there are some")
     parser.add_argument("--history", type=Path, help="history.csv of the training for int8, where there was one")
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
         data=arguments.data,
         devices=arguments.devices,
         demos=arguments.demos,
-        limits=arguments.latency_limits,
+        limits=arguments.device_limits,
         float_model=arguments.float_model,
         packed=arguments.packed,
         layers=arguments.layers,

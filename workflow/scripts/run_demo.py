@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.base.cli import entry
-from qatflow.config.sections.device import BUILD_KEYS, DeviceSection
+from qatflow.config.sections.device import BUILD_KEYS, LIMITS, DeviceSection
 from qatflow.config.sections.options import add_section
 from qatflow.device.run.run import RunSettings, run_demo
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json of the data set")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of output.txt and report.json")
     # other programs have what is left out
-    add_section(parser, "device", DeviceSection, leave_out=("max_latency_ms", "packed", *BUILD_KEYS))
+    add_section(parser, "device", DeviceSection, leave_out=(*LIMITS, "packed", *BUILD_KEYS))
     arguments = parser.parse_args(argv)
     text = run_demo(
         RunSettings.of(arguments.device),

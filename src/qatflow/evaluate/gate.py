@@ -1,5 +1,6 @@
-"""The accuracy gate: may the int8 model go to the device?"""
+"""The gate before the device: may the int8 model go there, by its accuracy and its bytes?"""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,11 @@ from qatflow.inference.pictures import PreparedPictures
 from qatflow.inference.ranking import rank
 from qatflow.tflite.precision import precision_of
 
-FORMAT = 6
+FORMAT = 7
+SMALLER = (
+    "use a smaller network (model.alpha), prune filters or store 4-bit kernels as INT4 (int4_storage) in the compress "
+    "YAML, or raise device.max_bytes"
+)
 GateOutcome = Literal["open", "closed", "undecided"]
 
 
@@ -66,6 +71,27 @@ class Judged:
     verdict: Verdict
     line: str
     reason: str | None
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of the .tflite that ships, compared with the limit of a device.
+
+    Attributes:
+        device: its name.
+        limit: its largest size in bytes.
+        bytes: size of the model.
+        closes: whether the model is larger.
+        line: both in one line.
+        remedy: what to do; empty where the model is not larger.
+    """
+
+    device: str
+    limit: int
+    bytes: int
+    closes: bool
+    line: str
+    remedy: str
 
 
 def judge(loss: str, drop: Drop, limit: Limit, section: AccuracySection) -> Judged:
@@ -121,6 +147,7 @@ def gate(
     output: Path,
     published: Published | None = None,
     cores: int = 1,
+    max_bytes: Mapping[str, int] | None = None,
 ) -> GateDecision:
     """Measure how much accuracy int8 costs on the validation pictures, and write to gate.json whether that is allowed.
 
@@ -134,6 +161,7 @@ def gate(
         output: file to write.
         published: a figure that the model must reach; None: none.
         cores: number of processes that run pictures; it does not change the figures.
+        max_bytes: largest size of `int8_model` by the name of each device that has a limit.
 
     Returns:
         The decision. A closed gate is no error here; rules that need it open read its file (`qatflow.base.gates`).
@@ -194,7 +222,11 @@ def gate(
         against_ptq = paired_drop(ranked.predicted("ptq"), ranked.predicted("int8"), ranked.labels)
         loss = against_ptq.text(f"training for {name}", "quantisation after training", measure)
         hold("worse_than_ptq", loss, against_ptq, _worse_than_ptq(ptq_model, section))
-    closed = f"the accuracy gate is closed: {int8_model}: {'; and '.join(reasons)}. The models are kept"
+    sizes = tuple(_sizes(int8_model, max_bytes or {}))
+    lines += [size.line for size in sizes]
+    closed_by = "accuracy" if reasons else "size"
+    reasons += [f"{size.line}: {size.remedy}" for size in sizes if size.closes]
+    closed = f"the {closed_by} gate is closed: {int8_model}: {'; and '.join(reasons)}. The models are kept"
     reason = closed if reasons else None
     outcome: GateOutcome = "closed" if reasons else "undecided" if undecided else "open"
     write_sealed(
@@ -207,6 +239,7 @@ def gate(
             "verdicts": verdicts,
             "comparisons": comparisons,
             "published": held_to,
+            "sizes": [asdict(size) for size in sizes],
             "passed": reason is None,
             "reason": reason,
             "said": lines,
@@ -216,6 +249,14 @@ def gate(
         },
     )
     return GateDecision(lines, reason, outcome)
+
+
+def _sizes(model: Path, limits: Mapping[str, int]) -> Iterator[Size]:
+    size = model.stat().st_size
+    for device, limit in limits.items():
+        closes = size > limit
+        line = f"{size:,} bytes, {'more than' if closes else 'within'} device.max_bytes {limit:,} of {device}"
+        yield Size(device, limit, size, closes, line, SMALLER if closes else "")
 
 
 def _max_drop(points: float) -> Limit:

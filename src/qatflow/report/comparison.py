@@ -43,11 +43,12 @@ class Line:
         drop_high: upper end.
         bytes: size of the .tflite file.
         host_ms: median latency of one picture on the host.
-        device: name of the device; empty if the accuracy gate is closed.
+        device: name of the device; empty if the gate before it is closed.
         device_ms: median latency there, at the first number of threads; None if emulated.
+        device_memory_bytes: peak resident memory there, at the first number of threads; None if emulated or unknown.
         instructions: instructions executed for one picture; None if not counted.
         training_s: wall time of the training for int8 since its last start; None if there was none.
-        passed: whether the accuracy gate and the latency gate of this device are open.
+        passed: whether the gate before the devices and that of this device are open.
         reason: why one of them is closed.
         undecided: whether the accuracy gate is open but the validation pictures are too few to decide.
         quantised: what its integers are: `int8`, or by their bits, as `W8A16`.
@@ -68,6 +69,7 @@ class Line:
     host_ms: float
     device: str
     device_ms: float | None
+    device_memory_bytes: int | None
     instructions: int | None
     training_s: float | None
     passed: bool
@@ -83,12 +85,12 @@ class Line:
 
 
 def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | None) -> Iterator[Line]:
-    """Yield the figures of an experiment, one line per device, or one without a device if its accuracy gate is closed.
+    """Yield the figures of an experiment, a line per device, or one without a device if the gate before them is closed.
 
     Args:
         folder: results/<experiment>, with its evaluation.json and gate.json.
         shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
-        devices: names of the devices; their folders hold report.json and latency_gate.json.
+        devices: names of the devices; their folders hold report.json and device_gate.json.
         training: Snakemake's benchmark file of the training for int8; None if there was none.
 
     Raises:
@@ -114,6 +116,7 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         host_ms=int8["host_ms"]["median"],
         device="",
         device_ms=None,
+        device_memory_bytes=None,
         instructions=None,
         training_s=None if training is None else _seconds(training),
         passed=gate["passed"],
@@ -127,11 +130,12 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         return
     for device in devices:
         report = read_report(folder / "device" / device / "report.json")
-        timing, gate = report.models.int8.timing[0], read_sealed(folder / "device" / device / "latency_gate.json")
+        timing, gate = report.models.int8.timing[0], read_sealed(folder / "device" / device / "device_gate.json")
         yield replace(
             experiment,
             device=device,
             device_ms=None if timing.emulated else timing.median_ms,
+            device_memory_bytes=None if timing.emulated else timing.peak_memory_bytes,
             instructions=report.models.int8.instructions,
             passed=gate["passed"],
             reason=gate["reason"] or "",

@@ -8,7 +8,7 @@ from qatflow.report.table import aligned
 FLOAT = "float top-1 %"
 HEAD = (
     "experiment", "ships", FLOAT, "top-1 %", "95 % interval", "drop, points", "95 % interval", "bytes",
-    "host ms", "device ms", "instructions", "training s", "gate", "device",
+    "host ms", "device ms", "memory MB", "instructions", "training s", "gate", "device",
 )  # fmt: skip
 
 
@@ -50,6 +50,7 @@ def cells(line: Line) -> tuple[str, ...]:
         _shown(line.bytes, ","),
         _shown(line.host_ms, ".3f"),
         _shown(line.device_ms, ".3f"),
+        _shown(None if line.device_memory_bytes is None else line.device_memory_bytes / 1e6, ".1f"),
         _shown(line.instructions, ","),
         _shown(line.training_s, ".0f"),
         gate_word(line),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qatflow.base.measure import Measure, measure_in
+from qatflow.device.results.device_gate import LimitOutcome
 from qatflow.report.change import Change
 
 GateState = Literal["passed", "undecided", "closed", "allowed", "not set"]
@@ -39,12 +40,12 @@ class GateLine:
         return self.state == "closed"
 
 
-def gate_lines(gate: Mapping[str, Any], latency: Mapping[str, Mapping[str, Any]]) -> tuple[GateLine, ...]:
-    """Return the gates: those of accuracy first, then the latency on each device.
+def gate_lines(gate: Mapping[str, Any], on_devices: Mapping[str, Sequence[LimitOutcome]]) -> tuple[GateLine, ...]:
+    """Return the gates: those of accuracy first, then of size, then the limits of each device.
 
     Args:
         gate: gate.json.
-        latency: what the latency gate says of each device, by its name.
+        on_devices: what the device gate says of each device, by its name.
     """
     measure = measure_in(gate)
     lines = [_comparison(comparison, measure) for comparison in gate["comparisons"]]
@@ -55,7 +56,11 @@ def gate_lines(gate: Mapping[str, Any], latency: Mapping[str, Mapping[str, Any]]
         measured = "" if drop is None else Change.of(drop, "validation", measure=measure).text()
         name = "accuracy" if measure.is_accuracy else measure.name
         lines.append(GateLine(name, "not set", measured or "; ".join(gate["said"]), "", ""))
-    return (*lines, *(_latency(device, of_device, len(latency) > 1) for device, of_device in latency.items()))
+    sizes = gate["sizes"]
+    lines += [_size(size, len(sizes) > 1) for size in sizes]
+    for device, outcomes in on_devices.items():
+        lines += [_on_device(device, outcome, len(on_devices) > 1) for outcome in outcomes]
+    return tuple(lines)
 
 
 def closed_reasons(lines: Sequence[GateLine]) -> Iterator[str]:
@@ -118,13 +123,21 @@ def _published(held_to: Mapping[str, Any]) -> GateLine:
     )
 
 
-def _latency(device: str, gate: Mapping[str, Any], named: bool) -> GateLine:
-    name = f"latency on {device}" if named else "latency"
-    limit = gate["max_latency_ms"]
-    measured = f"{gate['median_ms']:.3f} ms for one picture" + (" (emulated)" if gate["emulated"] else "")
-    if limit is None:
-        advice = "" if gate["emulated"] else "Set device.max_latency_ms to hold it to a limit."
-        return GateLine(name, "not set", measured, "", advice)
-    advice = _sentence(gate["remedy"] or "")
-    state: GateState = "passed" if gate["passed"] else "closed"
-    return GateLine(name, state, measured, f"the limit is {limit:g} ms (device.max_latency_ms)", advice)
+def _size(size: Mapping[str, Any], named: bool) -> GateLine:
+    return GateLine(
+        f"size for {size['device']}" if named else "size",
+        "closed" if size["closes"] else "passed",
+        f"{size['bytes']:,} bytes of model.tflite",
+        f"the limit is {size['limit']:,} bytes (device.max_bytes)",
+        _sentence(size["remedy"]),
+    )
+
+
+def _on_device(device: str, outcome: LimitOutcome, named: bool) -> GateLine:
+    name = f"{outcome.name} on {device}" if named else outcome.name
+    measured = f"{outcome.measured_words}{' (emulated)' if outcome.emulated else ''}"
+    if outcome.limit is None:
+        advice = "" if outcome.emulated else f"Set device.{outcome.key} to hold it to a limit."
+        return GateLine(name, outcome.state, measured, "", advice)
+    limit = f"the limit is {outcome.limit_words} (device.{outcome.key})"
+    return GateLine(name, outcome.state, measured, limit, _sentence(outcome.remedy))

@@ -9,7 +9,7 @@ from typing import Any
 from qatflow.base import provenance
 from qatflow.base.measure import MEASURES, Measure, MeasureKey, measure_in
 from qatflow.base.sums import read_checked, read_sealed, write_sealed
-from qatflow.device.results.latency_gate import latency_outcome
+from qatflow.device.results.device_gate import device_outcomes
 from qatflow.device.results.report import DeviceAccuracy, DeviceReport, ModelReport, read_report
 from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import GateOutcome
@@ -31,7 +31,7 @@ from qatflow.sensitivity.measure import Sensitivities
 from qatflow.tflite.precision import Precision
 
 FORMAT = 9
-NOT_RUN = "not run on the device: the accuracy gate is closed"
+NOT_RUN = "not run on the device: the gate before it is closed"
 HOW = {"ptq": "PTQ", "ready": "ready", "qat": "QAT"}
 """How each quantised model was made."""
 
@@ -89,7 +89,7 @@ class Summary:
         made: when the report was made: date and time in UTC.
         verdict: the answer in a sentence, and four figures.
         notes: on the float weights; a line each.
-        gates: the gates of accuracy and latency, with limits and advice.
+        gates: the gates of accuracy, size, latency, memory and instructions, with limits and advice.
         network: the operators of the model that ships.
         layers: what quantisation does to each layer, in the order of execution; none without a float model.
         sensitivities: what the quantisation of each layer costs; None if that was not measured.
@@ -153,7 +153,7 @@ class Sources:
         data: manifest.json of the data.
         devices: report.json of each device run; none if the gate is closed.
         demos: output.txt of each, in the same order.
-        limits: device.max_latency_ms of each, in the same order; None for no limit.
+        limits: of each, in the same order: by their keys of `device`, None for no limit.
         layers: layers.json; None if there is no float model.
         histories: history.csv of each training, by its name.
         stages: Snakemake's benchmark files.
@@ -171,7 +171,7 @@ class Sources:
     data: Path
     devices: Sequence[Path] = ()
     demos: Sequence[Path] = ()
-    limits: Sequence[float | None] = ()
+    limits: Sequence[Mapping[str, float | None]] = ()
     float_model: Path | None = None
     packed: Path | None = None
     layers: Path | None = None
@@ -199,7 +199,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
     devices = [read_report(path) for path in sources.devices]
     demos = [read_checked(path).decode() for path in sources.demos]
     limited = zip(devices, sources.limits, sources.devices, strict=False)  # behind a closed gate there are no devices
-    limits = {run.device.name: latency_outcome(run, limit, path) for run, limit, path in limited}
+    limits = {run.device.name: device_outcomes(run, limit, path) for run, limit, path in limited}
     layers = tuple(read_layers(sources.layers)) if sources.layers is not None else ()
     sensitivities = read_layer_sensitivities(sources.layers) if sources.layers is not None else None
     gates = gate_lines(gated, limits)

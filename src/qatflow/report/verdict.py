@@ -61,8 +61,8 @@ def verdict(
     Args:
         shipped: the model that goes to the device: `ptq`, `qat` or `ready`.
         models: those of evaluation.json, by name.
-        gates: of accuracy and latency.
-        devices: the device runs; none if the accuracy gate is closed.
+        gates: all of them.
+        devices: the device runs; none if the gate before them is closed.
         packed_bytes: size of the packed file; None if there is none.
         quantised: widths of the model that ships.
         measure: of evaluation.json.
@@ -163,7 +163,7 @@ def _speed(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, devices: S
 
 def _parity(devices: Sequence[DeviceReport]) -> Tile:
     if not devices:
-        return Tile("device and host", "not run", ("the accuracy gate is closed",), "bad")
+        return Tile("device and host", "not run", ("the gate before it is closed",), "bad")
     equal = [run.models.int8.agreement for run in devices]
     pictures = sum(result.pictures for result in equal)
     where = ", ".join(run.device.name for run in devices)

@@ -16,7 +16,7 @@ from qatflow.config.recipe.recipe import AFTER_TRAINING, CompressConfig
 from qatflow.config.sections.base import STATE_KEYS, resolved
 from qatflow.config.sections.compress import NOT_OF_CANDIDATES, RECIPE_KEYS
 from qatflow.config.sections.config import Config
-from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS, DeviceSection
+from qatflow.config.sections.device import BUILD_KEYS, LATENCY_KEYS, LIMITS, RUN_LIMITS, DeviceSection
 from qatflow.config.sections.named_files import NamedFile
 from qatflow.config.sections.options import as_json, text_of
 from qatflow.config.written import as_written
@@ -152,8 +152,8 @@ def shown(config: Config) -> str:
 
 
 def device(section: DeviceSection) -> str:
-    """Return the option `--device` of a run, without the keys of the build, the latency gate and the files."""
-    return as_json(section, leave_out=("max_latency_ms", "packed", *BUILD_KEYS))
+    """Return the option `--device` of a run, without the keys of the build, the gates and the files."""
+    return as_json(section, leave_out=(*LIMITS, "packed", *BUILD_KEYS))
 
 
 def measured_device(section: DeviceSection) -> str:
@@ -161,14 +161,20 @@ def measured_device(section: DeviceSection) -> str:
     return as_json(section, only=LATENCY_KEYS)
 
 
-def latency_limit(section: DeviceSection) -> str:
-    """Return the option `--device` of the latency gate."""
-    return as_json(section, only=("max_latency_ms",))
+def device_limit(section: DeviceSection) -> str:
+    """Return the option `--device` of the device gate."""
+    return as_json(section, only=RUN_LIMITS)
 
 
-def latency_limits(sections: Iterable[DeviceSection]) -> str:
-    """Return the option `--latency-limits` of a report: the limit of each device in ms, null for none."""
-    return json.dumps([section.max_latency_ms for section in sections])
+def device_limits(sections: Iterable[DeviceSection]) -> str:
+    """Return the option `--device-limits` of a report: the limits of each device, null for none."""
+    return json.dumps([{key: getattr(section, key) for key in RUN_LIMITS} for section in sections])
+
+
+def size_limits(sections: Mapping[str, DeviceSection]) -> str:
+    """Return the option `--max-bytes` of the gate before the devices: the limit of each device that has one."""
+    limits = {name: section.max_bytes for name, section in sections.items() if section.max_bytes is not None}
+    return f"--max-bytes {shlex.quote(json.dumps(limits))}" if limits else ""
 
 
 def configuration(config: Config) -> str:

@@ -20,7 +20,7 @@ from qatflow.workflow.plan import PACKED, InputFunction, Plan, Wildcards, own_gr
 
 ACCURACY_PASSED = "results/{experiment}/.gate_passed"
 """What a gate that is open leaves, beside the file with what it measured."""
-LATENCY_PASSED = "results/{experiment}/device/{device}/.gate_passed"
+DEVICE_PASSED = "results/{experiment}/device/{device}/.gate_passed"
 PAGE = "results/{experiment}/report/report.html"
 SUMMARY = "results/{experiment}/summary.json"
 _FOLDER_END = {"ready": "ready", "ptq": "ptq", "qat": "opt"}

@@ -19,6 +19,11 @@ ADDRESS = {
 """The key that says which device it is, and what belongs there, by the type of device."""
 KEYS = {"serial": "adb", "host": "ssh", "port": "ssh", "identity": "ssh"}
 """The type of device that a key is for."""
+EMULATED = {
+    "max_latency_ms": "emulated times say nothing",
+    "max_memory_bytes": "the memory of an emulated program is the emulator's and says nothing",
+}
+"""Limits of figures that an emulator does not have, and why."""
 WITHOUT_ANDROID = {"emulator": "the emulator", "ssh": "a board with ssh"}
 
 
@@ -53,7 +58,7 @@ def _listed(config: Config) -> Iterator[Problem]:
 
 def _device(device: ConfiguredDevice) -> Iterator[Problem]:
     section = device.section
-    limit, threads = (device.keys(key) for key in ("max_latency_ms", "threads"))
+    threads = device.keys("threads")
     kind = device.own("type")
     for type_, (address, what) in ADDRESS.items():
         if section.type == type_ and getattr(section, address) is None:
@@ -71,17 +76,29 @@ def _device(device: ConfiguredDevice) -> Iterator[Problem]:
             find_cpu(section.cpu)
         except UserError as error:
             yield Problem((device.keys("cpu"), kind), str(error))
-        if section.max_latency_ms is not None:
+        for key, what in EMULATED.items():
+            if getattr(section, key) is not None:
+                yield Problem(
+                    (device.keys(key), kind),
+                    f"is for types 'adb' and 'ssh': {what} about a real device. Remove it, or set {dotted(kind)} to "
+                    "one of them",
+                )
+        if section.max_instructions is not None and not section.count_instructions:
             yield Problem(
-                (limit, kind),
-                "is for types 'adb' and 'ssh': emulated times say nothing about a real device. Remove it, or set "
-                f"{dotted(kind)} to one of them",
+                (device.keys("max_instructions"), device.keys("count_instructions")),
+                f"counts instructions: remove it, or set {dotted(device.keys('count_instructions'))} to true",
             )
         if section.threads[0] > CORES:
             yield Problem(
                 (threads, kind),
                 f"begins with {section.threads[0]}, and the emulator has {CORES} cores: begin with at most {CORES}",
             )
+    elif section.max_instructions is not None:
+        yield Problem(
+            (device.keys("max_instructions"), kind),
+            f"is for type 'emulator': no program can count its instructions over {section.type}. Remove it, or set "
+            f"{dotted(device.own('max_instructions'))} to null",
+        )
     if repeated := sorted({number for number in section.threads if section.threads.count(number) > 1}):
         yield Problem((threads,), f"has {', '.join(map(str, repeated))} more than once")
 

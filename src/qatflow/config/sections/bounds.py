@@ -44,6 +44,8 @@ LEAST_MS, LARGEST_MS = 0.001, 3_600_000.0
 """Time of one picture, from a microsecond to an hour."""
 GPU_MIB = 4_194_304
 """Memory of a GPU in MiB: 4 TiB."""
+BYTES = 2**40
+"""Bytes of a model or of memory: 1 TiB."""
 OPERATIONS = 10**15
 """Multiply-adds or instructions for one picture."""
 LEAST_SHARE = 0.001

@@ -63,7 +63,7 @@ class DeviceSection(Section):
         [1, 2, 4],
         min_length=1,
         description="Numbers of LiteRT threads to measure latency with. The first one is used for the pictures, the "
-        "times of single operators and the latency gate. Numbers above the device's cores are skipped with a message.",
+        "times of single operators and the device gate. Numbers above the device's cores are skipped with a message.",
     )
     warmup: int = Field(1, ge=0, le=bounds.RUNS, description="Number of runs before timing starts.")
     repeats: int = Field(10, ge=1, le=bounds.RUNS, description="Number of timed runs.")
@@ -86,11 +86,40 @@ class DeviceSection(Section):
         "number of threads. If it takes longer, the run fails and keeps all results. null: no limit. Not for the "
         "emulator, whose times say nothing about a real device.",
     )
+    max_bytes: int | None = Field(
+        None,
+        ge=1,
+        le=bounds.BYTES,
+        description="Largest allowed size in bytes of the model.tflite that ships; the packed form does not count. "
+        "This is known before anything runs on a device: a larger model is not sent to any device of the experiment, "
+        "and the run fails and keeps all results. null: no limit.",
+    )
+    max_memory_bytes: int | None = Field(
+        None,
+        ge=1,
+        le=bounds.BYTES,
+        description="adb and ssh: largest allowed peak resident memory in bytes of the program with the int8 model, "
+        "with the first number of threads; it includes LiteRT. Above it the run fails and keeps all results. null: no "
+        "limit.",
+    )
+    max_instructions: int | None = Field(
+        None,
+        ge=1,
+        le=bounds.OPERATIONS,
+        description="emulator, with count_instructions: largest allowed number of instructions of the int8 model for "
+        "one picture, with one thread. Above it the run fails and keeps all results. null: no limit.",
+    )
     keep: bool = Field(
         False,
         description="Leave the run's folder on the device, to try it by hand. The next run then sends only the files "
         "that differ.",
     )
+
+
+RUN_LIMITS = ("max_latency_ms", "max_memory_bytes", "max_instructions")
+"""Keys of DeviceSection that limit what a run on the device measures."""
+LIMITS = ("max_bytes", *RUN_LIMITS)
+"""Keys of DeviceSection that limit what may ship; none changes what runs on the device."""
 
 
 BUILD_KEYS = ("toolchain", "aar")

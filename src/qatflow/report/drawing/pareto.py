@@ -21,8 +21,11 @@ LOGARITHMIC = 12.0
 """Costs that differ by more than this factor have a logarithmic axis."""
 FAR, CLOSE = 3.0, 10.0
 """The axis leaves out what is this much further from the best than the median is, and more than so many points."""
+OF_DEVICES = {"device_ms": "latency", "device_memory_bytes": "peak memory", "instructions": "instructions"}
+"""Costs that each device has of its own, by the field of a line."""
 UNITS = {
     "bytes": ((1e6, "MB"), (1e3, "kB")),
+    "device_memory_bytes": ((1e6, "MB"), (1e3, "kB")),
     "instructions": ((1e9, "billion"), (1e6, "million"), (1e3, "thousand")),
 }
 
@@ -50,13 +53,13 @@ class Panel:
 
 
 def panels(lines: Sequence[Line]) -> list[Panel]:
-    """Return the panels: size and host latency of each experiment; by device, latency if it is not emulated, and
-    instructions if they were counted.
+    """Return the panels: size and host latency of each experiment; by device, latency and memory if they are not
+    emulated, and instructions if they were counted.
     """
     once = experiments(lines)
     shown = [Panel("bytes", "size of the .tflite file", once), Panel("host_ms", "latency on the host", once)]
     for device in dict.fromkeys(line.device for line in lines):
-        for cost, words in (("device_ms", "latency"), ("instructions", "instructions")):
+        for cost, words in OF_DEVICES.items():
             known = [line for line in lines if line.device == device and getattr(line, cost) is not None]
             if known:
                 shown.append(Panel(cost, f"{words} on {device}", known))

@@ -15,8 +15,10 @@ from qatflow.report.drawing.pareto import pareto_pictures
 from qatflow.report.html import render
 from qatflow.report.pages.tables import Cell, Table, filled, number
 
-RATIOS = ("bytes", "host_ms", "device_ms", "instructions")
-"""Columns that are also shown as a multiple of the baseline's."""
+RATIOS = ("bytes", "host_ms", "device_ms", "device_memory_bytes", "instructions")
+"""Columns of costs: also shown as a multiple of the baseline's, and rows can be chosen by a largest cost."""
+OF_DEVICES = ("device_ms", "device_memory_bytes", "instructions")
+"""Those that are a device's."""
 COLUMNS = {
     "experiment": "experiment",
     "shipped": "ships",
@@ -28,6 +30,7 @@ COLUMNS = {
     "bytes": "bytes",
     "host_ms": "host, ms",
     "device_ms": "device, ms",
+    "device_memory_bytes": "memory, bytes",
     "instructions": "instructions",
     "training_s": "training, s",
 }
@@ -63,6 +66,7 @@ def page(comparison: Comparison) -> str:
         names=[line.experiment for line in once],
         table=table,
         choosers=_choosers(table),
+        costs=[(table.head.index(name), name) for name in map(COLUMNS.get, RATIOS) if name in table.head],
         closed=list(reasons(lines)),
         measure=measure,
         pictures=pareto_pictures(lines, known),
@@ -100,6 +104,7 @@ def _cells(line: Line, comparison: Comparison, baseline: str) -> dict[str, Cell]
         "bytes": Cell(f"{line.bytes:,}", line.bytes),
         "host_ms": number(line.host_ms, ".3f"),
         "device_ms": number(line.device_ms, ".3f"),
+        "device_memory_bytes": number(line.device_memory_bytes, ",.0f"),
         "instructions": number(line.instructions, ",.0f"),
         "training_s": number(line.training_s, ".0f"),
     }
@@ -152,6 +157,7 @@ def _for_script(comparison: Comparison, table: Table) -> dict[str, Any]:
         "columns": {
             key: table.head.index(name) for key, name in columns(comparison.lines).items() if name in table.head
         },
+        "ofDevices": OF_DEVICES,
         "rows": [{key: getattr(line, key) for key in ("experiment", "device", *RATIOS)} for line in comparison.lines],
         "against": {
             base: {name: against_baseline(comparison.differences, name, base) for name in names} for base in names

@@ -7,18 +7,26 @@
   const choosers = [...document.querySelectorAll(".chooser")], baseline = document.getElementById("baseline");
   const textOf = (cell) => cell.firstElementChild ? cell.firstElementChild.textContent : "";
 
+  const cost = document.getElementById("cost-column"), most = document.getElementById("most");
+  const withinCost = (row) => {
+    const key = row.cells[cost.value].dataset.key;
+    return most.value === "" || (key !== undefined && key !== "" && Number(key) <= Number(most.value));
+  };
+
   const filter = () => {
     const wanted = words.value.toLowerCase().split(/\s+/);
     let count = 0;
     for (const row of rows) {
       const all = [...row.cells].map(textOf).join(" ").toLowerCase();
       row.hidden = !(wanted.every((word) => all.includes(word))
-        && choosers.every((one) => one.selectedIndex === 0 || textOf(row.cells[one.dataset.column]) === one.value));
+        && withinCost(row) && choosers.every((one) => one.selectedIndex === 0 || textOf(row.cells[one.dataset.column]) === one.value));
       count += !row.hidden;
     }
     shown.textContent = count < rows.length ? `${count} of ${rows.length} rows` : "";
   };
   words.addEventListener("input", filter);
+  most.addEventListener("input", filter);
+  cost.addEventListener("change", filter);
   choosers.forEach((one) => one.addEventListener("change", filter));
 
   const second = (cell, text) => {
@@ -40,9 +48,9 @@
         cell.dataset.key = answer.key;
         second(cell, answer.second);
       }
-      for (const cost of ["bytes", "host_ms", "device_ms", "instructions"]) {
-        if (!(cost in compared.columns)) continue;
-        const ofDevice = cost === "device_ms" || cost === "instructions";
+      for (const cost of Object.keys(own)) {
+        if (!(cost in compared.columns) || typeof own[cost] === "string") continue;
+        const ofDevice = compared.ofDevices.includes(cost);
         const other = compared.rows.find((one) =>
           one.experiment === baseline.value && (!ofDevice || one.device === own.device));
         const known = other && other !== own && own.experiment !== baseline.value && other[cost] && own[cost] !== null;
