@@ -353,6 +353,10 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
         ),
         ("device: {aar: litert-2.aar}", "device.aar: is for toolchain 'clang': remove it, or set device.toolchain to"),
         ("device: {max_latency_ms: 5}", "device.max_latency_ms: is for types 'adb' and 'ssh': emulated times say"),
+        (
+            "device: {rules: mlperf_mobile}",
+            "device.rules: 'mlperf_mobile' is for types 'adb' and 'ssh': emulated times",
+        ),
         ("device: {max_memory_bytes: 5}", "device.max_memory_bytes: is for types 'adb' and 'ssh': the memory of an"),
         (
             "device: {type: ssh, host: pi, max_instructions: 5}",

@@ -98,6 +98,15 @@ def test_statistics_are_those_of_the_times(program: Path, model: Path, tmp_path:
     assert {name: told[f"{name}_ms"] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
+def test_timed_runs_go_on_for_the_seconds_asked_for(program: Path, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "timing.json"
+    assert call(program, f"--model_dir={model}", "--repeats=3", "--min_seconds=1", f"--json={path}").returncode == 0
+    told = json.loads(path.read_text())
+    times = np.asarray(told["times_ms"])
+    assert len(times) == told["runs"] > 3 and times.sum() >= 1000 > times[:-1].sum()
+    assert told["p90_ms"] == pytest.approx(np.percentile(times, 90, method="inverted_cdf"), rel=1e-5)
+
+
 def test_json_of_a_single_run_has_no_spread(program: Path, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "timing.json"
     assert call(program, f"--model_dir={model}", f"--json={path}").returncode == 0
@@ -208,6 +217,7 @@ def test_profile_tells_the_time_of_each_operator(program: Path, tmp_path: Path) 
         (["--model_dir=x", "--threads=0"], "--threads needs a whole number from 1 to 64, got '0'"),
         (["--model_dir=x", "--threads", "2x"], "got '2x'"),
         (["--model_dir=x", "--repeats=99999999999"], "got '99999999999'"),
+        (["--model_dir=x", "--min_seconds=3601"], "--min_seconds needs a whole number from 0 to 3600, got '3601'"),
         (["--model_dir=x", "--warmup=-1"], "got '-1'"),
         (["--model_dir=x", "--topk=0"], "--topk needs a whole number from 1 to 1000, got '0'"),
         (["--model_dir=x", "--profile=yes"], "unknown flag '--profile=yes'"),

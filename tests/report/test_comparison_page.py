@@ -91,7 +91,7 @@ def test_rows_sort_are_chosen_and_found_by_words(opened):
     page.select_option(".chooser >> nth=1", "")
     page.select_option("#cost-column", label="memory, bytes")
     page.fill("#most", "21000000")
-    assert column(page, "experiment") == list(NAMES[:2])
+    assert set(column(page, "experiment")) == set(NAMES[:2])
     page.fill("#most", "")
     assert "slow: too slow" in page.locator(".warning").inner_text()
 

@@ -22,6 +22,7 @@ input (with n < 1000 outputs: every (n/10)th).
   --threads N       threads of the runtime, 1 to 64 (1)
   --warmup N        runs of the first input before the timed ones (0)
   --repeats N       timed runs of the first input (1)
+  --min_seconds N   more timed runs until they have taken so many seconds together, 0 to 3600 (0)
   --profile         after the timed runs, run as often again and print the mean time of each operator from
                     LiteRT's profiler: in whole microseconds, fused operators as one; profiling itself
                     slows the runs down
@@ -74,6 +75,7 @@ Flags ParseFlags(int argc, const char* const* argv) {
       {"--threads", {&flags.threads, 1, 64}},
       {"--warmup", {&flags.warmup, 0, 1000000}},
       {"--repeats", {&flags.repeats, 1, 1000000}},
+      {"--min_seconds", {&flags.min_seconds, 0, 3600}},
   };
 
   for (int position = 1; position < argc; ++position) {

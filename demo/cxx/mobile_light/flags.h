@@ -18,6 +18,7 @@ struct Flags {
   int threads = 1;
   int warmup = 0;
   int repeats = 1;
+  int min_seconds = 0;
   bool profile = false;
   bool help = false;
 };

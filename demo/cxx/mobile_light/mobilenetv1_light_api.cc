@@ -6,6 +6,7 @@
 #include <exception>
 #include <iostream>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ using namespace qatflow;
 
 constexpr char kPackedEnding[] = ".packed";
 
-// Runs the tensor warmup + repeats times; the result is left in `output`.
+// Runs the tensor warmup + repeats times, and on until the timed runs have taken min_seconds together; the result is
+// left in `output`.
 void Measure(LightPredictor& predictor, const unsigned char* tensor, const Flags& flags, Bytes& output,
              Report& report) {
   for (int run = 0; run < flags.warmup + flags.repeats; ++run) {
@@ -36,6 +38,16 @@ void Measure(LightPredictor& predictor, const unsigned char* tensor, const Flags
     const double elapsed = stopwatch.Milliseconds();
     if (run == 0) report.first_ms = elapsed;
     if (run >= flags.warmup) report.milliseconds.push_back(elapsed);
+  }
+  // A loop of its own: without --min_seconds, a run executes the same instructions as ever.
+  if (flags.min_seconds > 0) {
+    double total = std::accumulate(report.milliseconds.begin(), report.milliseconds.end(), 0.0);
+    while (total < 1000.0 * flags.min_seconds) {
+      const Stopwatch stopwatch;
+      predictor.Run(tensor, output.data());
+      report.milliseconds.push_back(stopwatch.Milliseconds());
+      total += report.milliseconds.back();
+    }
   }
   report.times = Summarise(report.milliseconds);
 }

@@ -44,13 +44,14 @@ class Line:
         bytes: size of the .tflite file.
         host_ms: median latency of one picture on the host.
         device: name of the device; empty if the gate before it is closed.
-        device_ms: median latency there, at the first number of threads; None if emulated.
+        device_ms: latency there, at the first number of threads; None if emulated.
         device_memory_bytes: peak resident memory there, at the first number of threads; None if emulated or unknown.
         instructions: instructions executed for one picture; None if not counted.
         training_s: wall time of the training for int8 since its last start; None if there was none.
         passed: whether the gate before the devices and that of this device are open.
         reason: why one of them is closed.
         undecided: whether the accuracy gate is open but the validation pictures are too few to decide.
+        timing: what `device_ms` is: a median, or a percentile by `device.rules`; empty if emulated.
         quantised: what its integers are: `int8`, or by their bits, as `W8A16`.
         measure: of the pictures: `accuracy` or `float_agreement`.
     """
@@ -75,6 +76,7 @@ class Line:
     passed: bool
     reason: str
     undecided: bool = False
+    timing: str = ""
     quantised: str = "int8"
     measure: MeasureKey = "accuracy"
 
@@ -134,7 +136,8 @@ def lines(folder: Path, shipped: str, devices: Sequence[str], training: Path | N
         yield replace(
             experiment,
             device=device,
-            device_ms=None if timing.emulated else timing.median_ms,
+            device_ms=None if timing.emulated else report.models.int8.latency_ms,
+            timing="" if timing.emulated else report.models.int8.latency_words,
             device_memory_bytes=None if timing.emulated else timing.peak_memory_bytes,
             instructions=report.models.int8.instructions,
             passed=gate["passed"],

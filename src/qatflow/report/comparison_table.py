@@ -8,7 +8,7 @@ from qatflow.report.table import aligned
 FLOAT = "float top-1 %"
 HEAD = (
     "experiment", "ships", FLOAT, "top-1 %", "95 % interval", "drop, points", "95 % interval", "bytes",
-    "host ms", "device ms", "memory MB", "instructions", "training s", "gate", "device",
+    "host ms", "device ms", "memory MB", "instructions", "training s", "gate", "device", "timing",
 )  # fmt: skip
 
 
@@ -19,7 +19,7 @@ def text(lines: Sequence[Line]) -> str:
     rows = [head, *(cells(line) for line in lines)]
     if not measure.is_accuracy:  # float has none
         rows = [tuple(cell for place, cell in enumerate(row) if place != HEAD.index(FLOAT)) for row in rows]
-    table = aligned(rows, left=(0, 1, len(rows[0]) - 2, len(rows[0]) - 1))
+    table = aligned(rows, left=(0, 1, *(len(rows[0]) - place for place in (3, 2, 1))))
     closed = list(reasons(lines))
     about = [measure.about, ""] if measure.about else []
     return "\n".join([*about, *table, *([""] if closed else []), *closed]) + "\n"
@@ -55,6 +55,7 @@ def cells(line: Line) -> tuple[str, ...]:
         _shown(line.training_s, ".0f"),
         gate_word(line),
         line.device,
+        line.timing,
     )
 
 

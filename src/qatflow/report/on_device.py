@@ -117,6 +117,11 @@ def _figures(report: DeviceReport) -> Iterator[Figure]:
     for place, timing in enumerate(int8.timing):
         median = functools.partial(_median, place)
         yield figure(f"median, {threads(timing.threads)}, ms{mark}", 3, median, ratios.get(timing.threads))
+    if int8.long_timing is not None:
+        name = (
+            f"90th percentile, slowest of {len(int8.long_timing.tries)} tries, {threads(int8.long_timing.threads)}, ms"
+        )
+        yield figure(name, 3, _long, over("long_ms"))
     memory = f"peak memory, MB{mark}"
     yield figure(memory, 1, lambda model: _megabytes(model.timing[0]), over("peak_memory_bytes"))
 
@@ -133,7 +138,32 @@ def _median(place: int, model: ModelReport) -> float:
     return model.timing[place].median_ms
 
 
+def _long(model: ModelReport) -> float | None:
+    return None if model.long_timing is None else model.long_timing.p90_ms
+
+
+def _rules(report: DeviceReport) -> Iterator[str]:
+    """Yield how long the device was timed, and what the tries of a long timing were."""
+    if report.models.int8.long_timing is None:
+        if not report.device.emulated:
+            yield (
+                f"short timing: {report.models.int8.timing[0].runs} runs, which do not show how far heat slows the "
+                "device down (device.rules)"
+            )
+        return
+    for name, model in report.models.named.items():
+        long = model.long_timing
+        if long is not None:
+            yield (
+                f"{name} by {long.rules}: tries of at least {long.min_runs:,} runs and {long.min_seconds:g} s, "
+                f"{long.pause_seconds:g} s apart; 90th percentiles "
+                f"{', '.join(f'{one.p90_ms:.3f}' for one in long.tries)} ms; spread {long.spread_percent:.1f} %, "
+                f"{'stable' if long.stable else 'not stable'} (up to {long.max_spread_percent:g} %)"
+            )
+
+
 def _conditions(report: DeviceReport) -> Iterator[str]:
+    yield from _rules(report)
     for cores in report.device.frequency or ():
         low, high, hardware = (_mhz(value) for value in (cores.min_khz, cores.max_khz, cores.hardware_max_khz))
         who = f"cores {cores.cores or '?'}: governor {cores.governor or '?'}"

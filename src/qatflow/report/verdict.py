@@ -97,8 +97,8 @@ def _gains(
         return
     yield times(float_["bytes"] / int8["bytes"], "smaller", "larger")
     ratio = devices[0].ratio if devices else None
-    if ratio is not None and ratio.median_ms:
-        yield f"{times(ratio.median_ms[0].ratio, 'faster', 'slower')} on {devices[0].device.name}"
+    if ratio is not None and ratio.latency is not None:
+        yield f"{times(ratio.latency, 'faster', 'slower')} on {devices[0].device.name}"
     elif ratio is not None and ratio.instructions is not None:
         yield times(ratio.instructions, "fewer instructions", "more instructions")
     if change.from_full_agreement:
@@ -152,13 +152,13 @@ def _speed(int8: Mapping[str, Any], float_: Mapping[str, Any] | None, devices: S
             ratio = reference.instructions / model.instructions
             about.append(f"float {millions(reference.instructions)}, {times(ratio, 'fewer', 'more')}")
         return Tile("instructions", millions(model.instructions), tuple(about))
-    about = [f"median of {timing.runs} runs on {report.device.name}"]
+    about = [f"{model.latency_words} on {report.device.name}"]
     if reference is not None:
-        ratio = reference.timing[0].median_ms / timing.median_ms
-        about.append(f"float {reference.timing[0].median_ms:.3f} ms, {times(ratio, 'faster', 'slower')}")
+        ratio = reference.latency_ms / model.latency_ms
+        about.append(f"float {reference.latency_ms:.3f} ms, {times(ratio, 'faster', 'slower')}")
     if timing.emulated:
         about.append("emulated: this says nothing about a real device")
-    return Tile("latency", f"{timing.median_ms:.3f} ms", tuple(about))
+    return Tile("latency", f"{model.latency_ms:.3f} ms", tuple(about))
 
 
 def _parity(devices: Sequence[DeviceReport]) -> Tile:

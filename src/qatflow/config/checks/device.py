@@ -83,6 +83,12 @@ def _device(device: ConfiguredDevice) -> Iterator[Problem]:
                     f"is for types 'adb' and 'ssh': {what} about a real device. Remove it, or set {dotted(kind)} to "
                     "one of them",
                 )
+        if section.rules != "short":
+            yield Problem(
+                (device.keys("rules"), kind),
+                f"'{section.rules}' is for types 'adb' and 'ssh': emulated times say nothing about a real device. Set "
+                f"it to 'short', or {dotted(kind)} to one of them",
+            )
         if section.max_instructions is not None and not section.count_instructions:
             yield Problem(
                 (device.keys("max_instructions"), device.keys("count_instructions")),

@@ -67,6 +67,14 @@ class DeviceSection(Section):
     )
     warmup: int = Field(1, ge=0, le=bounds.RUNS, description="Number of runs before timing starts.")
     repeats: int = Field(10, ge=1, le=bounds.RUNS, description="Number of timed runs.")
+    rules: Literal["short", "mlperf_mobile"] = Field(
+        "short",
+        description="adb and ssh: how long the device is timed. short: `repeats` runs, whose median is the latency; it "
+        "takes seconds, and does not show how a device slows down when it is hot. mlperf_mobile: in addition, with the "
+        "first number of threads, five tries of at least 1,024 runs and 60 s with 5 minutes between them, as MLPerf "
+        "Mobile's rules say; the latency is the 90th percentile of the slowest try, and a spread of more than 5 % is "
+        "reported as not stable. It takes half an hour.",
+    )
     count_instructions: bool = Field(
         True,
         description="emulator: count the instructions of one inference, which stand in for its time. Takes seconds "

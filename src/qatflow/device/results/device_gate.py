@@ -45,9 +45,9 @@ LIMITED = (
         "max_latency_ms",
         "latency",
         " ms",
-        lambda report: report.models.int8.timing[0].median_ms,
+        lambda report: report.models.int8.latency_ms,
         "{value:.3f} ms for one picture",
-        "the model takes {value:.3f} ms per picture on {device} with {threads} (median of {runs} runs)",
+        "the model takes {value:.3f} ms per picture on {device} with {threads} ({figure})",
         counted=False,
         first=f"see the times of the operators in {{file}}, {SMALLER}, start device.threads with a higher number, ",
     ),
@@ -165,7 +165,12 @@ def _outcome(limited: Limited, report: DeviceReport, limit: float | None, report
     timing = report.models.int8.timing[0]
     value, name, key = limited.value(report), report.device.name, f"device.{limited.key}"
     emulated = timing.emulated and not limited.counted
-    about = {"device": name, "threads": threads(timing.threads), "runs": timing.runs, "value": value}
+    about = {
+        "device": name,
+        "threads": threads(timing.threads),
+        "figure": report.models.int8.latency_words,
+        "value": value,
+    }
     sentence = f"{name} does not report {limited.name}" if value is None else limited.sentence.format(**about)
     state, remedy = "passed", ""
     allowed = "" if limit is None else f"{limit:,g}" if limit < 1e6 else f"{limit:,.0f}"

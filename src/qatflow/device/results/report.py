@@ -14,7 +14,7 @@ from qatflow.base.errors import UserError
 from qatflow.base.sums import read_sealed, write_sealed
 from qatflow.device.interface import DeviceDescription
 
-FORMAT = 5
+FORMAT = 6
 AGAIN = "run the model on the device again (target run_demo)"
 
 
@@ -121,6 +121,69 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """A sensor of the device before and after the timing, in degrees Celsius.
+
+    Attributes:
+        sensor: its name on the device.
+        before: temperature just before the first timed run.
+        after: temperature just after the last; null if it could no longer be read.
+    """
+
+    sensor: str
+    before: float
+    after: float | None
+
+
+@dataclass(frozen=True)
+class Try:
+    """A try of a long timing.
+
+    Attributes:
+        runs: number of timed runs.
+        seconds: time of these runs together.
+        median_ms: median of the runs.
+        p90_ms: 90th percentile of the runs, nearest rank.
+        temperature: the device's sensors before and after the try; null if none can be read.
+    """
+
+    runs: int
+    seconds: float
+    median_ms: float
+    p90_ms: float
+    temperature: tuple[Temperature, ...] | None
+
+
+@dataclass(frozen=True)
+class LongTiming:
+    """Times of one picture over several tries with pauses, which show how far heat slows the device down.
+
+    Attributes:
+        rules: value of `device.rules`.
+        threads: number of threads of the runtime.
+        min_runs: least number of runs in a try.
+        min_seconds: least time of these runs together.
+        pause_seconds: wait between two tries.
+        tries: the tries, in their order.
+        p90_ms: 90th percentile of the slowest try, in ms: the latency by these rules.
+        spread_percent: by how much the slowest try's 90th percentile is above the fastest's.
+        max_spread_percent: largest spread of stable tries.
+        stable: whether the spread is within it.
+    """
+
+    rules: str
+    threads: int
+    min_runs: int
+    min_seconds: float
+    pause_seconds: float
+    tries: tuple[Try, ...]
+    p90_ms: float
+    spread_percent: float
+    max_spread_percent: float
+    stable: bool
+
+
+@dataclass(frozen=True)
 class OperatorTime:
     """Time of one operator per run, from LiteRT's profiler, which has a resolution of one microsecond.
 
@@ -193,6 +256,7 @@ class ModelReport:
         timing: times and memory, one entry per number of threads, in the order of device.threads.
         profile: times of the operators, at the first number of threads.
         instructions: instructions executed for one picture with one thread; null where not counted.
+        long_timing: the timing by `device.rules`; null with `short`.
     """
 
     sha256: str
@@ -205,6 +269,20 @@ class ModelReport:
     timing: tuple[Timing, ...]
     profile: Profile
     instructions: int | None
+    long_timing: LongTiming | None = None
+
+    @property
+    def latency_ms(self) -> float:
+        """The time of one picture that limits and comparisons use, at the first number of threads."""
+        return self.timing[0].median_ms if self.long_timing is None else self.long_timing.p90_ms
+
+    @property
+    def latency_words(self) -> str:
+        """What that time is."""
+        long = self.long_timing
+        if long is None:
+            return f"median of {self.timing[0].runs} runs"
+        return f"90th percentile, slowest of {len(long.tries)} tries{'' if long.stable else ', not stable'}"
 
 
 @dataclass(frozen=True)
@@ -249,6 +327,7 @@ class Ratio:
         load_ms: ratio of the load times at the first number of threads; null where emulated.
         peak_memory_bytes: ratio of the peak memory at the first number of threads; null where emulated or not reported.
         instructions: ratio of the instructions; null where not counted.
+        long_ms: ratio of the 90th percentiles by `device.rules`; null with `short`.
     """
 
     bytes: float
@@ -256,21 +335,12 @@ class Ratio:
     load_ms: float | None
     peak_memory_bytes: float | None
     instructions: float | None
+    long_ms: float | None = None
 
-
-@dataclass(frozen=True)
-class Temperature:
-    """A sensor of the device before and after the timing, in degrees Celsius.
-
-    Attributes:
-        sensor: its name on the device.
-        before: temperature just before the first timed run.
-        after: temperature just after the last; null if it could no longer be read.
-    """
-
-    sensor: str
-    before: float
-    after: float | None
+    @property
+    def latency(self) -> float | None:
+        """The ratio of `ModelReport.latency_ms`; None where emulated."""
+        return self.long_ms or (self.median_ms[0].ratio if self.median_ms else None)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ def ratio(models: Models) -> Ratio | None:
     first_float, first_int8 = both[0]
     emulated = first_float.emulated or first_int8.emulated
     memory = (first_float.peak_memory_bytes, first_int8.peak_memory_bytes)
+    long = (models.float.long_timing, models.int8.long_timing)
     instructions = (models.float.instructions, models.int8.instructions)
     return Ratio(
         bytes=models.float.bytes / models.int8.bytes,
@@ -30,6 +31,7 @@ def ratio(models: Models) -> Ratio | None:
         load_ms=None if emulated else first_float.load_ms / first_int8.load_ms,
         peak_memory_bytes=None if emulated or None in memory else memory[0] / memory[1],  # type: ignore[operator]
         instructions=None if None in instructions else instructions[0] / instructions[1],  # type: ignore[operator]
+        long_ms=None if emulated or long[0] is None or long[1] is None else long[0].p90_ms / long[1].p90_ms,
     )
 
 
@@ -53,6 +55,18 @@ def slower_than_float(models: Models, device: DeviceDescription, quantised: str 
     )
     reasons = " ".join(_reasons(models.int8, device, pairs, quantised))
     yield f"{quantised} is not faster than float on {device.name}: {times}. {reasons}"
+
+
+def not_stable(models: Models, device: DeviceDescription) -> Iterator[str]:
+    """Yield a warning for each model whose tries differ by more than the rules of the timing allow."""
+    for name, model in models.named.items():
+        long = model.long_timing
+        if long is not None and not long.stable:
+            yield (
+                f"The times of {name} on {device.name} are not stable: the 90th percentiles of {len(long.tries)} tries "
+                f"differ by {long.spread_percent:.1f} %, and {long.rules} allows {long.max_spread_percent:g} %. Run "
+                "nothing else on the device, let it cool down, and fix its frequency if you can."
+            )
 
 
 def held_back(device: DeviceDescription) -> Iterator[str]:

@@ -45,11 +45,18 @@ class Demo:
         for name, file in files.items():
             self._device.push(file, f"{folder}/{name}")
 
-    def all_ones(self, folder: str, threads: int, warmup: int, repeats: int) -> tuple[str, Timing]:
-        """Call the program with an input of ones; return its output and the times."""
+    def all_ones(
+        self, folder: str, threads: int, warmup: int, repeats: int, min_seconds: int = 0
+    ) -> tuple[str, Timing]:
+        """Call the program with an input of ones; return its output and the times.
+
+        There are `repeats` timed runs, and more until they have taken `min_seconds` together.
+        """
+        longer = [f"--min_seconds={min_seconds}"] if min_seconds else []
         answer = self._call(
             f"--model_dir={folder}", f"--threads={threads}", f"--warmup={warmup}", f"--repeats={repeats}",
-            "--json=timing.json", timeout=CALL_SECONDS + PICTURE_SECONDS * (warmup + repeats),
+            *longer, "--json=timing.json",
+            timeout=CALL_SECONDS + min_seconds + PICTURE_SECONDS * (warmup + repeats),
         )  # fmt: skip
         program = f"{PROGRAM} on {self.description.name}"
         check_printed(answer.stdout, program)

@@ -16,21 +16,23 @@ from qatflow.device.results.report import (
     Agreement,
     DeviceAccuracy,
     DeviceReport,
+    LongTiming,
     ModelReport,
     Models,
     TensorForm,
     write_report,
 )
-from qatflow.device.results.warnings import held_back, ratio, slower_than_float
+from qatflow.device.results.warnings import held_back, not_stable, ratio, slower_than_float
 from qatflow.device.results.words import left_out, times
 from qatflow.device.run.demo import Demo
 from qatflow.device.run.inputs import FLOAT, ModelFolder, Pictures, read_pictures
 from qatflow.device.run.instructions import count_instructions
 from qatflow.device.run.operator_instructions import operator_instructions
 from qatflow.device.run.registry import device_settings, open_device
-from qatflow.device.run.timing import Measured, temperatures_around, threads_to_time, time_models
+from qatflow.device.run.timing import Measured, temperatures_around, threads_to_time, time_long, time_models
 from qatflow.device.run.tolerance import float_tolerance_of, tolerance_of
 from qatflow.device.run.verify import verify
+from qatflow.device.timing_rules import RULES, TimingRules
 from qatflow.tflite.precision import precision_of
 from qatflow.tflite.run import TensorType
 from qatflow.tflite.slow_layers import slow_layers
@@ -49,6 +51,7 @@ class RunSettings:
         warmup: runs before the timed ones.
         repeats: timed runs.
         count_instructions: whether to count instructions, if the device can.
+        rules: of a long timing besides; None: none.
     """
 
     device: DeviceSettings
@@ -58,6 +61,7 @@ class RunSettings:
     warmup: int
     repeats: int
     count_instructions: bool = True
+    rules: TimingRules | None = None
 
     @staticmethod
     def of(section: DeviceSection) -> "RunSettings":
@@ -70,6 +74,7 @@ class RunSettings:
             warmup=section.warmup,
             repeats=section.repeats,
             count_instructions=section.count_instructions,
+            rules=RULES.get(section.rules),
         )
 
 
@@ -138,6 +143,9 @@ def _run(
     # timed first: running the pictures warms the device
     before = device.temperatures()
     measured = time_models(demo, models, counts, settings.warmup, settings.repeats)
+    long: list[LongTiming] | list[None] = [None] * len(models)
+    if settings.rules is not None:
+        long = time_long(demo, device, models, counts[0], settings.warmup, settings.rules)
     temperature = temperatures_around(before, device)
     verified = [
         verify(demo, model, shown, allowed, counts[0])
@@ -152,8 +160,8 @@ def _run(
         profile = operator_instructions(device, bundle, demo, name, first.profile)
         measured[0] = replace(first, profile=profile)
     reports = [
-        _model_report(model, *right, fast, instructions)
-        for model, right, fast, instructions in zip(models, verified, measured, counted, strict=True)
+        replace(_model_report(model, *right, fast, instructions), long_timing=over_tries)
+        for model, right, fast, instructions, over_tries in zip(models, verified, measured, counted, long, strict=True)
     ]
     both = Models(int8=reports[0], float=reports[1] if len(reports) > 1 else None)
     skipped = tuple(number for number in settings.threads if number not in counts)
@@ -170,6 +178,7 @@ def _run(
         warnings=(
             *left_out(skipped, about),
             *held_back(about),
+            *not_stable(both, about),
             *slower_than_float(both, about, precision_of(models[0].files["model.tflite"]).short),
             *slow_layers(shipped[0]),
         ),

@@ -30,11 +30,12 @@ COLUMNS = {
     "bytes": "bytes",
     "host_ms": "host, ms",
     "device_ms": "device, ms",
+    "timing": "timing",
     "device_memory_bytes": "memory, bytes",
     "instructions": "instructions",
     "training_s": "training, s",
 }
-FILTERED = ("shipped", "gate", "device")
+FILTERED = ("shipped", "gate", "device", "timing")
 """Columns with few different words, by which rows can be chosen."""
 
 
@@ -104,6 +105,7 @@ def _cells(line: Line, comparison: Comparison, baseline: str) -> dict[str, Cell]
         "bytes": Cell(f"{line.bytes:,}", line.bytes),
         "host_ms": number(line.host_ms, ".3f"),
         "device_ms": number(line.device_ms, ".3f"),
+        "timing": Cell(line.timing),
         "device_memory_bytes": number(line.device_memory_bytes, ",.0f"),
         "instructions": number(line.instructions, ",.0f"),
         "training_s": number(line.training_s, ".0f"),

@@ -118,7 +118,7 @@ def _figures(run: FinishedRun, evaluation: Mapping[str, Any]) -> Iterator[str]:
         shown = [
             f"{name} {figure['int8_model']:,.{figure['digits']}f}"
             for name, figure in measured.items()
-            if "median" in name or "instructions" in name or "memory" in name
+            if "median" in name or "percentile" in name or "instructions" in name or "memory" in name
         ]
         yield f"* On {device['device']}: {'; '.join(shown)}"
     if not devices:
