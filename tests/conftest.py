@@ -97,7 +97,8 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest
     """Say where `shared.once` makes what many tests need. The demo's sources are compiled once, until they change."""
     shared.FOLDER = shared.session_folder(tmp_path_factory)
     if CCACHE.is_dir():
-        folder = shared.FOLDER if getattr(pytestconfig, "cache", None) is None else pytestconfig.cache.mkdir("compiled")
+        kept = getattr(pytestconfig, "cache", None)  # there is none with -p no:cacheprovider
+        folder = shared.FOLDER if kept is None else kept.mkdir("compiled")
         cache = {"CCACHE_DIR": str(folder / "ccache"), "CCACHE_BASEDIR": "/", "CCACHE_NOHASHDIR": "1"}
         os.environ |= {**cache, "CCACHE_MAXSIZE": "500M", "PATH": f"{CCACHE}:{os.environ['PATH']}"}
 

@@ -357,6 +357,7 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
             "device: {rules: mlperf_mobile}",
             "device.rules: 'mlperf_mobile' is for types 'adb' and 'ssh': emulated times",
         ),
+        ("device: {target: linux.armv7}", "32-bit ARM (armv7, armeabi-v7a) is not among them: the package ai-edge"),
         ("device: {max_memory_bytes: 5}", "device.max_memory_bytes: is for types 'adb' and 'ssh': the memory of an"),
         (
             "device: {type: ssh, host: pi, max_instructions: 5}",

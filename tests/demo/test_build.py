@@ -15,7 +15,7 @@ from qatflow.device.build import elf
 from qatflow.device.build.build import build
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.build.runtime import fetch_runtime, pinned, runtime_version
-from qatflow.device.build.targets import find_target
+from qatflow.device.build.targets import find_target, is_arm_32
 
 ARM = find_target("android.armv8", "gcc")
 HOST = find_target("linux.x86_64", "gcc")
@@ -71,7 +71,21 @@ def test_altered_wheel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_unknown_target_lists_the_known() -> None:
     with pytest.raises(UserError, match=r"known: android\.armv8 with gcc, .*, linux\.x86_64 with gcc"):
-        find_target("android.armv7", "gcc")
+        find_target("windows.x86_64", "gcc")
+    for name in ("android.armv7", "linux.armv7"):
+        with pytest.raises(UserError, match=rf"for {name}: the package ai-edge-litert has no library for 32-bit ARM"):
+            find_target(name, "gcc")
+
+
+@pytest.mark.parametrize(
+    ("machine", "arm_32"),
+    [
+        ("armv7l", True), ("armv6l", True), ("armv8l", True), ("armeabi-v7a,armeabi", True),
+        ("aarch64", False), ("x86_64", False), ("riscv64", False),
+    ],
+)  # fmt: skip
+def test_32_bit_arm_is_told_by_its_names(machine: str, arm_32: bool) -> None:
+    assert is_arm_32(machine) is arm_32
 
 
 def test_missing_compiler_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,7 +212,9 @@ def test_noexec(server: str, start_phone: StartPhone, fails: Fails) -> None:  # 
 
 def test_wrong_abi(server: str, start_phone: StartPhone, fails: Fails) -> None:  # noqa: F811
     phone = start_phone(abi="armeabi-v7a,armeabi")
-    assert "is for aarch64, device device runs armeabi-v7a,armeabi programs: build it for" in fails(phone.serial)
+    assert "device device runs armeabi-v7a,armeabi programs, and the package ai-edge-litert has no library for" in (
+        fails(phone.serial)
+    )
     assert names_on(phone, server) == []
 
 

@@ -50,8 +50,8 @@ class OnDevice:
     demo: str
 
 
-def on_device(report: DeviceReport, demo: str) -> OnDevice:
-    """Return the results of a device run; `demo` is the program's output."""
+def on_device(report: DeviceReport, demo: str, warnings: tuple[str, ...] = ()) -> OnDevice:
+    """Return the results of a device run; `demo` is the program's output, `warnings` are more than the run's own."""
     about = report.device
     return OnDevice(
         about.name,
@@ -59,7 +59,7 @@ def on_device(report: DeviceReport, demo: str) -> OnDevice:
         about.emulated,
         tuple(_figures(report)),
         tuple(_conditions(report)),
-        report.warnings,
+        (*report.warnings, *warnings),
         demo,
     )
 

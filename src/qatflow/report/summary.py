@@ -15,10 +15,12 @@ from qatflow.device.results.words import agreement
 from qatflow.evaluate.gate import GateOutcome
 from qatflow.evaluate.layers import InspectedLayer, read_layer_sensitivities, read_layers
 from qatflow.mixed_precision.record import ChosenWidths, read_widths
+from qatflow.report.at_fault import OperatorAtFault, at_fault, at_fault_words
 from qatflow.report.classes import ClassFigures, ConfusedPair, class_figures, confused_pairs
 from qatflow.report.curves import Curve, curves
 from qatflow.report.data_facts import DataFacts, data_facts
 from qatflow.report.gates import GateLine, gate_lines
+from qatflow.report.handover import HandOver, hand_over
 from qatflow.report.network import NetworkNode, network
 from qatflow.report.on_device import OnDevice, on_device
 from qatflow.report.picture_answers import PictureAnswer, shown
@@ -30,7 +32,7 @@ from qatflow.search.result import SearchResult, read_result
 from qatflow.sensitivity.measure import Sensitivities
 from qatflow.tflite.precision import Precision
 
-FORMAT = 9
+FORMAT = 10
 NOT_RUN = "not run on the device: the gate before it is closed"
 HOW = {"ptq": "PTQ", "ready": "ready", "qat": "QAT"}
 """How each quantised model was made."""
@@ -100,6 +102,8 @@ class Summary:
         data: the data set.
         stages: time and memory of the stages that take long.
         slowest: the operators of both models that take longest on each device.
+        at_fault: the operators that take longer than float's, on each device where int8 is not faster.
+        hand_over: the model that ships in LiteRT's own tools, on GPU and NPU.
         measure: `accuracy`; without labels `float_agreement`, and then no figure here is an accuracy.
     """
 
@@ -130,6 +134,8 @@ class Summary:
     data: DataFacts | None = None
     stages: tuple[Stage, ...] = ()
     slowest: tuple[SlowOperator, ...] = ()
+    at_fault: tuple[OperatorAtFault, ...] = ()
+    hand_over: tuple[HandOver, ...] = ()
     measure: MeasureKey = "accuracy"
 
     @property
@@ -212,13 +218,17 @@ def summarise(sources: Sources, output: Path) -> Summary:
     contents = {"int8": content}
     if sources.float_model is not None:
         contents["float"] = read_checked(sources.float_model)
+    culprits = at_fault(devices, contents)
     packed_bytes = None if sources.packed is None else sources.packed.stat().st_size
     summary = Summary(
         experiment=sources.experiment,
         test_pictures=evaluated["models"][sources.shipped]["pictures"],
         rows=_rows(evaluated, gated, sources.shipped, devices, packed_bytes),
         gate=tuple(_gate_lines(gated, sources.pretrained)),
-        on_device=tuple(on_device(run, demo) for run, demo in zip(devices, demos, strict=True)),
+        on_device=tuple(
+            on_device(run, demo, tuple(at_fault_words(culprits, run.device.name, quantised.short)))
+            for run, demo in zip(devices, demos, strict=True)
+        ),
         pruning=read_pruning(sources.trained) if sources.trained is not None else (),
         search=read_result(sources.search) if sources.search is not None else None,
         widths=read_widths(sources.widths) if sources.widths is not None else None,
@@ -247,6 +257,8 @@ def summarise(sources: Sources, output: Path) -> Summary:
         data=data_facts(sources.data),
         stages=stages(sources.stages),
         slowest=slowest(devices, contents),
+        at_fault=culprits,
+        hand_over=hand_over(content, str(sources.model)),
         measure=measure_in(evaluated).key,
     )
     record = provenance.record(sources.files(), {"shipped": sources.shipped})

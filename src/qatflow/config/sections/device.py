@@ -36,6 +36,10 @@ class DeviceSection(Section):
         description="Platform that the C++ demo is built for. android.armv8: Android; built with gcc, it also runs on "
         "any other arm64 system, because it brings its loader and libraries; linux.armv8: a board with glibc; "
         "linux.x86_64: a PC with adbd or ssh.",
+        json_schema_extra={
+            "x-otherwise": "32-bit ARM (armv7, armeabi-v7a) is not among them: the package ai-edge-litert has no "
+            "library for it. If the processor has 64 bits, install a 64-bit system on the board"
+        },
     )
     toolchain: Literal["gcc", "clang"] = Field(
         "gcc",

@@ -47,10 +47,25 @@ TARGETS = (
 )
 
 
+ARM_32 = ("armeabi", "armv6", "armv7", "armv8l")
+"""How the names of 32-bit ARM begin: Android's ABIs, and what `uname -m` prints; armv8l is a 64-bit processor."""
+NO_ARM_32 = (
+    "the package ai-edge-litert has no library for 32-bit ARM: if its processor has 64 bits, install a 64-bit system, "
+    "else choose another device"
+)
+
+
+def is_arm_32(machine: str) -> bool:
+    """Return whether a device runs 32-bit ARM programs only; `machine` as `uname -m` prints it, or a list of ABIs."""
+    return machine.startswith(ARM_32)
+
+
 def find_target(name: str, toolchain: str) -> BuildTarget:
     """Return the target of that name and toolchain; raises UserError that lists the known ones if there is none."""
     for target in TARGETS:
         if (target.name, target.toolchain) == (name, toolchain):
             return target
+    if is_arm_32(name.partition(".")[2]):
+        raise UserError(f"the demo cannot be built for {name}: {NO_ARM_32}")
     known = ", ".join(f"{target.name} with {target.toolchain}" for target in TARGETS)
     raise UserError(f"the demo cannot be built for {name} with {toolchain}; known: {known}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from qatflow.base.errors import UserError
 from qatflow.device.build.bundle import PROGRAM, Bundle
+from qatflow.device.build.targets import NO_ARM_32, is_arm_32
 from qatflow.device.endings import explain_ending
 from qatflow.device.interface import Completed, Device, DeviceError
 from qatflow.device.results.report import OperatorTime, Profile, Timing
@@ -32,6 +33,8 @@ class Demo:
         """Put program and libraries on the device; raises UserError if they are for another processor."""
         self._device, self._bundle = device, bundle
         self.description = device.describe()
+        if is_arm_32(self.description.machine):
+            raise UserError(f"device {self.description.name} runs {self.description.machine} programs, and {NO_ARM_32}")
         if self.description.machine != bundle.machine:
             raise UserError(
                 f"the demo in {bundle.folder} is for {bundle.machine}, device {self.description.name} runs "
