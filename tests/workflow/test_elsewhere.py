@@ -1,12 +1,15 @@
 """The workflow started from another folder: by -s, by --directory, and as a module of an outer workflow."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from filelock import FileLock
 
+from helpers.restricted import RESTRICTED
 from helpers.workflow_helpers import ROOT, SMALL, TARGETS, Project, artefacts, copy_project, jobs, planned
 from qatflow.base import places, provenance
 from qatflow.base.errors import UserError
@@ -20,7 +23,7 @@ MODULE = """\
 module qat:
     snakefile: "{checkout}/workflow/Snakefile"
     config: {config}
-use rule * from qat as qat_*
+{use}
 {after}
 """
 DIGITS = yaml.safe_load((ROOT / "config/test.yaml").read_text(encoding="utf-8")) | {"experiment": "outer"}
@@ -47,9 +50,16 @@ def dry_run(checkout: Project, here: Project, *arguments: str) -> str:
     return answer.stdout + answer.stderr
 
 
-def outer(here: Project, checkout: Project, config: object = "config", before: str = "", after: str = "") -> None:
+def outer(
+    here: Project,
+    checkout: Project,
+    config: object = "config",
+    before: str = "",
+    after: str = "",
+    use: str = "use rule * from qat as qat_*",
+) -> None:
     """Write the Snakefile of a workflow that uses the checkout as a module."""
-    text = MODULE.format(checkout=checkout.folder, config=config, before=before, after=after)
+    text = MODULE.format(checkout=checkout.folder, config=config, before=before, after=after, use=use)
     (here.folder / "Snakefile").write_text(text, encoding="utf-8")
 
 
@@ -112,6 +122,82 @@ def test_the_catalog_s_way_plans_all_under_the_names_of_the_outer_workflow(check
     # the outer workflow's own first rule stays the default
     outer(here, checkout, {}, before="rule first:\n    output: touch('first')\n    shell: 'true'")
     assert here.plan() == {"first": 1}
+
+
+USES = {
+    "use rule * from qat": "",
+    "use rule * from qat as other_*": "other_",
+    "use rule * from qat exclude all as other_*": "other_",
+}
+"""Ways to take the rules over, and what their names then begin with."""
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("use", USES)
+def test_each_way_to_take_the_rules_over_plans_the_same_jobs(checkout, here, use):
+    first = USES[use]
+    outer(here, checkout, 'config["qatflow"]', before='configfile: "config.yaml"', use=use)
+    (here.folder / "config.yaml").write_text("mine: 1\nqatflow: {experiment: outer}\n")
+    expected = dict.fromkeys({f"{first}{rule}" for rule in TARGETS["report"]} | {f"{first}report"}, 1)
+    text = dry_run(checkout, here, f"{first}report")
+    assert planned(text) == expected and "results/outer/report/report.html" in text
+
+
+@pytest.mark.workflow
+def test_rules_without_a_prefix_stand_beside_those_of_an_outer_workflow(checkout, here):
+    own = "\nrule all:\n    default_target: True\n    input: rules.data.input"
+    outer(here, checkout, DIGITS, after=own, use="use rule * from qat exclude all")
+    assert planned(dry_run(checkout, here)) == {"prepare_data": 1, "all": 1}
+
+
+@pytest.mark.workflow
+def test_two_modules_of_one_checkout_have_settings_of_their_own(checkout, here):
+    second = DIGITS | {"experiment": "second", "seed": 2, "data": DIGITS["data"] | {"name": "more"}}
+    second |= {"pretrained": DIGITS["pretrained"] | {"name": "more"}}
+    again = f"""\
+module more:
+    snakefile: "{checkout.folder}/workflow/Snakefile"
+    config: {second}
+use rule * from more as more_*
+rule both:
+    default_target: True
+    input: rules.qat_optimize.input, rules.more_optimize.input
+"""
+    outer(here, checkout, DIGITS, after=again)
+    expected = {f"{name}_{rule}": 1 for name in ("qat", "more") for rule in TARGETS["optimize"]}
+    assert planned(dry_run(checkout, here)) == expected | {"both": 1}
+
+
+@pytest.fixture
+def read_only(checkout: Project) -> Iterator[Project]:
+    """The checkout as it is on a disk that one may only read, without Python's compiled files."""
+    for compiled in checkout.folder.rglob("__pycache__"):
+        shutil.rmtree(compiled)
+    places = [checkout.folder, *checkout.folder.rglob("*")]
+    modes = {path: path.stat().st_mode for path in places}
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    yield checkout
+    for path, mode in modes.items():
+        path.chmod(mode)
+
+
+@pytest.mark.workflow
+@pytest.mark.device
+def test_a_checkout_that_may_only_be_read_is_enough(read_only, here):
+    before = sorted(read_only.folder.rglob("*"))
+    outer(here, read_only, DIGITS)
+    profile = read_only.folder / "profiles/default"
+    command = ("snakemake", "--cores", "2", "--workflow-profile", str(profile), "qat_data", "qat_build_demo")
+    answer = here.run(*RESTRICTED, *command)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    made = here.files()
+    assert "build.lite.android.armv8.gcc/demo/cxx/mobile_light/mobilenetv1_light_api" in made
+    assert "data/digits/manifest.json" in made
+    assert sorted(read_only.folder.rglob("*")) == before
+    # it was indeed read-only for these programs
+    answer = here.run(*RESTRICTED, "touch", str(read_only.folder / "README.md"), str(read_only.folder / "src/new"))
+    assert answer.returncode == 1 and answer.stderr.count("Permission denied") == 2
 
 
 @pytest.mark.workflow

@@ -1,6 +1,7 @@
 """Files that are generated from typed classes: JSON Schemas, and tables between two marks of a document."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,8 +9,9 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_text(value: Any) -> str:
-    """Return `value` as the text of a JSON file."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    """Return `value` as the text of a JSON file, which readers of YAML 1.1 read alike: to them 1e-08 is a text."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return re.sub(r"(?<=: )(-?\d+)(e[+-]?\d+,?)$", r"\1.0\2", text, flags=re.MULTILINE) + "\n"
 
 
 def with_rows(text: str, marks: tuple[str, str], rows: Iterable[str]) -> str:
