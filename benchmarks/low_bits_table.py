@@ -94,8 +94,7 @@ def page(cases: Mapping[str, Sequence[Case]], rows: Sequence[str]) -> Iterator[s
     )
     yield "* every figure is measured on the .tflite file, with LiteRT on all test pictures"
     yield (
-        "* depthwise 8: depthwise kernels, 3 to 4 % of the weights, keep 8 bits; with few bits their scale is so large "
-        "that a step of their bias can be larger than one of their output"
+        "* depthwise 8: depthwise kernels, 3 to 4 % of the weights, keep 8 bits"
     )
     yield "* intervals: of the paired difference over the pictures of all of the row's seeds together"
     yield (
