@@ -3,7 +3,7 @@
 # system packages by apt, and the Python packages of requirements.lock into .venv. If nothing is missing it takes a few
 # hundredths of a second.
 #
-#   PYTHON=python3.11          the Python 3.11 to build .venv with
+#   PYTHON=python3.12          the Python to build .venv with: 3.11, 3.12 or 3.13 (default: the newest that is there)
 #   QATFLOW_NO_APT=1           continue without the system packages (stages that need them fail with their own message)
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -11,6 +11,9 @@ venv="$root/.venv"
 stamp="$venv/qatflow-setup" # written last: with it .venv is whole
 stb=/usr/include/stb/stb_image.h
 fashion=/usr/share/datasets/fashion-mnist
+pythons=(3.13 3.12 3.11) # newest first; pyproject.toml has the same
+one_of_them="Python 3.11, 3.12 or 3.13"
+own_uv="$root/.snakemake/uv"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
@@ -32,13 +35,20 @@ set_up() {
         say "set-up: waiting for another set-up in this folder"
         flock 9
     fi
-    local python=
-    if ! venv_is_current; then # another set-up may have made it while we waited
-        python="$(find_python)"
-    fi
-    install_packages "$python"
-    if [[ -n "$python" ]]; then
-        make_venv "$python"
+    local python='' version='' needs=() starters=()
+    if venv_is_current; then # another set-up may have made it while we waited
+        install_packages
+    elif only_the_project_changed; then
+        install_packages
+        say "set-up: pyproject.toml changed; installing the project again"
+        rm "$stamp"
+        install_project
+    else
+        choose_python
+        install_packages "${needs[@]}"
+        [[ -n "$python" || ${#needs[@]} == 0 ]] || choose_python
+        [[ -n "$python" ]] || python_by_uv
+        make_venv
     fi
     exec 9>&-
 }
@@ -50,45 +60,157 @@ wanted_stamp() { # what .venv was made from, and where: its programs name their 
 }
 
 venv_is_current() {
-    [[ -f "$stamp" && -x "$venv/bin/python" && "$(<"$stamp")" == "$(wanted_stamp)" ]]
+    [[ -f "$stamp" && "$(<"$stamp")" == "$(wanted_stamp)" ]] && has_its_python
 }
 
-is_python_3_11() {
-    command -v "$1" >/dev/null && [[ "$("$1" -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null)" == "3 11" ]]
+only_the_project_changed() {
+    local lock
+    lock="$(sha256sum "$root/requirements.lock")"
+    [[ -f "$stamp" && "$(head -n 1 "$stamp")" == "${lock%% *}"* && "$(tail -n 1 "$stamp")" == "$root" ]] &&
+        has_its_python
 }
 
-find_python() {
-    local candidate
+has_its_python() { # .venv has the Python that it was made by, and that is the one of $PYTHON
+    [[ -x "$venv/bin/python" ]] || return 1
+    local made_by number file
+    made_by="$(sed -n 's/^executable = //p' "$venv/pyvenv.cfg")"
+    # an upgrade of the system puts another Python behind the same name
+    [[ "$(readlink -f "$venv/bin/python")" == "$made_by" ]] || return 1
     if [[ -n "${PYTHON:-}" ]]; then
-        is_python_3_11 "$PYTHON" || fail "PYTHON=$PYTHON is not Python 3.11: name one that is, or unset PYTHON"
-        printf '%s\n' "$PYTHON"
-        return
+        IFS=$'\t' read -r number file _ < <(describe_python "$PYTHON") && [[ "$file" == "$made_by" ]]
     fi
-    for candidate in python3 python3.11; do
-        if is_python_3_11 "$candidate"; then
-            printf '%s\n' "$candidate"
+}
+
+describe_python() { # prints the version, the file and what it lacks, if anything; prints nothing if it does not start
+    "$1" -I -c '
+import os, sys, sysconfig
+def lacking(*modules):
+    lacks = []
+    for module in modules:
+        try:
+            __import__(module)
+        except ImportError:
+            lacks.append(module)
+    return lacks
+lacks = lacking("bz2", "ctypes", "lzma", "sqlite3", "ssl", "zlib")
+if sys.implementation.name != "cpython":
+    lacks.append("CPython (it is %s)" % sys.implementation.name)
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    lacks.append("the global interpreter lock, which TensorFlow needs")
+if sys.maxsize < 2**32:
+    lacks.append("64 bits")
+if os.path.realpath(sys.prefix) == os.path.realpath(sys.argv[1]):
+    lacks.append("a place outside .venv, which is to be replaced")
+if not lacks and lacking("ensurepip", "venv"):
+    lacks = ["venv"] + lacking("pip")
+print("%d.%d\t%s\t%s" % (sys.version_info[0], sys.version_info[1], os.path.realpath(sys.executable), ", ".join(lacks)))
+' "$venv" 2>/dev/null
+}
+
+# Sets python and version: the newest that is whole; else the newest that lacks only Debian's package for virtual
+# environments, which is then in needs. If there is none, python is empty, and starters are those that can install uv.
+choose_python() {
+    local candidate number='' file lacks='' why candidates
+    local -A whole=() without_venv=()
+    python='' needs=() starters=()
+    mapfile -t candidates < <(type -aP python3 "${pythons[@]/#/python}")
+    [[ -z "${PYTHON:-}" ]] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        # some do not start: pyenv has a program for each version that is installed, chosen or not
+        IFS=$'\t' read -r number file lacks < <(describe_python "$candidate") || continue
+        case "$lacks" in
+            '') whole[$number]="${whole[$number]:-$candidate}" starters+=("$candidate") ;;
+            venv) without_venv[$number]="${without_venv[$number]:-$candidate}" starters+=("$candidate") ;;
+            venv,*) without_venv[$number]="${without_venv[$number]:-$candidate}" ;;
+            *)
+                [[ -n "${PYTHON:-}" || " ${pythons[*]} " != *" $number "* ]] ||
+                    say "set-up: not using $candidate: it lacks $lacks"
+                ;;
+        esac
+    done
+    for version in "${pythons[@]}"; do
+        python="${whole[$version]:-}"
+        [[ -z "$python" ]] || return 0
+    done
+    for version in "${pythons[@]}"; do
+        candidate="${without_venv[$version]:-}"
+        if [[ -n "$candidate" && -n "${QATFLOW_NO_APT:-}" ]]; then
+            say "set-up: not using $candidate: it lacks venv (Debian and Ubuntu: apt-get install python$version-venv)"
+        elif [[ -n "$candidate" ]]; then
+            python="$candidate" needs=("python$version-venv")
             return
         fi
     done
-    fail "Python 3.11 is needed, and neither python3 nor python3.11 is one." \
-        "Install it (Debian 12: apt-get install python3.11) or give its path: PYTHON=/path/to/python3.11 $0"
+    if [[ -n "${PYTHON:-}" ]]; then
+        if [[ -z "$number" ]]; then
+            why="does not start"
+        elif [[ " ${pythons[*]} " != *" $number "* ]]; then
+            why="is Python $number"
+        else
+            why="lacks $lacks"
+        fi
+        fail "PYTHON=$PYTHON $why: name a $one_of_them, or unset PYTHON"
+    fi
+    if ((${#starters[@]} == 0)) && ! command -v uv >/dev/null && [[ -z "${QATFLOW_NO_APT:-}" ]]; then
+        needs=(python3-venv)
+    fi
 }
 
-has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+python_by_uv() { # sets python and version: uv's newest; it gets one if it has none
+    local uv
+    uv="$(type -P uv)" || install_uv
+    for version in "${pythons[@]}"; do
+        if python="$(of_uv find "$version" 2>/dev/null)"; then
+            say "set-up: there is no $one_of_them in PATH; using uv's: $python"
+            return
+        fi
+    done
+    version="${pythons[0]}"
+    say "set-up: there is no $one_of_them; uv is getting Python $version into $(of_uv dir)"
+    quietly of_uv install "$version" && python="$(of_uv find "$version")" ||
+        no_python "uv could not get Python $version; see above"
+}
 
-make_venv() { # $1: a Python 3.11
-    local lock
-    lock="$(sha256sum "$root/requirements.lock")"
-    if [[ -f "$stamp" && -x "$venv/bin/python" && "$(head -n 1 "$stamp")" == "${lock%% *}"* &&
-        "$(tail -n 1 "$stamp")" == "$root" ]]; then
-        say "set-up: pyproject.toml changed; installing the project again"
-        rm "$stamp"
-    else
-        say "set-up: installing $(grep -c '==' "$root/requirements.lock") Python packages into .venv (some minutes)"
-        rm -rf "$venv" # a half-made or an older one: what it holds cannot be trusted
-        "$1" -m venv "$venv" || fail "$1 could not create the virtual environment $venv; see above"
-        pip install --require-hashes --requirement "$root/requirements.lock"
-    fi
+of_uv() { # uv python …, without what it would see in this folder
+    local option=()
+    [[ "$1" != find ]] || option=(--no-project --system)
+    UV_PYTHON_PREFERENCE=only-managed UV_PYTHON_INSTALL_BIN=0 "$uv" python "$1" "${option[@]}" "${@:2}"
+}
+
+install_uv() { # from PyPI, the version of requirements.lock; sets uv
+    local starter
+    uv="$own_uv/bin/uv"
+    ! "$uv" --version >/dev/null 2>&1 || return 0
+    ((${#starters[@]} > 0)) || no_python "there is no $one_of_them, no uv, and no Python with pip to install uv"
+    say "set-up: there is no $one_of_them in PATH; installing uv into .snakemake/uv"
+    sed -n '/^uv==/,/[^\\]$/p' "$root/requirements.lock" >"$own_uv.lock"
+    for starter in "${starters[@]}"; do
+        local pip=("$starter" -m pip) into=(--target "$own_uv")
+        rm -rf "$own_uv"
+        if "$starter" -m venv "$own_uv" >/dev/null 2>&1; then # what has no venv has pip
+            pip=("$own_uv/bin/python" -m pip) into=()
+        fi
+        ! quietly "${pip[@]}" --disable-pip-version-check --no-input --quiet install --require-hashes \
+            --requirement "$own_uv.lock" "${into[@]}" || return 0
+    done
+    no_python "uv could not be installed; see above"
+}
+
+no_python() { # $1: why
+    fail "$1. Install a $one_of_them (Debian and Ubuntu: apt-get install python3-venv), or give its path:" \
+        "PYTHON=/path/to/python3.13 $0"
+}
+
+make_venv() {
+    say "set-up: installing $(grep -c '==' "$root/requirements.lock") Python packages into .venv, with" \
+        "Python $version (some minutes)"
+    rm -rf "$venv" # a half-made or an older one: what it holds cannot be trusted
+    "$python" -m venv "$venv" || fail "$python could not create the virtual environment $venv; see above"
+    pip install --require-hashes --requirement "$root/requirements.lock"
+    install_project
+}
+
+install_project() {
     pip install --no-deps --no-build-isolation --editable "$root"
     wanted_stamp >"$stamp.new"
     mv "$stamp.new" "$stamp"
@@ -114,18 +236,12 @@ missing_packages() { # one a line, from what can be called or is there
     [[ -f "$stb" ]] || printf 'libstb-dev\n'
 }
 
-install_packages() { # $1: the Python that is to make .venv, or nothing
+install_packages() { # what is missing, and the packages that are given
     local -a packages
     local optional=() as_root=() # as_root is for apt_get
     mapfile -t packages < <(missing_packages)
-    if [[ -z "${QATFLOW_NO_APT:-}" ]]; then
-        if [[ -n "$1" ]] && ! has_venv "$1"; then
-            packages+=(python3.11-venv)
-        fi
-        [[ -d "$fashion" ]] || optional=(dataset-fashion-mnist)
-    elif [[ -n "$1" ]] && ! has_venv "$1"; then
-        fail "$1 cannot create virtual environments; install Debian's python3.11-venv"
-    fi
+    packages+=("$@")
+    [[ -n "${QATFLOW_NO_APT:-}" || -d "$fashion" ]] || optional=(dataset-fashion-mnist)
     if ((${#packages[@]} + ${#optional[@]} == 0)); then
         return
     fi

@@ -19,7 +19,7 @@ SYSTEM = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "adb", "cmake", "make"
 DEBIAN = ("g++-aarch64-linux-gnu", "qemu-user-static", "adb", "cmake", "make", "g++")
 COMMON = (
     *("bash", "env", "dirname", "sha256sum", "flock", "mkdir", "mktemp", "rm", "mv", "cp", "cat", "head", "tail"),
-    *("grep", "sleep", "ln", "touch", "chmod", "nproc"),
+    *("grep", "sed", "readlink", "sleep", "ln", "touch", "chmod", "nproc"),
 )
 
 BACKEND = '''\
@@ -51,24 +51,25 @@ version = "1.0"
 """
 
 
-def wheel(folder: Path, version: str) -> str:
-    """Make a wheel that has the program `snakemake`; return its line of the lock file."""
-    path = folder / f"tiny-{version}-py3-none-any.whl"
-    info = f"tiny-{version}.dist-info"
+def wheel(folder: Path, version: str, name: str = "tiny", program: str = "snakemake", does: str = "") -> str:
+    """Make a wheel that has a program, by default one that prints its arguments; return its line of the lock file."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    does = does or f"print('{program} {version}', *sys.argv[1:])"
     files = {
-        "tiny.py": f"import sys\ndef main():\n    print('snakemake {version}', *sys.argv[1:])\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n",
+        f"{name}.py": f"import os, sys\ndef main():\n    {does}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": "[console_scripts]\nsnakemake = tiny:main\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{program} = {name}:main\n",
     }
     record = "".join(
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},\n"
         for name, text in files.items()
     )
     with zipfile.ZipFile(path, "w") as archive:
-        for name, text in {**files, f"{info}/RECORD": record}.items():
-            archive.writestr(name, text)
-    return f"tiny=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for file, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(file, text)
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
 class Checkout:
@@ -98,6 +99,14 @@ class Checkout:
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(self.wheels),
         }
+
+    def python_program(self, name: str, version: str, lacks: str = "") -> None:
+        """Put a Python into PATH that is this one, but says that it has another version, and lacks modules."""
+        numbers = tuple(int(part) for part in version.split("."))
+        seen = f"import sys; sys.version_info = {numbers}; sys.modules.update(dict.fromkeys('{lacks}'.split()))"
+        python = Path(sys.executable).resolve()
+        asked = f'[[ "$1 $2" != "-I -c" ]] || exec {python} -I -c "{seen}$3" "$4"'
+        self.program(name, f"{asked}\n{self.python}")
 
     def program(self, name: str, text: str) -> None:
         (self.bin / name).unlink(missing_ok=True)

@@ -1,17 +1,26 @@
 """run.sh and its set-up: a second start, changes, a killed set-up, two at once, and which Python is taken."""
 
+import hashlib
+import json
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from snakemake.cli import get_argument_parser
 
 from helpers.small_checkout import PYPROJECT, Checkout, wheel
 from helpers.workflow_helpers import TARGETS, processor_time
+
+RUNNING = platform.python_version().rpartition(".")[0]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +110,7 @@ def test_a_killed_set_up_is_mended_by_the_next_start(checkout):
     left = checkout.folder / ".venv"
     assert left.exists()
     (left / "half").touch()
-    shutil.rmtree(left / "lib/python3.11/site-packages/pip")  # as if the kill had come earlier
+    shutil.rmtree(left / f"lib/python{RUNNING}/site-packages/pip")  # as if the kill had come earlier
     hold.unlink()
 
     answer = checkout.run()
@@ -150,26 +159,150 @@ def test_a_package_that_is_not_the_locked_one_is_refused(checkout):
     assert checkout.run().returncode == 0
 
 
-def old_python(checkout: Checkout) -> None:
-    checkout.program("python3", "echo 3 12")
-
-
-def test_another_python_than_3_11_is_not_taken(checkout):
-    old_python(checkout)
+@pytest.mark.parametrize(
+    ("programs", "taken", "said"),
+    [
+        ({"python3": "3.11.2", "python3.13": "3.13.0"}, "3.13", ""),
+        ({"python3": "3.12.3", "python3.11": "3.11.9"}, "3.12", ""),
+        ({"python3": "3.14.0", "python3.11": "3.11.9", "python3.12": "3.12.1"}, "3.12", ""),
+        ({"python3": "3.11.2", "python3.13": "3.13.0 _ssl"}, "3.11", "not using {bin}/python3.13: it lacks ssl"),
+        ({"python3": "3.12.3", "python3.13": "3.13.0 ensurepip"}, "3.12", ""),
+        ({"python3": "3.11.2", "python3.13": None}, "3.11", ""),
+    ],
+)  # fmt: skip
+def test_the_newest_whole_python_is_taken(
+    checkout: Checkout, programs: Mapping[str, str | None], taken: str, said: str
+) -> None:
+    for name, about in programs.items():
+        if about is None:  # as pyenv's
+            checkout.program(name, f"echo 'pyenv: {name}: command not found' >&2\nexit 127")
+        else:
+            checkout.python_program(name, *about.split(maxsplit=1))
     answer = checkout.run()
-    assert answer.returncode == 1
-    assert "error: Python 3.11 is needed, and neither python3 nor python3.11 is one." in answer.stderr
-    assert "PYTHON=/path/to/python3.11 ./run.sh" in answer.stderr
+    assert answer.stdout == "snakemake 1.0 --cores all all\n"
+    assert f"installing 1 Python packages into .venv, with Python {taken} (some minutes)\n" in answer.stderr
+    assert said.format(bin=checkout.bin) in answer.stderr
+    assert ("not using" in answer.stderr) == bool(said)
+    assert "pyenv" not in answer.stderr
 
-    answer = checkout.run(PYTHON="python3")
+
+@pytest.mark.parametrize(
+    ("about", "why"),
+    [
+        ("3.10.12", "is Python 3.10"),
+        ("3.14.0", "is Python 3.14"),
+        ("3.13.0 _ctypes", "lacks ctypes"),
+        (None, "does not start"),
+    ],
+)
+def test_a_python_that_is_named_is_taken_or_refused(checkout: Checkout, about: str | None, why: str) -> None:
+    checkout.python_program("python3", "3.13.0")
+    if about is not None:
+        checkout.python_program("other", *about.split(maxsplit=1))
+    answer = checkout.run(PYTHON="other")
     assert answer.returncode == 1
-    assert answer.stderr == "error: PYTHON=python3 is not Python 3.11: name one that is, or unset PYTHON\n"
+    assert answer.stderr == f"error: PYTHON=other {why}: name a Python 3.11, 3.12 or 3.13, or unset PYTHON\n"
     assert not (checkout.folder / ".venv").exists()
 
-
-@pytest.mark.parametrize("given", [False, True])
-def test_python_3_11_is_found_beside_another_or_where_it_is_said_to_be(checkout, given):
-    shutil.copy(checkout.bin / "python3", checkout.bin / ("other" if given else "python3.11"))
-    old_python(checkout)
-    answer = checkout.run(**({"PYTHON": "other"} if given else {}))
+    checkout.python_program("other", "3.12.1")
+    answer = checkout.run(PYTHON="other")
     assert answer.stdout == "snakemake 1.0 --cores all all\n"
+    assert "with Python 3.12 " in answer.stderr
+
+
+def test_another_python_replaces_an_environment_that_is_there(checkout: Checkout) -> None:
+    checkout.program("same", checkout.python)
+    assert checkout.run().returncode == 0
+    assert checkout.run(PYTHON="same").stderr == ""
+    link = checkout.folder / ".venv/bin/python"
+    elsewhere = checkout.folder / "elsewhere"
+    elsewhere.symlink_to("/bin/true")
+    for name in ("python3", f"python{RUNNING}", "python"):
+        link.with_name(name).unlink(missing_ok=True)
+    link.symlink_to(elsewhere)  # as after an upgrade of the system, whose python3 is another one then
+    answer = checkout.run()
+    assert (answer.returncode, checkout.builds()) == (0, 2), answer.stderr
+    assert "installing 1 Python packages" in answer.stderr
+
+    # .venv's own Python is no way to make .venv, even if it is the first in PATH
+    (checkout.folder / "requirements.lock").write_text(wheel(checkout.wheels, "2.0"))
+    answer = checkout.run(PATH=f"{checkout.folder}/.venv/bin:{checkout.bin}")
+    assert answer.stdout == "snakemake 2.0 --cores all all\n", answer.stderr
+    assert f"not using {checkout.folder}/.venv/bin/python3: it lacks a place outside .venv" in answer.stderr
+
+
+@pytest.fixture
+def uv() -> Path:
+    program = Path(sys.executable).with_name("uv")
+    if not program.exists():
+        pytest.skip("uv is not installed here: requirements.lock has it")
+    return program
+
+
+@pytest.mark.parametrize("has_uv", [True, False])
+def test_without_a_python_uv_gets_one(checkout: Checkout, uv: Path, tmp_path: Path, has_uv: bool) -> None:
+    # the real uv and a list of Pythons of its own, which has this Python under the name of the wanted one
+    checkout.python_program("python3", "3.10.12")
+    setup = checkout.folder / "setup.sh"
+    setup.write_text(re.sub(r"^pythons=.*$", f"pythons=({RUNNING})", setup.read_text(), flags=re.MULTILINE))
+    archive = python_archive(tmp_path)
+    name, version = "cpython", sys.version_info
+    machine = platform.machine()
+    entry = {
+        "name": name, "arch": {"family": machine, "variant": None}, "os": "linux", "libc": "gnu",
+        "major": version.major, "minor": version.minor, "patch": version.micro, "prerelease": "", "variant": None,
+        "url": archive.as_uri(), "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(), "build": "20260101",
+    }  # fmt: skip
+    key = f"{name}-{platform.python_version()}-linux-{machine}-gnu"
+    downloads = tmp_path / "downloads.json"
+    downloads.write_text(json.dumps({key: entry}))
+    environment = {"UV_PYTHON_DOWNLOADS_JSON_URL": str(downloads)}
+    if has_uv:
+        (checkout.bin / "uv").symlink_to(uv)
+    else:
+        with (checkout.folder / "requirements.lock").open("a") as file:
+            file.write(wheel(checkout.wheels, "0.13.9", "uv", "uv", f"os.execv('{uv}', sys.argv)"))
+    answer = checkout.run(**environment)
+    assert answer.stdout == "snakemake 1.0 --cores all all\n", answer.stderr
+    home = Path(checkout.environment["HOME"]) / ".local/share/uv/python"
+    assert (
+        f"set-up: there is no Python 3.11, 3.12 or 3.13; uv is getting Python {RUNNING} into {home}\n" in answer.stderr
+    )
+    assert ("installing uv into .snakemake/uv" in answer.stderr) == (not has_uv)
+    assert checkout.run().stderr == ""
+
+    downloads.write_text("{}")  # it is there now
+    shutil.rmtree(checkout.folder / ".venv")
+    answer = checkout.run(**environment)
+    assert answer.stdout == "snakemake 1.0 --cores all all\n", answer.stderr
+    assert (
+        f"there is no Python 3.11, 3.12 or 3.13 in PATH; using uv's: {Path(sys.executable).resolve()}\n"
+        in answer.stderr
+    )
+
+    shutil.rmtree(home)
+    shutil.rmtree(checkout.folder / ".venv")
+    answer = checkout.run(**environment)
+    assert answer.returncode == 1
+    assert answer.stderr.endswith(
+        f"error: uv could not get Python {RUNNING}; see above. Install a Python 3.11, 3.12 or 3.13 (Debian and Ubuntu: "
+        "apt-get install python3-venv), or give its path: PYTHON=/path/to/python3.13 ./run.sh\n"
+    )
+
+
+def python_archive(folder: Path) -> Path:
+    """Make an archive as those that uv downloads, whose program is this Python."""
+    programs = folder / "python/bin"
+    programs.mkdir(parents=True)
+    library = folder / f"python/lib/python{RUNNING}"
+    library.mkdir(parents=True)
+    for file in Path(sysconfig.get_path("stdlib")).glob("_sysconfigdata_*.py"):  # which uv looks into
+        shutil.copy(file, library)
+    program = programs / f"python{RUNNING}"
+    program.write_text(f'#!/bin/bash\nexec {Path(sys.executable).resolve()} "$@"\n')
+    program.chmod(0o755)
+    for name in ("python3", "python"):
+        (programs / name).symlink_to(f"python{RUNNING}")
+    with tarfile.open(folder / "python.tar.gz", "w:gz") as archive:
+        archive.add(folder / "python", "python")
+    return folder / "python.tar.gz"

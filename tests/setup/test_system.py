@@ -13,7 +13,7 @@ import pytest
 
 from helpers.small_checkout import DEBIAN, SYSTEM
 
-FOR_SHOW = '[[ "$*" != *version_info* ]] || echo 3 11'
+FOR_SHOW = r'[[ "$*" != *version_info* ]] || printf "3.12\t%s\t\n" "$0"'
 
 
 def open_to_others(folder: Path) -> None:
@@ -131,6 +131,31 @@ def test_root_installs_them_and_reads_the_lists_only_where_they_lack(bare, apt, 
     before = apt.read_text()
     assert bare.run().stderr == ""
     assert apt.read_text() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as apt does")
+@pytest.mark.parametrize(
+    ("about", "package"),
+    [("3.12.3 ensurepip", "python3.12-venv"), ("3.10.9 ensurepip pip", "python3-venv"), ("", "python3-venv")],
+)
+def test_a_python_that_can_make_environments_comes_from_apt(checkout, about, package):
+    log = checkout.folder / "apt"
+    checkout.python_program("whole", "3.12.3")
+    checkout.program(
+        "apt-get", f'echo "$@" >>{log}\n[[ "$*" != *" {package}" ]] || cp {checkout.bin}/whole {checkout.bin}/python3'
+    )
+    checkout.program("apt-cache", "true")
+    (checkout.bin / "python3").unlink()
+    if about:
+        checkout.python_program("python3", *about.split(maxsplit=1))
+    without = checkout.run(QATFLOW_NO_APT="1")
+    assert without.returncode == 1 and not log.exists()
+    assert "Debian and Ubuntu: apt-get install python3-venv), or give its path: PYTHON=" in without.stderr
+
+    answer = checkout.run()
+    assert answer.stdout == "snakemake 1.0 --cores all all\n", answer.stderr
+    assert f"--yes --no-install-recommends install {package}\n" in log.read_text()
+    assert "with Python 3.12 " in answer.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as apt does")

@@ -4,6 +4,7 @@ Snakemake stands in an environment of its own, since what it has beside it would
 """
 
 import importlib.util
+import platform
 import re
 import subprocess
 import sys
@@ -53,9 +54,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, str
     folder = tmp_path_factory.mktemp("conda")
     project = copy_project(folder / "project")
     (project.folder / "conda.yaml").write_text(OVERLAY)
+    environments = sorted((project.folder / "envs").glob("*.yaml"))
+    for path in environments:  # conda's stand-in has no other Python than this one
+        path.write_text(re.sub(r"python=\S+", f"python={platform.python_version()}", path.read_text()))
     snakemake = bare_snakemake(folder)
     python = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    conda = conda_standin.install_standin(folder / "conda", python, versions(ENVIRONMENTS[0]))
+    conda = conda_standin.install_standin(folder / "conda", python, versions(environments[0]))
     # bytecode of the few modules that a rule imports is made then: of all packages it takes half a minute
     environment = {
         "PATH": f"{conda}:{snakemake}:/usr/bin:/bin",
@@ -92,7 +96,7 @@ def test_an_environment_is_built_and_its_rule_runs_in_it(ran, environment):
     project, printed = ran
     assert f"rule {RAN[environment.stem]}:" in printed
     assert ".snakemake/conda/" in printed
-    folder = built(project, environment)
+    folder = built(project, project.folder / "envs" / environment.name)
     listed = subprocess.run(
         [folder / "bin/python", "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True
     ).stdout
