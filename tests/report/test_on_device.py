@@ -136,7 +136,7 @@ def test_each_device_has_a_line_in_the_table_of_the_models(tmp_path: Path) -> No
         ["", f"board: {float_[-1]}"],
         [*ptq[:-1], f"phone: {ptq[-1]}"],
         ["", f"board: {ptq[-1]}"],
-        ["QAT int8", "not trained"],
+        ["QAT", "not trained"],
     ]
 
 

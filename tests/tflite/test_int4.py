@@ -124,7 +124,7 @@ def test_a_network_is_stored_by_the_optimise_stage_and_computes_what_int8_does(
     halved = sum(graph.weights[name].size // 2 for name in narrow)
     assert before["parameter_bytes"] - after["parameter_bytes"] == halved > 0
     printed = capsys.readouterr().out
-    assert f"{len(narrow)} kernels stored as INT4; LiteRT's own kernels give the same outputs as with int8" in printed
+    assert f"kernels stored as INT4: {len(narrow)}; LiteRT's own kernels give the same outputs as with int8" in printed
     assert f"warning: {len(narrow)} of 4 layers with weights have INT4 kernels; LiteRT unpacks" in printed
     assert "takes 4.8 times as long" in printed
     assert unpack(pack(small.content), "it") == small.content

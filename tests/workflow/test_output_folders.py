@@ -76,3 +76,21 @@ def test_a_file_in_the_place_of_snakemake_s_state_is_told_before_snakemake(tmp_p
     for argv in (["-n"], ["-n", "--directory", str(tmp_path)]):
         with pytest.raises(UserError, match=r"\.snakemake is a file, and runs write to a folder of this name"):
             precheck.main(argv)
+
+
+def test_a_profile_that_cannot_be_read_is_named_before_snakemake(tmp_path):
+    profile = tmp_path / "profiles/default/config.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("cores: 1\n")
+    profile.chmod(0)
+    tmp_path.chmod(0o777)
+    start = (
+        "import os\nfrom qatflow.workflow import precheck, snakemake_start\n"
+        "if os.getuid() == 0: os.setuid(65534)\nsnakemake_start.main(['check', '-n'])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    answer = subprocess.run(
+        [sys.executable, "-c", start], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    reason = "profiles/default/config.yaml: Snakemake reads this profile, and it cannot be read: Permission denied"
+    assert (answer.returncode, answer.stderr) == (1, f"error: {reason}\n")

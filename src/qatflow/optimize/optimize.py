@@ -114,5 +114,5 @@ def _in_int4(converted: Converted) -> tuple[Converted, list[str]]:
         print(f"int4_storage: no layer has weights of at most {BITS} bits that can be stored as INT4")
         return converted, []
     check_same_outputs(converted.content, content)
-    print(f"{len(stored)} kernels stored as INT4; LiteRT's own kernels give the same outputs as with int8")
+    print(f"kernels stored as INT4: {len(stored)}; LiteRT's own kernels give the same outputs as with int8")
     return replace(converted, content=content), stored

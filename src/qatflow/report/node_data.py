@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qatflow.report.measures import BY_KEY, Measure
+from qatflow.report.measures import BY_KEY, OperatorMeasure
 from qatflow.report.network import NetworkNode
 
 GRAPH = "main"
@@ -40,11 +40,11 @@ def has_data(nodes: Sequence[NetworkNode], file: str) -> bool:
     return any(_is_known(BY_KEY[key], nodes) for key in FILES[file])
 
 
-def _is_known(measure: Measure, nodes: Sequence[NetworkNode]) -> bool:
+def _is_known(measure: OperatorMeasure, nodes: Sequence[NetworkNode]) -> bool:
     return any(measure.value(node) is not None for node in nodes)
 
 
-def _coloured(nodes: Sequence[NetworkNode], measure: Measure) -> dict[str, Any]:
+def _coloured(nodes: Sequence[NetworkNode], measure: OperatorMeasure) -> dict[str, Any]:
     values = {node.tensor: measure.value(node) for node in nodes}
     colours = (LOW, MIDDLE, HIGH) if measure.worst == "low" else (HIGH, MIDDLE, LOW)
     return {

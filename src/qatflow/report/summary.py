@@ -289,7 +289,7 @@ def _rows(
         rows.append(_shares(Row("fake-quantised", None, None, None, None, None, None, ()), fake_quant))
         rows.append(_row(names["qat"], models["qat"], there.get("qat", ()), packed.get("qat")))
     else:
-        rows.append(Row("QAT int8", None, None, None, None, None, None, ("not trained",)))
+        rows.append(Row("QAT", None, None, None, None, None, None, ("not trained",)))
     return tuple(rows)
 
 

@@ -6,7 +6,7 @@ from html import escape
 from math import isfinite
 
 from qatflow.report.drawing.svg import box, shortened, text
-from qatflow.report.measures import MEASURES, Measure
+from qatflow.report.measures import OPERATOR_MEASURES, OperatorMeasure
 from qatflow.report.network import NetworkNode
 
 WIDTH, ROW, BOX = 380.0, 40.0, 34.0
@@ -16,9 +16,9 @@ LEVELS = 7
 LETTERS = 31
 
 
-def measures(nodes: Sequence[NetworkNode]) -> list[Measure]:
+def measures(nodes: Sequence[NetworkNode]) -> list[OperatorMeasure]:
     """Return the measures that at least one operator has."""
-    return [measure for measure in MEASURES if any(measure.value(node) is not None for node in nodes)]
+    return [measure for measure in OPERATOR_MEASURES if any(measure.value(node) is not None for node in nodes)]
 
 
 def network_picture(nodes: Sequence[NetworkNode]) -> str:
@@ -40,7 +40,7 @@ def network_picture(nodes: Sequence[NetworkNode]) -> str:
     )
 
 
-def levels(nodes: Sequence[NetworkNode], measure: Measure) -> list[int | None]:
+def levels(nodes: Sequence[NetworkNode], measure: OperatorMeasure) -> list[int | None]:
     """Return the colour of each operator: 0 for the best to 6 for the worst; None where it has no such figure.
 
     A cost is coloured by its share of the greatest, noise on a line from 10 dB (worst) to 40 dB.
@@ -84,7 +84,7 @@ def _input() -> str:
     return text(LEFT + 12, BOX / 2 + 8, "picture", "tick")
 
 
-def _operator(node: NetworkNode, level: dict[str, int | None], known: Sequence[Measure]) -> str:
+def _operator(node: NetworkNode, level: dict[str, int | None], known: Sequence[OperatorMeasure]) -> str:
     top = ROW * (node.number + 1)
     values = {measure.key: measure.value(node) for measure in known}
     shown = {key: ("" if value is None else _form(known, key)(value)) for key, value in values.items()}
@@ -108,7 +108,7 @@ def _operator(node: NetworkNode, level: dict[str, int | None], known: Sequence[M
     )
 
 
-def _form(known: Sequence[Measure], key: str) -> Callable[[float], str]:
+def _form(known: Sequence[OperatorMeasure], key: str) -> Callable[[float], str]:
     return next(measure.form for measure in known if measure.key == key)
 
 
@@ -149,7 +149,7 @@ def details(nodes: Sequence[NetworkNode]) -> Iterator[dict]:
             "weights": _weights(node),
             "output bytes": f"{node.output_bytes:,}",
         }
-        for measure in MEASURES:
+        for measure in OPERATOR_MEASURES:
             value = measure.value(node)
             if value is not None and measure.key != "bytes":
                 rows[measure.words] = measure.form(value)
