@@ -2,17 +2,19 @@
 # Set-up, then checks and tests. At the end: the 25 longest tests, and a line that counts all.
 #   ./test.sh                              linters, types, all tests
 #   ./test.sh --fast                       linters, types, the tests without TensorFlow, Snakemake and emulator: minutes
+#   ./test.sh --pythons                    the fast tests and the small configuration on each Python that is there
 #   ./test.sh tests/data/test_x.py -k y    only these tests: the arguments are pytest's
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup.sh
 fast=
-if [[ "${1:-}" == --fast ]]; then
-    fast=yes
-    shift
-fi
+each_python=
+case "${1:-}" in
+    --fast) fast=yes && shift ;;
+    --pythons) each_python=yes && shift ;;
+esac
 set_up
-[[ -n "$fast" ]] || install_for_tests
+[[ -n "$fast$each_python" ]] || install_for_tests
 export PATH="$PWD/.venv/bin:$PATH"
 unset PYTHONDONTWRITEBYTECODE # each of some thousand programs would compile what it imports
 
@@ -50,25 +52,27 @@ closing_line() {
 }
 
 checks=
-if (($# == 0)); then
+if (($# == 0)) && [[ -z "$each_python" ]]; then
     check >"$checked" 2>&1 &
     checks=$!
 fi
 # One more than the cores, since most tests use one core and wait now and then. A file's tests stay together: they share
 # what is costly to make.
 at_once=(--numprocesses "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder --durations 25)
-markers="tensorflow or workflow or device or e2e or conda or slurm or imagenet"
+markers="tensorflow or workflow or device or e2e or conda or slurm or pythons or imagenet"
 status=0
 if [[ -n "$fast" ]]; then
     pytest -m "not ($markers)" "${at_once[@]}" "$@" || status=$?
+elif [[ -n "$each_python" ]]; then
+    pytest -m pythons "$@" tests/e2e/test_pythons.py || status=$?
 elif (($# > 0)); then
-    pytest "$@" || status=$?
+    pytest -m "not pythons" "$@" || status=$?
 else
     # beside the others: the jobs on Slurm wait more than they compute. Nothing but these tests sees this Slurm.
     mapfile -t files < <(grep -rl "mark\.slurm" tests)  # collecting all tests takes seconds
     pytest -m slurm --durations 25 "${files[@]}" >"$slurm" 2>&1 &
     on_slurm=$!
-    pytest -m "not slurm" "${at_once[@]}" 2>&1 | tee "$log" || status=$?
+    pytest -m "not slurm and not pythons" "${at_once[@]}" 2>&1 | tee "$log" || status=$?
     wait "$on_slurm" || status=$?
     tee -a "$log" <"$slurm"
 fi

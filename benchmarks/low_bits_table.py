@@ -93,9 +93,7 @@ def page(cases: Mapping[str, Sequence[Case]], rows: Sequence[str]) -> Iterator[s
         "default configuration; first and last layer at 8 bits below 8"
     )
     yield "* every figure is measured on the .tflite file, with LiteRT on all test pictures"
-    yield (
-        "* depthwise 8: depthwise kernels, 3 to 4 % of the weights, keep 8 bits"
-    )
+    yield ("* depthwise 8: depthwise kernels, 3 to 4 % of the weights, keep 8 bits")
     yield "* intervals: of the paired difference over the pictures of all of the row's seeds together"
     yield (
         f"* ms: processor time of a picture on the host, one thread, median of {ROUNDS} rounds in which the models "

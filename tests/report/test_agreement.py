@@ -2,6 +2,7 @@
 
 import csv
 import json
+import platform
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_page_and_table_speak_of_agreement_alone(experiment, agreement):
     rows = [line.split() for line in table.read_text().splitlines() if line.startswith(("float ", "QAT int8 "))]
     assert [f"{100 * agreement:.2f}" in row for row in rows] == [False, True]
     assert "100.00" not in table.read_text() and "no accuracy is known" in table.read_text()
+
+
+def test_summary_and_page_name_the_processor_and_python(experiment):
+    record = read_sealed(experiment / "summary.json")["provenance"]
+    assert (record["python"], record["processor"]["machine"]) == (platform.python_version(), platform.machine())
+    words = Path("/proc/cpuinfo").read_text().split()
+    features = record["processor"]["features"]
+    assert features and set(features) <= set(words)
+    text = re.sub(r"\s+", " ", shown((experiment / "report/report.html").read_text()))
+    assert f"Python {platform.python_version()}. Processor: " in text
+    assert f"({', '.join([platform.machine(), *features])})" in text
 
 
 def test_summary_and_history_have_no_top1(experiment, agreement):

@@ -30,6 +30,7 @@ A_PROGRAM_S_NAME = {
 NOT_HERE = {
     "mkdocs serve": "serves until it is stopped; tests/workflow/test_site.py builds the site",
     "./test.sh": "it is what runs these tests; with arguments too: tests/setup/test_ci.py starts it so",
+    "./test.sh --pythons": "makes an environment for each Python",
     "source .venv/bin/activate": "the tests have the environment without it",
     ".venv/bin/pip install tensorflow-datasets": "downloads",
     ".venv/bin/pip install 'tensorflow[and-cuda]==2.21.0'": "downloads",

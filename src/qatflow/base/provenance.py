@@ -1,5 +1,6 @@
 """Provenance of an artefact, stored in its manifest: inputs, settings, seed, versions and commit."""
 
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from qatflow.base.files import sha256
 from qatflow.base.places import stable_name
+from qatflow.base.processor import processor
 
 TOOLS = (
     "tensorflow",
@@ -62,3 +64,16 @@ def record(inputs: Iterable[Path], settings: Mapping[str, Any], seed: int | None
         "versions": versions(),
         "commit": commit(),
     }
+
+
+def record_of_floats(inputs: Iterable[Path], settings: Mapping[str, Any], seed: int | None = None) -> dict[str, Any]:
+    """Return the record of what arithmetic in float made, with the processor: another one may give other bytes.
+
+    What is made from integers alone, and copies, have `record`: their bytes are those of every processor.
+    """
+    return {**record(inputs, settings, seed), "processor": processor()}
+
+
+def record_of_run(inputs: Iterable[Path], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a run's figures, with the processor and the Python of this machine."""
+    return {**record(inputs, settings), "processor": processor(), "python": platform.python_version()}

@@ -101,7 +101,7 @@ def compress(
         inputs = [data, *(folder / name for folder in folders for name in ("model", "weights"))]
         inputs += [path for path in (search, widths) if path is not None]
         settings = {**section.model_dump(exclude={*RECIPE_KEYS}), "recipe": resolved(recipe)}
-        record = provenance.record(inputs, settings, seed)
+        record = provenance.record_of_floats(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write at the same time as its successor
         with whole_folder(output) as temporary:
             write(compressed.graph, temporary)

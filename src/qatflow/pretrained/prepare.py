@@ -145,7 +145,7 @@ def prepare(
         trained = train(initial.graph, manifest, planned.settings, folder, trained=loaded, complete=complete)
         about["said"] += trained.messages
         about["exported_epoch"] = trained.epoch
-        record = provenance.record(inputs, settings, seed)
+        record = provenance.record_of_floats(inputs, settings, seed)
         # under the lock: a trainer left over from a killed run must not write at the same time as its successor
         _write(trained.graph, manifest, output, {**about, "provenance": record}, trained.history)
 

@@ -61,5 +61,6 @@ def write_quantised_graph(
     inputs = [data, *(pretrained / name for name in ("model", "weights"))]
     with whole_folder(output) as folder:
         write(quantised, folder)
-        about = {"calibration_pictures": pictures.count, "provenance": provenance.record(inputs, used, seed)}
+        record = provenance.record_of_floats(inputs, used, seed)
+        about = {"calibration_pictures": pictures.count, "provenance": record}
         write_sealed(folder / "manifest.json", about, files=("model", "weights"))

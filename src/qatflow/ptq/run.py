@@ -81,7 +81,7 @@ def quantise_after_training(
         "bytes_after": len(content),
         "tensors": quantised_tensors(after),
         "rounding_differently": different,
-        "provenance": provenance.record(
+        "provenance": provenance.record_of_floats(
             [float_model, data],
             {"recipe": "static_wi8_ai8", "keep_in_float": list(keep_in_float), "calibration_method": method},
         ),

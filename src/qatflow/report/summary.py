@@ -261,7 +261,7 @@ def summarise(sources: Sources, output: Path) -> Summary:
         hand_over=hand_over(content, str(sources.model)),
         measure=measure_in(evaluated).key,
     )
-    record = provenance.record(sources.files(), {"shipped": sources.shipped})
+    record = provenance.record_of_run(sources.files(), {"shipped": sources.shipped})
     write_sealed(output, {"format_version": FORMAT, **asdict(summary), "provenance": record})
     return summary
 

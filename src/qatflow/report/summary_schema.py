@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
         "format_version": {"const": FORMAT, "description": "Version of this file's format."},
         "provenance": {
             "type": "object",
-            "description": "SHA-256 of the inputs, settings, versions of the tools, commit.",
+            "description": "SHA-256 of the inputs, settings, versions of the tools and of Python, commit, processor.",
         },
         sums.KEY: {
             "type": "object",

@@ -85,7 +85,7 @@ def evaluate(setup: SearchSetup, candidates: Path, number: int, how: Evaluation,
         outcome = Outcome(candidate, metric, 0.0 if refused else metric)
         print(f"candidate {number}: {section.metric_name} {metric:.4f}{f'; {refused}' if refused else ''}", flush=True)
         recorded = {"retrain_epoch": section.retrain_epoch, "metric_name": section.metric_name, **settings.shaping}
-        record = provenance.record([how.data, candidates, *setup.inputs], recorded, setup.seed)
+        record = provenance.record_of_floats([how.data, candidates, *setup.inputs], recorded, setup.seed)
         # under the lock: a trainer left over from a killed run must not write at the same time as its successor
         with whole_folder(output) as temporary:
             write(trained, temporary)

@@ -43,6 +43,7 @@ class Extras:
         links: addresses by their words, relative to the page.
         commit: of qatflow; None if it is not known.
         versions: of the tools, by name.
+        processor: the one that made the report, see `qatflow.base.processor`.
     """
 
     confusion: str = ""
@@ -51,6 +52,7 @@ class Extras:
     links: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    processor: Mapping[str, Any] = field(default_factory=dict)
 
 
 def page(summary: Summary, devices: Sequence[DeviceReport], extras: Extras = Extras()) -> str:

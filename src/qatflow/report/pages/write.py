@@ -47,7 +47,8 @@ def write_report(summary: Summary, sources: Sources, summary_file: Path, output:
             pictures=_plots(summary, Path(folder)),
             links=_links(sources, compared=compared),
             commit=provenance["commit"],
-            versions=provenance["versions"],
+            versions=provenance["versions"] | {"Python": provenance["python"]},
+            processor=provenance["processor"],
         )
         devices = [read_report(path) for path in sources.devices]
         write_text(output / "report.html", page(summary, devices, extras))
