@@ -1,19 +1,21 @@
 # shellcheck shell=bash
 # Set-up for run.sh and test.sh, which source this file and then call `set_up`. It installs what is missing:
 # system packages by apt, and the Python packages of requirements.lock into .venv. If nothing is missing it takes a few
-# hundredths of a second.
+# hundredths of a second. Where there is no apt, it prints the command of the package manager that is there.
 #
 #   PYTHON=python3.12          the Python to build .venv with: 3.11, 3.12 or 3.13 (default: the newest that is there)
 #   QATFLOW_NO_APT=1           continue without the system packages (stages that need them fail with their own message)
+#
+# Images run it as a program: `bash setup.sh packages` (as root), then `bash setup.sh python`.
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 venv="$root/.venv"
 stamp="$venv/qatflow-setup" # written last: with it .venv is whole
-stb=/usr/include/stb/stb_image.h
-fashion=/usr/share/datasets/fashion-mnist
 pythons=(3.13 3.12 3.11) # newest first; pyproject.toml has the same
 one_of_them="Python 3.11, 3.12 or 3.13"
 own_uv="$root/.snakemake/uv"
+package_table="$root/src/qatflow/base/system_packages.txt"
+wanted_when=(setup cross) # which of its lines set-up installs
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
@@ -26,9 +28,10 @@ quietly() { # runs a command, whose words are shown only if it fails. 9: the loc
 }
 
 set_up() {
-    if [[ -z "$(missing_packages)" ]] && venv_is_current; then
+    if [[ -z "$(missing apt "${wanted_when[@]}")" ]] && venv_is_current; then
         return
     fi
+    refuse_without_apt
     mkdir -p "$root/.snakemake" # git ignores it
     exec 9>"$root/.snakemake/setup.lock"
     if ! flock --nonblock 9; then
@@ -224,24 +227,50 @@ pip() {
 
 # --- system packages
 
-missing_packages() { # one a line, from what can be called or is there
-    local wanted
-    [[ -z "${QATFLOW_NO_APT:-}" ]] || return 0
-    for wanted in \
-        aarch64-linux-gnu-g++:g++-aarch64-linux-gnu \
-        qemu-aarch64-static:qemu-user-static \
-        adb:adb cmake:cmake make:make g++:g++; do
-        command -v "${wanted%%:*}" >/dev/null || printf '%s\n' "${wanted#*:}"
+package_manager() { # the first that is here; apt's names are the best known
+    local manager
+    for manager in apt-get dnf pacman zypper brew; do
+        if command -v "$manager" >/dev/null; then
+            printf '%s\n' "${manager%-get}"
+            return
+        fi
     done
-    [[ -f "$stb" ]] || printf 'libstb-dev\n'
+    printf 'apt\n'
+}
+
+is_arm64() { case "$(uname -m)" in aarch64 | arm64) ;; *) return 1 ;; esac }
+
+is_there() { # $1: programs or absolute paths with | between them, of which one is enough
+    local name
+    local -a names
+    IFS='|' read -ra names <<<"$1"
+    for name in "${names[@]}"; do
+        if [[ "$name" == /* ]]; then
+            [[ ! -e "$name" ]] || return 0
+        elif command -v "$name" >/dev/null; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+missing() { # $1: a package manager; $2 …: when, as in the table. Prints lines of a package, or `none`, and what it has
+    local when what apt dnf pacman zypper brew
+    [[ -z "${QATFLOW_NO_APT:-}" ]] || return 0
+    while read -r when what apt dnf pacman zypper brew; do
+        case "$when" in "#"* | "") continue ;; esac
+        [[ " ${*:2} " == *" $when "* ]] || continue
+        is_there "$what" || { [[ "$when" == cross ]] && is_arm64; } || printf '%s %s\n' "${!1}" "$what"
+    done <"$package_table"
 }
 
 install_packages() { # what is missing, and the packages that are given
-    local -a packages
+    local -a packages=()
     local optional=() as_root=() # as_root is for apt_get
-    mapfile -t packages < <(missing_packages)
+    local package what
+    while read -r package what; do packages+=("$package"); done < <(missing apt "${wanted_when[@]}")
     packages+=("$@")
-    [[ -n "${QATFLOW_NO_APT:-}" || -d "$fashion" ]] || optional=(dataset-fashion-mnist)
+    while read -r package what; do optional+=("$package"); done < <(missing apt extra)
     if ((${#packages[@]} + ${#optional[@]} == 0)); then
         return
     fi
@@ -308,6 +337,55 @@ refuse_packages() { # $1: why; then the packages. Ends the program unless only o
     exit 1
 }
 
+refuse_without_apt() { # ends the program where packages are missing and another package manager has to install them
+    local manager package what
+    local -a packages=() without=()
+    manager="$(package_manager)"
+    [[ "$manager" != apt ]] || return 0
+    while read -r package what; do
+        if [[ "$package" == none ]]; then
+            without+=("${what%%|*}")
+        else
+            packages+=("$package")
+        fi
+    done < <(missing "$manager" "${wanted_when[@]}")
+    ((${#packages[@]} + ${#without[@]} > 0)) || return 0
+    if ((${#packages[@]} > 0)); then
+        say "error: these system packages are missing, and set-up installs packages by apt only:"
+        printf '    %s\n' "${packages[@]}" >&2
+        say "Install them: $(install_command "$manager") ${packages[*]}"
+    fi
+    if ((${#without[@]} > 0)); then
+        say "error: $manager has no package with what is needed for:"
+        for what in "${without[@]}"; do say "    $(use_instead "$what")"; done
+        say "docs/hosts.md says more."
+    fi
+    say "Run this again afterwards, or continue without them: QATFLOW_NO_APT=1 $0"
+    exit 1
+}
+
+install_command() { # $1: a package manager; src/qatflow/base/system_packages.py has the same
+    case "$1" in
+        dnf) printf 'dnf install\n' ;;
+        pacman) printf 'pacman -S\n' ;;
+        zypper) printf 'zypper install\n' ;;
+        brew) printf 'brew install\n' ;;
+    esac
+}
+
+use_instead() { # $1: what has no package; prints what is not possible without it, and what to use in its place
+    case "$1" in
+        aarch64-linux-gnu-g++)
+            printf '%s: building for arm64 (a cross compiler with its C and C++ libraries). Use the container or an arm64\n' "$1"
+            printf '      computer; for phones alone, the Android NDK (device.toolchain: clang)\n'
+            ;;
+        qemu-aarch64-static)
+            printf '%s: the emulator. Use a phone, a board (device.type: adb or ssh), or the container\n' "$1"
+            ;;
+        *) printf '%s: building the program for the device. Use the container\n' "$1" ;;
+    esac
+}
+
 apt_get() { # as root, asking nothing, waiting for another apt
     local command="$1"
     shift
@@ -315,3 +393,20 @@ apt_get() { # as root, asking nothing, waiting for another apt
     [[ "$command" == update ]] || options+=(--yes --no-install-recommends)
     quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "${options[@]}" "$command" "$@"
 }
+
+for_an_image() { # $1: the step
+    case "${1:-}" in
+        packages)
+            wanted_when+=(image)
+            install_packages
+            rm -rf /var/lib/apt/lists/* # an image keeps no lists of packages
+            ;;
+        python) set_up ;;
+        *) fail "setup.sh is sourced by run.sh and test.sh; images call it with packages, then with python" ;;
+    esac
+}
+
+if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+    set -euo pipefail
+    for_an_image "$@"
+fi

@@ -1,15 +1,16 @@
 """The set-up installs the header that the demo's decoder is compiled from."""
 
-from helpers.small_checkout import ROOT, Checkout
-from qatflow.device.build.build import STB, STB_PACKAGE
+from helpers.small_checkout import TABLE, Checkout
+from qatflow.base.system_packages import system_packages
+from qatflow.device.build.build import STB
 
 
 def test_the_header_is_installed_where_it_is_missing(checkout: Checkout) -> None:
-    script = checkout.folder / "setup.sh"
+    table = checkout.folder / TABLE
     header = checkout.folder / "stb_image.h"
-    text = (ROOT / "setup.sh").read_text()
-    script.write_text(text.replace("stb=/usr/include/stb/stb_image.h", f"stb={header}"))
-    assert script.read_text() != text
+    text = table.read_text()
+    table.write_text(text.replace(str(STB), str(header)))
+    assert table.read_text() != text
     log = checkout.folder / "apt"
     checkout.program("apt-get", f'echo "$@" >>{log}\n[[ "$*" != *libstb-dev* ]] || : >{header}')
     checkout.program("apt-cache", "exit 0")
@@ -22,5 +23,5 @@ def test_the_header_is_installed_where_it_is_missing(checkout: Checkout) -> None
 
 
 def test_setup_and_build_mean_the_same_header() -> None:
-    setup = (ROOT / "setup.sh").read_text()
-    assert f"stb={STB}\n" in setup and f"printf '{STB_PACKAGE}\\n'" in setup
+    (package,) = (package for package in system_packages() if str(STB) in package.what)
+    assert (package.when, package.names["apt"]) == ("setup", "libstb-dev")

@@ -17,9 +17,10 @@ from helpers.places import ROOT
 
 SYSTEM = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "adb", "cmake", "make", "g++")
 DEBIAN = ("g++-aarch64-linux-gnu", "qemu-user-static", "adb", "cmake", "make", "g++")
+TABLE = Path("src/qatflow/base/system_packages.txt")
 COMMON = (
     *("bash", "env", "dirname", "sha256sum", "flock", "mkdir", "mktemp", "rm", "mv", "cp", "cat", "head", "tail"),
-    *("grep", "sed", "readlink", "sleep", "ln", "touch", "chmod", "nproc"),
+    *("grep", "sed", "readlink", "sleep", "ln", "touch", "chmod", "nproc", "uname"),
 )
 
 BACKEND = '''\
@@ -83,7 +84,8 @@ class Checkout:
             new.mkdir()
         for script in ("setup.sh", "run.sh", "test.sh"):
             shutil.copy(ROOT / script, self.folder)
-        (self.folder / "src").mkdir()
+        (self.folder / TABLE.parent).mkdir(parents=True)
+        shutil.copy(ROOT / TABLE, self.folder / TABLE)
         (self.folder / "pyproject.toml").write_text(PYPROJECT)
         (self.folder / "backend.py").write_text(BACKEND)
         (self.folder / "requirements.lock").write_text(wheel(self.wheels, "1.0"))

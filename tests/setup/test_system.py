@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.places import ROOT
 from helpers.small_checkout import DEBIAN, SYSTEM
+from qatflow.base.system_packages import INSTALL, system_packages
 
 FOR_SHOW = r'[[ "$*" != *version_info* ]] || printf "3.12\t%s\t\n" "$0"'
 
@@ -73,6 +75,81 @@ def refused(bare):
 
 def test_without_apt_they_are_listed(refused):
     assert "error: these Debian packages are missing, and there is no apt-get here:" in refused()
+
+
+OTHERS = {
+    "dnf": (
+        "qemu-user-static-aarch64 android-tools cmake make gcc-c++",
+        ["aarch64-linux-gnu-g++: building for arm64"],
+        "dnf install",
+    ),
+    "pacman": ("aarch64-linux-gnu-gcc qemu-user-static android-tools cmake make gcc", [], "pacman -S"),
+    "zypper": (
+        "qemu-linux-user android-tools cmake make gcc-c++",
+        ["aarch64-linux-gnu-g++: building for arm64"],
+        "zypper install",
+    ),
+    "brew": (
+        "android-platform-tools cmake make gcc",
+        ["aarch64-linux-gnu-g++: building for arm64", "qemu-aarch64-static: the emulator"],
+        "brew install",
+    ),
+}
+"""By package manager: the packages for what `bare` lacks, in the order of the table, what has none, and the command."""
+
+
+@pytest.mark.parametrize("manager", OTHERS)
+def test_other_package_managers_get_their_own_names_and_what_they_lack_is_told(bare, manager):
+    packages, lacking, command = OTHERS[manager]
+    bare.program(manager, f"touch {bare.folder}/called")
+    answer = bare.run()
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert f"\nInstall them: {command} {packages}\n" in answer.stderr
+    for package in packages.split():
+        assert f"\n    {package}\n" in answer.stderr
+    assert (f"error: {manager} has no package" in answer.stderr) == bool(lacking)
+    for what in lacking:
+        assert f"\n    {what}" in answer.stderr
+    assert "none" not in answer.stderr.split() and "apt-get" not in answer.stderr
+    assert answer.stderr.endswith("or continue without them: QATFLOW_NO_APT=1 ./run.sh\n")
+    assert not (bare.folder / ".venv").exists() and not (bare.folder / "called").exists()
+    assert bare.run("data", QATFLOW_NO_APT="1").stdout == "snakemake 1.0 --cores all data\n"
+
+
+def test_a_system_that_lacks_only_what_it_has_no_package_of_is_told_so_alone(bare):
+    for program in SYSTEM[1:]:
+        (bare.bin / program).symlink_to("/bin/true")
+    bare.program("dnf", "exit 1")
+    answer = bare.run()
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: dnf has no package with what is needed for:\n    aarch64-linux-gnu-g++: ")
+    assert "Install them" not in answer.stderr
+
+
+def test_qemu_under_its_other_name_is_enough(bare):
+    for program in ("qemu-aarch64", *SYSTEM[2:]):
+        (bare.bin / program).symlink_to("/bin/true")
+    bare.program("zypper", "exit 1")
+    answer = bare.run()
+    assert "aarch64-linux-gnu-g++: " in answer.stderr and "qemu" not in answer.stderr
+
+
+def test_an_arm64_machine_is_asked_for_no_cross_compiler_and_no_emulator(bare):
+    bare.program("uname", "echo aarch64")
+    for program in SYSTEM[2:]:
+        (bare.bin / program).symlink_to("/bin/true")
+    answer = bare.run()
+    assert (answer.returncode, answer.stdout) == (0, "snakemake 1.0 --cores all all\n")
+
+
+def test_the_table_has_a_name_for_each_package_manager_and_messages_use_the_commands_of_set_up():
+    setup = (ROOT / "setup.sh").read_text()
+    for manager, command in INSTALL.items():
+        assert manager == "apt" or f"{manager}) printf '{command}\\n' ;;" in setup
+    table = system_packages()
+    assert {package.when for package in table} == {"setup", "cross", "extra", "image", "ask"}
+    for package in table:
+        assert package.names["apt"] != "none", package
 
 
 def test_they_can_be_done_without(bare):
