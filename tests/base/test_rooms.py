@@ -72,9 +72,9 @@ BELOW: dict[str, set[str]] = {
     "device": {"base"},
     "device/build": {"base", "device"},
     "device/shell": {"base", "device", "device/build"},
-    "device/adb": {"device", "device/shell"},
+    "device/adb": {"base", "device", "device/shell"},
     "device/ssh": {"base", "device", "device/shell"},
-    "device/emulator": {"base", "device", "device/build"},
+    "device/emulator": {"base", "device", "device/build", "device/shell"},
     "device/results": {"base", "device"},
     "device/run": {
         "base", "config/sections", "data", "device", "device/adb", "device/build", "device/emulator", "device/results",

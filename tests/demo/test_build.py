@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from helpers.device_fixtures import LOCK, SOURCES, arm_bundle, arm_runtime, require  # noqa: F401
+from qatflow.base import host
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256
 from qatflow.device.build import elf
-from qatflow.device.build.build import build
+from qatflow.device.build.build import build, check_tools
 from qatflow.device.build.bundle import open_bundle
 from qatflow.device.build.runtime import fetch_runtime, pinned, runtime_version
 from qatflow.device.build.targets import find_target, is_arm_32
@@ -153,3 +154,29 @@ def test_make_in_the_bundle_builds_the_same_bytes(arm_bundle: Path, tmp_path: Pa
         subprocess.run(["make", *goal], cwd=program.parent, check=True, capture_output=True, env=really)
     assert sha256(program) == before
     assert str(tmp_path).encode() not in program.read_bytes()
+
+
+def test_an_arm64_machine_builds_by_its_own_compiler_and_not_for_x86(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert (ARM.compiler, HOST.compiler) == ("aarch64-linux-gnu-g++", "g++")
+    monkeypatch.setattr(host, "machine", lambda: "aarch64")
+    assert ARM.tools == ("g++", "cmake", "make")
+    for name, toolchain, why in (
+        ("linux.x86_64", "gcc", "no compiler for x86_64 is known there"),
+        ("android.armv8", "clang", "the Android NDK has programs for x86_64 alone"),
+    ):
+        with pytest.raises(UserError, match=rf"is built on x86_64, and this machine is aarch64: {why}"):
+            check_tools(find_target(name, toolchain))
+
+
+def test_a_cross_compiler_without_a_cxx_library_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # as Fedora's answers: what gcc does not find, it prints as it was asked
+    for name in ARM.tools:
+        (tmp_path / name).write_text('#!/bin/sh\necho "${1#-print-file-name=}"\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"has no C\+\+ library for aarch64 \(libstdc\+\+\.so\), so it builds no pro"):
+        check_tools(ARM)

@@ -21,7 +21,7 @@ from helpers.section_options import option
 from helpers.small_data import prepared_digits
 from helpers.tiny_model import write_model
 from qatflow.device import lifetime
-from qatflow.device.emulator import device as emulator
+from qatflow.device.emulator import local as emulator
 from qatflow.device.interface import DeviceSettings
 from qatflow.device.run.registry import open_device
 from qatflow.device.shell.scripts import RUN

@@ -8,6 +8,7 @@ import pytest
 
 from helpers.places import ROOT
 from helpers.shared import once
+from qatflow.base import host
 from qatflow.base.errors import UserError
 from qatflow.device.build.build import build
 from qatflow.device.build.runtime import fetch_runtime
@@ -29,8 +30,9 @@ def host_bundle() -> Path:
     require("g++", "cmake", "make")
 
     def make(folder: Path) -> None:
-        fetch_runtime(LOCK, "x86_64", folder / "libLiteRt.so")
-        build(SOURCES, find_target("linux.x86_64", "gcc"), folder / "libLiteRt.so", folder / "bundle")
+        fetch_runtime(LOCK, host.machine(), folder / "libLiteRt.so")
+        target = "linux.armv8" if host.machine() == host.ARM64 else "linux.x86_64"
+        build(SOURCES, find_target(target, "gcc"), folder / "libLiteRt.so", folder / "bundle")
 
     return once("host", make) / "bundle"
 

@@ -77,11 +77,10 @@ rule run_on_device:
     localrule: True
     conda:
         "../../envs/light.yaml"
-    # none is kept from a training: a phone computes by itself, and times in the emulator mean nothing. One at a time: adb
-    threads: 0
+    threads: needs.device_threads(session.cores)
     resources:
         **needs.device_run,
-        adb=1,
+        adb=1,  # one at a time
     params:
         device=lambda wildcards: job_options.device(plan.device_of(wildcards)),
         model=subpath(input.model, parent=True),

@@ -258,7 +258,7 @@ def device_run(config: Config, device: DeviceSection, validation: int | None) ->
     """
     shown = device.pictures if validation is None else min(device.pictures, validation)
     timed = len(device.threads) * (1 + device.warmup + device.repeats) + device.warmup + 2 * device.repeats
-    emulated = device.type == "emulator"
+    emulated = device.type == "emulator" and not device.runs_here
     seconds = 2 * (len(device.threads) + 2) * START_S
     seconds += (shown + timed) * scale(config) * (EMULATED_MS if emulated else PHONE_MS) / 1000
     if emulated and device.count_instructions:

@@ -51,6 +51,14 @@ class JobResources:
 
         return _light(seconds)
 
+    def device_threads(self, cores: int) -> Callable[[Wildcards], int]:
+        """Return a function for the threads of a run on a device: all cores where that is this machine itself.
+
+        None are taken from other jobs for the others: a phone computes by itself, and times in the emulator mean
+        nothing.
+        """
+        return lambda wildcards: cores if self.plan.device_of(wildcards).runs_here else 0
+
     @property
     def float_training(self) -> Asked:
         """What the training of a float model asks for."""

@@ -106,7 +106,13 @@ def check_limited_latency(config: Config, compress: CompressConfig) -> Iterator[
     limit = "target_latency of LightNASStrategy" if searches else "max_latency of auto_bits"
     limit = f"{limit} in {config.compress.config}"
     first = devices(config)[0]
-    if first.section.type == "emulator" and not first.section.count_instructions:
+    if first.section.runs_here:
+        yield Problem(
+            (first.own("type"), ("compress", "config")),
+            f"{limit} is in instructions for type 'emulator', and none are counted where this machine is arm64 itself: "
+            "use type 'ssh' (the limit is then in ms), or a machine with another processor",
+        )
+    elif first.section.type == "emulator" and not first.section.count_instructions:
         yield Problem(
             (first.keys("count_instructions"), ("compress", "config")),
             f"must be true: {limit} is in instructions, counted on device {first.section.name}",

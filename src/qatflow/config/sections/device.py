@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from qatflow.base import host
 from qatflow.config.sections import bounds
 from qatflow.config.sections.base import Host, Name, Section, Text
 
@@ -13,7 +14,8 @@ class DeviceSection(Section):
 
     type: Literal["emulator", "adb", "ssh"] = Field(
         "emulator",
-        description="emulator: qemu in user mode; adb: a connected phone or board; ssh: a board reached by ssh.",
+        description="emulator: qemu in user mode, or this machine itself where it is arm64; adb: a connected phone or "
+        "board; ssh: a board reached by ssh.",
     )
     name: Name = Field(
         "emulator", description="Name of the device. Its results are in results/<experiment>/device/<name>/."
@@ -82,8 +84,8 @@ class DeviceSection(Section):
     count_instructions: bool = Field(
         True,
         description="emulator: count the instructions of one inference, which stand in for its time. Takes seconds "
-        "for a small MobileNet, and minutes at 224 × 224 or for a ResNet50. With false the value in report.json is "
-        "null.",
+        "for a small MobileNet, and minutes at 224 × 224 or for a ResNet50. With false, or where this machine is arm64 "
+        "itself, the value in report.json is null.",
     )
     packed: bool = Field(
         True,
@@ -126,6 +128,11 @@ class DeviceSection(Section):
         description="Leave the run's folder on the device, to try it by hand. The next run then sends only the files "
         "that differ.",
     )
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether programs run on this machine directly: the emulator's place where it is arm64 itself."""
+        return self.type == "emulator" and host.machine() == host.ARM64
 
 
 RUN_LIMITS = ("max_latency_ms", "max_memory_bytes", "max_instructions")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from qatflow.base.system_packages import how_to_install
 from qatflow.device.adb.errors import CONNECT, KNOWN
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.lifetime import dies_with_parent
@@ -115,7 +116,7 @@ class AdbClient:
 
     def _call(self, arguments: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
         if shutil.which(self._adb[0]) is None:
-            raise DeviceError(f"there is no {self._adb[0]}: run `apt-get install adb`")
+            raise DeviceError(f"there is no {self._adb[0]}: {how_to_install('adb')}")
         try:
             answer = subprocess.run(
                 dies_with_parent([*self._adb, *arguments]),

@@ -6,20 +6,22 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from qatflow.base import provenance
+from qatflow.base import host, provenance
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256, whole_folder
 from qatflow.base.sums import write_sealed
+from qatflow.base.system_packages import how_to_install
 from qatflow.device.build import bundle, elf, ndk
 from qatflow.device.build.runtime import runtime_version, version_file
 from qatflow.device.build.targets import BuildTarget, find_target
 
 SOURCES = ("*.cc", "*.h", "CMakeLists.txt", "Makefile", "cmake/*.cmake")
-# Debian's package of the picture decoder; its folder holds no other headers, so it can be used for every target.
+# The system's package of the picture decoder; its folder holds no other headers, so it can be used for every target.
 STB = Path("/usr/include/stb/stb_image.h")
-STB_PACKAGE = "libstb-dev"
 STB_FOLDER = Path("third_party/stb")
 BIONIC = "libc.so"  # Android's C library; glibc is libc.so.6
+CXX_LIBRARY = "libstdc++.so"
+X86_64 = "x86_64"
 LOADERS = {"aarch64": "ld-linux-aarch64.so.1", "x86_64": "ld-linux-x86-64.so.2"}
 # Variables of the caller's environment that would change the program's bytes or disturb make.
 UNWANTED = ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CXX", "CC", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR")
@@ -63,7 +65,7 @@ def build(sources: Path, target: BuildTarget, runtime: Path, output: Path, jobs:
 
 
 def check_build(target: str, toolchain: str, aar: str | None = None) -> None:
-    """Raise UserError if the demo cannot be built: a tool (with its apt package), the NDK or the AAR is missing."""
+    """Raise UserError if the demo cannot be built here: a tool (with its package), the NDK or the AAR is missing."""
     wanted = find_target(target, toolchain)
     check_tools(wanted)
     if aar is not None:
@@ -71,15 +73,25 @@ def check_build(target: str, toolchain: str, aar: str | None = None) -> None:
 
 
 def check_tools(target: BuildTarget) -> None:
-    """Raise UserError naming the apt packages of the tools that are missing."""
-    missing = [(tool, package) for tool, package in target.packages if shutil.which(tool) is None]
-    if not STB.is_file():
-        missing.append((STB.name, STB_PACKAGE))
-    if missing:
-        tools, packages = (" ".join(column) for column in zip(*missing, strict=True))
-        raise UserError(f"building for {target.name} needs {tools}: run `apt-get install {packages}`")
+    """Raise UserError if this machine cannot build for the target: its processor, or a tool that is missing."""
+    if host.machine() != X86_64 and (target.ndk or target.machine == X86_64):
+        why = "the Android NDK has programs for x86_64 alone" if target.ndk else "no compiler for x86_64 is known there"
+        raise UserError(
+            f"{target.name} with {target.toolchain} is built on x86_64, and this machine is {host.machine()}: {why}. "
+            "For arm64 devices set toolchain to gcc and target to android.armv8 or linux.armv8"
+        )
+    missing = [tool for tool in target.tools if shutil.which(tool) is None]
+    wanted = [*missing, *([] if STB.is_file() else [str(STB)])]
+    if wanted:
+        names = " ".join(Path(name).name for name in wanted)
+        raise UserError(f"building for {target.name} needs {names}: {how_to_install(*wanted)}")
     if target.ndk:
         ndk.ndk_folder()
+    elif not Path(_ask([target.compiler, f"-print-file-name={CXX_LIBRARY}"]).strip()).is_absolute():
+        raise UserError(
+            f"{target.compiler} has no C++ library for {target.machine} ({CXX_LIBRARY}), so it builds no programs: "
+            "docs/hosts.md says what to do"
+        )
 
 
 def _place_runtime(target: BuildTarget, runtime: Path, folder: Path) -> str | None:

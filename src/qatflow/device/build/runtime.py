@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO
 
+from qatflow.base import host
 from qatflow.base.errors import UserError
 from qatflow.base.files import sha256, whole_file
 from qatflow.base.sums import check, read_sealed, write_sealed
@@ -19,7 +20,7 @@ from qatflow.device.build import elf
 PACKAGE = "ai-edge-litert"
 MEMBER = "ai_edge_litert/libLiteRt.so"
 # Only the wheel's file name depends on the Python version, not the library.
-WHEEL_PLATFORM = {"aarch64": "manylinux_2_27_aarch64"}
+WHEEL_PLATFORM = {"aarch64": "manylinux_2_27_aarch64", "x86_64": "manylinux_2_27_x86_64"}
 WHEEL_PYTHON = "3.11"
 RETRIES = "2"
 SECONDS_WITHOUT_DATA = "30"
@@ -40,7 +41,7 @@ def fetch_runtime(requirements: Path, machine: str, output: Path) -> None:
         UserError: the package is not pinned with hashes, another version is installed, or the download failed.
     """
     version, block = pinned(requirements)
-    if machine in WHEEL_PLATFORM:
+    if machine != host.machine():
         with tempfile.TemporaryDirectory() as folder:
             wheel = _download(version, block, WHEEL_PLATFORM[machine], Path(folder))
             origin: dict[str, str | None] = {"wheel": wheel.name, "wheel_sha256": sha256(wheel)}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from qatflow.base import host
 from qatflow.base.errors import UserError
 
 
@@ -13,8 +14,6 @@ class BuildTarget:
         name: operating system and architecture, as in build.lite.<name>.<toolchain>.
         toolchain: the compiler's family; cmake/<name>.<toolchain>.cmake sets it up.
         machine: processor, as `uname -m` prints it.
-        compiler: command of the C++ compiler; for the Android NDK, its path in the NDK.
-        packages: commands needed to build, each with its apt package.
         own_loader: whether the bundle carries a loader and C/C++ libraries, for systems without glibc.
         ndk: whether the Android NDK builds it, for Android's C library.
     """
@@ -22,28 +21,30 @@ class BuildTarget:
     name: str
     toolchain: str
     machine: str
-    compiler: str
-    packages: tuple[tuple[str, str], ...]
     own_loader: bool = False
     ndk: bool = False
 
+    @property
+    def compiler(self) -> str:
+        """Command of the C++ compiler; for the Android NDK, its path in the NDK.
 
-_BUILD_TOOLS = (("cmake", "cmake"), ("make", "make"))
-_CROSS = "aarch64-linux-gnu-g++"
-_CROSS_TOOLS = ((_CROSS, "g++-aarch64-linux-gnu"), *_BUILD_TOOLS)
+        A machine builds for its own processor by its own compiler.
+        """
+        if self.ndk:
+            return "toolchains/llvm/prebuilt/linux-x86_64/bin/clang++"
+        return "g++" if self.machine == host.machine() else f"{self.machine}-linux-gnu-g++"
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Commands needed to build."""
+        return ("readelf" if self.ndk else self.compiler, "cmake", "make")
+
 
 TARGETS = (
-    BuildTarget("android.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS, own_loader=True),
-    BuildTarget(
-        "android.armv8",
-        "clang",
-        machine="aarch64",
-        compiler="toolchains/llvm/prebuilt/linux-x86_64/bin/clang++",
-        packages=(("readelf", "binutils"), *_BUILD_TOOLS),
-        ndk=True,
-    ),
-    BuildTarget("linux.armv8", "gcc", "aarch64", _CROSS, _CROSS_TOOLS),
-    BuildTarget("linux.x86_64", "gcc", "x86_64", "g++", (("g++", "g++"), *_BUILD_TOOLS)),
+    BuildTarget("android.armv8", "gcc", "aarch64", own_loader=True),
+    BuildTarget("android.armv8", "clang", "aarch64", ndk=True),
+    BuildTarget("linux.armv8", "gcc", "aarch64"),
+    BuildTarget("linux.x86_64", "gcc", "x86_64"),
 )
 
 

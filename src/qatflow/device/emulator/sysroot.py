@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qatflow.base.emulated_cpus import CORES, Cpu
 from qatflow.base.errors import UserError
+from qatflow.base.system_packages import how_to_install
 
 KIBIBYTES_L2 = 512
 LOADER = "ld-linux-aarch64.so.1"
@@ -15,15 +16,15 @@ LOADER = "ld-linux-aarch64.so.1"
 
 # Where Debian's cross compiler keeps the loader and the C and C++ libraries of an arm64 Debian.
 BOARD_LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
-BOARD_PACKAGES = "libc6-arm64-cross libstdc++6-arm64-cross"
+BOARD_FILES = tuple(f"{BOARD_LIBRARIES}/{name}" for name in ("libc.so.6", "libstdc++.so.6"))
 
 
 def link_libraries(folder: Path) -> None:
     """Add the libraries of a board to the folder of `write_sysroot`; raises UserError if they are missing."""
     if not (BOARD_LIBRARIES / LOADER).is_file():
         raise UserError(
-            f"the emulator has no {BOARD_LIBRARIES}/{LOADER} to emulate a board with: run `apt-get install "
-            f"{BOARD_PACKAGES}`, or set device.target to android.armv8"
+            f"the emulator has no {BOARD_LIBRARIES}/{LOADER} to emulate a board with: {how_to_install(*BOARD_FILES)}, "
+            "or set device.target to android.armv8"
         )
     (folder / "lib").symlink_to(BOARD_LIBRARIES)
 

@@ -7,20 +7,29 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from qatflow.base import host
 from qatflow.base.errors import UserError
+from qatflow.base.system_packages import how_to_install
 from qatflow.config.sections.device import DeviceSection
 from qatflow.device.adb.device import AdbDevice
 from qatflow.device.emulator.device import Emulator
+from qatflow.device.emulator.this_machine import ThisMachine
 from qatflow.device.interface import Device, DeviceError, DeviceSettings
 from qatflow.device.ssh.device import SshDevice
 
+
+def emulator(settings: DeviceSettings) -> Device:
+    """Return qemu's device, or this machine where it runs the same programs itself."""
+    return (ThisMachine if host.machine() == host.ARM64 else Emulator)(settings)
+
+
 DEVICES: dict[str, Callable[[DeviceSettings], Device]] = {
-    "emulator": Emulator,
+    "emulator": emulator,
     "adb": AdbDevice,
     "ssh": SshDevice,
 }
-CLIENTS = {"adb": ("adb", "adb"), "ssh": ("ssh", "openssh-client")}
-"""Program and Debian package by which this machine reaches devices that need not be there yet, by type."""
+CLIENTS = {"adb": "adb", "ssh": "ssh"}
+"""Program by which this machine reaches devices that need not be there yet, by type."""
 TERMINATED = 143  # 128 + SIGTERM, what a shell reports
 
 
@@ -69,9 +78,9 @@ def check_device(settings: DeviceSettings) -> None:
     if settings.type not in CLIENTS:
         with open_device(settings):
             return
-    program, package = CLIENTS[settings.type]
+    program = CLIENTS[settings.type]
     if shutil.which(program) is None:
-        raise DeviceError(f"device.type {settings.type} needs the {program} client: run `apt-get install {package}`")
+        raise DeviceError(f"device.type {settings.type} needs the {program} client: {how_to_install(program)}")
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from qatflow.device.interface import CpuFrequency
+from qatflow.device.interface import CpuFrequency, DeviceDescription
+from qatflow.device.shell.scripts import DESCRIBED
 
 FREE = re.compile(r"(\d{1,15})\s+\d+%\s")
 PLAUSIBLE_CELSIUS = (-40.0, 150.0)
@@ -38,6 +39,35 @@ def free_bytes(df: str) -> int | None:
     """Return the free space that `df -kP FOLDER` prints, in bytes; None if its answer cannot be read."""
     free = FREE.findall(df)
     return int(free[-1]) * 1024 if free else None
+
+
+def description(text: str, type: str, name: str) -> DeviceDescription | None:
+    """Return the description in the output of `scripts.DESCRIBE`; None if the device did not describe itself.
+
+    Args:
+        text: the output.
+        type: kind of device.
+        name: what the user calls it.
+    """
+    properties = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    if not properties.keys() >= DESCRIBED or not properties["machine"]:
+        return None
+    abis = (properties["abis"] or properties["abi"]).split(",")
+    runs_aarch64 = "arm64-v8a" in abis or (abis == [""] and properties["machine"] == "aarch64")
+    return DeviceDescription(
+        type=type,
+        name=name,
+        model=f"{properties['maker']} {properties['model']}".strip() or properties["board"] or "unknown",
+        system=f"Android {properties['android']}" if properties["android"] else properties["kernel"],
+        machine="aarch64" if runs_aarch64 else (",".join(filter(None, abis)) or properties["machine"]),
+        abis=tuple(filter(None, abis)),
+        cpu=properties["soc"] or None,
+        features=tuple(properties["features"].partition(":")[2].split()),
+        cores=int(properties["cores"]) if re.fullmatch(r"\d{1,4}", properties["cores"]) else 1,
+        governor=properties["governor"] or None,
+        frequency=frequencies(text),
+        emulated="1" in properties["virtual"],  # an Android virtual device
+    )
 
 
 def frequencies(text: str) -> tuple[CpuFrequency, ...] | None:

@@ -18,7 +18,7 @@ from qatflow.device import lifetime
 from qatflow.device.build.elf import check_program
 from qatflow.device.interface import Completed, DeviceDescription, DeviceError, DeviceSettings
 from qatflow.device.shell import retry, scripts
-from qatflow.device.shell.answers import free_bytes, frequencies, mount_options, temperatures
+from qatflow.device.shell.answers import description, free_bytes, mount_options, temperatures
 from qatflow.device.shell.connection import Connection
 from qatflow.device.shell.trouble import shown, trouble
 
@@ -182,30 +182,15 @@ class ShellDevice:
         answer = self._persist(
             lambda: self._check(self._connection.shell(scripts.DESCRIBE), "asking what the device is")
         )
-        properties = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-        if not properties.keys() >= scripts.DESCRIBED or not properties["machine"]:
+        described = description(answer.stdout, self._settings.type, self._settings.name)
+        if described is None:
             text = shown(answer.stdout.strip())
             answered = f"'{text}'" if text else "nothing"
             raise self._connection.error(
                 f"the device did not describe itself: its shell answered {answered}: "
                 f"restart the device, and check that `{self._connection.by_hand} uname -m` prints its processor"
             )
-        abis = (properties["abis"] or properties["abi"]).split(",")
-        runs_aarch64 = "arm64-v8a" in abis or (abis == [""] and properties["machine"] == "aarch64")
-        return DeviceDescription(
-            type=self._settings.type,
-            name=self._settings.name,
-            model=f"{properties['maker']} {properties['model']}".strip() or properties["board"] or "unknown",
-            system=f"Android {properties['android']}" if properties["android"] else properties["kernel"],
-            machine="aarch64" if runs_aarch64 else (",".join(filter(None, abis)) or properties["machine"]),
-            abis=tuple(filter(None, abis)),
-            cpu=properties["soc"] or None,
-            features=tuple(properties["features"].partition(":")[2].split()),
-            cores=int(properties["cores"]) if re.fullmatch(r"\d{1,4}", properties["cores"]) else 1,
-            governor=properties["governor"] or None,
-            frequency=frequencies(answer.stdout),
-            emulated="1" in properties["virtual"],  # an Android virtual device
-        )
+        return described
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         tried = False

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from qatflow.base.places import with_home
+from qatflow.base.system_packages import how_to_install
 from qatflow.device import lifetime
 from qatflow.device.interface import Completed, DeviceError
 from qatflow.device.lifetime import dies_with_parent
@@ -78,7 +79,7 @@ class SshClient:
         if self._master is not None and self._master.poll() is None:
             return
         if shutil.which("ssh") is None:
-            raise DeviceError("there is no ssh: run `apt-get install openssh-client`")
+            raise DeviceError(f"there is no ssh: {how_to_install('ssh')}")
         self.close()
         lifetime.sweep(SOCKETS, FOLDER)
         self._folder = SOCKETS / f"{FOLDER}-{lifetime.mark(secrets.token_hex(2))}"
