@@ -71,6 +71,9 @@ program = session.program
 session.announce()
 
 
+container: session.image()
+
+
 wildcard_constraints:
     **plan.wildcard_constraints(),
     round=r"[1-9]\d*",

@@ -7,6 +7,7 @@
 #   ./run.sh diff results/a results/b          what differs between two results
 #   ./run.sh init my.yaml --pictures FOLDER    a configuration for your own pictures or model
 #   ./run.sh --help                            targets, options, examples
+# With QATFLOW_FOLDER=FOLDER it works in that folder: pictures, configuration and results are there, and not here.
 # Arguments are Snakemake's; `--cores all` is put before them unless they name cores, jobs, an executor or a profile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -77,12 +78,15 @@ case "${1:-}" in
         ;;
 esac
 set_up
+folder="${QATFLOW_FOLDER:-$root}"
+cd "$folder" || fail "QATFLOW_FOLDER is $folder, which cannot be entered: make that folder, or unset it"
 case "${1:-}" in
-    diff | init) exec .venv/bin/python -m qatflow "$@" ;; # commands of ours, not targets
-    --snakemake-help) exec .venv/bin/snakemake --help ;;
+    diff | init) exec "$venv/bin/python" -m qatflow "$@" ;; # commands of ours, not targets
+    --snakemake-help) exec "$venv/bin/snakemake" --help ;;
     "") set -- all ;;
 esac
 if ! says_where_to_run "$@"; then
     set -- --cores all "$@"
 fi
-PATH="$PWD/.venv/bin:$PATH" exec .venv/bin/snakemake "$@"
+[[ "$folder" == "$root" ]] || set -- --snakefile "$root/Snakefile" "$@"
+PATH="$venv/bin:$PATH" exec "$venv/bin/snakemake" "$@"

@@ -24,7 +24,7 @@ PROGRAM = (
 COMMAND = re.compile(rf"(?:\$ )?((?:[A-Z_]+=\S+ )*{PROGRAM}(?: .*)?)$")
 A_PROGRAM_S_NAME = {
     *("./run.sh", "snakemake", "python", "pip", "conda", "adb", "make", "sbatch", "python -m snakemake", "kill -9"),
-    "adb connect",
+    *("adb connect", "docker run"),
 }
 """Inline code that only names a program."""
 NOT_HERE = {
@@ -65,6 +65,13 @@ NOT_HERE = {
     "./run.sh init my.yaml --pictures pictures/goods": "as above",
     "./run.sh init my.yaml --model my.keras": "as above",
     "./run.sh init my.yaml --pictures pictures/goods --model my.keras": "as above",
+    "docker build -t qatflow .": "needs a container engine; tests/setup/test_images.py holds the image to setup.sh",
+    'docker run --rm -it -u "$(id -u):$(id -g)" -v "$PWD:/work" qatflow all': "as above",
+    'docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" qatflow init my.yaml --pictures pictures/goods': "as above",
+    'docker run --rm -it -u "$(id -u):$(id -g)" -v "$PWD:/work" qatflow all --configfile my.yaml': "as above",
+    "QATFLOW_IMAGE=qatflow.sif snakemake --cores all all --sdm apptainer": "needs apptainer and an image",
+    "PYTHON=python3.12 ./run.sh": "tests/setup/test_setup.py names a Python so",
+    "QATFLOW_NO_APT=1 ./run.sh": "tests/setup/test_system.py starts it",
     "snakemake --cores all all --sdm conda": "needs conda; tests/workflow/test_conda.py runs it with a stand-in",
 }
 """Commands that cannot be run here, by their text, with the reason."""

@@ -19,6 +19,7 @@ from qatflow.config.load import OF_MODULE, Experiment, load_experiments
 from qatflow.config.results_owner import Origin, check_owner, record_owner
 from qatflow.workflow.announcement import announce, settle
 from qatflow.workflow.closing import results
+from qatflow.workflow.container import image
 from qatflow.workflow.interrupted import goes_on
 from qatflow.workflow.options import default_files
 from qatflow.workflow.output_folders import check_folders, check_writable
@@ -91,6 +92,13 @@ class Session:
         """What the run has its configuration from."""
         outer = Path(self.workflow.main_snakefile) if self.is_configured_by_module else None
         return Origin.of(self.files, outer)
+
+    def image(self) -> str | None:
+        """Return the image that rules run in; None unless `--sdm apptainer` asks for it. A problem ends the run."""
+        try:
+            return image(method.name.lower() for method in self.workflow.deployment_settings.deployment_method)
+        except UserError as error:
+            sys.exit(f"error: {error}")
 
     def plan(self) -> Plan:
         """Read and check the configuration and return what the run makes; a problem ends it with a message."""
