@@ -112,3 +112,9 @@ def test_a_limit_in_instructions_is_refused_before_anything_runs(tmp_path: Path)
     (tmp_path / "my.yaml").write_text(f"compress: {{config: {tmp_path}/nas.yaml}}\n")
     with pytest.raises(UserError, match=r"is in instructions for type 'emulator', and none are counted where this"):
         load_config([tmp_path / "my.yaml"])
+
+
+def test_a_gate_of_instructions_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("device: {max_instructions: 1000}\n")
+    with pytest.raises(UserError, match="max_instructions: counts instructions, and none are counted"):
+        load_config([tmp_path / "my.yaml"])

@@ -89,7 +89,13 @@ def _device(device: ConfiguredDevice) -> Iterator[Problem]:
                 f"'{section.rules}' is for types 'adb' and 'ssh': emulated times say nothing about a real device. Set "
                 f"it to 'short', or {dotted(kind)} to one of them",
             )
-        if section.max_instructions is not None and not section.count_instructions:
+        if section.max_instructions is not None and section.runs_here:
+            yield Problem(
+                (device.keys("max_instructions"), kind),
+                "counts instructions, and none are counted where this machine is arm64 itself: remove it, or use a "
+                "machine with another processor",
+            )
+        elif section.max_instructions is not None and not section.count_instructions:
             yield Problem(
                 (device.keys("max_instructions"), device.keys("count_instructions")),
                 f"counts instructions: remove it, or set {dotted(device.keys('count_instructions'))} to true",
