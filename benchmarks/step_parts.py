@@ -1,9 +1,10 @@
 """Where the time of a training step goes: parts of fake quantisation switched off, and TensorFlow's profile."""
 
 import contextlib
+import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -60,7 +61,9 @@ def _without_activations() -> Iterator[None]:
         yield
 
 
-def profiled(case: str, steps: Mapping[str, Callable[[Any, Any], Any]], data: tuple[Any, Any]) -> Iterator[str]:
+def profiled(
+    case: str, steps: Mapping[str, Callable[[Any, Any], Any]], data: Sequence[tuple[Any, Any]]
+) -> Iterator[str]:
     """Yield the lines of a table of ms by operation, those first that differ most between the first two steps."""
     profiles = [_profile(step, data) for step in steps.values()]
     every = set().union(*profiles)
@@ -74,16 +77,16 @@ def profiled(case: str, steps: Mapping[str, Callable[[Any, Any], Any]], data: tu
     yield ""
 
 
-def _profile(step: Callable[[Any, Any], Any], data: tuple[Any, Any]) -> Counter[str]:
+def _profile(step: Callable[[Any, Any], Any], data: Sequence[tuple[Any, Any]]) -> Counter[str]:
     """Return the ms that each operation takes in a step."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    float(step(*data))
+    float(step(*data[0]))
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
-        for _ in range(PROFILED):
-            float(step(*data))
+        for batch in itertools.islice(itertools.cycle(data), PROFILED):
+            float(step(*batch))
         tf.profiler.experimental.stop()
         (file,) = Path(folder).rglob("*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(file.read_bytes())

@@ -92,6 +92,50 @@ def test_activations_and_their_gradients_are_those_of_the_paper(tf, name: str, b
     assert (scale, zero_point) == (pytest.approx(float(step), rel=1e-7), -(2 ** (bits - 1)) if low == 0 else 0)
 
 
+@pytest.mark.parametrize("case", ["none beyond", "some beyond", "at the end", "many beyond"])
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("name", ["lsq", "pact"])
+def test_gradients_are_the_papers_however_many_values_are_beyond_the_ends(tf, name: str, fit: Fit, case: str):
+    """Of 64 rows of values none, some or most have some beyond; the step, a power of two, has exact multiples."""
+    from qatflow.compress.quantizers.fake_quant import Phase
+    from qatflow.compress.quantizers.table import activation_quantizer
+
+    random = np.random.default_rng(5)
+    low, high = integer_ends(8, fit)
+    step = np.float32(2.0**-6)
+    x = random.normal(0, 1, (8, 8, 16, 64))
+    x = (0.9 * high * step / np.abs(x).max() * x).astype(np.float32)
+    if case == "some beyond":
+        x[1, 2, 3, 4], x[1, 2, 3, 5], x[7, 7, 15, 63] = 1.5 * high * step, -2 * high * step, (high + 1) * step
+    elif case == "at the end":
+        x[0, 0, 0, 0], x[3, 0, 1, 2], x[7, 7, 15, 63] = high * step, low * step, (high - 0.25) * step
+    elif case == "many beyond":
+        x[:, :, 5, 1::7] *= 100
+    x = np.maximum(x, 0) if fit == "from_zero" else x
+    upstream = random.normal(0.01, 1, x.shape).astype(np.float32)
+    quantizer = activation_quantizer(name, 8, Phase("quantise"), fit, "max")
+    state = quantizer.build(None, "x", owner())
+    (variable,) = state.values()
+    variable.assign(step if name == "lsq" else high * step)
+
+    def gradients(values, above):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            found = quantizer(values, True, state)
+        return tape.gradient(found, [values, variable], above)
+
+    if name == "lsq":
+        _, to_x, to_value = lsq_reference(x, np.float64(step), low, high)
+        to_value = to_value / math.sqrt(8 * 16 * 64 * high)
+    else:
+        _, to_x, to_value = pact_reference(x, float(high * step), low, high)
+    terms = to_value * upstream.astype(np.float64)
+    for run in (gradients, tf.function(gradients, autograph=False)):
+        of_x, of_value = run(tf.constant(x), tf.constant(upstream))
+        np.testing.assert_array_equal(of_x, to_x * upstream)
+        assert float(of_value) == pytest.approx(terms.sum(), rel=1e-5, abs=1e-6 * np.abs(terms).sum())
+
+
 @pytest.mark.parametrize("channels", [None, 7])
 @pytest.mark.parametrize("bits", [2, 3, 8])
 def test_weights_and_their_gradients_are_those_of_the_paper(tf, bits: int, channels: int | None):

@@ -83,6 +83,51 @@ def test_gradients_of_what_is_never_negative_end_behind_the_largest_integer(tf, 
     np.testing.assert_allclose(found / scale, [0, 102, 255, 255, 255, 255], rtol=0, atol=1e-3)
 
 
+def beyond(x: np.ndarray, end: np.float32, case: str) -> np.ndarray:
+    """Some values of [8, 8, 16, 64], 64 rows of the gradients' masks, moved to the end of a grid or beyond it."""
+    x = (0.9 * end / np.abs(x).max() * x).astype(np.float32)
+    if case == "some beyond":
+        x[1, 2, 3, 4], x[1, 2, 3, 5], x[7, 0, 0, 0], x[7, 7, 15, 63] = 1.5 * end, -2 * end, end, np.nextafter(end, 9)
+    elif case == "at the end":
+        x[0, 0, 0, 0], x[3, :, 1, 2], x[7, 7, 15, 63] = end, np.nextafter(end, np.float32(0)), -end
+    elif case == "many beyond":
+        x[:, :, 5, 1::7] *= 100
+    elif case == "not a number":
+        x[2, 2, 2, 2] = np.nan
+    return x
+
+
+CASES = ["none beyond", "some beyond", "at the end", "many beyond"]
+
+
+@pytest.mark.parametrize(
+    ("fit", "case"),
+    [*((fit, case) for fit in ("from_zero", "around_zero") for case in CASES), ("around_zero", "not a number")],
+)
+def test_only_the_gradients_of_values_beyond_the_grid_end(tf, fit, case: str):
+    from qatflow.compress.quantizers.fake_quant import fake_quant
+
+    random = np.random.default_rng(3)
+    scale, zero_point, integers = (6 / 255, -128, 255) if fit == "from_zero" else (1 / 127, 0, 127)
+    high = np.float32(integers) * np.float32(scale)
+    low = np.float32(0) if fit == "from_zero" else np.float32(-128) * np.float32(scale)
+    x = beyond(random.normal(0, 1, (8, 8, 16, 64)), high, case)
+    x = np.abs(x) if fit == "from_zero" else x
+    upstream = random.normal(0, 1, x.shape).astype(np.float32)
+
+    def gradient(values, above):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            found = fake_quant(values, tf.constant(scale, tf.float32), tf.constant(float(zero_point)), 8, fit)
+        return tape.gradient(found, values, above)
+
+    expected = upstream * ((x >= low) & (x <= high))
+    ended = (expected != upstream).sum()
+    assert {"none beyond": ended == 0, "at the end": ended == 0, "many beyond": ended > 300}.get(case, 0 < ended < 5)
+    for run in (gradient, tf.function(gradient, autograph=False)):
+        np.testing.assert_array_equal(run(tf.constant(x), tf.constant(upstream)), expected)
+
+
 def test_activations_saturate_where_the_int8_kernels_do(tf):
     from qatflow.compress.quantizers.fake_quant import fake_quant
 
