@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -16,25 +17,33 @@ gc.set_threshold(100_000, 20, 20)
 ROOT = Path(
     os.path.realpath(workflow.current_basedir.get_path_or_uri(secret_free=True))
 )
-if not (ROOT / "src/qatflow").is_dir():
+# Where `qatflow run` has put the workflow, the library is an installed one.
+OWN_LIBRARY = (ROOT / "src/qatflow").is_dir()
+if OWN_LIBRARY:
+    sys.path.insert(0, str(ROOT / "src"))
+elif not (ROOT / ".qatflow.json").is_file() or find_spec("qatflow") is None:
     sys.exit(
         f"error: qatflow needs its whole folder, and {ROOT} has no src/qatflow: clone the repository and name the"
         " Snakefile of the clone"
     )
-sys.path.insert(0, str(ROOT / "src"))  # the library, also where it is not installed
+else:
+    os.environ["QATFLOW_FOLDER"] = str(ROOT)
+    from qatflow.base.deployed import check_deployed
+
+    check_deployed(ROOT)
 # For the programs that the rules start; the user's own places stay behind it. Set by the shell, because Snakemake drops
 # it from its own environment where a rule has one by conda.
 PLACES = os.pathsep.join(
     dict.fromkeys(
         [
-            str(ROOT / "src"),
+            *([str(ROOT / "src")] if OWN_LIBRARY else []),
             *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
         ]
     )
 )
 # An outer workflow's own prefix stays in front.
 BEFORE = shell._process_prefix or "set -euo pipefail; "
-if str(ROOT / "src") not in BEFORE:
+if PLACES and PLACES not in BEFORE:
     shell.prefix("{BEFORE}export PYTHONPATH={PLACES:q}; ")
 # The first target is the default, as everywhere in Snakemake: that of an outer workflow, where it has one already.
 NO_TARGET_YET = workflow.default_target is None

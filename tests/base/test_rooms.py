@@ -97,8 +97,17 @@ BELOW: dict[str, set[str]] = {
     "report/records": {"base", "report"},
     # a first configuration for pictures and a model
     "overlay": {"base", "data/sources", "graph", "models", "models/onnx", "models/saved", "tflite"},
+    # what others use as a library: read, quantise, convert, compare
+    "api": {
+        "base", "config/recipe", "config/sections", "graph", "models", "models/onnx", "models/saved", "pretrained",
+        "ptq", "quantise", "tflite", "training", "trial",
+    },
+    # what a model file has inside
+    "inspection": {"base", "graph", "tflite"},
+    # a wheel's workflow in a folder of the user
+    "deploy": {"base"},
     # what a person starts by hand
-    "commands": {"base", "config", "overlay", "report/diff"},
+    "commands": {"api", "base", "config", "deploy", "inspection", "optimize", "overlay", "report/diff"},
     # plans the jobs of all stages, and runs none
     "workflow": {
         "base", "config", "config/recipe", "config/sections", "config/yaml", "data", "data/sources",

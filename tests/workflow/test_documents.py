@@ -48,6 +48,8 @@ NOT_HERE = {
     "cd inference_lite_lib.android.armv8/demo/cxx/mobile_light && make clean && make -j": "test_demo_build.py does",
     "make SANITIZE=ON": "tests/demo/test_damaged.py builds so",
     "./run.sh --report results/report.html": "needs a finished run; tests/e2e/test_small.py makes the report",
+    "python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .": "tests/setup/test_wheel.py builds one",
+    "pip install dist/qatflow-0.1.0-py3-none-any.whl": "tests/setup/test_wheel.py installs it",
     "python -m qatflow": "tests/commands/test_diff.py starts it, as what follows",
     "python -m qatflow diff": "as above",
     "./run.sh diff results/a results/b": "as above",

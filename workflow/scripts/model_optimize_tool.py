@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qatflow.base.cli import entry
 from qatflow.graph.store import load_files
-from qatflow.optimize.describe import all_operations, model_operations, supported_operations
+from qatflow.optimize.describe import all_operations, model_operations, optimised, supported_operations
 from qatflow.optimize.optimize import optimize
 
 OPTIMISES = ("model_file", "param_file", "optimize_out")
@@ -42,12 +42,7 @@ def main(argv: Sequence[str]) -> None:
     converted = optimize(
         arguments.model_file, arguments.param_file, arguments.data, arguments.optimize_out, arguments.int4_storage
     )
-    for name, lines in converted.done.items():
-        for line in lines:
-            print(f"{name}: {line}")
-    if arguments.data is None:
-        print("without --data: the folder has no labels.txt and no preprocessing.json; pictures cannot be classified")
-    print(f"optimised model: {arguments.optimize_out}/model.tflite, {len(converted.content)} bytes")
+    print("\n".join(optimised(converted, arguments.optimize_out, arguments.data is not None)))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from qatflow.base.imported_names import PACKAGE, imported_names
-
-SOURCE = Path(__file__).resolve().parents[2]
+from qatflow.base.places import SOURCE
 
 
 def imported_modules(program: Path) -> list[Path]:

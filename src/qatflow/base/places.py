@@ -3,8 +3,24 @@
 import os
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[3]
-"""The folder of this checkout."""
+SOURCE = Path(__file__).resolve().parents[2]
+"""The folder of the library's packages."""
+PACKAGED = SOURCE / "qatflow_project"
+"""In a wheel: the workflow's files, as `qatflow run` puts them into a folder."""
+IN_CHECKOUT = SOURCE.name == "src" and not PACKAGED.is_dir()
+FOLDER = "QATFLOW_FOLDER"
+"""Variable with the folder that `qatflow run` has put the workflow into. Only an installed library looks at it."""
+
+
+def _project() -> Path:
+    if IN_CHECKOUT:
+        return SOURCE.parent
+    folder = os.environ.get(FOLDER)
+    return Path(folder) if folder else PACKAGED
+
+
+PROJECT = _project()
+"""The folder of this checkout; of an installed library, that with the workflow's files."""
 
 
 def from_here(path: Path) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qatflow.base.errors import UserError
-from qatflow.base.places import PROJECT
+from qatflow.base.places import IN_CHECKOUT, PROJECT
 from qatflow.config.load import load_experiments
 from qatflow.overlay import model as models
 from qatflow.overlay import pictures as folders
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"init: {target} exists: remove it, or give another name")
     pictures = None if arguments.pictures is None else folders.look_at(arguments.pictures)
     model = None if arguments.model is None else models.look_at(arguments.model)
-    command = f"./run.sh --configfile {target}"
+    command = f"{'./run.sh' if IN_CHECKOUT else 'qatflow run'} --configfile {target}"
     _write(target, overlay(target.stem, command, pictures, model))
     for line in _seen(pictures, model):
         print(line)

@@ -1,10 +1,13 @@
 """What model_optimize_tool prints: the operations it supports, and those of a model."""
 
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 from qatflow.graph.families import REMOVED
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import OPERATIONS, BatchNorm
+from qatflow.tflite.lower import Converted
 from qatflow.tflite.operators import LOWER
 
 FOLDED = (BatchNorm, *REMOVED)  # folded away before anything runs on the device
@@ -35,3 +38,18 @@ def model_operations(graph: Graph) -> str:
     lines = ["operations in the model:", *(f"  {name}: {count}" for name, count in sorted(counts.items()))]
     lines.append(f"not supported on arm: {', '.join(missing)}" if missing else "all of them are supported on arm")
     return "\n".join(lines)
+
+
+def optimised(converted: Converted, output: Path, has_data: bool) -> Iterator[str]:
+    """Yield a line for each change of a model, then where it is.
+
+    Args:
+        converted: the model.
+        output: its folder.
+        has_data: whether labels and preprocessing are there too.
+    """
+    for name, lines in converted.done.items():
+        yield from (f"{name}: {line}" for line in lines)
+    if not has_data:
+        yield "without --data: the folder has no labels.txt and no preprocessing.json; pictures cannot be classified"
+    yield f"optimised model: {output}/model.tflite, {len(converted.content)} bytes"

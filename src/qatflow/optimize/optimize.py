@@ -5,7 +5,7 @@ widths of the kernels, and the versions of the tools.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +42,24 @@ def optimize(
         UserError: the device's run-time lacks a kernel for a node (all are listed), a layer would run in float, or the
             new model cannot be loaded and run; or LiteRT reads other integers from INT4.
     """
-    graph = load_files(model_file, param_file)
+    return optimize_graph(load_files(model_file, param_file), [model_file, param_file], data, output, int4_storage)
+
+
+def optimize_graph(
+    graph: Graph, files: Sequence[Path], data: Path | None, output: Path, int4_storage: bool = False
+) -> Converted:
+    """Optimise a graph.
+
+    Args:
+        graph: float or quantised.
+        files: that it was read from.
+        data: see `optimize`.
+        output: see `optimize`.
+        int4_storage: see `optimize`.
+
+    Raises:
+        UserError: as `optimize`.
+    """
     if int4_storage:
         graph = with_least_integers(graph)
         for line in _coarse_biases(graph):
@@ -59,7 +76,7 @@ def optimize(
         print(warning(different))
     for line in slow_layers(converted.content):
         print(f"warning: {line}")
-    inputs = [model_file, param_file, *([data] if data is not None else [])]
+    inputs = [*files, *([data] if data is not None else [])]
     about = {
         "fused": converted.done,
         "left_in_float": [
@@ -69,7 +86,7 @@ def optimize(
         ],
         "operators_before": dict(Counter(type(node.operation).__name__ for node in graph.nodes)),
         "operators_after": operator_counts(operators),
-        "bytes_before": model_file.stat().st_size + param_file.stat().st_size,
+        "bytes_before": sum(file.stat().st_size for file in files),
         "bytes_after": len(converted.content),
         "parameter_bytes": _parameter_bytes(converted.graph, in_int4),
         "weight_bits": sorted({scale.bits for name, scale in graph.weight_scales.items() if name in _kernels(graph)}),

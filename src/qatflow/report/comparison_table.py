@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from qatflow.base.columns import aligned
 from qatflow.report.comparison import Line, measure_of_all
-from qatflow.report.table import aligned
 
 FLOAT = "float top-1 %"
 HEAD = (

@@ -1,7 +1,8 @@
 """The table that is printed at the end of a run."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from qatflow.base.columns import aligned
 from qatflow.base.measure import Measure
 from qatflow.device.results.words import EMULATED
 from qatflow.report import on_device
@@ -87,16 +88,3 @@ def cells(row: Row, top5: bool = True) -> tuple[str, ...]:
         "" if row.host_ms is None else f"{row.host_ms:.3f}",
         "\n".join(row.devices),
     )
-
-
-def aligned(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
-    """Return the lines of a table whose first row is its head; columns in `left` are left-aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]

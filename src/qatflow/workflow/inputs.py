@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qatflow.base.cli import entry
-from qatflow.base.code_digest import SOURCE, imported_modules
+from qatflow.base.code_digest import imported_modules
 from qatflow.base.files import write_text
 from qatflow.base.generated import with_rows
+from qatflow.base.places import SOURCE
 
 PAGE = Path("docs/architecture.md")
 TABLE = ("<!-- table: made by `python -m qatflow.workflow.inputs` -->", "<!-- end of table -->")

@@ -31,7 +31,9 @@ def main(argv: Sequence[str]) -> None:
     sys.path[0] = str(Path.cwd())  # as with `python -m snakemake`
     arguments = list(argv[1:])
     if argv[0] == "check":
-        sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+        library = str(Path(__file__).resolve().parents[2])
+        if library not in sys.path:  # where it is installed, it stays behind Python's own
+            sys.path.insert(0, library)
         from qatflow.base.cli import status_of
         from qatflow.workflow import precheck
 

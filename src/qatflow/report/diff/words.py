@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from qatflow.base.columns import aligned
 from qatflow.report.change import signed
 from qatflow.report.diff.differences import Differences, Layer, Metric, Setting
-from qatflow.report.table import aligned
 
 SETTINGS = ("setting", "first", "second")
 METRICS = ("figure", "first", "second", "change", "95 % interval")

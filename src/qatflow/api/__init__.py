@@ -1,0 +1,1 @@
+"""The public functions: few, each in a file of its own."""

@@ -1,0 +1,1 @@
+"""What a model file has inside, for people and programs."""
