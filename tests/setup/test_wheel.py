@@ -155,6 +155,8 @@ def test_run_puts_the_workflow_into_the_folder_and_runs_it(programs: Path, tmp_p
     # mistakes are found ahead of Snakemake, as in a checkout
     answer = run(programs, folder, "run", "-n", "--config", "sed=2")
     assert answer.returncode == 1 and "did you mean 'seed'" in answer.stderr
+    answer = run(programs, folder, "run", "-n", "--sdm", "conda")
+    assert answer.returncode == 1 and "error: --sdm: environments of their own" in answer.stderr
     # a workflow of another version is not run with this library
     record = json.loads((folder / ".qatflow.json").read_text())
     (folder / ".qatflow.json").write_text(json.dumps({**record, "version": "0.0.1"}))

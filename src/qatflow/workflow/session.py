@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 
 from qatflow.base.code_digest import code_files
 from qatflow.base.errors import UserError
-from qatflow.base.places import PROJECT, from_here
+from qatflow.base.places import IN_CHECKOUT, PROJECT, from_here
 from qatflow.config.load import OF_MODULE, Experiment, load_experiments
 from qatflow.config.results_owner import Origin, check_owner, record_owner
 from qatflow.workflow.announcement import announce, settle
@@ -104,6 +104,7 @@ class Session:
         """Read and check the configuration and return what the run makes; a problem ends it with a message."""
         try:
             self._check_use_as_module()
+            self._check_environments()
             experiments = self._experiments()
             check_folders([experiment.config for experiment in experiments.values()])
             for experiment in experiments.values():
@@ -135,6 +136,13 @@ class Session:
             raise UserError(
                 f"module: the library of {PROJECT} is loaded already, and this is {self.root}: use one checkout in a"
                 " workflow"
+            )
+
+    def _check_environments(self) -> None:
+        if not IN_CHECKOUT and self.workflow.deployment_settings.deployment_method:
+            raise UserError(
+                "--sdm: environments of their own, by conda or containers, do not have the library that is installed"
+                " from the wheel: use a checkout, or leave --sdm out"
             )
 
     def program(self, name: str) -> dict[str, str | list[str]]:
