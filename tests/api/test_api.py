@@ -48,7 +48,7 @@ def test_importing_the_library_loads_none_of_the_heavy_packages():
 
 def test_an_unknown_name_is_no_attribute():
     with pytest.raises(AttributeError, match="module 'qatflow' has no attribute 'quantize'"):
-        _ = qatflow.quantize  # type: ignore[attr-defined]
+        _ = qatflow.quantize
 
 
 def test_a_float_graph_becomes_a_float_tflite(tmp_path: Path):
