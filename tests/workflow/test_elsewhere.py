@@ -192,7 +192,7 @@ def test_a_checkout_that_may_only_be_read_is_enough(read_only, here):
     answer = here.run(*RESTRICTED, *command)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     made = here.files()
-    assert "build.lite.android.armv8.gcc/demo/cxx/mobile_light/mobilenetv1_light_api" in made
+    assert any(name.endswith("/demo/cxx/mobile_light/mobilenetv1_light_api") for name in made)
     assert "data/digits/manifest.json" in made
     assert sorted(read_only.folder.rglob("*")) == before
     # it was indeed read-only for these programs
