@@ -25,6 +25,7 @@ LOCAL = {
         "take_float_model",
         "take_ptq_model",
         "pack_model",
+        "write_microcontroller",
         "require_accuracy",
         "require_device",
         "run_on_device",

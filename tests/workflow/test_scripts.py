@@ -111,8 +111,8 @@ def test_a_number_out_of_range_is_one_line_with_the_flag(path, monkeypatch, caps
                     # of a recipe or a configuration, what it lacks is told too
                     assert told.count("\n") == 1 or action.required or option == "--recipe"
     assert flags or sections or path.stem in {
-        "compare", "conclude_search", "fetch", "fetch_runtime", "model_card", "model_optimize_tool", "pack_model",
-        "report", "require_gate", "run_crate", "take_model",
+        "compare", "conclude_search", "fetch", "fetch_runtime", "microcontroller", "model_card", "model_optimize_tool",
+        "pack_model", "report", "require_gate", "run_crate", "take_model",
     }  # fmt: skip
 
 

@@ -34,6 +34,12 @@ rule optimize:
     localrule: True
 
 
+rule microcontroller:
+    input:
+        plan.of_each(*rules.write_microcontroller.output),
+    localrule: True
+
+
 rule build_demo:
     input:
         [

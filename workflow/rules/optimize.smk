@@ -55,6 +55,30 @@ rule pack_model:
         "python {input.script:q} --model {input.model} --output {output} > {log} 2>&1"
 
 
+rule write_microcontroller:
+    input:
+        **program("microcontroller"),
+        model=shipping.file("model.tflite"),
+        labels=shipping.file("labels.txt"),
+        preprocessing=shipping.file("preprocessing.json"),
+    output:
+        header="results/{experiment}/microcontroller/model.h",
+        source="results/{experiment}/microcontroller/model.cc",
+        about="results/{experiment}/microcontroller/microcontroller.json",
+    log:
+        "logs/write_microcontroller/{experiment}.log",
+    localrule: True
+    conda:
+        "../../envs/light.yaml"
+    resources:
+        **needs.light,
+    params:
+        model=subpath(input.model, parent=True),
+        folder=subpath(output.header, parent=True),
+    shell:
+        "python {input.script:q} --model-dir {params.model} --output-dir {params.folder} > {log} 2>&1"
+
+
 # Once for all experiments with these weights, whatever they do with them.
 use rule optimize_int8 as optimize_float with:
     input:
