@@ -28,6 +28,7 @@ Targets, each with what it needs (without one: all):
     compress     the network trained for int8
     export       float/, int8/ and mobile/
     optimize     the .tflite for the device
+    microcontroller  the .tflite as C++ source for microcontrollers
     build_demo   the C++ program for the device
     run_demo     its run on the device, compared with the host
     evaluate     accuracy on the test pictures

@@ -38,6 +38,7 @@ TARGETS = {
     "compress": COMPRESS,
     "export": EXPORT,
     "optimize": OPTIMIZE,
+    "microcontroller": OPTIMIZE | {"write_microcontroller"},
     "build_demo": DEMO,
     "run_demo": DEVICE,
     "evaluate": EVALUATE,
