@@ -2,7 +2,7 @@
 
 DATA is as for imagenet_weights.py. Ranges, rounding and corrections are from 200 pictures of imagenet_sample, without
 labels; top-1 is on the 500 pictures of nips17. Rows named QAT train one epoch over all of imagenet_sample, with frozen
-batch-norm, after the labels or, distilled, after the float model's outputs alone. At 4 bits they start from the graph
+batch-norm, after the labels or, distilled, after the float model's outputs alone. "from PTQ" they start from the graph
 that is best after training. They take long and are measured only where --only names them. Below 8 bits the first and
 the last layer have 8.
 
@@ -14,8 +14,10 @@ runs with --only are in one table.
 """
 
 import argparse
+import json
 import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
@@ -26,13 +28,15 @@ import numpy as np
 
 from heading import heading
 from imagenet_weights import BATCH, RATE, normalised, pictures
+from model_costs import instructions, milliseconds
 from qatflow.base.metrics import paired_drop
 from qatflow.config.recipe.calibration import CalibrationMethod
-from qatflow.config.recipe.recipe import LEARNED, FirstScale
+from qatflow.config.recipe.recipe import LEARNED, ActivationType, FirstScale, WeightType
 from qatflow.config.sections.ptq import PtqSection
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
 from qatflow.quantise.placement import QuantSettings
+from qatflow.tflite.packing import pack
 from qatflow.training.runtime import start
 
 FLOAT = "float"
@@ -57,7 +61,9 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """What is done with the graph after training, from little to much."""
 BEST = "MSE scales, AdaRound, batch-norm matched"
-"""Where training begins at 4 bits."""
+"""Where the rows "from PTQ" begin to train."""
+STARTS = {"W8A8": ("float",), "W6A8": ("float", "PTQ"), "W4A8": ("PTQ",)}
+"""What training begins from, by width. From float, W4A8 has lost everything when it begins."""
 WIDTHS: dict[str, int | dict[str, int]] = {
     "W8A8": 8,
     "W6A8": 6,
@@ -66,15 +72,22 @@ WIDTHS: dict[str, int | dict[str, int]] = {
 }
 """weight_bits by the name in the table. Depthwise kernels are 1.3 % of the weights."""
 TYPES = (
-    ("channel_wise_abs_max", "moving_average_abs_max"),
-    ("channel_wise_abs_max", "moving_average_min_max"),
-    ("channel_wise_abs_max", "pact"),
+    *((WEIGHTS, activations) for activations in get_args(ActivationType)),
+    *((weights, ACTIVATIONS) for weights in get_args(WeightType) if weights != WEIGHTS),
     ("channel_wise_lsq", "lsq"),
-    ("channel_wise_lsq", "moving_average_abs_max"),
 )
-"""Of weights and activations, for the rows that train."""
+"""Of weights and activations, for the rows that train: each type with the default of the other, and lsq twice."""
 RATES = {"labels": RATE, "distilled": 10 * RATE}
 """By what training follows: the gradients towards the float model's outputs are smaller than those of labels."""
+
+COSTS = "costs.json"
+"""File in WORK: milliseconds and instructions by row."""
+REPEATS = 4
+"""Inferences of each model in a round of the timing."""
+COLUMNS = (
+    "model", "top-1 %", "loss against float", "as float %", "CPU seconds", "bytes", "deflated", "packed", "ms",
+    "instructions",
+)  # fmt: skip
 
 Row = Callable[[], bytes]
 
@@ -103,10 +116,10 @@ class Rows:
         rows |= {f"PTQ W8A8, max, {name}": partial(self._after, "W8A8", "max", own) for name, own in STEPS[1:]}
         for width in ("W4A8", "W4A8, depthwise at 8"):
             rows |= {f"PTQ {width}, {name}": partial(self._after, width, "mse", own) for name, own in STEPS}
-        rows |= {
-            f"QAT {width}, {weights}, {activations}, {loss}": partial(self._trained, width, weights, activations, loss)
-            for width, (weights, activations), loss in product(WIDTHS, TYPES, RATES)
-        }
+        for width, (weights, activations), loss in product(STARTS, TYPES, RATES):
+            for begin in STARTS[width]:
+                name = f"QAT {width} from {begin}, {weights}, {activations}, {loss}"
+                rows[name] = partial(self._trained, width, weights, activations, loss, begin)
         return rows
 
     def _float_model(self) -> bytes:
@@ -138,7 +151,7 @@ class Rows:
             save(quantise_graph(self.graph, settings, section, pictures, SEED, log), folder)
         return load(folder)
 
-    def _trained(self, width: str, weights: str, activations: str, loss: str) -> bytes:
+    def _trained(self, width: str, weights: WeightType, activations: ActivationType, loss: str, begin: str) -> bytes:
         """Train for one epoch, against labels or against the float model's outputs."""
         import tensorflow as tf
         import tf_keras
@@ -153,8 +166,7 @@ class Rows:
         )
         batches = [self.chosen[first : first + BATCH] for first in range(0, CALIBRATION, BATCH)]
         best = dict(STEPS)[BEST]
-        few = width.startswith("W4")
-        graph = self.quantised(width, "mse", best).in_real_values() if few else self.graph
+        graph = self.graph if begin == FLOAT else self.quantised(width, "mse", best).in_real_values()
         quantisers, model = calibrated(graph, settings, batches)
         teacher = training_model(self.graph, seed=0, step=0, freeze_batch_norm=True).keras
         trained = model.keras.trainable_variables
@@ -213,7 +225,7 @@ def measure(rows: Mapping[str, Row], data: Path, work: Path) -> None:
 
     held_out: np.ndarray | None = None
     for name, make in rows.items():
-        path = work / f"{name.replace('/', ' of ').replace(' ', '_')}.npz"
+        path = predictions(work, name)
         if path.is_file():
             continue
         began = time.process_time()
@@ -224,23 +236,42 @@ def measure(rows: Mapping[str, Row], data: Path, work: Path) -> None:
         model = Model(content)
         classes = np.array([model.outputs(normalised(image[None])).argmax() for image in held_out])
         part = path.with_name(f"{path.stem}_part.npz")
+        path.with_suffix(".tflite").write_bytes(content)
         np.savez(part, classes=classes, seconds=seconds)
         part.rename(path)
         log(f"{name}: {seconds:.0f} s")
 
 
+def predictions(work: Path, name: str) -> Path:
+    """Return the file of a row's predictions; its .tflite lies beside it."""
+    return work / f"{name.replace('/', ' of ').replace(' ', '_')}.npz"
+
+
+def measure_costs(names: Mapping[str, Row], work: Path) -> None:
+    """Measure time and instructions of all finished rows' models."""
+    files = {name: path.with_suffix(".tflite") for name in names if (path := predictions(work, name)).is_file()}
+    counted = instructions(files, work)
+    times = milliseconds({name: file.read_bytes() for name, file in files.items()}, REPEATS)
+    costs = {name: [float(np.median(times[name])), counted[name]] for name in files}
+    (work / COSTS).write_text(json.dumps(costs, indent=1))
+
+
 def table(names: Mapping[str, Row], labels: np.ndarray, work: Path) -> list[str]:
     """Return the lines of a table with each row that is in the folder, against float."""
-    lines = ["| model | top-1 % | loss against float | as float % | CPU seconds |", "|---|---|---|---|---|"]
-    paths = {name: work / f"{name.replace('/', ' of ').replace(' ', '_')}.npz" for name in names}
-    results = {name: np.load(path) for name, path in paths.items() if path.is_file()}
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    results = {name: np.load(path) for name in names if (path := predictions(work, name)).is_file()}
+    costs = json.loads((work / COSTS).read_text()) if (work / COSTS).is_file() else {}
     reference = results[FLOAT]["classes"]
     for name, result in results.items():
         classes = result["classes"]
         drop = paired_drop(reference, classes, labels)
         loss = "" if name == FLOAT else f"{drop.points:+.2f} ({drop.low:+.2f} … {drop.high:+.2f})"
         cells = [f"{100 * (classes == labels).mean():.2f}", loss, f"{100 * (classes == reference).mean():.2f}"]
-        lines.append(f"| {name} | {' | '.join(cells)} | {float(result['seconds']):.0f} |")
+        content = predictions(work, name).with_suffix(".tflite").read_bytes()
+        sizes = [len(content), len(zlib.compress(content, 9))] + ([] if name == FLOAT else [len(pack(content))])
+        cells += [f"{float(result['seconds']):.0f}", *(f"{size:,}" for size in sizes)] + [""] * (3 - len(sizes))
+        cells += [f"{costs[name][0]:.2f}", f"{costs[name][1]:,}"] if name in costs else ["", ""]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
@@ -250,12 +281,15 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of weights and pictures, as for imagenet_weights.py")
     parser.add_argument("--work", type=Path, required=True, help="folder of results; kept")
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="rows whose name contains one of these; default: PTQ")
+    parser.add_argument("--costs", action="store_true", help="also measure time and instructions of all finished rows")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     every = Rows(arguments.data, arguments.work).named()
     wanted = [FLOAT, *(arguments.only or ["PTQ"])]
     rows = {name: make for name, make in every.items() if any(text in name for text in wanted)}
     measure(rows, arguments.data, arguments.work)
+    if arguments.costs:
+        measure_costs(every, arguments.work)
     lines = (arguments.data / "nips17" / "labels.txt").read_text().splitlines()
     labels = np.array([int(line.split()[1]) for line in lines])
     print("# Quantisation after training, step by step: MobileNetV1 0.75, 224, Keras' ImageNet weights\n")
@@ -266,9 +300,11 @@ def main() -> None:
     rates = " and ".join(f"{rate:g} ({loss})" for loss, rate in RATES.items())
     print(f"* QAT: one epoch, SGD {rates}, batches of {BATCH}, cosine decay, batch-norm frozen")
     print("* QAT: ranges calibrated by mse; lsq weights start at the least error; distilled: from float outputs")
-    print(f"* QAT at 4 bits starts from: {BEST}; the CPU seconds leave that out")
+    print(f"* from PTQ: from the graph of {BEST}; the CPU seconds leave that out")
     print("* losses in percentage points with their paired 95 % intervals; below 0 is a gain")
-    print("* as float: the same class as the float model; CPU seconds: of making the model, in one process\n")
+    print("* as float: the same class as the float model; CPU seconds: of making the model, in one process")
+    print("* ms: processor time of a picture on the host, one thread; the models take turns")
+    print("* instructions: of a picture on a Cortex-A76 in the emulator\n")
     print("\n".join(table(every, labels, arguments.work)), flush=True)
 
 

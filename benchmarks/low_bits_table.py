@@ -7,7 +7,8 @@ import numpy as np
 
 from heading import heading
 from low_bits_case import FLOAT, Case, is_mixed, width
-from low_bits_costs import ROUNDS, costs
+from low_bits_costs import costs
+from model_costs import ROUNDS
 from qatflow.base.metrics import paired_drop
 from qatflow.data.reader import tensors
 
