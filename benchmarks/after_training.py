@@ -64,11 +64,19 @@ BEST = "MSE scales, AdaRound, batch-norm matched"
 """Where the rows "from PTQ" begin to train."""
 STARTS = {"W8A8": ("float",), "W6A8": ("float", "PTQ"), "W4A8": ("PTQ",)}
 """What training begins from, by width. From float, W4A8 has lost everything when it begins."""
+LAYERS = ("conv1", *(f"conv_{kind}_{number}" for number in range(1, 14) for kind in ("dw", "pw")), "conv_preds")
+"""In the order of execution."""
+CHOSEN = (6, 6, 8, 8, 8, 8, 8, 6, 6, 8, 6, 5, 6, 8, 5, 6, 5, 8, 6, 6, 6, 8, 8, 6, 6, 5, 5, 4)
+"""The bits of each layer that auto_bits found for the bytes of W4A8 (auto_bits.md)."""
 WIDTHS: dict[str, int | dict[str, int]] = {
     "W8A8": 8,
     "W6A8": 6,
     "W4A8": 4,
     "W4A8, depthwise at 8": {"default": 4, "conv_dw": 8},
+    "auto_bits, bytes of W4A8": {
+        "default": 8,
+        **{rf"{layer}\b": bits for layer, bits in zip(LAYERS, CHOSEN, strict=True)},
+    },
 }
 """weight_bits by the name in the table. Depthwise kernels are 1.3 % of the weights."""
 TYPES = (
@@ -116,6 +124,8 @@ class Rows:
         rows |= {f"PTQ W8A8, max, {name}": partial(self._after, "W8A8", "max", own) for name, own in STEPS[1:]}
         for width in ("W4A8", "W4A8, depthwise at 8"):
             rows |= {f"PTQ {width}, {name}": partial(self._after, width, "mse", own) for name, own in STEPS}
+        for width in ("W6A8", "auto_bits, bytes of W4A8"):
+            rows[f"PTQ {width}, {BEST}"] = partial(self._after, width, "mse", dict(STEPS)[BEST])
         for width, (weights, activations), loss in product(STARTS, TYPES, RATES):
             for begin in STARTS[width]:
                 name = f"QAT {width} from {begin}, {weights}, {activations}, {loss}"
@@ -285,8 +295,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     every = Rows(arguments.data, arguments.work).named()
-    wanted = [FLOAT, *(arguments.only or ["PTQ"])]
-    rows = {name: make for name, make in every.items() if any(text in name for text in wanted)}
+    wanted = arguments.only or ["PTQ"]
+    rows = {name: make for name, make in every.items() if name == FLOAT or any(text in name for text in wanted)}
     measure(rows, arguments.data, arguments.work)
     if arguments.costs:
         measure_costs(every, arguments.work)
