@@ -20,7 +20,7 @@ from qatflow.base.files import sha256
 
 FAST = re.search(r'^markers="(.*)"$', (ROOT / "test.sh").read_text(encoding="utf-8"), re.MULTILINE)[1]
 OF_ONE_RUN = re.compile(
-    r"results/\w+/(evaluation|summary|ro-crate-metadata|device/\w+/(report|latency_gate)|report/time\.node_data)\.json"
+    r"results/\w+/(evaluation|summary|ro-crate-metadata|device/\w+/(report|device_gate)|report/time\.node_data)\.json"
     r"|results/\w+/report/(report\.html|summary\.txt)|results/\w+/\w+/MODEL_CARD\.md"
 )
 """What has times, memory, dates, or the version of Python in it."""
