@@ -27,7 +27,7 @@ elif not (ROOT / ".qatflow.json").is_file() or find_spec("qatflow") is None:
         " Snakefile of the clone"
     )
 else:
-    os.environ["QATFLOW_FOLDER"] = str(ROOT)
+    os.environ.update(QATFLOW_FOLDER=str(ROOT))
     from qatflow.base.deployed import check_deployed
 
     check_deployed(ROOT)

@@ -179,6 +179,7 @@ def test_emulated_times_are_marked_and_never_compared(emulated: Ran) -> None:
     )
     assert report["ratio"] == {
         "bytes": size, "median_ms": None, "load_ms": None, "peak_memory_bytes": None, "instructions": count,
+        "long_ms": None,
     }  # fmt: skip
     assert report["warnings"] == [] and report["temperature"] is None
     told = [line for line in emulated.answer.stderr.splitlines() if " ms " in line]

@@ -68,7 +68,18 @@ def test_an_image_has_every_folder_of_the_checkout_that_a_run_reads():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     top = {Path(name).parts[0] for name in tracked.splitlines()}
     not_read = {"tests", "docs", "benchmarks", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "README.md"}
-    not_read |= {"SECURITY.md", "mkdocs.yml", "requirements.in", "test.sh", "Dockerfile", "apptainer.def", ".test"}
+    not_read |= {
+        "SECURITY.md",
+        "mkdocs.yml",
+        "requirements.in",
+        "test.sh",
+        "setup.py",
+        "MANIFEST.in",
+        "Dockerfile",
+        "apptainer.def",
+        ".test",
+    }
+    not_read |= {"setup.py", "MANIFEST.in"}  # for the wheel
     assert {name for name in top - copied() - not_read if not name.startswith(".")} == set()
 
 

@@ -196,8 +196,8 @@ def test_a_checkout_that_may_only_be_read_is_enough(read_only, here):
     assert "data/digits/manifest.json" in made
     assert sorted(read_only.folder.rglob("*")) == before
     # it was indeed read-only for these programs
-    answer = here.run(*RESTRICTED, "touch", str(read_only.folder / "README.md"), str(read_only.folder / "src/new"))
-    assert answer.returncode == 1 and answer.stderr.count("Permission denied") == 2
+    answer = here.run(*RESTRICTED, "touch", str(read_only.folder / "src/new"))
+    assert answer.returncode == 1 and "Permission denied" in answer.stderr
 
 
 @pytest.mark.workflow

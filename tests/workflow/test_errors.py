@@ -148,8 +148,9 @@ def without(project: Project, programs: str, folder: Path) -> Project:
         "aarch64-linux-gnu-g++",
         "qemu-aarch64-static",
     ]
+    places = os.pathsep.join(place for place in os.environ["PATH"].split(os.pathsep) if "ccache" not in place)
     for program in set(needed) - set(programs.split()):
-        (folder / program).symlink_to(shutil.which(program) or program)
+        (folder / program).symlink_to(shutil.which(program, path=places) or program)
     return Project(project.folder, {"PATH": f"{PROGRAMS}{os.pathsep}{folder}"})
 
 

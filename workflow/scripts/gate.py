@@ -1,6 +1,7 @@
 """The gate before the device: whether int8 loses more accuracy, or has more bytes, than is allowed."""
 
 import argparse
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,15 @@ STATES = {
 }
 
 
+def limits(text: str) -> dict[str, int]:
+    """Return device.max_bytes of each device, by the device's name; a `type` for argparse."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(text)
+        if isinstance(found, dict) and all(type(value) is int and value > 0 for value in found.values()):
+            return found
+    raise argparse.ArgumentTypeError(f"must be a mapping of devices to bytes as JSON; got {text!r}")
+
+
 def main(argv: Sequence[str]) -> None:
     """Parse the arguments and call the library."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--int8", type=Path, required=True, help="int8 .tflite that is to go to the device")
     parser.add_argument("--ptq", type=Path, help="the one quantised after training, where --int8 is a trained one")
     parser.add_argument("--data", type=Path, required=True, help="manifest.json of the data")
-    parser.add_argument("--max-bytes", type=json.loads, default={}, help="device.max_bytes of each device, as JSON")
+    parser.add_argument("--max-bytes", type=limits, default={}, help="device.max_bytes of each device, as JSON")
     parser.add_argument("--cores", type=within(int, 1), default=1, help="processes that run pictures")
     parser.add_argument("--output", type=Path, required=True, help="gate.json to write")
     add_section(parser, "accuracy", AccuracySection)

@@ -153,6 +153,7 @@ def written_by_workflow(experiment: str) -> tuple[str, ...]:
         "config.yaml",
         "compress.yaml",
         ".config_written",
+        "microcontroller",
         ".configfiles.json",
         "method.json",
         "layers.json",

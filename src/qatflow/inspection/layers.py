@@ -7,7 +7,7 @@ from math import prod
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Input
 from qatflow.graph.shapes import shapes
-from qatflow.tflite.packing import least_bits
+from qatflow.tflite.packing import packed_width
 from qatflow.tflite.read import Operator, Tensor, inputs, operators
 
 SIZES = {
@@ -128,7 +128,9 @@ def _of_operator(operator: Operator) -> Layer:
     if kernel is not None:
         integers = kernel.data is not None and kernel.dtype in ("INT8", "INT4")
         bits = (
-            least_bits(kernel.data) if integers and kernel.data is not None else int(8 * SIZES.get(kernel.dtype, 4.0))
+            packed_width(kernel.data)[0]
+            if integers and kernel.data is not None
+            else int(8 * SIZES.get(kernel.dtype, 4.0))
         )
     constants = list(_constants(operator))
     return Layer(

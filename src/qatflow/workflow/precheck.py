@@ -6,7 +6,7 @@ It meets what is missing or broken with words of its own or a traceback; `qatflo
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,8 @@ SAYS_ONLY = {"--version", "-v", "--help", "-h"}
 SNAKEFILES = (PROJECT / "Snakefile", PROJECT / "workflow/Snakefile")
 
 
-def main(argv: Sequence[str], profiles: Iterable[Path] = ()) -> None:
+def main(argv: Sequence[str]) -> None:
     """Check what `--configfile` and `--config` in `argv` come to, and that `.snakemake` can be made.
-
-    Args:
-        argv: Snakemake's arguments.
-        profiles: files that Snakemake will read without being asked to.
 
     Raises:
         UserError: with all problems, as `load_experiments` and `check_state` raise it.
@@ -42,21 +38,10 @@ def main(argv: Sequence[str], profiles: Iterable[Path] = ()) -> None:
     arguments, _ = parser.parse_known_args(argv)
     other = arguments.snakefile is not None and Path(os.path.realpath(arguments.snakefile)) not in SNAKEFILES
     check_state(Path(arguments.directory or "."))
-    for profile in profiles:
-        _check_readable(profile)
     if not (arguments.configfile or arguments.config) or arguments.directory or other:
         return  # nothing to read before the Snakefile, or other paths and another project's keys
     check_options(argv, arguments.configfile, arguments.config)
     load_experiments([*default_files(PROJECT), *map(Path, arguments.configfile)], _overrides(arguments.config))
-
-
-def _check_readable(profile: Path) -> None:
-    """Raise UserError if a file of a profile that Snakemake reads by itself cannot be read."""
-    try:
-        with profile.open("rb"):
-            pass
-    except OSError as error:
-        raise UserError(f"{profile}: Snakemake reads this profile, and it cannot be read: {error.strerror}") from None
 
 
 def _overrides(entries: Sequence[str]) -> dict[str, Any]:

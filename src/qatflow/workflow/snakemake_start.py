@@ -37,9 +37,13 @@ def main(argv: Sequence[str]) -> None:
         from qatflow.base.cli import status_of
         from qatflow.workflow import precheck
 
-        if status := status_of(lambda argv: precheck.main(argv, profiles(argv)), arguments):
+        if status := status_of(precheck.main, arguments):
             sys.exit(status)
-    if not may_use_other_executor(arguments):
+    try:
+        other = may_use_other_executor(arguments)
+    except OSError as error:
+        sys.exit(f"error: {error.filename}: Snakemake reads this profile, and it cannot be read: {error.strerror}")
+    if not other:
         _know_own_executors_alone()
     from snakemake import cli
 
@@ -62,7 +66,7 @@ def may_use_other_executor(argv: Sequence[str]) -> bool:
         return True
     packages = [module.name for module in pkgutil.iter_modules() if module.name.startswith(EXECUTORS)]
     names = [package.removeprefix(EXECUTORS).replace("_", "-") for package in packages]
-    texts = [*argv, *(path.read_text(errors="replace") for path in profiles(argv))]
+    texts = [*argv, *(path.read_text(errors="replace") for path in _profiles(argv))]
     return any(word in text for word in ("executor", *names) for text in texts)
 
 
@@ -72,7 +76,7 @@ def _asks_for_executor(argument: str) -> bool:
     return argument.startswith("-") and ("e" in argument or "h" in argument)  # -e, also behind others: -ne
 
 
-def profiles(argv: Sequence[str]) -> Iterator[Path]:
+def _profiles(argv: Sequence[str]) -> Iterator[Path]:
     """Yield the files of profiles that Snakemake looks for without being asked to: in the folder, by the Snakefile."""
     named = [Path(argument.rpartition("=")[2]) for argument in argv if "\0" not in argument]
     beside = [path.parent for path in named if os.path.isfile(path)]  # noqa: PTH113  # Path's raises for a long name

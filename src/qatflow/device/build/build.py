@@ -87,7 +87,12 @@ def check_tools(target: BuildTarget) -> None:
         raise UserError(f"building for {target.name} needs {names}: {how_to_install(*wanted)}")
     if target.ndk:
         ndk.ndk_folder()
-    elif not Path(_ask([target.compiler, f"-print-file-name={CXX_LIBRARY}"]).strip()).is_absolute():
+        return
+    try:
+        library = _ask([target.compiler, f"-print-file-name={CXX_LIBRARY}"]).strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"{target.compiler} does not run: {getattr(error, 'stderr', None) or error}") from None
+    if not Path(library).is_absolute():
         raise UserError(
             f"{target.compiler} has no C++ library for {target.machine} ({CXX_LIBRARY}), so it builds no programs: "
             "docs/hosts.md says what to do"
