@@ -20,7 +20,8 @@ from packaging.utils import canonicalize_name
 
 from helpers.workflow_helpers import ROOT, TARGETS, copy_project, planned
 
-BUILD_WHEEL = "import setuptools.build_meta as build, sys; build.build_wheel(sys.argv[1])"
+# setuptools changes sys.argv
+BUILD_WHEEL = "import setuptools.build_meta as build, sys; to = sys.argv[1]; build.build_wheel(to)"
 WORKFLOW = ("Snakefile", "requirements.lock", "workflow/", "config/", "profiles/", "demo/", "envs/")
 
 
@@ -29,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with both, built without network by the setuptools of the lock."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     copy_project(source)
-    both = f"{BUILD_WHEEL}; build.build_sdist(sys.argv[1])"
+    both = f"{BUILD_WHEEL}; build.build_sdist(to)"
     subprocess.run([sys.executable, "-c", both, str(target)], cwd=source, check=True, capture_output=True)
     return target
 
