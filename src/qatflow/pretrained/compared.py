@@ -20,6 +20,9 @@ from qatflow.trial.start import float_model_outputs
 
 LIMIT = 1e-4
 """Largest difference, relative to the greatest value of a tensor: float32 sums depend on the order of addition."""
+LIMIT_OF_FILE = 1e-3
+"""The same for the .tflite as a whole, whose kernels add in another order in every layer, with batch-norm folded: in
+deep networks Keras' own float32 is up to 5e-4 away from float64 (benchmarks/zoo.md)."""
 LEAST = 1e-6
 """Lower bound of that greatest value, for tensors that are almost zero."""
 PICTURES = 2
@@ -56,10 +59,12 @@ def check_same(keras: Any, translated: Translated, pictures: np.ndarray, seed: i
         compare(f"model {keras.name} as a whole", actual[graph.outputs[0]], outputs[-1][1])
     written = float_model_outputs(graph, np.stack([picture for picture, _ in outputs]))
     for tflite_output, (_, output) in zip(written, outputs, strict=True):
-        compare(f"model {keras.name}, as its .tflite,", tflite_output, output)
+        compare(f"model {keras.name}, as its .tflite,", tflite_output, output, limit=LIMIT_OF_FILE)
 
 
-def compare(name: str, actual: np.ndarray, expected: np.ndarray, origin: str = "in Keras") -> None:
+def compare(
+    name: str, actual: np.ndarray, expected: np.ndarray, origin: str = "in Keras", limit: float = LIMIT
+) -> None:
     """Raise if a tensor has other values here than in the original model, or ones that are not finite."""
     wrong = int(np.sum(~np.isfinite(expected)))
     if wrong:
@@ -69,7 +74,7 @@ def compare(name: str, actual: np.ndarray, expected: np.ndarray, origin: str = "
         )
     largest = float(np.abs(expected).max())
     most = float(np.abs(actual.reshape(expected.shape) - expected).max())
-    if not most <= LIMIT * max(largest, LEAST):
+    if not most <= limit * max(largest, LEAST):
         raise UserError(
             f"{name} computes other values here than {origin}: they differ by up to {most:.3g}, and are up to "
             f"{largest:.3g}. It does something that is not supported here: replace it by supported layers"

@@ -7,7 +7,7 @@ import numpy as np
 
 from qatflow.models.onnx.reference import Reference
 from qatflow.models.onnx.translate import TranslatedOnnx
-from qatflow.pretrained.compared import GraphLayers, compare, random_pictures
+from qatflow.pretrained.compared import LIMIT_OF_FILE, GraphLayers, compare, random_pictures
 from qatflow.trial.start import float_model_outputs
 
 PICTURES = 1
@@ -36,4 +36,4 @@ def check_same_onnx(origin: TranslatedOnnx, path: str, pictures: np.ndarray, see
             compare(f"{path}: {tensor}", actual[node], expected[tensor], "by ONNX' definition")
         results.append(expected[origin.model.output])
     for written, result in zip(float_model_outputs(origin.graph, np.stack(inputs)), results, strict=True):
-        compare(f"{path}, as a .tflite,", written, result, "by ONNX' definition")
+        compare(f"{path}, as a .tflite,", written, result, "by ONNX' definition", LIMIT_OF_FILE)
