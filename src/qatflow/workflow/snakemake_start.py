@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = list(argv[1:])
     if argv[0] == "check":
         library = str(Path(__file__).resolve().parents[2])
-        if library not in sys.path:  # where it is installed, it stays behind Python's own
+        if Path(library).name == "src":  # where it is installed, it stays behind Python's own
             sys.path.insert(0, library)
         from qatflow.base.cli import status_of
         from qatflow.workflow import precheck
