@@ -59,6 +59,11 @@ def test_name_and_features_are_those_of_proc_cpuinfo(
     }  # fmt: skip
 
 
+def test_another_system_s_name_of_a_processor_is_linux_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")  # as macOS says
+    assert processor()["machine"] == "aarch64"
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="features of x86_64 and aarch64 are known")
 def test_this_machine_s_are_found() -> None:
     words = Path("/proc/cpuinfo").read_text().split()

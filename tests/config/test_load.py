@@ -216,6 +216,10 @@ def test_every_kind_of_mistake_in_one_file_comes_at_once_with_its_key(folder):
             "model: {architecture: MobileNetV2, keep_in_float: [block_3, nosuchlayer]}",
             "my.yaml:1: model.keep_in_float: no layer's name contains 'nosuchlayer'",
         ),
+        (  # block_3 is in the names of some layers, and the name of none
+            "model: {architecture: MobileNetV2, keep_in_float: [=block_3_expand, =block_3]}",
+            "my.yaml:1: model.keep_in_float: no layer is named 'block_3'",
+        ),
         ("data: {source: folder}", "my.yaml:1: data.path: is missing: source 'folder' needs"),
         ("data: {path: nowhere}", "my.yaml:1: data.path: the folder nowhere does not exist"),
         ("data:\n  source: folder\n  path: a.h5", "my.yaml:3: data.path: a.h5 is not a folder"),

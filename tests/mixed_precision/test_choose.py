@@ -25,7 +25,7 @@ from qatflow.config.sections.base import resolved
 from qatflow.data.manifest import Manifest
 from qatflow.data.reader import calibration, tensors
 from qatflow.graph.graph import Graph, Node
-from qatflow.graph.names import exactly, is_named
+from qatflow.graph.layer_texts import exactly, is_named
 from qatflow.graph.operations import Conv2D, Dense, Input, Relu, Reshape, Softmax
 from qatflow.graph.store import write
 from qatflow.inference.pictures import PreparedPictures

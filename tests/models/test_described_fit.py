@@ -60,6 +60,7 @@ def test_layers_without_an_int8_form_are_those_of_the_graph_and_a_name_of_the_gr
                 named = described_float_layers(read, [name])
                 assert kind not in named.values() or Counter(named.values())[kind] < expected[kind], name
         assert described_float_layers(read, list(found)) == {}
+        assert described_float_layers(read, [f"={name}" for name in found]) == {}
 
 
 @pytest.fixture(scope="module")

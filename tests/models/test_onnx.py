@@ -543,7 +543,8 @@ def test_the_configuration_s_check_says_what_the_graph_would_say_in_its_job(tmp_
     (gelu,) = (node.name for node in float_onnx(tmp_path / "net.onnx").graph.nodes if type(node.operation) is Gelu)
     assert f"cannot be quantised: {gelu} (Gelu)" in float_fit(path, size).problem
     assert "no layer's name contains 'nosuch'" in float_fit(path, size, [gelu, "nosuch"]).problem
-    for keep in ("auto", [gelu]):
+    assert "no layer is named 'el'" in float_fit(path, size, [gelu, "=el"]).problem
+    for keep in ("auto", [gelu], [f"={gelu}"]):
         assert float_fit(path, size, keep) == Fit("", 4)
     model = onnx.load(path)
     kernel = next(array for array in model.graph.initializer if len(array.dims) == 4)

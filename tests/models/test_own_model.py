@@ -222,7 +222,11 @@ def test_layers_that_cannot_be_quantised_are_listed_and_stay_in_float_when_named
         float_graph(ModelSection(function="own:build"), digits)
     with pytest.raises(UserError, match="keep_in_float: no layer's name contains 'secnod'"):
         float_graph(ModelSection(function="own:build", keep_in_float=["elu", "secnod"]), digits)
+    with pytest.raises(UserError, match="keep_in_float: no layer is named 'elu'"):
+        float_graph(ModelSection(function="own:build", keep_in_float=["elu", "=elu"]), digits)
+    named = float_graph(ModelSection(function="own:build", keep_in_float=["=first/elu"]), digits)
     found = float_graph(ModelSection(function="own:build", keep_in_float="auto"), digits)
+    assert named.messages == found.messages
     assert "these layers have no int8 form and run in float, also on the device: first/elu (Elu)" in found.messages
     graph = float_graph(ModelSection(function="own:build", keep_in_float=["elu"]), digits).graph
     kernels = quantised_kernels(graph, skip=["elu"])

@@ -33,6 +33,12 @@ def test_every_layer_is_int8_and_the_softmax_stays_in_float():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("text", "in_float"), [("l", {"left", "logits"}), ("=left", {"left"}), ("=l", set())])
+def test_a_text_keeps_the_layers_that_it_means_in_float(text: str, in_float: set[str]):
+    found = operators(quantise(convert(small_graph()).content, pictures(16), [text]))
+    assert {o.outputs[0].name for o in found if o.name in WEIGHTED and o.outputs[0].dtype == "FLOAT32"} == in_float
+
+
 def test_pictures_are_rescaled_in_float_before_they_are_quantised():
     graph, channels = small_graph(), pictures(1).shape[-1]
     first, *behind = graph.nodes

@@ -1,10 +1,11 @@
 """This machine's processor, as far as the bytes of a training depend on it."""
 
 import os
-import platform
 import re
 from pathlib import Path
 from typing import Any
+
+from qatflow.base import host
 
 CPUINFO = Path("/proc/cpuinfo")
 FEATURES = (
@@ -23,8 +24,8 @@ LIMITS = (
 def processor() -> dict[str, Any]:
     """Return the processor's architecture, name and features, and the limits that the environment sets.
 
-    `machine` is what `uname -m` prints. `model` is the processor's name; on ARM, where Linux knows none, the numbers of
-    its maker and part; None where /proc/cpuinfo does not say. `features` is empty there.
+    `machine` is what `uname -m` prints on Linux. `model` is the processor's name; on ARM, where Linux knows none, the
+    numbers of its maker and part; None where /proc/cpuinfo does not say. `features` is empty there.
     """
     try:
         text = CPUINFO.read_text(encoding="utf-8", errors="replace")
@@ -37,7 +38,7 @@ def processor() -> dict[str, Any]:
     if model is None and "CPU part" in first:
         model = f"implementer {first.get('CPU implementer', '?')}, part {first['CPU part']}"
     return {
-        "machine": platform.machine(),
+        "machine": host.machine(),
         "model": model,
         "features": [name for name in FEATURES if name in known],
         "limits": {name: os.environ[name] for name in LIMITS if name in os.environ},

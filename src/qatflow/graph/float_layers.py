@@ -7,7 +7,7 @@ from qatflow.base.errors import UserError
 from qatflow.graph.families import FLOAT_ONLY, PASS_THROUGH, not_quantised, with_kinds
 from qatflow.graph.graph import Graph
 from qatflow.graph.head import head_of
-from qatflow.graph.names import is_named
+from qatflow.graph.layer_texts import is_named, no_layer
 from qatflow.graph.operations import Input, Rescale
 
 
@@ -35,7 +35,7 @@ def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str], skip
 
     Args:
         graph: the graph.
-        keep: model.keep_in_float: a layer whose name contains one of these texts stays in float; `auto`: all layers
+        keep: model.keep_in_float: layers that one of these texts means (`is_named`) stay in float; `auto`: all layers
             that have no int8 form.
         skip: the compress YAML's skip_pattern: texts of the same meaning.
 
@@ -54,7 +54,7 @@ def check_float_layers(graph: Graph, keep: Literal["auto"] | Sequence[str], skip
 
 
 def check_names(graph: Graph, keep: Sequence[str]) -> None:
-    """Raise if no layer's name contains one of the texts, which would then keep nothing in float.
+    """Raise if one of the texts means no layer, and would keep nothing in float.
 
     Args:
         graph: the graph.
@@ -64,6 +64,6 @@ def check_names(graph: Graph, keep: Sequence[str]) -> None:
         UserError: names the text and some of the layers.
     """
     for text in keep:
-        if not any(text in node.name for node in graph.nodes):
+        if not any(is_named(node.name, [text]) for node in graph.nodes):
             names = ", ".join(node.name for node in graph.nodes[:8])
-            raise UserError(f"model.keep_in_float: no layer's name contains '{text}'; the layers are {names}, …")
+            raise UserError(f"model.keep_in_float: {no_layer(text)}; the layers are {names}, …")

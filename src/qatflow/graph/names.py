@@ -1,6 +1,6 @@
 """Names without collisions, for nodes of a graph and for the layers of the Keras model that is trained."""
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Container, Sequence
 
 from qatflow.graph.graph import Graph
 
@@ -52,17 +52,3 @@ def around(name: str) -> set[str]:
     """Return the names that belong to a layer: its own, that of its tensor's layer, and those of tfmot's wrappers."""
     own = {name, tensor_layer(name)}
     return own | {f"quant_{layer}" for layer in own}
-
-
-EXACT = "="
-"""Before a layer's name in a text for layers' names: that layer alone is meant."""
-
-
-def is_named(name: str, texts: Collection[str]) -> bool:
-    """Return whether one of the texts means a layer: its name contains the text, or is what follows `=` in it."""
-    return any(name == text[len(EXACT) :] if text.startswith(EXACT) else text in name for text in texts)
-
-
-def exactly(name: str) -> str:
-    """Return the text that means the layer of that name alone."""
-    return f"{EXACT}{name}"

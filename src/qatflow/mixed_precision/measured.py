@@ -9,7 +9,8 @@ from qatflow.config.recipe.auto_bits import AutoBitsSection
 from qatflow.config.recipe.widths import DEVICE, WIDE
 from qatflow.graph.families import fixed_grid
 from qatflow.graph.graph import Graph
-from qatflow.graph.names import exactly, listed
+from qatflow.graph.layer_texts import exactly
+from qatflow.graph.names import listed
 from qatflow.graph.never_negative import never_negative
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.mixed_precision.assign import Assignment, WeightedLayer

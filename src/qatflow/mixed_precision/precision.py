@@ -8,7 +8,7 @@ from typing import Any
 from qatflow.config.recipe.auto_bits import AutoBitsSection
 from qatflow.config.recipe.widths import DEFAULT, DEVICE, WIDE
 from qatflow.graph.graph import ActivationScale, Graph
-from qatflow.graph.names import exactly
+from qatflow.graph.layer_texts import exactly
 from qatflow.graph.operator_bits import without_int16_kernel
 from qatflow.quantise.placement import QuantSettings, nodes_in_float, quantised_kernels, quantised_tensors
 from qatflow.quantise.widths import tensor_bits

@@ -2,6 +2,8 @@
 
 import re
 
+from qatflow.graph.layer_texts import is_named
+
 NUMBERED = re.compile(r"[\d_]")
 """What a layer's name can get when it is used again; without it, blocks that repeat have the same names."""
 
@@ -59,5 +61,5 @@ def unnumbered(name: str) -> str:
 
 
 def names_no_layer(text: str, network: str) -> bool:
-    """Return whether no layer of an architecture can have a name that contains the text."""
-    return unnumbered(text) not in NODE_NAMES[network]
+    """Return whether no layer of an architecture can have a name that the text means."""
+    return not any(is_named(name, [unnumbered(text)]) for name in NODE_NAMES[network].split())

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from qatflow.graph.families import FLOAT_ONLY
+from qatflow.graph.layer_texts import is_named
 from qatflow.graph.operations import Softmax
 from qatflow.models.architecture_names import unnumbered
 from qatflow.models.described_end import LOOKED_THROUGH, backwards
@@ -100,7 +101,8 @@ def described_float_layers(described: dict[str, Any], keep: Sequence[str]) -> di
     texts = [unnumbered(text) for text in keep]
     found: dict[str, str] = {}
     for path, node, kind in _in_float(described, ""):
-        if not any(text in unnumbered(f"{path}{node}") for text in texts):
+        # the graph names the models around a layer only where another one has its name
+        if not any(is_named(unnumbered(name), texts) for name in (f"{path}{node}", node)):
             found[f"{path}{node}" if node in found else node] = kind
     return found
 

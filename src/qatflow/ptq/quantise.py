@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from qatflow.config.recipe.calibration import CalibrationMethod
+from qatflow.graph.layer_texts import EXACT
 from qatflow.quantise.calibration import Histogram, calibrated_range
 from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.kernel_bounds import too_small
@@ -118,7 +119,7 @@ def quantise_with(ranges: CalibrationRanges, float_model: bytes, keep_in_float: 
     Args:
         ranges: of the tensors, by `begin_calibration`.
         float_model: bytes of a float .tflite with one input, written by this project.
-        keep_in_float: operators whose output tensor's name contains one of these texts stay in float.
+        keep_in_float: texts that mean layers (`graph.layer_texts`), whose operators stay in float.
     """
     tool = _tool(float_model, keep_in_float)
     with _silence():
@@ -149,7 +150,7 @@ def _tool(float_model: bytes, keep_in_float: Sequence[str]) -> Any:
                 regex=".*", operation_name=TFLOperationName[operation], algorithm_key=AlgorithmName.NO_QUANTIZE
             )
         for pattern in (
-            *(f".*{re.escape(text)}.*" for text in keep_in_float),
+            *(_scope(text) for text in keep_in_float),
             *(f"^{re.escape(name)};" for name in probabilities_end(float_model)),
             *(f"^{re.escape(name)}(/.*)?;" for name in float_only(float_model)),
         ):
@@ -159,6 +160,12 @@ def _tool(float_model: bytes, keep_in_float: Sequence[str]) -> Any:
                 algorithm_key=AlgorithmName.NO_QUANTIZE,
             )
     return tool
+
+
+def _scope(text: str) -> str:
+    """Return the tool's expression for the operators that a text for layers' names means."""
+    # the tool ends each tensor's name with a semicolon
+    return f"^{re.escape(text[len(EXACT) :])};" if text.startswith(EXACT) else re.escape(text)
 
 
 def _least_scales(content: bytes, raised: Collection[str]) -> dict[str, float]:

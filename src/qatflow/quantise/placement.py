@@ -15,7 +15,7 @@ from qatflow.graph.float_layers import rescaled_pictures
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.head import head_of
 from qatflow.graph.kinds import QUANTISED_KERNEL, kind_of
-from qatflow.graph.names import is_named
+from qatflow.graph.layer_texts import is_named
 from qatflow.graph.operations import BatchNorm, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Relu, Relu6
 from qatflow.quantise.grids import WIDEST_FROM_ZERO, Fit
 

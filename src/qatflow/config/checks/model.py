@@ -11,6 +11,7 @@ from qatflow.config.sections.config import Config
 from qatflow.config.sections.model import ONE_WIDTH
 from qatflow.config.yaml.problems import Problem, problem
 from qatflow.graph.families import not_quantised
+from qatflow.graph.layer_texts import no_layer
 from qatflow.models.architecture_names import names_no_layer
 from qatflow.models.architectures import LEAST_SIDES
 from qatflow.models.onnx.file import is_onnx
@@ -47,7 +48,7 @@ def check_model(config: Config) -> Iterator[Problem]:
         )
     if model.network is not None:
         for text in (text for text in model.kept_by_name if names_no_layer(text, model.network)):
-            yield problem(f"no layer's name contains '{text}'", "model.keep_in_float", "model.architecture")
+            yield problem(no_layer(text), "model.keep_in_float", "model.architecture")
     if model.function is not None:
         try:
             source_files(model.function)

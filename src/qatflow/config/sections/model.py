@@ -75,9 +75,9 @@ class ModelSection(Section):
     keep_in_float: Literal["auto"] | list[Text] = Field(
         [],
         description="auto: layers without an int8 form (norms over channels, attention, GELU, …) run in float, also on "
-        "the device, and the log lists them. Or a list: layers whose name contains one of these texts run in float. "
-        "List the layers that cannot be quantised, which a run names before it trains, and any others. They are added "
-        "to those of the compress YAML's skip_pattern.",
+        "the device, and the log lists them. Or a list: layers whose name contains one of these texts run in float; "
+        "'=name' means only the layer of that name. List the layers that cannot be quantised, which a run names before "
+        "it trains, and any others. They are added to those of the compress YAML's skip_pattern.",
     )
 
     @property
