@@ -96,7 +96,7 @@ def test_activations_and_their_gradients_are_those_of_the_paper(tf, name: str, b
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("name", ["lsq", "pact"])
 def test_gradients_are_the_papers_however_many_values_are_beyond_the_ends(tf, name: str, fit: Fit, case: str):
-    """Of 64 rows of values none, some or most have some beyond; the step, a power of two, has exact multiples."""
+    """None, some or many values are beyond the ends; the step, a power of two, has exact multiples."""
     from qatflow.compress.quantizers.fake_quant import Phase
     from qatflow.compress.quantizers.table import activation_quantizer
 

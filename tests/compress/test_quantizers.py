@@ -84,7 +84,7 @@ def test_gradients_of_what_is_never_negative_end_behind_the_largest_integer(tf, 
 
 
 def beyond(x: np.ndarray, end: np.float32, case: str) -> np.ndarray:
-    """Some values of [8, 8, 16, 64], 64 rows of the gradients' masks, moved to the end of a grid or beyond it."""
+    """Some values of [8, 8, 16, 64] moved to the end of a grid or beyond it."""
     x = (0.9 * end / np.abs(x).max() * x).astype(np.float32)
     if case == "some beyond":
         x[1, 2, 3, 4], x[1, 2, 3, 5], x[7, 0, 0, 0], x[7, 7, 15, 63] = 1.5 * end, -2 * end, end, np.nextafter(end, 9)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from qatflow.compress.quantizers.gradient_mask import greatest_of_rows, least_of_rows, masked
 from qatflow.quantise.grids import SMALLEST, Fit
 
 NEXT = 0.75 * 2.0**-23
@@ -99,8 +98,8 @@ def largest_magnitude(x: Any, fit: Fit = "around_zero") -> Any:
         x: float32.
         fit: `from_zero`: no value is negative, so that one end is enough.
     """
-    greatest = tf.reduce_max(greatest_of_rows(x))
-    return greatest if fit == "from_zero" else tf.maximum(greatest, -tf.reduce_min(least_of_rows(x)))
+    greatest = tf.reduce_max(x)
+    return greatest if fit == "from_zero" else tf.maximum(greatest, -tf.reduce_min(x))
 
 
 def activation_grid(low: Any, high: Any, bits: int, fit: Fit, least: float = 0.0) -> tuple[Any, Any]:
@@ -146,11 +145,9 @@ def fake_quant(x: Any, scale: Any, zero_point: Any, bits: int, fit: Fit = "aroun
         on_grid = tf.quantization.fake_quant_with_min_max_vars(values, low, high, num_bits=bits)
 
         def gradient(upstream: Any) -> Any:
-            within = greatest_of_rows(values) <= high
             if fit == "from_zero":
-                return masked(upstream, values, within, lambda g, x: where_positive(g, high + high * NEXT - x))
-            within &= least_of_rows(values) >= low
-            return masked(upstream, values, within, lambda g, x: g * tf.cast((x >= low) & (x <= high), tf.float32))
+                return where_positive(upstream, high + high * NEXT - values)
+            return upstream * tf.cast((values >= low) & (values <= high), tf.float32)
 
         return on_grid, gradient
 

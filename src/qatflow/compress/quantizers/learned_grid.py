@@ -8,7 +8,6 @@ import tensorflow as tf
 from qatflow.compress.quantizers.activations import ActivationQuantizer
 from qatflow.compress.quantizers.counted import CountedRange
 from qatflow.compress.quantizers.fake_quant import Phase, largest, on_steps, where_positive
-from qatflow.compress.quantizers.gradient_mask import dot, greatest_of_rows, least_of_rows, masked_and_stopped
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.quantise.grids import SMALLEST, Fit
 
@@ -39,34 +38,24 @@ def on_trained_grid(values: Any, step: Any, ends: tuple[float, float], bits: int
             )
 
         def gradient(upstream: Any) -> tuple[Any, Any]:
-            if step.shape.rank:
-                passed = _mask(upstream, values, step, ends)
-                moved = upstream * quantised - passed * (values if within else quantised)
-                return passed, tf.reduce_sum(moved, list(range(values.shape.rank - 1))) / step
-            if not low:
-                upstream = where_positive(upstream, values)  # a lower end of 0 moves with no step
-            inner = greatest_of_rows(values) < high * step
-            if low:
-                inner &= least_of_rows(values) > low * step
-            passed, moved = masked_and_stopped(
-                upstream, values, inner, lambda some, own: _mask(some, own, step, ends), quantised
-            )
-            if within:
-                moved += dot(passed, quantised - values)
-            return passed, moved / step
+            passed = upstream
+            for inside in _inside(values, step, ends):
+                passed = where_positive(passed, inside)
+            moved = upstream * quantised - passed * (values if within else quantised)
+            axes = list(range(values.shape.rank - step.shape.rank))
+            return passed, tf.reduce_sum(moved, axes) / step
 
         return quantised, gradient
 
     return trained(values, step)
 
 
-def _mask(upstream: Any, values: Any, step: Any, ends: tuple[float, float]) -> Any:
-    """Return the gradient where the values lie between the ends, else 0; a difference of floats has the exact sign."""
+def _inside(values: Any, step: Any, ends: tuple[float, float]) -> list[Any]:
+    """Return what is positive where the values lie between the ends; a difference of floats has the exact sign."""
     low, high = ends
     if low == -high:
-        return where_positive(upstream, high * step - tf.abs(values))
-    upstream = where_positive(upstream, high * step - values)
-    return where_positive(upstream, values - low * step) if low else upstream
+        return [high * step - tf.abs(values)]
+    return [high * step - values, values - low * step if low else values]
 
 
 def at_least(step: Any, least: float) -> Any:

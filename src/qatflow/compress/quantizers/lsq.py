@@ -141,11 +141,9 @@ class LearnedStepWeight(ScaledWeight):
 
     def fake_quantised(self, kernel: Any) -> Any:
         """Return a kernel (float32) on its grid."""
-        ends, scale = weight_ends(self.bits), self._scale()
-        if not self.channels:
-            return lsq(tf.convert_to_tensor(kernel), scale[0], ends, self.bits, math.prod(kernel.shape))
-        flat = tf.reshape(kernel, [-1, self.channels])
-        return tf.reshape(lsq(flat, scale, ends, self.bits, flat.shape[0]), kernel.shape)
+        flat = tf.reshape(kernel, [-1, self.channels or 1])
+        steps = self._scale() if self.channels else self._scale()[0]
+        return tf.reshape(lsq(flat, steps, weight_ends(self.bits), self.bits, flat.shape[0]), kernel.shape)
 
     def integers(self, kernel: Any) -> tuple[Any, Any]:
         """Return the integers (float32) and the scale, float32 [1] or [channels], that the kernel has now."""

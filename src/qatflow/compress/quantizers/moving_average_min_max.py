@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from qatflow.compress.quantizers.activations import ActivationQuantizer, state_variable
 from qatflow.compress.quantizers.fake_quant import Phase
-from qatflow.compress.quantizers.gradient_mask import greatest_of_rows, least_of_rows
 from qatflow.compress.quantizers.moving_average_abs_max import RATE
 from qatflow.quantise.grids import Fit
 from qatflow.training.replicas import greatest
@@ -25,8 +24,8 @@ class MovingAverageMinMax(ActivationQuantizer):
     def observe(self, inputs: Any, state: dict[str, Any]) -> tuple[Any, Any]:
         """Observe one batch and return the updated averages."""
         total = state["state"] * RATE + 1.0
-        low = state["least"] * RATE - greatest(-tf.reduce_min(least_of_rows(inputs)))
-        high = state["greatest"] * RATE + greatest(tf.reduce_max(greatest_of_rows(inputs)))
+        low = state["least"] * RATE - greatest(-tf.reduce_min(inputs))
+        high = state["greatest"] * RATE + greatest(tf.reduce_max(inputs))
         state["state"].assign(total)
         state["least"].assign(low)
         state["greatest"].assign(high)
