@@ -35,7 +35,7 @@ from qatflow.config.recipe.recipe import LEARNED, ActivationType, FirstScale, We
 from qatflow.config.sections.ptq import PtqSection
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load, save
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.packing import pack
 from qatflow.training.runtime import start
 

@@ -80,7 +80,7 @@ def models(work: Path, alpha: float) -> None:
     """Write the float .tflite of MobileNetV1 with random weights, and what training for int8 exports of it."""
     from calibrated import calibrated
     from qatflow.graph.store import save
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.tflite.lower import convert
 
     graph = random_graph(alpha)

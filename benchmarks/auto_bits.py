@@ -41,9 +41,9 @@ from qatflow.graph.store import load
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.mixed_precision.choose import choose_widths
 from qatflow.mixed_precision.precision import Precision, exactly_pattern
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
-from qatflow.quantise.widths import kernel_bits
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
+from qatflow.quantisation.widths import kernel_bits
 from qatflow.tflite.lower import convert
 from qatflow.tflite.packing import pack
 from qatflow.tflite.run import Model

@@ -6,7 +6,7 @@ import numpy as np
 
 from qatflow.compress.quantizers.quantised_model import Quantisers
 from qatflow.graph.graph import Graph
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.training.keras_model import TrainingModel, training_model
 

@@ -28,7 +28,7 @@ from imagenet_weights import BATCH, normalised, pictures, training_step
 from qatflow.base.metrics import paired_drop
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.graph.graph import Graph
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.training.runtime import start
 
 METHODS = get_args(CalibrationMethod)

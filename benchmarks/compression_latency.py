@@ -14,7 +14,7 @@ TYPES = ("abs_max", "moving_average_abs_max")
 def large(rounds: int, repeats: int) -> dict[str, tuple[float, float]]:
     """Return ms and millions of multiply-adds of int8 MobileNetV1 1.0 at 96 × 96, whole and with half of them."""
     from calibrated import calibrated, tflite
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.runtime import start
 
     start(SEED, threads=2)

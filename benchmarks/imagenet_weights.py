@@ -73,7 +73,7 @@ def main(data: Path) -> None:
     from qatflow.models.from_keras import graph_of
     from qatflow.pretrained.keras_weights import load_weights
     from qatflow.ptq.quantise import quantise
-    from qatflow.quantise.placement import QuantSettings, quantised_kernels
+    from qatflow.quantisation.placement import QuantSettings, quantised_kernels
     from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
     from tflite_converter import quantised_after_training

@@ -16,7 +16,7 @@ import numpy as np
 from heading import heading
 from imagenet_weights import normalised, pictures
 from qatflow.config.sections.ptq import PtqSection
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.packing import pack, unpack
 from qatflow.training.runtime import start
 

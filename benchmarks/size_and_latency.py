@@ -54,7 +54,7 @@ def random_graph(pictures: np.ndarray) -> Graph:
 def models() -> dict[str, bytes]:
     """Return the .tflite files by their name in the table; TensorFlow must be running."""
     from calibrated import calibrated, tflite
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.tflite.lower import convert
     from stock_tfmot import quantised_mobilenet
     from tflite_converter import converted, quantised_after_training

@@ -21,7 +21,7 @@ from heading import heading
 from qatflow.base.cli import entry
 from qatflow.config.sections.model import ModelSection
 from qatflow.graph.graph import Graph
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from step_parts import parts, profiled
 
 FLOAT, STOCK = "float", "stock tfmot"

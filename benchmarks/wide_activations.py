@@ -31,8 +31,8 @@ def models(network: str) -> dict[str, bytes]:
     import tf_keras
 
     from qatflow.models.from_keras import graph_of
-    from qatflow.quantise.as_if_quantised import as_if_quantised
-    from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+    from qatflow.quantisation.as_if_quantised import as_if_quantised
+    from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
     from qatflow.tflite.lower import convert
     from qatflow.trial.float_ranges import float_ranges
 

@@ -20,8 +20,8 @@ from heading import heading
 from qatflow.base.cli import entry
 from qatflow.graph.bias_steps import with_least_integers
 from qatflow.graph.graph import Graph
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.int4 import BITS, with_int4_kernels
 from qatflow.tflite.lower import convert
 from qatflow.tflite.packing import least_bits, pack, unpack

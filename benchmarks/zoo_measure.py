@@ -16,7 +16,7 @@ from qatflow.config.sections.device import DeviceSection
 from qatflow.graph.counts import total
 from qatflow.graph.float_layers import float_layers
 from qatflow.graph.graph import Graph
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model

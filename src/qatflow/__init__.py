@@ -13,12 +13,11 @@ _MODULES = {
     "compare": "qatflow.api.comparing",
     "convert": "qatflow.api.converting",
     "load": "qatflow.api.loading",
+    "quantise": "qatflow.api.quantising",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "quantise":  # a package of this name is part of the library, and can be called
-        return import_module("qatflow.quantise")
     if name not in _MODULES:
         raise AttributeError(f"module 'qatflow' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

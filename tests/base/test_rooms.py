@@ -36,37 +36,37 @@ BELOW: dict[str, set[str]] = {
     "tflite": {"base", "graph"},
     "inference": {"base", "data", "graph", "tflite"},
     "sensitivity": {"base", "data", "graph", "inference", "tflite"},
-    "quantise": {"base", "config/recipe", "graph"},
+    "quantisation": {"base", "config/recipe", "graph"},
     "pruning": {"base", "graph"},
     "training": {"base", "config/sections", "data", "graph"},
-    "trial": {"base", "config/recipe", "data", "graph", "quantise", "tflite"},
+    "trial": {"base", "config/recipe", "data", "graph", "quantisation", "tflite"},
     # the stages, each of which reads the files of those before it
     "pretrained": {
         "base", "config/sections", "data", "graph", "models", "models/keras", "models/onnx", "models/saved", "training",
         "trial",
     },
     "search": {
-        "base", "config/recipe", "config/sections", "data", "graph", "pruning", "quantise", "tflite", "training",
+        "base", "config/recipe", "config/sections", "data", "graph", "pruning", "quantisation", "tflite", "training",
         "trial",
     },
-    "compress/quantizers": {"config/recipe", "graph", "quantise", "training"},
+    "compress/quantizers": {"config/recipe", "graph", "quantisation", "training"},
     "compress/strategies": {
         "base", "compress/quantizers", "config/recipe", "config/sections", "data", "graph",
         "pruning", "training",
     },
     "compress": {
         "base", "compress/quantizers", "compress/strategies", "config/recipe", "config/sections", "data", "graph",
-        "pruning", "quantise", "training", "trial",
+        "pruning", "quantisation", "training", "trial",
     },
     # before training, of the float weights as training will begin with them
     "mixed_precision": {
-        "base", "compress", "config/recipe", "config/sections", "data", "graph", "inference", "quantise", "sensitivity",
-        "tflite", "trial",
+        "base", "compress", "config/recipe", "config/sections", "data", "graph", "inference", "quantisation",
+        "sensitivity", "tflite", "trial",
     },
     "export": {"base", "config/recipe", "graph", "tflite"},
     "optimize": {"base", "data", "graph", "models/onnx", "tflite"},
     "ptq": {
-        "base", "config/recipe", "config/sections", "data", "graph", "inference", "optimize", "quantise", "tflite",
+        "base", "config/recipe", "config/sections", "data", "graph", "inference", "optimize", "quantisation", "tflite",
         "trial",
     },
     "device": {"base"},
@@ -82,7 +82,7 @@ BELOW: dict[str, set[str]] = {
     },
     # the trained network with its fake quantisation is evaluated as training ran it
     "evaluate": {
-        "base", "compress/quantizers", "config/sections", "data", "graph", "inference", "quantise", "sensitivity",
+        "base", "compress/quantizers", "config/sections", "data", "graph", "inference", "quantisation", "sensitivity",
         "tflite", "training",
     },
     "report": {
@@ -100,7 +100,7 @@ BELOW: dict[str, set[str]] = {
     # what others use as a library: read, quantise, convert, compare
     "api": {
         "base", "config/recipe", "config/sections", "graph", "models", "models/onnx", "models/saved", "pretrained",
-        "ptq", "quantise", "tflite", "training", "trial",
+        "ptq", "quantisation", "tflite", "training", "trial",
     },
     # what a model file has inside
     "inspection": {"base", "graph", "tflite"},
@@ -120,7 +120,7 @@ BELOW: dict[str, set[str]] = {
 
 STAGES = ("data", "pretrained", "search", "compress", "export", "optimize", "ptq", "evaluate", "device", "report")
 LIBRARIES = (
-    "base", "graph", "models", "tflite", "inference", "sensitivity", "quantise", "pruning", "trial", "training",
+    "base", "graph", "models", "tflite", "inference", "sensitivity", "quantisation", "pruning", "trial", "training",
 )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def trained(request, start, tmp_path_factory):
     from qatflow.config.recipe.recipe import QuantizationStrategySection
     from qatflow.export.export import export
     from qatflow.graph.store import save
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     name, *types, widths = request.param
@@ -147,7 +147,7 @@ def test_the_three_folders_load_and_agree(trained):
 def test_each_grid_is_that_of_the_formula_from_the_values_that_litert_computes(trained):
     from qatflow.export.mobile import load_any
     from qatflow.graph.families import FIXED_GRID
-    from qatflow.quantise.placement import quantised_kernels, quantised_tensors, shared_scales
+    from qatflow.quantisation.placement import quantised_kernels, quantised_tensors, shared_scales
     from qatflow.training.keras_model import training_model
     from qatflow.trial.float_ranges import float_ranges
 
@@ -243,8 +243,8 @@ def test_each_width_has_the_same_integers_in_every_form(untrained, width, kind, 
     """The scales are those of the weights alone; no training is needed for the integers."""
     from qatflow.export.mobile import load_any, write_mobile
     from qatflow.graph.store import load, save
-    from qatflow.quantise.as_if_quantised import as_if_quantised
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.as_if_quantised import as_if_quantised
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.tflite.lower import convert
 
     graph = as_if_quantised(untrained, QuantSettings({".*": width}, 8, kind, "moving_average_abs_max"))
@@ -278,7 +278,7 @@ def test_activations_of_16_bits_are_the_same_in_training_in_every_folder_and_in_
     from qatflow.evaluate.fake_quant_model import fake_quant_model
     from qatflow.export.mobile import load_any, write_mobile
     from qatflow.graph.store import save
-    from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+    from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
     from qatflow.tflite.lower import convert
     from qatflow.tflite.run import Model
     from qatflow.training.keras_model import training_model
@@ -319,7 +319,7 @@ def digits(tmp_path_factory):
 
 
 def test_every_tensor_an_int8_kernel_touches_is_quantised_once(start):
-    from qatflow.quantise.placement import quantised_kernels, quantised_tensors
+    from qatflow.quantisation.placement import quantised_kernels, quantised_tensors
 
     graph = network("MobileNetV1")
     assert quantised_tensors(graph, quantised_kernels(graph)) == {
@@ -332,7 +332,7 @@ def test_layers_named_by_skip_pattern_and_types_left_out_stay_in_float_on_the_de
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.graph.store import save
     from qatflow.optimize.optimize import optimize
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.tflite.run import Model
     from qatflow.training.keras_model import training_model
 

@@ -37,7 +37,7 @@ def pictures() -> np.ndarray:
 def test_training_rounds_means_to_the_grid_as_the_kernels_do(kind: str):
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.evaluate.fake_quant_model import fake_quant_model
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     quantisers = Quantisers(branches(), QuantSettings(8, 8, "channel_wise_abs_max", kind))
@@ -79,7 +79,7 @@ def test_a_tie_goes_away_from_the_integer_zero_or_up_and_the_gradient_is_that_of
 
 def test_in_float_nothing_is_rounded():
     from qatflow.compress.quantizers.quantised_model import Quantisers
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     quantisers = Quantisers(branches(), QuantSettings(8, 8, "abs_max", "moving_average_abs_max"))

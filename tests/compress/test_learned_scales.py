@@ -9,7 +9,7 @@ import pytest
 
 from helpers.small_networks import tiny_residual, with_statistics
 from helpers.training_settings import SETTINGS
-from qatflow.quantise.grids import Fit
+from qatflow.quantisation.grids import Fit
 
 pytestmark = pytest.mark.tensorflow
 
@@ -174,7 +174,7 @@ def test_weights_and_their_gradients_are_those_of_the_paper(tf, bits: int, chann
 def test_training_starts_from_the_calibration_pictures(tf, name: str, fit: Fit, method):
     from qatflow.compress.quantizers.fake_quant import Phase
     from qatflow.compress.quantizers.table import activation_quantizer
-    from qatflow.quantise.calibration import Histogram, calibrated_range
+    from qatflow.quantisation.calibration import Histogram, calibrated_range
 
     phase = Phase("calibrate")
     quantizer = activation_quantizer(name, 8, phase, fit, method)
@@ -286,7 +286,7 @@ def test_a_kernel_or_tensor_of_zeros_stays_zero_on_a_finite_grid(tf):
 
 def test_of_trained_values_only_clips_are_decayed_and_frozen_layers_train_none(tf):
     from qatflow.compress.quantizers.quantised_model import Quantisers
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.replicas import Replicas
     from qatflow.training.step import TrainingStep
 

@@ -162,7 +162,7 @@ def test_half_of_the_multiply_adds_are_gone_and_the_integers_are_exact(which, le
 def _quantised_whole(graph):
     """The network unpruned, with scales of its weights and any of its activations: its size alone is asked for."""
     from qatflow.compress.quantizers.quantised_model import Quantisers
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     quantisers = Quantisers(graph, QuantSettings(8, 8, "abs_max", "moving_average_abs_max"))

@@ -23,7 +23,7 @@ def run(digits, folder, export="end_epoch", graph=None, end_epoch=2, **changes):
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.recipe.recipe import QuantizationStrategySection
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.loop import Trainer
     from qatflow.training.strategy import Strategy
 

@@ -276,7 +276,7 @@ def test_a_calibrated_range_is_a_share_of_the_statistic(tf, name: str):
     from qatflow.compress.quantizers.calibrated import Calibrated
     from qatflow.compress.quantizers.fake_quant import Phase
     from qatflow.compress.quantizers.table import ACTIVATION_QUANTIZERS
-    from qatflow.quantise.calibration import Histogram, calibrated_range
+    from qatflow.quantisation.calibration import Histogram, calibrated_range
 
     phase = Phase("calibrate")
     inner = ACTIVATION_QUANTIZERS[name](8, phase)

@@ -26,8 +26,8 @@ from helpers.unusual_pictures import saved, unusual
 from qatflow.base.picture_size import square
 from qatflow.data.preprocess import Preprocessing
 from qatflow.device.build.bundle import open_bundle
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.packing import MAGIC, PACKED, narrow_ranges, pack_ranges
 

@@ -12,8 +12,8 @@ import pytest
 from helpers.device_fixtures import call, host_bundle  # noqa: F401
 from helpers.graphs import small_graph
 from qatflow.device.build.bundle import open_bundle
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.packing import PACKED, narrow_ranges, pack_ranges
 

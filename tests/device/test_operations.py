@@ -45,7 +45,7 @@ def models(digits, tmp_path_factory) -> dict[str, bytes]:
     start(seed=0, threads=2)
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.ptq.quantise import quantise
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.tflite.lower import convert
     from qatflow.training.keras_model import training_model
 

@@ -10,8 +10,8 @@ from qatflow.device.run.parity import compare
 from qatflow.device.run.tolerance import float_tolerance_of, steps, tolerance_of
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Conv2D, GlobalAveragePool, Input, Rescale
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model

@@ -20,8 +20,8 @@ from qatflow.graph.bias_steps import with_least_integers
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
 from qatflow.optimize.folder import write_folder
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.int4 import with_int4_kernels
 from qatflow.tflite.lower import convert
 from qatflow.tflite.packing import PACKED, least_bits, pack, packed_width

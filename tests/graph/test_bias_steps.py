@@ -12,8 +12,8 @@ from qatflow.graph.graph import ActivationScale, Graph, Node, WeightScale
 from qatflow.graph.operations import Conv2DTranspose, DepthwiseConv2D, Input
 from qatflow.graph.passes import run_all
 from qatflow.graph.shifted import shared_zeros
-from qatflow.quantise.as_if_quantised import as_if_quantised, nearest_integers
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised, nearest_integers
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import Operator, operators
 from qatflow.tflite.run import Model

@@ -19,8 +19,8 @@ from helpers.graphs import small_graph
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.store import from_text, load, tensors, to_json, write
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 
 SETTINGS = QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max")

@@ -26,8 +26,8 @@ from qatflow.graph.operations import (
     Tanh,
 )
 from qatflow.graph.same_rounding import settled
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.rounding import rounding_differently
@@ -145,7 +145,7 @@ def test_scales_of_a_graph_are_moved_by_almost_nothing(kind: str, monkeypatch: p
     ranges = dict.fromkeys((node.name for node in network().nodes), (-3.0, 3.96875))
     ranges |= {"conv": (-3.96875, 3.96875 / 2), "both": (-1.5, 1.984375), "mean": (-1.0, 0.9921875)}
     after = as_if_quantised(network(), settings, ranges)
-    monkeypatch.setattr("qatflow.quantise.as_if_quantised.settled", lambda graph: graph)
+    monkeypatch.setattr("qatflow.quantisation.as_if_quantised.settled", lambda graph: graph)
     before = as_if_quantised(network(), settings, ranges)
     contents = [convert(graph).content for graph in (before, after)]
     assert rounding_differently(operators(contents[0]))

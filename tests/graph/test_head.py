@@ -30,7 +30,7 @@ from qatflow.graph.operations import (
     Softmax,
     Tanh,
 )
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 
 SETTINGS = QuantSettings(8, 8, "abs_max", "moving_average_abs_max")
 PICTURES = np.random.default_rng(3).normal(size=(16, 8, 8, 1)).astype(np.float32)
@@ -284,7 +284,7 @@ def test_another_end_is_refused_from_the_file_alone(tmp_path):
 def test_probabilities_are_in_float_on_the_device_whoever_quantises(form):
     """Sixteen values of a probability below 1/256 would all be 0 in int8."""
     from qatflow.ptq.quantise import quantise
-    from qatflow.quantise.as_if_quantised import as_if_quantised
+    from qatflow.quantisation.as_if_quantised import as_if_quantised
     from qatflow.tflite.lower import convert
     from qatflow.tflite.read import operators
     from qatflow.tflite.run import Model

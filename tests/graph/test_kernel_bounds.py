@@ -27,8 +27,8 @@ from qatflow.graph.operations import (
 )
 from qatflow.graph.silent_channels import silence
 from qatflow.ptq.quantise import quantise
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators

@@ -20,8 +20,8 @@ from qatflow.graph.operations import (
     Softmax,
     UnitNorm,
 )
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.trial.float_ranges import float_ranges
 
 

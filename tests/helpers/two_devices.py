@@ -75,7 +75,7 @@ def train(manifest: Path, run: Run) -> None:
     from qatflow.config.recipe.recipe import QuantizationStrategySection
     from qatflow.config.recipe.sparsity import ClusteringStrategySection, SparsityStrategySection
     from qatflow.data.manifest import read_manifest
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.loop import Trainer
     from qatflow.training.replicas import Replicas
     from qatflow.training.settings import TrainingSettings

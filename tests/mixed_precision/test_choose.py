@@ -35,10 +35,10 @@ from qatflow.mixed_precision.latency import operators_of, quantised_model
 from qatflow.mixed_precision.measured import Measured
 from qatflow.mixed_precision.precision import Precision, as_settings
 from qatflow.mixed_precision.record import ChosenWidths, read_widths, table
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.calibration import Histogram, calibrated_range
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.quantise.widths import kernel_bits
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.calibration import Histogram, calibrated_range
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.widths import kernel_bits
 from qatflow.tflite.latency_table import LatencyTable
 from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model

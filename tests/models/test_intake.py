@@ -626,7 +626,7 @@ def test_names_do_not_collide(name: str):
     """Nor do those of the layers that are trained for int8, with what tfmot puts around them."""
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.evaluate.fake_quant_model import fake_quant_model
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     make, expected = NAMES[name]

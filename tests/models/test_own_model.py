@@ -216,7 +216,7 @@ def test_the_files_of_a_function_are_its_module_and_what_that_imports_from_its_p
 
 @pytest.mark.tensorflow
 def test_layers_that_cannot_be_quantised_are_listed_and_stay_in_float_when_named(start, own, digits):
-    from qatflow.quantise.placement import quantised_kernels, quantised_tensors
+    from qatflow.quantisation.placement import quantised_kernels, quantised_tensors
 
     with pytest.raises(UserError, match=r"cannot be quantised: first/elu \(Elu\)\. Set model\.keep_in_float to auto"):
         float_graph(ModelSection(function="own:build"), digits)

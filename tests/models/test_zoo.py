@@ -103,7 +103,7 @@ def test_a_family_goes_from_keras_to_int8(family):
     from tf_keras.src import applications
 
     from qatflow.models.from_keras import translated
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
     from qatflow.training.loss import cross_entropy
     from qatflow.trial.int8_model import lower_on_trial

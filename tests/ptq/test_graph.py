@@ -22,7 +22,7 @@ from qatflow.graph.passes import run_all
 from qatflow.graph.store import write
 from qatflow.ptq.graph import corrected, matched, quantise_graph, reestimated
 from qatflow.ptq.samples import Layer, as_kernel, as_matrix, sample
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model

@@ -17,7 +17,7 @@ from qatflow.graph.graph import Node
 from qatflow.graph.operations import Rescale
 from qatflow.ptq.quantise import quantise
 from qatflow.ptq.run import quantise_after_training
-from qatflow.quantise.calibration import Histogram, calibrated_range
+from qatflow.quantisation.calibration import Histogram, calibrated_range
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import WEIGHTED, operators
 from qatflow.tflite.run import Model

@@ -19,8 +19,8 @@ from qatflow.evaluate.layers import inspect_layers
 from qatflow.graph.counts import total
 from qatflow.graph.store import save
 from qatflow.optimize.optimize import optimize
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.report.drawing.histogram import histogram_picture
 from qatflow.report.drawing.network import type_words
 from qatflow.report.network import network, operator_times

@@ -13,8 +13,8 @@ from qatflow.base.errors import UserError
 from qatflow.config.checks.search import check_search
 from qatflow.config.recipe.recipe import CompressConfig
 from qatflow.graph.graph import Graph
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.search.candidate import Size
 from qatflow.search.light_nas import LightNASSpace
 from qatflow.search.operators import operators_of

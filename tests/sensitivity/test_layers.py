@@ -23,8 +23,8 @@ from qatflow.data.reader import tensors
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import Input
 from qatflow.graph.passes import run_all
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.sensitivity.forms import layer_forms
 from qatflow.sensitivity.measure import comparing, read_sensitivities
 from qatflow.sensitivity.outputs import divergence, end_of

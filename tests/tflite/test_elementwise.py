@@ -20,8 +20,8 @@ from qatflow.graph.resized import Sizes, fixed_channels, resized
 from qatflow.graph.shapes import shapes
 from qatflow.graph.store import load, save
 from qatflow.graph.thin import thin
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.lower import convert, lower
 from qatflow.tflite.read import operators

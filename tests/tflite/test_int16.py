@@ -41,8 +41,8 @@ from qatflow.graph.operations import (
     Tanh,
     UpSample,
 )
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.builder import ModelBuilder, packed
 from qatflow.tflite.device_rules import broken_rules
 from qatflow.tflite.lower import convert, lower

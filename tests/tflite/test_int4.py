@@ -18,8 +18,8 @@ from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Operation
 from qatflow.graph.store import save
 from qatflow.optimize.optimize import optimize
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.report.network import network
 from qatflow.sensitivity.forms import layer_forms
 from qatflow.tflite.builder import packed

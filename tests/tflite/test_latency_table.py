@@ -18,8 +18,8 @@ from qatflow.device.run.operator_latency import LatencySettings, measure
 from qatflow.device.run.registry import open_device
 from qatflow.graph.channels import channels
 from qatflow.graph.resized import Sizes, resized
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.single_operator import single_operators
 

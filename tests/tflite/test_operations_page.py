@@ -12,8 +12,8 @@ from qatflow.graph.operations import OPERATIONS
 from qatflow.models.keras import activations, operators
 from qatflow.models.keras.table import TRANSLATIONS
 from qatflow.models.onnx.translate import TRANSLATIONS as ONNX
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators as operators_of
 

@@ -10,8 +10,8 @@ import pytest
 
 from helpers.graphs import small_graph
 from qatflow.base.errors import UserError
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.tflite.packing import least_bits, narrow_ranges, pack, pack_integers, pack_ranges, unpack, unpack_integers
 from qatflow.tflite.read import operators

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.tensorflow
 def trained():
     """The graph, its training model calibrated and quantised, what it computes, and its integers."""
     from qatflow.compress.quantizers.quantised_model import Quantisers
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
     from qatflow.training.runtime import start
 

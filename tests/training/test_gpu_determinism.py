@@ -30,7 +30,7 @@ def test_a_step_is_deterministic_on_a_gpu(name, frozen):
     import tensorflow as tf
 
     from qatflow.compress.quantizers.quantised_model import Quantisers
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.keras_model import training_model
 
     graph = network(name)

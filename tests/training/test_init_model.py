@@ -13,7 +13,7 @@ from qatflow.graph.graph import ActivationScale, WeightScale
 from qatflow.graph.shifted import without_shared_zeros
 from qatflow.graph.store import save
 from qatflow.ptq.graph import quantise_graph
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.training.init_model import initial_graph
 from qatflow.trial.pictures import PicturesInMemory
 

@@ -58,7 +58,7 @@ def trained(digits, folder: Path, kill_at: tuple[int, int] | None = None):
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.recipe.recipe import QuantizationStrategySection
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.loop import Trainer
     from qatflow.training.strategy import Strategy, TrainingRun
 

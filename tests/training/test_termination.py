@@ -32,7 +32,7 @@ def train(digits, folder: Path, terminate_at: tuple[str, int] | None = None, by:
     from qatflow.compress.quantizers.quantised_model import Quantisers
     from qatflow.compress.strategies.quantization import QuantizationStrategy
     from qatflow.config.recipe.recipe import QuantizationStrategySection
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
     from qatflow.training.loop import Trainer
 
     class Watched(Trainer):

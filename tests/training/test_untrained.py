@@ -59,7 +59,7 @@ def step_of(graph: Any, hooks: Any = None) -> Any:
 @pytest.mark.parametrize("kind", ["float", "int8"])
 def test_frozen_layers_stay_and_all_others_are_trained(graph: Any, kind: str):
     from qatflow.compress.quantizers.quantised_model import Quantisers
-    from qatflow.quantise.placement import QuantSettings
+    from qatflow.quantisation.placement import QuantSettings
 
     quantisers = (
         Quantisers(graph, QuantSettings(8, 8, "channel_wise_abs_max", "moving_average_abs_max"))

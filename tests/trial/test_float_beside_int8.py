@@ -29,8 +29,8 @@ from qatflow.graph.operations import (
     Softmax,
     UpSample,
 )
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 from qatflow.tflite.run import Model

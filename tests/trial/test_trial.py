@@ -20,7 +20,7 @@ from qatflow.graph.operations import Conv2D, Dense, Elu, GlobalAveragePool, Inpu
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import save
 from qatflow.optimize.optimize import optimize
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.builder import ModelBuilder
 from qatflow.tflite.check import check_model
 from qatflow.tflite.device_rules import broken_rules

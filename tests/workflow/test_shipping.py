@@ -10,8 +10,8 @@ from helpers.graphs import small_graph
 from helpers.places import ROOT
 from qatflow.base.sums import write_sealed
 from qatflow.config.load import load_experiments
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.tflite.lower import convert
 from qatflow.workflow.plan import Plan
 from qatflow.workflow.shipping import Shipping

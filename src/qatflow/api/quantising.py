@@ -15,7 +15,7 @@ from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.graph import Graph
 from qatflow.graph.operations import Input
 from qatflow.ptq.graph import quantise_graph
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.trial.pictures import PicturesInMemory
 
 Bits = int | Mapping[str, int]

@@ -15,7 +15,7 @@ from qatflow.data.manifest import Manifest
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import ActivationScale, Graph, WeightScale
 from qatflow.graph.kernels import trained_kernels
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.training.from_config import PlannedTraining, int8_training
 from qatflow.training.history import EpochFigures
 from qatflow.trial.start import try_lowering

@@ -10,8 +10,8 @@ from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.names import listed
 from qatflow.graph.operator_bits import without_int16_kernel
 from qatflow.graph.slow_kernels import INT4_COST, WIDE_COST
-from qatflow.quantise.placement import nodes_in_float, quantised_kernels, quantised_tensors
-from qatflow.quantise.widths import kernel_bits, tensor_bits
+from qatflow.quantisation.placement import nodes_in_float, quantised_kernels, quantised_tensors
+from qatflow.quantisation.widths import kernel_bits, tensor_bits
 
 
 def check_widths(graph: Graph, strategy: QuantizationStrategySection, skip: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from qatflow.compress.quantizers.grid_rounding import GridRounding
 from qatflow.graph.families import rounding
 from qatflow.graph.graph import ActivationScale, Graph, Node
 from qatflow.graph.names import layer_names, tensor_layer
-from qatflow.quantise.grids import Fit
+from qatflow.quantisation.grids import Fit
 from qatflow.training.keras_model import NoHooks, TrainingModel, training_model
 
 

@@ -30,7 +30,7 @@ from qatflow.mixed_precision.latency import Latencies
 from qatflow.mixed_precision.measured import Measured
 from qatflow.mixed_precision.precision import Precision, as_settings
 from qatflow.mixed_precision.record import ChosenLayer, ChosenWidths, Tried
-from qatflow.quantise.placement import QuantSettings, quantised_kernels
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels
 from qatflow.sensitivity.measure import digest_of
 from qatflow.tflite.latency_table import LatencyTable
 from qatflow.tflite.lower import convert

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from qatflow.config.recipe.auto_bits import AutoBitsSection
 from qatflow.graph.graph import Graph
 from qatflow.mixed_precision.precision import Precision, as_settings, possible, without_wide_output
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels
 from qatflow.tflite.latency_table import LatencyTable
 from qatflow.tflite.lower import convert
 from qatflow.tflite.single_operator import every_operator

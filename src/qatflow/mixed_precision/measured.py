@@ -15,11 +15,11 @@ from qatflow.graph.never_negative import never_negative
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.mixed_precision.assign import Assignment, WeightedLayer
 from qatflow.mixed_precision.precision import Precision, exactly_pattern, possible, without_wide_output
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.calibration import Range
-from qatflow.quantise.grids import grid
-from qatflow.quantise.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
-from qatflow.quantise.widths import tensor_bits
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.calibration import Range
+from qatflow.quantisation.grids import grid
+from qatflow.quantisation.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
+from qatflow.quantisation.widths import tensor_bits
 from qatflow.sensitivity.forms import layer_forms
 from qatflow.sensitivity.measure import added, comparing
 from qatflow.sensitivity.pictures import rows

@@ -10,8 +10,8 @@ from qatflow.config.recipe.widths import DEFAULT, DEVICE, WIDE
 from qatflow.graph.graph import ActivationScale, Graph
 from qatflow.graph.layer_texts import exactly
 from qatflow.graph.operator_bits import without_int16_kernel
-from qatflow.quantise.placement import QuantSettings, nodes_in_float, quantised_kernels, quantised_tensors
-from qatflow.quantise.widths import tensor_bits
+from qatflow.quantisation.placement import QuantSettings, nodes_in_float, quantised_kernels, quantised_tensors
+from qatflow.quantisation.widths import tensor_bits
 
 IN_FLOAT = 32
 FLOAT_BYTES = 4

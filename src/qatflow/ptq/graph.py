@@ -17,11 +17,11 @@ from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
 from qatflow.ptq.samples import SAMPLED, Layer, as_kernel, as_matrix, sample
-from qatflow.quantise.as_if_quantised import nearest_integers
-from qatflow.quantise.equalisation import equalised
-from qatflow.quantise.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
-from qatflow.quantise.rounding import Samples, adaround
-from qatflow.quantise.widths import tensor_bits
+from qatflow.quantisation.as_if_quantised import nearest_integers
+from qatflow.quantisation.equalisation import equalised
+from qatflow.quantisation.placement import QuantSettings, fits, quantised_kernels, quantised_tensors
+from qatflow.quantisation.rounding import Samples, adaround
+from qatflow.quantisation.widths import tensor_bits
 from qatflow.trial.calibrated_ranges import calibrated_ranges
 from qatflow.trial.pictures import Pictures
 

@@ -16,7 +16,7 @@ from qatflow.graph.float_layers import check_float_layers
 from qatflow.graph.store import load, write
 from qatflow.inference.pictures import PreparedPictures
 from qatflow.ptq.graph import quantise_graph
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 
 
 def write_quantised_graph(

@@ -12,7 +12,7 @@ import numpy as np
 
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.graph.layer_texts import EXACT
-from qatflow.quantise.calibration import Histogram, calibrated_range
+from qatflow.quantisation.calibration import Histogram, calibrated_range
 from qatflow.tflite.builder import SIGNATURE
 from qatflow.tflite.kernel_bounds import too_small
 from qatflow.tflite.read import float_only, inputs, operators, probabilities_end

@@ -19,7 +19,7 @@ from qatflow.graph.graph import Graph, Node
 from qatflow.graph.kinds import reach, same_padding
 from qatflow.graph.operations import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Input, Relu, Relu6
 from qatflow.graph.shapes import shapes
-from qatflow.quantise.rounding import Clip, Samples
+from qatflow.quantisation.rounding import Clip, Samples
 from qatflow.tflite.lower import convert
 from qatflow.tflite.run import Model
 from qatflow.trial.pictures import Pictures

@@ -15,7 +15,7 @@ from qatflow.config.sections.hardware import HardwareSection
 from qatflow.data.manifest import Manifest, read_manifest
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import graph_digest, write
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.search.candidate import Outcome
 from qatflow.search.rounds import read_round
 from qatflow.search.space import SearchSetup

@@ -14,8 +14,8 @@ from qatflow.graph.kernels import UNFREEZE, frozen_layers, matching
 from qatflow.graph.names import listed
 from qatflow.graph.operations import DepthwiseConv2D
 from qatflow.graph.resized import Sizes, fixed_channels, fixed_windows, resized
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings
 from qatflow.search.candidate import Size, Tokens
 from qatflow.search.space import SearchSetup
 from qatflow.tflite.latency_table import read_table

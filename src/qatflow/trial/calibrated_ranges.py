@@ -7,8 +7,8 @@ import numpy as np
 
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.graph.graph import Graph
-from qatflow.quantise.calibration import Histogram, Range, calibrated_range
-from qatflow.quantise.grids import Fit
+from qatflow.quantisation.calibration import Histogram, Range, calibrated_range
+from qatflow.quantisation.grids import Fit
 from qatflow.trial.float_ranges import FloatTensors, float_ranges
 from qatflow.trial.pictures import Pictures
 

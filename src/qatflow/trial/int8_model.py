@@ -19,8 +19,8 @@ from qatflow.data.reader import calibration
 from qatflow.graph.cut import cut
 from qatflow.graph.graph import Graph
 from qatflow.graph.store import load
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
 from qatflow.tflite.check import check_model
 from qatflow.tflite.lower import convert
 from qatflow.tflite.verify import verify

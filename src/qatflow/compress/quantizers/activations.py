@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow_model_optimization.quantization.keras import quantizers
 
 from qatflow.compress.quantizers.fake_quant import Phase, activation_grid, fake_quant
-from qatflow.quantise.grids import Fit
+from qatflow.quantisation.grids import Fit
 
 
 def state_variable(

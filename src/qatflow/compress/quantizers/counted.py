@@ -3,8 +3,8 @@
 import numpy as np
 
 from qatflow.config.recipe.calibration import CalibrationMethod
-from qatflow.quantise.calibration import Histogram, Range, calibrated_range
-from qatflow.quantise.grids import Fit
+from qatflow.quantisation.calibration import Histogram, Range, calibrated_range
+from qatflow.quantisation.grids import Fit
 
 
 class CountedRange:

@@ -2,9 +2,9 @@
 
 The grid of weights is symmetric with zero point 0, as in PaddleSlim's fake_quantize operations:
 scale = max|x| / (2^(bits−1) − 1). That of activations is the same unless they cannot be negative
-(`quantise/grids.py`). A weight uses the integers −127 … 127 (8 bits); an activation −128 … 127, since the device's int8
-kernels saturate there. TensorFlow's fused operations round half up after shifting by the lower end, and their gradient
-is 1 inside the range and 0 outside.
+(`quantisation/grids.py`). A weight uses the integers −127 … 127 (8 bits); an activation −128 … 127, since the device's
+int8 kernels saturate there. TensorFlow's fused operations round half up after shifting by the lower end, and their
+gradient is 1 inside the range and 0 outside.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from qatflow.quantise.grids import SMALLEST, Fit
+from qatflow.quantisation.grids import SMALLEST, Fit
 
 NEXT = 0.75 * 2.0**-23
 """x + x · NEXT is the next larger float32 of each positive x."""

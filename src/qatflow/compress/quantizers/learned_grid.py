@@ -9,7 +9,7 @@ from qatflow.compress.quantizers.activations import ActivationQuantizer
 from qatflow.compress.quantizers.counted import CountedRange
 from qatflow.compress.quantizers.fake_quant import Phase, largest, on_steps, where_positive
 from qatflow.config.recipe.calibration import CalibrationMethod
-from qatflow.quantise.grids import SMALLEST, Fit
+from qatflow.quantisation.grids import SMALLEST, Fit
 
 
 def on_trained_grid(values: Any, step: Any, ends: tuple[float, float], bits: int, *, within: bool) -> Any:

@@ -31,8 +31,8 @@ from qatflow.compress.quantizers.learned_grid import (
 from qatflow.compress.quantizers.weights import ScaledWeight
 from qatflow.config.recipe.recipe import FirstScale
 from qatflow.config.recipe.widths import WIDE
-from qatflow.quantise.grids import SMALLEST
-from qatflow.quantise.kernel_scales import kernel_scale
+from qatflow.quantisation.grids import SMALLEST
+from qatflow.quantisation.kernel_scales import kernel_scale
 
 
 def lsq(values: Any, step: Any, ends: tuple[float, float], bits: int, count: int) -> Any:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from qatflow.compress.quantizers.activations import ActivationQuantizer, state_variable
 from qatflow.compress.quantizers.fake_quant import Phase
 from qatflow.compress.quantizers.moving_average_abs_max import RATE
-from qatflow.quantise.grids import Fit
+from qatflow.quantisation.grids import Fit
 from qatflow.training.replicas import greatest
 
 

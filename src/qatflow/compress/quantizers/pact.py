@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from qatflow.compress.quantizers.learned_grid import LearnedGrid, on_trained_grid
-from qatflow.quantise.grids import SMALLEST
+from qatflow.quantisation.grids import SMALLEST
 
 
 class LearnedClip(LearnedGrid):

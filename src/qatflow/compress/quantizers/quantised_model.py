@@ -29,7 +29,7 @@ from qatflow.graph.operations import Dense
 from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
-from qatflow.quantise.placement import (
+from qatflow.quantisation.placement import (
     QuantSettings,
     fits,
     nodes_in_float,
@@ -38,7 +38,7 @@ from qatflow.quantise.placement import (
     quantised_tensors,
     shared_scales,
 )
-from qatflow.quantise.widths import kernel_bits, operand_bits, tensor_bits
+from qatflow.quantisation.widths import kernel_bits, operand_bits, tensor_bits
 from qatflow.training.keras_model import TrainingModel
 
 

@@ -13,7 +13,7 @@ from qatflow.compress.quantizers.range_abs_max import RangeAbsMax
 from qatflow.compress.quantizers.weights import AbsMaxWeight, ScaledWeight
 from qatflow.config.recipe.calibration import CalibrationMethod
 from qatflow.config.recipe.recipe import FirstScale
-from qatflow.quantise.grids import Fit
+from qatflow.quantisation.grids import Fit
 
 ACTIVATION_QUANTIZERS: dict[str, type[ActivationQuantizer]] = {
     "moving_average_abs_max": MovingAverageAbsMax,

@@ -9,9 +9,9 @@ from helpers.graphs import small_graph
 from qatflow.base.errors import UserError
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Add, Conv2D, Dense, GlobalAveragePool, HardSwish, Input, PRelu, Softmax
-from qatflow.quantise.as_if_quantised import as_if_quantised
-from qatflow.quantise.placement import QuantSettings, quantised_kernels, quantised_tensors
-from qatflow.quantise.widths import end_layers, kernel_bits, operand_bits, tensor_bits
+from qatflow.quantisation.as_if_quantised import as_if_quantised
+from qatflow.quantisation.placement import QuantSettings, quantised_kernels, quantised_tensors
+from qatflow.quantisation.widths import end_layers, kernel_bits, operand_bits, tensor_bits
 from qatflow.tflite.lower import convert
 from qatflow.tflite.read import operators
 

@@ -17,7 +17,7 @@ from qatflow.graph.head import head_of
 from qatflow.graph.kinds import QUANTISED_KERNEL, kind_of
 from qatflow.graph.layer_texts import is_named
 from qatflow.graph.operations import BatchNorm, Conv2D, Conv2DTranspose, Dense, DepthwiseConv2D, Input, Relu, Relu6
-from qatflow.quantise.grids import WIDEST_FROM_ZERO, Fit
+from qatflow.quantisation.grids import WIDEST_FROM_ZERO, Fit
 
 OPERATION_TYPES: dict[str, tuple[type, ...]] = {
     "conv2d": (Conv2D, Conv2DTranspose), "depthwise_conv2d": (DepthwiseConv2D,), "mul": (Dense,),

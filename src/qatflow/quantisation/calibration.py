@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qatflow.config.recipe.calibration import CalibrationMethod
-from qatflow.quantise.grids import Fit, grid
+from qatflow.quantisation.grids import Fit, grid
 
 BINS = 2048
 """Bins of the magnitudes, as in TensorRT's calibration."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from qatflow.quantise.grids import SMALLEST
+from qatflow.quantisation.grids import SMALLEST
 
 WeightRange = Literal["max", "mse"]
 """Which part of a kernel's range gets integers: all of it, or what gives the least squared error."""

@@ -5,7 +5,7 @@ import numpy as np
 from helpers.numpy_network import execute
 from qatflow.graph.graph import Graph, Node
 from qatflow.graph.operations import Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, Input, Operation, Relu, Relu6
-from qatflow.quantise.equalisation import equalised, pairs
+from qatflow.quantisation.equalisation import equalised, pairs
 
 
 def network(between: Operation) -> Graph:

@@ -15,9 +15,9 @@ from qatflow.graph.operations import Dense
 from qatflow.graph.same_rounding import settled
 from qatflow.graph.silent_channels import silence
 from qatflow.graph.store import integer_type
-from qatflow.quantise.grids import SMALLEST, grid
-from qatflow.quantise.kernel_scales import WeightRange, kernel_scale
-from qatflow.quantise.placement import (
+from qatflow.quantisation.grids import SMALLEST, grid
+from qatflow.quantisation.kernel_scales import WeightRange, kernel_scale
+from qatflow.quantisation.placement import (
     QuantSettings,
     fits,
     nodes_in_float,
@@ -26,7 +26,7 @@ from qatflow.quantise.placement import (
     quantised_tensors,
     shared_scales,
 )
-from qatflow.quantise.widths import kernel_bits, operand_bits, tensor_bits
+from qatflow.quantisation.widths import kernel_bits, operand_bits, tensor_bits
 
 RANGE = 8.0
 """Stands for every tensor's greatest value, which only training finds."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qatflow.quantise.kernel_scales import kernel_scale
+from qatflow.quantisation.kernel_scales import kernel_scale
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qatflow.quantise import rounding
-from qatflow.quantise.rounding import Samples, adaround, annealed, inverse, loss, rectified_sigmoid, regulariser
+from qatflow.quantisation import rounding
+from qatflow.quantisation.rounding import Samples, adaround, annealed, inverse, loss, rectified_sigmoid, regulariser
 
 
 def layer(seed: int, reads: int = 6, makes: int = 3, groups: int = 1, **own: object) -> Samples:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from qatflow.config.recipe.calibration import CalibrationMethod
-from qatflow.quantise import calibration
-from qatflow.quantise.calibration import BINS, Histogram, calibrated_range
-from qatflow.quantise.grids import Fit, grid
-from qatflow.quantise.placement import QuantSettings, fits
+from qatflow.quantisation import calibration
+from qatflow.quantisation.calibration import BINS, Histogram, calibrated_range
+from qatflow.quantisation.grids import Fit, grid
+from qatflow.quantisation.placement import QuantSettings, fits
 
 VALUES: dict[Fit, np.ndarray] = {
     "from_zero": np.maximum(np.random.default_rng(0).standard_t(3, 40_000), 0).astype(np.float32),

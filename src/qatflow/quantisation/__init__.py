@@ -1,0 +1,1 @@
+"""Where a network is quantised, to which grid, and its integers."""
