@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Set-up, then Snakemake:
+# Set-up, then a command of qatflow; without the name of one it is `run`, which starts Snakemake:
 #   ./run.sh                                   snakemake --cores all all
 #   ./run.sh -n                                dry run
 #   ./run.sh compress                          one stage and what it needs
 #   ./run.sh --configfile config/test.yaml     another configuration
 #   ./run.sh diff results/a results/b          what differs between two results
 #   ./run.sh init my.yaml --pictures FOLDER    a configuration for your own pictures or model
+#   ./run.sh inspect model.tflite              the layers of a model file
+#   ./run.sh optimize my.keras --output OUT    a model file as the folder for the device
 #   ./run.sh --help                            targets, options, examples
 # With QATFLOW_FOLDER=FOLDER it works in that folder: pictures, configuration and results are there, and not here.
-# Arguments are Snakemake's; `--cores all` is put before them unless they name cores, jobs, an executor or a profile.
+# The arguments of `run` are Snakemake's; all cores are used unless they say where jobs run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup.sh
@@ -17,10 +19,15 @@ help() {
     cat <<'END'
 qatflow: pictures and a classifier in; a measured int8 model on an ARM device out.
 
-    ./run.sh [TARGET …] [OPTION …]                    run the workflow (or what is due of it)
+    ./run.sh [run] [TARGET …] [OPTION …]              run the workflow (or what is due of it)
     ./run.sh init FILE --pictures FOLDER              write a configuration for your pictures,
                        --model FILE                   your model, or both
+    ./run.sh inspect MODEL                            the layers of a model file: types, scales, widths
+    ./run.sh optimize MODEL --output FOLDER           a model file as the folder with the .tflite for the device
     ./run.sh diff RESULTS OTHER_RESULTS               what differs between two results
+
+`qatflow` in the activated environment has the same five commands; `./run.sh COMMAND --help` explains one. Without a
+model behind them, inspect and optimize are the targets of these names.
 
 Targets, each with what it needs (without one: all):
     data         the pictures, split and prepared
@@ -61,17 +68,6 @@ All of Snakemake's options: ./run.sh --snakemake-help
 END
 }
 
-says_where_to_run() {
-    local argument
-    for argument in "$@"; do
-        case "$argument" in
-            --cores | --cores=* | -c* | --jobs | --jobs=* | -j* | --executor | --executor=* | -e* | \
-                --profile | --profile=* | --workflow-profile | --workflow-profile=*) return 0 ;;
-        esac
-    done
-    return 1
-}
-
 case "${1:-}" in
     --help | -h)
         help
@@ -81,13 +77,4 @@ esac
 set_up
 folder="${QATFLOW_FOLDER:-$root}"
 cd "$folder" || fail "QATFLOW_FOLDER is $folder, which cannot be entered: make that folder, or unset it"
-case "${1:-}" in
-    diff | init) exec "$venv/bin/python" -m qatflow "$@" ;; # commands of ours, not targets
-    --snakemake-help) exec "$venv/bin/snakemake" --help ;;
-    "") set -- all ;;
-esac
-if ! says_where_to_run "$@"; then
-    set -- --cores all "$@"
-fi
-[[ "$folder" == "$root" ]] || set -- --snakefile "$root/Snakefile" "$@"
-PATH="$venv/bin:$PATH" exec "$venv/bin/snakemake" "$@"
+exec "$venv/bin/python" -m qatflow.commands.run_sh "$@"

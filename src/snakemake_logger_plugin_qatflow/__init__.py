@@ -46,6 +46,8 @@ _SUBMITTED = re.compile(
     r"|Submitted job (?P<other>\d+) with external jobid '(?P<name>[^'\n]+)'"
 )
 _INTERRUPT = "Terminating processes on user request"
+FAR_BACK = 10
+"""So many lines of other jobs behind an error, and it is said again at the end."""
 _JOB_FAILED = "At least one job did not complete successfully"
 
 
@@ -86,7 +88,7 @@ class LogHandler(LogHandlerBase):
         self._run_log = ""
         self._causes: list[str] = []
         self._errors: dict[int, str] = {}
-        self._ends_with_error = False
+        self._since_error = 0
         self._interrupted = self._announced = False
         self._began = time.monotonic()
         self._ended = threading.Event()
@@ -179,7 +181,7 @@ class LogHandler(LogHandlerBase):
             self._left -= 1
         if self._says_jobs:
             self._screen.line(f"{self._place(self._done)} {job.result()}")
-            self._ends_with_error = False
+            self._since_error += 1
         self._show()
 
     def _job_error(self, record: Any) -> None:
@@ -217,7 +219,7 @@ class LogHandler(LogHandlerBase):
         self._screen.status("")
         if self._interrupted:
             return
-        if not self._ends_with_error and self._errors:
+        if self._since_error > FAR_BACK:
             for text in self._errors.values():
                 self._error_line(text)
         log = f" The log of the run: {self._run_log}" if self._run_log else ""
@@ -280,7 +282,7 @@ class LogHandler(LogHandlerBase):
 
     def _error_line(self, text: str) -> None:
         self._screen.line(text, RED)
-        self._ends_with_error = True
+        self._since_error = 0
 
     def _place(self, number: int) -> str:
         total = "" if self._left is None else str(self._done + self._left)
@@ -321,7 +323,7 @@ class LogHandler(LogHandlerBase):
             if time.monotonic() - job.shown >= self.settings.every:
                 job.shown = time.monotonic()
                 self._screen.line(f"{self._place(self._done + 1)} {job.status()}")
-                self._ends_with_error = False
+                self._since_error += 1
 
 
 def _count(number: int, word: str) -> str:

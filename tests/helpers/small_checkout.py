@@ -1,7 +1,7 @@
 """A small project with this project's set-up scripts, for tests of them without network.
 
-Its Python packages are a wheel made here, whose program `snakemake` prints its arguments. Its system programs are
-links to `true`.
+Its Python packages are a wheel made here, whose program `snakemake` prints its arguments, and the part of the library
+that starts it. Its system programs are links to `true`.
 """
 
 import base64
@@ -18,6 +18,15 @@ from helpers.places import ROOT
 SYSTEM = ("aarch64-linux-gnu-g++", "qemu-aarch64-static", "adb", "cmake", "make", "g++")
 DEBIAN = ("g++-aarch64-linux-gnu", "qemu-user-static", "adb", "cmake", "make", "g++")
 TABLE = Path("src/qatflow/base/system_packages.txt")
+STARTS = tuple(
+    Path("src/qatflow", name)
+    for name in (
+        *("__init__.py", "base/__init__.py", "base/cli.py", "base/deployed.py", "base/errors.py", "base/files.py"),
+        *("base/places.py", "commands/__init__.py", "commands/run.py", "commands/run_sh.py", "commands/table.py"),
+        *("deploy/__init__.py", "deploy/folder.py"),
+    )
+)
+"""What `./run.sh` needs of the library to start Snakemake."""
 COMMON = (
     *("bash", "env", "dirname", "sha256sum", "flock", "mkdir", "mktemp", "rm", "mv", "cp", "cat", "head", "tail"),
     *("grep", "sed", "readlink", "sleep", "ln", "touch", "chmod", "nproc", "uname"),
@@ -86,6 +95,9 @@ class Checkout:
             shutil.copy(ROOT / script, self.folder)
         (self.folder / TABLE.parent).mkdir(parents=True)
         shutil.copy(ROOT / TABLE, self.folder / TABLE)
+        for source in STARTS:
+            (self.folder / source).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / source, self.folder / source)
         (self.folder / "pyproject.toml").write_text(PYPROJECT)
         (self.folder / "backend.py").write_text(BACKEND)
         (self.folder / "requirements.lock").write_text(wheel(self.wheels, "1.0"))

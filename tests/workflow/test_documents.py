@@ -15,6 +15,8 @@ import pytest
 from helpers.pictures import class_folders
 from helpers.workflow_helpers import ROOT, Project, copy_project, environment
 from qatflow.base.errors import UserError
+from qatflow.commands.run import snakemake_arguments
+from qatflow.commands.run_sh import command_line
 from qatflow.config.load import load_config
 
 PROGRAM = (
@@ -50,9 +52,13 @@ NOT_HERE = {
     "./run.sh --report results/report.html": "needs a finished run; tests/e2e/test_small.py makes the report",
     "python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .": "tests/setup/test_wheel.py builds one",
     "pip install dist/qatflow-0.1.0-py3-none-any.whl": "tests/setup/test_wheel.py installs it",
-    "python -m qatflow": "tests/commands/test_diff.py starts it, as what follows",
-    "python -m qatflow diff": "as above",
+    "python -m qatflow": "tests/commands/test_diff.py starts it, as the next",
     "./run.sh diff results/a results/b": "as above",
+    "./run.sh COMMAND": "tests/commands/test_run_sh.py starts each, as the next three",
+    "./run.sh inspect …": "as above",
+    "./run.sh optimize …": "as above",
+    "./run.sh inspect model.tflite": "as above",
+    "./run.sh optimize my.keras --output OUT": "as above",
     "./run.sh diff results/base results/wide": "tests/commands/test_diff.py has such results, as for the next three",
     "./run.sh diff results/base results/wide --html diff.html": "as above",
     "./run.sh diff HEAD~1:results/base results/base": "as above",
@@ -133,9 +139,8 @@ def of_snakemake(text: str) -> list[str] | None:
     """Return Snakemake's arguments, made dry, of a command that starts it; None for other commands."""
     words = shlex.split(text)
     if words[0] == "./run.sh":
-        arguments = words[1:] or ["all"]
-        if not any(word.startswith(("--workflow-profile", "--cores")) for word in arguments):
-            arguments = ["--cores", "all", *arguments]
+        _, *given = command_line(words[1:])
+        arguments = snakemake_arguments(given)
     elif words[0] == "snakemake":
         arguments = words[1:]
     else:

@@ -14,6 +14,7 @@ import pytest
 from helpers.workflow_helpers import Project
 from qatflow.workflow.expected import wall_seconds
 from qatflow.workflow.reasons import changed_settings, made
+from snakemake_logger_plugin_qatflow import FAR_BACK
 from snakemake_logger_plugin_qatflow.jobs import Job, duration, failure, message
 
 SNAKEFILE = """\
@@ -174,3 +175,26 @@ def test_a_job_of_a_cluster_waits_until_its_own_log_is_there(tmp_path):
     log.write_text("reading\nepoch 0, step 1/9, 11 % done\n")
     job.look()
     assert job.status() == "train: epoch 0, step 1/9, 11 % done" and job.queue == ""
+
+
+GOES_ON = """\
+rule all:
+    input: expand("{number}.txt", number=range(config["more"]))
+rule bad:
+    output: "b.txt"
+    log: "logs/bad.log"
+    shell: "echo 'error: the gate is closed' > {log}; exit 1"
+rule good:
+    output: "{number}.txt"
+    shell: "until [ -s logs/bad.log ]; do sleep 0.1; done; sleep 1; touch {output}"
+"""
+
+
+@pytest.mark.parametrize(("more", "said"), [(FAR_BACK, 1), (FAR_BACK + 1, 2)])
+def test_an_error_is_said_again_at_the_end_only_where_it_is_far_back(tmp_path, more, said):
+    (tmp_path / "Snakefile").write_text(GOES_ON)
+    cores = str(more + 1)  # all at once: Snakemake starts nothing behind an error
+    run = ("snakemake", "--cores", cores, "--logger", "qatflow", "--config", f"more={more}", "--", "b.txt", "all")
+    answer = Project(tmp_path).run(*run)
+    assert answer.returncode == 1 and answer.stderr.count("error: the gate is closed\n") == said
+    assert f"\n1 job failed, {more} done in " in answer.stderr

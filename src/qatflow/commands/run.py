@@ -1,4 +1,4 @@
-"""`qatflow run`: puts the workflow of a wheel into the working folder, and starts Snakemake there."""
+"""`qatflow run`: starts Snakemake; of a wheel, it puts the workflow into the working folder first."""
 
 import argparse
 import os
@@ -17,17 +17,18 @@ WHERE = ("--cores", "-c", "--jobs", "-j", "--executor", "-e", "--profile", "--wo
 
 
 def main(argv: Sequence[str]) -> None:
-    """Put the workflow's files into the working folder where they are missing, then become Snakemake.
+    """Put a wheel's workflow into the working folder where files are missing, then become Snakemake.
 
     Raises:
-        UserError: this is a checkout and not a wheel, or the files cannot be put there; see `deploy`.
+        UserError: the files cannot be put there (see `deploy`); or this is a checkout, and they are asked for.
     """
     parser = argparse.ArgumentParser(
         prog="qatflow run",
         allow_abbrev=False,
         usage="qatflow run [--deploy-only] [--update] [TARGET …] [SNAKEMAKE'S OPTION …]",
-        description="Puts the workflow (Snakefile, workflow/, config/, …) into this folder, and runs it here. A file "
-        "that you have changed is never overwritten.",
+        description="Runs the workflow in this folder, on all cores unless the options say where. Where qatflow was "
+        "installed by a wheel, it puts the workflow (Snakefile, workflow/, config/, …) here first; a file that you "
+        "have changed is never overwritten.",
         epilog="Examples: qatflow run -n; qatflow run --configfile config/test.yaml; qatflow run report --configfile "
         "my.yaml. All of Snakemake's options: qatflow run --snakemake-help",
     )
@@ -35,21 +36,26 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--update", action="store_true", help="replace the workflow of another version of qatflow")
     parser.add_argument("--snakemake-help", action="store_true", help="print Snakemake's options")
     options, rest = parser.parse_known_args(argv)
+    arguments = ["--help"] if options.snakemake_help else snakemake_arguments(rest)
     if IN_CHECKOUT:
-        raise UserError(
-            f"run: this qatflow is that of the checkout {PROJECT}, which has the workflow already: use"
-            f" {PROJECT}/run.sh, or in this folder `snakemake -s {PROJECT}/Snakefile --cores all`"
-        )
-    if options.snakemake_help:
-        rest = ["--help"]
-    else:
+        if options.deploy_only or options.update:
+            raise UserError(
+                f"run: this qatflow is that of the checkout {PROJECT}, whose workflow stays there: leave out "
+                "--deploy-only and --update"
+            )
+        elsewhere = [] if Path.cwd() == PROJECT else ["--snakefile", str(PROJECT / "Snakefile")]
+        _become([str(Path(sys.executable).with_name("snakemake")), *elsewhere, *arguments], {})
+    if not options.snakemake_help:
         deploy(PACKAGED, Path.cwd(), metadata.version("qatflow"), options.update)
-    if options.deploy_only:
-        return
+    if not options.deploy_only:
+        _become([sys.executable, str(START), "check", *arguments], {FOLDER: str(Path.cwd())})
+
+
+def _become(command: Sequence[str], variables: dict[str, str]) -> None:
+    """Run a program in place of this one, with the programs beside this Python first in PATH."""
     sys.stdout.flush()
     places = [str(Path(sys.executable).parent), *filter(None, [os.environ.get("PATH")])]
-    environment = os.environ | {FOLDER: str(Path.cwd()), "PATH": os.pathsep.join(places)}
-    os.execve(sys.executable, [sys.executable, str(START), "check", *snakemake_arguments(rest)], environment)
+    os.execve(command[0], list(command), os.environ | variables | {"PATH": os.pathsep.join(places)})
 
 
 def snakemake_arguments(arguments: Sequence[str]) -> list[str]:

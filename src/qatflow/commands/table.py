@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, Command] = {
     "init": Command("qatflow.commands.init", "write a configuration for a folder of pictures, a model, or both"),
     "inspect": Command("qatflow.commands.inspect", "the layers of a model file: types, scales, widths, sizes"),
     "optimize": Command("qatflow.commands.optimize", "a model file as the folder with the .tflite for the device"),
-    "run": Command("qatflow.commands.run", "put the workflow of a wheel into this folder, and run it (Snakemake)"),
+    "run": Command("qatflow.commands.run", "run the workflow in this folder (Snakemake); a wheel's is put here first"),
     "diff": Command("qatflow.commands.diff", "what differs between two results: settings, figures, layers"),
 }
 

@@ -10,7 +10,7 @@ from qatflow.graph.store import load
 from qatflow.models.onnx.file import is_onnx
 from qatflow.models.onnx.quantised_graph import quantised_onnx
 from qatflow.tflite.packing import MOST, packed_width
-from qatflow.tflite.read import operators
+from qatflow.tflite.read import Operator, operators, operators_of_file
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,23 @@ def kernel_widths(model: Path) -> KernelWidths:
         model: a .tflite or .onnx file, or a folder with `model` and `weights`.
 
     Raises:
-        Exception: of many kinds, for a file that is damaged or no such model; `ready.adopt` explains these.
+        UserError: it is damaged, or no such model.
+        OSError: it cannot be read.
     """
     if model.is_dir() or is_onnx(model):
         graph = load(model) if model.is_dir() else quantised_onnx(model).graph
         kernels = [graph.weights[node.kernel] for node in graph.nodes if node.kernel is not None]
         return _of([kernel if kernel.dtype == np.int8 else None for kernel in kernels], [k.size for k in kernels])
-    return widths_of(read_checked(model))
+    return _of_operators(operators_of_file(read_checked(model), str(model)))
 
 
 def widths_of(content: bytes) -> KernelWidths:
     """Return the widths of the kernels of a .tflite file's content; one that is not int8 or INT4 is not narrow."""
-    kernels = [operator.kernel for operator in operators(content) if operator.kernel is not None]
+    return _of_operators(operators(content))
+
+
+def _of_operators(every: list[Operator]) -> KernelWidths:
+    kernels = [operator.kernel for operator in every if operator.kernel is not None]
     integers = [kernel.data if kernel.dtype in ("INT8", "INT4") else None for kernel in kernels]
     return _of(integers, [int(np.prod(kernel.shape)) for kernel in kernels])
 

@@ -20,7 +20,7 @@ from qatflow.tflite.check import check_model
 from qatflow.tflite.fixed_batch import COMPARED, check_same, with_fixed_batch
 from qatflow.tflite.lower import convert
 from qatflow.tflite.packing import PACKED
-from qatflow.tflite.read import WEIGHTED, operators
+from qatflow.tflite.read import WEIGHTED, operators, operators_of_file
 from qatflow.tflite.rounding import rounding_differently, warning
 from qatflow.tflite.run import Model
 from qatflow.tflite.slow_layers import slow_layers
@@ -134,12 +134,7 @@ def _from_graph(folder: Path) -> bytes:
 
 def _from_tflite(path: Path) -> bytes:
     content = read_checked(path)
-    if content[4:8] != b"TFL3":
-        raise UserError(f"{path} is not a .tflite file")
-    try:
-        every = operators(content)
-    except Exception as error:  # flatbuffers raises many kinds for damaged files
-        raise UserError(f"{path} is damaged ({error}): fetch it again") from error
+    every = operators_of_file(content, str(path))
     weighted = [operator for operator in every if operator.name in WEIGHTED]
     in_float = [operator.outputs[0].name for operator in weighted if operator.outputs[0].dtype not in INTEGERS]
     if not weighted or len(in_float) == len(weighted):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from qatflow.base.errors import UserError
 from qatflow.tflite.packing import unpack_integers
 
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 2}
@@ -93,6 +94,24 @@ def operators(content: bytes) -> list[Operator]:
         )
         for code, operator in zip(codes, subgraph.operators, strict=True)
     ]
+
+
+def operators_of_file(content: bytes, name: str) -> list[Operator]:
+    """Return the operators of a file that may be damaged.
+
+    Args:
+        content: of the file.
+        name: of the file, for the message.
+
+    Raises:
+        UserError: it is no .tflite file, or damaged.
+    """
+    if content[4:8] != b"TFL3":
+        raise UserError(f"{name} is not a .tflite file")
+    try:
+        return operators(content)
+    except Exception as error:  # flatbuffers raises many kinds for damaged files
+        raise UserError(f"{name} is damaged ({error}): fetch or make it again") from error
 
 
 def inputs(content: bytes) -> list[Tensor]:

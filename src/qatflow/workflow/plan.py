@@ -376,7 +376,7 @@ def _packs(model: Path) -> bool:
 
     try:
         return kernel_widths(model).packs
-    except Exception:  # a file that is damaged, or no such model: the job that adopts it says so
+    except (OSError, UserError):  # a file that is damaged, or no such model: the job that adopts it says so
         return False
 
 
