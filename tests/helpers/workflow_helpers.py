@@ -143,19 +143,32 @@ def environment() -> dict[str, str]:
 
 
 def copy_project(folder: Path) -> Project:
-    """Copy the files that git knows, or would take, into a new folder, and Python's compiled ones of the library."""
+    """Copy the project's files into a new folder, and Python's compiled ones of the library."""
     shared.once("compiled", _compile_library)
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in files_of(ROOT):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     for compiled in (ROOT / "src").rglob("__pycache__"):
         shutil.copytree(compiled, folder / compiled.relative_to(ROOT), dirs_exist_ok=True)
     return Project(folder)
+
+
+def files_of(checkout: Path) -> list[str]:
+    """Return the files that git knows, and those that it would take in the same folders.
+
+    What else lies in the checkout is its user's: pictures, configurations.
+    """
+
+    def listed(*which: str) -> list[str]:
+        command = ["git", "ls-files", *which, "-z"]
+        answer = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True)
+        return [name for name in answer.stdout.split("\0") if name]
+
+    known = listed("--cached")
+    folders = {Path(name).parts[0] for name in known if "/" in name}
+    new = listed("--others", "--exclude-standard")
+    return known + [name for name in new if "/" in name and Path(name).parts[0] in folders]
 
 
 def _compile_library(_: Path) -> None:

@@ -27,7 +27,7 @@ def content() -> bytes:
 def plan(model: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.chdir(ROOT)
     files = [Path("config/config.yaml"), Path("config/test.yaml")]
-    return Plan.of(load_experiments(files, {"quantized_model.file": str(model)}))
+    return Plan.of(load_experiments(files, {"quantized_model": {"file": str(model)}}))
 
 
 def test_any_damage_is_one_message(content: bytes, tmp_path: Path) -> None:

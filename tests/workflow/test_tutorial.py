@@ -13,7 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from helpers.places import HELPERS, ROOT
-from helpers.workflow_helpers import copy_project
+from helpers.workflow_helpers import copy_project, files_of
 
 SMALLER = {
     "draw_flowers.py pictures/flowers": "draw_flowers.py pictures/flowers --each 60",
@@ -50,6 +50,16 @@ def test_the_notebook_is_made_of_the_page(program):
     text = program.notebook(program.PAGE.read_text(encoding="utf-8"))
     assert program.NOTEBOOK.read_text(encoding="utf-8") == text, "run `python docs/tutorial/notebook.py`"
     nbformat.validate(nbformat.reads(text, 4))
+
+
+def test_what_a_user_has_put_beside_the_project_is_in_no_copy(tmp_path):
+    """A flowers.yaml in the checkout would stop the notebook's copy: `init` overwrites nothing."""
+    for name in ("run.sh", "src/known.py", "src/new.py", "src/data/new.py", "flowers.yaml", "pictures/rose/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for command in (["init", "-q"], ["add", "run.sh", "src/known.py"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    assert sorted(files_of(tmp_path)) == ["run.sh", "src/data/new.py", "src/known.py", "src/new.py"]
 
 
 @pytest.mark.e2e
