@@ -78,7 +78,7 @@ def test_gradients_of_what_is_never_negative_end_behind_the_largest_integer(tf, 
     )
     with tf.GradientTape() as tape:
         tape.watch(x)
-        found = fake_quant(x, tf.constant(scale, tf.float32), tf.constant(-128.0), 8, "from_zero")
+        found = fake_quant(x, tf.constant(scale, tf.float32), tf.constant(-128.0), 8)
     np.testing.assert_array_equal(tape.gradient(found, x, np.full(6, -3, np.float32)), [-3, -3, -3, -3, 0, 0])
     np.testing.assert_allclose(found / scale, [0, 102, 255, 255, 255, 255], rtol=0, atol=1e-3)
 
@@ -118,7 +118,7 @@ def test_only_the_gradients_of_values_beyond_the_grid_end(tf, fit, case: str):
     def gradient(values, above):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            found = fake_quant(values, tf.constant(scale, tf.float32), tf.constant(float(zero_point)), 8, fit)
+            found = fake_quant(values, tf.constant(scale, tf.float32), tf.constant(float(zero_point)), 8)
         return tape.gradient(found, values, above)
 
     expected = upstream * ((x >= low) & (x <= high))

@@ -76,7 +76,7 @@ class ActivationQuantizer(quantizers.Quantizer):
         """Return the activations on the grid that training has found, after observing them if it trains."""
         low, high = self.observe(inputs, state) if training else self.known(inputs, state)
         scale, zero_point = activation_grid(low, high, self.bits, self.fit, self.least)
-        return fake_quant(inputs, scale, zero_point, self.bits, self.fit)
+        return fake_quant(inputs, scale, zero_point, self.bits)
 
     def grid(self, state: dict[str, Any]) -> tuple[float | None, int]:
         """Return scale and zero point that training settled on; the scale is None where each input has its own."""
