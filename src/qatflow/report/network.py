@@ -27,19 +27,42 @@ KERNELS = {
     ("ADD",): r"^Add\b",
     ("MUL",): r"^Mul",
     ("SUB",): r"^Sub",
-    ("MEAN",): r"^(Mean|Reduce|Global Average|Sum)",
+    ("MEAN",): r"^(Mean|Reduce(?! M)|Global Average|Sum)",
+    ("REDUCE_MAX",): r"^Reduce Max",
     ("AVERAGE_POOL_2D",): r"^Average Pooling",
     ("MAX_POOL_2D",): r"^Max Pooling",
     ("SOFTMAX",): r"^Soft ?[mM]ax",
     ("LOGISTIC",): r"^Sigmoid",
     ("RESHAPE",): r"^Static Reshape",
     ("CONCATENATION",): r"^Concat",
-    ("PAD",): r"^(Constant )?Pad",
+    ("PAD", "PADV2"): r"^(Constant )?Pad",
+    ("RELU", "RELU6"): r"^Clamp",
+    ("PRELU",): r"^PReLU",
+    ("LEAKY_RELU",): r"^LeakyReLU",
+    ("HARD_SWISH",): r"^HardSwish",
+    ("TANH",): r"^TanH",
+    ("ELU",): r"^ELU",
+    ("GELU",): r"^(Approx)?GELU",
+    ("MAXIMUM",): r"^Maximum",
+    ("MINIMUM",): r"^Minimum",
+    ("DIV",): r"^Divide",
+    ("ABS",): r"^Abs",
+    ("EXP",): r"^Exp",
+    ("LOG",): r"^Log",
+    ("NEG",): r"^Negate",
+    ("SLICE",): r"^Slice",
+    ("TRANSPOSE",): r"^Transpose(?! Conv)",
+    ("RESIZE_BILINEAR",): r"^Resize Bilinear",
 }
 """What XNNPACK calls the kernels of some operators; only where the numbers of both agree are they matched, in order.
 
-It computes a convolution of 1 × 1 pixels as a dense layer, so both are one kind.
+It computes a convolution of 1 × 1 pixels as a dense layer, so both are one kind. The kernels of all other operators are
+LiteRT's own, which have the operators' names.
 """
+
+
+NOTHING = r"(?!)"
+"""Matches no name."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +146,8 @@ def network(
 def operator_times(listed: Sequence[Operator], profile: Sequence[OperatorTime]) -> dict[int, OperatorTime]:
     """Return the times of those operators whose kernels can be told apart in LiteRT's profile, by their numbers."""
     found: dict[int, OperatorTime] = {}
-    for kinds, pattern in KERNELS.items():
+    others = {operator.name for operator in listed} - {name for kinds in KERNELS for name in kinds}
+    for kinds, pattern in (KERNELS | {(name,): NOTHING for name in sorted(others)}).items():
         numbers = [number for number, operator in enumerate(listed) if operator.name in kinds]
         # LiteRT's own kernels have the names of the operators
         kernels = [entry for entry in profile if entry.kernel in kinds or re.search(pattern, entry.kernel)]

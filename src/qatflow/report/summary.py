@@ -239,7 +239,14 @@ def summarise(sources: Sources, output: Path) -> Summary:
         multiply_adds=sum(node.multiply_adds for node in nodes),
         made=datetime.now(UTC).isoformat(timespec="minutes"),
         verdict=verdict(
-            sources.shipped, evaluated["models"], gates, devices, packed_bytes, quantised, measure_in(evaluated)
+            sources.shipped,
+            evaluated["models"],
+            gates,
+            devices,
+            packed_bytes,
+            quantised,
+            measure_in(evaluated),
+            culprits,
         ),
         notes=tuple(pretrained.get("said", ())),
         gates=gates,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from qatflow.base.measure import ACCURACY, Measure, share
 from qatflow.base.metrics import wilson
 from qatflow.device.results.report import DeviceReport
+from qatflow.report.at_fault import OperatorAtFault
 from qatflow.report.change import Change, signed, times
 from qatflow.report.gates import AGREEMENTS, NAMES, GateLine, closed_reasons
 from qatflow.tflite.precision import INT8, Precision
@@ -55,6 +56,7 @@ def verdict(
     packed_bytes: int | None = None,
     quantised: Precision = INT8,
     measure: Measure = ACCURACY,
+    culprits: Sequence[OperatorAtFault] = (),
 ) -> Verdict:
     """Return the first screen.
 
@@ -66,12 +68,13 @@ def verdict(
         packed_bytes: size of the packed file; None if there is none.
         quantised: widths of the model that ships.
         measure: of evaluation.json.
+        culprits: operators at fault where int8 is not faster, of which the sentence names the costliest.
     """
     int8, float_ = models[shipped], models.get("float")
     change = Change.of(int8["against_float"], "test", measure=measure) if float_ is not None else None
     name = "The ready model" if shipped == "ready" else _name(quantised)
     closed = "; ".join(closed_reasons(gates))
-    gains = ", ".join(_gains(int8, float_, devices, change))
+    gains = ", ".join(_gains(int8, float_, devices, change, culprits))
     if closed:
         sentence, mood = f"{name} does not ship: {closed}.", "bad"
     elif any(line.state == "undecided" and line.name in (NAMES["max_drop"], AGREEMENTS["max_drop"]) for line in gates):
@@ -88,7 +91,11 @@ def _name(quantised: Precision) -> str:
 
 
 def _gains(
-    int8: Mapping[str, Any], float_: Mapping[str, Any] | None, devices: Sequence[DeviceReport], change: Change | None
+    int8: Mapping[str, Any],
+    float_: Mapping[str, Any] | None,
+    devices: Sequence[DeviceReport],
+    change: Change | None,
+    culprits: Sequence[OperatorAtFault],
 ) -> Iterator[str]:
     if float_ is None or change is None:
         low, high = _interval(int8)
@@ -98,15 +105,21 @@ def _gains(
     yield times(float_["bytes"] / int8["bytes"], "smaller", "larger")
     ratio = devices[0].ratio if devices else None
     if ratio is not None and ratio.latency is not None:
-        yield f"{times(ratio.latency, 'faster', 'slower')} on {devices[0].device.name}"
+        of_device = [one for one in culprits if one.device == devices[0].device.name and ratio.latency <= 1]
+        yield f"{times(ratio.latency, 'faster', 'slower')} on {devices[0].device.name}{_at_fault(of_device)}"
     elif ratio is not None and ratio.instructions is not None:
-        yield times(ratio.instructions, "fewer instructions", "more instructions")
+        of_device = [one for one in culprits if one.device == devices[0].device.name]
+        yield f"{times(ratio.instructions, 'fewer instructions', 'more instructions')}{_at_fault(of_device)}"
     if change.from_full_agreement:
         low, high = _interval(int8)
         yield f"{100 * share(int8):.1f} % {change.measure.name} (95 %: {low:.1f} … {high:.1f})"
         return
     interval = f"95 %: {signed(change.low, 1)} … {signed(change.high, 1)}"
     yield f"{signed(change.points, 1)} points of top-1 ({interval})"
+
+
+def _at_fault(found: Sequence[OperatorAtFault]) -> str:
+    return f" (at fault: {found[0].layer}, {found[0].kernel})" if found else ""
 
 
 def _interval(model: Mapping[str, Any]) -> tuple[float, float]:
