@@ -1,6 +1,6 @@
 """The shipped model in LiteRT's own tools on a GPU or an NPU: the commands, and which operators would be refused."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -29,7 +29,7 @@ GPU_SOURCE = (
 
 Builtin names are those of the schema; some of these operators are refused for their parameters too.
 """
-NPU_OPERATORS = frozenset(
+QUALCOMM_OPERATORS = frozenset(
     (
         "CAST", "CONCATENATION", "ADD", "LOGICAL_AND", "COS", "DIV", "GREATER", "LESS", "MUL", "RSQRT", "SIN",
         "SQUARED_DIFFERENCE", "SQUARE", "SUB", "MINIMUM", "MAXIMUM", "FLOOR_DIV", "NOT_EQUAL", "EMBEDDING_LOOKUP",
@@ -40,10 +40,41 @@ NPU_OPERATORS = frozenset(
         "RESIZE_NEAREST_NEIGHBOR", "PAD", "PADV2", "CUMSUM", "GATHER_ND", "POW",
     )
 )  # fmt: skip
-NPU_SOURCE = (
-    "LiteRT's plugin for Qualcomm, litert/vendors/qualcomm/compiler/qnn_compose_graph.cc at commit 00120bd; other "
-    "vendors and later versions differ"
+QUALCOMM_SOURCE = (
+    "LiteRT's plugin for Qualcomm, litert/vendors/qualcomm/compiler/qnn_compose_graph.cc at commit 00120bd; later "
+    "versions differ"
 )
+MEDIATEK_OPERATORS = frozenset(
+    (
+        "ABS", "ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CAST", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D",
+        "DEQUANTIZE", "DIV", "FULLY_CONNECTED", "GELU", "GREATER", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "MAXIMUM",
+        "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL", "PAD", "PADV2", "PRELU", "QUANTIZE", "REDUCE_MAX", "RELU", "RESHAPE",
+        "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SLICE", "SOFTMAX", "SPLIT", "SQRT",
+        "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM", "TANH", "TRANSPOSE", "TRANSPOSE_CONV",
+    )
+)  # fmt: skip
+MEDIATEK_SOURCE = (
+    "LiteRT's plugin for MediaTek, litert/vendors/mediatek/compiler/compiler_plugin.cc at commit 8714dad, which also "
+    "looks at types and asks MediaTek's own compiler; later versions differ"
+)
+"""`kSupportedOps`."""
+NOT_GOOGLE_TENSOR = frozenset(
+    (
+        "ASSIGN_VARIABLE", "BIDIRECTIONAL_SEQUENCE_LSTM", "BROADCAST_ARGS", "BUCKETIZE", "CALL_ONCE", "COMPLEX_ABS",
+        "CONV_3D", "CONV_3D_TRANSPOSE", "CUSTOM", "DENSIFY", "FAKE_QUANT", "HASHTABLE", "HASHTABLE_FIND",
+        "HASHTABLE_IMPORT", "HASHTABLE_SIZE", "IMAG", "LOCAL_RESPONSE_NORMALIZATION", "MATRIX_DIAG", "MATRIX_SET_DIAG",
+        "MULTINOMIAL", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "RANDOM_STANDARD_NORMAL", "RANDOM_UNIFORM",
+        "RANK", "READ_VARIABLE", "REAL", "REDUCE_PROD", "REVERSE_SEQUENCE", "RFFT2D", "SEGMENT_SUM", "SHAPE",
+        "SPARSE_TO_DENSE", "STABLEHLO_COMPOSITE", "STABLEHLO_SCATTER", "SVDF", "UNIDIRECTIONAL_SEQUENCE_RNN", "UNIQUE",
+        "UNSORTED_SEGMENT_MAX", "UNSORTED_SEGMENT_MIN", "UNSORTED_SEGMENT_PROD", "UNSORTED_SEGMENT_SUM", "VAR_HANDLE",
+        "WHERE",
+    )
+)  # fmt: skip
+GOOGLE_TENSOR_SOURCE = (
+    "LiteRT's plugin for Google Tensor, litert/vendors/google_tensor/compiler/compiler_plugin.cc at commit 91f2115, "
+    "which leaves all else to a compiler that is not open and may refuse more; later versions differ"
+)
+"""`kUnSupportedOps`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +82,7 @@ class HandOver:
     """The shipped model on one kind of accelerator.
 
     Attributes:
-        accelerator: `GPU` or `NPU`.
+        accelerator: `GPU`, or `NPU` with the vendor, whose plugin of LiteRT decides.
         command: of LiteRT's `benchmark_model` (litert/tools/README.md), to be run beside the model on the device.
         refused: the operators that would be refused and then run on the CPU: `NAME: layer, layer, …`.
         source: of what is refused.
@@ -69,7 +100,7 @@ class HandOver:
 
 
 def hand_over(content: bytes, name: str) -> tuple[HandOver, ...]:
-    """Return the shipped model on GPU and NPU, judged by its operators and their types alone.
+    """Return the shipped model on GPU and on each vendor's NPU, judged by its operators and their types alone.
 
     Args:
         content: the .tflite file.
@@ -77,9 +108,13 @@ def hand_over(content: bytes, name: str) -> tuple[HandOver, ...]:
     """
     listed = operators(content)
     file = PurePosixPath(name).name
+    command = f"benchmark_model --graph={file}"
     return (
-        HandOver("GPU", f"benchmark_model --graph={file} --use_gpu", _refused(listed, _gpu_takes), GPU_SOURCE),
-        HandOver("NPU", f"benchmark_model --graph={file} --use_npu", _refused(listed, _npu_takes), NPU_SOURCE),
+        HandOver("GPU", f"{command} --use_gpu", _refused(listed, _gpu_takes), GPU_SOURCE),
+        *(
+            HandOver(f"NPU ({vendor})", f"{command} --use_npu", _refused(listed, takes), source)
+            for vendor, (takes, source) in NPUS.items()
+        ),
     )
 
 
@@ -93,8 +128,12 @@ def _gpu_takes(operator: Operator) -> bool:
     )
 
 
-def _npu_takes(operator: Operator) -> bool:
-    return operator.name in NPU_OPERATORS
+NPUS: Mapping[str, tuple[Callable[[Operator], bool], str]] = {
+    "Qualcomm": (lambda operator: operator.name in QUALCOMM_OPERATORS, QUALCOMM_SOURCE),
+    "MediaTek": (lambda operator: operator.name in MEDIATEK_OPERATORS, MEDIATEK_SOURCE),
+    "Google Tensor": (lambda operator: operator.name not in NOT_GOOGLE_TENSOR, GOOGLE_TENSOR_SOURCE),
+}
+"""By vendor, whether LiteRT's plugin takes an operator by its name, and where that is from."""
 
 
 def _refused(listed: Sequence[Operator], takes: Callable[[Operator], bool]) -> tuple[str, ...]:
