@@ -34,7 +34,7 @@ class Kind:
     left: Callable[[], list[str]]
 
 
-@pytest.fixture(params=["emulator", "adb", "ssh"])
+@pytest.fixture(params=["emulator", "adb", "ssh", "ssh by tcsh", "ssh by fish"])
 def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kind]:
     if request.param == "emulator":
         require("qemu-aarch64-static")
@@ -43,9 +43,11 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr("tempfile.tempdir", str(room))
         yield Kind(DeviceSettings("emulator", "test"), lambda: sorted(path.name for path in room.iterdir()))
         return
-    if request.param == "ssh":
-        board = request.getfixturevalue("start_board")()
-        yield Kind(device_boards.settings_of(board), lambda: device_boards.names_on(board))
+    if request.param.startswith("ssh"):
+        shell = request.param.partition(" by ")[2]
+        board = request.getfixturevalue("start_board")(**({"shell": shell} if shell else {}))
+        own = {".config", ".local"} if shell == "fish" else set()  # which fish makes for itself
+        yield Kind(device_boards.settings_of(board), lambda: sorted({*device_boards.names_on(board)} - own))
         return
     address = request.getfixturevalue("server")
     phone = request.getfixturevalue("start_phone")()

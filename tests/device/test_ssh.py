@@ -1,7 +1,10 @@
 """Boards with ssh: the real client against Debian's real sshd (real_sshd.py), and each way in which that fails."""
 
 import os
+import shlex
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -193,3 +196,18 @@ def test_a_user_without_a_home_folder(start_board: StartBoard) -> None:  # noqa:
 def test_a_board_that_greets_each_command(start_board: StartBoard) -> None:  # noqa: F811
     message = refusal(settings_of(start_board(rc="echo Welcome to pi")))
     assert "it prints 'Welcome to pi' before what a command prints: let .bashrc, .profile or .ssh/rc" in message
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash", "tcsh", "fish"])
+def test_a_script_arrives_as_it_is_whatever_shell_passes_it_on(shell: str, tmp_path: Path) -> None:
+    """All characters that a shell may take for its own, each shell as this machine or the board's packages have it."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here; tests/device/test_contract.py has a board of it")
+    every = "".join(map(chr, range(1, 127))) + "äö€\u2028"
+    script = f"printf %s {shlex.quote(every)}; echo \"$(printf '%s' '!!' \\!a)\" ${{HOME:+x}} `echo b` \\\\ 'c\nd'"
+    answers = [
+        subprocess.run(command, capture_output=True, check=False, env=os.environ | {"HOME": str(tmp_path)}).stdout
+        for command in (["sh", "-c", script], [shell, "-c", client.command_line(script)])
+    ]
+    assert answers[0] == answers[1] and answers[0].startswith(every.encode())
+    assert client.command_line(script).isascii() and "\n" not in client.command_line(script)

@@ -11,15 +11,21 @@ import signal
 import socket
 import subprocess
 import time
+import zlib
 from pathlib import Path
 
 from filelock import FileLock
 
 from helpers.real_adbd import BINFMT, Unavailable, download, processes, run
 
-PACKAGES = ("openssh-server:amd64", "libwrap0:amd64", "busybox-static:arm64")
+LOGIN_SHELLS = {"tcsh": "bin/tcsh", "fish": "usr/bin/fish"}
+"""Other shells that the board's user may log in with, by their packages."""
+PACKAGES = (
+    *("openssh-server:amd64", "libwrap0:amd64", "busybox-static:arm64", "libpcre2-32-0:amd64"),
+    *(f"{name}:amd64" for name in LOGIN_SHELLS),
+)
 APPLETS = "cat chmod cp df echo env false grep head id ls mkdir mv nproc ps rm sha256sum sleep touch tr true uname wc"
-PASSWD = "root:x:0:0::/:/bin/sh\nsshd:x:101:65534::/:/bin/false\npi:x:1000:1000::{home}:/bin/sh\n"
+PASSWD = "root:x:0:0::/:/bin/sh\nsshd:x:101:65534::/:/bin/false\npi:x:1000:1000::{home}:/bin/{shell}\n"
 CONFIG = """\
 HostKey /etc/ssh/host_key
 AuthorizedKeysFile /etc/ssh/authorized_keys
@@ -51,7 +57,7 @@ exec unshare --user --map-user=1000 --map-group=1000 --root="$1" --wd=/ \
 def make_image(cache: Path) -> Path:
     """Return the board's root file system, which the first call downloads and assembles."""
     with FileLock(cache / "image.lock"):
-        image = cache / "image"
+        image = cache / f"image-{zlib.crc32(' '.join(PACKAGES).encode()):08x}"
         if image.is_dir():
             return image
         for command in ("apt-get", "dpkg-deb", "unshare", "qemu-aarch64-static", "ssh", "ssh-keygen"):
@@ -77,10 +83,13 @@ def _assemble(work: Path, image: Path) -> None:
         (image / "bin" / applet).symlink_to("busybox")
     shutil.copy("/bin/dash", image / "bin/dash")
     shutil.copy(root / "usr/sbin/sshd", image / "usr/sbin/sshd")
+    for name, place in LOGIN_SHELLS.items():
+        shutil.copy(root / place, image / "bin" / name)
     path = f"LD_LIBRARY_PATH={root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
-    needed = run("env", path, "ldd", str(image / "usr/sbin/sshd"), cwd=work)
+    programs = ("usr/sbin/sshd", *(f"bin/{name}" for name in LOGIN_SHELLS))
+    needed = run("env", path, "ldd", *(str(image / name) for name in programs), cwd=work)
     for word in needed.split():
-        if word.startswith("/"):
+        if word.startswith("/") and not word.endswith(":"):  # which ends the name of a program
             shutil.copy(word, image / ("lib64" if "ld-linux" in word else "lib/x86_64-linux-gnu") / Path(word).name)
 
 
@@ -94,8 +103,9 @@ class Board:
             image: root file system of make_image.
             work: a new folder.
             sysroot: the files that tell programs of the CPU.
-            options: size: of the home folder; mount: its other mount options; home: of its user; sh: which program is
-                its sh; without: a program that it does not have; rc: what sshd runs before each command.
+            options: size: of the home folder; mount: its other mount options; home: of its user; shell: that its user
+                logs in with; sh: which program is its sh; without: a program that it does not have; rc: what sshd runs
+                before each command.
         """
         self.options = options
         etc = work / "etc"
@@ -105,7 +115,9 @@ class Board:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key), cwd=work)
         shutil.copy(work / "key.pub", etc / "ssh/authorized_keys")
         (etc / "ssh/config").write_text(CONFIG)
-        (etc / "passwd").write_text(PASSWD.format(home=options.get("home", "/home/pi")))
+        (etc / "passwd").write_text(
+            PASSWD.format(home=options.get("home", "/home/pi"), shell=options.get("shell", "sh"))
+        )
         for option in ("sh", "without"):
             if option in options:
                 (etc / option).write_text(options[option])

@@ -46,6 +46,20 @@ echo "{marker}=$s"
 """
 
 
+NEEDS_NO_ESCAPE = frozenset(range(0x20, 0x7F)) - frozenset(b"'!\\")
+"""Bytes that stand for themselves between single quotes in sh, csh and fish, and in printf's `%b`."""
+
+
+def command_line(script: str) -> str:
+    """Return the command with which the user's shell, be it sh, csh or fish, starts the script in sh.
+
+    sshd gives a command to the shell that the user logs in with. csh allows no line ends between quotes, and fish
+    reads backslashes there: so all that needs an escape is an octal number, which printf turns back.
+    """
+    text = "".join(chr(byte) if byte in NEEDS_NO_ESCAPE else f"\\0{byte:03o}" for byte in script.encode())
+    return f"exec sh -c 'eval \"$(printf %b \"$1\")\"' sh '{text}'"
+
+
 class SshClient:
     """ssh for one board; see `shell.connection.Connection` for the calls."""
 
@@ -121,7 +135,7 @@ class SshClient:
         return home
 
     def shell(self, script: str, timeout: float | None = None) -> Completed:
-        """Run a script in the board's sh. The user's shell passes it on, and must quote as POSIX shells do: not csh."""
+        """Run a script in the board's sh; the user's own shell only passes it on."""
         marker = new_marker()
         with _open_input() as stdin:
             answer = self._call(SCRIPT.format(script=script, marker=marker), timeout or self.answer, stdin=stdin)
@@ -173,7 +187,7 @@ class SshClient:
         command = [*self._ssh, "-o", "ControlMaster=no", "-S", str(self._socket), self.name]
         try:
             answer = subprocess.run(
-                dies_with_parent([*command, f"exec sh -c {shlex.quote(script)}"]),
+                dies_with_parent([*command, command_line(script)]),
                 stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, timeout=timeout, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
