@@ -402,6 +402,20 @@ def test_an_executor_of_a_package_is_known_wherever_one_may_be_named(arguments, 
     assert snakemake_start.may_use_other_executor(shlex.split(arguments))
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="another user's number is root's to take")
+@pytest.mark.parametrize(("number", "name"), [(54321, "54321"), (0, "root")])
+def test_a_user_without_a_name_as_in_a_container_has_a_number_for_snakemake(number, name):
+    asks = (
+        "import getpass, os\nfrom qatflow.workflow import snakemake_start\n"
+        f"os.setuid({number})\nsnakemake_start.name_the_user()\nprint(getpass.getuser())"
+    )
+    nameless = {key: value for key, value in os.environ.items() if key not in ("LOGNAME", "USER", "LNAME", "USERNAME")}
+    answer = subprocess.run(
+        [sys.executable, "-c", asks], env=nameless | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
+    )
+    assert (answer.stdout, answer.stderr) == (f"{name}\n", "")
+
+
 @pytest.mark.workflow
 def test_the_program_snakemake_is_snakemake():
     program = str(Path(sys.executable).parent / "snakemake")

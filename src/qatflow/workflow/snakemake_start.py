@@ -8,6 +8,7 @@ check (`check`) needs no process of its own.
 """
 
 import gc
+import getpass
 import os
 import pkgutil
 import sys
@@ -45,6 +46,7 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(f"error: {error.filename}: Snakemake reads this profile, and it cannot be read: {error.strerror}")
     if not other:
         _know_own_executors_alone()
+    name_the_user()
     from snakemake import cli
 
     gc.freeze()
@@ -52,6 +54,14 @@ def main(argv: Sequence[str]) -> None:
     cli.print = _print
     sys.argv = ["snakemake", *arguments]
     cli.main(arguments)
+
+
+def name_the_user() -> None:
+    """Let Snakemake, which asks for the user's name, have the number where there is no name (`docker run --user`)."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        getpass.getuser = lambda: str(os.getuid())
 
 
 def _print(*words: Any, **where: Any) -> None:
