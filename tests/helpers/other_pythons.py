@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -59,10 +60,14 @@ def environment(version: str, python: Path) -> Path:
             subprocess.run([uv, *install, "--python", folder / "bin/python"], check=True)
         else:
             subprocess.run([folder / "bin/python", "-m", *install], check=True)
-        (folder / "bin/snakemake").write_text(
-            f"#!{folder}/bin/python\nfrom qatflow.workflow.program import main\n\nmain()\n"
-        )
         (folder / "whole").touch()
+    # the project itself is not installed, but its programs are there: Snakemake's own is replaced, as in .venv
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for program, start in project["scripts"].items():
+        module, name = start.split(":")
+        text = f"#!{folder}/bin/python\nfrom {module} import {name}\n\n{name}()\n"
+        (folder / "bin" / program).write_text(text)
+        (folder / "bin" / program).chmod(0o755)
     return folder
 
 
