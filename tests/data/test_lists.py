@@ -270,7 +270,7 @@ def test_a_path_that_is_no_file_is_rejected_when_it_is_read(tmp_path: Path):
     source = opened("csv", write_csv(tmp_path / "list.csv", *rows))
     with pytest.raises(RejectedError, match="a folder, not a file"):
         source.encoded(0)
-    with pytest.raises(RejectedError, match="cannot be read: .*embedded null"):
+    with pytest.raises(RejectedError, match=r"cannot be read: .*embedded null"):
         source.encoded(1)
     assert source.version(0) != () and source.version(1) == ()
 
