@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from helpers import shared
 from helpers.small_checkout import Checkout
@@ -24,6 +25,10 @@ sys.dont_write_bytecode = False
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that: tests send it to some.
 with contextlib.suppress(ValueError):  # not the main thread
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is the machine's affair.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 ORDER = ("", "workflow", "tensorflow", "device", "e2e", "conda", "slurm", "imagenet")
 """Markers in the order in which their tests run, those without any first; a test with several runs with the last."""

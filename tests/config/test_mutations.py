@@ -102,7 +102,7 @@ def test_a_changed_value_keeps_its_meaning_or_is_refused_by_its_key(name):
     valid = base(name)
     unchanged = valid.read(dump(valid.values))
 
-    @settings(max_examples=300, deadline=None, derandomize=True)
+    @settings(max_examples=300, derandomize=True)
     @given(st.sampled_from(valid.ways), st.data())
     def change(keys: Keys, data: st.DataObject) -> None:
         written = data.draw(st.sampled_from([*valid.choices(keys), *sorted(SCALARS)]))
@@ -138,7 +138,7 @@ def test_the_ways_are_those_of_the_schema_recent_keys_among_them():
     assert len(base("compress").ways) > 20
 
 
-@settings(max_examples=160, deadline=None, derandomize=True)
+@settings(max_examples=160, derandomize=True)
 @given(names, st.data(), st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=20))
 def test_a_key_that_does_not_exist_is_refused_by_its_name(name, data, wrong):
     valid = base(name)
@@ -153,7 +153,7 @@ def test_a_key_that_does_not_exist_is_refused_by_its_name(name, data, wrong):
     assert any(place in line for line in valid.refusal(dump(values)))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(names, st.data())
 def test_a_key_left_out_has_its_default_or_is_named_as_missing(name, data):
     valid = base(name)
@@ -170,7 +170,7 @@ def test_a_key_left_out_has_its_default_or_is_named_as_missing(name, data):
             assert accepted == valid.values
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(names, st.data(), st.sampled_from(["twice", "twice with another value", "moved"]))
 def test_a_key_written_twice_or_elsewhere_is_refused_by_its_name(name, data, how):
     valid = base(name)
@@ -187,7 +187,7 @@ def test_a_key_written_twice_or_elsewhere_is_refused_by_its_name(name, data, how
     assert any(f"{'.'.join(keys)}: duplicate key; line " in line for line in told)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(names, st.data(), st.integers(2, 5))
 def test_of_several_wrong_values_each_is_named(name, data, count):
     valid = base(name)
@@ -221,7 +221,7 @@ def says(text: Any, value: Any) -> bool:
     return float(text) == value if isinstance(value, int | float) else text == value
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, derandomize=True)
 @given(names, st.data(), st.text(st.characters(codec=None), max_size=6), st.integers(0, 8))
 def test_damaged_text_means_what_it_says_or_is_refused_by_line_and_key(name, data, inserted, removed):
     valid = base(name)
