@@ -108,7 +108,7 @@ def values_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_every_value_of_every_section_comes_back_from_the_shell_words(section):
-    @settings(max_examples=60, deadline=None, derandomize=True)
+    @settings(max_examples=60, derandomize=True)
     @given(values_of(json_schema(section)))
     def back(values: dict[str, Any]) -> None:
         given = section.model_validate(values)

@@ -104,7 +104,7 @@ texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12) | st.samp
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(texts, texts, st.floats(0, 1e300), st.integers(0, 2**31 - 1))
 def test_what_is_written_is_read_back_as_it_was(text, other, number, seed):
     overrides = {"seed": seed, "device": {"type": "adb", "serial": text, "cpu": other, "tolerance": number}}
