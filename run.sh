@@ -42,7 +42,7 @@ Targets, each with what it needs (without one: all):
     inspect      the noise of quantisation, layer by layer
     report       results/<experiment>/report/report.html
     compare      the comparison of several experiments
-    all          everything
+    all          everything but microcontroller
 
 Options, most used first:
     -n                        only say what would run, why, and for how long
@@ -58,7 +58,7 @@ Options, most used first:
 
 Examples:
     ./run.sh -n                                       what the default configuration would do
-    ./run.sh --configfile config/test.yaml            everything on small data, in two minutes
+    ./run.sh --configfile config/test.yaml            everything on small data, in 1 to 1.5 minutes
     ./run.sh init my.yaml --pictures ~/flowers        look at a folder of pictures
     ./run.sh --configfile my.yaml                     and run on it
     ./run.sh evaluate --configfile my.yaml --config seed=2
