@@ -226,3 +226,37 @@ def test_two_thousand_experiments_are_checked_in_a_few_times_what_reading_their_
         found: dict[str, Config] = {}
         assert seconds(lambda text=text, found=found: found.update(load(text))) < 7 * reading
         assert len(found) == count
+
+
+def test_a_matrix_is_counted_before_it_is_multiplied_out():
+    axes = ", ".join(f"{key}: [{', '.join(map(str, range(1, 101)))}]" for key in ("seed", "epoch", "eval_epoch"))
+    start = time.process_time()
+    told = problems(f"experiments:\n  few:\n  m: {{matrix: {{{axes}, compress.batch_size: [1, 2, 3], {axes}}}}}\n")
+    assert "my.yaml:3: experiments.m: with this one there are more than 2,000 experiments" in told
+    assert time.process_time() - start < 1
+
+
+def test_as_many_as_a_night_holds_and_no_more():
+    axes = ", ".join(f"{key}: [{', '.join(map(str, range(1, 14)))}]" for key in ("epoch", "eval_epoch", "batch_size"))
+    (found,) = problems(f"experiments:\n  m:\n    matrix: {{{axes.replace('batch', 'compress.batch')}}}\n")
+    assert found == "my.yaml:2: experiments.m: with this one there are more than 2,000 experiments"
+
+
+def test_a_training_may_begin_with_what_another_experiment_has_trained():
+    def begun(folder: str) -> str:
+        return f"experiments:\n  thin:\n  again:\n    compress.overrides: {{init_model: {folder}}}\n"
+
+    assert list(load(begun("results/thin/trained"))) == ["thin", "again"]
+    said = "compress.config: compressor.init_model in config/compress/test.yaml is results"
+    (told,) = problems(begun("results/again/trained"))
+    assert f"{said}/again/trained, which this training itself makes: name another folder" in told
+    (told,) = problems(begun("results/thn/trained"))
+    assert (
+        f"{said}/thn/trained, which does not exist, and no experiment here makes it; the experiments are thin, again"
+        in told
+    )
+    assert "did you mean 'thin'" in told
+    Path("results/thn/trained").mkdir(parents=True)
+    for name in ("model", "weights"):
+        Path("results/thn/trained", name).touch()
+    assert load(begun("results/thn/trained"))
